@@ -1,0 +1,10 @@
+//! The rules, pure: no async, no I/O, no clock, no randomness. `now` is handed
+//! in, values come back.
+
+pub mod chain;
+pub mod entry;
+pub mod id;
+pub mod position;
+pub mod principal;
+pub mod session;
+pub mod time;

@@ -1,0 +1,3 @@
+//! Timer sessions: whose clock runs, how it behaves, what commands do to it.
+
+pub mod facts;

@@ -1,0 +1,126 @@
+//! What must outlive the store, in SQL: every version, its link, and the newest
+//! row of each session.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::chain::Link;
+use crate::domain::entry::{Entry, Repeat};
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+
+/// Why the ledger did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It did not answer; nothing is known of what was asked.
+    #[error("failed to reach the ledger")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It answered, and will not take this.
+    #[error("the ledger refused")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// One version as the ledger holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Whose version it is.
+    pub key: SessionKey,
+    /// Position, instant, and the binding to the change before.
+    pub link: Link,
+    /// The stored session; `None` where it was shed.
+    pub body: Option<Bytes>,
+    /// What happened, as JSON.
+    pub change: Bytes,
+    /// A later epoch went on from before this version.
+    pub superseded: bool,
+}
+
+/// What came of recording a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recorded {
+    /// Rows that are new.
+    pub new: u64,
+    /// Rows that met their own position with another digest: kept, and a fork.
+    pub forks: u64,
+}
+
+/// Which of a tenant's sessions to list; everything absent lets all pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these, if the caller's token is limited.
+    pub sessions: Option<Vec<SessionId>>,
+    /// Status as on the wire; without one, deleted sessions are left out.
+    pub status: Option<String>,
+    /// Sync mode as on the wire.
+    pub sync_mode: Option<String>,
+    /// One who takes part.
+    pub participant_id: Option<String>,
+    /// Metadata entries that must be equal, as text.
+    pub metadata: Vec<(String, String)>,
+    /// Only those changed later than this.
+    pub updated_after: Option<Timestamp>,
+}
+
+/// An answered idempotency key, for a session that is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What recognises the repeat.
+    pub repeat: Repeat,
+    /// The position the first one made.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// What happened, as JSON.
+    pub change: Bytes,
+}
+
+/// The lasting record.
+///
+/// Every write may be repeated: a row is known by tenant, session, position and
+/// digest. Reads see whole batches only. Any call may fail with
+/// [`Error::Unavailable`], after which nothing is known and a repeat is safe.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Records entries in the order given, all or none. An older or equal
+    /// position never replaces a session's newest row.
+    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error>;
+
+    /// The newest version of a session, deleted ones included.
+    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error>;
+
+    /// The version of that number on the line that leads to the newest.
+    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error>;
+
+    /// The version that stood at an instant.
+    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
+
+    /// Versions after a position, oldest first.
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error>;
+
+    /// The newest rows of a tenant's sessions, by session id, after a given one.
+    async fn sessions(&self, tenant: &TenantId, filter: &Filter, after: Option<&SessionId>, limit: u32) -> Result<Vec<Row>, Error>;
+
+    /// Sessions that something must happen to by `until`, soonest first.
+    async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error>;
+
+    /// Idempotency keys of a session that were answered since an instant.
+    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error>;
+
+    /// Puts an entry aside that was refused for good, so that nothing is lost.
+    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
+
+    /// Proof of life: some instance was there at `at`.
+    async fn beat(&self, at: Timestamp) -> Result<(), Error>;
+
+    /// The last proof of life.
+    async fn last_beat(&self) -> Result<Option<Timestamp>, Error>;
+
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Waits for what is under way and lets go of the database.
+    async fn close(&self);
+}
