@@ -60,7 +60,9 @@ impl Principal {
     /// Whether it may see `session`. What it may not see does not exist for it.
     #[must_use]
     pub fn sees(&self, session: &SessionId) -> bool {
-        self.sessions.as_ref().is_none_or(|allowed| allowed.contains(session))
+        self.sessions
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(session))
     }
 
     /// Whether `renewed` is the same caller with no more rights over sessions.

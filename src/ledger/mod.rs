@@ -98,10 +98,21 @@ pub trait Ledger: Send + Sync {
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
 
     /// Versions after a position, oldest first.
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error>;
+    async fn history(
+        &self,
+        key: &SessionKey,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error>;
 
     /// The newest rows of a tenant's sessions, by session id, after a given one.
-    async fn sessions(&self, tenant: &TenantId, filter: &Filter, after: Option<&SessionId>, limit: u32) -> Result<Vec<Row>, Error>;
+    async fn sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error>;
 
     /// Sessions that something must happen to by `until`, soonest first.
     async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error>;

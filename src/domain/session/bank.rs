@@ -163,7 +163,9 @@ impl Bank {
     /// When this reckoning runs dry; the next period or block may follow.
     pub(super) fn dry_at(&self) -> Option<Timestamp> {
         match (self.anchor, self.left_ms, self.expired_at) {
-            (Some(anchor), Some(left), None) if !self.is_free => Some(anchor + self.delay_left_ms + left),
+            (Some(anchor), Some(left), None) if !self.is_free => {
+                Some(anchor + self.delay_left_ms + left)
+            }
             _ => None,
         }
     }
@@ -176,7 +178,9 @@ impl Bank {
     /// Overtime that would still follow the present reckoning by itself.
     fn overtime_ahead(&self, control: &TimeControl) -> i64 {
         match (control.overtime, self.phase) {
-            (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Main { .. }) => i64::from(periods) * period_ms,
+            (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Main { .. }) => {
+                i64::from(periods) * period_ms
+            }
             (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Byoyomi { period }) => {
                 i64::from(periods - period) * period_ms
             }
@@ -187,13 +191,17 @@ impl Bank {
 
     /// Enters the next period or block, if there is one.
     pub(super) fn enter_overtime(&mut self, control: &TimeControl) -> bool {
-        let Some(overtime) = control.overtime else { return false };
+        let Some(overtime) = control.overtime else {
+            return false;
+        };
         self.phase = match (overtime, self.phase) {
             (Overtime::Byoyomi { .. }, Phase::Main { .. }) => Phase::Byoyomi { period: 1 },
             (Overtime::Byoyomi { periods, .. }, Phase::Byoyomi { period }) if period < periods => {
                 Phase::Byoyomi { period: period + 1 }
             }
-            (Overtime::Canadian { cycles, .. }, Phase::Main { .. }) => Phase::Canadian { cycles_left: cycles },
+            (Overtime::Canadian { cycles, .. }, Phase::Main { .. }) => Phase::Canadian {
+                cycles_left: cycles,
+            },
             _ => return false,
         };
         self.delay_left_ms = 0;
@@ -215,7 +223,9 @@ impl Bank {
             Phase::Main { stage } => self.earn_main(stage, cycle_used_ms, earned),
             Phase::Byoyomi { .. } => self.refill(earned.period_ms()),
             Phase::Canadian { cycles_left } if cycles_left > 1 => {
-                self.phase = Phase::Canadian { cycles_left: cycles_left - 1 };
+                self.phase = Phase::Canadian {
+                    cycles_left: cycles_left - 1,
+                };
             }
             Phase::Canadian { .. } => self.open_block(earned.control),
             Phase::Reserve => {}
@@ -227,7 +237,10 @@ impl Bank {
             if let Some(Delay::Bronstein { delay_ms }) = earned.control.delay_in(stage) {
                 self.credit(cycle_used_ms.min(delay_ms), earned.cap_ms);
             }
-            self.credit(earned.control.increment_in(stage, earned.increment_ms), earned.cap_ms);
+            self.credit(
+                earned.control.increment_in(stage, earned.increment_ms),
+                earned.cap_ms,
+            );
         }
         if let Some(entry) = earned.control.stages.get(stage as usize)
             && self.stage_cycles >= entry.cycles
@@ -240,7 +253,9 @@ impl Bank {
 
     fn open_block(&mut self, control: &TimeControl) {
         if let Some(Overtime::Canadian { cycles, period_ms }) = control.overtime {
-            self.phase = Phase::Canadian { cycles_left: cycles };
+            self.phase = Phase::Canadian {
+                cycles_left: cycles,
+            };
             self.refill(period_ms);
         }
     }
@@ -249,13 +264,19 @@ impl Bank {
     #[must_use]
     pub fn remaining(&self, now: Timestamp, control: &TimeControl) -> Option<i64> {
         let left = self.left_ms?;
-        let Some(dry) = self.dry_at() else { return Some(left) };
+        let Some(dry) = self.dry_at() else {
+            return Some(left);
+        };
         if now < dry {
             let ran = self.anchor.map_or(0, |anchor| now.since(anchor));
             return Some(left - (ran - self.delay_left_ms).max(0));
         }
         let ahead = self.overtime_ahead(control) - now.since(dry);
-        Some(if ahead > 0 { rest_of_period(ahead, control) } else { 0 })
+        Some(if ahead > 0 {
+            rest_of_period(ahead, control)
+        } else {
+            0
+        })
     }
 }
 

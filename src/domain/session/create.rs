@@ -51,19 +51,40 @@ impl Session {
         validate::check(&new)?;
         new.rules.warnings_ms.sort_unstable_by(|a, b| b.cmp(a));
         new.rules.warnings_ms.dedup();
-        new.participants.sort_by_key(|participant| participant.participant_index.unwrap_or(u32::MAX));
-        let seats = new.participants.iter().map(|each| seated(each, new.sync_mode, &new.rules)).collect();
-        let groups = new.groups.iter().map(|each| grouped(each, &new.rules)).collect();
+        new.participants
+            .sort_by_key(|participant| participant.participant_index.unwrap_or(u32::MAX));
+        let seats = new
+            .participants
+            .iter()
+            .map(|each| seated(each, new.sync_mode, &new.rules))
+            .collect();
+        let groups = new
+            .groups
+            .iter()
+            .map(|each| grouped(each, &new.rules))
+            .collect();
         let mut session = Self::blank(new, seats, groups, now);
         session.renew_quotas();
-        Ok(Change { session, outcome: Outcome::of(Kind::Created), expired: Vec::new() })
+        Ok(Change {
+            session,
+            outcome: Outcome::of(Kind::Created),
+            expired: Vec::new(),
+        })
     }
 
-    fn blank(new: NewSession, participants: Vec<Participant>, groups: Vec<Group>, now: Timestamp) -> Self {
+    fn blank(
+        new: NewSession,
+        participants: Vec<Participant>,
+        groups: Vec<Group>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             format: stored::FORMAT,
             session_id: new.session_id,
-            position: Position { epoch: now.as_ms(), version: 1 },
+            position: Position {
+                epoch: now.as_ms(),
+                version: 1,
+            },
             previous: Digest::NONE,
             status: Status::Pending,
             sync_mode: new.sync_mode,
@@ -87,14 +108,18 @@ impl Session {
     /// A new pending session of the same configuration.
     #[must_use]
     pub fn blueprint(&self, session_id: SessionId) -> NewSession {
-        let participants = self.participants.iter().zip(0..).map(|(each, index)| NewParticipant {
-            participant_id: each.participant_id.clone(),
-            total_time_ms: each.bank.base_ms,
-            group_id: each.group_id.clone(),
-            participant_index: Some(index),
-            time_control: each.time_control.clone(),
-            metadata: (*each.metadata).clone(),
-        });
+        let participants = self
+            .participants
+            .iter()
+            .zip(0..)
+            .map(|(each, index)| NewParticipant {
+                participant_id: each.participant_id.clone(),
+                total_time_ms: each.bank.base_ms,
+                group_id: each.group_id.clone(),
+                participant_index: Some(index),
+                time_control: each.time_control.clone(),
+                metadata: (*each.metadata).clone(),
+            });
         let groups = self.groups.iter().map(|each| NewGroup {
             group_id: each.group_id.clone(),
             total_time_ms: each.bank.base_ms,
@@ -114,9 +139,16 @@ impl Session {
         self.clock = own_clock(self.sync_mode, &self.rules);
         for participant in &mut self.participants {
             let own = self.sync_mode == SyncMode::PerParticipant;
-            let control = participant.time_control.as_ref().unwrap_or(&self.rules.time_control);
+            let control = participant
+                .time_control
+                .as_ref()
+                .unwrap_or(&self.rules.time_control);
             let base = participant.bank.base_ms;
-            participant.bank = if own { fresh(base, control, &self.rules) } else { Bank::new(base, &PLAIN) };
+            participant.bank = if own {
+                fresh(base, control, &self.rules)
+            } else {
+                Bank::new(base, &PLAIN)
+            };
             participant.used_ms = 0;
             participant.cycle_count = 0;
         }
