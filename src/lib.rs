@@ -14,3 +14,5 @@
 pub mod domain;
 pub mod ledger;
 pub mod wire;
+pub mod bus;
+pub mod clock;

@@ -46,8 +46,11 @@ pub struct Snapshot<'a> {
     pub total_time_ms: Option<i64>,
     pub time_used_ms: i64,
     pub overrun_ms: i64,
-    pub participants: Vec<ParticipantBody<'a>>,
-    pub groups: Vec<GroupBody<'a>>,
+    /// Absent from a partial frame, which says only what changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub participants: Option<Vec<ParticipantBody<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<GroupBody<'a>>>,
     pub edges: Vec<EdgeBody<'a>>,
     pub metadata: &'a Map<String, Value>,
     pub recovered: bool,
@@ -213,12 +216,8 @@ impl<'a> Snapshot<'a> {
                 .filter(|_| session.sync_mode != SyncMode::CountUp),
             time_used_ms: used(session),
             overrun_ms: session.clock.overrun_ms,
-            participants: (0..session.participants.len())
-                .map(|seat| participant(session, seat))
-                .collect(),
-            groups: (0..session.groups.len())
-                .map(|place| group(session, place))
-                .collect(),
+            participants: Some((0..session.participants.len()).map(|seat| participant(session, seat)).collect()),
+            groups: Some((0..session.groups.len()).map(|place| group(session, place)).collect()),
             edges: edges(session, session.edges()),
             metadata: &session.metadata,
             recovered: recovered.is_some(),
