@@ -12,4 +12,7 @@
 //! - [`domain`]: the rules, pure
 
 pub mod domain;
+
 pub mod ledger;
+pub mod store;
+
