@@ -11,8 +11,9 @@
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
 
-pub mod domain;
-pub mod ledger;
-pub mod wire;
 pub mod bus;
 pub mod clock;
+pub mod domain;
+pub mod ledger;
+pub mod store;
+pub mod wire;

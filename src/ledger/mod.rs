@@ -1,6 +1,12 @@
 //! What must outlive the store, in SQL: every version, its link, and the newest
 //! row of each session.
 
+#[cfg(test)]
+mod contract;
+mod row;
+pub mod sqlite;
+mod timed;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -34,17 +40,18 @@ pub struct Row {
     pub body: Option<Bytes>,
     /// What happened, as JSON.
     pub change: Bytes,
-    /// A later epoch went on from before this version.
+    /// Not on the line that leads to the newest version: a later epoch, or the
+    /// other side of a fork, went on from before it.
     pub superseded: bool,
 }
 
 /// What came of recording a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recorded {
     /// Rows that are new.
     pub new: u64,
-    /// Rows that met their own position with another digest: kept, and a fork.
-    pub forks: u64,
+    /// Whose new rows met their own position with another digest: each is kept, and a fork.
+    pub forks: Vec<SessionKey>,
 }
 
 /// Which of a tenant's sessions to list; everything absent lets all pass.
@@ -85,7 +92,8 @@ pub struct Answered {
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Records entries in the order given, all or none. An older or equal
-    /// position never replaces a session's newest row.
+    /// position never replaces a session's newest row, and neither does one
+    /// whose body was shed. A body that lists cannot read is refused.
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error>;
 
     /// The newest version of a session, deleted ones included.
@@ -94,10 +102,11 @@ pub trait Ledger: Send + Sync {
     /// The version of that number on the line that leads to the newest.
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error>;
 
-    /// The version that stood at an instant.
+    /// The version that stood at an instant, on that line.
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
 
-    /// Versions after a position, oldest first.
+    /// Versions after a position, oldest first. A position is never torn apart:
+    /// where it has forked, a page may be longer than `limit`.
     async fn history(
         &self,
         key: &SessionKey,
@@ -117,13 +126,15 @@ pub trait Ledger: Send + Sync {
     /// Sessions that something must happen to by `until`, soonest first.
     async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error>;
 
-    /// Idempotency keys of a session that were answered since an instant.
+    /// Idempotency keys of a session that were answered since an instant, oldest
+    /// first. What was superseded has not happened: it is left out.
     async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error>;
 
-    /// Puts an entry aside that was refused for good, so that nothing is lost.
+    /// Puts an entry aside that was refused for good, so that nothing is lost;
+    /// once, however often it is asked.
     async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
 
-    /// Proof of life: some instance was there at `at`.
+    /// Proof of life: some instance was there at `at`. Never goes back.
     async fn beat(&self, at: Timestamp) -> Result<(), Error>;
 
     /// The last proof of life.

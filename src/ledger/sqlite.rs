@@ -1,0 +1,240 @@
+//! The ledger in one SQLite file: one connection writes, a few read beside it.
+//!
+//! In WAL mode a reader sees the last commit and never waits for the writer.
+
+mod line;
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+
+use super::row::{refused, unavailable};
+use super::timed::timed;
+use super::{Answered, Error, Filter, Ledger, Recorded, Row};
+use crate::domain::entry::Entry;
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Another process may hold the file for a moment: a backup, a shell.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The operating system has it: survives the process, not the power.
+    Flush,
+    /// The disk has it.
+    Always,
+}
+
+/// The lasting record in one file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    write: SqlitePool,
+    read: SqlitePool,
+}
+
+impl SqliteLedger {
+    /// Opens the file, makes it and its directory if missing (readable by their
+    /// owner alone), and brings its schema up.
+    pub async fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
+        create(path).await.map_err(unavailable)?;
+        let write = writer(path, durability).await.map_err(failed)?;
+        // A newer release may have added to the schema; what this one needs is still there.
+        let mut migrations = Migrator {
+            ..Migrator::DEFAULT
+        };
+        migrations.migrations = MIGRATIONS.migrations.clone();
+        migrations.set_ignore_missing(true);
+        migrations.run(&write).await.map_err(unavailable)?;
+        let read = readers(path).await.map_err(failed)?;
+        Ok(Self { write, read })
+    }
+
+    async fn writing(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.write.begin_with("begin immediate").await
+    }
+
+    async fn reading(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.read.begin().await
+    }
+}
+
+/// SQLite gives its side files the mode of the main one, so it is made first.
+async fn create(path: &Path) -> std::io::Result<()> {
+    let directory = path
+        .parent()
+        .map(Path::to_path_buf)
+        .filter(|parent| *parent != PathBuf::new());
+    if let Some(directory) = directory {
+        tokio::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .await?;
+    }
+    let mut file = tokio::fs::OpenOptions::new();
+    file.write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .await
+        .map(drop)
+}
+
+async fn writer(path: &Path, durability: Durability) -> sqlx::Result<SqlitePool> {
+    let synchronous = match durability {
+        Durability::Flush => SqliteSynchronous::Normal,
+        Durability::Always => SqliteSynchronous::Full,
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .busy_timeout(BUSY_TIMEOUT)
+        // A body and its change take about 2 KB: more of them a page, fewer writes to the tree above.
+        .page_size(8192)
+        // A checkpoint waits for the disk; every 32 MB is often enough.
+        .pragma("wal_autocheckpoint", "4096")
+        // In KiB, if negative: the inner pages of the indexes of a few million rows.
+        .pragma("cache_size", "-32768")
+        .disable_statement_logging();
+    pool(1).connect_with(options).await
+}
+
+async fn readers(path: &Path) -> sqlx::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    pool(READERS).connect_with(options).await
+}
+
+fn pool(size: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(size)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// A constraint, a type or a size says no for good; anything else may pass with time.
+fn failed(error: sqlx::Error) -> Error {
+    const TOO_BIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<i32>().ok());
+    let is_refusal = match (&error, code) {
+        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => {
+            true
+        }
+        // The low byte is the kind; the rest says which constraint.
+        (_, Some(code)) => matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH),
+        _ => false,
+    };
+    if is_refusal {
+        refused(error)
+    } else {
+        unavailable(error)
+    }
+}
+
+async fn timely<T>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timed(operation, "sqlite", work).await
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        timely("record", self.write_entries(entries)).await
+    }
+
+    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        timely("newest", self.read_newest(key)).await
+    }
+
+    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
+        timely("version", self.read_version(key, version)).await
+    }
+
+    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
+        timely("at", self.read_at(key, at)).await
+    }
+
+    async fn history(
+        &self,
+        key: &SessionKey,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        timely("history", self.read_history(key, after, limit)).await
+    }
+
+    async fn sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
+    }
+
+    async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
+        timely("due", self.read_due(until, limit)).await
+    }
+
+    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+        timely("answered", self.read_answered(key, since)).await
+    }
+
+    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        timely("bury", self.write_dead_letter(entry, reason, at)).await
+    }
+
+    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
+        timely("beat", self.write_beat(at)).await
+    }
+
+    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
+        timely("last_beat", self.read_beat()).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        timely("ping", async {
+            sqlx::query("select 1")
+                .execute(&self.read)
+                .await
+                .map(drop)
+                .map_err(failed)
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        // The last connection folds the WAL into the file, and only a writer can.
+        self.read.close().await;
+        self.write.close().await;
+    }
+}

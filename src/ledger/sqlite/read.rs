@@ -1,0 +1,388 @@
+//! What SQLite is asked: one session's versions, a tenant's sessions, what is due.
+
+use bytes::Bytes;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::line::{Line, Segment};
+use super::{SqliteLedger, failed};
+use crate::domain::chain::{Digest, Link};
+use crate::domain::entry::Repeat;
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+use crate::ledger::row::{DELETED, refused};
+use crate::ledger::{Answered, Error, Filter, Row};
+
+/// The columns of a row, and whether it shares its position with another.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select snapshot.*, exists ( \
+                select 1 from session_snapshot twin \
+                where twin.tenant = snapshot.tenant and twin.session_id = snapshot.session_id \
+                and twin.epoch = snapshot.epoch and twin.version = snapshot.version \
+                and twin.arrival <> snapshot.arrival) as forked \
+            from session_snapshot snapshot ",
+            $rest
+        )
+    };
+}
+
+const NEWEST: &str = "select snapshot.* \
+    from session \
+    join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
+    where tenant = $1 and session_id = $2";
+const LINK: &str = "select * \
+    from session_snapshot \
+    where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
+const AFTER: &str = select!(
+    "where tenant = $1 and session_id = $2 and (epoch, version) > ($3, $4) \
+    order by epoch, version, arrival \
+    limit $5"
+);
+const REST_OF_POSITION: &str = select!(
+    "where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and arrival > $5 \
+    order by arrival"
+);
+/// The plus keeps the planner off the index of positions, where it would read all versions.
+const STOOD_AT: &str = "select version \
+    from session_snapshot \
+    where tenant = $1 and session_id = $2 and at <= $3 \
+    and +epoch = $4 and +version between $5 and $6 \
+    order by at desc, version desc \
+    limit 1";
+const ANSWERED: &str = select!(
+    "where tenant = $1 and session_id = $2 and at >= $3 and repeat_key is not null \
+    order by at, epoch, version"
+);
+const SESSIONS: &str = "select snapshot.* \
+    from session \
+    join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
+    where session.tenant = ";
+const DUE: &str = "select tenant, session_id \
+    from session \
+    where due_at is not null and due_at <= $1 \
+    order by due_at, tenant, session_id \
+    limit $2";
+const LAST_BEAT: &str = "select at from heartbeat";
+
+impl SqliteLedger {
+    pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        let query = sqlx::query(NEWEST)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str());
+        let found = query.fetch_optional(&self.read).await.map_err(failed)?;
+        found.map(|found| row(&found, false)).transpose()
+    }
+
+    pub(super) async fn read_version(
+        &self,
+        key: &SessionKey,
+        version: u64,
+    ) -> Result<Option<Row>, Error> {
+        let Ok(version) = i64::try_from(version) else {
+            return Ok(None);
+        };
+        let mut reading = self.reading().await.map_err(failed)?;
+        let segments = Line::of(&mut reading, key)
+            .until(|segment| segment.from <= version)
+            .await?;
+        on_line(&mut reading, key, segments.last(), version).await
+    }
+
+    pub(super) async fn read_at(
+        &self,
+        key: &SessionKey,
+        at: Timestamp,
+    ) -> Result<Option<Row>, Error> {
+        let mut reading = self.reading().await.map_err(failed)?;
+        let segments = Line::of(&mut reading, key)
+            .until(|segment| segment.begun_at <= at)
+            .await?;
+        let Some(segment) = segments.last().filter(|segment| segment.begun_at <= at) else {
+            return Ok(None);
+        };
+        let query = sqlx::query_scalar(STOOD_AT)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str())
+            .bind(at.as_ms())
+            .bind(segment.epoch)
+            .bind(segment.from)
+            .bind(segment.to);
+        let version: Option<i64> = query.fetch_optional(&mut *reading).await.map_err(failed)?;
+        let Some(version) = version else {
+            return Ok(None);
+        };
+        on_line(&mut reading, key, Some(segment), version).await
+    }
+
+    pub(super) async fn read_history(
+        &self,
+        key: &SessionKey,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let mut reading = self.reading().await.map_err(failed)?;
+        let mut found = page(&mut reading, key, after, limit).await?;
+        if let Some(last) = found.last().filter(|_| found.len() == limit as usize) {
+            found.extend(rest_of_position(&mut reading, key, last).await?);
+        }
+        let segments = Line::of(&mut reading, key).until(|_| false).await?;
+        let mut rows = Vec::with_capacity(found.len());
+        for found in &found {
+            let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
+            rows.push(row(found, !is_on_line)?);
+        }
+        Ok(rows)
+    }
+
+    pub(super) async fn read_sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new(SESSIONS);
+        query.push_bind(tenant.as_str());
+        narrow(&mut query, filter);
+        if let Some(after) = after {
+            query
+                .push(" and session.session_id > ")
+                .push_bind(after.as_str());
+        }
+        query
+            .push(" order by session.session_id limit ")
+            .push_bind(i64::from(limit));
+        let found = query.build().fetch_all(&self.read).await.map_err(failed)?;
+        found.iter().map(|found| row(found, false)).collect()
+    }
+
+    pub(super) async fn read_due(
+        &self,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<SessionKey>, Error> {
+        let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit);
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(key)
+            .collect()
+    }
+
+    pub(super) async fn read_answered(
+        &self,
+        key: &SessionKey,
+        since: Timestamp,
+    ) -> Result<Vec<Answered>, Error> {
+        let mut reading = self.reading().await.map_err(failed)?;
+        let query = sqlx::query(ANSWERED)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str())
+            .bind(since.as_ms());
+        let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
+        let segments = Line::of(&mut reading, key).until(|_| false).await?;
+        let mut answers = Vec::new();
+        for found in &found {
+            if is_on_line(&mut reading, key, &segments, found).await? {
+                answers.push(answer(found)?);
+            }
+        }
+        Ok(answers)
+    }
+
+    pub(super) async fn read_beat(&self) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        Ok(at.map(Timestamp::from_ms))
+    }
+}
+
+/// Every word a caller gave is bound, never part of the statement.
+fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    match &filter.status {
+        Some(status) => query
+            .push(" and session.status = ")
+            .push_bind(status.as_str()),
+        None => query.push(" and session.status <> ").push_bind(DELETED),
+    };
+    if let Some(sync_mode) = &filter.sync_mode {
+        query
+            .push(" and session.sync_mode = ")
+            .push_bind(sync_mode.as_str());
+    }
+    if let Some(after) = filter.updated_after {
+        query
+            .push(" and session.updated_at > ")
+            .push_bind(after.as_ms());
+    }
+    if let Some(allowed) = &filter.sessions {
+        let allowed: Vec<&str> = allowed.iter().map(SessionId::as_str).collect();
+        query.push(" and session.session_id in (select value from json_each(");
+        query
+            .push_bind(serde_json::json!(allowed).to_string())
+            .push("))");
+    }
+    if let Some(participant) = &filter.participant_id {
+        query.push(" and exists (select 1 from json_each(session.participants) where value = ");
+        query.push_bind(participant.as_str()).push(")");
+    }
+    for (name, text) in &filter.metadata {
+        query.push(" and exists (select 1 from json_each(session.metadata) where key = ");
+        query
+            .push_bind(name.as_str())
+            .push(" and value = ")
+            .push_bind(text.as_str())
+            .push(")");
+    }
+}
+
+async fn page(
+    reading: &mut SqliteConnection,
+    key: &SessionKey,
+    after: Option<Position>,
+    limit: u32,
+) -> Result<Vec<SqliteRow>, Error> {
+    let after = after.unwrap_or(Position {
+        epoch: i64::MIN,
+        version: 0,
+    });
+    let query = sqlx::query(AFTER)
+        .bind(key.tenant.as_str())
+        .bind(key.session.as_str())
+        .bind(after.epoch)
+        .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
+        .bind(limit);
+    query.fetch_all(reading).await.map_err(failed)
+}
+
+/// What came later to the position of `last`, which a page must not be cut from.
+async fn rest_of_position(
+    reading: &mut SqliteConnection,
+    key: &SessionKey,
+    last: &SqliteRow,
+) -> Result<Vec<SqliteRow>, Error> {
+    let query = sqlx::query(REST_OF_POSITION)
+        .bind(key.tenant.as_str())
+        .bind(key.session.as_str())
+        .bind(last.try_get::<i64, _>("epoch").map_err(failed)?)
+        .bind(last.try_get::<i64, _>("version").map_err(failed)?)
+        .bind(last.try_get::<i64, _>("arrival").map_err(failed)?);
+    query.fetch_all(reading).await.map_err(failed)
+}
+
+/// The row of that version in `segment`.
+async fn on_line(
+    reading: &mut SqliteConnection,
+    key: &SessionKey,
+    segment: Option<&Segment>,
+    version: i64,
+) -> Result<Option<Row>, Error> {
+    let Some(segment) = segment.filter(|segment| segment.holds(segment.epoch, version)) else {
+        return Ok(None);
+    };
+    let Some(twin) = Line::of(reading, key).survivor(segment, version).await? else {
+        return Ok(None);
+    };
+    let query = sqlx::query(LINK)
+        .bind(key.tenant.as_str())
+        .bind(key.session.as_str())
+        .bind(segment.epoch)
+        .bind(version)
+        .bind(twin.digest.as_bytes().as_slice());
+    let found = query.fetch_optional(reading).await.map_err(failed)?;
+    found.map(|found| row(&found, false)).transpose()
+}
+
+async fn is_on_line(
+    reading: &mut SqliteConnection,
+    key: &SessionKey,
+    segments: &[Segment],
+    found: &SqliteRow,
+) -> Result<bool, Error> {
+    let Position { epoch, version } = position(found)?;
+    let version = version.cast_signed();
+    let Some(segment) = segments
+        .iter()
+        .find(|segment| segment.holds(epoch, version))
+    else {
+        return Ok(false);
+    };
+    if !found.try_get::<bool, _>("forked").map_err(failed)? {
+        return Ok(true);
+    }
+    let survivor = Line::of(reading, key).survivor(segment, version).await?;
+    let digest = digest(found, "digest")?;
+    Ok(survivor.is_some_and(|twin| twin.digest == digest))
+}
+
+fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
+    let link = Link {
+        position: position(found)?,
+        at: instant(found, "at")?,
+        previous: digest(found, "previous")?,
+        body: digest(found, "body_digest")?,
+    };
+    let body: Option<String> = found.try_get("body").map_err(failed)?;
+    Ok(Row {
+        key: key(found)?,
+        link,
+        body: body.map(Bytes::from),
+        change: change(found)?,
+        superseded,
+    })
+}
+
+fn answer(found: &SqliteRow) -> Result<Answered, Error> {
+    let repeat = Repeat {
+        key: digest(found, "repeat_key")?,
+        body: digest(found, "repeat_body")?,
+    };
+    Ok(Answered {
+        repeat,
+        position: position(found)?,
+        at: instant(found, "at")?,
+        change: change(found)?,
+    })
+}
+
+pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
+    let tenant: &str = found.try_get("tenant").map_err(failed)?;
+    let session: &str = found.try_get("session_id").map_err(failed)?;
+    Ok(SessionKey {
+        tenant: TenantId::new(tenant).map_err(refused)?,
+        session: SessionId::new(session).map_err(refused)?,
+    })
+}
+
+fn position(found: &SqliteRow) -> Result<Position, Error> {
+    let version: i64 = found.try_get("version").map_err(failed)?;
+    let epoch = found.try_get("epoch").map_err(failed)?;
+    Ok(Position {
+        epoch,
+        version: u64::try_from(version).map_err(refused)?,
+    })
+}
+
+pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {
+    let bytes: &[u8] = found.try_get(column).map_err(failed)?;
+    Digest::from_slice(bytes).map_err(refused)
+}
+
+pub(super) fn instant(found: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+    found
+        .try_get(column)
+        .map(Timestamp::from_ms)
+        .map_err(failed)
+}
+
+fn change(found: &SqliteRow) -> Result<Bytes, Error> {
+    let change: String = found.try_get("change").map_err(failed)?;
+    Ok(Bytes::from(change))
+}

@@ -1,0 +1,217 @@
+//! What SQLite is told: batches, dead letters, the heartbeat.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{SqliteLedger, failed};
+use crate::domain::entry::Entry;
+use crate::domain::id::SessionKey;
+use crate::domain::time::Timestamp;
+use crate::ledger::row::{Columns, Listed};
+use crate::ledger::{Error, Recorded};
+
+/// Rows a statement. Few sizes, so that every statement is prepared once and kept.
+const SIZES: [usize; 3] = [64, 8, 1];
+
+const SNAPSHOT: &str = "insert into session_snapshot (tenant, session_id, epoch, version, at, \
+    previous, body_digest, digest, body, change, repeat_key, repeat_body) ";
+/// Absorbs a batch that comes again because its acknowledgement was lost.
+const ONCE: &str = " on conflict (tenant, session_id, epoch, version, digest) do nothing";
+
+const SESSION: &str = "insert into session (tenant, session_id, epoch, version, digest, \
+    status, sync_mode, due_at, updated_at, participants, metadata) ";
+/// A batch that comes late or again never takes a session back.
+const IF_NEWER: &str = " on conflict (tenant, session_id) do update \
+    set epoch = excluded.epoch, version = excluded.version, digest = excluded.digest, \
+        status = excluded.status, sync_mode = excluded.sync_mode, due_at = excluded.due_at, \
+        updated_at = excluded.updated_at, participants = excluded.participants, metadata = excluded.metadata \
+    where (excluded.epoch, excluded.version) > (session.epoch, session.version)";
+
+const LAST_ARRIVAL: &str = "select coalesce(max(arrival), 0) from session_snapshot";
+const FORKS: &str = "select tenant, session_id \
+    from session_snapshot late \
+    where arrival > $1 and exists ( \
+        select 1 from session_snapshot early \
+        where early.tenant = late.tenant and early.session_id = late.session_id \
+        and early.epoch = late.epoch and early.version = late.version and early.arrival < late.arrival)";
+
+const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, previous, body_digest, digest, \
+    body, change, repeat_key, repeat_body, reason, buried_at) \
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+    on conflict (tenant, session_id, position, digest) do nothing";
+
+const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
+    on conflict (one) do update set at = max(heartbeat.at, excluded.at)";
+
+type Newest<'a> = HashMap<&'a SessionKey, (Columns<'a>, Listed)>;
+
+impl SqliteLedger {
+    pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        let mut batch = self.writing().await.map_err(failed)?;
+        let before: i64 = sqlx::query_scalar(LAST_ARRIVAL)
+            .fetch_one(&mut *batch)
+            .await
+            .map_err(failed)?;
+        let mut newest = Newest::new();
+        let mut new = 0;
+        for part in parts(entries) {
+            // Checked part by part, so that the other tasks of this thread get their turn in between.
+            let part = part
+                .iter()
+                .map(|entry| Columns::of(entry))
+                .collect::<Result<Vec<_>, _>>()?;
+            new += insert(&mut batch, &part).await.map_err(failed)?;
+            part.into_iter()
+                .for_each(|columns| keep_newer(&mut newest, columns));
+        }
+        let newest: Vec<_> = newest.into_values().collect();
+        for part in parts(&newest) {
+            upsert(&mut batch, part).await.map_err(failed)?;
+        }
+        let forks = if new == 0 {
+            Vec::new()
+        } else {
+            forks(&mut batch, before).await?
+        };
+        batch.commit().await.map_err(failed)?;
+        Ok(Recorded { new, forks })
+    }
+
+    pub(super) async fn write_dead_letter(
+        &self,
+        entry: &Entry,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let link = &entry.link;
+        sqlx::query(BURY)
+            .bind(entry.key.tenant.as_str())
+            .bind(entry.key.session.as_str())
+            .bind(link.position.to_string())
+            .bind(link.at.as_ms())
+            .bind(link.previous.as_bytes().as_slice())
+            .bind(link.body.as_bytes().as_slice())
+            .bind(link.digest().as_bytes().as_slice())
+            .bind(entry.body.as_deref())
+            .bind(entry.change.as_ref())
+            .bind(
+                entry
+                    .repeat
+                    .as_ref()
+                    .map(|repeat| repeat.key.as_bytes().as_slice()),
+            )
+            .bind(
+                entry
+                    .repeat
+                    .as_ref()
+                    .map(|repeat| repeat.body.as_bytes().as_slice()),
+            )
+            .bind(reason)
+            .bind(at.as_ms())
+            .execute(&self.write)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+
+    pub(super) async fn write_beat(&self, at: Timestamp) -> Result<(), Error> {
+        sqlx::query(BEAT)
+            .bind(at.as_ms())
+            .execute(&self.write)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+}
+
+/// Cuts into the few sizes that statements come in.
+fn parts<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
+        let (part, after) = rest.split_at(size);
+        rest = after;
+        Some(part)
+    })
+}
+
+fn keep_newer<'a>(newest: &mut Newest<'a>, mut columns: Columns<'a>) {
+    // Without its body there is nothing to list: the version after it has one.
+    let Some(listed) = columns.listed.take() else {
+        return;
+    };
+    let is_newer =
+        |(kept, _): &(Columns<'_>, _)| columns.entry.link.position > kept.entry.link.position;
+    if newest.get(&columns.entry.key).is_none_or(is_newer) {
+        newest.insert(&columns.entry.key, (columns, listed));
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, part: &[Columns<'_>]) -> sqlx::Result<u64> {
+    let mut statement = QueryBuilder::<Sqlite>::new(SNAPSHOT);
+    statement.push_values(part, |mut row, columns| {
+        let Entry {
+            key, link, repeat, ..
+        } = columns.entry;
+        row.push_bind(key.tenant.as_str())
+            .push_bind(key.session.as_str())
+            .push_bind(link.position.epoch)
+            .push_bind(columns.version)
+            .push_bind(link.at.as_ms())
+            .push_bind(link.previous.as_bytes().as_slice())
+            .push_bind(link.body.as_bytes().as_slice())
+            .push_bind(columns.digest.as_bytes().as_slice())
+            .push_bind(columns.body)
+            .push_bind(columns.change)
+            .push_bind(
+                repeat
+                    .as_ref()
+                    .map(|repeat| repeat.key.as_bytes().as_slice()),
+            )
+            .push_bind(
+                repeat
+                    .as_ref()
+                    .map(|repeat| repeat.body.as_bytes().as_slice()),
+            );
+    });
+    let done = statement.push(ONCE).build().execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+async fn upsert(
+    connection: &mut SqliteConnection,
+    part: &[(Columns<'_>, Listed)],
+) -> sqlx::Result<()> {
+    let mut statement = QueryBuilder::<Sqlite>::new(SESSION);
+    statement.push_values(part, |mut row, (columns, listed)| {
+        let Entry { key, link, .. } = columns.entry;
+        row.push_bind(key.tenant.as_str())
+            .push_bind(key.session.as_str())
+            .push_bind(link.position.epoch)
+            .push_bind(columns.version)
+            .push_bind(columns.digest.as_bytes().as_slice())
+            .push_bind(listed.status.as_str())
+            .push_bind(listed.sync_mode.as_str())
+            .push_bind(listed.due_at)
+            .push_bind(listed.updated_at)
+            .push_bind(listed.participants.as_str())
+            .push_bind(listed.metadata.as_str());
+    });
+    statement
+        .push(IF_NEWER)
+        .build()
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Whose rows, of those that came after `before`, met another at their position.
+async fn forks(connection: &mut SqliteConnection, before: i64) -> Result<Vec<SessionKey>, Error> {
+    let rows = sqlx::query(FORKS)
+        .bind(before)
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    rows.iter().map(super::read::key).collect()
+}

@@ -1,0 +1,3 @@
+//! Live sessions, shared by all instances.
+
+pub mod outbox;

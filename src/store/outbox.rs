@@ -1,0 +1,58 @@
+//! What was committed and is not in the ledger yet.
+
+mod memory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::entry::Entry;
+
+pub use memory::MemoryOutbox;
+
+/// An entry's place in its outbox; later ones are larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u128);
+
+/// An entry that waits for the ledger.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Its place.
+    pub ticket: Ticket,
+    /// What waits.
+    pub entry: Arc<Entry>,
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Entries.
+    pub entries: u64,
+    /// What they hold, roughly.
+    pub bytes: u64,
+}
+
+/// The outbox did not answer; what it holds is still there.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to reach the outbox")]
+pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The entries of one partition, in the order they were committed.
+///
+/// One consumer reads it. An entry stays until it is acknowledged, so that a
+/// consumer that dies is followed by one that reads the same again. While more
+/// is held than allowed, bodies are shed, oldest first: never a session's
+/// newest, never a link.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// The oldest entries that are not acknowledged, in order, at most `max`.
+    /// Waits until there is one, but no longer than `patience`; then none.
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable>;
+
+    /// Lets go of everything up to and with `last`. Asking again changes nothing.
+    async fn acknowledge(&self, last: Ticket) -> Result<(), Unavailable>;
+
+    /// How much waits.
+    async fn backlog(&self) -> Result<Backlog, Unavailable>;
+}

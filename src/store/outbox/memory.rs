@@ -1,0 +1,195 @@
+//! The outbox of a single process: what it holds dies with it.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+
+use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
+use crate::domain::entry::Entry;
+use crate::domain::id::SessionKey;
+
+/// Entries in the order they were committed, in memory.
+#[derive(Debug)]
+pub struct MemoryOutbox {
+    held: Mutex<Held>,
+    arrived: Notify,
+    /// Number of the first entry that is not acknowledged.
+    first: watch::Sender<u64>,
+}
+
+impl MemoryOutbox {
+    /// An empty one that sheds bodies past `max_bytes`.
+    #[must_use]
+    pub fn new(max_bytes: usize) -> Self {
+        Self { held: Mutex::new(Held::new(max_bytes)), arrived: Notify::new(), first: watch::channel(0).0 }
+    }
+
+    /// Takes an entry and wakes the consumer. Never waits: it is called with the
+    /// session locked.
+    pub fn append(&self, entry: Arc<Entry>) -> Ticket {
+        let (ticket, shed) = {
+            let mut held = self.held();
+            (held.push(entry), held.shed())
+        };
+        self.arrived.notify_one();
+        if shed > 0 {
+            metrics::counter!("synckairos_outbox_shed_total").increment(shed);
+        }
+        Ticket(ticket.into())
+    }
+
+    /// Waits until that entry was acknowledged: in the ledger, or put aside.
+    pub async fn recorded(&self, ticket: Ticket) {
+        // Cannot fail: the sender is ours.
+        let _ = self.first.subscribe().wait_for(|first| Ticket((*first).into()) > ticket).await;
+    }
+
+    /// Waits until nothing is left, also of what came meanwhile.
+    pub async fn drained(&self) {
+        let is_empty = |first: &u64| *first == self.held().end();
+        let _ = self.first.subscribe().wait_for(is_empty).await;
+    }
+
+    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryOutbox {
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable> {
+        let until_something_is_there = async {
+            loop {
+                let waiting = self.held().oldest(max);
+                if !waiting.is_empty() {
+                    return waiting;
+                }
+                // Remembers an append that came since: the next turn finds it.
+                self.arrived.notified().await;
+            }
+        };
+        Ok(tokio::time::timeout(patience, until_something_is_there).await.unwrap_or_default())
+    }
+
+    async fn acknowledge(&self, last: Ticket) -> Result<(), Unavailable> {
+        let (first, done) = {
+            let mut held = self.held();
+            let done = held.pop(last);
+            (held.first, done)
+        };
+        // Freed here, where nobody waits for the lock.
+        drop(done);
+        self.first.send_replace(first);
+        Ok(())
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+        let held = self.held();
+        Ok(Backlog { entries: held.entries.len() as u64, bytes: held.bytes as u64 })
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    entries: VecDeque<Arc<Entry>>,
+    /// Number of the front entry.
+    first: u64,
+    bytes: usize,
+    max_bytes: usize,
+    /// Number of each session's newest entry, which keeps its body.
+    newest: HashMap<SessionKey, u64, RandomState>,
+    /// Everything before this number was looked at for shedding.
+    looked_at: u64,
+    /// Of those, the ones that were a session's newest then and no longer are.
+    passed_over: BTreeSet<u64>,
+}
+
+impl Held {
+    fn new(max_bytes: usize) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            max_bytes,
+            newest: HashMap::default(),
+            looked_at: 0,
+            passed_over: BTreeSet::new(),
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    fn push(&mut self, entry: Arc<Entry>) -> u64 {
+        let number = self.end();
+        self.bytes += entry.weight();
+        let before = self.newest.insert(entry.key.clone(), number);
+        self.passed_over.extend(before.filter(|before| *before < self.looked_at));
+        self.entries.push_back(entry);
+        number
+    }
+
+    fn oldest(&self, max: usize) -> Vec<Waiting> {
+        let numbered = (self.first..).zip(&self.entries).take(max);
+        numbered.map(|(number, entry)| Waiting { ticket: Ticket(number.into()), entry: Arc::clone(entry) }).collect()
+    }
+
+    fn pop(&mut self, last: Ticket) -> Vec<Arc<Entry>> {
+        let mut done = Vec::new();
+        while Ticket(self.first.into()) <= last
+            && let Some(entry) = self.entries.pop_front()
+        {
+            self.bytes -= entry.weight();
+            if self.newest.get(&entry.key) == Some(&self.first) {
+                self.newest.remove(&entry.key);
+            }
+            self.passed_over.remove(&self.first);
+            self.first += 1;
+            done.push(entry);
+        }
+        self.looked_at = self.looked_at.max(self.first);
+        done
+    }
+
+    /// Sheds bodies, oldest first, until few enough bytes are held or none is left to shed.
+    fn shed(&mut self) -> u64 {
+        let mut shed = 0;
+        while self.bytes > self.max_bytes
+            && let Some(number) = self.next_to_look_at()
+        {
+            shed += u64::from(self.shed_body(number));
+        }
+        shed
+    }
+
+    fn next_to_look_at(&mut self) -> Option<u64> {
+        let passed_over = self.passed_over.pop_first();
+        passed_over.or_else(|| {
+            let number = self.looked_at;
+            (number < self.end()).then(|| {
+                self.looked_at += 1;
+                number
+            })
+        })
+    }
+
+    fn shed_body(&mut self, number: u64) -> bool {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else { return false };
+        let is_newest = self.newest.get(&entry.key) == Some(&number);
+        let body = entry.body.as_ref().map_or(0, Bytes::len);
+        if is_newest || body == 0 {
+            return false;
+        }
+        *entry = Arc::new(Entry { body: None, ..Entry::clone(entry) });
+        self.bytes -= body;
+        true
+    }
+}
