@@ -130,22 +130,8 @@ mod tests {
         assert_eq!(digest, link(1, Digest::NONE).digest());
         assert_ne!(digest, link(2, Digest::NONE).digest());
         assert_ne!(digest, link(1, digest).digest());
-        assert_ne!(
-            digest,
-            Link {
-                at: Timestamp::from_ms(8),
-                ..first
-            }
-            .digest()
-        );
-        assert_ne!(
-            digest,
-            Link {
-                body: Digest::of(b"bodz"),
-                ..first
-            }
-            .digest()
-        );
+        assert_ne!(digest, Link { at: Timestamp::from_ms(8), ..first }.digest());
+        assert_ne!(digest, Link { body: Digest::of(b"bodz"), ..first }.digest());
     }
 
     #[test]

@@ -51,16 +51,7 @@ mod tests {
         assert_eq!("17-3".parse(), Ok(at(17, 3)));
         assert_eq!(at(17, 3).to_string(), "17-3");
         assert!(at(2, 1) > at(1, 9) && at(1, 9) > at(1, 8));
-        for bad in [
-            "",
-            "1",
-            "-1-2",
-            "1-",
-            "+1-2",
-            "1-2-3",
-            "1-x",
-            "99999999999999999999-1",
-        ] {
+        for bad in ["", "1", "-1-2", "1-", "+1-2", "1-2-3", "1-x", "99999999999999999999-1"] {
             assert_eq!(bad.parse::<Position>(), Err(InvalidPosition), "{bad}");
         }
     }

@@ -33,9 +33,7 @@ impl Role {
     /// The role a token's text names.
     #[must_use]
     pub fn named(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Participant, Self::Operator, Self::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == text)
+        [Self::Viewer, Self::Participant, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == text)
     }
 }
 
@@ -60,9 +58,7 @@ impl Principal {
     /// Whether it may see `session`. What it may not see does not exist for it.
     #[must_use]
     pub fn sees(&self, session: &SessionId) -> bool {
-        self.sessions
-            .as_ref()
-            .is_none_or(|allowed| allowed.contains(session))
+        self.sessions.as_ref().is_none_or(|allowed| allowed.contains(session))
     }
 
     /// Whether `renewed` is the same caller with no more rights over sessions.

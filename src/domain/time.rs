@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_SPAN_MS: i64 = 100 * 366 * 24 * 3_600_000;
 
 /// An instant of cluster time: whole milliseconds since the Unix epoch.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 

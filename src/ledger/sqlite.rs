@@ -13,9 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
 use super::row::{refused, unavailable};
@@ -55,9 +53,7 @@ impl SqliteLedger {
         create(path).await.map_err(unavailable)?;
         let write = writer(path, durability).await.map_err(failed)?;
         // A newer release may have added to the schema; what this one needs is still there.
-        let mut migrations = Migrator {
-            ..Migrator::DEFAULT
-        };
+        let mut migrations = Migrator { ..Migrator::DEFAULT };
         migrations.migrations = MIGRATIONS.migrations.clone();
         migrations.set_ignore_missing(true);
         migrations.run(&write).await.map_err(unavailable)?;
@@ -76,25 +72,12 @@ impl SqliteLedger {
 
 /// SQLite gives its side files the mode of the main one, so it is made first.
 async fn create(path: &Path) -> std::io::Result<()> {
-    let directory = path
-        .parent()
-        .map(Path::to_path_buf)
-        .filter(|parent| *parent != PathBuf::new());
+    let directory = path.parent().map(Path::to_path_buf).filter(|parent| *parent != PathBuf::new());
     if let Some(directory) = directory {
-        tokio::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .await?;
+        tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).await?;
     }
     let mut file = tokio::fs::OpenOptions::new();
-    file.write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .await
-        .map(drop)
+    file.write(true).create(true).truncate(false).mode(0o600).open(path).await.map(drop)
 }
 
 async fn writer(path: &Path, durability: Durability) -> sqlx::Result<SqlitePool> {
@@ -127,11 +110,7 @@ async fn readers(path: &Path) -> sqlx::Result<SqlitePool> {
 }
 
 fn pool(size: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(size)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
+    SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }
 
 /// A constraint, a type or a size says no for good; anything else may pass with time.
@@ -139,28 +118,17 @@ fn failed(error: sqlx::Error) -> Error {
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<i32>().ok());
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     let is_refusal = match (&error, code) {
-        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => {
-            true
-        }
+        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
         // The low byte is the kind; the rest says which constraint.
         (_, Some(code)) => matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH),
         _ => false,
     };
-    if is_refusal {
-        refused(error)
-    } else {
-        unavailable(error)
-    }
+    if is_refusal { refused(error) } else { unavailable(error) }
 }
 
-async fn timely<T>(
-    operation: &'static str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timed(operation, "sqlite", work).await
 }
 
@@ -182,12 +150,7 @@ impl Ledger for SqliteLedger {
         timely("at", self.read_at(key, at)).await
     }
 
-    async fn history(
-        &self,
-        key: &SessionKey,
-        after: Option<Position>,
-        limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
         timely("history", self.read_history(key, after, limit)).await
     }
 
@@ -222,14 +185,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        timely("ping", async {
-            sqlx::query("select 1")
-                .execute(&self.read)
-                .await
-                .map(drop)
-                .map_err(failed)
-        })
-        .await
+        timely("ping", async { sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(failed) }).await
     }
 
     async fn close(&self) {

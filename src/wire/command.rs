@@ -122,15 +122,10 @@ struct EmptyBody {}
 pub fn read(name: &str, mut body: Map<String, Value>) -> Result<Commanded, Unreadable> {
     let expected_version = expected(&mut body)?;
     let wish = match name {
-        "revert" => Wish::Revert {
-            to_version: parsed::<RevertBody>(body)?.to_version,
-        },
+        "revert" => Wish::Revert { to_version: parsed::<RevertBody>(body)?.to_version },
         _ => Wish::Command(command(name, body)?),
     };
-    Ok(Commanded {
-        wish,
-        expected_version,
-    })
+    Ok(Commanded { wish, expected_version })
 }
 
 fn command(name: &str, body: Map<String, Value>) -> Result<Command, Unreadable> {
@@ -147,21 +142,15 @@ fn command(name: &str, body: Map<String, Value>) -> Result<Command, Unreadable> 
         }
         "complete" => {
             let body: TargetBody = parsed(body)?;
-            Command::Complete {
-                target: target(body.participant_id, body.group_id)?,
-            }
+            Command::Complete { target: target(body.participant_id, body.group_id)? }
         }
         "cancel" => plain(body, Command::Cancel)?,
         "reset" => plain(body, Command::Reset)?,
         "extend" => plain(body, Command::Extend)?,
         "adjust" => adjust(parsed(body)?)?,
-        "add_participant" => {
-            Command::AddParticipant(Box::new(parsed::<ParticipantBody>(body)?.into()))
-        }
+        "add_participant" => Command::AddParticipant(Box::new(parsed::<ParticipantBody>(body)?.into())),
         "change_participant" => change(body)?,
-        "remove_participant" => Command::RemoveParticipant {
-            id: parsed::<RemoveBody>(body)?.participant_id,
-        },
+        "remove_participant" => Command::RemoveParticipant { id: parsed::<RemoveBody>(body)?.participant_id },
         _ => return Err(Unreadable::UnknownCommand),
     })
 }
@@ -169,10 +158,7 @@ fn command(name: &str, body: Map<String, Value>) -> Result<Command, Unreadable> 
 fn expected(body: &mut Map<String, Value>) -> Result<Option<u64>, Unreadable> {
     match body.remove("expected_version") {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .map(Some)
-            .ok_or_else(|| invalid("/expected_version", "must be a version")),
+        Some(value) => value.as_u64().map(Some).ok_or_else(|| invalid("/expected_version", "must be a version")),
     }
 }
 
@@ -188,27 +174,20 @@ pub fn parsed<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Unread
 #[must_use]
 pub fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
-    path.iter()
-        .fold(String::new(), |pointer, segment| match segment {
-            Segment::Seq { index } => format!("{pointer}/{index}"),
-            Segment::Map { key } => {
-                format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
-            }
-            Segment::Enum { variant } => format!("{pointer}/{variant}"),
-            Segment::Unknown => pointer,
-        })
+    path.iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => format!("{pointer}/{index}"),
+        Segment::Map { key } => {
+            format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+        }
+        Segment::Enum { variant } => format!("{pointer}/{variant}"),
+        Segment::Unknown => pointer,
+    })
 }
 
 /// What the reader found, in words that are ours and name no type of the code.
 #[must_use]
 pub fn said_plainly(message: &str) -> String {
-    let between = |before: &str| {
-        message
-            .strip_prefix(before)?
-            .split('`')
-            .next()
-            .map(str::to_owned)
-    };
+    let between = |before: &str| message.strip_prefix(before)?.split('`').next().map(str::to_owned);
     if let Some(field) = between("unknown field `") {
         return format!("has no field {field}");
     }
@@ -225,21 +204,14 @@ pub fn said_plainly(message: &str) -> String {
         return "is out of range".to_owned();
     }
     if message.starts_with("must") {
-        message
-            .split(" at line")
-            .next()
-            .unwrap_or(message)
-            .to_owned()
+        message.split(" at line").next().unwrap_or(message).to_owned()
     } else {
         "is not valid".to_owned()
     }
 }
 
 fn invalid(pointer: &str, detail: &str) -> Unreadable {
-    Unreadable::Invalid {
-        pointer: pointer.to_owned(),
-        detail: detail.to_owned(),
-    }
+    Unreadable::Invalid { pointer: pointer.to_owned(), detail: detail.to_owned() }
 }
 
 fn plain(body: Map<String, Value>, command: Command) -> Result<Command, Unreadable> {
@@ -247,10 +219,7 @@ fn plain(body: Map<String, Value>, command: Command) -> Result<Command, Unreadab
 }
 
 fn start(body: StartBody) -> Command {
-    Command::Start {
-        at: body.at.map(|at| at.0),
-        participant: body.participant_id,
-    }
+    Command::Start { at: body.at.map(|at| at.0), participant: body.participant_id }
 }
 
 fn switch(body: SwitchBody) -> Result<Switch, Unreadable> {
@@ -259,10 +228,7 @@ fn switch(body: SwitchBody) -> Result<Switch, Unreadable> {
         (Some(id), None) => Next::Participant(id),
         (None, Some(id)) => Next::Group(id),
         (Some(_), Some(_)) => {
-            return Err(invalid(
-                "/next_group_id",
-                "does not go with next_participant_id",
-            ));
+            return Err(invalid("/next_group_id", "does not go with next_participant_id"));
         }
     };
     Ok(Switch {
@@ -273,10 +239,7 @@ fn switch(body: SwitchBody) -> Result<Switch, Unreadable> {
     })
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float beyond i64 saturates, and a claim is bounded anyway"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 saturates, and a claim is bounded anyway")]
 fn floored(ms: f64) -> Timestamp {
     Timestamp::from_ms(ms.floor() as i64)
 }
@@ -291,10 +254,7 @@ fn paused(body: PauseBody) -> Result<(Option<String>, Target), Unreadable> {
     Ok((body.reason, target(body.participant_id, body.group_id)?))
 }
 
-fn target(
-    participant: Option<ParticipantId>,
-    group: Option<GroupId>,
-) -> Result<Target, Unreadable> {
+fn target(participant: Option<ParticipantId>, group: Option<GroupId>) -> Result<Target, Unreadable> {
     match (participant, group) {
         (None, None) => Ok(Target::Session),
         (Some(id), None) => Ok(Target::Participant(id)),
@@ -310,18 +270,12 @@ fn adjust(body: AdjustBody) -> Result<Command, Unreadable> {
         (None, Some(_)) => return Err(invalid("/set_ms", "must not be negative")),
         _ => return Err(invalid("/add_ms", "or set_ms is needed, not both")),
     };
-    Ok(Command::Adjust {
-        target: target(body.participant_id, body.group_id)?,
-        change,
-    })
+    Ok(Command::Adjust { target: target(body.participant_id, body.group_id)?, change })
 }
 
 fn change(mut body: Map<String, Value>) -> Result<Command, Unreadable> {
     let id = body.remove("participant_id").unwrap_or_default();
     let id = id.as_str().and_then(|id| ParticipantId::new(id).ok());
     let id = id.ok_or_else(|| invalid("/participant_id", "must be an identifier"))?;
-    Ok(Command::ChangeParticipant {
-        id,
-        change: Box::new(parsed::<ParticipantChangeBody>(body)?.into()),
-    })
+    Ok(Command::ChangeParticipant { id, change: Box::new(parsed::<ParticipantChangeBody>(body)?.into()) })
 }

@@ -119,29 +119,18 @@ impl CreateBody {
             lag_policy: self.lag_policy.unwrap_or_default(),
             on_outage: self.on_outage.unwrap_or_default(),
             auto_advance: self.auto_advance.unwrap_or(false),
-            action_on_timeout: self
-                .action_on_timeout
-                .map(|body| body.kind)
-                .unwrap_or_default(),
+            action_on_timeout: self.action_on_timeout.map(|body| body.kind).unwrap_or_default(),
             warnings_ms: self.warnings_ms.unwrap_or_default(),
         };
         let groups = self
             .groups
             .unwrap_or_default()
             .into_iter()
-            .map(|group| NewGroup {
-                group_id: group.group_id,
-                total_time_ms: group.total_time_ms,
-            });
+            .map(|group| NewGroup { group_id: group.group_id, total_time_ms: group.total_time_ms });
         Some(NewSession {
             session_id,
             sync_mode,
-            participants: self
-                .participants
-                .unwrap_or_default()
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+            participants: self.participants.unwrap_or_default().into_iter().map(Into::into).collect(),
             groups: groups.collect(),
             rules,
             metadata: self.metadata.unwrap_or_default(),

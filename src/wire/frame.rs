@@ -120,7 +120,8 @@ impl<'a> Partial<'a> {
             return None;
         }
         let mut session = snapshot_of(after);
-        let seats = (0..after.participants.len()).filter(|seat| before.participants[*seat] != after.participants[*seat]);
+        let seats =
+            (0..after.participants.len()).filter(|seat| before.participants[*seat] != after.participants[*seat]);
         let places = (0..after.groups.len()).filter(|place| before.groups[*place] != after.groups[*place]);
         session.participants = None;
         session.groups = None;

@@ -25,8 +25,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 fn dated(at: Timestamp) -> OffsetDateTime {
     const LAST_MS: i64 = 253_402_300_799_999;
     let ms = at.as_ms().clamp(0, LAST_MS);
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn digits(into: &mut [u8], mut value: u32) {
@@ -72,17 +71,13 @@ impl<'de> Deserialize<'de> for Instant {
                 f.write_str("an RFC 3339 instant, or milliseconds since the Unix epoch")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Instant, E> {
-                parse(text)
-                    .map(Instant)
-                    .ok_or_else(|| E::custom("must be an RFC 3339 instant"))
+                parse(text).map(Instant).ok_or_else(|| E::custom("must be an RFC 3339 instant"))
             }
             fn visit_i64<E: serde::de::Error>(self, ms: i64) -> Result<Instant, E> {
                 Ok(Instant(Timestamp::from_ms(ms)))
             }
             fn visit_u64<E: serde::de::Error>(self, ms: u64) -> Result<Instant, E> {
-                i64::try_from(ms)
-                    .map_err(|_| E::custom("is too far away"))
-                    .and_then(|ms| self.visit_i64(ms))
+                i64::try_from(ms).map_err(|_| E::custom("is too far away")).and_then(|ms| self.visit_i64(ms))
             }
         }
         deserializer.deserialize_any(Text).map_err(D::Error::custom)
@@ -99,9 +94,6 @@ mod tests {
         assert_eq!(Instant(at).to_string(), "2026-01-01T00:00:00.123Z");
         assert_eq!(parse("2026-01-01T01:00:00.123999+01:00"), Some(at));
         assert_eq!(parse("2026-01-01"), None);
-        assert_eq!(
-            Instant(Timestamp::NEVER).to_string(),
-            "9999-12-31T23:59:59.999Z"
-        );
+        assert_eq!(Instant(Timestamp::NEVER).to_string(), "9999-12-31T23:59:59.999Z");
     }
 }

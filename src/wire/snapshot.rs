@@ -15,10 +15,7 @@ use crate::domain::time::Timestamp;
 
 /// The snapshot of the wire contract.
 #[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the contract's, named and explained there"
-)]
+#[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
 pub struct Snapshot<'a> {
     pub session_id: &'a SessionId,
     pub epoch: i64,
@@ -71,10 +68,7 @@ pub struct ActionBody {
 
 /// One participant of a snapshot.
 #[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the contract's, named and explained there"
-)]
+#[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
 pub struct ParticipantBody<'a> {
     pub participant_id: &'a ParticipantId,
     pub participant_index: usize,
@@ -97,10 +91,7 @@ pub struct ParticipantBody<'a> {
 
 /// One group of a snapshot.
 #[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the contract's, named and explained there"
-)]
+#[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
 pub struct GroupBody<'a> {
     pub group_id: &'a GroupId,
     pub total_time_ms: Option<i64>,
@@ -117,10 +108,7 @@ pub struct GroupBody<'a> {
 
 /// What each clock has for itself where all run at once.
 #[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the contract's, named and explained there"
-)]
+#[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
 pub struct Alone<'a> {
     pub status: &'static str,
     pub cycle_started_at: Option<Instant>,
@@ -132,10 +120,7 @@ pub struct Alone<'a> {
 /// Where one clock is.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "the fields are the contract's, named and explained there"
-)]
+#[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
 pub enum PhaseBody {
     Main {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,10 +139,7 @@ pub enum PhaseBody {
 
 /// One thing to come.
 #[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the contract's, named and explained there"
-)]
+#[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
 pub struct EdgeBody<'a> {
     pub at: Instant,
     #[serde(rename = "type")]
@@ -176,9 +158,7 @@ impl<'a> Snapshot<'a> {
         let rules = &*session.rules;
         let shown = shown_clock(session);
         let deadline = session.deadline();
-        let expires_by = session
-            .due_at
-            .filter(|_| rules.lag_policy != LagPolicy::None && deadline.is_some());
+        let expires_by = session.due_at.filter(|_| rules.lag_policy != LagPolicy::None && deadline.is_some());
         let recovered = session.recovered;
         Self {
             session_id: &session.session_id,
@@ -186,13 +166,9 @@ impl<'a> Snapshot<'a> {
             version: session.position.version,
             sync_mode: session.sync_mode,
             status: session.status.as_str(),
-            active_participant_id: session
-                .active_participant()
-                .map(|active| &active.participant_id),
+            active_participant_id: session.active_participant().map(|active| &active.participant_id),
             active_group_id: active_group(session),
-            cycle_started_at: shown
-                .and_then(|owner| session.bank(owner).anchor)
-                .map(Instant),
+            cycle_started_at: shown.and_then(|owner| session.bank(owner).anchor).map(Instant),
             deadline_at: deadline.map(Instant),
             expires_by: expires_by.map(Instant),
             starts_at: session.starts_at.map(Instant),
@@ -205,15 +181,10 @@ impl<'a> Snapshot<'a> {
             lag_policy: rules.lag_policy,
             on_outage: rules.on_outage,
             auto_advance: rules.auto_advance,
-            action_on_timeout: ActionBody {
-                kind: rules.action_on_timeout,
-            },
+            action_on_timeout: ActionBody { kind: rules.action_on_timeout },
             pause_reasons: &session.reasons,
             warnings_ms: &rules.warnings_ms,
-            total_time_ms: session
-                .clock
-                .left_ms
-                .filter(|_| session.sync_mode != SyncMode::CountUp),
+            total_time_ms: session.clock.left_ms.filter(|_| session.sync_mode != SyncMode::CountUp),
             time_used_ms: used(session),
             overrun_ms: session.clock.overrun_ms,
             participants: Some((0..session.participants.len()).map(|seat| participant(session, seat)).collect()),
@@ -249,11 +220,7 @@ fn used(session: &Session) -> i64 {
     match session.sync_mode {
         SyncMode::Global | SyncMode::CountUp => session.clock.used_ms,
         SyncMode::PerGroup => session.groups.iter().map(|group| group.bank.used_ms).sum(),
-        _ => session
-            .participants
-            .iter()
-            .map(|participant| participant.used_ms)
-            .sum(),
+        _ => session.participants.iter().map(|participant| participant.used_ms).sum(),
     }
 }
 
@@ -277,11 +244,7 @@ pub fn participant(session: &Session, seat: usize) -> ParticipantBody<'_> {
         lag_quota_ms: participant.lag_quota_ms,
         time_control: participant.time_control.as_ref(),
         metadata: &participant.metadata,
-        alone: alone(
-            session,
-            owner,
-            session.sync_mode == SyncMode::PerParticipant,
-        ),
+        alone: alone(session, owner, session.sync_mode == SyncMode::PerParticipant),
     }
 }
 
@@ -308,14 +271,9 @@ pub fn group(session: &Session, place: usize) -> GroupBody<'_> {
 fn phase(session: &Session, owner: Owner) -> PhaseBody {
     let control = session.control(owner);
     match (session.bank(owner).phase, control.overtime) {
-        (Phase::Byoyomi { period }, Some(Overtime::Byoyomi { periods, .. })) => {
-            PhaseBody::Byoyomi { period, periods }
-        }
+        (Phase::Byoyomi { period }, Some(Overtime::Byoyomi { periods, .. })) => PhaseBody::Byoyomi { period, periods },
         (Phase::Canadian { cycles_left }, Some(Overtime::Canadian { cycles, .. })) => {
-            PhaseBody::Canadian {
-                cycles_left,
-                cycles,
-            }
+            PhaseBody::Canadian { cycles_left, cycles }
         }
         (Phase::Reserve, _) => PhaseBody::Reserve,
         (phase, _) => PhaseBody::Main {
@@ -353,10 +311,7 @@ fn status_alone(session: Status, bank: &Bank, action: Action) -> Status {
 }
 
 fn edges(session: &Session, edges: Vec<Edge>) -> Vec<EdgeBody<'_>> {
-    edges
-        .into_iter()
-        .map(|edge| edge_body(session, edge))
-        .collect()
+    edges.into_iter().map(|edge| edge_body(session, edge)).collect()
 }
 
 fn edge_body(session: &Session, edge: Edge) -> EdgeBody<'_> {
@@ -365,11 +320,7 @@ fn edge_body(session: &Session, edge: Edge) -> EdgeBody<'_> {
         (_, SyncMode::PerCycle) => session.active,
         _ => None,
     };
-    let place = if let Owner::Group(place) = edge.owner {
-        Some(place)
-    } else {
-        None
-    };
+    let place = if let Owner::Group(place) = edge.owner { Some(place) } else { None };
     EdgeBody {
         at: Instant(edge.at),
         kind: edge.kind.as_str(),

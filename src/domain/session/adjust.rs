@@ -7,12 +7,7 @@ use super::{Owner, Session, Status};
 use crate::domain::time::{MAX_SPAN_MS, Timestamp};
 
 impl Session {
-    pub(super) fn adjust(
-        &mut self,
-        target: &Target,
-        change: Adjustment,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    pub(super) fn adjust(&mut self, target: &Target, change: Adjustment, now: Timestamp) -> Result<Outcome, Refused> {
         let owner = self.targeted(target)?;
         self.charge(owner, now, 0);
         if self.sync_mode == SyncMode::CountUp {
@@ -74,8 +69,7 @@ impl Session {
             SyncMode::PerCycle => self.clock.left_ms.unwrap_or(0) + self.cycle_used_ms,
             _ => self.clock.granted_ms,
         };
-        rule.max_total_ms
-            .map_or(i64::MAX, |most| (most - granted).max(0))
+        rule.max_total_ms.map_or(i64::MAX, |most| (most - granted).max(0))
     }
 }
 
@@ -85,9 +79,5 @@ fn adjusted(from: i64, change: Adjustment) -> Result<i64, Refused> {
         Adjustment::Set(ms) if ms < 0 => return Err(Refused::OutOfBounds),
         Adjustment::Set(ms) => ms,
     };
-    if to > MAX_SPAN_MS {
-        Err(Refused::OutOfBounds)
-    } else {
-        Ok(to)
-    }
+    if to > MAX_SPAN_MS { Err(Refused::OutOfBounds) } else { Ok(to) }
 }

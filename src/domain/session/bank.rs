@@ -163,9 +163,7 @@ impl Bank {
     /// When this reckoning runs dry; the next period or block may follow.
     pub(super) fn dry_at(&self) -> Option<Timestamp> {
         match (self.anchor, self.left_ms, self.expired_at) {
-            (Some(anchor), Some(left), None) if !self.is_free => {
-                Some(anchor + self.delay_left_ms + left)
-            }
+            (Some(anchor), Some(left), None) if !self.is_free => Some(anchor + self.delay_left_ms + left),
             _ => None,
         }
     }
@@ -178,9 +176,7 @@ impl Bank {
     /// Overtime that would still follow the present reckoning by itself.
     fn overtime_ahead(&self, control: &TimeControl) -> i64 {
         match (control.overtime, self.phase) {
-            (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Main { .. }) => {
-                i64::from(periods) * period_ms
-            }
+            (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Main { .. }) => i64::from(periods) * period_ms,
             (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Byoyomi { period }) => {
                 i64::from(periods - period) * period_ms
             }
@@ -199,9 +195,7 @@ impl Bank {
             (Overtime::Byoyomi { periods, .. }, Phase::Byoyomi { period }) if period < periods => {
                 Phase::Byoyomi { period: period + 1 }
             }
-            (Overtime::Canadian { cycles, .. }, Phase::Main { .. }) => Phase::Canadian {
-                cycles_left: cycles,
-            },
+            (Overtime::Canadian { cycles, .. }, Phase::Main { .. }) => Phase::Canadian { cycles_left: cycles },
             _ => return false,
         };
         self.delay_left_ms = 0;
@@ -223,9 +217,7 @@ impl Bank {
             Phase::Main { stage } => self.earn_main(stage, cycle_used_ms, earned),
             Phase::Byoyomi { .. } => self.refill(earned.period_ms()),
             Phase::Canadian { cycles_left } if cycles_left > 1 => {
-                self.phase = Phase::Canadian {
-                    cycles_left: cycles_left - 1,
-                };
+                self.phase = Phase::Canadian { cycles_left: cycles_left - 1 };
             }
             Phase::Canadian { .. } => self.open_block(earned.control),
             Phase::Reserve => {}
@@ -237,10 +229,7 @@ impl Bank {
             if let Some(Delay::Bronstein { delay_ms }) = earned.control.delay_in(stage) {
                 self.credit(cycle_used_ms.min(delay_ms), earned.cap_ms);
             }
-            self.credit(
-                earned.control.increment_in(stage, earned.increment_ms),
-                earned.cap_ms,
-            );
+            self.credit(earned.control.increment_in(stage, earned.increment_ms), earned.cap_ms);
         }
         if let Some(entry) = earned.control.stages.get(stage as usize)
             && self.stage_cycles >= entry.cycles
@@ -253,9 +242,7 @@ impl Bank {
 
     fn open_block(&mut self, control: &TimeControl) {
         if let Some(Overtime::Canadian { cycles, period_ms }) = control.overtime {
-            self.phase = Phase::Canadian {
-                cycles_left: cycles,
-            };
+            self.phase = Phase::Canadian { cycles_left: cycles };
             self.refill(period_ms);
         }
     }
@@ -272,11 +259,7 @@ impl Bank {
             return Some(left - (ran - self.delay_left_ms).max(0));
         }
         let ahead = self.overtime_ahead(control) - now.since(dry);
-        Some(if ahead > 0 {
-            rest_of_period(ahead, control)
-        } else {
-            0
-        })
+        Some(if ahead > 0 { rest_of_period(ahead, control) } else { 0 })
     }
 }
 

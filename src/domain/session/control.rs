@@ -131,19 +131,13 @@ impl TimeControl {
     /// The increment that holds in `stage`, `base` being the first.
     #[must_use]
     pub fn increment_in(&self, stage: u32, base: i64) -> i64 {
-        self.passed(stage)
-            .rev()
-            .find_map(|entry| entry.increment_ms)
-            .unwrap_or(base)
+        self.passed(stage).rev().find_map(|entry| entry.increment_ms).unwrap_or(base)
     }
 
     /// The delay that holds in `stage`.
     #[must_use]
     pub fn delay_in(&self, stage: u32) -> Option<Delay> {
-        self.passed(stage)
-            .rev()
-            .find_map(|entry| entry.delay)
-            .or(self.delay)
+        self.passed(stage).rev().find_map(|entry| entry.delay).or(self.delay)
     }
 
     fn passed(&self, stage: u32) -> std::slice::Iter<'_, Stage> {
@@ -255,10 +249,6 @@ impl Rules {
     /// What happens when a clock runs out, `auto_advance` taken into account.
     #[must_use]
     pub const fn action(&self) -> Action {
-        if self.auto_advance {
-            Action::Advance
-        } else {
-            self.action_on_timeout
-        }
+        if self.auto_advance { Action::Advance } else { self.action_on_timeout }
     }
 }

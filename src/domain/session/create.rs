@@ -51,40 +51,19 @@ impl Session {
         validate::check(&new)?;
         new.rules.warnings_ms.sort_unstable_by(|a, b| b.cmp(a));
         new.rules.warnings_ms.dedup();
-        new.participants
-            .sort_by_key(|participant| participant.participant_index.unwrap_or(u32::MAX));
-        let seats = new
-            .participants
-            .iter()
-            .map(|each| seated(each, new.sync_mode, &new.rules))
-            .collect();
-        let groups = new
-            .groups
-            .iter()
-            .map(|each| grouped(each, &new.rules))
-            .collect();
+        new.participants.sort_by_key(|participant| participant.participant_index.unwrap_or(u32::MAX));
+        let seats = new.participants.iter().map(|each| seated(each, new.sync_mode, &new.rules)).collect();
+        let groups = new.groups.iter().map(|each| grouped(each, &new.rules)).collect();
         let mut session = Self::blank(new, seats, groups, now);
         session.renew_quotas();
-        Ok(Change {
-            session,
-            outcome: Outcome::of(Kind::Created),
-            expired: Vec::new(),
-        })
+        Ok(Change { session, outcome: Outcome::of(Kind::Created), expired: Vec::new() })
     }
 
-    fn blank(
-        new: NewSession,
-        participants: Vec<Participant>,
-        groups: Vec<Group>,
-        now: Timestamp,
-    ) -> Self {
+    fn blank(new: NewSession, participants: Vec<Participant>, groups: Vec<Group>, now: Timestamp) -> Self {
         Self {
             format: stored::FORMAT,
             session_id: new.session_id,
-            position: Position {
-                epoch: now.as_ms(),
-                version: 1,
-            },
+            position: Position { epoch: now.as_ms(), version: 1 },
             previous: Digest::NONE,
             status: Status::Pending,
             sync_mode: new.sync_mode,
@@ -108,22 +87,18 @@ impl Session {
     /// A new pending session of the same configuration.
     #[must_use]
     pub fn blueprint(&self, session_id: SessionId) -> NewSession {
-        let participants = self
-            .participants
-            .iter()
-            .zip(0..)
-            .map(|(each, index)| NewParticipant {
-                participant_id: each.participant_id.clone(),
-                total_time_ms: each.bank.base_ms,
-                group_id: each.group_id.clone(),
-                participant_index: Some(index),
-                time_control: each.time_control.clone(),
-                metadata: (*each.metadata).clone(),
-            });
-        let groups = self.groups.iter().map(|each| NewGroup {
-            group_id: each.group_id.clone(),
+        let participants = self.participants.iter().zip(0..).map(|(each, index)| NewParticipant {
+            participant_id: each.participant_id.clone(),
             total_time_ms: each.bank.base_ms,
+            group_id: each.group_id.clone(),
+            participant_index: Some(index),
+            time_control: each.time_control.clone(),
+            metadata: (*each.metadata).clone(),
         });
+        let groups = self
+            .groups
+            .iter()
+            .map(|each| NewGroup { group_id: each.group_id.clone(), total_time_ms: each.bank.base_ms });
         NewSession {
             session_id,
             sync_mode: self.sync_mode,
@@ -139,16 +114,9 @@ impl Session {
         self.clock = own_clock(self.sync_mode, &self.rules);
         for participant in &mut self.participants {
             let own = self.sync_mode == SyncMode::PerParticipant;
-            let control = participant
-                .time_control
-                .as_ref()
-                .unwrap_or(&self.rules.time_control);
+            let control = participant.time_control.as_ref().unwrap_or(&self.rules.time_control);
             let base = participant.bank.base_ms;
-            participant.bank = if own {
-                fresh(base, control, &self.rules)
-            } else {
-                Bank::new(base, &PLAIN)
-            };
+            participant.bank = if own { fresh(base, control, &self.rules) } else { Bank::new(base, &PLAIN) };
             participant.used_ms = 0;
             participant.cycle_count = 0;
         }
@@ -200,11 +168,7 @@ pub(super) fn seated(new: &NewParticipant, mode: SyncMode, rules: &Rules) -> Par
 
 fn grouped(new: &NewGroup, rules: &Rules) -> Group {
     let base = new.total_time_ms.or(rules.total_time_ms);
-    Group {
-        group_id: new.group_id.clone(),
-        bank: fresh(base, &rules.time_control, rules),
-        last_active: None,
-    }
+    Group { group_id: new.group_id.clone(), bank: fresh(base, &rules.time_control, rules), last_active: None }
 }
 
 /// A bank of its own. One of zero that only an increment or a give-back makes

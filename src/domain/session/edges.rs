@@ -66,12 +66,7 @@ impl Session {
             (None, None) => dry,
         };
         edges.truncate(MAX_EDGES - 1);
-        edges.push(Edge {
-            at: end,
-            kind: EdgeKind::Expiry,
-            owner: self.last_owner(owner),
-            remaining_ms: 0,
-        });
+        edges.push(Edge { at: end, kind: EdgeKind::Expiry, owner: self.last_owner(owner), remaining_ms: 0 });
         edges
     }
 
@@ -79,73 +74,33 @@ impl Session {
     #[must_use]
     pub fn edges(&self) -> Vec<Edge> {
         if let Some(at) = self.starts_at {
-            return vec![Edge {
-                at,
-                kind: EdgeKind::Start,
-                owner: Owner::Session,
-                remaining_ms: 0,
-            }];
+            return vec![Edge { at, kind: EdgeKind::Start, owner: Owner::Session, remaining_ms: 0 }];
         }
         if !self.is_simultaneous() {
-            return self
-                .running()
-                .map(|owner| self.edges_of(owner))
-                .unwrap_or_default();
+            return self.running().map(|owner| self.edges_of(owner)).unwrap_or_default();
         }
-        let first = self
-            .owners()
-            .min_by_key(|owner| self.bank(*owner).dry_at().unwrap_or(Timestamp::NEVER));
+        let first = self.owners().min_by_key(|owner| self.bank(*owner).dry_at().unwrap_or(Timestamp::NEVER));
         first.map(|owner| self.edges_of(owner)).unwrap_or_default()
     }
 
     fn warn(&self, edges: &mut Vec<Edge>, owner: Owner, dry: Timestamp, left: i64) {
         let thresholds = self.rules.warnings_ms.iter().filter(|ms| **ms < left);
-        edges.extend(thresholds.map(|ms| Edge {
-            at: dry - *ms,
-            kind: EdgeKind::Warning,
-            owner,
-            remaining_ms: *ms,
-        }));
+        edges.extend(thresholds.map(|ms| Edge { at: dry - *ms, kind: EdgeKind::Warning, owner, remaining_ms: *ms }));
     }
 
-    fn reserve_edges(
-        &self,
-        edges: &mut Vec<Edge>,
-        seat: usize,
-        dry: Timestamp,
-        reserve: i64,
-    ) -> Timestamp {
+    fn reserve_edges(&self, edges: &mut Vec<Edge>, seat: usize, dry: Timestamp, reserve: i64) -> Timestamp {
         let owner = Owner::Participant(seat);
-        edges.push(Edge {
-            at: dry,
-            kind: EdgeKind::Reserve,
-            owner,
-            remaining_ms: reserve,
-        });
+        edges.push(Edge { at: dry, kind: EdgeKind::Reserve, owner, remaining_ms: reserve });
         self.warn(edges, owner, dry + reserve, reserve);
         dry + reserve
     }
 
-    fn overtime_edges(
-        &self,
-        edges: &mut Vec<Edge>,
-        owner: Owner,
-        dry: Timestamp,
-        overtime: Overtime,
-    ) -> Timestamp {
-        let end = self
-            .bank(owner)
-            .deadline(self.control(owner))
-            .unwrap_or(dry);
+    fn overtime_edges(&self, edges: &mut Vec<Edge>, owner: Owner, dry: Timestamp, overtime: Overtime) -> Timestamp {
+        let end = self.bank(owner).deadline(self.control(owner)).unwrap_or(dry);
         let mut at = dry;
         while at < end && edges.len() < MAX_EDGES {
             let period_ms = overtime.period_ms();
-            edges.push(Edge {
-                at,
-                kind: EdgeKind::Overtime,
-                owner,
-                remaining_ms: period_ms,
-            });
+            edges.push(Edge { at, kind: EdgeKind::Overtime, owner, remaining_ms: period_ms });
             at = at + period_ms;
             self.warn(edges, owner, at, period_ms);
         }
@@ -153,7 +108,6 @@ impl Session {
     }
 
     fn last_owner(&self, owner: Owner) -> Owner {
-        self.reserve_behind(owner)
-            .map_or(owner, |(seat, _)| Owner::Participant(seat))
+        self.reserve_behind(owner).map_or(owner, |(seat, _)| Owner::Participant(seat))
     }
 }

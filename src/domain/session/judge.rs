@@ -42,32 +42,20 @@ impl Session {
         session.into_change(Outcome::of(Kind::Settled), expired, now)
     }
 
-    fn into_change(
-        mut self,
-        mut outcome: Outcome,
-        expired: Vec<Expired>,
-        now: Timestamp,
-    ) -> Change {
+    fn into_change(mut self, mut outcome: Outcome, expired: Vec<Expired>, now: Timestamp) -> Change {
         self.position.version += 1;
         self.updated_at = now;
         self.due_at = self.next_due();
         if let Some(last) = expired.last() {
-            outcome
-                .expired_participant_id
-                .clone_from(&last.participant_id);
+            outcome.expired_participant_id.clone_from(&last.participant_id);
             outcome.action_applied = Some(last.action);
         }
-        Change {
-            session: self,
-            outcome,
-            expired,
-        }
+        Change { session: self, outcome, expired }
     }
 
     /// The clock is at zero, but a switch already under way may still count.
     fn is_in_grace(&self, now: Timestamp) -> bool {
-        self.running()
-            .is_some_and(|owner| self.bank(owner).is_out(now, 0))
+        self.running().is_some_and(|owner| self.bank(owner).is_out(now, 0))
     }
 
     /// `None` if the command is to be judged as ever.
@@ -79,9 +67,7 @@ impl Session {
                     return Some(Step::Refused(Refused::DeadlinePending));
                 };
                 let lag = self.judge_lag(owner, switch.acted_at, switch.connection_lag_ms, now);
-                self.bank(owner)
-                    .is_out(now, lag.credited_ms)
-                    .then(|| self.expired_in_grace(now))
+                self.bank(owner).is_out(now, lag.credited_ms).then(|| self.expired_in_grace(now))
             }
             _ => Some(Step::Refused(Refused::DeadlinePending)),
         }

@@ -29,11 +29,7 @@ impl Allowance {
             LagPolicy::Standard => ms,
             LagPolicy::Friendly => ms * 2,
         };
-        Self {
-            start_ms: scaled(3 * gain),
-            gain_ms: scaled(gain),
-            ceiling_ms: scaled(7 * gain),
-        }
+        Self { start_ms: scaled(3 * gain), gain_ms: scaled(gain), ceiling_ms: scaled(7 * gain) }
     }
 
     /// The quota after a cycle in which `credited_ms` was given.
@@ -58,13 +54,8 @@ pub(super) fn judge(
     connection_ms: i64,
 ) -> Judged {
     let claimed = acted_at.map_or(0, |at| now.since(at).clamp(0, elapsed_ms));
-    let credited_ms = claimed
-        .min(quota_ms)
-        .min(connection_ms.max(0) + ALLOWANCE_MS);
-    Judged {
-        credited_ms,
-        refused_ms: claimed - credited_ms,
-    }
+    let credited_ms = claimed.min(quota_ms).min(connection_ms.max(0) + ALLOWANCE_MS);
+    Judged { credited_ms, refused_ms: claimed - credited_ms }
 }
 
 impl Session {
@@ -75,11 +66,7 @@ impl Session {
             SyncMode::PerCycle => self.rules.time_per_cycle_ms,
             _ => self.bank(owner).base_ms,
         };
-        Allowance::of(
-            self.rules.lag_policy,
-            base.unwrap_or(0),
-            self.rules.increment_ms,
-        )
+        Allowance::of(self.rules.lag_policy, base.unwrap_or(0), self.rules.increment_ms)
     }
 
     /// How long the running clock, once at zero, waits for a switch under way.
@@ -91,20 +78,11 @@ impl Session {
     }
 
     /// Judges the lag a switch claims against the running clock.
-    pub(super) fn judge_lag(
-        &self,
-        owner: Owner,
-        acted_at: Option<Timestamp>,
-        lag_ms: i64,
-        now: Timestamp,
-    ) -> Judged {
+    pub(super) fn judge_lag(&self, owner: Owner, acted_at: Option<Timestamp>, lag_ms: i64, now: Timestamp) -> Judged {
         match (self.rules.lag_policy, self.active_participant()) {
             (LagPolicy::None, _) | (_, None) => Judged::default(),
             (_, Some(active)) => {
-                let elapsed = self
-                    .bank(owner)
-                    .anchor
-                    .map_or(0, |anchor| now.since(anchor));
+                let elapsed = self.bank(owner).anchor.map_or(0, |anchor| now.since(anchor));
                 judge(elapsed, acted_at, now, active.lag_quota_ms, lag_ms)
             }
         }
@@ -118,15 +96,9 @@ mod tests {
     #[test]
     fn a_minute_without_increment_earns_what_the_table_says() {
         let standard = Allowance::of(LagPolicy::Standard, 60_000, 0);
-        assert_eq!(
-            (standard.gain_ms, standard.start_ms, standard.ceiling_ms),
-            (390, 1_170, 2_730)
-        );
+        assert_eq!((standard.gain_ms, standard.start_ms, standard.ceiling_ms), (390, 1_170, 2_730));
         let strict = Allowance::of(LagPolicy::Strict, 60_000, 0);
-        assert_eq!(
-            (strict.gain_ms, strict.start_ms, strict.ceiling_ms),
-            (195, 585, 1_365)
-        );
+        assert_eq!((strict.gain_ms, strict.start_ms, strict.ceiling_ms), (195, 585, 1_365));
         assert_eq!(Allowance::of(LagPolicy::None, 60_000, 0).start_ms, 0);
     }
 
@@ -134,27 +106,9 @@ mod tests {
     fn a_forged_claim_gains_the_connections_lag_and_the_allowance() {
         let now = Timestamp::from_ms(100_000);
         let claim = |at: i64| judge(10_000, Some(Timestamp::from_ms(at)), now, 1_000, 20);
-        assert_eq!(
-            claim(0),
-            Judged {
-                credited_ms: 160,
-                refused_ms: 9_840
-            }
-        );
+        assert_eq!(claim(0), Judged { credited_ms: 160, refused_ms: 9_840 });
         assert_eq!(claim(i64::MAX), Judged::default());
-        assert_eq!(
-            claim(i64::MIN),
-            Judged {
-                credited_ms: 160,
-                refused_ms: 9_840
-            }
-        );
-        assert_eq!(
-            claim(99_950),
-            Judged {
-                credited_ms: 50,
-                refused_ms: 0
-            }
-        );
+        assert_eq!(claim(i64::MIN), Judged { credited_ms: 160, refused_ms: 9_840 });
+        assert_eq!(claim(99_950), Judged { credited_ms: 50, refused_ms: 0 });
     }
 }

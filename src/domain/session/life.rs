@@ -65,12 +65,7 @@ impl Session {
         }
     }
 
-    pub(super) fn pause(
-        &mut self,
-        reason: Option<&str>,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    pub(super) fn pause(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
         let reason = reason.unwrap_or(DEFAULT_REASON);
         if *target != Target::Session {
             return self.pause_alone(reason, target, now);
@@ -88,12 +83,7 @@ impl Session {
         Ok(Outcome::charging(Kind::Paused, charged))
     }
 
-    fn pause_alone(
-        &mut self,
-        reason: &str,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    fn pause_alone(&mut self, reason: &str, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
         let owner = self.alone(target)?;
         let charged = self.charge(owner, now, 0);
         let bank = self.bank_mut(owner);
@@ -102,12 +92,7 @@ impl Session {
         Ok(Outcome::charging(Kind::Paused, charged))
     }
 
-    pub(super) fn resume(
-        &mut self,
-        reason: Option<&str>,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    pub(super) fn resume(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
         if *target != Target::Session {
             return self.resume_alone(reason, target, now);
         }
@@ -121,12 +106,7 @@ impl Session {
         Ok(Outcome::of(Kind::Resumed))
     }
 
-    fn resume_alone(
-        &mut self,
-        reason: Option<&str>,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    fn resume_alone(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
         let owner = self.alone(target)?;
         let is_running = self.status == Status::Running;
         let action = self.rules.action();
@@ -148,9 +128,7 @@ impl Session {
             return Ok(());
         }
         let action = self.rules.action();
-        let owner = self
-            .active
-            .map_or(Owner::Session, |seat| self.owner_of(seat));
+        let owner = self.active.map_or(Owner::Session, |seat| self.owner_of(seat));
         match self.reserve_behind(owner) {
             Some((seat, _)) if self.clock.left_ms == Some(0) => self.run_reserve(seat, now),
             _ => {
@@ -176,8 +154,7 @@ impl Session {
         let action = self.rules.action();
         for owner in self.owners() {
             let bank = self.bank_mut(owner);
-            let may_run =
-                bank.reasons.is_empty() && !bank.is_completed && playable(bank, action).is_ok();
+            let may_run = bank.reasons.is_empty() && !bank.is_completed && playable(bank, action).is_ok();
             bank.anchor = may_run.then_some(now);
         }
     }
@@ -192,14 +169,8 @@ impl Session {
             return Err(Refused::NotRunning);
         }
         let bank = self.bank(owner);
-        let is_over = bank.expired_at.is_some()
-            && bank.reasons.is_empty()
-            && self.rules.action() != Action::Continue;
-        if is_over || bank.is_completed {
-            Err(Refused::ParticipantExpired)
-        } else {
-            Ok(owner)
-        }
+        let is_over = bank.expired_at.is_some() && bank.reasons.is_empty() && self.rules.action() != Action::Continue;
+        if is_over || bank.is_completed { Err(Refused::ParticipantExpired) } else { Ok(owner) }
     }
 
     /// The clock a target names, in the modes that have one for it.
@@ -213,10 +184,7 @@ impl Session {
                 }
             }
             Target::Group(id) => match self.sync_mode {
-                SyncMode::PerGroup => self
-                    .place(id)
-                    .map(Owner::Group)
-                    .ok_or(Refused::UnknownGroup),
+                SyncMode::PerGroup => self.place(id).map(Owner::Group).ok_or(Refused::UnknownGroup),
                 _ => Err(Refused::WrongMode),
             },
             Target::Session => match (self.has_own_banks(), self.active) {
@@ -251,9 +219,7 @@ impl Session {
                 }
             }
         } else {
-            let owner = self
-                .active
-                .map_or(Owner::Session, |seat| self.owner_of(seat));
+            let owner = self.active.map_or(Owner::Session, |seat| self.owner_of(seat));
             self.finish_cycle(owner, false);
         }
     }
@@ -289,11 +255,7 @@ impl Session {
         if let Some(owner) = self.running() {
             self.charge(owner, now, 0);
         }
-        if self.active.is_some() || self.started_at.is_some() {
-            self.cycle_used_ms
-        } else {
-            0
-        }
+        if self.active.is_some() || self.started_at.is_some() { self.cycle_used_ms } else { 0 }
     }
 
     pub(super) fn reset(&mut self) -> Outcome {
@@ -316,9 +278,5 @@ fn lift(reasons: &mut std::collections::BTreeSet<String>, reason: Option<&str>) 
 
 fn playable(bank: &Bank, action: Action) -> Result<(), Refused> {
     let runs_past_zero = bank.expired_at.is_some() && action == Action::Continue;
-    if bank.is_empty() && !runs_past_zero {
-        Err(Refused::ParticipantExpired)
-    } else {
-        Ok(())
-    }
+    if bank.is_empty() && !runs_past_zero { Err(Refused::ParticipantExpired) } else { Ok(()) }
 }

@@ -78,10 +78,7 @@ impl Status {
     /// Whether no command changes it any more.
     #[must_use]
     pub const fn is_ended(self) -> bool {
-        matches!(
-            self,
-            Self::Expired | Self::Completed | Self::Cancelled | Self::Deleted
-        )
+        matches!(self, Self::Expired | Self::Completed | Self::Cancelled | Self::Deleted)
     }
 }
 
@@ -150,13 +147,8 @@ pub enum Owner {
     Group(usize),
 }
 
-static PLAIN: TimeControl = TimeControl {
-    delay: None,
-    stages: Vec::new(),
-    overtime: None,
-    hourglass: false,
-    free_cycles: 0,
-};
+static PLAIN: TimeControl =
+    TimeControl { delay: None, stages: Vec::new(), overtime: None, hourglass: false, free_cycles: 0 };
 
 impl Session {
     /// All clocks at once?
@@ -168,10 +160,7 @@ impl Session {
     /// Whether each participant, or each group, has a bank of its own.
     #[must_use]
     pub const fn has_own_banks(&self) -> bool {
-        matches!(
-            self.sync_mode,
-            SyncMode::PerParticipant | SyncMode::PerGroup
-        )
+        matches!(self.sync_mode, SyncMode::PerParticipant | SyncMode::PerGroup)
     }
 
     /// The clock of an owner.
@@ -197,10 +186,9 @@ impl Session {
     pub fn control(&self, owner: Owner) -> &TimeControl {
         match owner {
             _ if !self.has_own_banks() => &PLAIN,
-            Owner::Participant(seat) => self.participants[seat]
-                .time_control
-                .as_ref()
-                .unwrap_or(&self.rules.time_control),
+            Owner::Participant(seat) => {
+                self.participants[seat].time_control.as_ref().unwrap_or(&self.rules.time_control)
+            }
             _ => &self.rules.time_control,
         }
     }
@@ -210,9 +198,7 @@ impl Session {
     pub fn owner_of(&self, seat: usize) -> Owner {
         match self.sync_mode {
             SyncMode::PerParticipant => Owner::Participant(seat),
-            SyncMode::PerGroup => self
-                .group_of(seat)
-                .map_or(Owner::Participant(seat), Owner::Group),
+            SyncMode::PerGroup => self.group_of(seat).map_or(Owner::Participant(seat), Owner::Group),
             SyncMode::PerCycle | SyncMode::Global | SyncMode::CountUp => Owner::Session,
         }
     }
@@ -224,9 +210,7 @@ impl Session {
             return None;
         }
         match (self.sync_mode, self.active) {
-            (SyncMode::PerCycle, Some(seat)) if self.clock.anchor.is_none() => {
-                Some(Owner::Participant(seat))
-            }
+            (SyncMode::PerCycle, Some(seat)) if self.clock.anchor.is_none() => Some(Owner::Participant(seat)),
             (_, Some(seat)) => Some(self.owner_of(seat)),
             (_, None) => Some(Owner::Session),
         }
@@ -235,21 +219,13 @@ impl Session {
     /// The clock of an owner with the control it goes by.
     pub(super) fn clocked(&mut self, owner: Owner) -> (&mut Bank, &TimeControl) {
         let own = self.has_own_banks();
-        let common = if own {
-            &self.rules.time_control
-        } else {
-            &PLAIN
-        };
+        let common = if own { &self.rules.time_control } else { &PLAIN };
         match owner {
             Owner::Session => (&mut self.clock, common),
             Owner::Group(place) => (&mut self.groups[place].bank, common),
             Owner::Participant(seat) => {
                 let participant = &mut self.participants[seat];
-                let control = participant
-                    .time_control
-                    .as_ref()
-                    .filter(|_| own)
-                    .unwrap_or(common);
+                let control = participant.time_control.as_ref().filter(|_| own).unwrap_or(common);
                 (&mut participant.bank, control)
             }
         }
@@ -261,17 +237,13 @@ impl Session {
             SyncMode::PerGroup => (0, self.groups.len()),
             _ => (self.participants.len(), 0),
         };
-        (0..seats)
-            .map(Owner::Participant)
-            .chain((0..places).map(Owner::Group))
+        (0..seats).map(Owner::Participant).chain((0..places).map(Owner::Group))
     }
 
     /// The seat of a participant.
     #[must_use]
     pub fn seat(&self, id: &ParticipantId) -> Option<usize> {
-        self.participants
-            .iter()
-            .position(|participant| participant.participant_id == *id)
+        self.participants.iter().position(|participant| participant.participant_id == *id)
     }
 
     /// The place of a group.
@@ -283,10 +255,7 @@ impl Session {
     /// The place of the group a seat belongs to.
     #[must_use]
     pub fn group_of(&self, seat: usize) -> Option<usize> {
-        self.participants[seat]
-            .group_id
-            .as_ref()
-            .and_then(|id| self.place(id))
+        self.participants[seat].group_id.as_ref().and_then(|id| self.place(id))
     }
 
     /// The participant whose time is being used.

@@ -16,12 +16,8 @@ impl Session {
         match owner {
             Owner::Session if self.sync_mode == SyncMode::CountUp => Some(self.elapsed(now)),
             Owner::Session if self.has_own_banks() => None,
-            Owner::Participant(seat) if self.rules.time_control.hourglass => {
-                Some(self.sand(seat, now))
-            }
-            Owner::Participant(seat) if self.sync_mode == SyncMode::PerCycle => {
-                self.reserve(seat, now)
-            }
+            Owner::Participant(seat) if self.rules.time_control.hourglass => Some(self.sand(seat, now)),
+            Owner::Participant(seat) if self.sync_mode == SyncMode::PerCycle => self.reserve(seat, now),
             _ => self.bank(owner).remaining(now, self.control(owner)),
         }
     }
@@ -34,14 +30,8 @@ impl Session {
 
     /// What one has lost the other has gained.
     fn sand(&self, seat: usize, now: Timestamp) -> i64 {
-        let shown = |seat: usize| {
-            self.participants[seat]
-                .bank
-                .remaining(now, self.control(Owner::Participant(seat)))
-        };
-        let lost = |seat: usize| {
-            self.participants[seat].bank.left_ms.unwrap_or(0) - shown(seat).unwrap_or(0)
-        };
+        let shown = |seat: usize| self.participants[seat].bank.remaining(now, self.control(Owner::Participant(seat)));
+        let lost = |seat: usize| self.participants[seat].bank.left_ms.unwrap_or(0) - shown(seat).unwrap_or(0);
         shown(seat).unwrap_or(0) + lost(1 - seat)
     }
 

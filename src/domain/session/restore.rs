@@ -15,14 +15,8 @@ impl Session {
     pub fn restored(&self, alive: Timestamp, now: Timestamp) -> Self {
         let mut session = self.clone();
         let epoch = now.as_ms().max(self.position.epoch + 1);
-        session.position = Position {
-            epoch,
-            ..self.position
-        };
-        session.recovered = Some(Recovered {
-            at: now,
-            from: self.updated_at,
-        });
+        session.position = Position { epoch, ..self.position };
+        session.recovered = Some(Recovered { at: now, from: self.updated_at });
         let alive = alive.max(self.updated_at);
         if session.rules.on_outage == OnOutage::Pause && now.since(alive) >= OUTAGE_MS {
             session.sit_out(alive, now);

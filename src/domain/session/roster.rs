@@ -13,11 +13,7 @@ use crate::domain::time::Timestamp;
 pub const MAX_PARTICIPANTS: usize = 1_024;
 
 impl Session {
-    pub(super) fn add_participant(
-        &mut self,
-        new: &NewParticipant,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    pub(super) fn add_participant(&mut self, new: &NewParticipant, now: Timestamp) -> Result<Outcome, Refused> {
         if self.seat(&new.participant_id).is_some() || self.participants.len() >= MAX_PARTICIPANTS {
             return Err(Refused::InvalidParticipants);
         }
@@ -26,14 +22,9 @@ impl Session {
         }
         check_newcomer(self, new)?;
         let participant = seated(new, self.sync_mode, &self.rules);
-        let seat = new
-            .participant_index
-            .map_or(usize::MAX, |index| index as usize)
-            .min(self.participants.len());
+        let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
         self.participants.insert(seat, participant);
-        self.active = self
-            .active
-            .map(|active| if active >= seat { active + 1 } else { active });
+        self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
         self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
         self.welcome(seat, now);
         Ok(Outcome::of(Kind::ParticipantAdded))
@@ -54,9 +45,8 @@ impl Session {
         change: &ParticipantChange,
     ) -> Result<Outcome, Refused> {
         let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
-        let is_of_the_clock = change.total_time_ms.is_some()
-            || change.group_id.is_some()
-            || change.time_control.is_some();
+        let is_of_the_clock =
+            change.total_time_ms.is_some() || change.group_id.is_some() || change.time_control.is_some();
         if is_of_the_clock {
             self.change_terms(seat, change)?;
         }
@@ -80,10 +70,7 @@ impl Session {
             total_time_ms: change.total_time_ms.or(present.bank.base_ms),
             group_id: change.group_id.clone().or_else(|| present.group_id.clone()),
             participant_index: None,
-            time_control: change
-                .time_control
-                .clone()
-                .or_else(|| present.time_control.clone()),
+            time_control: change.time_control.clone().or_else(|| present.time_control.clone()),
             metadata: (*present.metadata).clone(),
         };
         check_newcomer(self, &renewed)?;
@@ -93,34 +80,21 @@ impl Session {
     }
 
     fn move_seat(&mut self, from: usize, to: usize) {
-        let active = self
-            .active_participant()
-            .map(|participant| participant.participant_id.clone());
+        let active = self.active_participant().map(|participant| participant.participant_id.clone());
         let participant = self.participants.remove(from);
-        self.participants
-            .insert(to.min(self.participants.len()), participant);
+        self.participants.insert(to.min(self.participants.len()), participant);
         self.active = active.and_then(|id| self.seat(&id));
     }
 
-    pub(super) fn remove_participant(
-        &mut self,
-        id: &ParticipantId,
-        now: Timestamp,
-    ) -> Result<Outcome, Refused> {
+    pub(super) fn remove_participant(&mut self, id: &ParticipantId, now: Timestamp) -> Result<Outcome, Refused> {
         let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
         let is_needed = !matches!(self.sync_mode, SyncMode::Global | SyncMode::CountUp);
         if self.rules.time_control.hourglass || (is_needed && self.participants.len() == 1) {
             return Err(Refused::InvalidParticipants);
         }
-        let charged = if self.active == Some(seat) {
-            self.hand_on_from(seat, now)
-        } else {
-            0
-        };
+        let charged = if self.active == Some(seat) { self.hand_on_from(seat, now) } else { 0 };
         self.participants.remove(seat);
-        self.active = self
-            .active
-            .map(|active| if active > seat { active - 1 } else { active });
+        self.active = self.active.map(|active| if active > seat { active - 1 } else { active });
         if self.is_simultaneous() && self.status == Status::Running {
             self.end_with_the_last();
         }
@@ -136,9 +110,7 @@ impl Session {
         }
         let next = self.seat_in_turn().filter(|next| *next != seat);
         match (was_running, next) {
-            (Some(_), None) if self.participants.len() > 1 && self.has_own_banks() => {
-                self.end(Status::Expired)
-            }
+            (Some(_), None) if self.participants.len() > 1 && self.has_own_banks() => self.end(Status::Expired),
             (Some(_), next) => self.begin_cycle(next, now),
             (None, next) => self.await_turn(next),
         }

@@ -28,11 +28,7 @@ struct Ahead {
 
 impl Ahead {
     const fn at(what: Happening, at: Timestamp) -> Self {
-        Self {
-            what,
-            at,
-            certain_at: at,
-        }
+        Self { what, at, certain_at: at }
     }
 }
 
@@ -59,10 +55,7 @@ impl Session {
 
     /// Lets the running clock expire now that its grace has been judged.
     pub(super) fn expire_running(&mut self) -> Vec<Expired> {
-        self.ahead()
-            .and_then(|ahead| self.happen(ahead))
-            .into_iter()
-            .collect()
+        self.ahead().and_then(|ahead| self.happen(ahead)).into_iter().collect()
     }
 
     /// When the store must wake somebody, though nobody looks.
@@ -77,10 +70,7 @@ impl Session {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         if self.is_simultaneous() {
-            return self
-                .owners()
-                .filter_map(|owner| self.bank(owner).dry_at())
-                .min();
+            return self.owners().filter_map(|owner| self.bank(owner).dry_at()).min();
         }
         let owner = self.running()?;
         let deadline = self.bank(owner).deadline(self.control(owner))?;
@@ -97,11 +87,7 @@ impl Session {
     }
 
     fn first_to_expire(&self) -> Option<Ahead> {
-        let dry = |owner| {
-            self.bank(owner)
-                .dry_at()
-                .map(|at| Ahead::at(Happening::Expiry(owner), at))
-        };
+        let dry = |owner| self.bank(owner).dry_at().map(|at| Ahead::at(Happening::Expiry(owner), at));
         self.owners().filter_map(dry).min_by_key(|ahead| ahead.at)
     }
 
@@ -115,22 +101,13 @@ impl Session {
         if bank.deadline(self.control(owner)) > Some(at) {
             return Some(Ahead::at(Happening::Overtime(owner), at));
         }
-        Some(Ahead {
-            what: Happening::Expiry(owner),
-            at,
-            certain_at: at + self.grace_ms(),
-        })
+        Some(Ahead { what: Happening::Expiry(owner), at, certain_at: at + self.grace_ms() })
     }
 
     /// The reserve that runs when this clock is out, and what it holds.
     pub(super) fn reserve_behind(&self, owner: Owner) -> Option<(usize, i64)> {
-        let seat = self
-            .active
-            .filter(|_| self.sync_mode == SyncMode::PerCycle && owner == Owner::Session)?;
-        let left = self.participants[seat]
-            .bank
-            .left_ms
-            .filter(|left| *left > 0)?;
+        let seat = self.active.filter(|_| self.sync_mode == SyncMode::PerCycle && owner == Owner::Session)?;
+        let left = self.participants[seat].bank.left_ms.filter(|left| *left > 0)?;
         Some((seat, left))
     }
 
@@ -174,11 +151,7 @@ impl Session {
             (_, SyncMode::PerCycle | SyncMode::PerGroup) => self.active,
             _ => None,
         };
-        let group = if let Owner::Group(place) = owner {
-            Some(self.groups[place].group_id.clone())
-        } else {
-            None
-        };
+        let group = if let Owner::Group(place) = owner { Some(self.groups[place].group_id.clone()) } else { None };
         Expired {
             at,
             participant_id: seat.map(|seat| self.participants[seat].participant_id.clone()),
@@ -211,19 +184,14 @@ impl Session {
 
     /// Ends a simultaneous session once the last clock has.
     pub(super) fn end_with_the_last(&mut self) {
-        let still =
-            |bank: &super::bank::Bank| bank.expired_at.is_none() || !bank.reasons.is_empty();
+        let still = |bank: &super::bank::Bank| bank.expired_at.is_none() || !bank.reasons.is_empty();
         let goes_on = self.owners().any(|owner| {
             let bank = self.bank(owner);
             !bank.is_completed && (still(bank) || self.rules.action() == Action::Continue)
         });
         if !goes_on {
             let completed = self.owners().any(|owner| self.bank(owner).is_completed);
-            self.end(if completed {
-                Status::Completed
-            } else {
-                Status::Expired
-            });
+            self.end(if completed { Status::Completed } else { Status::Expired });
         }
     }
 
@@ -251,11 +219,7 @@ impl Session {
 
     pub(super) fn stop_clocks(&mut self) {
         self.clock.anchor = None;
-        self.participants
-            .iter_mut()
-            .for_each(|participant| participant.bank.anchor = None);
-        self.groups
-            .iter_mut()
-            .for_each(|group| group.bank.anchor = None);
+        self.participants.iter_mut().for_each(|participant| participant.bank.anchor = None);
+        self.groups.iter_mut().for_each(|group| group.bank.anchor = None);
     }
 }

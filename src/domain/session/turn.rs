@@ -46,18 +46,11 @@ impl Session {
     fn successor(&self, next: &Next) -> Result<Option<usize>, Refused> {
         match next {
             Next::InTurn if self.participants.is_empty() => Ok(None),
-            Next::InTurn => self
-                .seat_in_turn()
-                .map(Some)
-                .ok_or(Refused::ParticipantExpired),
+            Next::InTurn => self.seat_in_turn().map(Some).ok_or(Refused::ParticipantExpired),
             Next::Group(id) => self.successor_in(id).map(Some),
             Next::Participant(id) => {
                 let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
-                if self.can_play(seat) {
-                    Ok(Some(seat))
-                } else {
-                    Err(Refused::ParticipantExpired)
-                }
+                if self.can_play(seat) { Ok(Some(seat)) } else { Err(Refused::ParticipantExpired) }
             }
         }
     }
@@ -67,14 +60,8 @@ impl Session {
             return Err(Refused::WrongMode);
         }
         let place = self.place(id).ok_or(Refused::UnknownGroup)?;
-        let seat = self
-            .next_of_group(place)
-            .ok_or(Refused::UnknownParticipant)?;
-        if self.can_play(seat) {
-            Ok(seat)
-        } else {
-            Err(Refused::ParticipantExpired)
-        }
+        let seat = self.next_of_group(place).ok_or(Refused::UnknownParticipant)?;
+        if self.can_play(seat) { Ok(seat) } else { Err(Refused::ParticipantExpired) }
     }
 
     /// Whether a seat may become active: its own bank has not run out for good.
@@ -93,21 +80,13 @@ impl Session {
     }
 
     fn group_in_turn(&self) -> Option<usize> {
-        let after = self
-            .active
-            .and_then(|seat| self.group_of(seat))
-            .map_or(0, |place| place + 1);
-        ring(after, self.groups.len())
-            .filter_map(|place| self.next_of_group(place))
-            .find(|seat| self.can_play(*seat))
+        let after = self.active.and_then(|seat| self.group_of(seat)).map_or(0, |place| place + 1);
+        ring(after, self.groups.len()).filter_map(|place| self.next_of_group(place)).find(|seat| self.can_play(*seat))
     }
 
     /// The member that follows the group's last active one.
     fn next_of_group(&self, place: usize) -> Option<usize> {
-        let last = self.groups[place]
-            .last_active
-            .as_ref()
-            .and_then(|id| self.seat(id));
+        let last = self.groups[place].last_active.as_ref().and_then(|id| self.seat(id));
         let after = last.map_or(0, |seat| seat + 1);
         ring(after, self.participants.len()).find(|seat| self.group_of(*seat) == Some(place))
     }
@@ -120,8 +99,7 @@ impl Session {
             self.refill_cycle(seat);
         }
         if let Some(place) = seat.and_then(|seat| self.group_of(seat)) {
-            self.groups[place].last_active =
-                seat.map(|seat| self.participants[seat].participant_id.clone());
+            self.groups[place].last_active = seat.map(|seat| self.participants[seat].participant_id.clone());
         }
         let owner = seat.map_or(Owner::Session, |seat| self.owner_of(seat));
         let before = seat.map_or(0, |seat| self.participants[seat].cycle_count);
@@ -148,11 +126,7 @@ impl Session {
     /// Takes what ran by `now`, less credited lag, from an owner's clock.
     pub(super) fn charge(&mut self, owner: Owner, now: Timestamp, credit_ms: i64) -> i64 {
         let charged = self.bank_mut(owner).charge(now, credit_ms);
-        let by = if let Owner::Participant(seat) = owner {
-            Some(seat)
-        } else {
-            self.active
-        };
+        let by = if let Owner::Participant(seat) = owner { Some(seat) } else { self.active };
         if let Some(seat) = by {
             self.participants[seat].used_ms += charged;
         }
@@ -179,15 +153,7 @@ impl Session {
         let is_free = bank.is_free;
         bank.count_cycle();
         if in_time && bank.expired_at.is_none() {
-            bank.earn(
-                used,
-                &Earned {
-                    control,
-                    increment_ms,
-                    cap_ms,
-                    is_free,
-                },
-            );
+            bank.earn(used, &Earned { control, increment_ms, cap_ms, is_free });
         }
         bank.anchor = None;
     }

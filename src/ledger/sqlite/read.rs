@@ -69,37 +69,23 @@ const LAST_BEAT: &str = "select at from heartbeat";
 
 impl SqliteLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        let query = sqlx::query(NEWEST)
-            .bind(key.tenant.as_str())
-            .bind(key.session.as_str());
+        let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
         let found = query.fetch_optional(&self.read).await.map_err(failed)?;
         found.map(|found| row(&found, false)).transpose()
     }
 
-    pub(super) async fn read_version(
-        &self,
-        key: &SessionKey,
-        version: u64,
-    ) -> Result<Option<Row>, Error> {
+    pub(super) async fn read_version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
         let Ok(version) = i64::try_from(version) else {
             return Ok(None);
         };
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key)
-            .until(|segment| segment.from <= version)
-            .await?;
+        let segments = Line::of(&mut reading, key).until(|segment| segment.from <= version).await?;
         on_line(&mut reading, key, segments.last(), version).await
     }
 
-    pub(super) async fn read_at(
-        &self,
-        key: &SessionKey,
-        at: Timestamp,
-    ) -> Result<Option<Row>, Error> {
+    pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key)
-            .until(|segment| segment.begun_at <= at)
-            .await?;
+        let segments = Line::of(&mut reading, key).until(|segment| segment.begun_at <= at).await?;
         let Some(segment) = segments.last().filter(|segment| segment.begun_at <= at) else {
             return Ok(None);
         };
@@ -148,42 +134,21 @@ impl SqliteLedger {
         query.push_bind(tenant.as_str());
         narrow(&mut query, filter);
         if let Some(after) = after {
-            query
-                .push(" and session.session_id > ")
-                .push_bind(after.as_str());
+            query.push(" and session.session_id > ").push_bind(after.as_str());
         }
-        query
-            .push(" order by session.session_id limit ")
-            .push_bind(i64::from(limit));
+        query.push(" order by session.session_id limit ").push_bind(i64::from(limit));
         let found = query.build().fetch_all(&self.read).await.map_err(failed)?;
         found.iter().map(|found| row(found, false)).collect()
     }
 
-    pub(super) async fn read_due(
-        &self,
-        until: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<SessionKey>, Error> {
+    pub(super) async fn read_due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit);
-        query
-            .fetch_all(&self.read)
-            .await
-            .map_err(failed)?
-            .iter()
-            .map(key)
-            .collect()
+        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(key).collect()
     }
 
-    pub(super) async fn read_answered(
-        &self,
-        key: &SessionKey,
-        since: Timestamp,
-    ) -> Result<Vec<Answered>, Error> {
+    pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let query = sqlx::query(ANSWERED)
-            .bind(key.tenant.as_str())
-            .bind(key.session.as_str())
-            .bind(since.as_ms());
+        let query = sqlx::query(ANSWERED).bind(key.tenant.as_str()).bind(key.session.as_str()).bind(since.as_ms());
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
         let segments = Line::of(&mut reading, key).until(|_| false).await?;
         let mut answers = Vec::new();
@@ -196,10 +161,7 @@ impl SqliteLedger {
     }
 
     pub(super) async fn read_beat(&self) -> Result<Option<Timestamp>, Error> {
-        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT)
-            .fetch_optional(&self.read)
-            .await
-            .map_err(failed)?;
+        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
         Ok(at.map(Timestamp::from_ms))
     }
 }
@@ -207,27 +169,19 @@ impl SqliteLedger {
 /// Every word a caller gave is bound, never part of the statement.
 fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     match &filter.status {
-        Some(status) => query
-            .push(" and session.status = ")
-            .push_bind(status.as_str()),
+        Some(status) => query.push(" and session.status = ").push_bind(status.as_str()),
         None => query.push(" and session.status <> ").push_bind(DELETED),
     };
     if let Some(sync_mode) = &filter.sync_mode {
-        query
-            .push(" and session.sync_mode = ")
-            .push_bind(sync_mode.as_str());
+        query.push(" and session.sync_mode = ").push_bind(sync_mode.as_str());
     }
     if let Some(after) = filter.updated_after {
-        query
-            .push(" and session.updated_at > ")
-            .push_bind(after.as_ms());
+        query.push(" and session.updated_at > ").push_bind(after.as_ms());
     }
     if let Some(allowed) = &filter.sessions {
         let allowed: Vec<&str> = allowed.iter().map(SessionId::as_str).collect();
         query.push(" and session.session_id in (select value from json_each(");
-        query
-            .push_bind(serde_json::json!(allowed).to_string())
-            .push("))");
+        query.push_bind(serde_json::json!(allowed).to_string()).push("))");
     }
     if let Some(participant) = &filter.participant_id {
         query.push(" and exists (select 1 from json_each(session.participants) where value = ");
@@ -235,11 +189,7 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     }
     for (name, text) in &filter.metadata {
         query.push(" and exists (select 1 from json_each(session.metadata) where key = ");
-        query
-            .push_bind(name.as_str())
-            .push(" and value = ")
-            .push_bind(text.as_str())
-            .push(")");
+        query.push_bind(name.as_str()).push(" and value = ").push_bind(text.as_str()).push(")");
     }
 }
 
@@ -249,10 +199,7 @@ async fn page(
     after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<SqliteRow>, Error> {
-    let after = after.unwrap_or(Position {
-        epoch: i64::MIN,
-        version: 0,
-    });
+    let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
     let query = sqlx::query(AFTER)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
@@ -308,10 +255,7 @@ async fn is_on_line(
 ) -> Result<bool, Error> {
     let Position { epoch, version } = position(found)?;
     let version = version.cast_signed();
-    let Some(segment) = segments
-        .iter()
-        .find(|segment| segment.holds(epoch, version))
-    else {
+    let Some(segment) = segments.iter().find(|segment| segment.holds(epoch, version)) else {
         return Ok(false);
     };
     if !found.try_get::<bool, _>("forked").map_err(failed)? {
@@ -330,26 +274,12 @@ fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
         body: digest(found, "body_digest")?,
     };
     let body: Option<String> = found.try_get("body").map_err(failed)?;
-    Ok(Row {
-        key: key(found)?,
-        link,
-        body: body.map(Bytes::from),
-        change: change(found)?,
-        superseded,
-    })
+    Ok(Row { key: key(found)?, link, body: body.map(Bytes::from), change: change(found)?, superseded })
 }
 
 fn answer(found: &SqliteRow) -> Result<Answered, Error> {
-    let repeat = Repeat {
-        key: digest(found, "repeat_key")?,
-        body: digest(found, "repeat_body")?,
-    };
-    Ok(Answered {
-        repeat,
-        position: position(found)?,
-        at: instant(found, "at")?,
-        change: change(found)?,
-    })
+    let repeat = Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? };
+    Ok(Answered { repeat, position: position(found)?, at: instant(found, "at")?, change: change(found)? })
 }
 
 pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
@@ -364,10 +294,7 @@ pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
 fn position(found: &SqliteRow) -> Result<Position, Error> {
     let version: i64 = found.try_get("version").map_err(failed)?;
     let epoch = found.try_get("epoch").map_err(failed)?;
-    Ok(Position {
-        epoch,
-        version: u64::try_from(version).map_err(refused)?,
-    })
+    Ok(Position { epoch, version: u64::try_from(version).map_err(refused)? })
 }
 
 pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {
@@ -376,10 +303,7 @@ pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {
 }
 
 pub(super) fn instant(found: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
-    found
-        .try_get(column)
-        .map(Timestamp::from_ms)
-        .map_err(failed)
+    found.try_get(column).map(Timestamp::from_ms).map_err(failed)
 }
 
 fn change(found: &SqliteRow) -> Result<Bytes, Error> {
