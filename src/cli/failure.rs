@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::auth::NoSigningKey;
+use crate::config;
 use crate::domain::id::InvalidId;
-use crate::{config, server, telemetry};
+use crate::server;
+use crate::telemetry;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
