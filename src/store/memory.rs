@@ -8,12 +8,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt as _;
 
 use super::outbox::{MemoryOutbox, Ticket};
 use super::{Commit, Committed, Error, Held, Store};
-use crate::bus::Message;
-use crate::bus::memory::MemoryHub;
 use crate::domain::chain::Digest;
 use crate::domain::entry::{ANSWERED_MS, Answered};
 use crate::domain::id::SessionKey;
@@ -26,12 +25,14 @@ const PARTITIONS: usize = 64;
 /// A session remembers so many answered keys; past it the oldest is forgotten early.
 const MAX_ANSWERED: usize = 10_000;
 
+/// Tells the bus of a write. Called with the session locked: it must not wait.
+pub type Announce = Box<dyn Fn(SessionKey, Position, Bytes) + Send + Sync>;
+
 /// Sessions in memory.
-#[derive(Debug)]
 pub struct MemoryStore {
     partitions: Vec<Mutex<Partition>>,
     hasher: RandomState,
-    hub: MemoryHub,
+    announce: Announce,
     outbox: Arc<MemoryOutbox>,
 }
 
@@ -49,11 +50,11 @@ struct Kept {
 }
 
 impl MemoryStore {
-    /// An empty store that announces on `hub` and appends to `outbox`.
+    /// An empty store that announces by `announce` and appends to `outbox`.
     #[must_use]
-    pub fn new(hub: MemoryHub, outbox: Arc<MemoryOutbox>) -> Self {
+    pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { partitions, hasher: RandomState::new(), hub, outbox }
+        Self { partitions, hasher: RandomState::new(), announce, outbox }
     }
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
@@ -93,7 +94,7 @@ impl MemoryStore {
         let held = Held { session: Arc::clone(&session), head, ticket };
         let before = partition.hold(&key, held.clone(), answered);
         partition.reschedule(&key, before.and_then(|before| before.due_at), session.due_at);
-        self.hub.announce(&Message { key, position: session.position, frames });
+        (self.announce)(key, session.position, frames);
         held
     }
 }
