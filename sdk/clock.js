@@ -3,7 +3,7 @@
  * is worked out from the last anchor each time it is asked for, by the same
  * rules as the server's, so two screens that agree on now agree on the clock.
  *
- * @import {Clock, Phase, Snapshot, TimeControl} from './types.js'
+ * @import {Clock, Phase, Snapshot} from './types.js'
  *
  * @typedef {object} Reading
  * @property {number} shown_ms Remaining; in `count_up`, elapsed.
@@ -109,37 +109,33 @@ function activeOr(snapshot, id) {
 
 function readBank(snapshot, clock, nowMs) {
   if (!clock || clock.has_expired) return out(clock?.phase ?? MAIN);
-  const control = controlOf(snapshot, clock);
+  const control = clock.time_control ?? snapshot.time_control ?? {};
   if (control.hourglass) return readHourglass(snapshot, clock, nowMs);
-  const elapsed = isFree(clock, control) ? 0 : elapsedMs(snapshot, clock, nowMs);
+  const elapsed = isFree(snapshot, clock, control) ? 0 : elapsedMs(snapshot, clock, nowMs);
   return spend(bankOf(clock, control), elapsed);
 }
 
 function bankOf(clock, control) {
-  // A Bronstein delay is given back when the cycle ends; until then main time goes down at once.
-  const delayLeft = control.delay?.type === 'bronstein' ? 0 : (clock.delay_left_ms ?? 0);
   return {
     left_ms: clock.total_time_ms ?? 0,
-    delay_left_ms: delayLeft,
+    delay_left_ms: clock.delay_left_ms ?? 0,
     phase: clock.phase ?? MAIN,
     overtime: control.overtime ?? null,
   };
 }
 
-function controlOf(snapshot, clock) {
-  return { ...snapshot.time_control, ...clock.time_control };
-}
-
-// The first cycles of a participant may cost nothing; its clock then stands still though it is its turn.
-function isFree(clock, control) {
-  return (clock.cycle_count ?? 0) < (control.free_cycles ?? 0);
+// The first cycles of a participant may cost nothing; the clock then stands still though it is their turn.
+function isFree(snapshot, clock, control) {
+  const isActive = (one) => one.participant_id === activeId(snapshot);
+  const player = clock.participant_id === undefined ? snapshot.participants.find(isActive) : clock;
+  return (player?.cycle_count ?? 0) < (control.free_cycles ?? 0);
 }
 
 // What one uses the other gains, live, until the one that runs is out: the sum never changes.
 function readHourglass(snapshot, clock, nowMs) {
   const used = (one) => Math.min(one.total_time_ms ?? 0, elapsedMs(snapshot, one, nowMs));
   const gained = snapshot.participants.filter((one) => one !== clock).reduce((sum, one) => sum + used(one), 0);
-  return spend(bankOf(clock, {}), used(clock) - gained);
+  return spend({ ...bankOf(clock, {}), left_ms: clock.total_time_ms + gained }, used(clock));
 }
 
 function readGlobal(snapshot, _clock, nowMs) {
@@ -147,7 +143,7 @@ function readGlobal(snapshot, _clock, nowMs) {
 }
 
 function readElapsed(snapshot, _clock, nowMs) {
-  const shown = (snapshot.total_time_ms ?? snapshot.time_used_ms ?? 0) + elapsedMs(snapshot, null, nowMs);
+  const shown = (snapshot.time_used_ms ?? 0) + elapsedMs(snapshot, null, nowMs);
   const limit = snapshot.max_time_ms ?? Infinity;
   return { shown_ms: Math.min(shown, limit), delay_left_ms: 0, phase: MAIN, is_out: shown >= limit };
 }
@@ -156,8 +152,8 @@ function readElapsed(snapshot, _clock, nowMs) {
 function readCycle(snapshot, clock, nowMs) {
   const reserve = clock?.total_time_ms ?? 0;
   const isTurn = !clock || clock.participant_id === activeId(snapshot);
-  const held = isTurn ? cycleLeftMs(snapshot, reserve) : snapshot.time_per_cycle_ms;
-  const left = held - elapsedMs(snapshot, clock, nowMs);
+  const held = isTurn ? snapshot.total_time_ms : null;
+  const left = (held ?? snapshot.time_per_cycle_ms) - elapsedMs(snapshot, clock, nowMs);
   if (left > 0) return { shown_ms: left, delay_left_ms: 0, reserve_ms: reserve, phase: MAIN, is_out: false };
   return { ...spendReserve(reserve + left), reserve_ms: Math.max(0, reserve + left) };
 }
@@ -165,11 +161,4 @@ function readCycle(snapshot, clock, nowMs) {
 function spendReserve(left) {
   const phase = /** @type {Phase} */ ({ type: 'reserve' });
   return left > 0 ? { shown_ms: left, delay_left_ms: 0, phase, is_out: false } : out(phase);
-}
-
-// What the cycle has used before a pause is in nothing but the deadline, and, while paused, in the session's clock.
-function cycleLeftMs(snapshot, reserveMs) {
-  const [deadline, anchor] = [msOf(snapshot.deadline_at), msOf(snapshot.cycle_started_at)];
-  const isDated = snapshot.status === 'running' && deadline !== null && anchor !== null;
-  return isDated ? deadline - anchor - reserveMs : (snapshot.total_time_ms ?? snapshot.time_per_cycle_ms);
 }

@@ -7,7 +7,7 @@
  *   | {type: 'byoyomi', period: number, periods: number}
  *   | {type: 'canadian', cycles_left: number, cycles: number}
  *   | {type: 'reserve'}} Phase
- *   `reserve` is never on the wire: it is how a per-cycle clock shows that the cycle's own time is out.
+ *   `stage` is counted from 0. `reserve`: the cycle's own time is out.
  *
  * @typedef {object} Clock A participant or a group: whoever owns a bank.
  * @property {string} [participant_id]
@@ -19,7 +19,7 @@
  * @property {boolean} [has_expired]
  * @property {Phase} [phase]
  * @property {number} [delay_left_ms]
- * @property {TimeControl|null} [time_control] Only where it differs from the session's.
+ * @property {TimeControl} [time_control] In place of the session's.
  * @property {Status} [status] Only in simultaneous sessions, as the next three.
  * @property {string|null} [cycle_started_at]
  * @property {string|null} [deadline_at]
@@ -28,7 +28,7 @@
  *
  * @typedef {object} TimeControl
  * @property {{type: 'simple'|'bronstein', delay_ms: number}|null} [delay]
- * @property {{cycles: number, add_ms: number, increment_ms?: number}[]|null} [stages]
+ * @property {{cycles: number, add_ms: number, increment_ms?: number}[]} [stages]
  * @property {Overtime|null} [overtime]
  * @property {boolean} [hourglass]
  * @property {number} [free_cycles]
@@ -55,7 +55,7 @@
  * @property {string|null} cycle_started_at
  * @property {string|null} deadline_at
  * @property {string|null} [starts_at]
- * @property {number|null} [total_time_ms]
+ * @property {number|null} [total_time_ms] What the session's own clock (`global`, the cycle's) held at the anchor.
  * @property {number} [time_used_ms]
  * @property {number|null} [time_per_cycle_ms]
  * @property {number|null} [max_time_ms]

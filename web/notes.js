@@ -1,6 +1,6 @@
 /** The line under the digits: what this clock is doing. Pure. */
 
-import { statusAt } from '/sdk/clock.js';
+import { activeId, statusAt } from '/sdk/clock.js';
 
 /**
  * @param {import('/sdk/types.js').Snapshot} session
@@ -16,7 +16,7 @@ export function noteFor(session, id, reading, nowMs) {
 function stateOf(session, clock, reading, nowMs) {
   if (session.sync_mode !== 'count_up' && reading.is_out) return 'Time is out';
   if (reading.is_running) return reading.delay_left_ms > 0 ? 'Running, delay first' : 'Running';
-  const isTurn = !clock || clock.participant_id === session.active_participant_id;
+  const isTurn = !clock || clock.participant_id === activeId(session);
   return isTurn ? STATES[statusAt(session, nowMs)] : 'Waiting';
 }
 

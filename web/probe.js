@@ -3,7 +3,7 @@
  * Read only, and always by the same road as what is on the screen.
  */
 
-import { shownMs } from '/sdk/clock.js';
+import { read, shownMs } from '/sdk/clock.js';
 
 /**
  * @param {import('/sdk/connection.js').Connection} connection
@@ -34,7 +34,10 @@ export function openProbe(connection, faces) {
 function sample(connection, faces) {
   const wallMs = Date.now();
   const nowMs = connection.now();
-  const clock = (face) => ({ shownMs: shownMs(connection.session, face.id, nowMs), text: face.digits.textContent });
+  const clock = (face) => {
+    const { shown_ms: shown, is_running: isRunning } = read(connection.session, face.id, nowMs);
+    return { shownMs: shown, isRunning, text: face.digits.textContent };
+  };
   const clocks = Object.fromEntries(faces.all().map((face) => [face.id, clock(face)]));
   return { wallMs, nowMs, version: connection.session?.version, status: connection.session?.status, clocks };
 }

@@ -56,7 +56,7 @@ export class Wishes {
    */
   adjust(id, ms) {
     const { session } = this.connection;
-    const owner = { per_group: { group_id: id }, global: {}, count_up: {} }[session.sync_mode];
+    const owner = { per_group: { group_id: id }, per_cycle: {}, global: {}, count_up: {} }[session.sync_mode];
     this.#send('adjust', { ...(owner ?? { participant_id: id }), add_ms: ms });
   }
 
