@@ -230,7 +230,7 @@ export class Connection {
 
   #takers = {
     STATE_SYNC: (_frame, body) => this.#hold(body),
-    STATE_UPDATE: (_frame, body) => this.#hold(body),
+    STATE_UPDATE: (frame, body) => this.#hold(body, frame.partial),
     TIME_EXPIRED: (_frame, body) => this.#listeners.tell('expired', body),
     TIME_WARNING: (_frame, body) => this.#listeners.tell('warning', body),
     HEARTBEAT: (frame, body) => this.#check(frame.position ?? body.position),
@@ -240,8 +240,8 @@ export class Connection {
     SESSION_DELETED: () => this.close(4503, 'session deleted'),
   };
 
-  #hold(came) {
-    const merged = merge(this.session, came);
+  #hold(came, isPartial = false) {
+    const merged = merge(this.session, came, isPartial);
     if (merged === this.session) return;
     if (merged === null) return this.#resynchronise();
     this.session = merged;

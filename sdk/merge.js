@@ -2,7 +2,7 @@
  * From the snapshot held and one that came to the one to hold. Frames, answers
  * and reads may come in any order and twice; the position decides.
  *
- * @import {Snapshot} from './types.js'
+ * @import {Clock, Snapshot} from './types.js'
  */
 
 import { isNewer } from './position.js';
@@ -12,12 +12,13 @@ import { isNewer } from './position.js';
  * it builds on was missed, so that a whole snapshot must be asked for.
  *
  * @param {Snapshot|null} held
- * @param {Snapshot & {partial?: boolean}} came
+ * @param {Snapshot & {changed?: Clock[], changed_groups?: Clock[]}} came
+ * @param {boolean} [isPartial] Only the `changed` clocks stand in it.
  * @returns {Snapshot|null}
  */
-export function merge(held, came) {
+export function merge(held, came, isPartial = false) {
   if (!isNewer(came, held)) return held;
-  if (!came.partial) return came;
+  if (!isPartial) return came;
   return held && follows(held, came) ? patched(held, came) : null;
 }
 
@@ -25,17 +26,16 @@ function follows(held, came) {
   return held.epoch === came.epoch && held.version + 1 === came.version;
 }
 
-function patched(held, { partial, ...came }) {
+function patched(held, { changed, changed_groups: changedGroups, ...came }) {
   return {
     ...held,
     ...came,
-    participants: overlaid(held.participants, came.participants, 'participant_id'),
-    groups: overlaid(held.groups, came.groups, 'group_id'),
+    participants: replaced(held.participants, changed, 'participant_id'),
+    groups: replaced(held.groups, changedGroups, 'group_id'),
   };
 }
 
-function overlaid(held = [], changed = [], key) {
-  const byId = new Map(held.map((one) => [one[key], one]));
-  for (const one of changed) byId.set(one[key], { ...byId.get(one[key]), ...one });
-  return [...byId.values()];
+function replaced(held = [], changed = [], key) {
+  const byId = new Map(changed.map((one) => [one[key], one]));
+  return held.map((one) => byId.get(one[key]) ?? one);
 }

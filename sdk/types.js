@@ -72,7 +72,8 @@
  * @property {string} [id]
  * @property {string} [position]
  * @property {any} [payload]
- * @property {any} [event]
+ * @property {any} [event] What a `STATE_UPDATE` says happened: `command` and its `outcome`.
+ * @property {boolean} [partial] The payload names only the clocks that changed.
  */
 
 export {};

@@ -29,13 +29,14 @@ export class Face {
   /**
    * What changes only when the session does.
    *
-   * @param {{name: string, note: string, pressing: string|null, fullMs: number, isElapsed: boolean}} facts
+   * @param {{name: string, note: string, pressing: string|null, fullMs: number, isElapsed: boolean, isTurn: boolean, hasEnded: boolean}} facts
    */
   describe(facts) {
     this.facts = facts;
     say(this.name, facts.name);
     say(this.note, facts.note);
-    this.adjust.hidden = facts.isElapsed;
+    this.adjust.hidden = facts.isElapsed || facts.hasEnded;
+    mark(this.node, 'data-turn', facts.isTurn && !facts.hasEnded ? 'here' : 'elsewhere');
     this.adjust.firstChild.setAttribute('aria-label', `Take 15 seconds from ${facts.name}`);
     this.adjust.lastChild.setAttribute('aria-label', `Give 15 seconds to ${facts.name}`);
     mark(this.button, 'aria-disabled', String(!facts.pressing));

@@ -5,7 +5,7 @@ import { byId } from './dom.js';
 import { Face } from './face.js';
 import { nameOf } from './naming.js';
 import { noteFor } from './notes.js';
-import { pressOf } from './offers.js';
+import { hasEnded, isTurnOf, pressOf } from './offers.js';
 
 export class Faces {
   /** @type {Map<string, Face>} */
@@ -23,11 +23,17 @@ export class Faces {
    */
   describe(session, nowMs) {
     this.#seat(session);
-    const isElapsed = session.sync_mode === 'count_up';
     for (const face of this.#byId.values()) {
       const reading = read(session, face.id, nowMs);
-      const facts = { name: nameOf(session, face.id), fullMs: fullMs(session, face.id), isElapsed };
-      face.describe({ ...facts, note: noteFor(session, face.id, reading, nowMs), pressing: pressOf(session, face.id, nowMs) });
+      face.describe({
+        name: nameOf(session, face.id),
+        note: noteFor(session, face.id, reading, nowMs),
+        pressing: pressOf(session, face.id, nowMs),
+        fullMs: fullMs(session, face.id),
+        isElapsed: session.sync_mode === 'count_up',
+        isTurn: isTurnOf(session, face.id),
+        hasEnded: hasEnded(session),
+      });
       face.paint(reading);
       face.speak();
     }

@@ -9,7 +9,7 @@ export class Laps {
   /** @param {import('/sdk/types.js').Frame} frame */
   take({ type, event, payload }) {
     if (type !== 'STATE_UPDATE' || payload?.sync_mode !== 'count_up') return;
-    const outcome = event?.outcome ?? event;
+    const outcome = event?.outcome;
     if (outcome?.type === 'switched') this.#add(outcome.charged_ms);
     if (payload.status === 'pending') this.#clear();
   }

@@ -5,8 +5,8 @@ import { byId, mark, say } from './dom.js';
 const PILLS = { connecting: 'Connecting', live: 'Live', stale: 'Stale', away: 'Server away', closed: 'Closed' };
 
 const BANNERS = {
-  stale: 'Stale: nothing is heard from the server. The clocks go on from what was last known, and may be out of date.',
-  away: 'The server is away; trying again. The clocks go on from what was last known, and may be out of date.',
+  stale: 'Stale: nothing is heard from the server, so these clocks may be out of date.',
+  away: 'The server is away; trying again. These clocks may be out of date.',
 };
 
 export class Meters {

@@ -1,6 +1,7 @@
 /** The line under the digits: what this clock is doing. Pure. */
 
-import { activeId, statusAt } from '/sdk/clock.js';
+import { statusAt } from '/sdk/clock.js';
+import { hasEnded, isTurnOf } from './offers.js';
 
 /**
  * @param {import('/sdk/types.js').Snapshot} session
@@ -10,14 +11,13 @@ import { activeId, statusAt } from '/sdk/clock.js';
  */
 export function noteFor(session, id, reading, nowMs) {
   const clock = session.participants.find((one) => one.participant_id === id);
-  return [stateOf(session, clock, reading, nowMs), phaseOf(reading), cyclesOf(clock)].filter(Boolean).join(' · ');
+  return [stateOf(session, id, reading, nowMs), phaseOf(reading), cyclesOf(clock)].filter(Boolean).join(' · ');
 }
 
-function stateOf(session, clock, reading, nowMs) {
+function stateOf(session, id, reading, nowMs) {
   if (session.sync_mode !== 'count_up' && reading.is_out) return 'Time is out';
   if (reading.is_running) return reading.delay_left_ms > 0 ? 'Running, delay first' : 'Running';
-  const isTurn = !clock || clock.participant_id === activeId(session);
-  return isTurn ? STATES[statusAt(session, nowMs)] : 'Waiting';
+  return hasEnded(session) || isTurnOf(session, id) ? STATES[statusAt(session, nowMs)] : 'Waiting';
 }
 
 const STATES = {

@@ -35,7 +35,17 @@ export function pressOf(session, id, nowMs) {
   if (status === 'paused') return 'resume';
   if (status !== 'running') return null;
   if (!isTurnTaking(session)) return 'pause';
-  return id === activeId(session) || id === session.active_group_id ? 'hand on' : null;
+  return isTurnOf(session, id) ? 'hand on' : null;
+}
+
+/**
+ * Whether it is the turn of the clock `id`, running or not.
+ *
+ * @param {import('/sdk/types.js').Snapshot} session
+ * @param {string} id
+ */
+export function isTurnOf(session, id) {
+  return !isTurnTaking(session) || id === activeId(session) || id === session.active_group_id;
 }
 
 /** Whether clocks take turns, so that the running one is handed on by pressing it. */
@@ -46,6 +56,14 @@ export function isTurnTaking(session) {
 /** @param {import('/sdk/types.js').Snapshot} session */
 export function handOnLabel(session) {
   return session.sync_mode === 'count_up' ? 'Lap' : 'Hand on';
+}
+
+/**
+ * @param {import('/sdk/types.js').Snapshot} session
+ * @param {number} nowMs
+ */
+export function resetLabel(session, nowMs) {
+  return startsInMs(session, nowMs) === null ? 'Reset' : 'Do not start';
 }
 
 function canHandOn(session) {

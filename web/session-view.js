@@ -152,6 +152,7 @@ function paintStarting(ms) {
 function showEnd(ended) {
   const { title, text } = wordsForEnd(ended);
   byId('session').hidden = true;
+  byId('meters').hidden = true;
   byId('dead-end').hidden = false;
   say(byId('dead-end-title'), title);
   say(byId('dead-end-text'), text);

@@ -1,7 +1,7 @@
 /** The row of commands under the clocks. */
 
 import { byId, say } from './dom.js';
-import { handOnLabel, hasEnded, isTurnTaking, offersOf } from './offers.js';
+import { handOnLabel, hasEnded, isTurnTaking, offersOf, resetLabel } from './offers.js';
 
 // A second press within this long means it.
 const SURE_MS = 4000;
@@ -23,6 +23,7 @@ export class Toolbar {
     const focused = document.activeElement;
     for (const button of this.buttons) button.hidden = !offers.includes(button.dataset.command);
     say(this.#of('switch'), handOnLabel(session));
+    say(this.#of('reset'), resetLabel(session, nowMs));
     byId('another').hidden = !hasEnded(session);
     say(byId('space-hint'), isTurnTaking(session) ? 'hands on' : 'pauses and resumes');
     return this.buttons.includes(focused) && focused.hidden;

@@ -108,7 +108,7 @@ test('a heartbeat that knows more than we do brings the whole state', () => {
 test('a partial update over a gap brings the whole state', () => {
   const { connection, network, frame, open } = following();
   open(3);
-  frame(update(5, { partial: true }));
+  frame({ ...update(5, { changed: [] }), partial: true });
   assert.equal(network.sent('RECONNECT').length, 1);
   assert.equal(connection.session.version, 3);
 });

@@ -34,16 +34,15 @@ test('frames in any order end on the newest', () => {
   for (const order of orders) assert.deepEqual(order.reduce((now, at) => merge(now, all[at]), null), all[4]);
 });
 
-test('a partial update is laid over by participant', () => {
-  const now = held(1, 1, { status: 'running', participants: [{ participant_id: 'a', x: 1, y: 1 }, { participant_id: 'b', x: 1 }] });
-  const next = merge(now, held(1, 2, { partial: true, participants: [{ participant_id: 'a', x: 2 }] }));
-  assert.deepEqual(next.participants, [{ participant_id: 'a', x: 2, y: 1 }, { participant_id: 'b', x: 1 }]);
-  assert.deepEqual([next.version, next.status, next.partial], [2, 'running', undefined]);
+test('a partial update brings the clocks that changed, and leaves the others', () => {
+  const now = held(1, 1, { status: 'running', participants: [{ participant_id: 'a', x: 1 }, { participant_id: 'b', x: 1 }] });
+  const next = merge(now, held(1, 2, { participants: null, changed: [{ participant_id: 'a', x: 2 }] }), true);
+  assert.deepEqual(next.participants, [{ participant_id: 'a', x: 2 }, { participant_id: 'b', x: 1 }]);
+  assert.deepEqual([next.version, next.status, next.changed], [2, 'running', undefined]);
 });
 
 test('a partial update over a gap asks for the whole', () => {
-  const part = (epoch, version) => held(epoch, version, { partial: true });
-  assert.equal(merge(held(1, 1), part(1, 3)), null);
-  assert.equal(merge(held(1, 1), part(2, 2)), null);
-  assert.equal(merge(null, part(1, 1)), null);
+  assert.equal(merge(held(1, 1), held(1, 3), true), null);
+  assert.equal(merge(held(1, 1), held(2, 2), true), null);
+  assert.equal(merge(null, held(1, 1), true), null);
 });
