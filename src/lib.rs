@@ -3,7 +3,7 @@
 //! - [`cli`]: one short file a command
 //! - [`server`]: the only place that knows every concrete type
 //! - [`http`]: routes, streams, problem documents
-//! - `app`: use cases
+//! - [`app`]: use cases
 //! - `fanout`: from the bus to those who watch, inside one instance
 //! - `audit`: the road from the store to the ledger, over `jobs`
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
@@ -13,6 +13,7 @@
 //! - [`domain`]: the rules, pure
 //! - [`config`], [`shutdown`], [`telemetry`]: what every room may stand on
 
+pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod cli;

@@ -95,6 +95,22 @@ pub const METRICS: &[Metric] = &[
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
 ];
 
+/// A command was decided.
+pub fn commanded(command: &'static str, outcome: &'static str) {
+    metrics::counter!(COMMANDS_TOTAL, "command" => command, "outcome" => outcome).increment(1);
+}
+
+/// A commit was decided after so many tries.
+pub fn compared_and_set(attempts: u32) {
+    metrics::histogram!(COMPARE_AND_SET_ATTEMPTS).record(f64::from(attempts));
+}
+
+/// What happens by itself was told so many microseconds after its instant.
+#[expect(clippy::cast_precision_loss, reason = "a lateness of centuries may be off by a microsecond")]
+pub fn deadline_told(late_us: i64) {
+    metrics::histogram!(DEADLINE_LATENESS_SECONDS).record(late_us as f64 / 1e6);
+}
+
 /// How often samples move into their buckets, so that they take no room while nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 

@@ -5,6 +5,7 @@ pub mod close;
 pub mod command;
 pub mod create;
 pub mod frame;
+pub mod history;
 pub mod instant;
 pub mod problem;
 pub mod snapshot;

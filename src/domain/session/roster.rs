@@ -4,7 +4,7 @@ use super::command::{NewParticipant, ParticipantChange, Refused};
 use super::control::SyncMode;
 use super::create::seated;
 use super::event::{Kind, Outcome};
-use super::validate::check_newcomer;
+use super::validate::{check_metadata, check_newcomer};
 use super::{Owner, Session, Status};
 use crate::domain::id::ParticipantId;
 use crate::domain::time::Timestamp;
@@ -51,6 +51,7 @@ impl Session {
             self.change_terms(seat, change)?;
         }
         if let Some(metadata) = &change.metadata {
+            check_metadata("", metadata).map_err(|_| Refused::OutOfBounds)?;
             self.participants[seat].metadata = metadata.clone().into();
         }
         if let Some(index) = change.participant_index {

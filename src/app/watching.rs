@@ -1,0 +1,1 @@
+//! What a watched session's newest state is, for the fan-out.
