@@ -100,6 +100,16 @@ pub fn commanded(command: &'static str, outcome: &'static str) {
     metrics::counter!(COMMANDS_TOTAL, "command" => command, "outcome" => outcome).increment(1);
 }
 
+/// A request was answered.
+pub fn requested(route: &str, method: &str, status: u16, took: Duration) {
+    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(status / 100).clamp(1, 5) - 1];
+    metrics::histogram!(
+        HTTP_REQUEST_DURATION_SECONDS,
+        "route" => route.to_owned(), "method" => method.to_owned(), "status_class" => class
+    )
+    .record(took);
+}
+
 /// A commit was decided after so many tries.
 pub fn compared_and_set(attempts: u32) {
     metrics::histogram!(COMPARE_AND_SET_ATTEMPTS).record(f64::from(attempts));
