@@ -11,8 +11,8 @@
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
 
+pub mod audit;
 pub mod domain;
-
+pub mod jobs;
 pub mod ledger;
 pub mod store;
-

@@ -107,12 +107,7 @@ pub trait Ledger: Send + Sync {
 
     /// Versions after a position, oldest first. A position is never torn apart:
     /// where it has forked, a page may be longer than `limit`.
-    async fn history(
-        &self,
-        key: &SessionKey,
-        after: Option<Position>,
-        limit: u32,
-    ) -> Result<Vec<Row>, Error>;
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error>;
 
     /// The newest rows of a tenant's sessions, by session id, after a given one.
     async fn sessions(

@@ -73,10 +73,7 @@ fn texts(metadata: Map<String, Value>) -> String {
         text @ Value::String(_) => text,
         other => Value::String(other.to_string()),
     };
-    let texts: Map<String, Value> = metadata
-        .into_iter()
-        .map(|(key, value)| (key, as_text(value)))
-        .collect();
+    let texts: Map<String, Value> = metadata.into_iter().map(|(key, value)| (key, as_text(value))).collect();
     Value::Object(texts).to_string()
 }
 

@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
 use super::row::{refused, unavailable};
@@ -25,8 +22,6 @@ use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Another process may hold the file for a moment: a backup, a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,10 +50,7 @@ impl SqliteLedger {
         create(path).await.map_err(unavailable)?;
         let write = writer(path, durability).await.map_err(failed)?;
         // A newer release may have added to the schema; what this one needs is still there.
-        let mut migrations = Migrator {
-            ..Migrator::DEFAULT
-        };
-        migrations.migrations = MIGRATIONS.migrations.clone();
+        let mut migrations = sqlx::migrate!("migrations/sqlite");
         migrations.set_ignore_missing(true);
         migrations.run(&write).await.map_err(unavailable)?;
         let read = readers(path).await.map_err(failed)?;
@@ -143,24 +135,15 @@ fn failed(error: sqlx::Error) -> Error {
         .as_database_error()
         .and_then(|error| error.code()?.parse::<i32>().ok());
     let is_refusal = match (&error, code) {
-        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => {
-            true
-        }
+        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
         // The low byte is the kind; the rest says which constraint.
         (_, Some(code)) => matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH),
         _ => false,
     };
-    if is_refusal {
-        refused(error)
-    } else {
-        unavailable(error)
-    }
+    if is_refusal { refused(error) } else { unavailable(error) }
 }
 
-async fn timely<T>(
-    operation: &'static str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timed(operation, "sqlite", work).await
 }
 
@@ -182,12 +165,7 @@ impl Ledger for SqliteLedger {
         timely("at", self.read_at(key, at)).await
     }
 
-    async fn history(
-        &self,
-        key: &SessionKey,
-        after: Option<Position>,
-        limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
         timely("history", self.read_history(key, after, limit)).await
     }
 

@@ -5,11 +5,7 @@ use std::future::Future;
 use tokio::time::Instant;
 
 /// Measures `work`, whatever comes of it.
-pub(super) async fn timed<T>(
-    operation: &'static str,
-    backend: &'static str,
-    work: impl Future<Output = T>,
-) -> T {
+pub(super) async fn timed<T>(operation: &'static str, backend: &'static str, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let done = work.await;
     metrics::histogram!("synckairos_ledger_operation_duration_seconds", "operation" => operation, "backend" => backend)

@@ -12,12 +12,10 @@ use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::Error;
 
-const NEWEST_EPOCH: &str =
-    "select max(epoch) from session_snapshot where tenant = $1 and session_id = $2";
+const NEWEST_EPOCH: &str = "select max(epoch) from session_snapshot where tenant = $1 and session_id = $2";
 const FIRST_VERSION: &str = "select min(version) from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3";
-const NEWEST_DIGEST: &str =
-    "select digest from session where tenant = $1 and session_id = $2 and epoch = $3";
+const NEWEST_DIGEST: &str = "select digest from session where tenant = $1 and session_id = $2 and epoch = $3";
 const AT_POSITION: &str = "select previous, digest, at from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 \
     order by arrival";
@@ -79,10 +77,7 @@ impl<'a> Line<'a> {
     }
 
     /// Segments, newest first, up to and with the first that `is_enough`.
-    pub async fn until(
-        &mut self,
-        is_enough: impl Fn(&Segment) -> bool,
-    ) -> Result<Vec<Segment>, Error> {
+    pub async fn until(&mut self, is_enough: impl Fn(&Segment) -> bool) -> Result<Vec<Segment>, Error> {
         let mut segments = Vec::new();
         let mut next = self.newest().await?;
         while let Some(segment) = next {
@@ -100,37 +95,23 @@ impl<'a> Line<'a> {
         let query = sqlx::query_scalar(NEWEST_EPOCH)
             .bind(self.key.tenant.as_str())
             .bind(self.key.session.as_str());
-        let epoch: Option<i64> = query
-            .fetch_one(&mut *self.connection)
-            .await
-            .map_err(failed)?;
+        let epoch: Option<i64> = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
         let Some(epoch) = epoch else { return Ok(None) };
         let query = sqlx::query(NEWEST_DIGEST)
             .bind(self.key.tenant.as_str())
             .bind(self.key.session.as_str())
             .bind(epoch);
-        let row = query
-            .fetch_optional(&mut *self.connection)
-            .await
-            .map_err(failed)?;
+        let row = query.fetch_optional(&mut *self.connection).await.map_err(failed)?;
         let last = row.map(|row| read::digest(&row, "digest")).transpose()?;
         self.segment(epoch, i64::MAX, last).await
     }
 
-    async fn segment(
-        &mut self,
-        epoch: i64,
-        to: i64,
-        last: Option<Digest>,
-    ) -> Result<Option<Segment>, Error> {
+    async fn segment(&mut self, epoch: i64, to: i64, last: Option<Digest>) -> Result<Option<Segment>, Error> {
         let query = sqlx::query_scalar(FIRST_VERSION)
             .bind(self.key.tenant.as_str())
             .bind(self.key.session.as_str())
             .bind(epoch);
-        let from: i64 = query
-            .fetch_one(&mut *self.connection)
-            .await
-            .map_err(failed)?;
+        let from: i64 = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
         let first = self.survivor_of(epoch, from, to, last).await?;
         Ok(first.map(|Twin { previous, at, .. }| Segment {
             epoch,
@@ -152,22 +133,14 @@ impl<'a> Line<'a> {
             .bind(segment.epoch)
             .bind(to)
             .bind(segment.previous.as_bytes().as_slice());
-        let epoch: Option<i64> = query
-            .fetch_optional(&mut *self.connection)
-            .await
-            .map_err(failed)?;
+        let epoch: Option<i64> = query.fetch_optional(&mut *self.connection).await.map_err(failed)?;
         let Some(epoch) = epoch else { return Ok(None) };
         self.segment(epoch, to, Some(segment.previous)).await
     }
 
     /// Which of the links at a position the line goes through.
-    pub async fn survivor(
-        &mut self,
-        segment: &Segment,
-        version: i64,
-    ) -> Result<Option<Twin>, Error> {
-        self.survivor_of(segment.epoch, version, segment.to, segment.last)
-            .await
+    pub async fn survivor(&mut self, segment: &Segment, version: i64) -> Result<Option<Twin>, Error> {
+        self.survivor_of(segment.epoch, version, segment.to, segment.last).await
     }
 
     /// Follows a fork on to where it is one again, or to its end, and comes back
@@ -192,17 +165,14 @@ impl<'a> Line<'a> {
             }
             levels.push(level);
         }
-        Ok(levels
-            .iter()
-            .rev()
-            .fold(None, |after: Option<Twin>, level| {
-                let named = after.map_or(last, |twin| Some(twin.previous));
-                level
-                    .iter()
-                    .find(|twin| Some(twin.digest) == named)
-                    .or(level.first())
-                    .copied()
-            }))
+        Ok(levels.iter().rev().fold(None, |after: Option<Twin>, level| {
+            let named = after.map_or(last, |twin| Some(twin.previous));
+            level
+                .iter()
+                .find(|twin| Some(twin.digest) == named)
+                .or(level.first())
+                .copied()
+        }))
     }
 
     async fn twins(&mut self, epoch: i64, version: i64) -> Result<Vec<Twin>, Error> {
@@ -211,14 +181,10 @@ impl<'a> Line<'a> {
             .bind(self.key.session.as_str())
             .bind(epoch)
             .bind(version);
-        let rows = query
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(failed)?;
+        let rows = query.fetch_all(&mut *self.connection).await.map_err(failed)?;
         rows.iter()
             .map(|row| {
-                let (previous, digest) =
-                    (read::digest(row, "previous")?, read::digest(row, "digest")?);
+                let (previous, digest) = (read::digest(row, "previous")?, read::digest(row, "digest")?);
                 Ok(Twin {
                     previous,
                     digest,

@@ -69,18 +69,12 @@ const LAST_BEAT: &str = "select at from heartbeat";
 
 impl SqliteLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        let query = sqlx::query(NEWEST)
-            .bind(key.tenant.as_str())
-            .bind(key.session.as_str());
+        let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
         let found = query.fetch_optional(&self.read).await.map_err(failed)?;
         found.map(|found| row(&found, false)).transpose()
     }
 
-    pub(super) async fn read_version(
-        &self,
-        key: &SessionKey,
-        version: u64,
-    ) -> Result<Option<Row>, Error> {
+    pub(super) async fn read_version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
         let Ok(version) = i64::try_from(version) else {
             return Ok(None);
         };
@@ -91,11 +85,7 @@ impl SqliteLedger {
         on_line(&mut reading, key, segments.last(), version).await
     }
 
-    pub(super) async fn read_at(
-        &self,
-        key: &SessionKey,
-        at: Timestamp,
-    ) -> Result<Option<Row>, Error> {
+    pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
         let segments = Line::of(&mut reading, key)
             .until(|segment| segment.begun_at <= at)
@@ -148,9 +138,7 @@ impl SqliteLedger {
         query.push_bind(tenant.as_str());
         narrow(&mut query, filter);
         if let Some(after) = after {
-            query
-                .push(" and session.session_id > ")
-                .push_bind(after.as_str());
+            query.push(" and session.session_id > ").push_bind(after.as_str());
         }
         query
             .push(" order by session.session_id limit ")
@@ -159,11 +147,7 @@ impl SqliteLedger {
         found.iter().map(|found| row(found, false)).collect()
     }
 
-    pub(super) async fn read_due(
-        &self,
-        until: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<SessionKey>, Error> {
+    pub(super) async fn read_due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit);
         query
             .fetch_all(&self.read)
@@ -174,11 +158,7 @@ impl SqliteLedger {
             .collect()
     }
 
-    pub(super) async fn read_answered(
-        &self,
-        key: &SessionKey,
-        since: Timestamp,
-    ) -> Result<Vec<Answered>, Error> {
+    pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
         let query = sqlx::query(ANSWERED)
             .bind(key.tenant.as_str())
@@ -207,27 +187,19 @@ impl SqliteLedger {
 /// Every word a caller gave is bound, never part of the statement.
 fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     match &filter.status {
-        Some(status) => query
-            .push(" and session.status = ")
-            .push_bind(status.as_str()),
+        Some(status) => query.push(" and session.status = ").push_bind(status.as_str()),
         None => query.push(" and session.status <> ").push_bind(DELETED),
     };
     if let Some(sync_mode) = &filter.sync_mode {
-        query
-            .push(" and session.sync_mode = ")
-            .push_bind(sync_mode.as_str());
+        query.push(" and session.sync_mode = ").push_bind(sync_mode.as_str());
     }
     if let Some(after) = filter.updated_after {
-        query
-            .push(" and session.updated_at > ")
-            .push_bind(after.as_ms());
+        query.push(" and session.updated_at > ").push_bind(after.as_ms());
     }
     if let Some(allowed) = &filter.sessions {
         let allowed: Vec<&str> = allowed.iter().map(SessionId::as_str).collect();
         query.push(" and session.session_id in (select value from json_each(");
-        query
-            .push_bind(serde_json::json!(allowed).to_string())
-            .push("))");
+        query.push_bind(serde_json::json!(allowed).to_string()).push("))");
     }
     if let Some(participant) = &filter.participant_id {
         query.push(" and exists (select 1 from json_each(session.participants) where value = ");
@@ -308,10 +280,7 @@ async fn is_on_line(
 ) -> Result<bool, Error> {
     let Position { epoch, version } = position(found)?;
     let version = version.cast_signed();
-    let Some(segment) = segments
-        .iter()
-        .find(|segment| segment.holds(epoch, version))
-    else {
+    let Some(segment) = segments.iter().find(|segment| segment.holds(epoch, version)) else {
         return Ok(false);
     };
     if !found.try_get::<bool, _>("forked").map_err(failed)? {
@@ -376,10 +345,7 @@ pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {
 }
 
 pub(super) fn instant(found: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
-    found
-        .try_get(column)
-        .map(Timestamp::from_ms)
-        .map_err(failed)
+    found.try_get(column).map(Timestamp::from_ms).map_err(failed)
 }
 
 fn change(found: &SqliteRow) -> Result<Bytes, Error> {

@@ -63,8 +63,9 @@ impl SqliteLedger {
                 .map(|entry| Columns::of(entry))
                 .collect::<Result<Vec<_>, _>>()?;
             new += insert(&mut batch, &part).await.map_err(failed)?;
-            part.into_iter()
-                .for_each(|columns| keep_newer(&mut newest, columns));
+            for columns in part {
+                keep_newer(&mut newest, columns);
+            }
         }
         let newest: Vec<_> = newest.into_values().collect();
         for part in parts(&newest) {
@@ -79,12 +80,7 @@ impl SqliteLedger {
         Ok(Recorded { new, forks })
     }
 
-    pub(super) async fn write_dead_letter(
-        &self,
-        entry: &Entry,
-        reason: &str,
-        at: Timestamp,
-    ) -> Result<(), Error> {
+    pub(super) async fn write_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         let link = &entry.link;
         sqlx::query(BURY)
             .bind(entry.key.tenant.as_str())
@@ -96,18 +92,8 @@ impl SqliteLedger {
             .bind(link.digest().as_bytes().as_slice())
             .bind(entry.body.as_deref())
             .bind(entry.change.as_ref())
-            .bind(
-                entry
-                    .repeat
-                    .as_ref()
-                    .map(|repeat| repeat.key.as_bytes().as_slice()),
-            )
-            .bind(
-                entry
-                    .repeat
-                    .as_ref()
-                    .map(|repeat| repeat.body.as_bytes().as_slice()),
-            )
+            .bind(entry.repeat.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
+            .bind(entry.repeat.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()))
             .bind(reason)
             .bind(at.as_ms())
             .execute(&self.write)
@@ -141,8 +127,7 @@ fn keep_newer<'a>(newest: &mut Newest<'a>, mut columns: Columns<'a>) {
     let Some(listed) = columns.listed.take() else {
         return;
     };
-    let is_newer =
-        |(kept, _): &(Columns<'_>, _)| columns.entry.link.position > kept.entry.link.position;
+    let is_newer = |(kept, _): &(Columns<'_>, _)| columns.entry.link.position > kept.entry.link.position;
     if newest.get(&columns.entry.key).is_none_or(is_newer) {
         newest.insert(&columns.entry.key, (columns, listed));
     }
@@ -151,9 +136,7 @@ fn keep_newer<'a>(newest: &mut Newest<'a>, mut columns: Columns<'a>) {
 async fn insert(connection: &mut SqliteConnection, part: &[Columns<'_>]) -> sqlx::Result<u64> {
     let mut statement = QueryBuilder::<Sqlite>::new(SNAPSHOT);
     statement.push_values(part, |mut row, columns| {
-        let Entry {
-            key, link, repeat, ..
-        } = columns.entry;
+        let Entry { key, link, repeat, .. } = columns.entry;
         row.push_bind(key.tenant.as_str())
             .push_bind(key.session.as_str())
             .push_bind(link.position.epoch)
@@ -164,25 +147,14 @@ async fn insert(connection: &mut SqliteConnection, part: &[Columns<'_>]) -> sqlx
             .push_bind(columns.digest.as_bytes().as_slice())
             .push_bind(columns.body)
             .push_bind(columns.change)
-            .push_bind(
-                repeat
-                    .as_ref()
-                    .map(|repeat| repeat.key.as_bytes().as_slice()),
-            )
-            .push_bind(
-                repeat
-                    .as_ref()
-                    .map(|repeat| repeat.body.as_bytes().as_slice()),
-            );
+            .push_bind(repeat.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
+            .push_bind(repeat.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()));
     });
     let done = statement.push(ONCE).build().execute(connection).await?;
     Ok(done.rows_affected())
 }
 
-async fn upsert(
-    connection: &mut SqliteConnection,
-    part: &[(Columns<'_>, Listed)],
-) -> sqlx::Result<()> {
+async fn upsert(connection: &mut SqliteConnection, part: &[(Columns<'_>, Listed)]) -> sqlx::Result<()> {
     let mut statement = QueryBuilder::<Sqlite>::new(SESSION);
     statement.push_values(part, |mut row, (columns, listed)| {
         let Entry { key, link, .. } = columns.entry;
@@ -198,12 +170,7 @@ async fn upsert(
             .push_bind(listed.participants.as_str())
             .push_bind(listed.metadata.as_str());
     });
-    statement
-        .push(IF_NEWER)
-        .build()
-        .execute(connection)
-        .await
-        .map(drop)
+    statement.push(IF_NEWER).build().execute(connection).await.map(drop)
 }
 
 /// Whose rows, of those that came after `before`, met another at their position.
