@@ -24,10 +24,7 @@ pub async fn run(ledger: Arc<dyn Ledger>, now: Now, stop: CancellationToken) {
         let missed = beat(&*ledger, &now).await.err();
         // Once per outage: the worker that waits for the same ledger says so as well.
         if let Some(missed) = missed.as_ref().filter(|_| !was_missed) {
-            warn!(
-                error = missed as &dyn std::error::Error,
-                "failed to leave proof of life"
-            );
+            warn!(error = missed as &dyn std::error::Error, "failed to leave proof of life");
         }
         was_missed = missed.is_some();
     }

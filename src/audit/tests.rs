@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::worker::Worker;
 use super::{Now, heartbeat};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::Entry;
+use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, Pace};
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{Answered, Error, Filter, Ledger, Recorded, Row};
+use crate::ledger::{Error, Filter, Ledger, Recorded, Row};
 use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
 
 /// A ledger that can be told to fail, and remembers what it was asked.
@@ -40,9 +40,7 @@ struct Odd {
 impl Odd {
     async fn new(silent: usize, poisoned: &[u64], panics: Option<u64>) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let inner = SqliteLedger::open(&directory.path().join("l.db"), Durability::Flush)
-            .await
-            .unwrap();
+        let inner = SqliteLedger::open(&directory.path().join("l.db"), Durability::Flush).await.unwrap();
         Arc::new(Self {
             inner,
             silent: silent.into(),
@@ -55,20 +53,12 @@ impl Odd {
     }
 
     fn answers(&self) -> Result<(), Error> {
-        let silent = self
-            .silent
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if silent.is_ok() {
-            Err(Error::Unavailable("down".into()))
-        } else {
-            Ok(())
-        }
+        let silent = self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if silent.is_ok() { Err(Error::Unavailable("down".into())) } else { Ok(()) }
     }
 
     fn is_any(entries: &[Arc<Entry>], versions: &[u64]) -> bool {
-        entries
-            .iter()
-            .any(|entry| entry.key == key(0) && versions.contains(&entry.link.position.version))
+        entries.iter().any(|entry| entry.key == key(0) && versions.contains(&entry.link.position.version))
     }
 
     fn tries_of(&self, version: u64) -> usize {
@@ -96,10 +86,7 @@ impl Odd {
 #[async_trait]
 impl Ledger for Odd {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        let positions = entries
-            .iter()
-            .map(|entry| (entry.key.clone(), entry.link.position))
-            .collect();
+        let positions = entries.iter().map(|entry| (entry.key.clone(), entry.link.position)).collect();
         self.asked.lock().unwrap().push(positions);
         self.answers()?;
         let dies = self.panics.is_some_and(|version| Self::is_any(entries, &[version]));
@@ -112,10 +99,7 @@ impl Ledger for Odd {
 
     async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         self.answers()?;
-        self.buried
-            .lock()
-            .unwrap()
-            .push((entry.link.position, reason.to_owned()));
+        self.buried.lock().unwrap().push((entry.link.position, reason.to_owned()));
         self.inner.bury(entry, reason, at).await
     }
 
@@ -190,21 +174,12 @@ impl Writers {
             body: Digest::of(&body),
         };
         self.last.insert(key.clone(), (version, link.digest()));
-        outbox.append(Arc::new(Entry {
-            key,
-            link,
-            body: Some(body),
-            change: "{}".into(),
-            repeat: None,
-        }))
+        outbox.append(Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), repeat: None }))
     }
 }
 
 fn key(session: usize) -> SessionKey {
-    SessionKey {
-        tenant: TenantId::new("acme").unwrap(),
-        session: SessionId::new(format!("s{session}")).unwrap(),
-    }
+    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }
 }
 
 /// A worker in its task, and the tokens that end it.
@@ -215,20 +190,9 @@ struct Running {
 }
 
 fn start(outbox: &Arc<MemoryOutbox>, ledger: &Arc<Odd>) -> Running {
-    let backoff = Backoff {
-        first: Duration::from_millis(1),
-        most: Duration::from_millis(4),
-    };
-    let pace = Pace {
-        refused: backoff,
-        unanswered: backoff,
-        ..Pace::default()
-    };
-    let worker = Worker::new(
-        Arc::clone(outbox) as Arc<dyn Outbox>,
-        Arc::clone(ledger) as Arc<dyn Ledger>,
-        still(),
-    );
+    let backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(4) };
+    let pace = Pace { refused: backoff, unanswered: backoff, ..Pace::default() };
+    let worker = Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn Ledger>, still());
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let task = tokio::spawn(worker.at_pace(pace).run(soft.clone(), hard.clone()));
     Running { soft, hard, task }
@@ -283,13 +247,7 @@ async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
     outbox.drained().await;
     running.soft.cancel();
     running.task.await.unwrap();
-    let buried: Vec<_> = ledger
-        .buried
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(at, why)| (at.version, why.clone()))
-        .collect();
+    let buried: Vec<_> = ledger.buried.lock().unwrap().iter().map(|(at, why)| (at.version, why.clone())).collect();
     assert_eq!(buried, [(1, "poison".to_owned()), (5, "poison".to_owned())]);
     assert_eq!((ledger.tries_of(1), ledger.tries_of(5)), (5, 5));
     for session in 1..100 {
@@ -355,10 +313,7 @@ async fn a_hard_stop_leaves_the_rest_for_the_next_worker() {
     outbox.drained().await;
     next.soft.cancel();
     next.task.await.unwrap();
-    assert_eq!(
-        ledger.rows(&key(0)).await + ledger.rows(&key(1)).await + ledger.rows(&key(2)).await,
-        3000
-    );
+    assert_eq!(ledger.rows(&key(0)).await + ledger.rows(&key(1)).await + ledger.rows(&key(2)).await, 3000);
 }
 
 #[tokio::test]
@@ -370,11 +325,7 @@ async fn the_heart_beats_at_once_and_at_the_end() {
         beat.0.send_modify(|beats| *beats += 1);
         Timestamp::from_ms(*beat.0.borrow())
     });
-    let task = tokio::spawn(heartbeat::run(
-        Arc::clone(&ledger) as Arc<dyn Ledger>,
-        clock,
-        stop.clone(),
-    ));
+    let task = tokio::spawn(heartbeat::run(Arc::clone(&ledger) as Arc<dyn Ledger>, clock, stop.clone()));
     let mut beats = beat.1;
     while now == 0 {
         beats.changed().await.unwrap();

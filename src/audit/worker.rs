@@ -11,9 +11,11 @@ use tracing::error;
 use super::Now;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
-use crate::jobs::{Failure, Pace, Source, Work, apalis};
+use crate::jobs;
+use crate::jobs::{Failure, Pace, Source, Work};
 use crate::ledger::{Error, Ledger};
 use crate::store::outbox::{Backlog, Outbox, Unavailable, Waiting};
+use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, FORKS_TOTAL};
 
 /// A ledger that takes longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,12 +32,7 @@ impl Worker {
     /// Brings what `outbox` holds into `ledger`.
     #[must_use]
     pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn Ledger>, now: Now) -> Self {
-        Self {
-            outbox,
-            ledger,
-            now,
-            pace: Pace::default(),
-        }
+        Self { outbox, ledger, now, pace: Pace::default() }
     }
 
     /// With another pace, for tests.
@@ -49,17 +46,14 @@ impl Worker {
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> Backlog {
         let pace = self.pace;
         let work = Arc::new(self);
-        apalis::run("audit", Arc::clone(&work), pace, &soft, &hard).await;
+        jobs::run("audit", Arc::clone(&work), pace, &soft, &hard).await;
         work.outbox.backlog().await.unwrap_or_default()
     }
 
     async fn count_backlog(&self) -> Result<(), Failure> {
         let backlog = self.outbox.backlog().await.map_err(unanswered)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "gauges are floats; nobody counts on the last bit"
-        )]
-        metrics::gauge!("synckairos_audit_backlog").set(backlog.entries as f64);
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
+        metrics::gauge!(AUDIT_BACKLOG).set(backlog.entries as f64);
         Ok(())
     }
 }
@@ -84,7 +78,7 @@ impl Work for Worker {
             }
             Err(failure) => {
                 let is_try = jobs.len() == 1 && matches!(failure, Failure::Refused(_));
-                count("refused", usize::from(is_try));
+                count("retried", usize::from(is_try));
                 Err(failure)
             }
         }
@@ -93,7 +87,7 @@ impl Work for Worker {
     async fn bury(&self, job: &Waiting, reason: &Source) -> Result<(), Failure> {
         let Entry { key, link, .. } = &*job.entry;
         answer(self.ledger.bury(&job.entry, &told(&**reason), (self.now)())).await?;
-        count("buried", 1);
+        count("dead", 1);
         error!(
             tenant.id = %key.tenant, session.id = %key.session, version = %link.position,
             error = &**reason as &dyn std::error::Error, "an entry is refused for good and put aside"
@@ -124,12 +118,12 @@ fn unanswered(Unavailable(why): Unavailable) -> Failure {
 }
 
 fn count(outcome: &'static str, entries: usize) {
-    metrics::counter!("synckairos_audit_jobs_total", "outcome" => outcome).increment(entries as u64);
+    metrics::counter!(AUDIT_JOBS_TOTAL, "outcome" => outcome).increment(entries as u64);
 }
 
 /// Two histories of one session: both are kept, and somebody should know.
 fn report_fork(key: &SessionKey) {
-    metrics::counter!("synckairos_forks_total").increment(1);
+    metrics::counter!(FORKS_TOTAL).increment(1);
     error!(tenant.id = %key.tenant, session.id = %key.session, "a version met another at its position");
 }
 

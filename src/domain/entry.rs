@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::{Digest, Link};
 use super::id::SessionKey;
+use super::position::Position;
+use super::time::Timestamp;
 
 /// One committed version on its road to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,22 @@ pub struct Repeat {
     /// Digest of the body it came with.
     pub body: Digest,
 }
+
+/// A command that came with an idempotency key, and was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What recognises the repeat.
+    pub repeat: Repeat,
+    /// The position the first one made.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// What happened, as JSON.
+    pub change: Bytes,
+}
+
+/// How long a repeat is recognised.
+pub const ANSWERED_MS: i64 = 10 * 60_000;
 
 impl Entry {
     /// Roughly what it costs to hold, in bytes.

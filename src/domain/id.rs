@@ -15,9 +15,7 @@ pub struct InvalidId;
 
 fn is_valid(text: &str) -> bool {
     let tail = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-    text.len() <= MAX_LENGTH
-        && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
-        && text.bytes().all(tail)
+    text.len() <= MAX_LENGTH && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && text.bytes().all(tail)
 }
 
 macro_rules! identifier {

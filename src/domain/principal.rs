@@ -33,9 +33,7 @@ impl Role {
     /// The role a token's text names.
     #[must_use]
     pub fn named(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Participant, Self::Operator, Self::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == text)
+        [Self::Viewer, Self::Participant, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == text)
     }
 }
 

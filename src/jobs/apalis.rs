@@ -28,12 +28,7 @@ use super::{Pace, Work};
 pub async fn run<W: Work>(name: &str, work: Arc<W>, pace: Pace, soft: &CancellationToken, hard: &CancellationToken) {
     let mut waits = pace.unanswered.waits();
     loop {
-        let batches = Batches {
-            work: Arc::clone(&work),
-            pace,
-            soft: soft.clone(),
-            next: None,
-        };
+        let batches = Batches { work: Arc::clone(&work), pace, soft: soft.clone(), next: None };
         tokio::select! {
             biased;
             () = hard.cancelled() => return,
@@ -82,9 +77,7 @@ impl<W: Work> Backend for Batches<W> {
         cx: &mut Context<'_>,
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        let next = self
-            .next
-            .get_or_insert_with(|| next(Arc::clone(&self.work), self.pace, self.soft.clone()).boxed());
+        let next = self.next.get_or_insert_with(|| next(Arc::clone(&self.work), self.pace, self.soft.clone()).boxed());
         let jobs = std::task::ready!(next.as_mut().poll(cx));
         self.next = None;
         if jobs.is_none() {

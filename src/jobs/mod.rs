@@ -3,12 +3,14 @@
 //! Jobs come in batches and are settled in order. A job may be attempted twice,
 //! by the worker that follows one that died; so an attempt must bear repeating.
 
-pub mod apalis;
+mod apalis;
 mod settle;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+pub use self::apalis::run;
 
 /// What went wrong, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -56,9 +58,7 @@ pub struct Backoff {
 impl Backoff {
     /// The waits, one after the other, without end.
     pub(crate) fn waits(self) -> impl Iterator<Item = Duration> {
-        std::iter::successors(Some(self.first), move |wait| {
-            Some(wait.saturating_mul(2).min(self.most))
-        })
+        std::iter::successors(Some(self.first), move |wait| Some(wait.saturating_mul(2).min(self.most)))
     }
 }
 
@@ -83,14 +83,8 @@ impl Default for Pace {
         Self {
             batch: 1000,
             tries: 5,
-            refused: Backoff {
-                first: hundred,
-                most: Duration::from_secs(1),
-            },
-            unanswered: Backoff {
-                first: hundred,
-                most: Duration::from_secs(5),
-            },
+            refused: Backoff { first: hundred, most: Duration::from_secs(1) },
+            unanswered: Backoff { first: hundred, most: Duration::from_secs(5) },
             patience: Duration::from_secs(1),
         }
     }

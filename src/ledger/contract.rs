@@ -23,9 +23,7 @@ impl Sqlite {
     }
 
     async fn open(&self) -> SqliteLedger {
-        SqliteLedger::open(&self.0.path().join("made/ledger.db"), Durability::Flush)
-            .await
-            .unwrap()
+        SqliteLedger::open(&self.0.path().join("made/ledger.db"), Durability::Flush).await.unwrap()
     }
 }
 
@@ -77,10 +75,7 @@ contract! { sqlite: Sqlite;
 }
 
 fn key(session: &str) -> SessionKey {
-    SessionKey {
-        tenant: TenantId::new("acme").unwrap(),
-        session: SessionId::new(session).unwrap(),
-    }
+    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
 }
 
 fn stored(at: i64, more: &Value) -> Bytes {
@@ -98,20 +93,10 @@ fn stored(at: i64, more: &Value) -> Bytes {
 fn entry(session: &str, epoch: i64, version: u64, previous: Digest, more: &Value) -> Arc<Entry> {
     let at = 10 * i64::try_from(version).unwrap();
     let body = stored(at, more);
-    let link = Link {
-        position: Position { epoch, version },
-        at: Timestamp::from_ms(at),
-        previous,
-        body: Digest::of(&body),
-    };
+    let link =
+        Link { position: Position { epoch, version }, at: Timestamp::from_ms(at), previous, body: Digest::of(&body) };
     let change = Bytes::from(json!({ "type": "switched", "version": version }).to_string());
-    Arc::new(Entry {
-        key: key(session),
-        link,
-        body: Some(body),
-        change,
-        repeat: None,
-    })
+    Arc::new(Entry { key: key(session), link, body: Some(body), change, repeat: None })
 }
 
 fn first(session: &str, more: &Value) -> Arc<Entry> {
@@ -138,9 +123,7 @@ fn changed(entry: &Arc<Entry>, change: impl FnOnce(&mut Entry)) -> Arc<Entry> {
 
 async fn positions(ledger: &dyn Ledger, session: &str) -> Vec<(i64, u64, bool)> {
     let rows = ledger.history(&key(session), None, 1000).await.unwrap();
-    rows.iter()
-        .map(|row| (row.link.position.epoch, row.link.position.version, row.superseded))
-        .collect()
+    rows.iter().map(|row| (row.link.position.epoch, row.link.position.version, row.superseded)).collect()
 }
 
 async fn ids(ledger: &dyn Ledger, filter: &Filter) -> Vec<String> {
@@ -189,10 +172,7 @@ async fn an_unreadable_body_is_refused_whatever_its_batch(ledger: &dyn Ledger) {
     let entries = chain("a", 1, 1..=3, Digest::NONE);
     for bad in [&b"no json"[..], b"{}", b"\xff\xfe", b"[1]"] {
         let bad = changed(&entries[1], |entry| entry.body = Some(Bytes::from(bad)));
-        assert!(matches!(
-            ledger.record(std::slice::from_ref(&bad)).await,
-            Err(Error::Refused(_))
-        ));
+        assert!(matches!(ledger.record(std::slice::from_ref(&bad)).await, Err(Error::Refused(_))));
         let batch = [entries[0].clone(), bad, entries[2].clone()];
         assert!(matches!(ledger.record(&batch).await, Err(Error::Refused(_))));
     }
@@ -208,10 +188,7 @@ async fn a_fork_is_kept_and_counted(ledger: &dyn Ledger) {
     let recorded = ledger.record(&[other.clone(), first("b", &json!({}))]).await.unwrap();
     assert_eq!((recorded.new, recorded.forks), (2, vec![key("a")]));
     assert_eq!(ledger.record(&[other]).await.unwrap().forks, []);
-    assert_eq!(
-        positions(ledger, "a").await,
-        [(1, 1, false), (1, 2, false), (1, 2, true)]
-    );
+    assert_eq!(positions(ledger, "a").await, [(1, 1, false), (1, 2, false), (1, 2, true)]);
     assert_eq!(ledger.newest(&key("a")).await.unwrap(), Some(as_row(&one[1])));
 
     let within = [first("c", &json!({ "x": 1 })), first("c", &json!({ "x": 2 }))];
@@ -248,11 +225,7 @@ async fn versions_are_those_of_the_surviving_line(ledger: &dyn Ledger) {
     let superseded = [(1, 5, true), (1, 6, true), (1, 7, true), (5, 5, false), (5, 6, false)];
     assert_eq!(positions(ledger, "a").await[4..], superseded);
     assert!(positions(ledger, "a").await[..4].iter().all(|row| !row.2));
-    let epochs = [
-        epoch_of(ledger, 4).await,
-        epoch_of(ledger, 5).await,
-        epoch_of(ledger, 6).await,
-    ];
+    let epochs = [epoch_of(ledger, 4).await, epoch_of(ledger, 5).await, epoch_of(ledger, 6).await];
     assert_eq!(epochs, [Some(1), Some(5), Some(5)]);
     assert_eq!([epoch_of(ledger, 0).await, epoch_of(ledger, 7).await], [None, None]);
     assert_eq!(ledger.version(&key("a"), u64::MAX).await.unwrap(), None);
@@ -267,11 +240,7 @@ async fn an_epoch_that_was_given_up_is_superseded_too(ledger: &dyn Ledger) {
     }
     let rows = positions(ledger, "a").await;
     assert!(rows.iter().all(|(epoch, _, superseded)| *superseded == (*epoch == 2)));
-    let epochs = [
-        epoch_of(ledger, 4).await,
-        epoch_of(ledger, 6).await,
-        epoch_of(ledger, 8).await,
-    ];
+    let epochs = [epoch_of(ledger, 4).await, epoch_of(ledger, 6).await, epoch_of(ledger, 8).await];
     assert_eq!(epochs, [Some(1), Some(3), None]);
 }
 
@@ -293,15 +262,8 @@ async fn a_fork_goes_the_way_its_successors_went(ledger: &dyn Ledger) {
     assert_eq!(ledger.record(&after).await.unwrap().forks, [key("a")]);
     assert_eq!(ledger.version(&key("a"), 2).await.unwrap(), Some(as_row(&other)));
     assert_eq!(ledger.version(&key("a"), 3).await.unwrap(), Some(as_row(&after[0])));
-    let superseded: Vec<_> = positions(ledger, "a")
-        .await
-        .into_iter()
-        .map(|row| (row.1, row.2))
-        .collect();
-    assert_eq!(
-        superseded,
-        [(1, false), (2, true), (2, false), (3, true), (3, false), (4, false)]
-    );
+    let superseded: Vec<_> = positions(ledger, "a").await.into_iter().map(|row| (row.1, row.2)).collect();
+    assert_eq!(superseded, [(1, false), (2, true), (2, false), (3, true), (3, false), (4, false)]);
 }
 
 async fn an_instant_finds_what_stood_then(ledger: &dyn Ledger) {
@@ -318,18 +280,7 @@ async fn an_instant_finds_what_stood_then(ledger: &dyn Ledger) {
         stood.push(row.map(|row| (row.link.position.epoch, row.link.position.version)));
     }
     let one = |version| Some((1, version));
-    let expected = [
-        None,
-        one(1),
-        one(1),
-        one(2),
-        one(4),
-        one(4),
-        one(4),
-        one(4),
-        Some((2, 5)),
-        Some((2, 5)),
-    ];
+    let expected = [None, one(1), one(1), one(2), one(4), one(4), one(4), one(4), Some((2, 5)), Some((2, 5))];
     assert_eq!(stood, expected);
     assert_eq!(ledger.at(&key("b"), Timestamp::from_ms(50)).await.unwrap(), None);
 }
@@ -351,18 +302,13 @@ async fn history_comes_in_pages_that_tear_no_position(ledger: &dyn Ledger) {
 }
 
 async fn lists_are_the_tenants_own_by_session_id(ledger: &dyn Ledger) {
-    let foreign = changed(&first("b", &json!({})), |entry| {
-        entry.key.tenant = TenantId::new("other").unwrap();
-    });
+    let foreign = changed(&first("b", &json!({})), |entry| entry.key.tenant = TenantId::new("other").unwrap());
     let mut entries: Vec<_> = ["d", "a", "c"].map(|session| first(session, &json!({}))).into();
     entries.push(foreign);
     ledger.record(&entries).await.unwrap();
     assert_eq!(ids(ledger, &Filter::default()).await, ["a", "c", "d"]);
     let (tenant, after) = (TenantId::new("acme").unwrap(), SessionId::new("a").unwrap());
-    let page = ledger
-        .sessions(&tenant, &Filter::default(), Some(&after), 1)
-        .await
-        .unwrap();
+    let page = ledger.sessions(&tenant, &Filter::default(), Some(&after), 1).await.unwrap();
     assert_eq!(page, [as_row(&entries[2])]);
     assert_eq!(ledger.newest(&key("b")).await.unwrap(), None);
 }
@@ -371,10 +317,7 @@ async fn lists_leave_deleted_sessions_out_unless_asked(ledger: &dyn Ledger) {
     let gone = first("a", &json!({ "status": "deleted", "due_at": 5 }));
     ledger.record(&[gone.clone(), first("b", &json!({}))]).await.unwrap();
     assert_eq!(ids(ledger, &Filter::default()).await, ["b"]);
-    let deleted = Filter {
-        status: Some("deleted".into()),
-        ..Filter::default()
-    };
+    let deleted = Filter { status: Some("deleted".into()), ..Filter::default() };
     assert_eq!(ids(ledger, &deleted).await, ["a"]);
     assert_eq!(ledger.newest(&key("a")).await.unwrap(), Some(as_row(&gone)));
     assert_eq!(ledger.due(Timestamp::NEVER, 10).await.unwrap(), []);
@@ -391,70 +334,15 @@ async fn lists_filter_by_what_a_session_is(ledger: &dyn Ledger) {
     let all = Filter::default;
     let only = |ids: &[&str]| Some(ids.iter().map(|id| SessionId::new(id).unwrap()).collect());
     let cases: [(Filter, &[&str]); 9] = [
-        (
-            Filter {
-                status: Some("paused".into()),
-                ..all()
-            },
-            &["a"],
-        ),
-        (
-            Filter {
-                sync_mode: Some("count_up".into()),
-                ..all()
-            },
-            &["b"],
-        ),
-        (
-            Filter {
-                participant_id: Some("white".into()),
-                ..all()
-            },
-            &["a"],
-        ),
-        (
-            Filter {
-                participant_id: Some("\" or 1=1 --".into()),
-                ..all()
-            },
-            &[],
-        ),
-        (
-            Filter {
-                updated_after: Some(Timestamp::from_ms(76)),
-                ..all()
-            },
-            &["b"],
-        ),
-        (
-            Filter {
-                updated_after: Some(Timestamp::from_ms(77)),
-                ..all()
-            },
-            &[],
-        ),
-        (
-            Filter {
-                sessions: only(&["c", "a", "z"]),
-                ..all()
-            },
-            &["a", "c"],
-        ),
-        (
-            Filter {
-                sessions: only(&[]),
-                ..all()
-            },
-            &[],
-        ),
-        (
-            Filter {
-                status: Some("running".into()),
-                sync_mode: Some("global".into()),
-                ..all()
-            },
-            &["c"],
-        ),
+        (Filter { status: Some("paused".into()), ..all() }, &["a"]),
+        (Filter { sync_mode: Some("count_up".into()), ..all() }, &["b"]),
+        (Filter { participant_id: Some("white".into()), ..all() }, &["a"]),
+        (Filter { participant_id: Some("\" or 1=1 --".into()), ..all() }, &[]),
+        (Filter { updated_after: Some(Timestamp::from_ms(76)), ..all() }, &["b"]),
+        (Filter { updated_after: Some(Timestamp::from_ms(77)), ..all() }, &[]),
+        (Filter { sessions: only(&["c", "a", "z"]), ..all() }, &["a", "c"]),
+        (Filter { sessions: only(&[]), ..all() }, &[]),
+        (Filter { status: Some("running".into()), sync_mode: Some("global".into()), ..all() }, &["c"]),
     ];
     for (filter, expected) in cases {
         assert_eq!(ids(ledger, &filter).await, expected, "{filter:?}");
@@ -467,51 +355,23 @@ async fn metadata_is_compared_as_text_and_never_as_sql(ledger: &dyn Ledger) {
         "$.plain": "path", "number": 3, "real": 1.50, "yes": true, "none": null, "deep": { "a": [1, "2"] },
         "'; drop table session; --": "bobby", "tab\t\n": "\u{1}", "😀": "👍",
     });
-    ledger
-        .record(&[first("a", &json!({ "metadata": odd })), first("b", &json!({}))])
-        .await
-        .unwrap();
-    let equal = |name: &str, text: &str| Filter {
-        metadata: vec![(name.into(), text.into())],
-        ..Filter::default()
-    };
+    ledger.record(&[first("a", &json!({ "metadata": odd })), first("b", &json!({}))]).await.unwrap();
+    let equal = |name: &str, text: &str| Filter { metadata: vec![(name.into(), text.into())], ..Filter::default() };
     for (name, value) in odd.as_object().unwrap() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         assert_eq!(ids(ledger, &equal(name, &text)).await, ["a"], "{name}");
         assert!(ids(ledger, &equal(name, "else")).await.is_empty(), "{name}");
     }
-    for (name, text) in [
-        ("plain' or '1'='1", "x"),
-        ("a", "dots"),
-        ("deep.a", "2"),
-        ("%", "x"),
-        ("PLAIN", "x"),
-    ] {
+    for (name, text) in [("plain' or '1'='1", "x"), ("a", "dots"), ("deep.a", "2"), ("%", "x"), ("PLAIN", "x")] {
         assert!(ids(ledger, &equal(name, text)).await.is_empty(), "{name}");
     }
     let both = vec![("plain".into(), "x".into()), ("number".into(), "3".into())];
-    assert_eq!(
-        ids(
-            ledger,
-            &Filter {
-                metadata: both,
-                ..Filter::default()
-            }
-        )
-        .await,
-        ["a"]
-    );
+    assert_eq!(ids(ledger, &Filter { metadata: both, ..Filter::default() }).await, ["a"]);
 }
 
 async fn what_is_due_comes_soonest_first(ledger: &dyn Ledger) {
     let due = |session, at: Option<i64>| first(session, &json!({ "due_at": at }));
-    let entries = [
-        due("a", Some(300)),
-        due("b", None),
-        due("c", Some(100)),
-        due("d", Some(200)),
-        due("e", Some(301)),
-    ];
+    let entries = [due("a", Some(300)), due("b", None), due("c", Some(100)), due("d", Some(200)), due("e", Some(301))];
     ledger.record(&entries).await.unwrap();
     let until = Timestamp::from_ms(300);
     assert_eq!(ledger.due(until, 10).await.unwrap(), ["c", "d", "a"].map(key));
@@ -522,26 +382,15 @@ async fn what_is_due_comes_soonest_first(ledger: &dyn Ledger) {
 }
 
 async fn answers_are_those_of_the_surviving_line_since_an_instant(ledger: &dyn Ledger) {
-    let repeat = |text: &[u8]| {
-        Some(Repeat {
-            key: Digest::of(text),
-            body: Digest::of(b"body"),
-        })
-    };
+    let repeat = |text: &[u8]| Some(Repeat { key: Digest::of(text), body: Digest::of(b"body") });
     let mut old = chain("a", 1, 1..=6, Digest::NONE);
     for (at, text) in [(0, &b"one"[..]), (2, b"three"), (3, b"four"), (5, b"lost")] {
         old[at] = changed(&old[at], |entry| entry.repeat = repeat(text));
     }
     ledger.record(&old).await.unwrap();
-    ledger
-        .record(&chain("a", 2, 5..=5, old[3].link.digest()))
-        .await
-        .unwrap();
+    ledger.record(&chain("a", 2, 5..=5, old[3].link.digest())).await.unwrap();
     let answers = ledger.answered(&key("a"), Timestamp::from_ms(30)).await.unwrap();
-    let seen: Vec<_> = answers
-        .iter()
-        .map(|answer| (Some(answer.repeat), answer.position.version))
-        .collect();
+    let seen: Vec<_> = answers.iter().map(|answer| (Some(answer.repeat), answer.position.version)).collect();
     assert_eq!(seen, [(repeat(b"three"), 3), (repeat(b"four"), 4)]);
     assert_eq!((answers[0].at, &answers[0].change), (old[2].link.at, &old[2].change));
 }
@@ -580,13 +429,7 @@ async fn fill(ledger: &dyn Ledger) {
 
 async fn kept(ledger: &dyn Ledger) {
     assert_eq!(positions(ledger, "a").await.len(), 100);
-    assert_eq!(
-        ledger.newest(&key("a")).await.unwrap().unwrap().link.position.version,
-        100
-    );
+    assert_eq!(ledger.newest(&key("a")).await.unwrap().unwrap().link.position.version, 100);
     assert_eq!(ledger.last_beat().await.unwrap(), Some(Timestamp::from_ms(9)));
-    assert_eq!(
-        ledger.record(&chain("a", 1, 1..=100, Digest::NONE)).await.unwrap().new,
-        0
-    );
+    assert_eq!(ledger.record(&chain("a", 1, 1..=100, Digest::NONE)).await.unwrap().new, 0);
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::chain::Link;
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
@@ -69,19 +69,6 @@ pub struct Filter {
     pub metadata: Vec<(String, String)>,
     /// Only those changed later than this.
     pub updated_after: Option<Timestamp>,
-}
-
-/// An answered idempotency key, for a session that is restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
-    /// What recognises the repeat.
-    pub repeat: Repeat,
-    /// The position the first one made.
-    pub position: Position,
-    /// When.
-    pub at: Timestamp,
-    /// What happened, as JSON.
-    pub change: Bytes,
 }
 
 /// The lasting record.

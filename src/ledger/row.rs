@@ -49,11 +49,7 @@ pub(super) struct Listed {
 impl Listed {
     fn of(body: &[u8]) -> Result<Self, Error> {
         let facts = Facts::of(body).map_err(refused)?;
-        let ids: Vec<&str> = facts
-            .participants
-            .iter()
-            .map(|named| named.participant_id.as_str())
-            .collect();
+        let ids: Vec<&str> = facts.participants.iter().map(|named| named.participant_id.as_str()).collect();
         // A deleted session waits for nothing, whatever its last state said.
         let due_at = facts.due_at.filter(|_| facts.status != DELETED);
         Ok(Self {

@@ -68,25 +68,12 @@ impl SqliteLedger {
 
 /// SQLite gives its side files the mode of the main one, so it is made first.
 async fn create(path: &Path) -> std::io::Result<()> {
-    let directory = path
-        .parent()
-        .map(Path::to_path_buf)
-        .filter(|parent| *parent != PathBuf::new());
+    let directory = path.parent().map(Path::to_path_buf).filter(|parent| *parent != PathBuf::new());
     if let Some(directory) = directory {
-        tokio::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .await?;
+        tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).await?;
     }
     let mut file = tokio::fs::OpenOptions::new();
-    file.write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .await
-        .map(drop)
+    file.write(true).create(true).truncate(false).mode(0o600).open(path).await.map(drop)
 }
 
 async fn writer(path: &Path, durability: Durability) -> sqlx::Result<SqlitePool> {
@@ -119,11 +106,7 @@ async fn readers(path: &Path) -> sqlx::Result<SqlitePool> {
 }
 
 fn pool(size: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(size)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
+    SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }
 
 /// A constraint, a type or a size says no for good; anything else may pass with time.
@@ -131,9 +114,7 @@ fn failed(error: sqlx::Error) -> Error {
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<i32>().ok());
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     let is_refusal = match (&error, code) {
         (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
         // The low byte is the kind; the rest says which constraint.
@@ -200,14 +181,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        timely("ping", async {
-            sqlx::query("select 1")
-                .execute(&self.read)
-                .await
-                .map(drop)
-                .map_err(failed)
-        })
-        .await
+        timely("ping", async { sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(failed) }).await
     }
 
     async fn close(&self) {

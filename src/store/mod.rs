@@ -1,3 +1,102 @@
 //! Live sessions, shared by all instances.
 
+pub mod memory;
 pub mod outbox;
+
+#[cfg(test)]
+mod contract;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::outbox::Ticket;
+use crate::domain::chain::Digest;
+use crate::domain::entry::{Answered, Entry};
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::domain::session::Session;
+use crate::domain::time::Timestamp;
+
+/// A session as the store holds it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The newest version.
+    pub session: Arc<Session>,
+    /// Digest of the link that version made: what the next one names.
+    pub head: Digest,
+    /// That version's place in the outbox; `None` if it came from the ledger.
+    pub ticket: Option<Ticket>,
+}
+
+/// A write: everything that becomes visible in one step, or not at all.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Whose session.
+    pub key: SessionKey,
+    /// The version it was made from; `None` for the first of all.
+    pub base: Option<Position>,
+    /// The new version.
+    pub session: Arc<Session>,
+    /// What everyone who watches is told.
+    pub frames: Bytes,
+    /// What the audit keeps.
+    pub entry: Arc<Entry>,
+}
+
+/// What came of a write.
+#[derive(Debug, Clone)]
+pub enum Committed {
+    /// It is the newest version now.
+    Stored(Held),
+    /// Somebody else wrote: here is the newest. Nothing has changed.
+    Stale(Held),
+    /// The store does not hold the session (any more). Nothing has changed.
+    Missing,
+    /// Its idempotency key was answered before. Nothing has changed.
+    Repeated(Answered, Held),
+}
+
+/// The store did not do as asked, and the caller may not know whether it did.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached; nothing was written.
+    #[error("failed to reach the store")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was asked and did not answer: the write may have happened.
+    #[error("failed to learn from the store what became of a write")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where sessions live while they are used.
+///
+/// A write compares the position, stores the state and its deadline, announces
+/// the frames on the bus and appends the audit entry in one step: a stored
+/// version has been announced and will be audited, or none of it happened.
+/// Announcements of a session are made in the order of its versions. A session
+/// is found until it has been idle for long and the ledger holds it; a deleted
+/// one stays, as deleted, at least until the ledger holds that.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The newest version, if the session is held.
+    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error>;
+
+    /// What an idempotency key was answered with, for at least ten minutes.
+    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error>;
+
+    /// Writes, if the base is still the newest version.
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
+
+    /// Takes a session back from the ledger, unless it is held; gives what is held then.
+    async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error>;
+
+    /// Sessions that something must happen to by `until`, soonest first.
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error>;
+
+    /// Waits until the ledger holds the version with that place in the outbox.
+    async fn recorded(&self, ticket: Ticket) -> Result<(), Error>;
+
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), Error>;
+}

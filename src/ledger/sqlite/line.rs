@@ -82,25 +82,17 @@ impl<'a> Line<'a> {
         let mut next = self.newest().await?;
         while let Some(segment) = next {
             segments.push(segment);
-            next = if is_enough(&segment) {
-                None
-            } else {
-                self.before(&segment).await?
-            };
+            next = if is_enough(&segment) { None } else { self.before(&segment).await? };
         }
         Ok(segments)
     }
 
     async fn newest(&mut self) -> Result<Option<Segment>, Error> {
-        let query = sqlx::query_scalar(NEWEST_EPOCH)
-            .bind(self.key.tenant.as_str())
-            .bind(self.key.session.as_str());
+        let query = sqlx::query_scalar(NEWEST_EPOCH).bind(self.key.tenant.as_str()).bind(self.key.session.as_str());
         let epoch: Option<i64> = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
         let Some(epoch) = epoch else { return Ok(None) };
-        let query = sqlx::query(NEWEST_DIGEST)
-            .bind(self.key.tenant.as_str())
-            .bind(self.key.session.as_str())
-            .bind(epoch);
+        let query =
+            sqlx::query(NEWEST_DIGEST).bind(self.key.tenant.as_str()).bind(self.key.session.as_str()).bind(epoch);
         let row = query.fetch_optional(&mut *self.connection).await.map_err(failed)?;
         let last = row.map(|row| read::digest(&row, "digest")).transpose()?;
         self.segment(epoch, i64::MAX, last).await
@@ -113,14 +105,7 @@ impl<'a> Line<'a> {
             .bind(epoch);
         let from: i64 = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
         let first = self.survivor_of(epoch, from, to, last).await?;
-        Ok(first.map(|Twin { previous, at, .. }| Segment {
-            epoch,
-            from,
-            to,
-            begun_at: at,
-            last,
-            previous,
-        }))
+        Ok(first.map(|Twin { previous, at, .. }| Segment { epoch, from, to, begun_at: at, last, previous }))
     }
 
     /// Where `segment` came from. If the link it names is not there (it was
@@ -155,11 +140,7 @@ impl<'a> Line<'a> {
         let mut levels = vec![self.twins(epoch, version).await?];
         for later in version.saturating_add(1)..=to {
             let is_forked = levels.last().is_some_and(|level| level.len() > 1);
-            let level = if is_forked {
-                self.twins(epoch, later).await?
-            } else {
-                Vec::new()
-            };
+            let level = if is_forked { self.twins(epoch, later).await? } else { Vec::new() };
             if level.is_empty() {
                 break;
             }
@@ -167,11 +148,7 @@ impl<'a> Line<'a> {
         }
         Ok(levels.iter().rev().fold(None, |after: Option<Twin>, level| {
             let named = after.map_or(last, |twin| Some(twin.previous));
-            level
-                .iter()
-                .find(|twin| Some(twin.digest) == named)
-                .or(level.first())
-                .copied()
+            level.iter().find(|twin| Some(twin.digest) == named).or(level.first()).copied()
         }))
     }
 
@@ -185,11 +162,7 @@ impl<'a> Line<'a> {
         rows.iter()
             .map(|row| {
                 let (previous, digest) = (read::digest(row, "previous")?, read::digest(row, "digest")?);
-                Ok(Twin {
-                    previous,
-                    digest,
-                    at: read::instant(row, "at")?,
-                })
+                Ok(Twin { previous, digest, at: read::instant(row, "at")? })
             })
             .collect()
     }

@@ -79,17 +79,13 @@ impl SqliteLedger {
             return Ok(None);
         };
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key)
-            .until(|segment| segment.from <= version)
-            .await?;
+        let segments = Line::of(&mut reading, key).until(|segment| segment.from <= version).await?;
         on_line(&mut reading, key, segments.last(), version).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key)
-            .until(|segment| segment.begun_at <= at)
-            .await?;
+        let segments = Line::of(&mut reading, key).until(|segment| segment.begun_at <= at).await?;
         let Some(segment) = segments.last().filter(|segment| segment.begun_at <= at) else {
             return Ok(None);
         };
@@ -140,30 +136,19 @@ impl SqliteLedger {
         if let Some(after) = after {
             query.push(" and session.session_id > ").push_bind(after.as_str());
         }
-        query
-            .push(" order by session.session_id limit ")
-            .push_bind(i64::from(limit));
+        query.push(" order by session.session_id limit ").push_bind(i64::from(limit));
         let found = query.build().fetch_all(&self.read).await.map_err(failed)?;
         found.iter().map(|found| row(found, false)).collect()
     }
 
     pub(super) async fn read_due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit);
-        query
-            .fetch_all(&self.read)
-            .await
-            .map_err(failed)?
-            .iter()
-            .map(key)
-            .collect()
+        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(key).collect()
     }
 
     pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let query = sqlx::query(ANSWERED)
-            .bind(key.tenant.as_str())
-            .bind(key.session.as_str())
-            .bind(since.as_ms());
+        let query = sqlx::query(ANSWERED).bind(key.tenant.as_str()).bind(key.session.as_str()).bind(since.as_ms());
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
         let segments = Line::of(&mut reading, key).until(|_| false).await?;
         let mut answers = Vec::new();
@@ -176,10 +161,7 @@ impl SqliteLedger {
     }
 
     pub(super) async fn read_beat(&self) -> Result<Option<Timestamp>, Error> {
-        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT)
-            .fetch_optional(&self.read)
-            .await
-            .map_err(failed)?;
+        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
         Ok(at.map(Timestamp::from_ms))
     }
 }
@@ -207,11 +189,7 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     }
     for (name, text) in &filter.metadata {
         query.push(" and exists (select 1 from json_each(session.metadata) where key = ");
-        query
-            .push_bind(name.as_str())
-            .push(" and value = ")
-            .push_bind(text.as_str())
-            .push(")");
+        query.push_bind(name.as_str()).push(" and value = ").push_bind(text.as_str()).push(")");
     }
 }
 
@@ -221,10 +199,7 @@ async fn page(
     after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<SqliteRow>, Error> {
-    let after = after.unwrap_or(Position {
-        epoch: i64::MIN,
-        version: 0,
-    });
+    let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
     let query = sqlx::query(AFTER)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
@@ -299,26 +274,12 @@ fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
         body: digest(found, "body_digest")?,
     };
     let body: Option<String> = found.try_get("body").map_err(failed)?;
-    Ok(Row {
-        key: key(found)?,
-        link,
-        body: body.map(Bytes::from),
-        change: change(found)?,
-        superseded,
-    })
+    Ok(Row { key: key(found)?, link, body: body.map(Bytes::from), change: change(found)?, superseded })
 }
 
 fn answer(found: &SqliteRow) -> Result<Answered, Error> {
-    let repeat = Repeat {
-        key: digest(found, "repeat_key")?,
-        body: digest(found, "repeat_body")?,
-    };
-    Ok(Answered {
-        repeat,
-        position: position(found)?,
-        at: instant(found, "at")?,
-        change: change(found)?,
-    })
+    let repeat = Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? };
+    Ok(Answered { repeat, position: position(found)?, at: instant(found, "at")?, change: change(found)? })
 }
 
 pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
@@ -333,10 +294,7 @@ pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
 fn position(found: &SqliteRow) -> Result<Position, Error> {
     let version: i64 = found.try_get("version").map_err(failed)?;
     let epoch = found.try_get("epoch").map_err(failed)?;
-    Ok(Position {
-        epoch,
-        version: u64::try_from(version).map_err(refused)?,
-    })
+    Ok(Position { epoch, version: u64::try_from(version).map_err(refused)? })
 }
 
 pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {

@@ -50,18 +50,12 @@ type Newest<'a> = HashMap<&'a SessionKey, (Columns<'a>, Listed)>;
 impl SqliteLedger {
     pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let mut batch = self.writing().await.map_err(failed)?;
-        let before: i64 = sqlx::query_scalar(LAST_ARRIVAL)
-            .fetch_one(&mut *batch)
-            .await
-            .map_err(failed)?;
+        let before: i64 = sqlx::query_scalar(LAST_ARRIVAL).fetch_one(&mut *batch).await.map_err(failed)?;
         let mut newest = Newest::new();
         let mut new = 0;
         for part in parts(entries) {
             // Checked part by part, so that the other tasks of this thread get their turn in between.
-            let part = part
-                .iter()
-                .map(|entry| Columns::of(entry))
-                .collect::<Result<Vec<_>, _>>()?;
+            let part = part.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
             new += insert(&mut batch, &part).await.map_err(failed)?;
             for columns in part {
                 keep_newer(&mut newest, columns);
@@ -71,11 +65,7 @@ impl SqliteLedger {
         for part in parts(&newest) {
             upsert(&mut batch, part).await.map_err(failed)?;
         }
-        let forks = if new == 0 {
-            Vec::new()
-        } else {
-            forks(&mut batch, before).await?
-        };
+        let forks = if new == 0 { Vec::new() } else { forks(&mut batch, before).await? };
         batch.commit().await.map_err(failed)?;
         Ok(Recorded { new, forks })
     }
@@ -103,12 +93,7 @@ impl SqliteLedger {
     }
 
     pub(super) async fn write_beat(&self, at: Timestamp) -> Result<(), Error> {
-        sqlx::query(BEAT)
-            .bind(at.as_ms())
-            .execute(&self.write)
-            .await
-            .map(drop)
-            .map_err(failed)
+        sqlx::query(BEAT).bind(at.as_ms()).execute(&self.write).await.map(drop).map_err(failed)
     }
 }
 
@@ -175,10 +160,6 @@ async fn upsert(connection: &mut SqliteConnection, part: &[(Columns<'_>, Listed)
 
 /// Whose rows, of those that came after `before`, met another at their position.
 async fn forks(connection: &mut SqliteConnection, before: i64) -> Result<Vec<SessionKey>, Error> {
-    let rows = sqlx::query(FORKS)
-        .bind(before)
-        .fetch_all(connection)
-        .await
-        .map_err(failed)?;
+    let rows = sqlx::query(FORKS).bind(before).fetch_all(connection).await.map_err(failed)?;
     rows.iter().map(super::read::key).collect()
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
+use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
 
 /// Entries in the order they were committed, in memory.
 #[derive(Debug)]
@@ -25,11 +26,7 @@ impl MemoryOutbox {
     /// An empty one that sheds bodies past `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self {
-            held: Mutex::new(Held::new(max_bytes)),
-            arrived: Notify::new(),
-            first: watch::channel(0).0,
-        }
+        Self { held: Mutex::new(Held::new(max_bytes)), arrived: Notify::new(), first: watch::channel(0).0 }
     }
 
     /// Takes an entry and wakes the consumer. Never waits: it is called with the
@@ -41,7 +38,7 @@ impl MemoryOutbox {
         };
         self.arrived.notify_one();
         if shed > 0 {
-            metrics::counter!("synckairos_outbox_shed_total").increment(shed);
+            metrics::counter!(OUTBOX_SHED_TOTAL).increment(shed);
         }
         Ticket(ticket.into())
     }
@@ -49,11 +46,7 @@ impl MemoryOutbox {
     /// Waits until that entry was acknowledged: in the ledger, or put aside.
     pub async fn recorded(&self, ticket: Ticket) {
         // Cannot fail: the sender is ours.
-        let _ = self
-            .first
-            .subscribe()
-            .wait_for(|first| Ticket((*first).into()) > ticket)
-            .await;
+        let _ = self.first.subscribe().wait_for(|first| Ticket((*first).into()) > ticket).await;
     }
 
     /// Waits until nothing is left, also of what came meanwhile.
@@ -81,9 +74,7 @@ impl Outbox for MemoryOutbox {
                 self.arrived.notified().await;
             }
         };
-        Ok(tokio::time::timeout(patience, until_something_is_there)
-            .await
-            .unwrap_or_default())
+        Ok(tokio::time::timeout(patience, until_something_is_there).await.unwrap_or_default())
     }
 
     async fn acknowledge(&self, last: Ticket) -> Result<(), Unavailable> {
@@ -100,10 +91,7 @@ impl Outbox for MemoryOutbox {
 
     async fn backlog(&self) -> Result<Backlog, Unavailable> {
         let held = self.held();
-        Ok(Backlog {
-            entries: held.entries.len() as u64,
-            bytes: held.bytes as u64,
-        })
+        Ok(Backlog { entries: held.entries.len() as u64, bytes: held.bytes as u64 })
     }
 }
 
@@ -143,20 +131,14 @@ impl Held {
         let number = self.end();
         self.bytes += entry.weight();
         let before = self.newest.insert(entry.key.clone(), number);
-        self.passed_over
-            .extend(before.filter(|before| *before < self.looked_at));
+        self.passed_over.extend(before.filter(|before| *before < self.looked_at));
         self.entries.push_back(entry);
         number
     }
 
     fn oldest(&self, max: usize) -> Vec<Waiting> {
         let numbered = (self.first..).zip(&self.entries).take(max);
-        numbered
-            .map(|(number, entry)| Waiting {
-                ticket: Ticket(number.into()),
-                entry: Arc::clone(entry),
-            })
-            .collect()
+        numbered.map(|(number, entry)| Waiting { ticket: Ticket(number.into()), entry: Arc::clone(entry) }).collect()
     }
 
     fn pop(&mut self, last: Ticket) -> Vec<Arc<Entry>> {
@@ -199,9 +181,7 @@ impl Held {
     }
 
     fn shed_body(&mut self, number: u64) -> bool {
-        let index = number
-            .checked_sub(self.first)
-            .and_then(|index| usize::try_from(index).ok());
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
             return false;
         };
@@ -210,10 +190,7 @@ impl Held {
         if is_newest || body == 0 {
             return false;
         }
-        *entry = Arc::new(Entry {
-            body: None,
-            ..Entry::clone(entry)
-        });
+        *entry = Arc::new(Entry { body: None, ..Entry::clone(entry) });
         self.bytes -= body;
         true
     }
@@ -230,34 +207,16 @@ mod tests {
     const BODY: usize = 1000;
 
     fn entry(session: &str, version: u64) -> Arc<Entry> {
-        let key = SessionKey {
-            tenant: TenantId::new("acme").unwrap(),
-            session: SessionId::new(session).unwrap(),
-        };
+        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() };
         let position = Position { epoch: 1, version };
-        let link = Link {
-            position,
-            at: Timestamp::default(),
-            previous: Digest::NONE,
-            body: Digest::NONE,
-        };
-        Arc::new(Entry {
-            key,
-            link,
-            body: Some(vec![b'x'; BODY].into()),
-            change: Bytes::new(),
-            repeat: None,
-        })
+        let link = Link { position, at: Timestamp::default(), previous: Digest::NONE, body: Digest::NONE };
+        Arc::new(Entry { key, link, body: Some(vec![b'x'; BODY].into()), change: Bytes::new(), repeat: None })
     }
 
     async fn held(outbox: &MemoryOutbox) -> Vec<(String, u64, bool)> {
         let waiting = outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
         let seen = |Waiting { entry, .. }: Waiting| {
-            (
-                entry.key.session.to_string(),
-                entry.link.position.version,
-                entry.body.is_some(),
-            )
+            (entry.key.session.to_string(), entry.link.position.version, entry.body.is_some())
         };
         waiting.into_iter().map(seen).collect()
     }
@@ -271,21 +230,12 @@ mod tests {
         let outbox = MemoryOutbox::new(usize::MAX);
         let tickets: Vec<_> = (1..=5).map(|version| outbox.append(entry("a", version))).collect();
         let two = outbox.oldest(2, Duration::ZERO).await.unwrap();
-        assert_eq!(
-            two.iter().map(|waiting| waiting.ticket).collect::<Vec<_>>(),
-            tickets[..2]
-        );
+        assert_eq!(two.iter().map(|waiting| waiting.ticket).collect::<Vec<_>>(), tickets[..2]);
         assert_eq!(held(&outbox).await.len(), 5);
         outbox.acknowledge(tickets[2]).await.unwrap();
         outbox.acknowledge(tickets[0]).await.unwrap();
         assert_eq!(held(&outbox).await, [row("a", 4, true), row("a", 5, true)]);
-        assert_eq!(
-            outbox.backlog().await.unwrap(),
-            Backlog {
-                entries: 2,
-                bytes: 2 * 1256
-            }
-        );
+        assert_eq!(outbox.backlog().await.unwrap(), Backlog { entries: 2, bytes: 2 * 1256 });
         outbox.acknowledge(tickets[4]).await.unwrap();
         assert_eq!(outbox.backlog().await.unwrap(), Backlog::default());
         assert!(outbox.held().newest.is_empty());

@@ -1,0 +1,193 @@
+//! From a token to a proven caller, and back.
+//!
+//! Pure: `now` is cluster time and handed in, so a token ends at the same instant on
+//! every instance, without leeway.
+
+mod cache;
+mod token;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::id::{InvalidId, TenantId};
+use crate::domain::principal::{Principal, Role};
+use crate::domain::time::Timestamp;
+use cache::Verified;
+
+/// Longer texts are refused before they cost a hash.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Why a caller is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No token came with the request.
+    #[error("no token was given")]
+    Missing,
+    /// A token that this service did not sign, or that is not what it expects.
+    #[error("the token is not valid")]
+    Invalid,
+    /// A token that was good once.
+    #[error("the token has expired")]
+    Expired,
+}
+
+/// Why no token can be signed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no key to sign with")]
+pub struct NoSigningKey;
+
+/// A token and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The token's text.
+    pub token: String,
+    /// Its end: the instant asked for, down to the whole second a token can say.
+    pub expires_at: Timestamp,
+}
+
+/// Tells who calls.
+pub struct Authenticator(Mode);
+
+enum Mode {
+    /// No key: every caller is this one. The configuration sees to it that only loopback is served.
+    Open(Arc<Principal>),
+    Keyed {
+        verify: DecodingKey,
+        sign: EncodingKey,
+        // Held for a lookup or an insertion, never across an await.
+        verified: Mutex<Verified>,
+    },
+}
+
+impl Authenticator {
+    /// One that trusts what `secret` signed; without a secret everyone is operator of tenant `local`.
+    pub fn new(secret: Option<&[u8]>) -> Result<Self, InvalidId> {
+        Ok(Self(match secret {
+            None => Mode::Open(Arc::new(local_operator()?)),
+            Some(secret) => Mode::Keyed {
+                verify: DecodingKey::from_secret(secret),
+                sign: EncodingKey::from_secret(secret),
+                verified: Mutex::new(Verified::default()),
+            },
+        }))
+    }
+
+    /// Whether callers need no token.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.0, Mode::Open(_))
+    }
+
+    /// Who `token` proves the caller to be at `now`.
+    pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
+        let (verify, verified) = match &self.0 {
+            Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
+            Mode::Keyed { verify, verified, .. } => (verify, verified),
+        };
+        let token = token.filter(|token| !token.is_empty()).ok_or(Denied::Missing)?;
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Denied::Invalid);
+        }
+        let digest = Sha256::digest(token).into();
+        if let Some(principal) = held(verified).find(&digest) {
+            return still_valid(principal, now);
+        }
+        let principal = Arc::new(token::verify(token, verify, now)?);
+        held(verified).keep(digest, Arc::clone(&principal));
+        Ok(principal)
+    }
+
+    /// A token that proves `principal` until `expires_at`.
+    pub fn sign(&self, principal: &Principal, expires_at: Timestamp) -> Result<Signed, NoSigningKey> {
+        match &self.0 {
+            Mode::Open(_) => Err(NoSigningKey),
+            Mode::Keyed { sign, .. } => token::sign(principal, expires_at, sign).ok_or(NoSigningKey),
+        }
+    }
+}
+
+fn local_operator() -> Result<Principal, InvalidId> {
+    Ok(Principal {
+        tenant: TenantId::new("local")?,
+        subject: "local".to_owned(),
+        role: Role::Operator,
+        participant_id: None,
+        sessions: None,
+        expires_at: None,
+    })
+}
+
+/// A panic elsewhere cannot leave the map half-changed in a way that matters: at worst a token is verified again.
+fn held(verified: &Mutex<Verified>) -> std::sync::MutexGuard<'_, Verified> {
+    verified.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn still_valid(principal: Arc<Principal>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
+    match principal.expires_at {
+        Some(end) if now >= end => Err(Denied::Expired),
+        _ => Ok(principal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &[u8] = b"a key of thirty-two bytes or more";
+    const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
+
+    fn keyed() -> Authenticator {
+        Authenticator::new(Some(SECRET)).unwrap()
+    }
+
+    #[test]
+    fn open_mode_makes_everyone_operator_of_local() {
+        let open = Authenticator::new(None).unwrap();
+        for token in [None, Some("whatever")] {
+            let principal = open.authenticate(token, NOW).unwrap();
+            assert_eq!((principal.tenant.as_str(), principal.role), ("local", Role::Operator));
+            assert_eq!(open.sign(&principal, NOW), Err(NoSigningKey));
+        }
+    }
+
+    #[test]
+    fn a_signed_token_proves_its_principal_until_its_end_and_no_longer() {
+        let auth = keyed();
+        let end = NOW + 60_000;
+        let operator = Principal { expires_at: Some(end), ..local_operator().unwrap() };
+        let signed = auth.sign(&operator, end).unwrap();
+        assert_eq!(signed.expires_at, end);
+        // The first is verified, the others come from what is remembered.
+        for at in [NOW, NOW + 1, end - 1] {
+            assert_eq!(*auth.authenticate(Some(&signed.token), at).unwrap(), operator);
+        }
+        assert_eq!(auth.authenticate(Some(&signed.token), end), Err(Denied::Expired));
+        assert_eq!(keyed().authenticate(Some(&signed.token), end), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn an_end_is_never_later_than_asked_for() {
+        let signed = keyed().sign(&local_operator().unwrap(), NOW + 1_999).unwrap();
+        assert_eq!(signed.expires_at, NOW + 1_000);
+    }
+
+    #[test]
+    fn no_token_is_missing_and_nonsense_is_invalid() {
+        let auth = keyed();
+        for none in [None, Some("")] {
+            assert_eq!(auth.authenticate(none, NOW), Err(Denied::Missing));
+        }
+        for bad in ["x", "a.b.c", "..", "é.é.é", &"a".repeat(MAX_TOKEN_BYTES + 1)] {
+            assert_eq!(auth.authenticate(Some(bad), NOW), Err(Denied::Invalid));
+        }
+    }
+
+    #[test]
+    fn another_key_proves_nothing() {
+        let other = Authenticator::new(Some(b"another key of thirty-two bytes, or more")).unwrap();
+        let signed = other.sign(&local_operator().unwrap(), NOW + 60_000).unwrap();
+        assert_eq!(keyed().authenticate(Some(&signed.token), NOW), Err(Denied::Invalid));
+    }
+}

@@ -1,0 +1,142 @@
+//! `token`: prints a token signed with `JWT_SECRET`.
+
+use std::io::{Write as _, stdout};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::Failure;
+use crate::auth::Authenticator;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Secret};
+use crate::domain::id::{ParticipantId, SessionId, TenantId};
+use crate::domain::principal::{Principal, Role};
+use crate::domain::time::Timestamp;
+
+const MAX_TTL_MS: i64 = 3_660 * 24 * 3_600_000;
+
+/// Whom the token is to prove, and for how long.
+#[derive(Debug)]
+pub(super) struct Order {
+    principal: Principal,
+    ttl_ms: i64,
+}
+
+impl Order {
+    pub(super) fn read(matches: &ArgMatches) -> Result<Self, Failure> {
+        let text = |name| matches.get_one::<String>(name).map_or("", String::as_str);
+        let sessions = matches.get_many::<SessionId>("session").map(|sessions| sessions.cloned().collect());
+        Ok(Self {
+            principal: Principal {
+                tenant: TenantId::new(text("tenant"))?,
+                subject: text("sub").to_owned(),
+                role: Role::named(text("role")).unwrap_or(Role::Viewer),
+                participant_id: matches.get_one::<ParticipantId>("participant-id").cloned(),
+                sessions,
+                expires_at: None,
+            },
+            ttl_ms: ttl_ms(text("ttl")).ok_or(Failure::Ttl)?,
+        })
+    }
+}
+
+pub(super) fn command() -> Command {
+    let roles = [Role::Viewer, Role::Participant, Role::Operator, Role::Admin].map(Role::as_str);
+    let given = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    Command::new("token").about("Prints a token signed with JWT_SECRET").args([
+        given("tenant", "T").required(true).value_parser(tenant).help("Whose sessions it sees"),
+        given("role", "R").required(true).value_parser(PossibleValuesParser::new(roles)).help("What it may do"),
+        given("sub", "S").required(true).value_parser(subject).help("Who it is, within the tenant"),
+        given("participant-id", "P").value_parser(|text: &str| ParticipantId::new(text)).help("Whom it acts for"),
+        given("session", "ID")
+            .action(ArgAction::Append)
+            .value_parser(|text: &str| SessionId::new(text))
+            .help("A session it is limited to; may be given more than once"),
+        given("ttl", "SPAN").default_value("1h").help("How long it is valid: 90s, 15m, 1h, 7d"),
+    ])
+}
+
+fn tenant(text: &str) -> Result<String, crate::domain::id::InvalidId> {
+    TenantId::new(text).map(|tenant| tenant.as_str().to_owned())
+}
+
+fn subject(text: &str) -> Result<String, &'static str> {
+    if (1..=256).contains(&text.len()) { Ok(text.to_owned()) } else { Err("must be 1 to 256 bytes") }
+}
+
+/// A span as people write it; a bare number is seconds.
+fn ttl_ms(text: &str) -> Option<i64> {
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let ms = match unit {
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<i64>().ok()?.checked_mul(ms).filter(|span| (1..=MAX_TTL_MS).contains(span))
+}
+
+pub(super) fn run(order: &Order, config: &Config) -> Result<(), Failure> {
+    let token = signed(order, config, SystemClock::start().now())?;
+    Ok(writeln!(stdout(), "{token}")?)
+}
+
+fn signed(order: &Order, config: &Config, now: Timestamp) -> Result<String, Failure> {
+    let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes))?;
+    Ok(authenticator.sign(&order.principal, now + order.ttl_ms)?.token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
+
+    fn order(line: &str) -> Result<Order, Failure> {
+        Order::read(&command().try_get_matches_from(line.split(' '))?)
+    }
+
+    #[test]
+    fn a_printed_token_proves_what_was_asked_for() {
+        let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
+        let order = order("token --tenant t --role participant --sub s --participant-id white --session a --session b");
+        let token = signed(&order.unwrap(), &config, NOW).unwrap();
+        let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes)).unwrap();
+        let principal = authenticator.authenticate(Some(&token), NOW).unwrap();
+        assert_eq!((principal.tenant.as_str(), principal.subject.as_str()), ("t", "s"));
+        assert_eq!(principal.participant_id, ParticipantId::new("white").ok());
+        assert_eq!(principal.sessions.as_ref().map(std::collections::BTreeSet::len), Some(2));
+        assert_eq!(principal.expires_at, Some(NOW + 3_600_000));
+    }
+
+    #[test]
+    fn without_a_key_there_is_no_token() {
+        let order = order("token --tenant t --role admin --sub s").unwrap();
+        assert!(matches!(signed(&order, &Config::default(), NOW), Err(Failure::NoSigningKey(_))));
+    }
+
+    #[test]
+    fn bad_wishes_are_refused() {
+        for line in [
+            "token --tenant t --role admin",
+            "token --tenant a/b --role admin --sub s",
+            "token --tenant t --role root --sub s",
+            "token --tenant t --role viewer --sub s --session a/b",
+            "token --tenant t --role viewer --sub s --ttl soon",
+        ] {
+            assert!(order(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn spans_are_read_as_people_write_them() {
+        for (text, ms) in [("90s", 90_000), ("15m", 900_000), ("1h", 3_600_000), ("7d", 604_800_000), ("5", 5_000)] {
+            assert_eq!(ttl_ms(text), Some(ms), "{text}");
+        }
+        for bad in ["", "h", "1w", "-1h", "0s", "99999999999999999d", "4000d", "1h30m"] {
+            assert_eq!(ttl_ms(bad), None, "{bad}");
+        }
+    }
+}

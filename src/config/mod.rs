@@ -1,0 +1,242 @@
+//! Every setting: what it is called, what it defaults to, what it resolves to.
+//!
+//! One table feeds the flags, the environment, the keys of the file, the README's
+//! reference and `serve --check`. Nothing here reads the environment: `main` does,
+//! once, and hands pairs in.
+
+mod layers;
+mod table;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use layers::{Pairs, Resolved, Source, resolve};
+pub use table::{SETTINGS, Setting, reference};
+
+/// Everything an instance is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where REST and the streams are served.
+    pub listen_addr: SocketAddr,
+    /// Where `/metrics` is served.
+    pub metrics_addr: SocketAddr,
+    /// The folder for what this instance keeps on disk.
+    pub data_dir: PathBuf,
+    /// The ledger's file, where it does not lie in the data folder; see [`Config::ledger_file`].
+    pub database: Option<PathBuf>,
+    /// When an acknowledged command is on disk.
+    pub durable: Durable,
+    /// What tokens are signed and verified with; `None` is open mode.
+    pub jwt_secret: Option<Secret>,
+    /// How long an idle session stays in the store.
+    pub session_idle_ttl: Duration,
+    /// Past this the outbox sheds the bodies of intermediate versions.
+    pub outbox_max_bytes: u64,
+    /// Above this uncertainty of cluster time the instance is not ready.
+    pub max_uncertainty: Duration,
+    /// What the instance calls itself; `None` is a random name.
+    pub instance_id: Option<String>,
+    /// How long a soft stop may take before it becomes a hard one.
+    pub drain_timeout: Duration,
+    /// Which log lines are written.
+    pub rust_log: String,
+    /// What log lines look like; `None` is text on a terminal and JSON elsewhere.
+    pub log_format: Option<LogFormat>,
+    /// Our own few timers.
+    pub spans: Spans,
+}
+
+/// The Tokio timers, here so that tests make them short instead of pausing the runtime.
+#[derive(Debug, Clone)]
+pub struct Spans {
+    /// Between two `HEARTBEAT`s, where the caller asks for nothing else.
+    pub heartbeat: Duration,
+    /// Between two pings at protocol level.
+    pub ping: Duration,
+    /// How long a pong may take before the connection is closed.
+    pub pong_wait: Duration,
+    /// Between two looks at the due set.
+    pub deadline_poll: Duration,
+    /// Between two checks of what is remembered against what is stored.
+    pub position_check: Duration,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(15),
+            ping: Duration::from_secs(25),
+            pong_wait: Duration::from_secs(10),
+            deadline_poll: Duration::from_millis(250),
+            position_check: Duration::from_secs(5),
+        }
+    }
+}
+
+/// When an acknowledged command is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// Within 20 ms of the answer.
+    Flush,
+    /// Before the answer.
+    Always,
+}
+
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// A key that tokens are signed with. It never appears in an output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Shorter keys can be guessed offline from one token.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Keeps `text`, if it is long enough.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        (text.len() >= Self::MIN_BYTES).then(|| Self(text.into()))
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a secret of {} bytes", self.0.len())
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A value that the setting does not take.
+    #[error("{name} must be {accepted}, not {value:?}")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// What it takes.
+        accepted: &'static str,
+        /// What it was given.
+        value: String,
+    },
+    /// The same, where the value must not be shown.
+    #[error("{name} must be {accepted}")]
+    Secret {
+        /// The setting.
+        name: &'static str,
+        /// What it takes.
+        accepted: &'static str,
+    },
+    /// A setting, or a value of one, of a later version.
+    #[error("{0} is not built into this version yet")]
+    NotBuilt(String),
+    /// The file is no TOML. The parser's own words would quote the file, and with it a secret.
+    #[error("failed to read the settings file: line {line} is not TOML")]
+    NotToml {
+        /// Where it stops making sense.
+        line: usize,
+    },
+    /// A key that is no setting's.
+    #[error("failed to read the settings file: {0:?} is no setting")]
+    UnknownKey(String),
+    /// A key with a value that is neither text nor a number.
+    #[error("failed to read the settings file: {0} must be a text or a whole number")]
+    Shape(&'static str),
+    /// Open mode where others can reach it.
+    #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
+    OpenToOthers(SocketAddr),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            metrics_addr: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            data_dir: PathBuf::from("./synckairos-data"),
+            database: None,
+            durable: Durable::Flush,
+            jwt_secret: None,
+            session_idle_ttl: Duration::from_hours(1),
+            outbox_max_bytes: 1 << 30,
+            max_uncertainty: Duration::from_millis(50),
+            instance_id: None,
+            drain_timeout: Duration::from_secs(10),
+            rust_log: "info".to_owned(),
+            log_format: None,
+            spans: Spans::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Where the ledger's `SQLite` file is.
+    #[must_use]
+    pub fn ledger_file(&self) -> PathBuf {
+        self.database.clone().unwrap_or_else(|| self.data_dir.join("synckairos.db"))
+    }
+
+    /// Whether every caller is `operator` of tenant `local`.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.jwt_secret.is_none()
+    }
+
+    /// Whether these settings may be served with: without a key only what runs on this machine may call.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
+            return Err(Error::OpenToOthers(self.listen_addr));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening(addr: &str) -> Config {
+        Config { listen_addr: addr.parse().unwrap(), ..Config::default() }
+    }
+
+    #[test]
+    fn open_mode_is_for_loopback_only() {
+        for addr in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(listening(addr).check(), Ok(()), "{addr}");
+        }
+        for addr in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(matches!(listening(addr).check(), Err(Error::OpenToOthers(_))), "{addr}");
+            let closed = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..listening(addr) };
+            assert_eq!(closed.check(), Ok(()), "{addr}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_long_and_never_shown() {
+        assert_eq!(Secret::new(&"k".repeat(31)), None);
+        let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
+        let shown = format!("{config:?}");
+        assert!(shown.contains("a secret of 32 bytes") && !shown.contains("kkk"), "{shown}");
+    }
+
+    #[test]
+    fn the_ledger_lies_in_the_data_folder_unless_told() {
+        let config = Config { data_dir: "/var/lib/sk".into(), ..Config::default() };
+        assert_eq!(config.ledger_file(), PathBuf::from("/var/lib/sk/synckairos.db"));
+        let config = Config { database: Some("/db/a.db".into()), ..config };
+        assert_eq!(config.ledger_file(), PathBuf::from("/db/a.db"));
+    }
+}

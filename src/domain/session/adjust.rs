@@ -1,0 +1,83 @@
+//! Time given, taken or set by hand, also while it runs; and the soft close.
+
+use super::command::{Adjustment, Refused, Target};
+use super::control::{SoftClose, SyncMode};
+use super::event::{Kind, Outcome};
+use super::{Owner, Session, Status};
+use crate::domain::time::{MAX_SPAN_MS, Timestamp};
+
+impl Session {
+    pub(super) fn adjust(&mut self, target: &Target, change: Adjustment, now: Timestamp) -> Result<Outcome, Refused> {
+        let owner = self.targeted(target)?;
+        self.charge(owner, now, 0);
+        if self.sync_mode == SyncMode::CountUp {
+            self.adjust_elapsed(change)?;
+        } else {
+            self.adjust_left(owner, change)?;
+        }
+        self.judge_bank(owner, now);
+        Ok(Outcome::of(Kind::Adjusted))
+    }
+
+    fn adjust_left(&mut self, owner: Owner, change: Adjustment) -> Result<(), Refused> {
+        let bank = self.bank_mut(owner);
+        let left = bank.left_ms.unwrap_or(0);
+        let to = adjusted(left, change)?;
+        bank.left_ms.get_or_insert(0);
+        bank.refill(to);
+        Ok(())
+    }
+
+    /// What counts up has its elapsed time adjusted; a maximum comes nearer by it.
+    fn adjust_elapsed(&mut self, change: Adjustment) -> Result<(), Refused> {
+        let to = adjusted(self.clock.used_ms, change)?;
+        let further = to - self.clock.used_ms;
+        let further = self.clock.left_ms.map_or(further, |left| further.min(left));
+        self.clock.used_ms += further;
+        self.clock.left_ms = self.clock.left_ms.map(|left| left - further);
+        Ok(())
+    }
+
+    /// A bank with time again is not out; one made empty is, at this instant.
+    fn judge_bank(&mut self, owner: Owner, now: Timestamp) {
+        let (bank, control) = self.clocked(owner);
+        if bank.left_ms != Some(0) {
+            bank.expired_at = None;
+        } else if bank.anchor.is_none() && bank.is_empty() && !bank.enter_overtime(control) {
+            bank.expired_at.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn extend(&mut self, now: Timestamp) -> Result<Outcome, Refused> {
+        let rule = self.rules.soft_close.ok_or(Refused::WrongMode)?;
+        if self.status != Status::Running {
+            return Err(Refused::NotRunning);
+        }
+        let deadline = self.clock.dry_at().ok_or(Refused::ParticipantExpired)?;
+        let left = deadline.since(now);
+        if left < rule.window_ms {
+            let wanted = (rule.extension_ms - left).max(0);
+            let room = self.room_to_extend(rule);
+            self.clock.grant(wanted.min(room));
+        }
+        Ok(Outcome::of(Kind::Extended))
+    }
+
+    /// What the clock (the cycle's, where it is) may still be given.
+    fn room_to_extend(&self, rule: SoftClose) -> i64 {
+        let granted = match self.sync_mode {
+            SyncMode::PerCycle => self.clock.left_ms.unwrap_or(0) + self.cycle_used_ms,
+            _ => self.clock.granted_ms,
+        };
+        rule.max_total_ms.map_or(i64::MAX, |most| (most - granted).max(0))
+    }
+}
+
+fn adjusted(from: i64, change: Adjustment) -> Result<i64, Refused> {
+    let to = match change {
+        Adjustment::Add(ms) => from.saturating_add(ms).max(0),
+        Adjustment::Set(ms) if ms < 0 => return Err(Refused::OutOfBounds),
+        Adjustment::Set(ms) => ms,
+    };
+    if to > MAX_SPAN_MS { Err(Refused::OutOfBounds) } else { Ok(to) }
+}

@@ -1,0 +1,284 @@
+//! One clock: what it holds at its anchor, and how time is taken from it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::control::{Delay, Overtime, TimeControl};
+use crate::domain::time::Timestamp;
+
+/// Where one clock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Main time, in a stage counted from 0.
+    Main {
+        /// Entries of `stages` behind it.
+        stage: u32,
+    },
+    /// In a byo-yomi period, counted from 1.
+    Byoyomi {
+        /// Which.
+        period: u32,
+    },
+    /// In a Canadian block.
+    Canadian {
+        /// Cycles still to be made in it.
+        cycles_left: u32,
+    },
+    /// The cycle's own time is out; the reserve runs.
+    Reserve,
+}
+
+/// A clock. It runs while it has an anchor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bank {
+    /// What it had first; what a reset gives back.
+    pub base_ms: Option<i64>,
+    /// What it holds at the anchor; `None` cannot run out.
+    pub left_ms: Option<i64>,
+    /// All that was charged to it.
+    pub used_ms: i64,
+    /// All that was granted to it: used and left together.
+    pub granted_ms: i64,
+    /// What ran past zero under `continue`.
+    pub overrun_ms: i64,
+    /// Where it is.
+    pub phase: Phase,
+    /// From when this reckoning counts; `None` while it stands still.
+    pub anchor: Option<Timestamp>,
+    /// What is left of a simple delay at the anchor.
+    pub delay_left_ms: i64,
+    /// This cycle charges nothing and has no deadline.
+    pub is_free: bool,
+    /// Finished cycles.
+    pub cycle_count: u32,
+    /// Finished cycles of the present stage.
+    pub stage_cycles: u32,
+    /// When it ran out.
+    pub expired_at: Option<Timestamp>,
+    /// Simultaneous: why it stands still.
+    pub reasons: BTreeSet<String>,
+    /// Simultaneous: it has ended well.
+    pub is_completed: bool,
+}
+
+impl Bank {
+    /// A clock that holds `base_ms`; in overtime at once if that is zero.
+    #[must_use]
+    pub fn new(base_ms: Option<i64>, control: &TimeControl) -> Self {
+        let mut bank = Self {
+            base_ms,
+            left_ms: base_ms,
+            used_ms: 0,
+            granted_ms: base_ms.unwrap_or(0),
+            overrun_ms: 0,
+            phase: Phase::Main { stage: 0 },
+            anchor: None,
+            delay_left_ms: 0,
+            is_free: false,
+            cycle_count: 0,
+            stage_cycles: 0,
+            expired_at: None,
+            reasons: BTreeSet::new(),
+            is_completed: false,
+        };
+        if base_ms == Some(0) {
+            bank.enter_overtime(control);
+        }
+        bank
+    }
+
+    /// The stage of the main time it is in or was in last.
+    #[must_use]
+    pub const fn stage(&self) -> u32 {
+        match self.phase {
+            Phase::Main { stage } => stage,
+            _ => 0,
+        }
+    }
+
+    pub(super) const fn is_main(&self) -> bool {
+        matches!(self.phase, Phase::Main { .. })
+    }
+
+    /// Nothing is left that could be played with.
+    pub(super) fn is_empty(&self) -> bool {
+        self.left_ms == Some(0) && self.delay_left_ms == 0 && !self.is_free
+    }
+
+    /// Adds (or takes) time; a bank holds no less than nothing.
+    pub(super) fn grant(&mut self, ms: i64) {
+        if let Some(left) = self.left_ms {
+            let now = left.saturating_add(ms).max(0);
+            self.granted_ms += now - left;
+            self.left_ms = Some(now);
+        }
+    }
+
+    /// Adds time, but lifts the bank no higher than `cap_ms`.
+    pub(super) fn credit(&mut self, ms: i64, cap_ms: Option<i64>) {
+        let left = self.left_ms.unwrap_or(0);
+        let room = cap_ms.map_or(i64::MAX, |cap| (cap - left).max(0));
+        self.grant(ms.min(room));
+    }
+
+    /// Sets what it holds.
+    pub(super) fn refill(&mut self, to_ms: i64) {
+        self.grant(to_ms - self.left_ms.unwrap_or(0));
+    }
+
+    /// Begins the reckoning at `at` of a cycle with `cycles_before` behind it.
+    pub(super) fn begin(&mut self, at: Timestamp, control: &TimeControl, cycles_before: u32) {
+        self.is_free = cycles_before < control.free_cycles;
+        self.delay_left_ms = match control.delay_in(self.stage()) {
+            Some(Delay::Simple { delay_ms }) if self.is_main() && !self.is_free => delay_ms,
+            _ => 0,
+        };
+        self.anchor = Some(at);
+    }
+
+    /// Takes what ran since the anchor, less `credit_ms`, and goes on from `now`.
+    pub(super) fn charge(&mut self, now: Timestamp, credit_ms: i64) -> i64 {
+        let Some(anchor) = self.anchor else { return 0 };
+        self.anchor = Some(now.max(anchor));
+        let ran = (now.since(anchor) - credit_ms).max(0);
+        if self.is_free {
+            return 0;
+        }
+        let waited = ran.min(self.delay_left_ms);
+        self.delay_left_ms -= waited;
+        let charged = (ran - waited).min(self.left_ms.unwrap_or(i64::MAX));
+        self.left_ms = self.left_ms.map(|left| left - charged);
+        self.overrun_ms += ran - waited - charged;
+        self.used_ms += charged;
+        charged
+    }
+
+    /// Whether what ran by `now`, less `credit_ms`, is all it had.
+    pub(super) fn is_out(&self, now: Timestamp, credit_ms: i64) -> bool {
+        self.dry_at().is_some_and(|dry| now - credit_ms >= dry)
+    }
+
+    /// When this reckoning runs dry; the next period or block may follow.
+    pub(super) fn dry_at(&self) -> Option<Timestamp> {
+        match (self.anchor, self.left_ms, self.expired_at) {
+            (Some(anchor), Some(left), None) if !self.is_free => Some(anchor + self.delay_left_ms + left),
+            _ => None,
+        }
+    }
+
+    /// When it is out for good if nobody acts.
+    pub(super) fn deadline(&self, control: &TimeControl) -> Option<Timestamp> {
+        Some(self.dry_at()? + self.overtime_ahead(control))
+    }
+
+    /// Overtime that would still follow the present reckoning by itself.
+    fn overtime_ahead(&self, control: &TimeControl) -> i64 {
+        match (control.overtime, self.phase) {
+            (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Main { .. }) => i64::from(periods) * period_ms,
+            (Some(Overtime::Byoyomi { periods, period_ms }), Phase::Byoyomi { period }) => {
+                i64::from(periods - period) * period_ms
+            }
+            (Some(Overtime::Canadian { period_ms, .. }), Phase::Main { .. }) => period_ms,
+            _ => 0,
+        }
+    }
+
+    /// Enters the next period or block, if there is one.
+    pub(super) fn enter_overtime(&mut self, control: &TimeControl) -> bool {
+        let Some(overtime) = control.overtime else {
+            return false;
+        };
+        self.phase = match (overtime, self.phase) {
+            (Overtime::Byoyomi { .. }, Phase::Main { .. }) => Phase::Byoyomi { period: 1 },
+            (Overtime::Byoyomi { periods, .. }, Phase::Byoyomi { period }) if period < periods => {
+                Phase::Byoyomi { period: period + 1 }
+            }
+            (Overtime::Canadian { cycles, .. }, Phase::Main { .. }) => Phase::Canadian { cycles_left: cycles },
+            _ => return false,
+        };
+        self.delay_left_ms = 0;
+        self.refill(overtime.period_ms());
+        true
+    }
+
+    /// Counts a finished cycle.
+    pub(super) fn count_cycle(&mut self) {
+        self.cycle_count += 1;
+        self.stage_cycles += 1;
+        self.is_free = false;
+        self.delay_left_ms = 0;
+    }
+
+    /// What a cycle that ends in time earns: delay given back, increment, stage, refill.
+    pub(super) fn earn(&mut self, cycle_used_ms: i64, earned: &Earned<'_>) {
+        match self.phase {
+            Phase::Main { stage } => self.earn_main(stage, cycle_used_ms, earned),
+            Phase::Byoyomi { .. } => self.refill(earned.period_ms()),
+            Phase::Canadian { cycles_left } if cycles_left > 1 => {
+                self.phase = Phase::Canadian { cycles_left: cycles_left - 1 };
+            }
+            Phase::Canadian { .. } => self.open_block(earned.control),
+            Phase::Reserve => {}
+        }
+    }
+
+    fn earn_main(&mut self, stage: u32, cycle_used_ms: i64, earned: &Earned<'_>) {
+        if !earned.is_free {
+            if let Some(Delay::Bronstein { delay_ms }) = earned.control.delay_in(stage) {
+                self.credit(cycle_used_ms.min(delay_ms), earned.cap_ms);
+            }
+            self.credit(earned.control.increment_in(stage, earned.increment_ms), earned.cap_ms);
+        }
+        if let Some(entry) = earned.control.stages.get(stage as usize)
+            && self.stage_cycles >= entry.cycles
+        {
+            self.credit(entry.add_ms, earned.cap_ms);
+            self.phase = Phase::Main { stage: stage + 1 };
+            self.stage_cycles = 0;
+        }
+    }
+
+    fn open_block(&mut self, control: &TimeControl) {
+        if let Some(Overtime::Canadian { cycles, period_ms }) = control.overtime {
+            self.phase = Phase::Canadian { cycles_left: cycles };
+            self.refill(period_ms);
+        }
+    }
+
+    /// What it shows at `now`: the rest of the main time, period or block.
+    #[must_use]
+    pub fn remaining(&self, now: Timestamp, control: &TimeControl) -> Option<i64> {
+        let left = self.left_ms?;
+        let Some(dry) = self.dry_at() else {
+            return Some(left);
+        };
+        if now < dry {
+            let ran = self.anchor.map_or(0, |anchor| now.since(anchor));
+            return Some(left - (ran - self.delay_left_ms).max(0));
+        }
+        let ahead = self.overtime_ahead(control) - now.since(dry);
+        Some(if ahead > 0 { rest_of_period(ahead, control) } else { 0 })
+    }
+}
+
+/// Of `ahead_ms` of overtime, what is left of the period it falls in.
+fn rest_of_period(ahead_ms: i64, control: &TimeControl) -> i64 {
+    let period = control.overtime.map_or(1, Overtime::period_ms);
+    (ahead_ms - 1) % period + 1
+}
+
+/// What a finished cycle earns by.
+pub(super) struct Earned<'a> {
+    pub control: &'a TimeControl,
+    pub increment_ms: i64,
+    pub cap_ms: Option<i64>,
+    pub is_free: bool,
+}
+
+impl Earned<'_> {
+    fn period_ms(&self) -> i64 {
+        self.control.overtime.map_or(0, Overtime::period_ms)
+    }
+}

@@ -1,0 +1,114 @@
+//! Gives back what the network took, never more, and never on the client's word alone.
+
+use super::control::{LagPolicy, SyncMode};
+use super::{Owner, Session};
+use crate::domain::time::Timestamp;
+
+/// Beyond the connection's own measured lag, what a claim may add.
+const ALLOWANCE_MS: i64 = 140;
+
+/// The longest a clock at zero waits for a switch under way.
+const LONGEST_GRACE_MS: i64 = 2_000;
+
+/// What one participant may be credited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Allowance {
+    pub start_ms: i64,
+    gain_ms: i64,
+    ceiling_ms: i64,
+}
+
+impl Allowance {
+    /// From the estimated length of play: base and forty increments.
+    pub fn of(policy: LagPolicy, base_ms: i64, increment_ms: i64) -> Self {
+        let estimate_ms = base_ms.saturating_add(increment_ms.saturating_mul(40));
+        let gain = 10 * (estimate_ms.saturating_mul(2) / 5_000 + 15).min(100);
+        let scaled = |ms: i64| match policy {
+            LagPolicy::None => 0,
+            LagPolicy::Strict => ms / 2,
+            LagPolicy::Standard => ms,
+            LagPolicy::Friendly => ms * 2,
+        };
+        Self { start_ms: scaled(3 * gain), gain_ms: scaled(gain), ceiling_ms: scaled(7 * gain) }
+    }
+
+    /// The quota after a cycle in which `credited_ms` was given.
+    pub fn after(self, quota_ms: i64, credited_ms: i64) -> i64 {
+        (quota_ms + self.gain_ms - credited_ms).min(self.ceiling_ms)
+    }
+}
+
+/// How a claim was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Judged {
+    pub credited_ms: i64,
+    pub refused_ms: i64,
+}
+
+/// Judges a claim of having acted at `acted_at`.
+pub(super) fn judge(
+    elapsed_ms: i64,
+    acted_at: Option<Timestamp>,
+    now: Timestamp,
+    quota_ms: i64,
+    connection_ms: i64,
+) -> Judged {
+    let claimed = acted_at.map_or(0, |at| now.since(at).clamp(0, elapsed_ms));
+    let credited_ms = claimed.min(quota_ms).min(connection_ms.max(0) + ALLOWANCE_MS);
+    Judged { credited_ms, refused_ms: claimed - credited_ms }
+}
+
+impl Session {
+    /// What `seat` may be credited over the session.
+    pub(super) fn allowance(&self, seat: usize) -> Allowance {
+        let owner = self.owner_of(seat);
+        let base = match self.sync_mode {
+            SyncMode::PerCycle => self.rules.time_per_cycle_ms,
+            _ => self.bank(owner).base_ms,
+        };
+        Allowance::of(self.rules.lag_policy, base.unwrap_or(0), self.rules.increment_ms)
+    }
+
+    /// How long the running clock, once at zero, waits for a switch under way.
+    pub(super) fn grace_ms(&self) -> i64 {
+        match (self.rules.lag_policy, self.active_participant()) {
+            (LagPolicy::None, _) | (_, None) => 0,
+            (_, Some(active)) => active.lag_quota_ms.min(LONGEST_GRACE_MS),
+        }
+    }
+
+    /// Judges the lag a switch claims against the running clock.
+    pub(super) fn judge_lag(&self, owner: Owner, acted_at: Option<Timestamp>, lag_ms: i64, now: Timestamp) -> Judged {
+        match (self.rules.lag_policy, self.active_participant()) {
+            (LagPolicy::None, _) | (_, None) => Judged::default(),
+            (_, Some(active)) => {
+                let elapsed = self.bank(owner).anchor.map_or(0, |anchor| now.since(anchor));
+                judge(elapsed, acted_at, now, active.lag_quota_ms, lag_ms)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_without_increment_earns_what_the_table_says() {
+        let standard = Allowance::of(LagPolicy::Standard, 60_000, 0);
+        assert_eq!((standard.gain_ms, standard.start_ms, standard.ceiling_ms), (390, 1_170, 2_730));
+        let strict = Allowance::of(LagPolicy::Strict, 60_000, 0);
+        assert_eq!((strict.gain_ms, strict.start_ms, strict.ceiling_ms), (195, 585, 1_365));
+        assert_eq!(Allowance::of(LagPolicy::None, 60_000, 0).start_ms, 0);
+    }
+
+    #[test]
+    fn a_forged_claim_gains_the_connections_lag_and_the_allowance() {
+        let now = Timestamp::from_ms(100_000);
+        let claim = |at: i64| judge(10_000, Some(Timestamp::from_ms(at)), now, 1_000, 20);
+        assert_eq!(claim(0), Judged { credited_ms: 160, refused_ms: 9_840 });
+        assert_eq!(claim(i64::MAX), Judged::default());
+        assert_eq!(claim(i64::MIN), Judged { credited_ms: 160, refused_ms: 9_840 });
+        assert_eq!(claim(99_950), Judged { credited_ms: 50, refused_ms: 0 });
+    }
+}

@@ -1,0 +1,282 @@
+//! The life of a session: start, pause, resume, complete, cancel, reset.
+
+use super::bank::Bank;
+use super::command::{Refused, Target};
+use super::control::{Action, SyncMode};
+use super::event::{Kind, Outcome};
+use super::{Owner, Session, Status};
+use crate::domain::id::ParticipantId;
+use crate::domain::time::Timestamp;
+
+/// The reason of a pause that names none.
+pub const DEFAULT_REASON: &str = "requested";
+
+impl Session {
+    pub(super) fn start(
+        &mut self,
+        at: Option<Timestamp>,
+        first: Option<&ParticipantId>,
+        now: Timestamp,
+    ) -> Result<Outcome, Refused> {
+        if self.status != Status::Pending {
+            return Err(Refused::AlreadyStarted);
+        }
+        if let Some(id) = first {
+            self.active = Some(self.seat(id).ok_or(Refused::UnknownParticipant)?);
+            if self.is_simultaneous() {
+                return Err(Refused::WrongMode);
+            }
+        }
+        if self.nobody_can_play() {
+            return Err(Refused::ParticipantExpired);
+        }
+        if let Some(at) = at.filter(|at| *at > now) {
+            self.starts_at = Some(at);
+            return Ok(Outcome::of(Kind::Scheduled));
+        }
+        self.begin(now);
+        Ok(Outcome::of(Kind::Started))
+    }
+
+    /// Every bank was emptied before the start.
+    fn nobody_can_play(&self) -> bool {
+        let emptied = |owner| self.bank(owner).expired_at.is_some();
+        match self.sync_mode {
+            SyncMode::PerParticipant | SyncMode::PerGroup => self.owners().all(emptied),
+            SyncMode::PerCycle => false,
+            SyncMode::Global | SyncMode::CountUp => emptied(Owner::Session),
+        }
+    }
+
+    /// The clocks run from exactly `at`.
+    pub(super) fn begin(&mut self, at: Timestamp) {
+        if self.nobody_can_play() {
+            return self.end(Status::Expired);
+        }
+        self.status = Status::Running;
+        self.starts_at = None;
+        self.started_at.get_or_insert(at);
+        if self.is_simultaneous() {
+            self.run_all(at);
+        } else {
+            let first = self.active.filter(|seat| self.can_play(*seat));
+            let first = first.or_else(|| self.seat_in_turn());
+            self.begin_cycle(first, at);
+        }
+    }
+
+    pub(super) fn pause(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+        let reason = reason.unwrap_or(DEFAULT_REASON);
+        if *target != Target::Session {
+            return self.pause_alone(reason, target, now);
+        }
+        match self.status {
+            Status::Running => {}
+            Status::Paused => {
+                self.reasons.insert(reason.to_owned());
+                return Ok(Outcome::of(Kind::Paused));
+            }
+            _ => return Err(Refused::NotRunning),
+        }
+        let charged = self.charge_all(now);
+        self.stand_still(reason);
+        Ok(Outcome::charging(Kind::Paused, charged))
+    }
+
+    fn pause_alone(&mut self, reason: &str, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+        let owner = self.alone(target)?;
+        let charged = self.charge(owner, now, 0);
+        let bank = self.bank_mut(owner);
+        bank.anchor = None;
+        bank.reasons.insert(reason.to_owned());
+        Ok(Outcome::charging(Kind::Paused, charged))
+    }
+
+    pub(super) fn resume(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+        if *target != Target::Session {
+            return self.resume_alone(reason, target, now);
+        }
+        if self.status != Status::Paused || !lift(&mut self.reasons, reason) {
+            return Err(Refused::NotPaused);
+        }
+        if self.reasons.is_empty() {
+            self.status = Status::Running;
+            self.run_on(now)?;
+        }
+        Ok(Outcome::of(Kind::Resumed))
+    }
+
+    fn resume_alone(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+        let owner = self.alone(target)?;
+        let is_running = self.status == Status::Running;
+        let action = self.rules.action();
+        let bank = self.bank_mut(owner);
+        if !lift(&mut bank.reasons, reason) {
+            return Err(Refused::NotPaused);
+        }
+        if bank.reasons.is_empty() {
+            playable(bank, action)?;
+            bank.anchor = is_running.then_some(now);
+        }
+        Ok(Outcome::of(Kind::Resumed))
+    }
+
+    /// The running clock goes on from `now`, unless it is empty.
+    pub(super) fn run_on(&mut self, now: Timestamp) -> Result<(), Refused> {
+        if self.is_simultaneous() {
+            self.run_all_again(now);
+            return Ok(());
+        }
+        let action = self.rules.action();
+        let owner = self.active.map_or(Owner::Session, |seat| self.owner_of(seat));
+        match self.reserve_behind(owner) {
+            Some((seat, _)) if self.clock.left_ms == Some(0) => self.run_reserve(seat, now),
+            _ => {
+                let bank = self.bank_mut(owner);
+                playable(bank, action)?;
+                bank.anchor = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_all(&mut self, at: Timestamp) {
+        for owner in self.owners() {
+            let (bank, control) = self.clocked(owner);
+            bank.begin(at, control, 0);
+            if !bank.reasons.is_empty() || bank.expired_at.is_some() {
+                bank.anchor = None;
+            }
+        }
+    }
+
+    fn run_all_again(&mut self, now: Timestamp) {
+        let action = self.rules.action();
+        for owner in self.owners() {
+            let bank = self.bank_mut(owner);
+            let may_run = bank.reasons.is_empty() && !bank.is_completed && playable(bank, action).is_ok();
+            bank.anchor = may_run.then_some(now);
+        }
+    }
+
+    /// The clock a command for one of many simultaneous ones is about.
+    fn alone(&self, target: &Target) -> Result<Owner, Refused> {
+        let owner = self.targeted(target)?;
+        if !self.is_simultaneous() {
+            return Err(Refused::WrongMode);
+        }
+        if !matches!(self.status, Status::Running | Status::Paused) {
+            return Err(Refused::NotRunning);
+        }
+        let bank = self.bank(owner);
+        let is_over = bank.expired_at.is_some() && bank.reasons.is_empty() && self.rules.action() != Action::Continue;
+        if is_over || bank.is_completed { Err(Refused::ParticipantExpired) } else { Ok(owner) }
+    }
+
+    /// The clock a target names, in the modes that have one for it.
+    pub(super) fn targeted(&self, target: &Target) -> Result<Owner, Refused> {
+        match target {
+            Target::Participant(id) => {
+                let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
+                match self.sync_mode {
+                    SyncMode::PerParticipant | SyncMode::PerCycle => Ok(Owner::Participant(seat)),
+                    _ => Err(Refused::WrongMode),
+                }
+            }
+            Target::Group(id) => match self.sync_mode {
+                SyncMode::PerGroup => self.place(id).map(Owner::Group).ok_or(Refused::UnknownGroup),
+                _ => Err(Refused::WrongMode),
+            },
+            Target::Session => match (self.has_own_banks(), self.active) {
+                (false, _) => Ok(Owner::Session),
+                (true, Some(seat)) if !self.is_simultaneous() => Ok(self.owner_of(seat)),
+                _ => Err(Refused::UnknownParticipant),
+            },
+        }
+    }
+
+    pub(super) fn complete(&mut self, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+        if *target != Target::Session {
+            return self.complete_alone(target, now);
+        }
+        if !matches!(self.status, Status::Running | Status::Paused) {
+            return Err(Refused::NotRunning);
+        }
+        let charged = self.charge_all(now);
+        self.count_last_cycles();
+        self.end(Status::Completed);
+        Ok(Outcome::charging(Kind::Completed, charged))
+    }
+
+    /// A completed cycle is a finished one, but earns nothing.
+    fn count_last_cycles(&mut self) {
+        if self.is_simultaneous() {
+            for owner in self.owners() {
+                let bank = self.bank(owner);
+                if !bank.is_completed && bank.expired_at.is_none() {
+                    self.finish_cycle(owner, false);
+                    self.bank_mut(owner).is_completed = true;
+                }
+            }
+        } else {
+            let owner = self.active.map_or(Owner::Session, |seat| self.owner_of(seat));
+            self.finish_cycle(owner, false);
+        }
+    }
+
+    fn complete_alone(&mut self, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+        let owner = self.alone(target)?;
+        let charged = self.charge(owner, now, 0);
+        self.finish_cycle(owner, false);
+        let bank = self.bank_mut(owner);
+        bank.is_completed = true;
+        bank.reasons.clear();
+        self.end_with_the_last();
+        Ok(Outcome::charging(Kind::Completed, charged))
+    }
+
+    pub(super) fn cancel(&mut self, now: Timestamp) -> Outcome {
+        let charged = self.charge_all(now);
+        self.end(Status::Cancelled);
+        Outcome::charging(Kind::Cancelled, charged)
+    }
+
+    pub(super) fn delete(&mut self, now: Timestamp) -> Outcome {
+        let charged = self.charge_all(now);
+        self.end(Status::Deleted);
+        Outcome::charging(Kind::Deleted, charged)
+    }
+
+    /// Charges whatever runs; gives what the cycle (or all of them) came to.
+    pub(super) fn charge_all(&mut self, now: Timestamp) -> i64 {
+        if self.is_simultaneous() {
+            return self.owners().map(|owner| self.charge(owner, now, 0)).sum();
+        }
+        if let Some(owner) = self.running() {
+            self.charge(owner, now, 0);
+        }
+        if self.active.is_some() || self.started_at.is_some() { self.cycle_used_ms } else { 0 }
+    }
+
+    pub(super) fn reset(&mut self) -> Outcome {
+        self.end(Status::Pending);
+        self.active = None;
+        self.started_at = None;
+        self.cycle_used_ms = 0;
+        self.renew_banks();
+        Outcome::of(Kind::Reset)
+    }
+}
+
+/// Takes a reason back, or all of them; false if it does not stand.
+fn lift(reasons: &mut std::collections::BTreeSet<String>, reason: Option<&str>) -> bool {
+    match reason {
+        Some(reason) => reasons.remove(reason),
+        None => !std::mem::take(reasons).is_empty(),
+    }
+}
+
+fn playable(bank: &Bank, action: Action) -> Result<(), Refused> {
+    let runs_past_zero = bank.expired_at.is_some() && action == Action::Continue;
+    if bank.is_empty() && !runs_past_zero { Err(Refused::ParticipantExpired) } else { Ok(()) }
+}

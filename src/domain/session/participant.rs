@@ -1,0 +1,42 @@
+//! Who takes part: participants in turn order, and groups that share a bank.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::bank::Bank;
+use super::control::TimeControl;
+use crate::domain::id::{GroupId, ParticipantId};
+
+/// Someone with a place in the turn order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participant {
+    /// Its name within the session.
+    pub participant_id: ParticipantId,
+    /// Its group.
+    pub group_id: Option<GroupId>,
+    /// Its own bank, or its reserve.
+    pub bank: Bank,
+    /// In place of the session's.
+    pub time_control: Option<TimeControl>,
+    /// What its cycles were charged, to whichever bank.
+    pub used_ms: i64,
+    /// Its finished cycles.
+    pub cycle_count: u32,
+    /// What lag may still be credited.
+    pub lag_quota_ms: i64,
+    /// The caller's own words about it.
+    pub metadata: Arc<Map<String, Value>>,
+}
+
+/// Participants who share one bank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name within the session.
+    pub group_id: GroupId,
+    /// Its bank.
+    pub bank: Bank,
+    /// Who of it was active last, by id: seats may move.
+    pub last_active: Option<ParticipantId>,
+}

@@ -1,0 +1,129 @@
+//! Participants come, change and go, also while the session runs.
+
+use super::command::{NewParticipant, ParticipantChange, Refused};
+use super::control::SyncMode;
+use super::create::seated;
+use super::event::{Kind, Outcome};
+use super::validate::check_newcomer;
+use super::{Owner, Session, Status};
+use crate::domain::id::ParticipantId;
+use crate::domain::time::Timestamp;
+
+/// The most participants a session holds.
+pub const MAX_PARTICIPANTS: usize = 1_024;
+
+impl Session {
+    pub(super) fn add_participant(&mut self, new: &NewParticipant, now: Timestamp) -> Result<Outcome, Refused> {
+        if self.seat(&new.participant_id).is_some() || self.participants.len() >= MAX_PARTICIPANTS {
+            return Err(Refused::InvalidParticipants);
+        }
+        if self.rules.time_control.hourglass {
+            return Err(Refused::WrongMode);
+        }
+        check_newcomer(self, new)?;
+        let participant = seated(new, self.sync_mode, &self.rules);
+        let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
+        self.participants.insert(seat, participant);
+        self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
+        self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+        self.welcome(seat, now);
+        Ok(Outcome::of(Kind::ParticipantAdded))
+    }
+
+    /// Where all clocks run at once, a newcomer's does too.
+    fn welcome(&mut self, seat: usize, now: Timestamp) {
+        let runs = self.is_simultaneous() && self.status == Status::Running;
+        if runs && self.sync_mode == SyncMode::PerParticipant {
+            let (bank, control) = self.clocked(Owner::Participant(seat));
+            bank.begin(now, control, 0);
+        }
+    }
+
+    pub(super) fn change_participant(
+        &mut self,
+        id: &ParticipantId,
+        change: &ParticipantChange,
+    ) -> Result<Outcome, Refused> {
+        let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
+        let is_of_the_clock =
+            change.total_time_ms.is_some() || change.group_id.is_some() || change.time_control.is_some();
+        if is_of_the_clock {
+            self.change_terms(seat, change)?;
+        }
+        if let Some(metadata) = &change.metadata {
+            self.participants[seat].metadata = metadata.clone().into();
+        }
+        if let Some(index) = change.participant_index {
+            self.move_seat(seat, index as usize);
+        }
+        Ok(Outcome::of(Kind::ParticipantChanged))
+    }
+
+    /// Bank, group and control are agreed before the start.
+    fn change_terms(&mut self, seat: usize, change: &ParticipantChange) -> Result<(), Refused> {
+        if self.status != Status::Pending {
+            return Err(Refused::AlreadyStarted);
+        }
+        let present = &self.participants[seat];
+        let renewed = NewParticipant {
+            participant_id: present.participant_id.clone(),
+            total_time_ms: change.total_time_ms.or(present.bank.base_ms),
+            group_id: change.group_id.clone().or_else(|| present.group_id.clone()),
+            participant_index: None,
+            time_control: change.time_control.clone().or_else(|| present.time_control.clone()),
+            metadata: (*present.metadata).clone(),
+        };
+        check_newcomer(self, &renewed)?;
+        self.participants[seat] = seated(&renewed, self.sync_mode, &self.rules);
+        self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+        Ok(())
+    }
+
+    fn move_seat(&mut self, from: usize, to: usize) {
+        let active = self.active_participant().map(|participant| participant.participant_id.clone());
+        let participant = self.participants.remove(from);
+        self.participants.insert(to.min(self.participants.len()), participant);
+        self.active = active.and_then(|id| self.seat(&id));
+    }
+
+    pub(super) fn remove_participant(&mut self, id: &ParticipantId, now: Timestamp) -> Result<Outcome, Refused> {
+        let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
+        let is_needed = !matches!(self.sync_mode, SyncMode::Global | SyncMode::CountUp);
+        if self.rules.time_control.hourglass || (is_needed && self.participants.len() == 1) {
+            return Err(Refused::InvalidParticipants);
+        }
+        let charged = if self.active == Some(seat) { self.hand_on_from(seat, now) } else { 0 };
+        self.participants.remove(seat);
+        self.active = self.active.map(|active| if active > seat { active - 1 } else { active });
+        if self.is_simultaneous() && self.status == Status::Running {
+            self.end_with_the_last();
+        }
+        Ok(Outcome::charging(Kind::ParticipantRemoved, charged))
+    }
+
+    /// The next one's cycle begins, and the one who leaves earns nothing.
+    fn hand_on_from(&mut self, seat: usize, now: Timestamp) -> i64 {
+        let charged = self.charge_all(now);
+        let was_running = self.running();
+        if let Some(owner) = was_running {
+            self.finish_cycle(owner, false);
+        }
+        let next = self.seat_in_turn().filter(|next| *next != seat);
+        match (was_running, next) {
+            (Some(_), None) if self.participants.len() > 1 && self.has_own_banks() => self.end(Status::Expired),
+            (Some(_), next) => self.begin_cycle(next, now),
+            (None, next) => self.await_turn(next),
+        }
+        charged
+    }
+
+    /// While paused, the next one's cycle is made ready but does not run.
+    fn await_turn(&mut self, next: Option<usize>) {
+        if self.status == Status::Paused {
+            self.begin_cycle(next, self.updated_at);
+            self.stop_clocks();
+        } else {
+            self.active = next;
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What had to happen by now happens at its own exact instant, in order,
+//! however late anyone noticed.
+
+use super::control::{Action, SyncMode};
+use super::event::{Expired, MAX_EXPIRED};
+use super::{Owner, Session, Status};
+use crate::domain::time::Timestamp;
+
+/// A longer chain of advances pauses: nobody is there.
+const MAX_ADVANCES: usize = 10_000;
+
+/// Something that happens though nobody acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Happening {
+    Start,
+    Overtime(Owner),
+    Reserve(usize),
+    Expiry(Owner),
+}
+
+/// What, when exactly, and from when on it is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ahead {
+    what: Happening,
+    at: Timestamp,
+    certain_at: Timestamp,
+}
+
+impl Ahead {
+    const fn at(what: Happening, at: Timestamp) -> Self {
+        Self { what, at, certain_at: at }
+    }
+}
+
+impl Session {
+    /// Whether anything has happened by `now` that is not in this state yet.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.ahead().is_some_and(|ahead| ahead.certain_at <= now)
+    }
+
+    /// Lets everything happen that had to by `now`.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Expired> {
+        let mut expired = Vec::new();
+        while let Some(ahead) = self.ahead().filter(|ahead| ahead.certain_at <= now) {
+            if expired.len() == MAX_ADVANCES && !self.is_simultaneous() {
+                self.stand_still("settle_limit");
+                break;
+            }
+            expired.extend(self.happen(ahead));
+        }
+        expired.drain(..expired.len().saturating_sub(MAX_EXPIRED));
+        expired
+    }
+
+    /// Lets the running clock expire now that its grace has been judged.
+    pub(super) fn expire_running(&mut self) -> Vec<Expired> {
+        self.ahead().and_then(|ahead| self.happen(ahead)).into_iter().collect()
+    }
+
+    /// When the store must wake somebody, though nobody looks.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        match self.status {
+            Status::Running if !self.is_simultaneous() => Some(self.deadline()? + self.grace_ms()),
+            _ => Some(self.ahead()?.certain_at),
+        }
+    }
+
+    /// When the running clock is out for good if nobody acts.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        if self.is_simultaneous() {
+            return self.owners().filter_map(|owner| self.bank(owner).dry_at()).min();
+        }
+        let owner = self.running()?;
+        let deadline = self.bank(owner).deadline(self.control(owner))?;
+        Some(deadline + self.reserve_behind(owner).map_or(0, |(_, reserve)| reserve))
+    }
+
+    fn ahead(&self) -> Option<Ahead> {
+        match self.status {
+            Status::Pending => self.starts_at.map(|at| Ahead::at(Happening::Start, at)),
+            Status::Running if self.is_simultaneous() => self.first_to_expire(),
+            Status::Running => self.ahead_of_running(),
+            _ => None,
+        }
+    }
+
+    fn first_to_expire(&self) -> Option<Ahead> {
+        let dry = |owner| self.bank(owner).dry_at().map(|at| Ahead::at(Happening::Expiry(owner), at));
+        self.owners().filter_map(dry).min_by_key(|ahead| ahead.at)
+    }
+
+    fn ahead_of_running(&self) -> Option<Ahead> {
+        let owner = self.running()?;
+        let bank = self.bank(owner);
+        let at = bank.dry_at()?;
+        if let Some((seat, _)) = self.reserve_behind(owner) {
+            return Some(Ahead::at(Happening::Reserve(seat), at));
+        }
+        if bank.deadline(self.control(owner)) > Some(at) {
+            return Some(Ahead::at(Happening::Overtime(owner), at));
+        }
+        Some(Ahead { what: Happening::Expiry(owner), at, certain_at: at + self.grace_ms() })
+    }
+
+    /// The reserve that runs when this clock is out, and what it holds.
+    pub(super) fn reserve_behind(&self, owner: Owner) -> Option<(usize, i64)> {
+        let seat = self.active.filter(|_| self.sync_mode == SyncMode::PerCycle && owner == Owner::Session)?;
+        let left = self.participants[seat].bank.left_ms.filter(|left| *left > 0)?;
+        Some((seat, left))
+    }
+
+    fn happen(&mut self, ahead: Ahead) -> Option<Expired> {
+        match ahead.what {
+            Happening::Start => self.begin(ahead.at),
+            Happening::Overtime(owner) => {
+                self.charge(owner, ahead.at, 0);
+                let (bank, control) = self.clocked(owner);
+                bank.enter_overtime(control);
+            }
+            Happening::Reserve(seat) => {
+                self.charge(Owner::Session, ahead.at, 0);
+                self.clock.anchor = None;
+                self.run_reserve(seat, ahead.at);
+            }
+            Happening::Expiry(owner) => return Some(self.expire(owner, ahead.at)),
+        }
+        None
+    }
+
+    fn expire(&mut self, owner: Owner, at: Timestamp) -> Expired {
+        let action = self.rules.action();
+        self.charge(owner, at, 0);
+        let told = self.tell_expired(owner, at, action);
+        self.mark_expired(owner, at);
+        match action {
+            Action::Continue => {}
+            _ if self.is_simultaneous() => self.expire_alone(owner, action),
+            Action::Expire => self.end(Status::Expired),
+            Action::Complete => self.end(Status::Completed),
+            Action::Pause => self.stand_still("timeout"),
+            Action::Advance => self.advance(at),
+        }
+        told
+    }
+
+    fn tell_expired(&self, owner: Owner, at: Timestamp, action: Action) -> Expired {
+        let seat = match (owner, self.sync_mode) {
+            (Owner::Participant(seat), _) => Some(seat),
+            (_, SyncMode::PerCycle | SyncMode::PerGroup) => self.active,
+            _ => None,
+        };
+        let group = if let Owner::Group(place) = owner { Some(self.groups[place].group_id.clone()) } else { None };
+        Expired {
+            at,
+            participant_id: seat.map(|seat| self.participants[seat].participant_id.clone()),
+            group_id: group,
+            action,
+        }
+    }
+
+    /// Flags the clock; a cycle that goes on past zero is not finished yet.
+    fn mark_expired(&mut self, owner: Owner, at: Timestamp) {
+        self.bank_mut(owner).expired_at = Some(at);
+        if let (SyncMode::PerCycle, Some(seat)) = (self.sync_mode, self.active) {
+            self.participants[seat].bank.expired_at = Some(at);
+        }
+        if self.rules.action() != Action::Continue {
+            self.finish_cycle(owner, false);
+        }
+    }
+
+    fn expire_alone(&mut self, owner: Owner, action: Action) {
+        let bank = self.bank_mut(owner);
+        bank.anchor = None;
+        match action {
+            Action::Pause => drop(bank.reasons.insert("timeout".to_owned())),
+            Action::Complete => bank.is_completed = true,
+            _ => {}
+        }
+        self.end_with_the_last();
+    }
+
+    /// Ends a simultaneous session once the last clock has.
+    pub(super) fn end_with_the_last(&mut self) {
+        let still = |bank: &super::bank::Bank| bank.expired_at.is_none() || !bank.reasons.is_empty();
+        let goes_on = self.owners().any(|owner| {
+            let bank = self.bank(owner);
+            !bank.is_completed && (still(bank) || self.rules.action() == Action::Continue)
+        });
+        if !goes_on {
+            let completed = self.owners().any(|owner| self.bank(owner).is_completed);
+            self.end(if completed { Status::Completed } else { Status::Expired });
+        }
+    }
+
+    fn advance(&mut self, at: Timestamp) {
+        match self.seat_in_turn() {
+            Some(seat) => self.begin_cycle(Some(seat), at),
+            None => self.end(Status::Expired),
+        }
+    }
+
+    /// Every clock stands still where it is, for one more reason.
+    pub(super) fn stand_still(&mut self, reason: &str) {
+        self.stop_clocks();
+        self.status = Status::Paused;
+        self.reasons.insert(reason.to_owned());
+    }
+
+    /// The end; nothing runs and nothing waits.
+    pub(super) fn end(&mut self, status: Status) {
+        self.stop_clocks();
+        self.status = status;
+        self.reasons.clear();
+        self.starts_at = None;
+    }
+
+    pub(super) fn stop_clocks(&mut self) {
+        self.clock.anchor = None;
+        self.participants.iter_mut().for_each(|participant| participant.bank.anchor = None);
+        self.groups.iter_mut().for_each(|group| group.bank.anchor = None);
+    }
+}

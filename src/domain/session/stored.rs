@@ -1,0 +1,41 @@
+//! The stored session: one JSON object that carries its format number.
+
+use serde::Deserialize;
+
+use super::Session;
+
+/// The format this build writes, and the newest it reads.
+pub const FORMAT: u16 = 1;
+
+/// Why a stored session cannot be read here.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Another release wrote it; leave it alone.
+    #[error("the session is stored in format {0}, newer than this release reads")]
+    Newer(u16),
+    /// It is no stored session.
+    #[error("the stored session is damaged")]
+    Damaged(#[from] serde_json::Error),
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    format: u16,
+}
+
+impl Session {
+    /// The stored form.
+    #[must_use]
+    pub fn stored(&self) -> Vec<u8> {
+        // Every part is a number, a text or a map with text keys: it always serialises.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads the stored form of this and every earlier release.
+    pub fn from_stored(stored: &[u8]) -> Result<Self, Unreadable> {
+        match serde_json::from_slice::<Numbered>(stored)?.format {
+            newer if newer > FORMAT => Err(Unreadable::Newer(newer)),
+            _ => Ok(serde_json::from_slice(stored)?),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Which sessions make sense: bounds, and the table of what goes with what.
+
+use std::collections::HashSet;
+
+use super::Session;
+use super::command::{NewParticipant, Refused};
+use super::control::{Action, Concurrency, Delay, LagPolicy, Overtime, Rules, SyncMode, TimeControl};
+use super::create::NewSession;
+use super::roster::MAX_PARTICIPANTS;
+use crate::domain::time::MAX_SPAN_MS;
+
+const MAX_WARNINGS: usize = 16;
+const MAX_STAGES: usize = 16;
+const MAX_PERIODS: u32 = 1_000;
+/// Advancing faster than this by itself would be a tick.
+const SHORTEST_ADVANCE_MS: i64 = 100;
+
+/// What is wrong with a session that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer} {detail}")]
+pub struct Fault {
+    /// JSON pointer to the part.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: &'static str,
+    /// Each part is fine alone, but together they have no meaning.
+    pub is_contradiction: bool,
+}
+
+type Checked = Result<(), Fault>;
+
+fn contradiction(pointer: impl Into<String>, detail: &'static str) -> Checked {
+    Err(Fault { pointer: pointer.into(), detail, is_contradiction: true })
+}
+
+fn invalid(pointer: impl Into<String>, detail: &'static str) -> Checked {
+    Err(Fault { pointer: pointer.into(), detail, is_contradiction: false })
+}
+
+/// Refuses with `detail` what must not be.
+fn forbid(wrong: bool, pointer: &str, detail: &'static str) -> Checked {
+    if wrong { contradiction(pointer, detail) } else { Ok(()) }
+}
+
+fn span(pointer: &str, ms: Option<i64>) -> Checked {
+    match ms {
+        Some(ms) if ms < 0 => invalid(pointer, "must not be negative"),
+        Some(ms) if ms > MAX_SPAN_MS => invalid(pointer, "must not exceed a hundred years"),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check(new: &NewSession) -> Checked {
+    let rules = &new.rules;
+    check_spans(rules)?;
+    check_names(new)?;
+    check_control("/time_control", &rules.time_control)?;
+    check_mode(new)?;
+    check_combination(new.sync_mode, rules, &rules.time_control)?;
+    check_hourglass(new)?;
+    check_timeout(new.sync_mode, rules)?;
+    new.participants.iter().zip(0..).try_for_each(|(each, at)| check_participant(new, each, at))?;
+    new.groups.iter().zip(0..).try_for_each(|(each, at)| {
+        let pointer = format!("/groups/{at}/total_time_ms");
+        span(&pointer, each.total_time_ms)?;
+        check_bank(&pointer, each.total_time_ms.or(rules.total_time_ms), &rules.time_control, rules)
+    })
+}
+
+fn check_spans(rules: &Rules) -> Checked {
+    span("/total_time_ms", rules.total_time_ms)?;
+    span("/time_per_cycle_ms", rules.time_per_cycle_ms)?;
+    span("/increment_ms", Some(rules.increment_ms))?;
+    span("/max_time_ms", rules.max_time_ms)?;
+    forbid(rules.max_time_ms == Some(0), "/max_time_ms", "must not be 0")?;
+    if rules.warnings_ms.len() > MAX_WARNINGS || rules.warnings_ms.iter().any(|ms| *ms <= 0) {
+        return invalid("/warnings_ms", "must be at most 16 positive spans");
+    }
+    let Some(soft) = rules.soft_close else {
+        return Ok(());
+    };
+    span("/soft_close/window_ms", Some(soft.window_ms))?;
+    span("/soft_close/extension_ms", Some(soft.extension_ms))?;
+    span("/soft_close/max_total_ms", soft.max_total_ms)?;
+    forbid(soft.window_ms == 0 || soft.extension_ms == 0, "/soft_close", "must not have a window or extension of 0")
+}
+
+fn check_names(new: &NewSession) -> Checked {
+    if new.participants.len() > MAX_PARTICIPANTS || new.groups.len() > MAX_PARTICIPANTS {
+        return invalid("/participants", "must be at most 1024");
+    }
+    let mut seen = HashSet::new();
+    if !new.participants.iter().all(|each| seen.insert(&each.participant_id)) {
+        return invalid("/participants", "must have ids of their own");
+    }
+    let mut seen = HashSet::new();
+    if !new.participants.iter().filter_map(|each| each.participant_index).all(|index| seen.insert(index)) {
+        return invalid("/participants", "must have indexes of their own");
+    }
+    let mut seen = HashSet::new();
+    if !new.groups.iter().all(|each| seen.insert(&each.group_id)) {
+        return invalid("/groups", "must have ids of their own");
+    }
+    Ok(())
+}
+
+fn check_control(pointer: &str, control: &TimeControl) -> Checked {
+    let at = |part: &str| format!("{pointer}/{part}");
+    check_delay(&at("delay"), control.delay)?;
+    check_overtime(&at("overtime"), control.overtime)?;
+    if control.stages.len() > MAX_STAGES {
+        return invalid(at("stages"), "must be at most 16");
+    }
+    for stage in &control.stages {
+        span(&at("stages"), Some(stage.add_ms))?;
+        span(&at("stages"), stage.increment_ms)?;
+        check_delay(&at("stages"), stage.delay)?;
+        let changes_nothing = stage.add_ms == 0 && stage.increment_ms.is_none() && stage.delay.is_none();
+        forbid(stage.cycles == 0 || changes_nothing, &at("stages"), "must each have cycles and change something")?;
+    }
+    let delays = control.delay.is_some() || control.stages.iter().any(|stage| stage.delay.is_some());
+    forbid(delays && control.overtime.is_some(), &at("delay"), "does not go with overtime")
+}
+
+fn check_delay(pointer: &str, delay: Option<Delay>) -> Checked {
+    let ms = delay.map(Delay::ms);
+    span(pointer, ms)?;
+    forbid(ms == Some(0), pointer, "must not be 0")
+}
+
+fn check_overtime(pointer: &str, overtime: Option<Overtime>) -> Checked {
+    let Some(overtime) = overtime else {
+        return Ok(());
+    };
+    span(pointer, Some(overtime.period_ms()))?;
+    let count = match overtime {
+        Overtime::Byoyomi { periods, .. } => periods,
+        Overtime::Canadian { cycles, .. } => cycles,
+    };
+    if count > MAX_PERIODS {
+        return invalid(pointer, "must have at most 1000 periods or cycles");
+    }
+    forbid(count == 0 || overtime.period_ms() == 0, pointer, "must not have a period or count of 0")
+}
+
+fn check_mode(new: &NewSession) -> Checked {
+    let mode = new.sync_mode;
+    let simultaneous = new.rules.concurrency == Concurrency::Simultaneous;
+    let own_banks = matches!(mode, SyncMode::PerParticipant | SyncMode::PerGroup);
+    forbid(simultaneous && !own_banks, "/concurrency", "can be simultaneous only where each has a bank")?;
+    forbid((mode == SyncMode::PerGroup) == new.groups.is_empty(), "/groups", "belong to per_group, which needs them")?;
+    let per_cycle = new.rules.time_per_cycle_ms;
+    forbid(
+        (mode == SyncMode::PerCycle) != per_cycle.is_some(),
+        "/time_per_cycle_ms",
+        "belongs to per_cycle, which needs it",
+    )?;
+    forbid(per_cycle == Some(0), "/time_per_cycle_ms", "must not be 0")?;
+    let total = new.rules.total_time_ms;
+    forbid(
+        mode == SyncMode::Global && total.unwrap_or(0) == 0,
+        "/total_time_ms",
+        "is what a global session counts down",
+    )?;
+    forbid(mode == SyncMode::CountUp && total.is_some(), "/total_time_ms", "has no meaning where time counts up")?;
+    let needs_seats = match mode {
+        SyncMode::PerParticipant | SyncMode::PerCycle => true,
+        SyncMode::PerGroup => !simultaneous,
+        SyncMode::Global | SyncMode::CountUp => false,
+    };
+    forbid(needs_seats && new.participants.is_empty(), "/participants", "are needed in this mode")
+}
+
+/// The table of `clock-rules`: which control goes with which mode.
+fn check_combination(mode: SyncMode, rules: &Rules, control: &TimeControl) -> Checked {
+    let exclusive = rules.concurrency == Concurrency::Exclusive;
+    let banks = exclusive && matches!(mode, SyncMode::PerParticipant | SyncMode::PerGroup) && !control.hourglass;
+    let capped = rules.max_time_ms.is_some() && mode != SyncMode::CountUp;
+    let own_bank = "goes only with exclusive banks of one's own, and not with an hourglass";
+    forbid(!banks && rules.increment_ms > 0, "/increment_ms", own_bank)?;
+    forbid(!banks && capped, "/max_time_ms", own_bank)?;
+    forbid(!banks && control.free_cycles > 0, "/time_control/free_cycles", own_bank)?;
+    forbid(!banks && !control.stages.is_empty(), "/time_control/stages", own_bank)?;
+    forbid(!banks && control.overtime.is_some(), "/time_control/overtime", own_bank)?;
+    forbid(!banks && control.delay.is_some(), "/time_control/delay", own_bank)?;
+    let closes = matches!(mode, SyncMode::Global | SyncMode::PerCycle);
+    forbid(!closes && rules.soft_close.is_some(), "/soft_close", "goes only with global and per_cycle")?;
+    let takes_turns = exclusive && !matches!(mode, SyncMode::Global | SyncMode::CountUp) && !control.hourglass;
+    let credits_lag = rules.lag_policy != LagPolicy::None;
+    forbid(credits_lag && !takes_turns, "/lag_policy", "goes only with exclusive turns, and not with an hourglass")
+}
+
+fn check_hourglass(new: &NewSession) -> Checked {
+    if !new.rules.time_control.hourglass {
+        return Ok(());
+    }
+    let fits = new.sync_mode == SyncMode::PerParticipant
+        && new.rules.concurrency == Concurrency::Exclusive
+        && new.participants.len() == 2;
+    forbid(!fits, "/time_control/hourglass", "goes only with two exclusive participants")
+}
+
+fn check_timeout(mode: SyncMode, rules: &Rules) -> Checked {
+    let exclusive = rules.concurrency == Concurrency::Exclusive;
+    let has_next = exclusive && !matches!(mode, SyncMode::Global | SyncMode::CountUp);
+    let advances = rules.action() == Action::Advance;
+    forbid(advances && !has_next, "/action_on_timeout", "can advance only where turns are taken")?;
+    let both = rules.auto_advance && !matches!(rules.action_on_timeout, Action::Expire | Action::Advance);
+    forbid(both, "/auto_advance", "contradicts action_on_timeout")?;
+    let too_fast = advances && rules.time_per_cycle_ms.is_some_and(|ms| ms < SHORTEST_ADVANCE_MS);
+    forbid(too_fast, "/time_per_cycle_ms", "must be at least 100 where turns advance by themselves")
+}
+
+fn check_participant(new: &NewSession, each: &NewParticipant, at: usize) -> Checked {
+    let pointer = |part: &str| format!("/participants/{at}/{part}");
+    let has_bank = matches!(new.sync_mode, SyncMode::PerParticipant | SyncMode::PerCycle);
+    span(&pointer("total_time_ms"), each.total_time_ms)?;
+    forbid(!has_bank && each.total_time_ms.is_some(), &pointer("total_time_ms"), "has no meaning in this mode")?;
+    let grouped = each.group_id.as_ref().is_some_and(|id| new.groups.iter().any(|group| group.group_id == *id));
+    let belongs = (new.sync_mode == SyncMode::PerGroup) == grouped && (grouped || each.group_id.is_none());
+    forbid(!belongs, &pointer("group_id"), "must name one of the groups, in per_group only")?;
+    let control = each.time_control.as_ref().unwrap_or(&new.rules.time_control);
+    if each.time_control.is_some() {
+        check_own_control(&pointer("time_control"), new.sync_mode, &new.rules, control)?;
+    }
+    let bank = each.total_time_ms.or(new.rules.total_time_ms);
+    match new.sync_mode {
+        SyncMode::PerParticipant => check_bank(&pointer("total_time_ms"), bank, control, &new.rules),
+        SyncMode::PerCycle => check_reserve(&pointer("total_time_ms"), bank, &new.rules),
+        _ => Ok(()),
+    }
+}
+
+fn check_own_control(pointer: &str, mode: SyncMode, rules: &Rules, control: &TimeControl) -> Checked {
+    let own = mode == SyncMode::PerParticipant;
+    forbid(!own || control.hourglass || rules.time_control.hourglass, pointer, "goes only with banks of one's own")?;
+    check_control(pointer, control)?;
+    check_combination(mode, rules, control)
+}
+
+fn check_bank(pointer: &str, bank: Option<i64>, control: &TimeControl, rules: &Rules) -> Checked {
+    let Some(bank) = bank else {
+        return contradiction(pointer, "is missing, and there is no default");
+    };
+    let cap = rules.max_time_ms.unwrap_or(i64::MAX);
+    forbid(bank > cap, pointer, "must not exceed max_time_ms")?;
+    let playable = control.increment_in(0, rules.increment_ms) > 0
+        || control.delay.is_some()
+        || control.overtime.is_some()
+        || control.free_cycles > 0;
+    forbid(bank == 0 && !playable, pointer, "is 0, and nothing makes it playable")
+}
+
+fn check_reserve(pointer: &str, bank: Option<i64>, rules: &Rules) -> Checked {
+    let reserve = bank.is_some_and(|bank| bank > 0);
+    let alone = rules.soft_close.is_none() && rules.lag_policy == LagPolicy::None;
+    forbid(reserve && !alone, pointer, "as a reserve goes with neither soft close nor lag credit")
+}
+
+/// Whether a participant fits a session that is there already.
+pub(super) fn check_newcomer(session: &Session, new: &NewParticipant) -> Result<(), Refused> {
+    if new.group_id.as_ref().is_some_and(|id| session.place(id).is_none()) {
+        return Err(Refused::UnknownGroup);
+    }
+    let mut as_new = session.blueprint(session.session_id.clone());
+    as_new.participants = vec![new.clone()];
+    match check_participant(&as_new, new, 0) {
+        Ok(()) => Ok(()),
+        Err(fault) if fault.is_contradiction => Err(Refused::InvalidTimeControl),
+        Err(_) => Err(Refused::OutOfBounds),
+    }
+}

@@ -1,0 +1,1 @@
+//! The promise of the store, sentence by sentence, against every backend.

@@ -1,0 +1,216 @@
+//! The store of a single process, and of several instances inside one for tests.
+//!
+//! Store, bus and outbox are built as a set: a write holds its partition's lock
+//! while it stores, announces and appends, so that one order holds for all three.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt as _;
+
+use super::outbox::{MemoryOutbox, Ticket};
+use super::{Commit, Committed, Error, Held, Store};
+use crate::domain::chain::Digest;
+use crate::domain::entry::{ANSWERED_MS, Answered};
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::domain::session::{Session, Status};
+use crate::domain::time::Timestamp;
+
+const PARTITIONS: usize = 64;
+
+/// A session remembers so many answered keys; past it the oldest is forgotten early.
+const MAX_ANSWERED: usize = 10_000;
+
+/// Tells the bus of a write. Called with the session locked: it must not wait.
+pub type Announce = Box<dyn Fn(SessionKey, Position, Bytes) + Send + Sync>;
+
+/// Sessions in memory.
+pub struct MemoryStore {
+    partitions: Vec<Mutex<Partition>>,
+    hasher: RandomState,
+    announce: Announce,
+    outbox: Arc<MemoryOutbox>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    sessions: HashMap<SessionKey, Kept>,
+    due: BTreeSet<(Timestamp, SessionKey)>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    held: Held,
+    answered: HashMap<Digest, Answered>,
+    order: VecDeque<(Timestamp, Digest)>,
+}
+
+impl MemoryStore {
+    /// An empty store that announces by `announce` and appends to `outbox`.
+    #[must_use]
+    pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>) -> Self {
+        let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
+        Self { partitions, hasher: RandomState::new(), announce, outbox }
+    }
+
+    /// Lets go of what nothing has happened to since `idle_since`, will not by
+    /// itself, and the ledger holds. Gives how many sessions are left.
+    pub fn evict(&self, idle_since: Timestamp) -> usize {
+        self.partitions.iter().map(|partition| self.evict_from(&mut locked(partition), idle_since)).sum()
+    }
+
+    fn evict_from(&self, partition: &mut Partition, idle_since: Timestamp) -> usize {
+        partition.sessions.retain(|_, kept| {
+            let session = &kept.held.session;
+            let is_idle = session.updated_at < idle_since && session.due_at.is_none();
+            let is_safe =
+                || kept.held.ticket.is_none_or(|ticket| self.outbox.recorded(ticket).now_or_never().is_some());
+            session.status == Status::Running || !is_idle || !is_safe()
+        });
+        partition.sessions.len()
+    }
+
+    fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
+        let hash = self.hasher.hash_one(key);
+        // The remainder is below 64.
+        let index = usize::try_from(hash % PARTITIONS as u64).unwrap_or(0);
+        locked(&self.partitions[index])
+    }
+
+    fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
+        let Commit { key, base: _, session, frames, entry } = commit;
+        let head = entry.link.digest();
+        let answered = entry.repeat.map(|repeat| Answered {
+            repeat,
+            position: session.position,
+            at: session.updated_at,
+            change: entry.change.clone(),
+        });
+        let ticket = Some(self.outbox.append(entry));
+        let held = Held { session: Arc::clone(&session), head, ticket };
+        let before = partition.hold(&key, held.clone(), answered);
+        partition.reschedule(&key, before.and_then(|before| before.due_at), session.due_at);
+        (self.announce)(key, session.position, frames);
+        held
+    }
+}
+
+/// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+fn locked(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
+    partition.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Partition {
+    /// Puts a version in place; gives the one before.
+    fn hold(&mut self, key: &SessionKey, held: Held, answered: Option<Answered>) -> Option<Arc<Session>> {
+        if let Some(kept) = self.sessions.get_mut(key) {
+            let before = std::mem::replace(&mut kept.held, held);
+            kept.remember(answered);
+            return Some(before.session);
+        }
+        let mut kept = Kept { held, answered: HashMap::new(), order: VecDeque::new() };
+        kept.remember(answered);
+        self.sessions.insert(key.clone(), kept);
+        None
+    }
+
+    fn reschedule(&mut self, key: &SessionKey, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.due.remove(&(at, key.clone()));
+        }
+        if let Some(at) = after {
+            self.due.insert((at, key.clone()));
+        }
+    }
+}
+
+impl Kept {
+    fn remember(&mut self, answered: Option<Answered>) {
+        let Some(answered) = answered else { return };
+        let forget = answered.at - ANSWERED_MS;
+        while self.order.front().is_some_and(|(at, _)| *at < forget) || self.order.len() >= MAX_ANSWERED {
+            if let Some((_, key)) = self.order.pop_front() {
+                self.answered.remove(&key);
+            }
+        }
+        self.order.push_back((answered.at, answered.repeat.key));
+        self.answered.insert(answered.repeat.key, answered);
+    }
+
+    fn repeats(&self, commit: &Commit) -> Option<&Answered> {
+        self.answered.get(&commit.entry.repeat?.key)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone()))
+    }
+
+    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+        let partition = self.partition(key);
+        Ok(partition.sessions.get(key).and_then(|kept| kept.answered.get(repeat)).cloned())
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        let mut partition = self.partition(&commit.key);
+        match partition.sessions.get(&commit.key) {
+            None if commit.base.is_some() => return Ok(Committed::Missing),
+            Some(kept) => {
+                if let Some(answered) = kept.repeats(&commit) {
+                    return Ok(Committed::Repeated(answered.clone(), kept.held.clone()));
+                }
+                if commit.base != Some(position(kept)) {
+                    return Ok(Committed::Stale(kept.held.clone()));
+                }
+            }
+            None => {}
+        }
+        Ok(Committed::Stored(self.write(&mut partition, commit)))
+    }
+
+    async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error> {
+        let mut partition = self.partition(key);
+        if let Some(kept) = partition.sessions.get(key) {
+            return Ok(kept.held.clone());
+        }
+        partition.reschedule(key, None, held.session.due_at);
+        partition.hold(key, held.clone(), None);
+        if let Some(kept) = partition.sessions.get_mut(key) {
+            answered.into_iter().for_each(|each| kept.remember(Some(each)));
+        }
+        Ok(held)
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        let mut due = Vec::new();
+        for partition in &self.partitions {
+            let partition = locked(partition);
+            due.extend(partition.due.iter().take_while(|(at, _)| *at <= until).take(limit).cloned());
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
+        self.outbox.recorded(ticket).await;
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn position(kept: &Kept) -> Position {
+    kept.held.session.position
+}

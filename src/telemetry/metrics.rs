@@ -1,0 +1,213 @@
+//! One table of every metric. A new one is a name and a row here, then a line where it happens.
+//!
+//! Base units in the plural, counters end in `_total`, and neither a tenant nor a
+//! session is ever a label: there may be millions of them.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// How long a request took.
+pub const HTTP_REQUEST_DURATION_SECONDS: &str = "synckairos_http_request_duration_seconds";
+/// Commands, and what came of them.
+pub const COMMANDS_TOTAL: &str = "synckairos_commands_total";
+/// How often a commit was tried.
+pub const COMPARE_AND_SET_ATTEMPTS: &str = "synckairos_compare_and_set_attempts";
+/// How long the store took.
+pub const STORE_OPERATION_DURATION_SECONDS: &str = "synckairos_store_operation_duration_seconds";
+/// From storing a version to handing it to a subscriber.
+pub const FANOUT_LAG_SECONDS: &str = "synckairos_fanout_lag_seconds";
+/// Frames, by direction.
+pub const FRAMES_TOTAL: &str = "synckairos_frames_total";
+/// Versions found missing between two seen.
+pub const GAPS_TOTAL: &str = "synckairos_gaps_total";
+/// Who is watching.
+pub const SUBSCRIBERS: &str = "synckairos_subscribers";
+/// Versions a slow subscriber was not shown.
+pub const SNAPSHOTS_SKIPPED_TOTAL: &str = "synckairos_snapshots_skipped_total";
+/// Streams the service closed.
+pub const STREAM_CLOSES_TOTAL: &str = "synckairos_stream_closes_total";
+/// How late an expiry was told.
+pub const DEADLINE_LATENESS_SECONDS: &str = "synckairos_deadline_lateness_seconds";
+/// Entries on their way to the ledger, and what came of them.
+pub const AUDIT_JOBS_TOTAL: &str = "synckairos_audit_jobs_total";
+/// Entries not in the ledger yet.
+pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
+/// Bodies that were let go of because the ledger fell too far behind.
+pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
+/// Versions that met another at their position.
+pub const FORKS_TOTAL: &str = "synckairos_forks_total";
+/// How long the ledger took.
+pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
+/// Requests turned away.
+pub const RATE_LIMITED_TOTAL: &str = "synckairos_rate_limited_total";
+/// What is running.
+pub const BUILD_INFO: &str = "synckairos_build_info";
+
+/// What a metric does with a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// It only goes up.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It is sorted into buckets, in the metric's own unit.
+    Histogram(&'static [f64]),
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its full name.
+    pub name: &'static str,
+    /// What it does with a number.
+    pub kind: Kind,
+    /// The labels it is written with, all of them each time.
+    pub labels: &'static [&'static str],
+    /// What it tells, as a scrape shows it.
+    pub help: &'static str,
+}
+
+/// From half a millisecond, where the target is a few, to the patience of a caller.
+const SECONDS: Kind =
+    Kind::Histogram(&[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]);
+const ATTEMPTS: Kind = Kind::Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
+
+const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind, labels, help }
+}
+
+/// Every metric.
+pub const METRICS: &[Metric] = &[
+    row(HTTP_REQUEST_DURATION_SECONDS, SECONDS, &["route", "method", "status_class"], "How long a request took"),
+    row(COMMANDS_TOTAL, Kind::Counter, &["command", "outcome"], "Commands: applied, refused or conflict"),
+    row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
+    row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
+    row(FANOUT_LAG_SECONDS, SECONDS, &[], "From storing a version to handing it to a subscriber"),
+    row(FRAMES_TOTAL, Kind::Counter, &["direction"], "Frames on the streams: in or out"),
+    row(GAPS_TOTAL, Kind::Counter, &[], "Versions found missing between two seen"),
+    row(SUBSCRIBERS, Kind::Gauge, &["transport"], "Who is watching"),
+    row(SNAPSHOTS_SKIPPED_TOTAL, Kind::Counter, &["transport"], "Versions a slow subscriber was not shown"),
+    row(STREAM_CLOSES_TOTAL, Kind::Counter, &["code"], "Streams the service closed"),
+    row(DEADLINE_LATENESS_SECONDS, SECONDS, &[], "How long after its instant an expiry was told"),
+    row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
+    row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
+    row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
+    row(FORKS_TOTAL, Kind::Counter, &[], "Versions that met another at their position; both are kept"),
+    row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
+    row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
+    row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
+];
+
+/// How often samples move into their buckets, so that they take no room while nobody scrapes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A hold on what was counted in this process.
+#[derive(Clone)]
+pub struct Recorder(PrometheusHandle);
+
+impl Recorder {
+    /// The text of a scrape.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Keeps the samples small, for as long as it is polled.
+    pub async fn upkeep(self) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+/// The process's recorder. The first call installs it; servers in one process share it.
+pub fn install() -> Recorder {
+    static INSTALLED: OnceLock<Recorder> = OnceLock::new();
+    INSTALLED.get_or_init(first).clone()
+}
+
+fn first() -> Recorder {
+    let recorder = builder().build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another recorder is installed, so the metrics stay empty");
+    }
+    describe_all();
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => commit()).set(1);
+    Recorder(handle)
+}
+
+/// What the build was told; a build from a plain checkout was told nothing.
+fn commit() -> &'static str {
+    option_env!("SYNCKAIROS_COMMIT").unwrap_or("unknown")
+}
+
+/// The exporter refuses only an empty list of buckets; the test below sees to it that none is.
+fn builder() -> PrometheusBuilder {
+    METRICS.iter().try_fold(PrometheusBuilder::new(), with_buckets).unwrap_or_default()
+}
+
+fn with_buckets(builder: PrometheusBuilder, metric: &Metric) -> Result<PrometheusBuilder, BuildError> {
+    match metric.kind {
+        Kind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
+        Kind::Counter | Kind::Gauge => Ok(builder),
+    }
+}
+
+fn describe_all() {
+    for metric in METRICS {
+        let unit = if metric.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, unit, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, unit, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, unit, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_naming_guide_and_are_unique() {
+        for metric in METRICS {
+            assert!(metric.name.starts_with("synckairos_"), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(!metric.name.contains("_ms"), "{}", metric.name);
+            assert_eq!(METRICS.iter().filter(|other| other.name == metric.name).count(), 1, "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn no_label_has_a_value_for_each_tenant_or_session() {
+        for metric in METRICS {
+            for label in metric.labels {
+                assert!(!["tenant", "session", "session_id", "participant", "subject", "path"].contains(label));
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_rise() {
+        for metric in METRICS {
+            if let Kind::Histogram(buckets) = metric.kind {
+                assert!(!buckets.is_empty() && buckets.is_sorted(), "{}", metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn installing_twice_gives_the_same_numbers() {
+        let (one, two) = (install(), install());
+        metrics::histogram!(DEADLINE_LATENESS_SECONDS).record(0.003);
+        for recorder in [one, two] {
+            let text = recorder.render();
+            assert!(text.contains("synckairos_deadline_lateness_seconds_bucket{le=\"0.005\"}"), "{text}");
+        }
+    }
+}

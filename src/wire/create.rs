@@ -1,0 +1,139 @@
+//! The body of a create, and of a participant that joins.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::domain::id::{GroupId, ParticipantId, SessionId};
+use crate::domain::session::command::{NewParticipant, ParticipantChange};
+use crate::domain::session::control::{
+    Action, Concurrency, LagPolicy, OnOutage, Rules, SoftClose, SyncMode, TimeControl,
+};
+use crate::domain::session::create::{NewGroup, NewSession};
+
+/// `POST /v1/sessions`. What is null is as good as absent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CreateBody {
+    /// The name it shall have; made by the server if absent.
+    pub session_id: Option<SessionId>,
+    sync_mode: Option<SyncMode>,
+    participants: Option<Vec<ParticipantBody>>,
+    groups: Option<Vec<GroupBody>>,
+    total_time_ms: Option<i64>,
+    time_per_cycle_ms: Option<i64>,
+    increment_ms: Option<i64>,
+    max_time_ms: Option<i64>,
+    time_control: Option<TimeControl>,
+    concurrency: Option<Concurrency>,
+    soft_close: Option<SoftClose>,
+    lag_policy: Option<LagPolicy>,
+    on_outage: Option<OnOutage>,
+    auto_advance: Option<bool>,
+    action_on_timeout: Option<ActionBody>,
+    warnings_ms: Option<Vec<i64>>,
+    metadata: Option<Map<String, Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActionBody {
+    #[serde(rename = "type")]
+    kind: Action,
+}
+
+/// One who takes part.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParticipantBody {
+    /// Its name within the session.
+    pub participant_id: ParticipantId,
+    #[serde(default)]
+    total_time_ms: Option<i64>,
+    #[serde(default)]
+    group_id: Option<GroupId>,
+    #[serde(default)]
+    participant_index: Option<u32>,
+    #[serde(default)]
+    time_control: Option<TimeControl>,
+    #[serde(default)]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// What changes of one who takes part.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParticipantChangeBody {
+    total_time_ms: Option<i64>,
+    group_id: Option<GroupId>,
+    participant_index: Option<u32>,
+    time_control: Option<TimeControl>,
+    metadata: Option<Map<String, Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupBody {
+    group_id: GroupId,
+    #[serde(default)]
+    total_time_ms: Option<i64>,
+}
+
+impl From<ParticipantBody> for NewParticipant {
+    fn from(body: ParticipantBody) -> Self {
+        Self {
+            participant_id: body.participant_id,
+            total_time_ms: body.total_time_ms,
+            group_id: body.group_id,
+            participant_index: body.participant_index,
+            time_control: body.time_control,
+            metadata: body.metadata.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<ParticipantChangeBody> for ParticipantChange {
+    fn from(body: ParticipantChangeBody) -> Self {
+        Self {
+            total_time_ms: body.total_time_ms,
+            group_id: body.group_id,
+            participant_index: body.participant_index,
+            time_control: body.time_control,
+            metadata: body.metadata,
+        }
+    }
+}
+
+impl CreateBody {
+    /// The session that is asked for; `None` without a sync mode.
+    #[must_use]
+    pub fn into_new(self, session_id: SessionId) -> Option<NewSession> {
+        let sync_mode = self.sync_mode?;
+        let rules = Rules {
+            concurrency: self.concurrency.unwrap_or_default(),
+            total_time_ms: self.total_time_ms,
+            time_per_cycle_ms: self.time_per_cycle_ms,
+            increment_ms: self.increment_ms.unwrap_or(0),
+            max_time_ms: self.max_time_ms,
+            time_control: self.time_control.unwrap_or_default(),
+            soft_close: self.soft_close,
+            lag_policy: self.lag_policy.unwrap_or_default(),
+            on_outage: self.on_outage.unwrap_or_default(),
+            auto_advance: self.auto_advance.unwrap_or(false),
+            action_on_timeout: self.action_on_timeout.map(|body| body.kind).unwrap_or_default(),
+            warnings_ms: self.warnings_ms.unwrap_or_default(),
+        };
+        let groups = self
+            .groups
+            .unwrap_or_default()
+            .into_iter()
+            .map(|group| NewGroup { group_id: group.group_id, total_time_ms: group.total_time_ms });
+        Some(NewSession {
+            session_id,
+            sync_mode,
+            participants: self.participants.unwrap_or_default().into_iter().map(Into::into).collect(),
+            groups: groups.collect(),
+            rules,
+            metadata: self.metadata.unwrap_or_default(),
+        })
+    }
+}

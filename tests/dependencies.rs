@@ -1,0 +1,190 @@
+//! What the build is made of, held against `.deny.toml`: licences, bans, second copies, sources.
+//!
+//! It stands in for cargo-deny, which `.deny.toml` says more about, and reads the same file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What of `.deny.toml` is checked here.
+struct Rules {
+    licences: BTreeSet<String>,
+    banned: BTreeSet<String>,
+    /// Second copies that are let pass: `name@version`.
+    skipped: BTreeSet<String>,
+    registries: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Package {
+    name: String,
+    version: String,
+    licence: String,
+    source: String,
+}
+
+impl Rules {
+    fn read(text: &str) -> Self {
+        let rules: toml::Table = text.parse().expect("it is TOML");
+        let list = |section: &str, key: &str| -> BTreeSet<String> {
+            let items = rules[section][key].as_array().expect("it is a list");
+            let text = |item: &toml::Value| item.get("crate").unwrap_or(item).as_str().map(str::to_owned);
+            items.iter().filter_map(text).collect()
+        };
+        Self {
+            licences: list("licenses", "allow"),
+            banned: list("bans", "deny"),
+            skipped: list("bans", "skip"),
+            registries: list("sources", "allow-registry"),
+        }
+    }
+
+    fn violations(&self, packages: &[Package]) -> Vec<String> {
+        let each = packages.iter().flat_map(|package| self.of_one(package));
+        each.chain(self.second_copies(packages)).chain(self.stale(packages)).collect()
+    }
+
+    fn of_one(&self, package: &Package) -> Vec<String> {
+        let Package { name, version, licence, source } = package;
+        let registry = source.trim_start_matches("registry+");
+        [
+            (self.banned.contains(name), "is banned".to_owned()),
+            (!self.registries.contains(registry), format!("comes from {source}")),
+            (!self.permits(licence), format!("has the licence {licence:?}")),
+        ]
+        .into_iter()
+        .filter_map(|(is_wrong, what)| is_wrong.then(|| format!("{name} {version} {what}")))
+        .collect()
+    }
+
+    fn second_copies(&self, packages: &[Package]) -> Vec<String> {
+        let mut versions = BTreeMap::<_, Vec<_>>::new();
+        for package in packages.iter().filter(|package| !self.skipped.iter().any(|skip| package.is(skip))) {
+            versions.entry(&package.name).or_default().push(&package.version);
+        }
+        versions.retain(|_, copies| copies.len() > 1);
+        versions.iter().map(|(name, copies)| format!("{name} is there more than once: {copies:?}")).collect()
+    }
+
+    /// Exceptions whose reason has gone.
+    fn stale(&self, packages: &[Package]) -> Vec<String> {
+        let is_needed = |skip: &&String| {
+            let name = skip.split('@').next();
+            let copies = packages.iter().filter(|package| Some(package.name.as_str()) == name).count();
+            copies > 1 && packages.iter().any(|package| package.is(skip))
+        };
+        self.skipped.iter().filter(|skip| !is_needed(skip)).map(|skip| format!("{skip} needs no exception")).collect()
+    }
+
+    /// Whether an SPDX expression can be met with what is allowed. `/` is an old way to write OR.
+    fn permits(&self, licence: &str) -> bool {
+        let spaced = licence.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+        let mut words = spaced.split_whitespace().peekable();
+        let met = self.any_of(&mut words);
+        met && words.next().is_none()
+    }
+
+    fn any_of<'a>(&self, words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> bool {
+        let mut met = self.all_of(words);
+        while words.next_if_eq(&"OR").is_some() {
+            met |= self.all_of(words);
+        }
+        met
+    }
+
+    fn all_of<'a>(&self, words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> bool {
+        let mut met = self.one(words);
+        while words.next_if_eq(&"AND").is_some() {
+            met &= self.one(words);
+        }
+        met
+    }
+
+    fn one<'a>(&self, words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> bool {
+        match words.next() {
+            Some("(") => {
+                let met = self.any_of(words);
+                words.next() == Some(")") && met
+            }
+            Some(name) => match words.next_if_eq(&"WITH").and_then(|_| words.next()) {
+                Some(exception) => self.licences.contains(&format!("{name} WITH {exception}")),
+                None => self.licences.contains(name),
+            },
+            None => false,
+        }
+    }
+}
+
+impl Package {
+    /// Whether it is what `name@version` says, the version as far as it goes.
+    fn is(&self, spec: &str) -> bool {
+        let of_line = |version| format!("{}.", self.version).starts_with(&format!("{version}."));
+        spec.split_once('@').is_some_and(|(name, version)| self.name == name && of_line(version))
+    }
+}
+
+/// Every package of the build that is not our own.
+fn packages() -> Vec<Package> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--locked", "--format-version", "1"]);
+    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let answer = cargo.output().expect("cargo runs");
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let answer: Value = serde_json::from_slice(&answer.stdout).expect("cargo answers JSON");
+    let packages = answer["packages"].as_array().expect("it lists packages");
+    packages.iter().filter(|package| package["source"].is_string()).map(package).collect()
+}
+
+fn package(package: &Value) -> Package {
+    let text = |key: &str| package[key].as_str().unwrap_or("none").to_owned();
+    Package { name: text("name"), version: text("version"), licence: text("license"), source: text("source") }
+}
+
+fn rules() -> Rules {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deny.toml");
+    Rules::read(&std::fs::read_to_string(file).expect(".deny.toml is there"))
+}
+
+#[test]
+fn the_build_is_made_of_what_is_allowed() {
+    let found = rules().violations(&packages());
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn each_check_can_fail() {
+    let rules = Rules { skipped: ["a@1".to_owned()].into(), ..rules() };
+    let registry = "registry+https://github.com/rust-lang/crates.io-index";
+    let one = |name: &str, version: &str, licence: &str, source: &str| Package {
+        name: name.into(),
+        version: version.into(),
+        licence: licence.into(),
+        source: source.into(),
+    };
+    let fine = [one("a", "1.2.3", "MIT", registry), one("a", "2.0.0", "MIT", registry)];
+    assert_eq!(rules.violations(&fine), Vec::<String>::new());
+    for (wrong, says) in [
+        (one("chrono", "1.0.0", "MIT", registry), "is banned"),
+        (one("b", "1.0.0", "GPL-3.0", registry), "has the licence"),
+        (one("b", "1.0.0", "none", registry), "has the licence"),
+        (one("b", "1.0.0", "MIT", "git+https://example.org/b"), "comes from"),
+        (one("a", "3.0.0", "MIT", registry), "more than once"),
+    ] {
+        let packages = [&fine[..], &[wrong]].concat();
+        assert!(rules.violations(&packages).iter().any(|found| found.contains(says)), "{says}");
+    }
+    assert!(rules.violations(&fine[..1]).contains(&"a@1 needs no exception".to_owned()));
+}
+
+#[test]
+fn a_licence_is_met_as_its_expression_says() {
+    let rules = rules();
+    for met in ["MIT", "GPL-3.0 OR MIT", "GPL-3.0/MIT", "(GPL-3.0 OR MIT) AND ISC", "MIT AND (ISC OR Foo WITH Bar)"] {
+        assert!(rules.permits(met), "{met}");
+    }
+    for unmet in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT", "MIT)", "MIT WITH Foo", "MIT ISC", "GPL-3.0 OR"] {
+        assert!(!rules.permits(unmet), "{unmet}");
+    }
+}
