@@ -5,7 +5,7 @@
 //! - [`http`]: routes, streams, problem documents
 //! - [`app`]: use cases
 //! - `fanout`: from the bus to those who watch, inside one instance
-//! - `audit`: the road from the store to the ledger, over `jobs`
+//! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
@@ -14,6 +14,7 @@
 //! - [`config`], [`shutdown`], [`telemetry`]: what every room may stand on
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod bus;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod ids;
+pub mod jobs;
 pub mod ledger;
 pub mod server;
 pub mod shutdown;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
@@ -23,8 +22,6 @@ use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Another process may hold the file for a moment: a backup, a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,8 +50,7 @@ impl SqliteLedger {
         create(path).await.map_err(unavailable)?;
         let write = writer(path, durability).await.map_err(failed)?;
         // A newer release may have added to the schema; what this one needs is still there.
-        let mut migrations = Migrator { ..Migrator::DEFAULT };
-        migrations.migrations = MIGRATIONS.migrations.clone();
+        let mut migrations = sqlx::migrate!("migrations/sqlite");
         migrations.set_ignore_missing(true);
         migrations.run(&write).await.map_err(unavailable)?;
         let read = readers(path).await.map_err(failed)?;

@@ -35,6 +35,10 @@ pub const DEADLINE_LATENESS_SECONDS: &str = "synckairos_deadline_lateness_second
 pub const AUDIT_JOBS_TOTAL: &str = "synckairos_audit_jobs_total";
 /// Entries not in the ledger yet.
 pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
+/// Bodies that were let go of because the ledger fell too far behind.
+pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
+/// Versions that met another at their position.
+pub const FORKS_TOTAL: &str = "synckairos_forks_total";
 /// How long the ledger took.
 pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
 /// Requests turned away.
@@ -90,6 +94,8 @@ pub const METRICS: &[Metric] = &[
     row(DEADLINE_LATENESS_SECONDS, SECONDS, &[], "How long after its instant an expiry was told"),
     row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
     row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
+    row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
+    row(FORKS_TOTAL, Kind::Counter, &[], "Versions that met another at their position; both are kept"),
     row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
     row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),

@@ -57,7 +57,9 @@ impl SqliteLedger {
             // Checked part by part, so that the other tasks of this thread get their turn in between.
             let part = part.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
             new += insert(&mut batch, &part).await.map_err(failed)?;
-            part.into_iter().for_each(|columns| keep_newer(&mut newest, columns));
+            for columns in part {
+                keep_newer(&mut newest, columns);
+            }
         }
         let newest: Vec<_> = newest.into_values().collect();
         for part in parts(&newest) {
