@@ -180,7 +180,7 @@ fn fresh(base: Option<i64>, control: &TimeControl, rules: &Rules) -> Bank {
             Some(Delay::Bronstein { delay_ms }) => delay_ms,
             _ => 0,
         };
-        bank.grant(control.increment_in(0, rules.increment_ms).max(delay));
+        bank.credit(control.increment_in(0, rules.increment_ms).max(delay), rules.max_time_ms);
     }
     bank
 }

@@ -74,7 +74,10 @@ impl Session {
     #[must_use]
     pub fn edges(&self) -> Vec<Edge> {
         if let Some(at) = self.starts_at {
-            return vec![Edge { at, kind: EdgeKind::Start, owner: Owner::Session, remaining_ms: 0 }];
+            let mut started = self.clone();
+            started.begin(at);
+            let start = Edge { at, kind: EdgeKind::Start, owner: Owner::Session, remaining_ms: 0 };
+            return std::iter::once(start).chain(started.edges()).collect();
         }
         if !self.is_simultaneous() {
             return self.running().map(|owner| self.edges_of(owner)).unwrap_or_default();

@@ -106,9 +106,12 @@ impl Session {
 
     /// The reserve that runs when this clock is out, and what it holds.
     pub(super) fn reserve_behind(&self, owner: Owner) -> Option<(usize, i64)> {
-        let seat = self.active.filter(|_| self.sync_mode == SyncMode::PerCycle && owner == Owner::Session)?;
-        let left = self.participants[seat].bank.left_ms.filter(|left| *left > 0)?;
-        Some((seat, left))
+        let seat = self.active.filter(|seat| owner == Owner::Session && self.has_reserve(*seat))?;
+        Some((seat, self.participants[seat].bank.left_ms?))
+    }
+
+    pub(super) fn has_reserve(&self, seat: usize) -> bool {
+        self.sync_mode == SyncMode::PerCycle && self.participants[seat].bank.left_ms > Some(0)
     }
 
     fn happen(&mut self, ahead: Ahead) -> Option<Expired> {
@@ -121,7 +124,6 @@ impl Session {
             }
             Happening::Reserve(seat) => {
                 self.charge(Owner::Session, ahead.at, 0);
-                self.clock.anchor = None;
                 self.run_reserve(seat, ahead.at);
             }
             Happening::Expiry(owner) => return Some(self.expire(owner, ahead.at)),
@@ -153,6 +155,7 @@ impl Session {
         };
         let group = if let Owner::Group(place) = owner { Some(self.groups[place].group_id.clone()) } else { None };
         Expired {
+            charged_ms: self.charged_in_cycle(owner),
             at,
             participant_id: seat.map(|seat| self.participants[seat].participant_id.clone()),
             group_id: group,
@@ -160,20 +163,20 @@ impl Session {
         }
     }
 
-    /// Flags the clock; a cycle that goes on past zero is not finished yet.
+    /// Flags the clock and counts the cycle, also one that goes on past zero.
     fn mark_expired(&mut self, owner: Owner, at: Timestamp) {
         self.bank_mut(owner).expired_at = Some(at);
         if let (SyncMode::PerCycle, Some(seat)) = (self.sync_mode, self.active) {
             self.participants[seat].bank.expired_at = Some(at);
         }
+        self.count_cycle(owner);
         if self.rules.action() != Action::Continue {
-            self.finish_cycle(owner, false);
+            self.bank_mut(owner).stop();
         }
     }
 
     fn expire_alone(&mut self, owner: Owner, action: Action) {
         let bank = self.bank_mut(owner);
-        bank.anchor = None;
         match action {
             Action::Pause => drop(bank.reasons.insert("timeout".to_owned())),
             Action::Complete => bank.is_completed = true,
@@ -182,16 +185,18 @@ impl Session {
         self.end_with_the_last();
     }
 
-    /// Ends a simultaneous session once the last clock has.
+    /// Whether one of many simultaneous clocks has ended for good.
+    pub(super) fn is_over(&self, owner: Owner) -> bool {
+        let bank = self.bank(owner);
+        let is_out = bank.expired_at.is_some() && bank.reasons.is_empty();
+        bank.is_completed || (is_out && self.rules.action() != Action::Continue)
+    }
+
+    /// Ends a simultaneous session once the last clock has; well, if any has.
     pub(super) fn end_with_the_last(&mut self) {
-        let still = |bank: &super::bank::Bank| bank.expired_at.is_none() || !bank.reasons.is_empty();
-        let goes_on = self.owners().any(|owner| {
-            let bank = self.bank(owner);
-            !bank.is_completed && (still(bank) || self.rules.action() == Action::Continue)
-        });
-        if !goes_on {
-            let completed = self.owners().any(|owner| self.bank(owner).is_completed);
-            self.end(if completed { Status::Completed } else { Status::Expired });
+        if self.owners().all(|owner| self.is_over(owner)) {
+            let is_completed = self.owners().any(|owner| self.bank(owner).is_completed);
+            self.end(if is_completed { Status::Completed } else { Status::Expired });
         }
     }
 
