@@ -77,6 +77,12 @@ impl Sessions {
         Self { store, clock, soon, restoring, is_durable, past }
     }
 
+    /// Whether the store and the ledger answer.
+    pub async fn reachable(&self) -> (bool, bool) {
+        let (store, ledger) = futures::join!(self.store.ping(), self.past.ping());
+        (store.is_ok(), ledger)
+    }
+
     /// The instant it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -259,7 +265,7 @@ impl Sessions {
         };
         let Some(ticket) = held.ticket else { return Ok(()) };
         let recorded = tokio::time::timeout(DELETE_WAIT, self.store.recorded(ticket)).await;
-        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::Store)
+        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::from)
     }
 
     /// Writes what had to happen by now, if anything had; gives whether it did.
@@ -359,7 +365,7 @@ fn impatient(patience: Instant) -> Result<(), Error> {
         return Ok(());
     }
     let why = "a session was written to faster than it could be read";
-    Err(Error::Store(crate::store::Error::Unavailable(why.into())))
+    Err(Error::StoreAway(crate::store::Error::Unavailable(why.into())))
 }
 
 fn said(outcome: &Result<Answer, Error>) -> &'static str {

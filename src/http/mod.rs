@@ -28,8 +28,6 @@ use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::ids::Ids;
-use crate::ledger::Ledger;
-use crate::store::Store;
 
 /// Longest body of what may list many.
 const MAX_LONG_BODY: usize = 1024 * 1024;
@@ -44,10 +42,6 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Where identifiers come from.
     pub ids: Ids,
-    /// Asked by `/ready` only.
-    pub store: Arc<dyn Store>,
-    /// Asked by `/ready` only.
-    pub ledger: Arc<dyn Ledger>,
     /// Above this `/ready` says no.
     pub max_uncertainty_ms: f64,
     /// A soft stop has begun.
