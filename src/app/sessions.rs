@@ -147,6 +147,12 @@ impl Sessions {
         }
     }
 
+    /// The same for whoever watches: a deleted session is shown as deleted.
+    pub async fn watched(&self, key: &SessionKey) -> Result<Held, Error> {
+        let present = self.restoring.present(key).await?;
+        if present.session.status == Status::Deleted { Ok(present) } else { self.newest(key).await }
+    }
+
     /// Does what a command says.
     pub async fn command(
         &self,
