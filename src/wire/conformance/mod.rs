@@ -12,7 +12,6 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-
 /// One vector, as it stands in a file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
