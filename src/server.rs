@@ -23,7 +23,7 @@ use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
-pub use parts::Parts;
+pub use parts::{Leftovers, Parts};
 
 /// Why an instance does not serve.
 #[derive(Debug, thiserror::Error)]
