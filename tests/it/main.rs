@@ -7,3 +7,5 @@ mod harness;
 mod commands;
 #[cfg(test)]
 mod create;
+#[cfg(test)]
+mod readme;
