@@ -139,6 +139,10 @@ impl Bank {
             _ => 0,
         };
         self.is_counted = false;
+        if self.left_ms != Some(0) {
+            // Sand that came back: past zero one may go on, with time one does.
+            self.expired_at = None;
+        }
         self.anchor = Some(at);
     }
 

@@ -22,6 +22,8 @@ mod cycle;
 mod judge;
 mod lag;
 mod life;
+#[cfg(test)]
+mod properties;
 mod revert;
 mod roster;
 mod settle;

@@ -94,7 +94,7 @@ impl Session {
         }
         let charged = if self.active == Some(seat) { self.hand_on_from(seat, now) } else { 0 };
         self.participants.remove(seat);
-        self.active = self.active.map(|active| if active > seat { active - 1 } else { active });
+        self.active = self.active.filter(|active| *active != seat).map(|active| active - usize::from(active > seat));
         if self.is_simultaneous() && matches!(self.status, Status::Running | Status::Paused) {
             self.end_with_the_last();
         }
