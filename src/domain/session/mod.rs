@@ -22,11 +22,11 @@ mod cycle;
 mod judge;
 mod lag;
 mod life;
-#[cfg(test)]
-mod properties;
 mod revert;
 mod roster;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::collections::BTreeSet;

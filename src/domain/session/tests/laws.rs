@@ -131,11 +131,7 @@ fn pausing_changes_nothing(session: &Session, now: Timestamp, dice: &mut Dice) {
     let (resumed, session) = (settled(&resumed, later), settled(&session, later));
     assert_eq!((resumed.status, resumed.active), (session.status, session.active));
     for owner in everyone(&session) {
-        assert_eq!(
-            resumed.remaining(owner, later),
-            session.remaining(owner, later),
-            "{owner:?} at {later:?} {session:?} {resumed:?}"
-        );
+        assert_eq!(resumed.remaining(owner, later), session.remaining(owner, later), "{owner:?} at {later:?}");
         assert_eq!(resumed.bank(owner).phase, session.bank(owner).phase);
         if !session.rules.time_control.hourglass {
             assert_eq!(resumed.bank(owner).granted_ms, session.bank(owner).granted_ms);
@@ -164,7 +160,7 @@ fn runs_with_time(session: &Session, now: Timestamp, dice: &mut Dice) {
         let elapsed = if bank.is_free { 0 } else { later.since(runs_from) };
         match session.sync_mode {
             SyncMode::CountUp => {
-                assert_eq!(then, first + elapsed.min(bank.left_ms.unwrap_or(i64::MAX) - (first - bank.used_ms)))
+                assert_eq!(then, first + elapsed.min(bank.left_ms.unwrap_or(i64::MAX) - (first - bank.used_ms)));
             }
             _ if elapsed < first => assert_eq!(then, first - elapsed, "{owner:?} runs"),
             _ => {}

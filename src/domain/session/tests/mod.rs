@@ -6,6 +6,7 @@
 
 mod dice;
 mod laws;
+mod ticking;
 
 use self::dice::Dice;
 use crate::domain::session::event::Step;
@@ -45,10 +46,10 @@ fn live(seed: u64) -> u64 {
     LIFE
 }
 
-fn live_many(first_seed: u64, steps: u64) {
+fn many(one: fn(u64) -> u64, first_seed: u64, steps: u64) {
     let (mut seed, mut taken) = (first_seed, 0);
     while taken < steps {
-        let lived = std::panic::catch_unwind(|| live(seed));
+        let lived = std::panic::catch_unwind(|| one(seed));
         taken += lived.unwrap_or_else(|_| panic!("the session of seed {seed} broke a law"));
         seed += 1;
     }
@@ -57,20 +58,25 @@ fn live_many(first_seed: u64, steps: u64) {
 // In four parts, so that the tests of one machine share its cores.
 #[test]
 fn the_laws_hold_first_part() {
-    live_many(0, steps() / 4);
+    many(live, 0, steps() / 4);
 }
 
 #[test]
 fn the_laws_hold_second_part() {
-    live_many(1 << 40, steps() / 4);
+    many(live, 1 << 40, steps() / 4);
 }
 
 #[test]
 fn the_laws_hold_third_part() {
-    live_many(2 << 40, steps() / 4);
+    many(live, 2 << 40, steps() / 4);
 }
 
 #[test]
 fn the_laws_hold_fourth_part() {
-    live_many(3 << 40, steps() / 4);
+    many(live, 3 << 40, steps() / 4);
+}
+
+#[test]
+fn a_clock_that_ticks_says_the_same() {
+    many(ticking::compare, 0, steps() / 20);
 }
