@@ -11,6 +11,7 @@
 mod health;
 mod hub;
 mod line;
+mod reading;
 mod reads;
 mod ring;
 mod subscription;

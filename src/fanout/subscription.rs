@@ -39,6 +39,16 @@ pub enum Ended {
     Missing,
 }
 
+/// What came of looking for a place.
+enum Entered {
+    /// It has one.
+    Placed,
+    /// It has one, and this stands before it; or it will never have one.
+    With(Delivery),
+    /// Where the session stands is being read.
+    NotYet,
+}
+
 /// A place in a ring. In order, nothing twice; dropping it frees everything it holds.
 #[derive(Debug)]
 pub struct Subscription {
@@ -117,7 +127,8 @@ impl Subscription {
                 Some(place) if !self.topic.has_told_beyond(place) => return None,
                 Some(place) => match self.topic.at(place) {
                     At::End => return None,
-                    At::Fallen => self.fall(),
+                    // What it had not been handed yet is gone.
+                    At::Fallen => self.place = None,
                     At::Entry(told) => {
                         self.place = Some(place + 1);
                         if told.position.is_some() || place >= self.came_at {
@@ -125,11 +136,11 @@ impl Subscription {
                         }
                     }
                 },
-                None => {
-                    if let Some(delivery) = self.enter() {
-                        return delivery;
-                    }
-                }
+                None => match self.enter() {
+                    Entered::Placed => {}
+                    Entered::With(delivery) => return Some(delivery),
+                    Entered::NotYet => return None,
+                },
             }
         }
     }
@@ -143,29 +154,23 @@ impl Subscription {
         Delivery::Told(told)
     }
 
-    /// What it had not been handed yet is gone.
-    fn fall(&mut self) {
-        self.place = None;
-    }
-
-    /// Finds a place; `None` if it has one now, with nothing to be handed yet.
-    fn enter(&mut self) -> Option<Option<Delivery>> {
+    fn enter(&mut self) -> Entered {
         self.place = self.position.and_then(|last| self.topic.after(last));
         if self.place.is_some() {
-            return None;
+            return Entered::Placed;
         }
         match self.topic.entrance() {
             Entrance::Sync { position, frame, after } => {
                 self.count_skipped(position);
                 (self.place, self.position) = (Some(after), Some(position));
-                Some(Some(Delivery::Sync { position, frame }))
+                Entered::With(Delivery::Sync { position, frame })
             }
             Entrance::Deleted(place) => {
                 self.place = Some(place);
-                None
+                Entered::Placed
             }
-            Entrance::Unknown if self.topic.is_missing() => Some(Some(Delivery::Ended(Ended::Missing))),
-            Entrance::Unknown => Some(None),
+            Entrance::Unknown if self.topic.is_missing() => Entered::With(Delivery::Ended(Ended::Missing)),
+            Entrance::Unknown => Entered::NotYet,
         }
     }
 
