@@ -4,11 +4,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::hub::Lines;
-use super::ring::{At, Entrance, Told};
+use super::ring::{At, Entrance};
+use super::told::{Kind, Told};
 use super::topic::Topic;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
@@ -17,15 +17,8 @@ use crate::telemetry::metrics;
 /// What a subscriber is handed.
 #[derive(Debug, Clone)]
 pub enum Delivery {
-    /// A write or warnings, the next in order.
+    /// The next in order.
     Told(Arc<Told>),
-    /// The newest state: first, and whenever something before it cannot be told any more.
-    Sync {
-        /// Where it stands.
-        position: Position,
-        /// `STATE_SYNC`.
-        frame: Bytes,
-    },
     /// Nothing will follow.
     Ended(Ended),
 }
@@ -146,7 +139,7 @@ impl Subscription {
     }
 
     fn hand(&mut self, told: Arc<Told>) -> Delivery {
-        self.is_ended = told.is_deletion;
+        self.is_ended = told.kind == Kind::Deletion;
         if told.position.is_some() {
             self.position = told.position;
             self.lines.lag.record(Instant::now().duration_since(told.heard_at));
@@ -160,10 +153,10 @@ impl Subscription {
             return Entered::Placed;
         }
         match self.topic.entrance() {
-            Entrance::Sync { position, frame, after } => {
-                self.count_skipped(position);
-                (self.place, self.position) = (Some(after), Some(position));
-                Entered::With(Delivery::Sync { position, frame })
+            Entrance::Sync { state, after } => {
+                state.position.inspect(|position| self.count_skipped(*position));
+                (self.place, self.position) = (Some(after), state.position);
+                Entered::With(Delivery::Told(state))
             }
             Entrance::Deleted(place) => {
                 self.place = Some(place);

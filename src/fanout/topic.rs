@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::hub::Lines;
 use super::reading::Reading;
-use super::ring::{At, Entrance, Merged, News, Ring, Told};
+use super::ring::{At, Entrance, Merged, News, Ring};
+use super::told::Told;
 use super::wakers::Wakers;
 use super::warnings::Plan;
 use super::{Newest, Settings};

@@ -16,7 +16,7 @@ use crate::clock::ManualClock;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::fanout::{Delivery, Ended, Hub, Newest, Parts, Settings, Source, Subscription, Unavailable};
+use crate::fanout::{Delivery, Ended, Hub, Kind, Newest, Parts, Settings, Source, Subscription, Unavailable};
 use crate::shutdown::{Finished, Shutdown};
 
 pub const START: i64 = 1_000_000;
@@ -206,13 +206,13 @@ pub async fn next(subscription: &mut Subscription) -> String {
 
 pub fn word(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Sync { position, frame } => {
-            assert!(frame.starts_with(br#"{"type":"STATE_SYNC""#), "{frame:?}");
-            format!("sync {position}")
-        }
-        Delivery::Told(told) => match told.position {
-            Some(position) => format!("told {position}"),
-            None => format!("warned {}", told.frames.len()),
+        Delivery::Told(told) => match (told.kind, told.position) {
+            (Kind::State, Some(position)) => {
+                assert!(told.frames[0].starts_with(br#"{"type":"STATE_SYNC""#), "{told:?}");
+                format!("sync {position}")
+            }
+            (_, Some(position)) => format!("told {position}"),
+            (_, None) => format!("warned {}", told.frames.len()),
         },
         Delivery::Ended(Ended::Deleted) => "deleted".to_owned(),
         Delivery::Ended(Ended::Missing) => "missing".to_owned(),
