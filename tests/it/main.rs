@@ -4,6 +4,22 @@
 mod harness;
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod create;
+#[cfg(test)]
+mod deleting;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod past;
+#[cfg(test)]
+mod positions;
+#[cfg(test)]
+mod repeats;
+#[cfg(test)]
+mod tokens;
