@@ -6,6 +6,8 @@ mod harness;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod commands;
@@ -13,6 +15,8 @@ mod commands;
 mod create;
 #[cfg(test)]
 mod deleting;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
