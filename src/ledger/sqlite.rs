@@ -188,3 +188,23 @@ impl Ledger for SqliteLedger {
         self.write.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_it_makes_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/ledger.db");
+        let ledger = SqliteLedger::open(&path, Durability::Always).await.unwrap();
+        ledger.beat(Timestamp::from_ms(1)).await.unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.with_extension("db-wal"))), (0o600, 0o600));
+        assert_eq!(mode(&folder.path().join("a/b")), 0o700);
+        ledger.close().await;
+        assert!(!path.with_extension("db-wal").exists());
+    }
+}

@@ -138,9 +138,9 @@ impl<'a> Line<'a> {
             .bind(self.key.session.as_str())
             .bind(segment.epoch)
             .bind(segment.to);
-        let last: i64 = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
+        let last: Option<i64> = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
         // Versions come in the order of time: `stood` did, and nothing after `end` did.
-        let (mut stood, mut end) = (segment.from, last);
+        let (mut stood, mut end) = (segment.from, last.unwrap_or(segment.from));
         while stood < end {
             let middle = end - (end - stood) / 2;
             match self.first_from(segment.epoch, middle, end).await? {
