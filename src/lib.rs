@@ -4,7 +4,7 @@
 //! - [`server`]: the only place that knows every concrete type
 //! - [`http`]: routes, streams, problem documents
 //! - [`app`]: use cases
-//! - `fanout`: from the bus to those who watch, inside one instance
+//! - [`fanout`]: from the bus to those who watch, inside one instance
 //! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
 //! - [`auth`]: from a token to a proven caller
@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod fanout;
 pub mod http;
 pub mod ids;
 pub mod jobs;

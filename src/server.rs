@@ -74,8 +74,6 @@ impl Instance {
             authenticator: Arc::new(Authenticator::new(secret)?),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
-            store: parts.store(),
-            ledger: Arc::clone(&parts.ledger),
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
             draining: front.soft(),
         });

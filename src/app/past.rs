@@ -45,6 +45,10 @@ impl Past {
         Self { store, ledger }
     }
 
+    pub(super) async fn ping(&self) -> bool {
+        self.ledger.ping().await.is_ok()
+    }
+
     /// A tenant's sessions as the ledger has them.
     pub async fn list(
         &self,

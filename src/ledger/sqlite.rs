@@ -17,7 +17,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::row::{refused, unavailable};
 use super::timed::timed;
-use super::{Answered, Error, Filter, Ledger, Recorded, Row};
+use super::{Answered, Due, Error, Filter, Ledger, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
@@ -160,8 +160,8 @@ impl Ledger for SqliteLedger {
         timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
     }
 
-    async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
-        timely("due", self.read_due(until, limit)).await
+    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        timely("due", self.read_due(after, until, limit)).await
     }
 
     async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {

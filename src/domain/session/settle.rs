@@ -70,7 +70,7 @@ impl Session {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         if self.is_simultaneous() {
-            return self.owners().filter_map(|owner| self.bank(owner).dry_at()).min();
+            return self.bank(self.soonest()?).dry_at();
         }
         let owner = self.running()?;
         let deadline = self.bank(owner).deadline(self.control(owner))?;
@@ -86,9 +86,16 @@ impl Session {
         }
     }
 
+    /// Of simultaneous clocks, the one that runs out first.
+    #[must_use]
+    pub fn soonest(&self) -> Option<Owner> {
+        let dry = |owner| self.bank(owner).dry_at().map(|at| (at, owner));
+        self.owners().filter_map(dry).min_by_key(|(at, _)| *at).map(|(_, owner)| owner)
+    }
+
     fn first_to_expire(&self) -> Option<Ahead> {
-        let dry = |owner| self.bank(owner).dry_at().map(|at| Ahead::at(Happening::Expiry(owner), at));
-        self.owners().filter_map(dry).min_by_key(|ahead| ahead.at)
+        let owner = self.soonest()?;
+        Some(Ahead::at(Happening::Expiry(owner), self.bank(owner).dry_at()?))
     }
 
     fn ahead_of_running(&self) -> Option<Ahead> {

@@ -12,7 +12,7 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{DELETED, refused};
-use crate::ledger::{Answered, Error, Filter, Row};
+use crate::ledger::{Answered, Due, Error, Filter, Row};
 
 /// The columns of a row, and whether it shares its position with another.
 macro_rules! select {
@@ -60,9 +60,9 @@ const SESSIONS: &str = "select snapshot.* \
     from session \
     join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
     where session.tenant = ";
-const DUE: &str = "select tenant, session_id \
+const DUE: &str = "select due_at, tenant, session_id \
     from session \
-    where due_at is not null and due_at <= $1 \
+    where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
 const LAST_BEAT: &str = "select at from heartbeat";
@@ -141,9 +141,11 @@ impl SqliteLedger {
         found.iter().map(|found| row(found, false)).collect()
     }
 
-    pub(super) async fn read_due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
-        let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit);
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(key).collect()
+    pub(super) async fn read_due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        let (at, tenant, session) =
+            after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
+        let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit).bind(at).bind(tenant).bind(session);
+        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
     }
 
     pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
@@ -280,6 +282,10 @@ fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
 fn answer(found: &SqliteRow) -> Result<Answered, Error> {
     let repeat = Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? };
     Ok(Answered { repeat, position: position(found)?, at: instant(found, "at")?, change: change(found)? })
+}
+
+fn due(found: &SqliteRow) -> Result<Due, Error> {
+    Ok((Timestamp::from_ms(found.try_get("due_at").map_err(failed)?), key(found)?))
 }
 
 pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
