@@ -142,7 +142,7 @@ async fn commands_that_make_no_sense_change_nothing() {
     let present = caller.snapshot(&session).await;
     let rows = [
         ("start", json!({"at": "soon"})),
-        ("start", json!({"at": 7})),
+        ("start", json!({"at": [7]})),
         ("start", json!({"participant_id": 7})),
         ("start", json!({"participant_id": "a b"})),
         ("start", json!({"AT": null})),

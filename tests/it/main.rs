@@ -10,11 +10,15 @@ mod bad_input;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod create;
 #[cfg(test)]
 mod deleting;
+#[cfg(test)]
+mod durability;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]

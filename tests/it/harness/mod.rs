@@ -8,6 +8,7 @@ pub mod answer;
 pub mod caller;
 pub mod cluster;
 pub mod heard;
+pub mod process;
 pub mod raw;
 pub mod token;
 
@@ -64,7 +65,7 @@ pub fn with(base: Value, more: Value) -> Value {
 }
 
 /// Asks until `answer` gives something, for no longer than [`SOON`].
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut answer: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         let mut every = tokio::time::interval(Duration::from_millis(5));
         loop {
