@@ -117,6 +117,7 @@ impl Sessions {
 
     async fn existing(&self, key: &SessionKey, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
         match self.answered(key, repeat).await? {
+            Some(_) if held.session.status == Status::Deleted => Err(Error::NoSession),
             Some(answered) => replay(&answered, held, repeat),
             None => Err(Error::Exists(Box::new(held))),
         }

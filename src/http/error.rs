@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use crate::app::Held;
 use crate::app::error::Error;
 use crate::auth::Denied;
+use crate::domain::session::Status;
 use crate::domain::time::Timestamp;
 use crate::wire::command::Unreadable;
 use crate::wire::frame;
@@ -62,6 +63,8 @@ impl ApiError {
         match error {
             Error::NoSession => Self::of(Code::SessionNotFound),
             Error::Forbidden => Self::of(Code::Forbidden),
+            // The name is taken, but what was there is not shown any more.
+            Error::Exists(held) if held.session.status == Status::Deleted => Self::of(Code::SessionExists),
             Error::Exists(held) => Self::with(Code::SessionExists, error.to_string(), held, now),
             Error::Refused(why, held) => Self::with((*why).into(), why.to_string(), held, now),
             Error::Stale(held) => Self::with(Code::StaleVersion, error.to_string(), held, now),

@@ -229,7 +229,10 @@ impl Api {
         mut body: Map<String, Value>,
     ) -> Answered {
         let id = SessionId::new(id).map_err(|_| ApiError::of(Code::SessionNotFound))?;
-        body.insert("participant_id".to_owned(), Value::String(participant));
+        let named = Value::String(participant);
+        if body.insert("participant_id".to_owned(), named.clone()).is_some_and(|other| other != named) {
+            return Err(ApiError::invalid("/participant_id", "must be the one of the path"));
+        }
         let named = Named { name, body, conditions, lag_ms: 0 };
         let answer = self.commanded(&caller.principal, &id, named, caller.arrived).await?;
         Ok(answer::command(StatusCode::OK, &answer, self.clock.now()))

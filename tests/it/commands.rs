@@ -201,6 +201,7 @@ async fn participants_come_change_and_go() {
     assert_eq!(ids(&changed.body), ["white", "black", "red"]);
     assert_eq!(participant(&changed.body, "red")["metadata"], json!({"team": 1}));
     change("red", json!({"total_time_ms": 1})).await.expect(409).refused("already_started");
+    change("red", json!({"participant_id": "blue"})).await.expect(422).refused("invalid");
     change("nobody", json!({"metadata": {}})).await.expect(422).refused("unknown_participant");
 
     cluster.clock().advance_ms(4_000);

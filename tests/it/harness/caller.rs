@@ -107,6 +107,12 @@ impl Caller {
         self.asking(Method::POST, path).json(&body).send().await
     }
 
+    /// What a scrape of that listener gives.
+    pub async fn scrape(&self, address: SocketAddr) -> String {
+        let answer = Self { address, token: None, ..self.clone() }.get("/metrics").await.expect(200);
+        String::from_utf8(answer.bytes).unwrap()
+    }
+
     /// Makes a session.
     pub async fn create(&self, body: Value) -> Session {
         let answer = self.post("/v1/sessions", body).await.expect(201);

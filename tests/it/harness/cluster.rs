@@ -155,7 +155,7 @@ impl Cluster {
         }
         for instance in &self.instances {
             if let Finished::Cut(tasks) = instance.front.finish(STOP).await {
-                faults.push(format!("did not stop by themselves: {tasks:?}"));
+                faults.push(format!("did not stop by themselves: {}", tasks.join(", ")));
             }
             if instance.front.panics() > 0 {
                 faults.push(format!("tasks of an instance panicked: {}", instance.front.panics()));
