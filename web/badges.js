@@ -56,11 +56,11 @@ function reserve({ reading: { phase: at, reserve_ms: left } }) {
   return left > 0 ? `Bank ${short(left)}` : '';
 }
 
-function closing({ session, reading }) {
+function closing({ session, reading, terms }) {
   const { window_ms: window, extension_ms: extension } = session.soft_close ?? {};
   if (!window) return '';
   const isLate = reading.is_running && reading.shown_ms < window;
-  return isLate ? `Now leaves ${short(extension)}` : `In the last ${short(window)} leaves ${short(extension)}`;
+  return isLate ? `${terms.extend} → ${short(extension)}` : `Soft close: last ${short(window)}`;
 }
 
 function cycles({ session, clock, terms }) {

@@ -67,7 +67,7 @@ export class Face {
     say(this.fraction, fraction);
     say(this.note, note);
     this.#paintBadges(badges);
-    mark(this.node, 'data-length', text.length > 5 ? 'long' : 'short');
+    mark(this.node, 'data-length', text.length > 5 ? 'long' : text.length > 4 ? 'middle' : 'short');
     mark(this.node, 'data-look', this.#look(reading));
     this.#paintBar(reading);
   }

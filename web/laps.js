@@ -7,6 +7,8 @@ export class Laps {
   /** By version, so that what is told twice is counted once, in whatever order it comes. @type {Map<number, number>} */
   #laps = new Map();
   #resetAt = 0;
+  #sumMs = 0;
+  #row = rowOf();
 
   /** @param {import('/sdk/rest.js').Rest} rest */
   constructor(rest) {
@@ -32,13 +34,13 @@ export class Laps {
   }
 
   /**
-   * What the lap that is being run has used, where `elapsedMs` is all.
+   * The lap that is being run, where `elapsedMs` is all that was.
    *
    * @param {number} elapsedMs
    */
-  present(elapsedMs) {
-    const laps = this.#kept().map(([, ms]) => ms);
-    return { number: laps.length + 1, ms: Math.max(0, elapsedMs - laps.reduce((sum, ms) => sum + ms, 0)) };
+  paint(elapsedMs) {
+    if (this.#row.hidden) return;
+    write(this.#row, this.#row.dataset.present, Math.max(0, elapsedMs - this.#sumMs));
   }
 
   #note(version, change) {
@@ -53,14 +55,21 @@ export class Laps {
 
   #show() {
     const kept = this.#kept();
-    const list = byId('laps');
-    list.hidden = kept.length === 0;
-    while (list.children.length > kept.length) list.lastElementChild.remove();
-    while (list.children.length < kept.length) list.append(element('li', {}, element('span'), element('strong')));
-    kept.reverse().forEach(([, ms], at) => {
-      const { text, fraction } = clockText(ms, 2);
-      say(list.children[at].firstChild, `Lap ${kept.length - at}`);
-      say(list.children[at].lastChild, text + fraction);
-    });
+    this.#sumMs = kept.reduce((sum, [, ms]) => sum + ms, 0);
+    this.#row.dataset.present = String(kept.length + 1);
+    this.#row.hidden = byId('laps').hidden = kept.length === 0;
+    const rows = kept.map(([, ms], at) => write(rowOf(), String(at + 1), ms));
+    byId('laps').replaceChildren(this.#row, ...rows.reverse());
   }
+}
+
+function rowOf() {
+  return element('li', {}, element('span'), element('strong'));
+}
+
+function write(row, number, ms) {
+  const { text, fraction } = clockText(ms, 2);
+  say(row.firstChild, `Lap ${number}`);
+  say(row.lastChild, text + fraction);
+  return row;
 }

@@ -1,7 +1,7 @@
 /** One session on the screen: follows it, paints it, and passes on what its people wish. */
 
 import { Connection } from '/sdk/connection.js';
-import { SESSION, activeId, read, startsInMs, statusAt } from '/sdk/clock.js';
+import { SESSION, activeId, read, shownMs, startsInMs, statusAt } from '/sdk/clock.js';
 import { spokenText } from '/sdk/format.js';
 import { keepAwake } from './awake.js';
 import { Cues } from './cues.js';
@@ -111,6 +111,7 @@ class SessionView {
     const nowMs = this.connection.now();
     this.faces.paint(session, nowMs);
     this.cues.look(session, nowMs);
+    if (session.sync_mode === 'count_up') this.laps.paint(shownMs(session, SESSION, nowMs));
     paintStarting(startsInMs(session, nowMs));
     this.#paintTitle();
   }
