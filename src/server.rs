@@ -23,7 +23,7 @@ use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
-pub use parts::Parts;
+pub use parts::{Leftovers, Parts};
 
 /// Why an instance does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +74,6 @@ impl Instance {
             authenticator: Arc::new(Authenticator::new(secret)?),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
-            store: parts.store(),
-            ledger: Arc::clone(&parts.ledger),
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
             draining: front.soft(),
         });

@@ -54,7 +54,7 @@ const ALL_ABOVE: &[&str] = &["*"];
 
 /// What stands in few places: the text, where it may stand, and what to do instead.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[
-    ("axum", &["http/", "server.rs"], "axum lives in http and server only"),
+    ("axum", &["http/", "server.rs", "server/"], "axum lives in http and server only"),
     // `jobs/mod.rs` has to name the file.
     ("apalis", &["jobs/apalis.rs", "jobs/mod.rs"], "only jobs/apalis.rs says apalis"),
     ("apalis_core", &["jobs/apalis.rs"], "only jobs/apalis.rs says apalis"),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use super::sessions::{Sessions, Soon};
 use crate::clock::Clock;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
-use crate::ledger::Ledger;
+use crate::ledger::{Due, Ledger};
 use crate::store::Store;
 use crate::telemetry::metrics;
 
@@ -127,20 +128,40 @@ impl Deadlines {
     /// Takes back what is due and only the ledger knows; runs until it is dropped.
     pub async fn sweep(self: Arc<Self>) {
         let mut every = tokio::time::interval(SWEEP_EVERY);
+        let mut swept = None;
         loop {
             every.tick().await;
-            if let Err(error) = self.sweep_once().await {
+            if let Err(error) = self.sweep_on(&mut swept).await {
                 tracing::warn!(%error, "the ledger cannot be asked for sessions that are due");
             }
         }
     }
 
-    async fn sweep_once(&self) -> Result<(), Error> {
-        for key in self.ledger.due(self.clock.now(), SWEEP_BATCH).await? {
-            if self.store.read(&key).await?.is_none() {
-                self.tell(self.clock.now(), key).await;
+    /// What cannot be read must not stand in the way of the others.
+    async fn take_back(&self, key: SessionKey) -> Result<(), Error> {
+        match self.sessions.settle(&key).await {
+            Err(error @ Error::Unreadable(_)) => {
+                tracing::error!(%error, session.id = %key.session, "a session cannot be taken back");
+                Ok(())
             }
+            Ok(_) | Err(Error::NoSession) => Ok(()),
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+
+    /// Takes back what fell due since it was last asked. What was taken back is in
+    /// the store, and the store tells of its deadlines itself.
+    async fn sweep_on(&self, swept: &mut Option<Due>) -> Result<(), Error> {
+        let now = self.clock.now();
+        loop {
+            let due = self.ledger.due(swept.as_ref(), now, SWEEP_BATCH).await?;
+            let Some(last) = due.last().cloned() else { return Ok(()) };
+            let mut settling = stream::iter(due).map(|(_, key)| self.take_back(key)).buffer_unordered(AT_ONCE);
+            while let Some(taken) = settling.next().await {
+                taken?;
+            }
+            drop(settling);
+            *swept = Some(last);
+        }
     }
 }

@@ -42,12 +42,15 @@ pub enum Error {
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
     Mismatch,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] store::Error),
+    /// The store cannot be reached; nothing was written.
+    #[error("the store is away")]
+    StoreAway(#[source] store::Error),
+    /// The store did not say what became of a write.
+    #[error("it is not known what became of a write")]
+    Unknown(#[source] store::Error),
     /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] ledger::Error),
+    #[error("the ledger is away")]
+    LedgerAway(#[from] ledger::Error),
     /// The ledger does not hold it yet, and nobody may wait longer.
     #[error("the ledger does not hold it yet")]
     NotRecorded,
@@ -57,4 +60,21 @@ pub enum Error {
     /// What is stored cannot be read by this release.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(_) => Self::StoreAway(error),
+            store::Error::Unknown(_) => Self::Unknown(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether something is broken, rather than declined.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::StoreAway(_) | Self::Unknown(_) | Self::LedgerAway(_) | Self::Unreadable(_))
+    }
 }

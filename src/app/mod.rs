@@ -7,8 +7,10 @@ pub mod sessions;
 mod asked;
 mod past;
 mod restoring;
-mod watching;
 mod writing;
 
 pub use asked::{Answer, Asked, Expected};
 pub use past::{Listed, Past};
+
+pub use crate::ledger::Filter;
+pub use crate::store::Held;

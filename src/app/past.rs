@@ -45,6 +45,10 @@ impl Past {
         Self { store, ledger }
     }
 
+    pub(super) async fn ping(&self) -> bool {
+        self.ledger.ping().await.is_ok()
+    }
+
     /// A tenant's sessions as the ledger has them.
     pub async fn list(
         &self,
@@ -78,11 +82,14 @@ impl Past {
         Ok(History { rows, complete_to, has_more })
     }
 
-    /// The session as it stood at an instant.
+    /// The session as it stood at an instant: what was out by then is out, though
+    /// it may have been written a little later.
     pub async fn at(&self, key: &SessionKey, held: &Held, at: Timestamp) -> Result<Session, Error> {
         self.caught_up(held).await?;
         let row = self.ledger.at(key, at).await?;
-        session_of(&row.ok_or(Error::Invalid { pointer: "/time", detail: "is before the session began" })?)
+        let row = row.ok_or(Error::Invalid { pointer: "/time", detail: "is before the session began" })?;
+        let session = session_of(&row)?;
+        Ok(if session.is_due(at) { session.settled(at).session } else { session })
     }
 
     /// The session as it stood in a version.

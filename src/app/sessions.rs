@@ -77,6 +77,12 @@ impl Sessions {
         Self { store, clock, soon, restoring, is_durable, past }
     }
 
+    /// Whether the store and the ledger answer.
+    pub async fn reachable(&self) -> (bool, bool) {
+        let (store, ledger) = futures::join!(self.store.ping(), self.past.ping());
+        (store.is_ok(), ledger)
+    }
+
     /// The instant it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -111,6 +117,7 @@ impl Sessions {
 
     async fn existing(&self, key: &SessionKey, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
         match self.answered(key, repeat).await? {
+            Some(_) if held.session.status == Status::Deleted => Err(Error::NoSession),
             Some(answered) => replay(&answered, held, repeat),
             None => Err(Error::Exists(Box::new(held))),
         }
@@ -139,6 +146,12 @@ impl Sessions {
             self.settle_held(key, held, now).await?;
             impatient(patience)?;
         }
+    }
+
+    /// The same for whoever watches: a deleted session is shown as deleted.
+    pub async fn watched(&self, key: &SessionKey) -> Result<Held, Error> {
+        let present = self.restoring.present(key).await?;
+        if present.session.status == Status::Deleted { Ok(present) } else { self.newest(key).await }
     }
 
     /// Does what a command says.
@@ -259,7 +272,7 @@ impl Sessions {
         };
         let Some(ticket) = held.ticket else { return Ok(()) };
         let recorded = tokio::time::timeout(DELETE_WAIT, self.store.recorded(ticket)).await;
-        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::Store)
+        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::from)
     }
 
     /// Writes what had to happen by now, if anything had; gives whether it did.
@@ -359,7 +372,7 @@ fn impatient(patience: Instant) -> Result<(), Error> {
         return Ok(());
     }
     let why = "a session was written to faster than it could be read";
-    Err(Error::Store(crate::store::Error::Unavailable(why.into())))
+    Err(Error::StoreAway(crate::store::Error::Unavailable(why.into())))
 }
 
 fn said(outcome: &Result<Answer, Error>) -> &'static str {

@@ -21,7 +21,7 @@ use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, Pace};
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{Error, Filter, Ledger, Recorded, Row};
+use crate::ledger::{Due, Error, Filter, Ledger, Recorded, Row};
 use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
 
 /// A ledger that can be told to fail, and remembers what it was asked.
@@ -124,8 +124,8 @@ impl Ledger for Odd {
     ) -> Result<Vec<Row>, Error> {
         self.inner.sessions(tenant, filter, after, limit).await
     }
-    async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
-        self.inner.due(until, limit).await
+    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        self.inner.due(after, until, limit).await
     }
     async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         self.inner.answered(key, since).await

@@ -6,10 +6,9 @@ use axum::response::IntoResponse;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 
-use crate::app::Answer;
+use crate::app::{Answer, Held};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::store::Held;
 use crate::wire::frame;
 
 /// The entity tag of a position.

@@ -3,11 +3,11 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::app::Held;
 use crate::app::error::Error;
 use crate::auth::Denied;
+use crate::domain::session::Status;
 use crate::domain::time::Timestamp;
-use crate::store;
-use crate::store::Held;
 use crate::wire::command::Unreadable;
 use crate::wire::frame;
 use crate::wire::problem::{Code, FieldError, Problem};
@@ -63,6 +63,8 @@ impl ApiError {
         match error {
             Error::NoSession => Self::of(Code::SessionNotFound),
             Error::Forbidden => Self::of(Code::Forbidden),
+            // The name is taken, but what was there is not shown any more.
+            Error::Exists(held) if held.session.status == Status::Deleted => Self::of(Code::SessionExists),
             Error::Exists(held) => Self::with(Code::SessionExists, error.to_string(), held, now),
             Error::Refused(why, held) => Self::with((*why).into(), why.to_string(), held, now),
             Error::Stale(held) => Self::with(Code::StaleVersion, error.to_string(), held, now),
@@ -73,9 +75,9 @@ impl ApiError {
             Error::Fault(fault) => Self::invalid(&fault.pointer, fault.detail),
             Error::Invalid { pointer, detail } => Self::invalid(*pointer, *detail),
             Error::Mismatch => Self::of(Code::IdempotencyMismatch),
-            Error::Store(store::Error::Unknown(_)) | Error::NotDurable => Self::away(Code::OutcomeUnknown),
-            Error::Store(_) => Self::away(Code::StoreUnavailable),
-            Error::Ledger(_) | Error::NotRecorded => Self::away(Code::LedgerUnavailable),
+            Error::Unknown(_) | Error::NotDurable => Self::away(Code::OutcomeUnknown),
+            Error::StoreAway(_) => Self::away(Code::StoreUnavailable),
+            Error::LedgerAway(_) | Error::NotRecorded => Self::away(Code::LedgerUnavailable),
             Error::Unreadable(_) => Self::of(Code::NeedsRepair),
         }
     }
@@ -83,9 +85,8 @@ impl ApiError {
 
 /// Broken things are told here, once; the caller sees only the code.
 pub fn logged(error: &Error) {
-    if matches!(error, Error::Store(_) | Error::Ledger(_) | Error::Unreadable(_)) {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(%error, cause, "a use case failed");
+    if error.is_failure() {
+        tracing::error!(error = error as &dyn std::error::Error, "a use case failed");
     }
 }
 

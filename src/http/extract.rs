@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
 use super::Api;
@@ -19,6 +21,13 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::wire::problem::Code;
+
+/// Longest body, unless a route says otherwise.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A body that is too long is read up to here and dropped: who is still sending
+/// would find the connection broken, and never the answer.
+const MAX_DROPPED: u64 = 16 * 1024 * 1024;
 
 /// Objects and lists inside each other, at most.
 const MAX_DEPTH: usize = 16;
@@ -60,11 +69,27 @@ impl<S: Send + Sync> FromRequestParts<S> for InSession {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state).await;
-        let params = params.map_err(|_| ApiError::of(Code::SessionNotFound))?;
+        let params = params(parts, state).await?;
         let id = params.iter().find(|(name, _)| *name == "id").and_then(|(_, value)| SessionId::new(value).ok());
         id.map(Self).ok_or_else(|| ApiError::of(Code::SessionNotFound))
     }
+}
+
+/// What the path names within a session, its last part.
+pub struct Part(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = params(parts, state).await?;
+        let last = params.iter().last().map(|(_, value)| Self(value.to_owned()));
+        last.ok_or_else(|| ApiError::of(Code::NotFound))
+    }
+}
+
+async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, ApiError> {
+    RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::of(Code::SessionNotFound))
 }
 
 /// What the headers say about the write that is asked for.
@@ -123,14 +148,10 @@ pub struct Body(pub Map<String, Value>);
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = says_json(request.headers());
         let takes_body = request.method() != Method::GET;
-        let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|rejection| match rejection.status().as_u16() {
-            413 => ApiError::of(Code::TooLarge),
-            _ => ApiError::saying(Code::Malformed, "the body could not be read to its end"),
-        })?;
+        let bytes = bytes(request).await?;
         if bytes.is_empty() || !takes_body {
             return Ok(Self::default());
         }
@@ -139,6 +160,33 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         }
         object(&bytes).map(Self)
     }
+}
+
+/// The longest body a route takes, as an extension of its requests.
+#[derive(Debug, Clone, Copy)]
+pub struct LongestBody(pub usize);
+
+async fn bytes(request: Request) -> Result<Bytes, ApiError> {
+    let longest = request.extensions().get().map_or(MAX_BODY, |LongestBody(longest)| *longest);
+    let waits = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let declared = body.size_hint().lower();
+    if declared > MAX_DROPPED || (waits && declared > longest as u64) {
+        return Err(ApiError::of(Code::TooLarge));
+    }
+    let (mut kept, mut come) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::saying(Code::Malformed, "the body could not be read to its end"))?;
+        let data = frame.into_data().unwrap_or_default();
+        come += data.len();
+        if come as u64 > MAX_DROPPED {
+            break;
+        }
+        if come <= longest {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if come <= longest { Ok(kept.freeze()) } else { Err(ApiError::of(Code::TooLarge)) }
 }
 
 /// Without a content type it is taken for JSON, as a plain `curl -d` is not.

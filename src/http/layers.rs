@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -13,14 +14,15 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::Api;
 use super::error::{ApiError, Told};
 use crate::telemetry::metrics;
 use crate::wire::problem::{Code, Problem};
 
-/// Longest body, unless a route says otherwise.
-pub const MAX_BODY: usize = 64 * 1024;
+/// A body that pauses for longer is not waited for.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Smaller answers go as they are.
 const COMPRESS_FROM: u64 = 1_024;
@@ -29,7 +31,7 @@ const COMPRESS_FROM: u64 = 1_024;
 pub fn around(router: Router, api: Arc<Api>) -> Router {
     let compressed = SizeAbove::new(COMPRESS_FROM).and(NotForContentType::const_new("text/event-stream"));
     router
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(from_fn_with_state(api, observed))

@@ -20,17 +20,15 @@ mod tokens;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, patch, post};
+use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
+use self::extract::LongestBody;
 use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::ids::Ids;
-use crate::ledger::Ledger;
-use crate::store::Store;
 
 /// Longest body of what may list many.
 const MAX_LONG_BODY: usize = 1024 * 1024;
@@ -45,10 +43,6 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Where identifiers come from.
     pub ids: Ids,
-    /// Asked by `/ready` only.
-    pub store: Arc<dyn Store>,
-    /// Asked by `/ready` only.
-    pub ledger: Arc<dyn Ledger>,
     /// Above this `/ready` says no.
     pub max_uncertainty_ms: f64,
     /// A soft stop has begun.
@@ -69,9 +63,10 @@ pub fn router(api: &Arc<Api>) -> Router {
 }
 
 fn v1() -> Router<Arc<Api>> {
+    let long = LongestBody(MAX_LONG_BODY);
     Router::new()
-        .route("/sessions", post(sessions::create).layer(DefaultBodyLimit::max(MAX_LONG_BODY)).get(past::list))
-        .route("/sessions/batch", post(batch::batch).layer(DefaultBodyLimit::max(MAX_LONG_BODY)))
+        .route("/sessions", post(sessions::create).layer(Extension(long)).get(past::list))
+        .route("/sessions/batch", post(batch::batch).layer(Extension(long)))
         .route("/sessions/{id}", get(sessions::read).delete(sessions::delete))
         .route("/sessions/{id}/clone", post(sessions::clone))
         .route("/sessions/{id}/tokens", post(tokens::sign))

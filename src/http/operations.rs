@@ -31,8 +31,8 @@ pub(super) async fn health() -> Response {
 
 /// `GET /ready`.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
-    let (store, ledger) = futures::join!(api.store.ping(), api.ledger.ping());
-    let (store, ledger, draining) = (store.is_ok(), ledger.is_ok(), api.draining.is_cancelled());
+    let (store, ledger) = api.sessions.reachable().await;
+    let draining = api.draining.is_cancelled();
     let uncertainty_ms = api.clock.uncertainty_ms();
     let is_ready = store && ledger && !draining && uncertainty_ms <= api.max_uncertainty_ms;
     let (code, status) =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Api;
 use super::answer;
 use super::error::{ApiError, logged};
-use super::extract::{Body, Caller, Conditions, InSession, digest, position_in};
+use super::extract::{Body, Caller, Conditions, InSession, Part, digest, position_in};
 use crate::app::error::Error;
 use crate::app::{Answer, Asked, Expected};
 use crate::domain::chain::Digest;
@@ -152,12 +152,12 @@ pub(super) async fn read(
 /// `POST /sessions/{id}/{command}`, for the commands that are written in the URL.
 pub(super) async fn command(
     State(api): State<Arc<Api>>,
-    Path((id, name)): Path<(String, String)>,
+    InSession(id): InSession,
+    Part(name): Part,
     caller: Caller,
     conditions: Conditions,
     Body(body): Body,
 ) -> Answered {
-    let id = SessionId::new(id).map_err(|_| ApiError::of(Code::SessionNotFound))?;
     if !IN_URL.contains(&name.as_str()) {
         return Err(ApiError::of(Code::NotFound));
     }
@@ -200,7 +200,8 @@ pub(super) async fn add_participant(
 /// `PATCH /sessions/{id}/participants/{pid}`.
 pub(super) async fn change_participant(
     State(api): State<Arc<Api>>,
-    Path((id, participant)): Path<(String, String)>,
+    InSession(id): InSession,
+    Part(participant): Part,
     caller: Caller,
     conditions: Conditions,
     Body(body): Body,
@@ -211,7 +212,8 @@ pub(super) async fn change_participant(
 /// `DELETE /sessions/{id}/participants/{pid}`.
 pub(super) async fn remove_participant(
     State(api): State<Arc<Api>>,
-    Path((id, participant)): Path<(String, String)>,
+    InSession(id): InSession,
+    Part(participant): Part,
     caller: Caller,
     conditions: Conditions,
     Body(body): Body,
@@ -223,13 +225,15 @@ impl Api {
     async fn of_participant(
         &self,
         name: &str,
-        (id, participant): (String, String),
+        (id, participant): (SessionId, String),
         caller: Caller,
         conditions: Conditions,
         mut body: Map<String, Value>,
     ) -> Answered {
-        let id = SessionId::new(id).map_err(|_| ApiError::of(Code::SessionNotFound))?;
-        body.insert("participant_id".to_owned(), Value::String(participant));
+        let named = Value::String(participant);
+        if body.insert("participant_id".to_owned(), named.clone()).is_some_and(|other| other != named) {
+            return Err(ApiError::invalid("/participant_id", "must be the one of the path"));
+        }
         let named = Named { name, body, conditions, lag_ms: 0 };
         let answer = self.commanded(&caller.principal, &id, named, caller.arrived).await?;
         Ok(answer::command(StatusCode::OK, &answer, self.clock.now()))

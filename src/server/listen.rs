@@ -17,8 +17,12 @@ use tower::ServiceExt as _;
 use super::Error;
 use crate::shutdown::Shutdown;
 
-/// A client that takes longer to say what it wants is not waited for.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+/// A client that takes longer to say what it wants, or to want anything more, is
+/// not waited for.
+const HEADERS_WITHIN: Duration = Duration::from_mins(1);
+
+/// A peer that vanished is noticed after two of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Requests are small; what does not fit is refused by its length anyway.
 const BUFFER: usize = 64 * 1024;
@@ -60,7 +64,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let service = TowerToHyperService::new(service.map_err(|never: Infallible| match never {}));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(BUFFER);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADERS_WITHIN);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // How a connection ended is the client's business.

@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
-use crate::store::outbox::MemoryOutbox;
+use crate::store::outbox::{MemoryOutbox, Outbox as _};
 
 /// How often idle sessions are let go.
 const EVICT_EVERY: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ pub struct Parts {
     /// The lasting record.
     pub ledger: Arc<dyn Ledger>,
     store: Arc<MemoryStore>,
+    outbox: Arc<MemoryOutbox>,
     /// Deadlines and housekeeping; stops once no request is under way.
     back: Shutdown,
     /// The audit; stops last, when nobody appends any more.
@@ -69,8 +70,8 @@ impl Parts {
             is_durable: config.durable == Durable::Always,
         }));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
-        let parts = Self { clock, hub, sessions, ledger, store, back, audit, audit_stop };
-        parts.start_audit(outbox);
+        let parts = Self { clock, hub, sessions, ledger, store, outbox, back, audit, audit_stop };
+        parts.start_audit();
         parts.start_deadlines(config.spans.deadline_poll, hints);
         parts.start_eviction(config.session_idle_ttl);
         Ok(parts)
@@ -82,10 +83,10 @@ impl Parts {
         Arc::clone(&self.store) as _
     }
 
-    fn start_audit(&self, outbox: Arc<MemoryOutbox>) {
+    fn start_audit(&self) {
         let clock = Arc::clone(&self.clock);
         let now: Now = Arc::new(move || clock.now());
-        let worker = Worker::new(outbox, Arc::clone(&self.ledger), Arc::clone(&now));
+        let worker = Worker::new(Arc::clone(&self.outbox) as _, Arc::clone(&self.ledger), Arc::clone(&now));
         let (soft, hard) = (self.audit_stop.clone(), CancellationToken::new());
         self.audit.spawn("audit", async move {
             let left = worker.run(soft, hard).await;
@@ -136,12 +137,27 @@ impl Parts {
         self.ledger.close().await;
     }
 
-    /// Tasks that still run, and tasks that ended in a panic: none, after a finish.
-    #[must_use]
-    pub fn leftovers(&self) -> (usize, usize) {
+    /// What a finish has left over.
+    pub async fn leftovers(&self) -> Leftovers {
         let stops = [&self.back, &self.audit];
-        (stops.map(Shutdown::leftovers).iter().sum(), stops.map(Shutdown::panics).iter().sum())
+        Leftovers {
+            running: stops.iter().flat_map(|stop| stop.running()).collect(),
+            panics: stops.map(Shutdown::panics).iter().sum(),
+            // The outbox of one process always answers.
+            entries: self.outbox.backlog().await.map_or(0, |backlog| backlog.entries),
+        }
     }
+}
+
+/// What a finish has left over: nothing, if all went well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leftovers {
+    /// Tasks that still run.
+    pub running: Vec<&'static str>,
+    /// Tasks that ended in a panic.
+    pub panics: usize,
+    /// Audit entries the ledger does not hold.
+    pub entries: u64,
 }
 
 /// Keeps the clock on the host's calendar clock; runs until it is dropped.

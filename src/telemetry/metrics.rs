@@ -163,6 +163,7 @@ fn first() -> Recorder {
         tracing::warn!("another recorder is installed, so the metrics stay empty");
     }
     describe_all();
+    begin_all();
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => commit()).set(1);
     Recorder(handle)
 }
@@ -191,6 +192,18 @@ fn describe_all() {
             Kind::Counter => describe_counter!(metric.name, unit, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, unit, metric.help),
             Kind::Histogram(_) => describe_histogram!(metric.name, unit, metric.help),
+        }
+    }
+}
+
+/// What has no labels is told from the start, as nothing: an alert on a counter that
+/// is not there yet would sleep through its first step.
+fn begin_all() {
+    for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
+        match metric.kind {
+            Kind::Counter => metrics::counter!(metric.name).increment(0),
+            Kind::Gauge => metrics::gauge!(metric.name).set(0),
+            Kind::Histogram(_) => drop(metrics::histogram!(metric.name)),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::create::{ParticipantBody, ParticipantChangeBody};
 use super::instant::Instant;
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::session::command::{Adjustment, Command, Next, Switch, Target};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MAX_SPAN_MS, Timestamp};
 
 /// A wish as it came in: most are commands already, a revert needs the past.
 #[derive(Debug, Clone, PartialEq)]
@@ -265,6 +265,9 @@ fn target(participant: Option<ParticipantId>, group: Option<GroupId>) -> Result<
 
 fn adjust(body: AdjustBody) -> Result<Command, Unreadable> {
     let change = match (body.add_ms, body.set_ms) {
+        (Some(ms), None) if ms.unsigned_abs() > MAX_SPAN_MS.unsigned_abs() => {
+            return Err(invalid("/add_ms", "must not exceed a hundred years"));
+        }
         (Some(ms), None) => Adjustment::Add(ms),
         (None, Some(ms)) if ms >= 0 => Adjustment::Set(ms),
         (None, Some(_)) => return Err(invalid("/set_ms", "must not be negative")),

@@ -3,6 +3,7 @@
 
 pub mod close;
 pub mod command;
+pub mod conformance;
 pub mod create;
 pub mod frame;
 pub mod history;

@@ -9,7 +9,7 @@ use crate::domain::session::bank::{Bank, Phase};
 use crate::domain::session::control::{
     Action, Concurrency, LagPolicy, OnOutage, Overtime, SoftClose, SyncMode, TimeControl,
 };
-use crate::domain::session::edges::Edge;
+use crate::domain::session::edges::{Edge, EdgeKind};
 use crate::domain::session::{Owner, Session, Status};
 use crate::domain::time::Timestamp;
 
@@ -187,9 +187,11 @@ impl<'a> Snapshot<'a> {
             total_time_ms: session.clock.left_ms.filter(|_| session.sync_mode != SyncMode::CountUp),
             time_used_ms: used(session),
             overrun_ms: session.clock.overrun_ms,
-            participants: Some((0..session.participants.len()).map(|seat| participant(session, seat)).collect()),
-            groups: Some((0..session.groups.len()).map(|place| group(session, place)).collect()),
-            edges: edges(session, session.edges()),
+            participants: Some(
+                (0..session.participants.len()).map(|seat| participant_at(session, seat, as_of)).collect(),
+            ),
+            groups: Some((0..session.groups.len()).map(|place| group_at(session, place, as_of)).collect()),
+            edges: edges(session, session.edges(), as_of),
             metadata: &session.metadata,
             recovered: recovered.is_some(),
             recovered_at: recovered.map(|recovered| Instant(recovered.at)),
@@ -204,11 +206,7 @@ impl<'a> Snapshot<'a> {
 
 /// The clock the session's own anchor and deadline speak of.
 fn shown_clock(session: &Session) -> Option<Owner> {
-    if !session.is_simultaneous() {
-        return session.running();
-    }
-    let first = session.edges().last().map(|edge| edge.owner);
-    first.filter(|_| session.status == Status::Running)
+    if session.is_simultaneous() { session.soonest() } else { session.running() }
 }
 
 fn active_group(session: &Session) -> Option<&GroupId> {
@@ -227,8 +225,13 @@ fn used(session: &Session) -> i64 {
 /// One participant as the wire shows it.
 #[must_use]
 pub fn participant(session: &Session, seat: usize) -> ParticipantBody<'_> {
+    participant_at(session, seat, session.updated_at)
+}
+
+fn participant_at(session: &Session, seat: usize, as_of: Timestamp) -> ParticipantBody<'_> {
     let owner = Owner::Participant(seat);
     let participant = &session.participants[seat];
+    let has_clock = session.sync_mode == SyncMode::PerParticipant;
     ParticipantBody {
         participant_id: &participant.participant_id,
         participant_index: seat,
@@ -244,13 +247,17 @@ pub fn participant(session: &Session, seat: usize) -> ParticipantBody<'_> {
         lag_quota_ms: participant.lag_quota_ms,
         time_control: participant.time_control.as_ref(),
         metadata: &participant.metadata,
-        alone: alone(session, owner, session.sync_mode == SyncMode::PerParticipant),
+        alone: Some(owner).filter(|_| has_clock).and_then(|owner| alone(session, owner, as_of)),
     }
 }
 
 /// One group as the wire shows it.
 #[must_use]
 pub fn group(session: &Session, place: usize) -> GroupBody<'_> {
+    group_at(session, place, session.updated_at)
+}
+
+fn group_at(session: &Session, place: usize, as_of: Timestamp) -> GroupBody<'_> {
     let owner = Owner::Group(place);
     let group = &session.groups[place];
     let active = session.active.and_then(|seat| session.group_of(seat));
@@ -264,7 +271,7 @@ pub fn group(session: &Session, place: usize) -> GroupBody<'_> {
         has_expired: group.bank.expired_at.is_some(),
         phase: phase(session, owner),
         delay_left_ms: group.bank.delay_left_ms,
-        alone: alone(session, owner, true),
+        alone: alone(session, owner, as_of),
     }
 }
 
@@ -285,8 +292,8 @@ fn phase(session: &Session, owner: Owner) -> PhaseBody {
     }
 }
 
-fn alone(session: &Session, owner: Owner, has_clock: bool) -> Option<Alone<'_>> {
-    if !session.is_simultaneous() || !has_clock {
+fn alone(session: &Session, owner: Owner, as_of: Timestamp) -> Option<Alone<'_>> {
+    if !session.is_simultaneous() {
         return None;
     }
     let bank = session.bank(owner);
@@ -296,7 +303,7 @@ fn alone(session: &Session, owner: Owner, has_clock: bool) -> Option<Alone<'_>> 
         cycle_started_at: bank.anchor.map(Instant),
         deadline_at: own.last().map(|edge| Instant(edge.at)),
         pause_reasons: &bank.reasons,
-        edges: edges(session, own),
+        edges: edges(session, own, as_of),
     })
 }
 
@@ -310,8 +317,10 @@ fn status_alone(session: Status, bank: &Bank, action: Action) -> Status {
     }
 }
 
-fn edges(session: &Session, edges: Vec<Edge>) -> Vec<EdgeBody<'_>> {
-    edges.into_iter().map(|edge| edge_body(session, edge)).collect()
+/// What is still to come; an expiry is until it is settled.
+fn edges(session: &Session, edges: Vec<Edge>, as_of: Timestamp) -> Vec<EdgeBody<'_>> {
+    let is_ahead = |edge: &Edge| edge.at > as_of || edge.kind == EdgeKind::Expiry;
+    edges.into_iter().filter(is_ahead).map(|edge| edge_body(session, edge)).collect()
 }
 
 fn edge_body(session: &Session, edge: Edge) -> EdgeBody<'_> {

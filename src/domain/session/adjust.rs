@@ -1,5 +1,6 @@
 //! Time given, taken or set by hand, also while it runs; and the soft close.
 
+use super::bank::Phase;
 use super::command::{Adjustment, Refused, Target};
 use super::control::{SoftClose, SyncMode};
 use super::event::{Kind, Outcome};
@@ -9,13 +10,18 @@ use crate::domain::time::{MAX_SPAN_MS, Timestamp};
 impl Session {
     pub(super) fn adjust(&mut self, target: &Target, change: Adjustment, now: Timestamp) -> Result<Outcome, Refused> {
         let owner = self.targeted(target)?;
-        self.charge(owner, now, 0);
+        if self.rules.time_control.hourglass {
+            self.charge_all(now);
+        } else {
+            self.charge(owner, now, 0);
+        }
         if self.sync_mode == SyncMode::CountUp {
             self.adjust_elapsed(change)?;
         } else {
             self.adjust_left(owner, change)?;
         }
         self.judge_bank(owner, now);
+        self.choose_cycle_clock(now);
         Ok(Outcome::of(Kind::Adjusted))
     }
 
@@ -40,12 +46,44 @@ impl Session {
 
     /// A bank with time again is not out; one made empty is, at this instant.
     fn judge_bank(&mut self, owner: Owner, now: Timestamp) {
+        let runs_alone = self.is_simultaneous() && self.status == Status::Running;
+        let is_reserve = self.sync_mode == SyncMode::PerCycle && owner != Owner::Session;
         let (bank, control) = self.clocked(owner);
         if bank.left_ms != Some(0) {
-            bank.expired_at = None;
-        } else if bank.anchor.is_none() && bank.is_empty() && !bank.enter_overtime(control) {
+            let is_back = bank.expired_at.take().is_some() && bank.reasons.is_empty() && !bank.is_completed;
+            if is_back && runs_alone {
+                bank.anchor = Some(now);
+            }
+            return;
+        }
+        bank.forget_the_waiting();
+        if runs_alone && !bank.is_completed && bank.expired_at.is_none() {
+            // It runs for no time at all, so that it expires like any other.
+            bank.reasons.clear();
+            bank.anchor = Some(now);
+        } else if bank.anchor.is_none() && !is_reserve && !bank.enter_overtime(control) {
             bank.expired_at.get_or_insert(now);
         }
+    }
+
+    /// Time given to a cycle or to its reserve may change which of them runs.
+    fn choose_cycle_clock(&mut self, now: Timestamp) {
+        let (SyncMode::PerCycle, Some(seat)) = (self.sync_mode, self.active) else { return };
+        if self.clock.left_ms != Some(0) {
+            self.leave_reserve(seat, now);
+        } else if self.status == Status::Running && self.clock.expired_at.is_some() && self.has_reserve(seat) {
+            self.run_reserve(seat, now);
+        }
+    }
+
+    fn leave_reserve(&mut self, seat: usize, now: Timestamp) {
+        if self.participants[seat].bank.phase != Phase::Reserve {
+            return;
+        }
+        self.charge(Owner::Participant(seat), now, 0);
+        let reserve = &mut self.participants[seat].bank;
+        reserve.phase = Phase::Main { stage: 0 };
+        self.clock.anchor = reserve.anchor.take();
     }
 
     pub(super) fn extend(&mut self, now: Timestamp) -> Result<Outcome, Refused> {

@@ -55,6 +55,8 @@ pub struct Bank {
     pub cycle_count: u32,
     /// Finished cycles of the present stage.
     pub stage_cycles: u32,
+    /// It ran out in the present cycle, which counts as finished since then.
+    pub is_counted: bool,
     /// When it ran out.
     pub expired_at: Option<Timestamp>,
     /// Simultaneous: why it stands still.
@@ -79,6 +81,7 @@ impl Bank {
             is_free: false,
             cycle_count: 0,
             stage_cycles: 0,
+            is_counted: false,
             expired_at: None,
             reasons: BTreeSet::new(),
             is_completed: false,
@@ -111,7 +114,7 @@ impl Bank {
     pub(super) fn grant(&mut self, ms: i64) {
         if let Some(left) = self.left_ms {
             let now = left.saturating_add(ms).max(0);
-            self.granted_ms += now - left;
+            self.granted_ms = self.granted_ms.saturating_add(now - left);
             self.left_ms = Some(now);
         }
     }
@@ -135,6 +138,11 @@ impl Bank {
             Some(Delay::Simple { delay_ms }) if self.is_main() && !self.is_free => delay_ms,
             _ => 0,
         };
+        self.is_counted = false;
+        if self.left_ms != Some(0) {
+            // Sand that came back: past zero one may go on, with time one does.
+            self.expired_at = None;
+        }
         self.anchor = Some(at);
     }
 
@@ -150,8 +158,10 @@ impl Bank {
         self.delay_left_ms -= waited;
         let charged = (ran - waited).min(self.left_ms.unwrap_or(i64::MAX));
         self.left_ms = self.left_ms.map(|left| left - charged);
-        self.overrun_ms += ran - waited - charged;
-        self.used_ms += charged;
+        self.used_ms = self.used_ms.saturating_add(charged);
+        if self.expired_at.is_some() {
+            self.overrun_ms = self.overrun_ms.saturating_add(ran - waited - charged);
+        }
         charged
     }
 
@@ -203,10 +213,25 @@ impl Bank {
         true
     }
 
-    /// Counts a finished cycle.
-    pub(super) fn count_cycle(&mut self) {
+    /// Counts a finished cycle; false if it counts already because it ran out.
+    pub(super) fn count_cycle(&mut self) -> bool {
+        if self.is_counted {
+            return false;
+        }
+        self.is_counted = true;
         self.cycle_count += 1;
         self.stage_cycles += 1;
+        true
+    }
+
+    /// Stands still, its cycle behind it.
+    pub(super) fn stop(&mut self) {
+        self.anchor = None;
+        self.forget_the_waiting();
+    }
+
+    /// Neither a free cycle nor a delay stands between it and its deadline.
+    pub(super) fn forget_the_waiting(&mut self) {
         self.is_free = false;
         self.delay_left_ms = 0;
     }
@@ -215,7 +240,8 @@ impl Bank {
     pub(super) fn earn(&mut self, cycle_used_ms: i64, earned: &Earned<'_>) {
         match self.phase {
             Phase::Main { stage } => self.earn_main(stage, cycle_used_ms, earned),
-            Phase::Byoyomi { .. } => self.refill(earned.period_ms()),
+            // Time given by hand is not taken away by a refill.
+            Phase::Byoyomi { .. } => self.refill(earned.period_ms().max(self.left_ms.unwrap_or(0))),
             Phase::Canadian { cycles_left } if cycles_left > 1 => {
                 self.phase = Phase::Canadian { cycles_left: cycles_left - 1 };
             }
@@ -225,7 +251,7 @@ impl Bank {
     }
 
     fn earn_main(&mut self, stage: u32, cycle_used_ms: i64, earned: &Earned<'_>) {
-        if !earned.is_free {
+        if !self.is_free {
             if let Some(Delay::Bronstein { delay_ms }) = earned.control.delay_in(stage) {
                 self.credit(cycle_used_ms.min(delay_ms), earned.cap_ms);
             }
@@ -274,7 +300,6 @@ pub(super) struct Earned<'a> {
     pub control: &'a TimeControl,
     pub increment_ms: i64,
     pub cap_ms: Option<i64>,
-    pub is_free: bool,
 }
 
 impl Earned<'_> {

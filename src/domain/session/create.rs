@@ -129,7 +129,7 @@ impl Session {
 
     fn renew_quotas(&mut self) {
         for seat in 0..self.participants.len() {
-            self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+            self.participants[seat].lag_quota_ms = self.allowance(seat).start;
         }
     }
 }
@@ -180,7 +180,7 @@ fn fresh(base: Option<i64>, control: &TimeControl, rules: &Rules) -> Bank {
             Some(Delay::Bronstein { delay_ms }) => delay_ms,
             _ => 0,
         };
-        bank.grant(control.increment_in(0, rules.increment_ms).max(delay));
+        bank.credit(control.increment_in(0, rules.increment_ms).max(delay), rules.max_time_ms);
     }
     bank
 }

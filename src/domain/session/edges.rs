@@ -74,13 +74,13 @@ impl Session {
     #[must_use]
     pub fn edges(&self) -> Vec<Edge> {
         if let Some(at) = self.starts_at {
-            return vec![Edge { at, kind: EdgeKind::Start, owner: Owner::Session, remaining_ms: 0 }];
+            let mut started = self.clone();
+            started.begin(at);
+            let start = Edge { at, kind: EdgeKind::Start, owner: Owner::Session, remaining_ms: 0 };
+            return std::iter::once(start).chain(started.edges()).collect();
         }
-        if !self.is_simultaneous() {
-            return self.running().map(|owner| self.edges_of(owner)).unwrap_or_default();
-        }
-        let first = self.owners().min_by_key(|owner| self.bank(*owner).dry_at().unwrap_or(Timestamp::NEVER));
-        first.map(|owner| self.edges_of(owner)).unwrap_or_default()
+        let owner = if self.is_simultaneous() { self.soonest() } else { self.running() };
+        owner.map(|owner| self.edges_of(owner)).unwrap_or_default()
     }
 
     fn warn(&self, edges: &mut Vec<Edge>, owner: Owner, dry: Timestamp, left: i64) {

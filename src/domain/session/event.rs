@@ -71,6 +71,17 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Tells also of the clock that ran out last.
+    pub(super) fn tell(&mut self, expired: &Expired) {
+        self.expired_participant_id.clone_from(&expired.participant_id);
+        self.action_applied = Some(expired.action);
+        if matches!(self.kind, Kind::Settled | Kind::Adjusted) {
+            self.charged_ms = expired.charged_ms;
+        }
+    }
+}
+
 /// A clock ran out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
@@ -80,6 +91,8 @@ pub struct Expired {
     pub participant_id: Option<ParticipantId>,
     /// Whose bank it was.
     pub group_id: Option<GroupId>,
+    /// What the cycle that ran out was charged.
+    pub charged_ms: i64,
     /// What that led to.
     pub action: Action,
 }

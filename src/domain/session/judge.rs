@@ -47,14 +47,13 @@ impl Session {
         self.updated_at = now;
         self.due_at = self.next_due();
         if let Some(last) = expired.last() {
-            outcome.expired_participant_id.clone_from(&last.participant_id);
-            outcome.action_applied = Some(last.action);
+            outcome.tell(last);
         }
         Change { session: self, outcome, expired }
     }
 
     /// The clock is at zero, but a switch already under way may still count.
-    fn is_in_grace(&self, now: Timestamp) -> bool {
+    pub(super) fn is_in_grace(&self, now: Timestamp) -> bool {
         self.running().is_some_and(|owner| self.bank(owner).is_out(now, 0))
     }
 

@@ -10,12 +10,12 @@ const ALLOWANCE_MS: i64 = 140;
 /// The longest a clock at zero waits for a switch under way.
 const LONGEST_GRACE_MS: i64 = 2_000;
 
-/// What one participant may be credited.
+/// What one participant may be credited, all of it in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance {
-    pub start_ms: i64,
-    gain_ms: i64,
-    ceiling_ms: i64,
+    pub start: i64,
+    gain: i64,
+    ceiling: i64,
 }
 
 impl Allowance {
@@ -29,12 +29,12 @@ impl Allowance {
             LagPolicy::Standard => ms,
             LagPolicy::Friendly => ms * 2,
         };
-        Self { start_ms: scaled(3 * gain), gain_ms: scaled(gain), ceiling_ms: scaled(7 * gain) }
+        Self { start: scaled(3 * gain), gain: scaled(gain), ceiling: scaled(7 * gain) }
     }
 
-    /// The quota after a cycle in which `credited_ms` was given.
-    pub fn after(self, quota_ms: i64, credited_ms: i64) -> i64 {
-        (quota_ms + self.gain_ms - credited_ms).min(self.ceiling_ms)
+    /// The quota after a cycle, what the cycle was given taken off before.
+    pub fn after_cycle(self, quota_ms: i64) -> i64 {
+        (quota_ms + self.gain).min(self.ceiling)
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn judge(
     connection_ms: i64,
 ) -> Judged {
     let claimed = acted_at.map_or(0, |at| now.since(at).clamp(0, elapsed_ms));
-    let credited_ms = claimed.min(quota_ms).min(connection_ms.max(0) + ALLOWANCE_MS);
+    let credited_ms = claimed.min(quota_ms).min(connection_ms.max(0).saturating_add(ALLOWANCE_MS));
     Judged { credited_ms, refused_ms: claimed - credited_ms }
 }
 
@@ -69,23 +69,34 @@ impl Session {
         Allowance::of(self.rules.lag_policy, base.unwrap_or(0), self.rules.increment_ms)
     }
 
+    /// Takes what a cycle was credited off the quota of whoever is active.
+    pub(super) fn spend_quota(&mut self, credited_ms: i64) {
+        if let Some(seat) = self.active {
+            self.participants[seat].lag_quota_ms -= credited_ms;
+        }
+    }
+
+    /// Every cycle earns its seat some quota again.
+    pub(super) fn gain_quota(&mut self, seat: usize) {
+        let allowance = self.allowance(seat);
+        let quota_ms = &mut self.participants[seat].lag_quota_ms;
+        *quota_ms = allowance.after_cycle(*quota_ms);
+    }
+
     /// How long the running clock, once at zero, waits for a switch under way.
     pub(super) fn grace_ms(&self) -> i64 {
-        match (self.rules.lag_policy, self.active_participant()) {
-            (LagPolicy::None, _) | (_, None) => 0,
-            (_, Some(active)) => active.lag_quota_ms.min(LONGEST_GRACE_MS),
-        }
+        self.quota_ms().min(LONGEST_GRACE_MS)
     }
 
     /// Judges the lag a switch claims against the running clock.
     pub(super) fn judge_lag(&self, owner: Owner, acted_at: Option<Timestamp>, lag_ms: i64, now: Timestamp) -> Judged {
-        match (self.rules.lag_policy, self.active_participant()) {
-            (LagPolicy::None, _) | (_, None) => Judged::default(),
-            (_, Some(active)) => {
-                let elapsed = self.bank(owner).anchor.map_or(0, |anchor| now.since(anchor));
-                judge(elapsed, acted_at, now, active.lag_quota_ms, lag_ms)
-            }
-        }
+        let elapsed = self.bank(owner).anchor.map_or(0, |anchor| now.since(anchor));
+        judge(elapsed, acted_at, now, self.quota_ms(), lag_ms)
+    }
+
+    /// What whoever is active may still be credited; nothing without a policy.
+    fn quota_ms(&self) -> i64 {
+        self.active_participant().map_or(0, |active| active.lag_quota_ms)
     }
 }
 
@@ -96,10 +107,10 @@ mod tests {
     #[test]
     fn a_minute_without_increment_earns_what_the_table_says() {
         let standard = Allowance::of(LagPolicy::Standard, 60_000, 0);
-        assert_eq!((standard.gain_ms, standard.start_ms, standard.ceiling_ms), (390, 1_170, 2_730));
+        assert_eq!((standard.gain, standard.start, standard.ceiling), (390, 1_170, 2_730));
         let strict = Allowance::of(LagPolicy::Strict, 60_000, 0);
-        assert_eq!((strict.gain_ms, strict.start_ms, strict.ceiling_ms), (195, 585, 1_365));
-        assert_eq!(Allowance::of(LagPolicy::None, 60_000, 0).start_ms, 0);
+        assert_eq!((strict.gain, strict.start, strict.ceiling), (195, 585, 1_365));
+        assert_eq!(Allowance::of(LagPolicy::None, 60_000, 0).start, 0);
     }
 
     #[test]

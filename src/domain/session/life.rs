@@ -1,6 +1,6 @@
 //! The life of a session: start, pause, resume, complete, cancel, reset.
 
-use super::bank::Bank;
+use super::bank::{Bank, Phase};
 use super::command::{Refused, Target};
 use super::control::{Action, SyncMode};
 use super::event::{Kind, Outcome};
@@ -22,10 +22,7 @@ impl Session {
             return Err(Refused::AlreadyStarted);
         }
         if let Some(id) = first {
-            self.active = Some(self.seat(id).ok_or(Refused::UnknownParticipant)?);
-            if self.is_simultaneous() {
-                return Err(Refused::WrongMode);
-            }
+            self.active = Some(self.first(id)?);
         }
         if self.nobody_can_play() {
             return Err(Refused::ParticipantExpired);
@@ -38,13 +35,22 @@ impl Session {
         Ok(Outcome::of(Kind::Started))
     }
 
+    fn first(&self, id: &ParticipantId) -> Result<usize, Refused> {
+        let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
+        match () {
+            () if self.is_simultaneous() => Err(Refused::WrongMode),
+            () if !self.can_play(seat) => Err(Refused::ParticipantExpired),
+            () => Ok(seat),
+        }
+    }
+
     /// Every bank was emptied before the start.
-    fn nobody_can_play(&self) -> bool {
+    pub(super) fn nobody_can_play(&self) -> bool {
         let emptied = |owner| self.bank(owner).expired_at.is_some();
-        match self.sync_mode {
-            SyncMode::PerParticipant | SyncMode::PerGroup => self.owners().all(emptied),
-            SyncMode::PerCycle => false,
-            SyncMode::Global | SyncMode::CountUp => emptied(Owner::Session),
+        match self.has_own_banks() {
+            true if self.is_simultaneous() => self.owners().all(emptied),
+            true => self.seat_in_turn().is_none(),
+            false => self.sync_mode != SyncMode::PerCycle && emptied(Owner::Session),
         }
     }
 
@@ -85,11 +91,11 @@ impl Session {
 
     fn pause_alone(&mut self, reason: &str, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
         let owner = self.alone(target)?;
-        let charged = self.charge(owner, now, 0);
+        self.charge(owner, now, 0);
         let bank = self.bank_mut(owner);
         bank.anchor = None;
         bank.reasons.insert(reason.to_owned());
-        Ok(Outcome::charging(Kind::Paused, charged))
+        Ok(Outcome::charging(Kind::Paused, self.charged_in_cycle(owner)))
     }
 
     pub(super) fn resume(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
@@ -128,16 +134,26 @@ impl Session {
             return Ok(());
         }
         let action = self.rules.action();
-        let owner = self.active.map_or(Owner::Session, |seat| self.owner_of(seat));
-        match self.reserve_behind(owner) {
-            Some((seat, _)) if self.clock.left_ms == Some(0) => self.run_reserve(seat, now),
-            _ => {
-                let bank = self.bank_mut(owner);
-                playable(bank, action)?;
-                bank.anchor = Some(now);
-            }
+        let owner = self.owner_to_run();
+        let bank = self.bank_mut(owner);
+        playable(bank, action)?;
+        bank.anchor = Some(now);
+        if let (SyncMode::PerCycle, Owner::Participant(seat)) = (self.sync_mode, owner) {
+            self.run_reserve(seat, now);
         }
         Ok(())
+    }
+
+    /// The clock of the turn, or the reserve once the cycle's own time is out.
+    fn owner_to_run(&self) -> Owner {
+        let on_reserve = |seat: &usize| {
+            let has_begun = self.participants[*seat].bank.phase == Phase::Reserve;
+            self.clock.left_ms == Some(0) && (has_begun || self.has_reserve(*seat))
+        };
+        match self.active.filter(on_reserve) {
+            Some(seat) if self.sync_mode == SyncMode::PerCycle => Owner::Participant(seat),
+            _ => self.owner_in_turn(),
+        }
     }
 
     fn run_all(&mut self, at: Timestamp) {
@@ -157,6 +173,7 @@ impl Session {
             let may_run = bank.reasons.is_empty() && !bank.is_completed && playable(bank, action).is_ok();
             bank.anchor = may_run.then_some(now);
         }
+        self.end_with_the_last();
     }
 
     /// The clock a command for one of many simultaneous ones is about.
@@ -168,9 +185,7 @@ impl Session {
         if !matches!(self.status, Status::Running | Status::Paused) {
             return Err(Refused::NotRunning);
         }
-        let bank = self.bank(owner);
-        let is_over = bank.expired_at.is_some() && bank.reasons.is_empty() && self.rules.action() != Action::Continue;
-        if is_over || bank.is_completed { Err(Refused::ParticipantExpired) } else { Ok(owner) }
+        if self.is_over(owner) { Err(Refused::ParticipantExpired) } else { Ok(owner) }
     }
 
     /// The clock a target names, in the modes that have one for it.
@@ -210,27 +225,23 @@ impl Session {
 
     /// A completed cycle is a finished one, but earns nothing.
     fn count_last_cycles(&mut self) {
-        if self.is_simultaneous() {
-            for owner in self.owners() {
-                let bank = self.bank(owner);
-                if !bank.is_completed && bank.expired_at.is_none() {
-                    self.finish_cycle(owner, false);
-                    self.bank_mut(owner).is_completed = true;
-                }
-            }
-        } else {
-            let owner = self.active.map_or(Owner::Session, |seat| self.owner_of(seat));
+        if !self.is_simultaneous() {
+            return self.finish_cycle(self.owner_in_turn(), false);
+        }
+        for owner in self.owners().filter(|owner| !self.is_over(*owner)).collect::<Vec<_>>() {
             self.finish_cycle(owner, false);
+            self.bank_mut(owner).is_completed = true;
         }
     }
 
     fn complete_alone(&mut self, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
         let owner = self.alone(target)?;
-        let charged = self.charge(owner, now, 0);
+        self.charge(owner, now, 0);
         self.finish_cycle(owner, false);
         let bank = self.bank_mut(owner);
         bank.is_completed = true;
         bank.reasons.clear();
+        let charged = self.charged_in_cycle(owner);
         self.end_with_the_last();
         Ok(Outcome::charging(Kind::Completed, charged))
     }
@@ -242,20 +253,9 @@ impl Session {
     }
 
     pub(super) fn delete(&mut self, now: Timestamp) -> Outcome {
-        let charged = self.charge_all(now);
+        let charged = if self.status.is_ended() { 0 } else { self.charge_all(now) };
         self.end(Status::Deleted);
         Outcome::charging(Kind::Deleted, charged)
-    }
-
-    /// Charges whatever runs; gives what the cycle (or all of them) came to.
-    pub(super) fn charge_all(&mut self, now: Timestamp) -> i64 {
-        if self.is_simultaneous() {
-            return self.owners().map(|owner| self.charge(owner, now, 0)).sum();
-        }
-        if let Some(owner) = self.running() {
-            self.charge(owner, now, 0);
-        }
-        if self.active.is_some() || self.started_at.is_some() { self.cycle_used_ms } else { 0 }
     }
 
     pub(super) fn reset(&mut self) -> Outcome {

@@ -15,16 +15,19 @@ pub mod participant;
 pub mod project;
 pub mod restore;
 pub mod stored;
+pub mod validate;
 
 mod adjust;
+mod cycle;
 mod judge;
 mod lag;
 mod life;
 mod revert;
 mod roster;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod turn;
-pub mod validate;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -201,6 +204,11 @@ impl Session {
             SyncMode::PerGroup => self.group_of(seat).map_or(Owner::Participant(seat), Owner::Group),
             SyncMode::PerCycle | SyncMode::Global | SyncMode::CountUp => Owner::Session,
         }
+    }
+
+    /// The clock that runs in the present turn, where one at a time does.
+    pub(super) fn owner_in_turn(&self) -> Owner {
+        self.active.map_or(Owner::Session, |seat| self.owner_of(seat))
     }
 
     /// The clock that runs, where one at a time does.

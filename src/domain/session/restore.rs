@@ -22,7 +22,7 @@ impl Session {
     #[must_use]
     pub fn restored(&self, absence: Option<Absence>, now: Timestamp) -> Self {
         let mut session = self.clone();
-        let epoch = now.as_ms().max(self.position.epoch + 1);
+        let epoch = now.as_ms().max(self.position.epoch.saturating_add(1));
         session.position = Position { epoch, ..self.position };
         session.recovered = Some(Recovered { at: now, from: self.updated_at });
         if let Some(Absence { from, until }) = absence {
@@ -35,15 +35,21 @@ impl Session {
         session
     }
 
-    /// What nobody could act on is not charged.
+    /// What nobody could act on is not charged. A session that had ended before
+    /// the outage is left as it is: settling that is a write of its own.
     fn sit_out(&mut self, alive: Timestamp, until: Timestamp) {
-        self.settle(alive);
-        if self.status == Status::Pending && self.is_due(until) {
-            self.settle_start();
+        let mut then = self.clone();
+        then.settle(alive);
+        if then.is_in_grace(alive) {
+            then.expire_running();
         }
-        if self.status == Status::Running {
-            self.charge_all(alive);
-            self.stand_still("outage");
+        if then.status == Status::Pending && then.is_due(until) {
+            then.settle_start();
+        }
+        if then.status == Status::Running {
+            then.charge_all(alive);
+            then.stand_still("outage");
+            *self = then;
         }
     }
 

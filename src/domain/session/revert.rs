@@ -6,29 +6,40 @@ use super::{Session, Status};
 use crate::domain::time::Timestamp;
 
 impl Session {
+    /// Banks, phases, counts and turn become what they were; the status stays
+    /// what it is, so what runs runs on.
     pub(super) fn revert(&mut self, then: &Self, now: Timestamp) -> Result<Outcome, Refused> {
         let mut past = then.clone();
         past.charge_all(past.updated_at);
         self.take_clocks_of(past);
         match (self.status, then.status) {
-            (_, Status::Pending) => {
-                self.status = Status::Pending;
-                self.reasons.clear();
-                self.starts_at = None;
-                self.started_at = None;
-            }
+            (Status::Running | Status::Paused, Status::Pending) => self.begin_anew(now)?,
             (Status::Running, _) => self.run_on(now)?,
-            (Status::Pending, _) => {
-                self.starts_at = None;
-                self.started_at = then.started_at;
-                self.stand_still("revert");
-            }
             _ => {}
         }
         Ok(Outcome::of(Kind::Reverted))
     }
 
-    fn take_clocks_of(&mut self, past: Self) {
+    /// Before the start nobody had the turn, though somebody has to now.
+    fn begin_anew(&mut self, now: Timestamp) -> Result<(), Refused> {
+        if self.nobody_can_play() {
+            return Err(Refused::ParticipantExpired);
+        }
+        let was = self.status;
+        self.begin(now);
+        if was == Status::Paused {
+            self.status = was;
+            self.stop_clocks();
+        }
+        Ok(())
+    }
+
+    fn take_clocks_of(&mut self, mut past: Self) {
+        for participant in &mut past.participants {
+            if let Some(seat) = self.seat(&participant.participant_id) {
+                participant.metadata = self.participants[seat].metadata.clone();
+            }
+        }
         self.clock = past.clock;
         self.active = past.active;
         self.cycle_used_ms = past.cycle_used_ms;

@@ -4,7 +4,7 @@ use super::command::{NewParticipant, ParticipantChange, Refused};
 use super::control::SyncMode;
 use super::create::seated;
 use super::event::{Kind, Outcome};
-use super::validate::{check_metadata, check_newcomer};
+use super::validate::{check_metadata, check_newcomer, needs_participants};
 use super::{Owner, Session, Status};
 use crate::domain::id::ParticipantId;
 use crate::domain::time::Timestamp;
@@ -25,7 +25,7 @@ impl Session {
         let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
         self.participants.insert(seat, participant);
         self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
-        self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+        self.participants[seat].lag_quota_ms = self.allowance(seat).start;
         self.welcome(seat, now);
         Ok(Outcome::of(Kind::ParticipantAdded))
     }
@@ -76,7 +76,7 @@ impl Session {
         };
         check_newcomer(self, &renewed)?;
         self.participants[seat] = seated(&renewed, self.sync_mode, &self.rules);
-        self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+        self.participants[seat].lag_quota_ms = self.allowance(seat).start;
         Ok(())
     }
 
@@ -89,42 +89,37 @@ impl Session {
 
     pub(super) fn remove_participant(&mut self, id: &ParticipantId, now: Timestamp) -> Result<Outcome, Refused> {
         let seat = self.seat(id).ok_or(Refused::UnknownParticipant)?;
-        let is_needed = !matches!(self.sync_mode, SyncMode::Global | SyncMode::CountUp);
+        let is_needed = needs_participants(self.sync_mode, self.rules.concurrency);
         if self.rules.time_control.hourglass || (is_needed && self.participants.len() == 1) {
             return Err(Refused::InvalidParticipants);
         }
         let charged = if self.active == Some(seat) { self.hand_on_from(seat, now) } else { 0 };
         self.participants.remove(seat);
-        self.active = self.active.map(|active| if active > seat { active - 1 } else { active });
-        if self.is_simultaneous() && self.status == Status::Running {
+        self.active = self.active.filter(|active| *active != seat).map(|active| active - usize::from(active > seat));
+        if self.is_simultaneous() && matches!(self.status, Status::Running | Status::Paused) {
             self.end_with_the_last();
         }
         Ok(Outcome::charging(Kind::ParticipantRemoved, charged))
     }
 
-    /// The next one's cycle begins, and the one who leaves earns nothing.
+    /// The next one's cycle begins, and the one who leaves earns nothing. While
+    /// paused it is made ready but does not run.
     fn hand_on_from(&mut self, seat: usize, now: Timestamp) -> i64 {
-        let charged = self.charge_all(now);
-        let was_running = self.running();
-        if let Some(owner) = was_running {
-            self.finish_cycle(owner, false);
-        }
         let next = self.seat_in_turn().filter(|next| *next != seat);
-        match (was_running, next) {
-            (Some(_), None) if self.participants.len() > 1 && self.has_own_banks() => self.end(Status::Expired),
-            (Some(_), next) => self.begin_cycle(next, now),
-            (None, next) => self.await_turn(next),
+        if self.status == Status::Pending {
+            self.active = next;
+            return 0;
+        }
+        let charged = self.charge_all(now);
+        self.finish_cycle(self.owner_in_turn(), false);
+        if next.is_none() && self.has_own_banks() {
+            self.end(Status::Expired);
+        } else {
+            self.begin_cycle(next, now);
+        }
+        if self.status == Status::Paused {
+            self.stop_clocks();
         }
         charged
-    }
-
-    /// While paused, the next one's cycle is made ready but does not run.
-    fn await_turn(&mut self, next: Option<usize>) {
-        if self.status == Status::Paused {
-            self.begin_cycle(next, self.updated_at);
-            self.stop_clocks();
-        } else {
-            self.active = next;
-        }
     }
 }

@@ -70,7 +70,7 @@ impl Session {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         if self.is_simultaneous() {
-            return self.owners().filter_map(|owner| self.bank(owner).dry_at()).min();
+            return self.bank(self.soonest()?).dry_at();
         }
         let owner = self.running()?;
         let deadline = self.bank(owner).deadline(self.control(owner))?;
@@ -86,9 +86,16 @@ impl Session {
         }
     }
 
+    /// Of simultaneous clocks, the one that runs out first.
+    #[must_use]
+    pub fn soonest(&self) -> Option<Owner> {
+        let dry = |owner| self.bank(owner).dry_at().map(|at| (at, owner));
+        self.owners().filter_map(dry).min_by_key(|(at, _)| *at).map(|(_, owner)| owner)
+    }
+
     fn first_to_expire(&self) -> Option<Ahead> {
-        let dry = |owner| self.bank(owner).dry_at().map(|at| Ahead::at(Happening::Expiry(owner), at));
-        self.owners().filter_map(dry).min_by_key(|ahead| ahead.at)
+        let owner = self.soonest()?;
+        Some(Ahead::at(Happening::Expiry(owner), self.bank(owner).dry_at()?))
     }
 
     fn ahead_of_running(&self) -> Option<Ahead> {
@@ -106,9 +113,12 @@ impl Session {
 
     /// The reserve that runs when this clock is out, and what it holds.
     pub(super) fn reserve_behind(&self, owner: Owner) -> Option<(usize, i64)> {
-        let seat = self.active.filter(|_| self.sync_mode == SyncMode::PerCycle && owner == Owner::Session)?;
-        let left = self.participants[seat].bank.left_ms.filter(|left| *left > 0)?;
-        Some((seat, left))
+        let seat = self.active.filter(|seat| owner == Owner::Session && self.has_reserve(*seat))?;
+        Some((seat, self.participants[seat].bank.left_ms?))
+    }
+
+    pub(super) fn has_reserve(&self, seat: usize) -> bool {
+        self.sync_mode == SyncMode::PerCycle && self.participants[seat].bank.left_ms > Some(0)
     }
 
     fn happen(&mut self, ahead: Ahead) -> Option<Expired> {
@@ -121,7 +131,6 @@ impl Session {
             }
             Happening::Reserve(seat) => {
                 self.charge(Owner::Session, ahead.at, 0);
-                self.clock.anchor = None;
                 self.run_reserve(seat, ahead.at);
             }
             Happening::Expiry(owner) => return Some(self.expire(owner, ahead.at)),
@@ -153,6 +162,7 @@ impl Session {
         };
         let group = if let Owner::Group(place) = owner { Some(self.groups[place].group_id.clone()) } else { None };
         Expired {
+            charged_ms: self.charged_in_cycle(owner),
             at,
             participant_id: seat.map(|seat| self.participants[seat].participant_id.clone()),
             group_id: group,
@@ -160,20 +170,20 @@ impl Session {
         }
     }
 
-    /// Flags the clock; a cycle that goes on past zero is not finished yet.
+    /// Flags the clock and counts the cycle, also one that goes on past zero.
     fn mark_expired(&mut self, owner: Owner, at: Timestamp) {
         self.bank_mut(owner).expired_at = Some(at);
         if let (SyncMode::PerCycle, Some(seat)) = (self.sync_mode, self.active) {
             self.participants[seat].bank.expired_at = Some(at);
         }
+        self.count_cycle(owner);
         if self.rules.action() != Action::Continue {
-            self.finish_cycle(owner, false);
+            self.bank_mut(owner).stop();
         }
     }
 
     fn expire_alone(&mut self, owner: Owner, action: Action) {
         let bank = self.bank_mut(owner);
-        bank.anchor = None;
         match action {
             Action::Pause => drop(bank.reasons.insert("timeout".to_owned())),
             Action::Complete => bank.is_completed = true,
@@ -182,16 +192,18 @@ impl Session {
         self.end_with_the_last();
     }
 
-    /// Ends a simultaneous session once the last clock has.
+    /// Whether one of many simultaneous clocks has ended for good.
+    pub(super) fn is_over(&self, owner: Owner) -> bool {
+        let bank = self.bank(owner);
+        let is_out = bank.expired_at.is_some() && bank.reasons.is_empty();
+        bank.is_completed || (is_out && self.rules.action() != Action::Continue)
+    }
+
+    /// Ends a simultaneous session once the last clock has; well, if any has.
     pub(super) fn end_with_the_last(&mut self) {
-        let still = |bank: &super::bank::Bank| bank.expired_at.is_none() || !bank.reasons.is_empty();
-        let goes_on = self.owners().any(|owner| {
-            let bank = self.bank(owner);
-            !bank.is_completed && (still(bank) || self.rules.action() == Action::Continue)
-        });
-        if !goes_on {
-            let completed = self.owners().any(|owner| self.bank(owner).is_completed);
-            self.end(if completed { Status::Completed } else { Status::Expired });
+        if self.owners().all(|owner| self.is_over(owner)) {
+            let is_completed = self.owners().any(|owner| self.bank(owner).is_completed);
+            self.end(if is_completed { Status::Completed } else { Status::Expired });
         }
     }
 

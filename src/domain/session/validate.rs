@@ -70,11 +70,24 @@ pub(super) fn check(new: &NewSession) -> Checked {
     check_combination(new.sync_mode, rules, &rules.time_control)?;
     check_hourglass(new)?;
     check_timeout(new.sync_mode, rules)?;
-    new.participants.iter().zip(0..).try_for_each(|(each, at)| check_participant(new, each, at))?;
+    check_participants(new)?;
     new.groups.iter().zip(0..).try_for_each(|(each, at)| {
         let pointer = format!("/groups/{at}/total_time_ms");
         span(&pointer, each.total_time_ms)?;
         check_bank(&pointer, each.total_time_ms.or(rules.total_time_ms), &rules.time_control, rules)
+    })
+}
+
+fn check_participants(new: &NewSession) -> Checked {
+    let groups: HashSet<_> = new.groups.iter().map(|group| &group.group_id).collect();
+    new.participants.iter().zip(0..).try_for_each(|(each, at)| {
+        let place = Place {
+            mode: new.sync_mode,
+            rules: &new.rules,
+            pointer: format!("/participants/{at}"),
+            is_group_known: each.group_id.as_ref().is_some_and(|id| groups.contains(id)),
+        };
+        check_participant(each, &place)
     })
 }
 
@@ -174,12 +187,17 @@ fn check_mode(new: &NewSession) -> Checked {
         "is what a global session counts down",
     )?;
     forbid(mode == SyncMode::CountUp && total.is_some(), "/total_time_ms", "has no meaning where time counts up")?;
-    let needs_seats = match mode {
-        SyncMode::PerParticipant | SyncMode::PerCycle => true,
-        SyncMode::PerGroup => !simultaneous,
-        SyncMode::Global | SyncMode::CountUp => false,
-    };
+    let needs_seats = needs_participants(mode, new.rules.concurrency);
     forbid(needs_seats && new.participants.is_empty(), "/participants", "are needed in this mode")
+}
+
+/// Whether a mode means nothing without somebody who takes part.
+pub(super) const fn needs_participants(mode: SyncMode, concurrency: Concurrency) -> bool {
+    match mode {
+        SyncMode::PerParticipant | SyncMode::PerCycle => true,
+        SyncMode::PerGroup => matches!(concurrency, Concurrency::Exclusive),
+        SyncMode::Global | SyncMode::CountUp => false,
+    }
 }
 
 /// The table of `clock-rules`: which control goes with which mode.
@@ -222,23 +240,34 @@ fn check_timeout(mode: SyncMode, rules: &Rules) -> Checked {
     forbid(too_fast, "/time_per_cycle_ms", "must be at least 100 where turns advance by themselves")
 }
 
-fn check_participant(new: &NewSession, each: &NewParticipant, at: usize) -> Checked {
-    let pointer = |part: &str| format!("/participants/{at}/{part}");
-    let has_bank = matches!(new.sync_mode, SyncMode::PerParticipant | SyncMode::PerCycle);
+/// What a participant has to fit into.
+struct Place<'a> {
+    mode: SyncMode,
+    rules: &'a Rules,
+    /// JSON pointer to the participant.
+    pointer: String,
+    /// Whether there is a group of the name it gives.
+    is_group_known: bool,
+}
+
+fn check_participant(each: &NewParticipant, place: &Place<'_>) -> Checked {
+    let Place { mode, rules, .. } = *place;
+    let pointer = |part: &str| format!("{}/{part}", place.pointer);
+    let has_bank = matches!(mode, SyncMode::PerParticipant | SyncMode::PerCycle);
     check_metadata(&pointer("metadata"), &each.metadata)?;
     span(&pointer("total_time_ms"), each.total_time_ms)?;
     forbid(!has_bank && each.total_time_ms.is_some(), &pointer("total_time_ms"), "has no meaning in this mode")?;
-    let grouped = each.group_id.as_ref().is_some_and(|id| new.groups.iter().any(|group| group.group_id == *id));
-    let belongs = (new.sync_mode == SyncMode::PerGroup) == grouped && (grouped || each.group_id.is_none());
+    let named = each.group_id.is_some();
+    let belongs = if mode == SyncMode::PerGroup { named && place.is_group_known } else { !named };
     forbid(!belongs, &pointer("group_id"), "must name one of the groups, in per_group only")?;
-    let control = each.time_control.as_ref().unwrap_or(&new.rules.time_control);
-    if each.time_control.is_some() {
-        check_own_control(&pointer("time_control"), new.sync_mode, &new.rules, control)?;
+    if let Some(control) = &each.time_control {
+        check_own_control(&pointer("time_control"), mode, rules, control)?;
     }
-    let bank = each.total_time_ms.or(new.rules.total_time_ms);
-    match new.sync_mode {
-        SyncMode::PerParticipant => check_bank(&pointer("total_time_ms"), bank, control, &new.rules),
-        SyncMode::PerCycle => check_reserve(&pointer("total_time_ms"), bank, &new.rules),
+    let control = each.time_control.as_ref().unwrap_or(&rules.time_control);
+    let bank = each.total_time_ms.or(rules.total_time_ms);
+    match mode {
+        SyncMode::PerParticipant => check_bank(&pointer("total_time_ms"), bank, control, rules),
+        SyncMode::PerCycle => check_reserve(&pointer("total_time_ms"), bank, rules),
         _ => Ok(()),
     }
 }
@@ -274,9 +303,13 @@ pub(super) fn check_newcomer(session: &Session, new: &NewParticipant) -> Result<
     if new.group_id.as_ref().is_some_and(|id| session.place(id).is_none()) {
         return Err(Refused::UnknownGroup);
     }
-    let mut as_new = session.blueprint(session.session_id.clone());
-    as_new.participants = vec![new.clone()];
-    match check_participant(&as_new, new, 0) {
+    let place = Place {
+        mode: session.sync_mode,
+        rules: &session.rules,
+        pointer: String::new(),
+        is_group_known: new.group_id.is_some(),
+    };
+    match check_participant(new, &place) {
         Ok(()) => Ok(()),
         Err(fault) if fault.is_contradiction => Err(Refused::InvalidTimeControl),
         Err(_) => Err(Refused::OutOfBounds),

@@ -1,1 +1,0 @@
-//! What a watched session's newest state is, for the fan-out.

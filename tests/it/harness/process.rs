@@ -1,0 +1,132 @@
+//! The real binary as a child process: killed, restarted, asked.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::caller::{Authority, Caller, Client, client};
+use super::eventually;
+use super::token::SECRET;
+
+/// A data folder, and whatever serves from it.
+pub struct Host {
+    folder: TempDir,
+    address: SocketAddr,
+    settings: Vec<(&'static str, String)>,
+    client: Client,
+}
+
+/// A process that serves; killed when dropped.
+pub struct Process {
+    child: std::process::Child,
+    log: PathBuf,
+}
+
+impl Host {
+    /// One with a key, on a port of its own.
+    pub fn new() -> Self {
+        let settings = vec![
+            ("JWT_SECRET", SECRET.to_owned()),
+            ("METRICS_ADDR", "127.0.0.1:0".to_owned()),
+            ("DRAIN_TIMEOUT_MS", "2000".to_owned()),
+            ("LOG_FORMAT", "text".to_owned()),
+        ];
+        Self { folder: tempfile::tempdir().unwrap(), address: free_address(), settings, client: client() }
+    }
+
+    /// With another value for a setting, or none.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.retain(|(each, _)| *each != name);
+        if !value.is_empty() {
+            self.settings.push((name, value.to_owned()));
+        }
+        self
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn ledger(&self) -> PathBuf {
+        self.data().join("synckairos.db")
+    }
+
+    /// The binary with these settings and no others.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synckairos"));
+        command.env_clear().args(arguments).stdin(Stdio::null());
+        command.env("LISTEN_ADDR", self.address.to_string()).env("DATA_DIR", self.data());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.client.clone(), self.address, Authority::Operator)
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn serve(&self) -> Process {
+        let log = self.folder.path().join("log");
+        let file = File::options().append(true).create(true).open(&log).unwrap();
+        let child = self.command(&["serve"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let mut process = Process { child, log };
+        eventually("a server that is ready", async || {
+            if let Some(status) = process.child.try_wait().unwrap() {
+                panic!("it ended with {status}: {}", process.log());
+            }
+            // Connecting alone tells: a request before that would be an error to the client.
+            tokio::net::TcpStream::connect(self.address).await.ok()
+        })
+        .await;
+        self.caller().get("/ready").await.expect(200);
+        process
+    }
+}
+
+impl Process {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGKILL: no goodbye.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; gives how it ended.
+    pub async fn terminate(mut self) -> std::process::ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        eventually("the end of the process", async || self.child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback address that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Every byte of the files in a folder, for what must stand in none of them.
+pub fn contents(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    files.flat_map(|file| std::fs::read(file).unwrap()).collect()
+}
