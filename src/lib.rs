@@ -3,9 +3,9 @@
 //! - [`cli`]: one short file a command
 //! - [`server`]: the only place that knows every concrete type
 //! - [`http`]: routes, streams, problem documents
-//! - `app`: use cases
-//! - `fanout`: from the bus to those who watch, inside one instance
-//! - `audit`: the road from the store to the ledger, over `jobs`
+//! - [`app`]: use cases
+//! - [`fanout`]: from the bus to those who watch, inside one instance
+//! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
@@ -13,14 +13,18 @@
 //! - [`domain`]: the rules, pure
 //! - [`config`], [`shutdown`], [`telemetry`]: what every room may stand on
 
+pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod fanout;
 pub mod http;
 pub mod ids;
+pub mod jobs;
 pub mod ledger;
 pub mod server;
 pub mod shutdown;

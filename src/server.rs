@@ -1,15 +1,29 @@
-//! The only place that knows every concrete type. A placeholder, until the parts stand.
+//! The only place that knows every concrete type: from settings to parts, from
+//! parts to instances that serve.
+
+mod listen;
+mod lock;
+mod parts;
 
 use std::io;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
-use tokio::net::TcpListener;
-
-use crate::config::Config;
+use crate::auth::Authenticator;
+use crate::clock::SystemClock;
+use crate::config::{Config, Durable, Secret};
+use crate::domain::id::InvalidId;
 use crate::http;
+use crate::http::Api;
+use crate::ids::Ids;
+use crate::ledger;
+use crate::ledger::Ledger as _;
+use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
+
+pub use parts::{Leftovers, Parts};
 
 /// Why an instance does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -18,45 +32,98 @@ pub enum Error {
     #[error("failed to listen on {address}")]
     Listen {
         /// What was asked for.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
-    /// A part that does not stand yet.
-    #[error("failed to migrate: the ledger is not wired in yet")]
-    NotWired,
+    /// Another process serves from the same folder.
+    #[error("failed to lock {0}: another process serves from it")]
+    InUse(String),
+    /// The folder cannot be used.
+    #[error("failed to use the data folder {folder}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The ledger does not open.
+    #[error("failed to open the ledger")]
+    Ledger(#[from] ledger::Error),
+    /// The open mode's own names are not valid.
+    #[error("failed to set up tokens")]
+    Tokens(#[from] InvalidId),
 }
 
-/// Serves until `shutdown` begins, then finishes what is under way.
+/// One running instance.
+pub struct Instance {
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Where it tells its metrics.
+    pub metrics_address: SocketAddr,
+    /// Its streams, requests and listeners.
+    pub front: Shutdown,
+}
+
+impl Instance {
+    /// Starts serving from `parts`, until `front` begins to stop.
+    pub async fn start(config: &Config, parts: &Parts, front: Shutdown) -> Result<Self, Error> {
+        let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
+        let api = Arc::new(Api {
+            sessions: Arc::clone(&parts.sessions),
+            authenticator: Arc::new(Authenticator::new(secret)?),
+            clock: Arc::clone(&parts.clock),
+            ids: Ids::Random,
+            max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
+            draining: front.soft(),
+        });
+        let address = listen::serve("requests", config.listen_addr, http::router(&api), &front).await?;
+        let scrapes = http::metrics::router(metrics::install());
+        let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &front).await?;
+        Ok(Self { address, metrics_address, front })
+    }
+}
+
+/// Serves until `shutdown` begins, then finishes what is under way: streams and
+/// requests first, then what they left for the ledger.
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let recorder = metrics::install();
-    let requests = Router::new().route("/ready", get(|| async { "ready" }));
-    listen(&shutdown, "requests", config.listen_addr, requests).await?;
-    listen(&shutdown, "metrics", config.metrics_addr, http::metrics::router(recorder.clone())).await?;
-    let stop = shutdown.soft();
-    shutdown.spawn("metrics upkeep", async move { stop.run_until_cancelled(recorder.upkeep()).await.unwrap_or(()) });
+    let _lock = lock::hold(&config.data_dir, config.drain_timeout).await?;
+    let ledger = Arc::new(open_ledger(&config).await?);
+    let clock = Arc::new(SystemClock::start());
+    let back = Shutdown::new();
+    let disciplined = Arc::clone(&clock);
+    let stop = back.soft();
+    back.spawn("clock", async move {
+        stop.run_until_cancelled(parts::discipline(&disciplined)).await;
+    });
+    let parts = Parts::start(&config, clock, ledger, back).await?;
+    let instance = Instance::start(&config, &parts, shutdown.clone()).await?;
+    tell_address(&instance);
     shutdown.begun().await;
     shutdown.finish(config.drain_timeout).await;
+    parts.finish(config.drain_timeout).await;
     Ok(())
+}
+
+/// For people, on the terminal; the log has it too.
+fn tell_address(instance: &Instance) {
+    let Instance { address, metrics_address, .. } = instance;
+    tracing::info!(%address, %metrics_address, "serving");
+    // Nobody may be reading, which is no reason not to serve.
+    let _ = writeln!(io::stdout(), "SyncKairos serves http://{address}");
 }
 
 /// Brings the ledger's schema up.
-#[expect(clippy::unused_async, reason = "the ledger will be asked here")]
-pub async fn migrate(_config: Config) -> Result<(), Error> {
-    Err(Error::NotWired)
+pub async fn migrate(config: Config) -> Result<(), Error> {
+    let _lock = lock::hold(&config.data_dir, config.drain_timeout).await?;
+    open_ledger(&config).await?.close().await;
+    Ok(())
 }
 
-async fn listen(
-    shutdown: &Shutdown,
-    name: &'static str,
-    address: std::net::SocketAddr,
-    router: Router,
-) -> Result<(), Error> {
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-    tracing::info!(%address, "listening for {name}");
-    let stop = shutdown.soft().cancelled_owned();
-    shutdown.spawn(name, async move {
-        let _ = axum::serve(listener, router).with_graceful_shutdown(stop).await;
-    });
-    Ok(())
+async fn open_ledger(config: &Config) -> Result<SqliteLedger, Error> {
+    let durability = match config.durable {
+        Durable::Flush => Durability::Flush,
+        Durable::Always => Durability::Always,
+    };
+    Ok(SqliteLedger::open(&config.ledger_file(), durability).await?)
 }

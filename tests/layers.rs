@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Each room and what it may name. Rows name only rows above; [`ALL_ABOVE`] is each of them.
 ///
 /// `auth` is pure and stands by itself because both `http` and `cli` need it: a token is
-/// verified by the one and signed by both.
+/// verified by the one and signed by both. `fanout` tells warnings at an instant, so it needs
+/// `clock`, and its tasks are stopped like all others, so it needs `shutdown`.
 const DIRECTION: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
@@ -25,7 +26,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("jobs", &["shutdown", "telemetry"]),
     ("audit", &["domain", "store", "ledger", "jobs", "shutdown", "telemetry"]),
     ("members", &["domain", "store", "shutdown", "telemetry"]),
-    ("fanout", &["domain", "wire", "store", "bus", "telemetry"]),
+    ("fanout", &["domain", "wire", "clock", "store", "bus", "shutdown", "telemetry"]),
     (
         "app",
         &[
@@ -53,8 +54,9 @@ const ALL_ABOVE: &[&str] = &["*"];
 
 /// What stands in few places: the text, where it may stand, and what to do instead.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[
-    ("axum", &["http/", "server.rs"], "axum lives in http and server only"),
-    ("apalis", &["jobs/apalis.rs"], "only jobs/apalis.rs says apalis"),
+    ("axum", &["http/", "server.rs", "server/"], "axum lives in http and server only"),
+    // `jobs/mod.rs` has to name the file.
+    ("apalis", &["jobs/apalis.rs", "jobs/mod.rs"], "only jobs/apalis.rs says apalis"),
     ("apalis_core", &["jobs/apalis.rs"], "only jobs/apalis.rs says apalis"),
     ("SystemTime", &["clock/"], "host time is read in clock only; take `now`"),
     ("std::time::Instant", &["clock/"], "host time is read in clock only; take `now`"),

@@ -43,6 +43,17 @@ pub enum Failure {
     /// A server that does not serve.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// A file of vectors that cannot be read.
+    #[error("failed to read {}", file.display())]
+    Vectors {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The rules of this release and a file of vectors differ.
+    #[error("{0} vectors do not hold")]
+    DoesNotHold(usize),
     /// The instance asked is not ready.
     #[error("not ready: /ready answered {0}")]
     NotReady(u16),

@@ -1,5 +1,6 @@
 //! The command line: one short file a command. Each takes every setting as a flag.
 
+mod conformance;
 mod failure;
 mod healthcheck;
 mod migrate;
@@ -30,6 +31,7 @@ enum What {
     Migrate,
     Token(token::Order),
     Healthcheck,
+    Conformance(Vec<PathBuf>),
 }
 
 impl Call {
@@ -43,6 +45,7 @@ impl Call {
             Some(("migrate", matches)) => (What::Migrate, matches),
             Some(("token", matches)) => (What::Token(token::Order::read(matches)?), matches),
             Some(("healthcheck", matches)) => (What::Healthcheck, matches),
+            Some(("conformance", matches)) => (What::Conformance(conformance::files(matches)), matches),
             Some((_, matches)) => (What::Serve(serve::Order::read(matches)), matches),
             None => (What::Serve(serve::Order::default()), &matches),
         };
@@ -69,6 +72,7 @@ impl Call {
             What::Migrate => migrate::run(self.settings.config).await,
             What::Token(order) => token::run(&order, &self.settings.config),
             What::Healthcheck => healthcheck::run(&self.settings.config).await,
+            What::Conformance(files) => conformance::run(&files),
         }
     }
 }
@@ -81,7 +85,13 @@ pub fn command() -> Command {
         .about("A shared-timer service: many instances, one clock")
         .arg(config_flag())
         .args(SETTINGS.iter().map(flag))
-        .subcommands([serve::command(), migrate::command(), token::command(), healthcheck::command()])
+        .subcommands([
+            serve::command(),
+            migrate::command(),
+            token::command(),
+            healthcheck::command(),
+            conformance::command(),
+        ])
 }
 
 fn config_flag() -> Arg {

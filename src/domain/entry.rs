@@ -48,6 +48,17 @@ pub struct Answered {
 /// How long a repeat is recognised.
 pub const ANSWERED_MS: i64 = 10 * 60_000;
 
+impl Repeat {
+    /// What recognises a caller's key, with the digest of what came with it.
+    #[must_use]
+    pub fn of(key: &SessionKey, subject: &str, text: &str, body: Digest) -> Self {
+        // Lengths keep the parts apart: no two callers share a digest.
+        let (session, len) = (key.to_string(), subject.len());
+        let named = format!("{session}\n{len}\n{subject}\n{text}");
+        Self { key: Digest::of(named.as_bytes()), body }
+    }
+}
+
 impl Entry {
     /// Roughly what it costs to hold, in bytes.
     #[must_use]

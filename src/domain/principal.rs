@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::id::{ParticipantId, SessionId, TenantId};
+use super::session::Session;
+use super::session::command::{Command, Target};
 use super::time::Timestamp;
 
 /// What a caller may do; each includes the ones before it.
@@ -61,6 +63,16 @@ impl Principal {
         self.sessions.as_ref().is_none_or(|allowed| allowed.contains(session))
     }
 
+    /// Whether it may do this to a session in that state.
+    #[must_use]
+    pub fn may(&self, command: &Command, session: &Session) -> bool {
+        match (self.role, &self.participant_id) {
+            (Role::Operator | Role::Admin, _) => true,
+            (Role::Viewer, _) | (_, None) => matches!(command, Command::Settle),
+            (Role::Participant, Some(own)) => is_its_own(command, own, session),
+        }
+    }
+
     /// Whether `renewed` is the same caller with no more rights over sessions.
     #[must_use]
     pub fn is_renewed_by(&self, renewed: &Self) -> bool {
@@ -70,5 +82,20 @@ impl Principal {
             (Some(old), Some(new)) => new.is_subset(old),
         };
         self.subject == renewed.subject && self.tenant == renewed.tenant && narrower
+    }
+}
+
+/// A participant switches while it is active, and has its own clock where all run at once.
+fn is_its_own(command: &Command, own: &ParticipantId, session: &Session) -> bool {
+    match command {
+        Command::Switch(switch) => {
+            let is_active = session.active_participant().is_some_and(|active| active.participant_id == *own);
+            is_active && switch.current.as_ref().is_none_or(|current| current == own)
+        }
+        Command::Pause { target, .. } | Command::Resume { target, .. } | Command::Complete { target } => {
+            session.is_simultaneous() && *target == Target::Participant(own.clone())
+        }
+        Command::Settle => true,
+        _ => false,
     }
 }

@@ -1,4 +1,80 @@
 //! Routes, streams, problem documents; axum lives here and in `server` only.
 
 pub mod auth;
+pub mod error;
 pub mod metrics;
+
+mod answer;
+mod batch;
+mod extract;
+mod layers;
+mod operations;
+mod origin;
+mod page;
+mod past;
+mod query;
+mod sessions;
+mod time;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, patch, post};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::sessions::Sessions;
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::ids::Ids;
+
+/// Longest body of what may list many.
+const MAX_LONG_BODY: usize = 1024 * 1024;
+
+/// What handlers work with.
+pub struct Api {
+    /// Timer sessions.
+    pub sessions: Arc<Sessions>,
+    /// From a token to a proven caller.
+    pub authenticator: Arc<Authenticator>,
+    /// Where now comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where identifiers come from.
+    pub ids: Ids,
+    /// Above this `/ready` says no.
+    pub max_uncertainty_ms: f64,
+    /// A soft stop has begun.
+    pub draining: CancellationToken,
+}
+
+/// The whole service: the API under each of its names, the page, and what operators ask.
+pub fn router(api: &Arc<Api>) -> Router {
+    let service = Router::new()
+        .nest("/v1", v1())
+        .nest("/api/v1", v1())
+        .nest("/api", v1())
+        .route("/health", get(operations::health))
+        .route("/ready", get(operations::ready))
+        .merge(page::routes())
+        .with_state(Arc::clone(api));
+    layers::around(service, Arc::clone(api))
+}
+
+fn v1() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/sessions", post(sessions::create).layer(DefaultBodyLimit::max(MAX_LONG_BODY)).get(past::list))
+        .route("/sessions/batch", post(batch::batch).layer(DefaultBodyLimit::max(MAX_LONG_BODY)))
+        .route("/sessions/{id}", get(sessions::read).delete(sessions::delete))
+        .route("/sessions/{id}/clone", post(sessions::clone))
+        .route("/sessions/{id}/tokens", post(tokens::sign))
+        .route("/sessions/{id}/history", get(past::history))
+        .route("/sessions/{id}/at", get(past::at))
+        .route("/sessions/{id}/participants", post(sessions::add_participant))
+        .route(
+            "/sessions/{id}/participants/{participant_id}",
+            patch(sessions::change_participant).merge(delete(sessions::remove_participant)),
+        )
+        .route("/sessions/{id}/{command}", post(sessions::command))
+        .route("/time", get(time::read).post(time::exchange))
+}

@@ -45,6 +45,9 @@ pub struct Row {
     pub superseded: bool,
 }
 
+/// When something must happen, and to which session.
+pub type Due = (Timestamp, SessionKey);
+
 /// What came of recording a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recorded {
@@ -89,7 +92,8 @@ pub trait Ledger: Send + Sync {
     /// The version of that number on the line that leads to the newest.
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error>;
 
-    /// The version that stood at an instant, on that line.
+    /// The version that stood at an instant, on that line. Its instants are
+    /// taken never to go back.
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
 
     /// Versions after a position, oldest first. A position is never torn apart:
@@ -105,8 +109,8 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Row>, Error>;
 
-    /// Sessions that something must happen to by `until`, soonest first.
-    async fn due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error>;
+    /// Sessions that something must happen to by `until`, soonest first, after a given one.
+    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error>;
 
     /// Idempotency keys of a session that were answered since an instant, oldest
     /// first. What was superseded has not happened: it is left out.

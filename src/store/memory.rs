@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 
 use super::outbox::{MemoryOutbox, Ticket};
+use super::timed::timed;
 use super::{Commit, Committed, Error, Held, Store};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{ANSWERED_MS, Answered};
@@ -79,6 +80,47 @@ impl MemoryStore {
         // The remainder is below 64.
         let index = usize::try_from(hash % PARTITIONS as u64).unwrap_or(0);
         locked(&self.partitions[index])
+    }
+
+    fn compare_and_set(&self, commit: Commit) -> Committed {
+        let mut partition = self.partition(&commit.key);
+        match partition.sessions.get(&commit.key) {
+            None if commit.base.is_some() => return Committed::Missing,
+            Some(kept) => {
+                if let Some(answered) = kept.repeats(&commit) {
+                    return Committed::Repeated(answered.clone(), kept.held.clone());
+                }
+                if commit.base != Some(position(kept)) {
+                    return Committed::Stale(kept.held.clone());
+                }
+            }
+            None => {}
+        }
+        Committed::Stored(self.write(&mut partition, commit))
+    }
+
+    fn set_if_absent(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Held {
+        let mut partition = self.partition(key);
+        if let Some(kept) = partition.sessions.get(key) {
+            return kept.held.clone();
+        }
+        partition.reschedule(key, None, held.session.due_at);
+        partition.hold(key, held.clone(), None);
+        if let Some(kept) = partition.sessions.get_mut(key) {
+            answered.into_iter().for_each(|each| kept.remember(Some(each)));
+        }
+        held
+    }
+
+    fn soonest(&self, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
+        let mut due = Vec::new();
+        for partition in &self.partitions {
+            let partition = locked(partition);
+            due.extend(partition.due.iter().take_while(|(at, _)| *at <= until).take(limit).cloned());
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        due
     }
 
     fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
@@ -149,10 +191,14 @@ impl Kept {
     }
 }
 
+async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T {
+    timed(operation, "memory", work).await
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
-        Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone()))
+        timely("read", async { Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone())) }).await
     }
 
     async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
@@ -161,44 +207,15 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        let mut partition = self.partition(&commit.key);
-        match partition.sessions.get(&commit.key) {
-            None if commit.base.is_some() => return Ok(Committed::Missing),
-            Some(kept) => {
-                if let Some(answered) = kept.repeats(&commit) {
-                    return Ok(Committed::Repeated(answered.clone(), kept.held.clone()));
-                }
-                if commit.base != Some(position(kept)) {
-                    return Ok(Committed::Stale(kept.held.clone()));
-                }
-            }
-            None => {}
-        }
-        Ok(Committed::Stored(self.write(&mut partition, commit)))
+        timely("commit", async { Ok(self.compare_and_set(commit)) }).await
     }
 
     async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error> {
-        let mut partition = self.partition(key);
-        if let Some(kept) = partition.sessions.get(key) {
-            return Ok(kept.held.clone());
-        }
-        partition.reschedule(key, None, held.session.due_at);
-        partition.hold(key, held.clone(), None);
-        if let Some(kept) = partition.sessions.get_mut(key) {
-            answered.into_iter().for_each(|each| kept.remember(Some(each)));
-        }
-        Ok(held)
+        timely("restore", async { Ok(self.set_if_absent(key, held, answered)) }).await
     }
 
     async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        let mut due = Vec::new();
-        for partition in &self.partitions {
-            let partition = locked(partition);
-            due.extend(partition.due.iter().take_while(|(at, _)| *at <= until).take(limit).cloned());
-        }
-        due.sort_unstable();
-        due.truncate(limit);
-        Ok(due)
+        timely("due", async { Ok(self.soonest(until, limit)) }).await
     }
 
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {

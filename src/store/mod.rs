@@ -5,6 +5,7 @@ pub mod outbox;
 
 #[cfg(test)]
 mod contract;
+mod timed;
 
 use std::sync::Arc;
 

@@ -35,6 +35,10 @@ pub const DEADLINE_LATENESS_SECONDS: &str = "synckairos_deadline_lateness_second
 pub const AUDIT_JOBS_TOTAL: &str = "synckairos_audit_jobs_total";
 /// Entries not in the ledger yet.
 pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
+/// Bodies that were let go of because the ledger fell too far behind.
+pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
+/// Versions that met another at their position.
+pub const FORKS_TOTAL: &str = "synckairos_forks_total";
 /// How long the ledger took.
 pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
 /// Requests turned away.
@@ -90,10 +94,38 @@ pub const METRICS: &[Metric] = &[
     row(DEADLINE_LATENESS_SECONDS, SECONDS, &[], "How long after its instant an expiry was told"),
     row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
     row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
+    row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
+    row(FORKS_TOTAL, Kind::Counter, &[], "Versions that met another at their position; both are kept"),
     row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
     row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
 ];
+
+/// A command was decided.
+pub fn commanded(command: &'static str, outcome: &'static str) {
+    metrics::counter!(COMMANDS_TOTAL, "command" => command, "outcome" => outcome).increment(1);
+}
+
+/// A request was answered.
+pub fn requested(route: &str, method: &str, status: u16, took: Duration) {
+    let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(status / 100).clamp(1, 5) - 1];
+    metrics::histogram!(
+        HTTP_REQUEST_DURATION_SECONDS,
+        "route" => route.to_owned(), "method" => method.to_owned(), "status_class" => class
+    )
+    .record(took);
+}
+
+/// A commit was decided after so many tries.
+pub fn compared_and_set(attempts: u32) {
+    metrics::histogram!(COMPARE_AND_SET_ATTEMPTS).record(f64::from(attempts));
+}
+
+/// What happens by itself was told so many microseconds after its instant.
+#[expect(clippy::cast_precision_loss, reason = "a lateness of centuries may be off by a microsecond")]
+pub fn deadline_told(late_us: i64) {
+    metrics::histogram!(DEADLINE_LATENESS_SECONDS).record(late_us as f64 / 1e6);
+}
 
 /// How often samples move into their buckets, so that they take no room while nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -131,6 +163,7 @@ fn first() -> Recorder {
         tracing::warn!("another recorder is installed, so the metrics stay empty");
     }
     describe_all();
+    begin_all();
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => commit()).set(1);
     Recorder(handle)
 }
@@ -159,6 +192,18 @@ fn describe_all() {
             Kind::Counter => describe_counter!(metric.name, unit, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, unit, metric.help),
             Kind::Histogram(_) => describe_histogram!(metric.name, unit, metric.help),
+        }
+    }
+}
+
+/// What has no labels is told from the start, as nothing: an alert on a counter that
+/// is not there yet would sleep through its first step.
+fn begin_all() {
+    for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
+        match metric.kind {
+            Kind::Counter => metrics::counter!(metric.name).increment(0),
+            Kind::Gauge => metrics::gauge!(metric.name).set(0),
+            Kind::Histogram(_) => drop(metrics::histogram!(metric.name)),
         }
     }
 }

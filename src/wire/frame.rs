@@ -158,6 +158,13 @@ pub fn state_sync(session_id: &SessionId, position: Position, snapshot: &[u8]) -
     out.freeze()
 }
 
+/// `SESSION_DELETED`, where the deletion was not heard but found.
+#[must_use]
+pub fn session_deleted(session_id: &SessionId, position: Position) -> Bytes {
+    let head = r#"{"type":"SESSION_DELETED","session_id":""#;
+    format!(r#"{head}{session_id}","position":"{position}","payload":{{}}}}"#).into()
+}
+
 /// The whole snapshot inside a message, if it has one.
 #[must_use]
 pub fn snapshot_in(message: &Bytes) -> Option<Bytes> {

@@ -6,6 +6,7 @@ pub mod command;
 pub mod conformance;
 pub mod create;
 pub mod frame;
+pub mod history;
 pub mod instant;
 pub mod problem;
 pub mod snapshot;

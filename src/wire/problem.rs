@@ -106,7 +106,7 @@ pub struct FieldError {
 }
 
 /// Why something did not happen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     #[serde(rename = "type")]
     kind: String,

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::{Map, Value};
+
 use super::Session;
 use super::command::{NewParticipant, Refused};
 use super::control::{Action, Concurrency, Delay, LagPolicy, Overtime, Rules, SyncMode, TimeControl};
@@ -50,8 +52,17 @@ fn span(pointer: &str, ms: Option<i64>) -> Checked {
     }
 }
 
+/// The caller's own words about one thing take no more than this, as JSON.
+const MAX_METADATA: usize = 8 * 1024;
+
+pub(super) fn check_metadata(pointer: &str, metadata: &Map<String, Value>) -> Checked {
+    let fits = metadata.is_empty() || serde_json::to_vec(metadata).is_ok_and(|text| text.len() <= MAX_METADATA);
+    if fits { Ok(()) } else { invalid(pointer, "must not exceed 8 KiB") }
+}
+
 pub(super) fn check(new: &NewSession) -> Checked {
     let rules = &new.rules;
+    check_metadata("/metadata", &new.metadata)?;
     check_spans(rules)?;
     check_names(new)?;
     check_control("/time_control", &rules.time_control)?;
@@ -243,6 +254,7 @@ fn check_participant(each: &NewParticipant, place: &Place<'_>) -> Checked {
     let Place { mode, rules, .. } = *place;
     let pointer = |part: &str| format!("{}/{part}", place.pointer);
     let has_bank = matches!(mode, SyncMode::PerParticipant | SyncMode::PerCycle);
+    check_metadata(&pointer("metadata"), &each.metadata)?;
     span(&pointer("total_time_ms"), each.total_time_ms)?;
     forbid(!has_bank && each.total_time_ms.is_some(), &pointer("total_time_ms"), "has no meaning in this mode")?;
     let named = each.group_id.is_some();

@@ -12,7 +12,7 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{DELETED, refused};
-use crate::ledger::{Answered, Error, Filter, Row};
+use crate::ledger::{Answered, Due, Error, Filter, Row};
 
 /// The columns of a row, and whether it shares its position with another.
 macro_rules! select {
@@ -45,24 +45,18 @@ const REST_OF_POSITION: &str = select!(
     "where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and arrival > $5 \
     order by arrival"
 );
-/// The plus keeps the planner off the index of positions, where it would read all versions.
-const STOOD_AT: &str = "select version \
-    from session_snapshot \
-    where tenant = $1 and session_id = $2 and at <= $3 \
-    and +epoch = $4 and +version between $5 and $6 \
-    order by at desc, version desc \
-    limit 1";
 const ANSWERED: &str = select!(
-    "where tenant = $1 and session_id = $2 and at >= $3 and repeat_key is not null \
-    order by at, epoch, version"
+    "where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4) \
+    and at >= $5 and repeat_key is not null \
+    order by epoch, version, arrival"
 );
 const SESSIONS: &str = "select snapshot.* \
     from session \
     join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
     where session.tenant = ";
-const DUE: &str = "select tenant, session_id \
+const DUE: &str = "select due_at, tenant, session_id \
     from session \
-    where due_at is not null and due_at <= $1 \
+    where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
 const LAST_BEAT: &str = "select at from heartbeat";
@@ -85,22 +79,8 @@ impl SqliteLedger {
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key).until(|segment| segment.begun_at <= at).await?;
-        let Some(segment) = segments.last().filter(|segment| segment.begun_at <= at) else {
-            return Ok(None);
-        };
-        let query = sqlx::query_scalar(STOOD_AT)
-            .bind(key.tenant.as_str())
-            .bind(key.session.as_str())
-            .bind(at.as_ms())
-            .bind(segment.epoch)
-            .bind(segment.from)
-            .bind(segment.to);
-        let version: Option<i64> = query.fetch_optional(&mut *reading).await.map_err(failed)?;
-        let Some(version) = version else {
-            return Ok(None);
-        };
-        on_line(&mut reading, key, Some(segment), version).await
+        let Some((segment, version)) = Line::of(&mut reading, key).stood_at(at).await? else { return Ok(None) };
+        on_line(&mut reading, key, Some(&segment), version).await
     }
 
     pub(super) async fn read_history(
@@ -141,14 +121,23 @@ impl SqliteLedger {
         found.iter().map(|found| row(found, false)).collect()
     }
 
-    pub(super) async fn read_due(&self, until: Timestamp, limit: u32) -> Result<Vec<SessionKey>, Error> {
-        let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit);
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(key).collect()
+    pub(super) async fn read_due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        let (at, tenant, session) =
+            after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
+        let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit).bind(at).bind(tenant).bind(session);
+        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
     }
 
     pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let query = sqlx::query(ANSWERED).bind(key.tenant.as_str()).bind(key.session.as_str()).bind(since.as_ms());
+        let stood = Line::of(&mut reading, key).stood_at(since - 1).await?;
+        let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
+        let query = sqlx::query(ANSWERED)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str())
+            .bind(epoch)
+            .bind(version)
+            .bind(since.as_ms());
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
         let segments = Line::of(&mut reading, key).until(|_| false).await?;
         let mut answers = Vec::new();
@@ -280,6 +269,10 @@ fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
 fn answer(found: &SqliteRow) -> Result<Answered, Error> {
     let repeat = Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? };
     Ok(Answered { repeat, position: position(found)?, at: instant(found, "at")?, change: change(found)? })
+}
+
+fn due(found: &SqliteRow) -> Result<Due, Error> {
+    Ok((Timestamp::from_ms(found.try_get("due_at").map_err(failed)?), key(found)?))
 }
 
 pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {

@@ -1,6 +1,5 @@
 //! The outbox of a single process: what it holds dies with it.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
+use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
 
 /// Entries in the order they were committed, in memory.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl MemoryOutbox {
         };
         self.arrived.notify_one();
         if shed > 0 {
-            metrics::counter!("synckairos_outbox_shed_total").increment(shed);
+            metrics::counter!(OUTBOX_SHED_TOTAL).increment(shed);
         }
         Ticket(ticket.into())
     }
@@ -103,7 +103,7 @@ struct Held {
     bytes: usize,
     max_bytes: usize,
     /// Number of each session's newest entry, which keeps its body.
-    newest: HashMap<SessionKey, u64, RandomState>,
+    newest: HashMap<SessionKey, u64>,
     /// Everything before this number was looked at for shedding.
     looked_at: u64,
     /// Of those, the ones that were a session's newest then and no longer are.
@@ -117,7 +117,7 @@ impl Held {
             first: 0,
             bytes: 0,
             max_bytes,
-            newest: HashMap::default(),
+            newest: HashMap::new(),
             looked_at: 0,
             passed_over: BTreeSet::new(),
         }
@@ -182,7 +182,9 @@ impl Held {
 
     fn shed_body(&mut self, number: u64) -> bool {
         let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else { return false };
+        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
+            return false;
+        };
         let is_newest = self.newest.get(&entry.key) == Some(&number);
         let body = entry.body.as_ref().map_or(0, Bytes::len);
         if is_newest || body == 0 {
@@ -191,5 +193,111 @@ impl Held {
         *entry = Arc::new(Entry { body: None, ..Entry::clone(entry) });
         self.bytes -= body;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::chain::{Digest, Link};
+    use crate::domain::id::{SessionId, TenantId};
+    use crate::domain::position::Position;
+    use crate::domain::time::Timestamp;
+
+    const BODY: usize = 1000;
+
+    fn entry(session: &str, version: u64) -> Arc<Entry> {
+        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() };
+        let position = Position { epoch: 1, version };
+        let link = Link { position, at: Timestamp::default(), previous: Digest::NONE, body: Digest::NONE };
+        Arc::new(Entry { key, link, body: Some(vec![b'x'; BODY].into()), change: Bytes::new(), repeat: None })
+    }
+
+    async fn held(outbox: &MemoryOutbox) -> Vec<(String, u64, bool)> {
+        let waiting = outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
+        let seen = |Waiting { entry, .. }: Waiting| {
+            (entry.key.session.to_string(), entry.link.position.version, entry.body.is_some())
+        };
+        waiting.into_iter().map(seen).collect()
+    }
+
+    fn row(session: &str, version: u64, body: bool) -> (String, u64, bool) {
+        (session.to_owned(), version, body)
+    }
+
+    #[tokio::test]
+    async fn entries_stay_in_order_until_acknowledged() {
+        let outbox = MemoryOutbox::new(usize::MAX);
+        let tickets: Vec<_> = (1..=5).map(|version| outbox.append(entry("a", version))).collect();
+        let two = outbox.oldest(2, Duration::ZERO).await.unwrap();
+        assert_eq!(two.iter().map(|waiting| waiting.ticket).collect::<Vec<_>>(), tickets[..2]);
+        assert_eq!(held(&outbox).await.len(), 5);
+        outbox.acknowledge(tickets[2]).await.unwrap();
+        outbox.acknowledge(tickets[0]).await.unwrap();
+        assert_eq!(held(&outbox).await, [row("a", 4, true), row("a", 5, true)]);
+        assert_eq!(outbox.backlog().await.unwrap(), Backlog { entries: 2, bytes: 2 * 1256 });
+        outbox.acknowledge(tickets[4]).await.unwrap();
+        assert_eq!(outbox.backlog().await.unwrap(), Backlog::default());
+        assert!(outbox.held().newest.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_waiting_consumer_wakes_on_append() {
+        let outbox = Arc::new(MemoryOutbox::new(usize::MAX));
+        let consumer = tokio::spawn({
+            let outbox = Arc::clone(&outbox);
+            async move { outbox.oldest(9, Duration::from_secs(20)).await.unwrap().len() }
+        });
+        tokio::task::yield_now().await;
+        outbox.append(entry("a", 1));
+        assert_eq!(consumer.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn recorded_waits_for_its_own_entry_and_drained_for_all() {
+        let outbox = MemoryOutbox::new(usize::MAX);
+        outbox.drained().await;
+        let (first, second) = (outbox.append(entry("a", 1)), outbox.append(entry("a", 2)));
+        outbox.acknowledge(first).await.unwrap();
+        outbox.recorded(first).await;
+        let later = futures::future::join(outbox.recorded(second), outbox.drained());
+        let mut later = Box::pin(later);
+        assert!(futures::poll!(&mut later).is_pending());
+        outbox.acknowledge(second).await.unwrap();
+        later.await;
+    }
+
+    #[tokio::test]
+    async fn bodies_are_shed_oldest_first_but_never_a_sessions_newest() {
+        let outbox = MemoryOutbox::new(4 * 1256);
+        for (session, version) in [("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2), ("a", 4)] {
+            outbox.append(entry(session, version));
+        }
+        let expected = [
+            row("a", 1, false),
+            row("b", 1, false),
+            row("a", 2, false),
+            row("a", 3, true),
+            row("b", 2, true),
+            row("a", 4, true),
+        ];
+        assert_eq!(held(&outbox).await, expected);
+        assert!(outbox.backlog().await.unwrap().bytes <= 4 * 1256);
+    }
+
+    #[tokio::test]
+    async fn what_was_newest_when_looked_at_is_shed_once_it_is_not() {
+        let outbox = MemoryOutbox::new(0);
+        for version in 1..=3 {
+            outbox.append(entry("a", version));
+            outbox.append(entry("b", version));
+        }
+        let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
+        assert_eq!(bodies, [false, false, false, false, true, true]);
+        let first = outbox.oldest(4, Duration::ZERO).await.unwrap();
+        outbox.acknowledge(first[3].ticket).await.unwrap();
+        outbox.append(entry("a", 4));
+        let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
+        assert_eq!(bodies, [false, true, true]);
     }
 }

@@ -7,6 +7,7 @@ use super::{Step, Vector};
 use crate::domain::id::SessionId;
 use crate::domain::session::command::Command;
 use crate::domain::session::event::{Change, Outcome};
+use crate::domain::session::restore::Absence;
 use crate::domain::session::{self, Owner, Session};
 use crate::domain::time::Timestamp;
 use crate::wire::command::{self, Unreadable, Wish};
@@ -156,7 +157,7 @@ impl Played {
     /// The store lost the session; `alive_at_ms` was the last proof of life.
     fn restore(&mut self, body: &Map<String, Value>, now: Timestamp) -> Result<(), Code> {
         let alive = body.get("alive_at_ms").and_then(Value::as_i64).ok_or(Code::Invalid)?;
-        let restored = self.newest().restored(Timestamp::from_ms(alive), now);
+        let restored = self.newest().restored(Some(Absence { from: Timestamp::from_ms(alive), until: now }), now);
         self.versions.push(restored);
         Ok(())
     }

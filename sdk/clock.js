@@ -1,0 +1,164 @@
+/**
+ * What each clock of a session shows at a given now. Nothing ticks: the answer
+ * is worked out from the last anchor each time it is asked for, by the same
+ * rules as the server's, so two screens that agree on now agree on the clock.
+ *
+ * @import {Clock, Phase, Snapshot} from './types.js'
+ *
+ * @typedef {object} Reading
+ * @property {number} shown_ms Remaining; in `count_up`, elapsed.
+ * @property {number} delay_left_ms What is left of the delay that comes before main time.
+ * @property {number|null} reserve_ms What a per-cycle clock has behind the cycle's own time.
+ * @property {Phase} phase
+ * @property {boolean} is_running
+ * @property {boolean} is_out
+ */
+
+import { activeId, elapsedMs, inTurnOrder, isRunning } from './anchor.js';
+import { out, spend } from './control.js';
+import { msOf } from './instant.js';
+
+export { activeId, inTurnOrder };
+
+/** The id under which the session's own clock is read. */
+export const SESSION = 'session';
+
+const MAIN = /** @type {Phase} */ ({ type: 'main' });
+
+const READERS = {
+  per_participant: readBank,
+  per_group: readBank,
+  per_cycle: readCycle,
+  global: readGlobal,
+  count_up: readElapsed,
+};
+
+/**
+ * What the clock `id` shows at `nowMs` (cluster time): a participant's, a group's, or `"session"`.
+ *
+ * Whoever has no bank of their own shows the clock they run on: a participant of a group its
+ * group's, one of a `global` or `count_up` session the session's.
+ *
+ * @param {Snapshot} snapshot
+ * @param {string} id
+ * @param {number} nowMs
+ * @returns {Reading}
+ */
+export function read(snapshot, id, nowMs) {
+  const clock = clockOf(snapshot, id);
+  const shown = READERS[snapshot.sync_mode](snapshot, clock, nowMs);
+  return { reserve_ms: null, ...shown, is_running: isRunning(snapshot, clock, nowMs) };
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @param {string} id
+ * @param {number} nowMs
+ */
+export function shownMs(snapshot, id, nowMs) {
+  return read(snapshot, id, nowMs).shown_ms;
+}
+
+/**
+ * The clocks a session has, in turn order: the ids worth a face on a screen.
+ *
+ * @param {Snapshot} snapshot
+ * @returns {string[]}
+ */
+export function clockIds(snapshot) {
+  if (snapshot.sync_mode === 'global' || snapshot.sync_mode === 'count_up') return [SESSION];
+  if (snapshot.sync_mode === 'per_group') return (snapshot.groups ?? []).map((group) => group.group_id);
+  return inTurnOrder(snapshot).map((one) => one.participant_id);
+}
+
+/**
+ * How long until a scheduled start; null when none is to come.
+ *
+ * @param {Snapshot} snapshot
+ * @param {number} nowMs
+ */
+export function startsInMs(snapshot, nowMs) {
+  const startsAt = msOf(snapshot.starts_at);
+  return snapshot.status === 'pending' && startsAt !== null && startsAt > nowMs ? startsAt - nowMs : null;
+}
+
+/**
+ * Where a session is in its life at `nowMs`: a scheduled start has happened when its instant has
+ * passed, also while the frame that says so is still on its way.
+ *
+ * @param {Snapshot} snapshot
+ * @param {number} nowMs
+ */
+export function statusAt(snapshot, nowMs) {
+  const hasBegun = snapshot.status === 'pending' && snapshot.starts_at && startsInMs(snapshot, nowMs) === null;
+  return hasBegun ? 'running' : snapshot.status;
+}
+
+/** @returns {Clock|null} null is the session's own clock. */
+function clockOf(snapshot, id) {
+  if (snapshot.sync_mode === 'global' || snapshot.sync_mode === 'count_up') return null;
+  const group = snapshot.groups?.find((one) => one.group_id === id);
+  const participant = snapshot.participants.find((one) => one.participant_id === activeOr(snapshot, id));
+  if (snapshot.sync_mode !== 'per_group') return participant ?? null;
+  return group ?? snapshot.groups?.find((one) => one.group_id === participant?.group_id) ?? null;
+}
+
+function activeOr(snapshot, id) {
+  return id === SESSION ? activeId(snapshot) : id;
+}
+
+function readBank(snapshot, clock, nowMs) {
+  if (!clock || clock.has_expired) return out(clock?.phase ?? MAIN);
+  const control = clock.time_control ?? snapshot.time_control ?? {};
+  if (control.hourglass) return readHourglass(snapshot, clock, nowMs);
+  const elapsed = isFree(snapshot, clock, control) ? 0 : elapsedMs(snapshot, clock, nowMs);
+  return spend(bankOf(clock, control), elapsed);
+}
+
+function bankOf(clock, control) {
+  return {
+    left_ms: clock.total_time_ms ?? 0,
+    delay_left_ms: clock.delay_left_ms ?? 0,
+    phase: clock.phase ?? MAIN,
+    overtime: control.overtime ?? null,
+  };
+}
+
+// The first cycles of a participant may cost nothing; the clock then stands still though it is their turn.
+function isFree(snapshot, clock, control) {
+  const isActive = (one) => one.participant_id === activeId(snapshot);
+  const player = clock.participant_id === undefined ? snapshot.participants.find(isActive) : clock;
+  return (player?.cycle_count ?? 0) < (control.free_cycles ?? 0);
+}
+
+// What one uses the other gains, live, until the one that runs is out: the sum never changes.
+function readHourglass(snapshot, clock, nowMs) {
+  const used = (one) => Math.min(one.total_time_ms ?? 0, elapsedMs(snapshot, one, nowMs));
+  const gained = snapshot.participants.filter((one) => one !== clock).reduce((sum, one) => sum + used(one), 0);
+  return spend({ ...bankOf(clock, {}), left_ms: clock.total_time_ms + gained }, used(clock));
+}
+
+function readGlobal(snapshot, _clock, nowMs) {
+  return spend(bankOf(snapshot, {}), elapsedMs(snapshot, null, nowMs));
+}
+
+function readElapsed(snapshot, _clock, nowMs) {
+  const shown = (snapshot.time_used_ms ?? 0) + elapsedMs(snapshot, null, nowMs);
+  const limit = snapshot.max_time_ms ?? Infinity;
+  return { shown_ms: Math.min(shown, limit), delay_left_ms: 0, phase: MAIN, is_out: shown >= limit };
+}
+
+// The cycle's own time, then the reserve. Who waits shows the full cycle that its turn will bring.
+function readCycle(snapshot, clock, nowMs) {
+  const reserve = clock?.total_time_ms ?? 0;
+  const isTurn = !clock || clock.participant_id === activeId(snapshot);
+  const held = isTurn ? snapshot.total_time_ms : null;
+  const left = (held ?? snapshot.time_per_cycle_ms) - elapsedMs(snapshot, clock, nowMs);
+  if (left > 0) return { shown_ms: left, delay_left_ms: 0, reserve_ms: reserve, phase: MAIN, is_out: false };
+  return { ...spendReserve(reserve + left), reserve_ms: Math.max(0, reserve + left) };
+}
+
+function spendReserve(left) {
+  const phase = /** @type {Phase} */ ({ type: 'reserve' });
+  return left > 0 ? { shown_ms: left, delay_left_ms: 0, phase, is_out: false } : out(phase);
+}

@@ -1,0 +1,69 @@
+/**
+ * When to measure the offset: a quick burst to settle, then now and then. One
+ * exchange is a PING and its PONG on the stream that is open anyway.
+ *
+ * @import {ClockSync} from './sync.js'
+ * @import {Timers} from './timers.js'
+ */
+
+const BURST = 6;
+const BURST_GAP_MS = 120;
+const GAP_MS = 5000;
+
+// A PONG that never came must not be waited for, nor pile up.
+const OUTSTANDING = 8;
+
+export class Exchange {
+  /** @type {Map<number, number>} From what a PING carried to its exact origin stamp. */
+  #origins = new Map();
+  #sent = 0;
+  #timer = null;
+  #send = null;
+
+  /** @param {{sync: ClockSync, timers: Timers}} parts */
+  constructor({ sync, timers }) {
+    this.sync = sync;
+    this.timers = timers;
+  }
+
+  /** @param {(frame: object) => void} send */
+  start(send) {
+    this.stop();
+    this.#send = send;
+    this.#sent = 0;
+    this.#ping();
+  }
+
+  stop() {
+    this.timers.clear(this.#timer);
+    this.#origins.clear();
+    this.#send = null;
+  }
+
+  /** @param {{timestamp: number, received_at_ms: number, sent_at_ms: number}} pong */
+  pong(pong) {
+    const destination = this.sync.monotonicMs();
+    const origin = this.#origins.get(pong.timestamp);
+    if (origin === undefined) return;
+    this.#origins.delete(pong.timestamp);
+    const [receive, transmit] = [pong.received_at_ms, pong.sent_at_ms];
+    this.sync.take({ origin_ms: origin, receive_ms: receive, transmit_ms: transmit, destination_ms: destination });
+  }
+
+  #ping() {
+    this.#sent += 1;
+    this.#timer = this.timers.set(() => this.#ping(), this.#sent < BURST ? BURST_GAP_MS : GAP_MS);
+    const origin = this.sync.monotonicMs();
+    const timestamp = this.#mark(origin);
+    this.#send({ type: 'PING', timestamp });
+  }
+
+  // Whole milliseconds travel through any JSON reader unchanged; the fraction stays here.
+  #mark(origin) {
+    let timestamp = Math.floor(origin);
+    while (this.#origins.has(timestamp)) timestamp += 1;
+    this.#origins.set(timestamp, origin);
+    if (this.#origins.size > OUTSTANDING) this.#origins.delete(this.#origins.keys().next().value);
+    return timestamp;
+  }
+}

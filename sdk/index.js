@@ -1,0 +1,9 @@
+/** What the library offers: following a session, its clocks, and the time they run on. */
+
+export { Connection } from './connection.js';
+export { ClockSync } from './sync.js';
+export { Rest } from './rest.js';
+export { Problem } from './problem.js';
+export { activeId, clockIds, read, shownMs, startsInMs, statusAt } from './clock.js';
+export { edgesBetween } from './edges.js';
+export { clockText, spokenText } from './format.js';

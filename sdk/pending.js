@@ -1,0 +1,86 @@
+/**
+ * Commands that wait for their answer. Each keeps its key for as long as it
+ * lives, so that sending it again after a reconnect cannot do it twice.
+ *
+ * @import {Frame} from './types.js'
+ * @import {Timers} from './timers.js'
+ *
+ * @typedef {object} Wish
+ * @property {object} frame
+ * @property {(answer: any) => void} resolve
+ * @property {(problem: Error) => void} reject
+ * @property {any} timer
+ */
+
+import { newKey } from './keys.js';
+import { Problem, unanswered } from './problem.js';
+
+// Timer commands are live-only: what nobody answered by then, nobody wants any more.
+const PATIENCE_MS = 10_000;
+const AGAIN_MS = 500;
+
+export class Pending {
+  /** @type {Map<string, Wish>} */
+  #wishes = new Map();
+
+  /** @param {{timers: Timers, send: (frame: object) => void}} parts `send` may drop what it cannot send now. */
+  constructor({ timers, send }) {
+    this.timers = timers;
+    this.send = send;
+  }
+
+  /**
+   * @param {string} command
+   * @param {object} fields
+   * @returns {Promise<any>}
+   */
+  ask(command, fields) {
+    const id = newKey();
+    const frame = { type: 'COMMAND', id, command, idempotency_key: id, ...fields };
+    return new Promise((resolve, reject) => {
+      const timer = this.timers.set(() => this.#settle(id, (wish) => wish.reject(unanswered())), PATIENCE_MS);
+      this.#wishes.set(id, { frame, resolve, reject, timer });
+      this.send(frame);
+    });
+  }
+
+  /** Sends everything unanswered once more, in the order it was asked. */
+  resend() {
+    for (const { frame } of this.#wishes.values()) this.send(frame);
+  }
+
+  /**
+   * @param {string} id
+   * @param {any} answer
+   */
+  granted(id, answer) {
+    this.#settle(id, (wish) => wish.resolve(answer));
+  }
+
+  /**
+   * @param {string} id
+   * @param {object} body A problem document.
+   */
+  refused(id, body) {
+    const problem = new Problem(body);
+    if (problem.mayBeRepeated) this.#again(id, body.retry_after_ms ?? AGAIN_MS);
+    else this.#settle(id, (wish) => wish.reject(problem));
+  }
+
+  /** @param {Error} problem */
+  failAll(problem) {
+    for (const id of [...this.#wishes.keys()]) this.#settle(id, (wish) => wish.reject(problem));
+  }
+
+  #again(id, ms) {
+    this.timers.set(() => this.#wishes.has(id) && this.send(this.#wishes.get(id).frame), ms);
+  }
+
+  #settle(id, tell) {
+    const wish = this.#wishes.get(id);
+    if (!wish) return;
+    this.#wishes.delete(id);
+    this.timers.clear(wish.timer);
+    tell(wish);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Plain requests: to create, to look, and to command where no stream can be had.
+ *
+ * @import {Snapshot} from './types.js'
+ */
+
+import { newKey } from './keys.js';
+import { Problem, unreachable } from './problem.js';
+
+const PATIENCE_MS = 10_000;
+
+export class Rest {
+  /** @param {{base: string, token?: string|null, fetch?: typeof fetch}} parts */
+  constructor({ base, token = null, fetch = (...args) => globalThis.fetch(...args) }) {
+    this.base = base;
+    this.token = token;
+    this.fetch = fetch;
+  }
+
+  /**
+   * @param {object} config
+   * @returns {Promise<Snapshot>}
+   */
+  create(config) {
+    return this.#ask('POST', '/v1/sessions', config, newKey());
+  }
+
+  /**
+   * @param {string} sessionId
+   * @returns {Promise<Snapshot>}
+   */
+  read(sessionId) {
+    return this.#ask('GET', pathOf(sessionId));
+  }
+
+  /**
+   * @param {string} sessionId
+   * @param {string} command
+   * @param {object} fields
+   * @param {string} key The same for every repeat of one wish.
+   * @returns {Promise<Snapshot & {outcome: object}>}
+   */
+  command(sessionId, command, fields, key) {
+    return this.#ask('POST', `${pathOf(sessionId)}/${command}`, fields, key);
+  }
+
+  async #ask(method, path, body, key) {
+    const answer = await this.#send(method, path, body, key);
+    const read = await answer.json().catch(() => null);
+    if (!answer.ok) throw new Problem({ status: answer.status, ...read });
+    return read;
+  }
+
+  async #send(method, path, body, key) {
+    const headers = this.#headers(body, key);
+    const init = { method, headers, body: body && JSON.stringify(body), cache: 'no-store' };
+    try {
+      return await this.fetch(this.base + path, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) });
+    } catch {
+      throw unreachable();
+    }
+  }
+
+  #headers(body, key) {
+    const headers = { Accept: 'application/json' };
+    if (body) headers['Content-Type'] = 'application/json';
+    if (key) headers['Idempotency-Key'] = key;
+    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    return headers;
+  }
+}
+
+function pathOf(sessionId) {
+  return `/v1/sessions/${encodeURIComponent(sessionId)}`;
+}

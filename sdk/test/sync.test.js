@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ClockSync, sampleOf } from '../sync.js';
+
+/** A device whose monotonic clock the test moves, and a server that is `ahead` of it. */
+function world(ahead = 5000) {
+  const w = { ms: 1_000_000, ahead };
+  w.sync = new ClockSync({ monotonicMs: () => w.ms });
+  w.exchange = (there, back, server = 0) => {
+    const origin_ms = w.ms;
+    const receive_ms = origin_ms + there + w.ahead;
+    w.ms += there + server + back;
+    w.sync.take({ origin_ms, receive_ms, transmit_ms: receive_ms + server, destination_ms: w.ms });
+  };
+  w.error = () => w.sync.now() - (w.ms + w.ahead);
+  return w;
+}
+
+test('offset and round trip leave the server’s own time out', () => {
+  const sample = sampleOf({ origin_ms: 100, receive_ms: 1110, transmit_ms: 1130, destination_ms: 140 });
+  assert.deepEqual([sample.offset, sample.roundTrip], [1000, 20]);
+});
+
+test('the first exchange steps at once, wrong by at most half the round trip', () => {
+  const w = world();
+  w.exchange(30, 10);
+  assert.equal(w.error(), 10);
+  assert.equal(w.sync.roundTrip, 40);
+  assert.ok(!w.sync.isSettled);
+});
+
+test('the best round trip of the window is believed', () => {
+  const w = world();
+  w.exchange(40, 2);
+  w.exchange(1, 1);
+  w.exchange(2, 60);
+  assert.ok(Math.abs(w.error()) < 0.01);
+  assert.equal(w.sync.roundTrip, 2);
+});
+
+test('once settled it slews: never a jump, never back, and there in the end', () => {
+  const w = world();
+  for (let i = 0; i < 4; i += 1) w.exchange(40, 0);
+  assert.equal(Math.round(w.error()), 20);
+  w.exchange(1, 1);
+  assert.ok(w.error() > 15, 'no step');
+  let last = w.sync.now();
+  for (let i = 0; i < 60; i += 1) {
+    w.ms += 16;
+    const now = w.sync.now();
+    assert.ok(now > last && now - last <= 16.9);
+    last = now;
+  }
+  assert.ok(Math.abs(w.error()) < 0.1);
+});
+
+test('a clock that was moved far is stepped to, though worse round trips say so', () => {
+  const w = world();
+  for (let i = 0; i < 5; i += 1) w.exchange(1, 1);
+  w.ahead += 60_000;
+  w.exchange(20, 20);
+  assert.ok(Math.abs(w.error()) <= 20);
+});
+
+test('an old sample does not win for ever', () => {
+  const w = world();
+  for (let i = 0; i < 5; i += 1) w.exchange(1, 1);
+  for (let i = 0; i < 20; i += 1) {
+    w.ms += 60_000;
+    w.ahead += 60_000 * 30e-6;
+    w.exchange(3, 3);
+  }
+  w.ms += 1000;
+  assert.ok(Math.abs(w.error()) < 10, String(w.error()));
+});
+
+test('stamps that cannot be are not believed', () => {
+  const w = world();
+  w.sync.take({ origin_ms: 10, receive_ms: 0, transmit_ms: 100, destination_ms: 20 });
+  assert.equal(w.sync.hasSample, false);
+});
+
+test('the error is within half the round trip, whatever the asymmetry', () => {
+  let seed = 7;
+  const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+  for (let run = 0; run < 200; run += 1) {
+    const w = world(random() * 1e6);
+    for (let i = 0; i < 3; i += 1) w.exchange(random() * 50, random() * 50, random() * 5);
+    assert.ok(Math.abs(w.error()) <= w.sync.roundTrip / 2 + 0.01);
+  }
+});

@@ -1,0 +1,59 @@
+//! A command with everything that came with it, and its answer.
+
+use crate::domain::chain::Digest;
+use crate::domain::position::Position;
+use crate::domain::session::event::Outcome;
+use crate::store::Held;
+use crate::wire::command::Wish;
+
+/// The version a caller wants to write on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Of whatever epoch.
+    Version(u64),
+    /// Exactly this.
+    Position(Position),
+}
+
+impl Expected {
+    /// Whether that is where the session is.
+    #[must_use]
+    pub fn is_at(self, position: Position) -> bool {
+        match self {
+            Self::Version(version) => version == position.version,
+            Self::Position(expected) => expected == position,
+        }
+    }
+}
+
+/// A command with everything that came with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// What is wished for.
+    pub wish: Wish,
+    /// Applied only on this version; both must hold where both are given.
+    pub expected: Vec<Expected>,
+    /// The caller's idempotency key, and the digest of what came with it.
+    pub idempotency: Option<(String, Digest)>,
+    /// The sending connection's own lag, as measured by the server.
+    pub lag_ms: i64,
+}
+
+impl Asked {
+    /// A wish with nothing else.
+    #[must_use]
+    pub const fn plainly(wish: Wish) -> Self {
+        Self { wish, expected: Vec::new(), idempotency: None, lag_ms: 0 }
+    }
+}
+
+/// What a command came to.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The present version.
+    pub held: Held,
+    /// What was done, by this or by the first of its repeats.
+    pub outcome: Outcome,
+    /// The position that made, if this was a repeat.
+    pub replayed: Option<Position>,
+}

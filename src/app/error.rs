@@ -1,0 +1,80 @@
+//! Why a use case did not do as asked. Refusals and failures meet here.
+
+use crate::domain::session::command::Refused;
+use crate::domain::session::stored::Unreadable;
+use crate::domain::session::validate::Fault;
+use crate::ledger;
+use crate::store;
+use crate::store::Held;
+
+/// Why a use case did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such session, for this caller.
+    #[error("there is no such session")]
+    NoSession,
+    /// The caller may not do this.
+    #[error("the caller may not do this")]
+    Forbidden,
+    /// A session of that id exists.
+    #[error("a session of that id exists")]
+    Exists(Box<Held>),
+    /// The rules decline.
+    #[error("{0}")]
+    Refused(Refused, Box<Held>),
+    /// The version the caller named is not the newest.
+    #[error("the session has moved on")]
+    Stale(Box<Held>),
+    /// Races were lost for as long as anyone may wait.
+    #[error("too many wrote to the session at once")]
+    Contended(Box<Held>),
+    /// The session that was asked for makes no sense.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A part of the request is not valid.
+    #[error("{pointer} {detail}")]
+    Invalid {
+        /// JSON pointer to the part.
+        pointer: &'static str,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// The idempotency key was used with another body.
+    #[error("the idempotency key was used with another body")]
+    Mismatch,
+    /// The store cannot be reached; nothing was written.
+    #[error("the store is away")]
+    StoreAway(#[source] store::Error),
+    /// The store did not say what became of a write.
+    #[error("it is not known what became of a write")]
+    Unknown(#[source] store::Error),
+    /// The ledger failed.
+    #[error("the ledger is away")]
+    LedgerAway(#[from] ledger::Error),
+    /// The ledger does not hold it yet, and nobody may wait longer.
+    #[error("the ledger does not hold it yet")]
+    NotRecorded,
+    /// The write happened, but is not known to outlive this process.
+    #[error("the write is not known to be durable")]
+    NotDurable,
+    /// What is stored cannot be read by this release.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(_) => Self::StoreAway(error),
+            store::Error::Unknown(_) => Self::Unknown(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether something is broken, rather than declined.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::StoreAway(_) | Self::Unknown(_) | Self::LedgerAway(_) | Self::Unreadable(_))
+    }
+}

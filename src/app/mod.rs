@@ -1,0 +1,16 @@
+//! Use cases: what callers ask for, in the words they ask it in.
+
+pub mod deadlines;
+pub mod error;
+pub mod sessions;
+
+mod asked;
+mod past;
+mod restoring;
+mod writing;
+
+pub use asked::{Answer, Asked, Expected};
+pub use past::{Listed, Past};
+
+pub use crate::ledger::Filter;
+pub use crate::store::Held;

@@ -1,0 +1,396 @@
+//! Creating, reading and commanding sessions: settle, judge, commit, again if the race was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::asked::{Answer, Asked};
+use super::error::Error;
+use super::past::Past;
+use super::restoring::Restoring;
+use super::writing::{Author, commit};
+use crate::clock::Clock;
+use crate::domain::entry::{Answered, Repeat};
+use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::position::Position;
+use crate::domain::principal::{Principal, Role};
+use crate::domain::session::command::{Command, Refused};
+use crate::domain::session::create::NewSession;
+use crate::domain::session::event::{Change, Kind, Outcome, Step};
+use crate::domain::session::restore::Absence;
+use crate::domain::session::{Session, Status};
+use crate::domain::time::Timestamp;
+use crate::ledger::Ledger;
+use crate::store::{Committed, Held, Store};
+use crate::telemetry::metrics;
+use crate::wire::command::Wish;
+use crate::wire::history;
+
+/// How long a lost race is tried again on the caller's behalf.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a delete waits for the ledger.
+const DELETE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long an answer waits to be durable, where every answer is.
+const DURABLE_WAIT: Duration = Duration::from_secs(5);
+
+/// A deadline that somebody must see to soon.
+pub type Soon = (Timestamp, SessionKey);
+
+/// What sessions rest on.
+pub struct Parts {
+    /// Live sessions.
+    pub store: Arc<dyn Store>,
+    /// The lasting record.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where now comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where deadlines are announced; when it is full, the poll finds them.
+    pub soon: mpsc::Sender<Soon>,
+    /// When nobody was there, before this process came.
+    pub absence: Option<Absence>,
+    /// An answer means that the ledger holds it.
+    pub is_durable: bool,
+}
+
+/// Timer sessions, as callers see them.
+pub struct Sessions {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    soon: mpsc::Sender<Soon>,
+    restoring: Restoring,
+    is_durable: bool,
+    /// What was, from the ledger.
+    pub past: Past,
+}
+
+impl Sessions {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, ledger, clock, soon, absence, is_durable } = parts;
+        let past = Past::new(Arc::clone(&store), Arc::clone(&ledger));
+        let restoring = Restoring::new(Arc::clone(&store), ledger, Arc::clone(&clock), absence);
+        Self { store, clock, soon, restoring, is_durable, past }
+    }
+
+    /// Whether the store and the ledger answer.
+    pub async fn reachable(&self) -> (bool, bool) {
+        let (store, ledger) = futures::join!(self.store.ping(), self.past.ping());
+        (store.is_ok(), ledger)
+    }
+
+    /// The instant it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes a session. A repeat finds the first one by its key.
+    pub async fn create(
+        &self,
+        by: &Principal,
+        new: NewSession,
+        idempotency: Option<(String, crate::domain::chain::Digest)>,
+        arrived: Timestamp,
+    ) -> Result<Answer, Error> {
+        let key = self.key(by, &new.session_id)?;
+        operates(by)?;
+        let repeat = idempotency.map(|(text, body)| Repeat::of(&key, &by.subject, &text, body));
+        let change = Session::create(new, arrived)?;
+        match self.restoring.present(&key).await {
+            Ok(held) => return self.existing(&key, held, repeat).await,
+            Err(Error::NoSession) => {}
+            Err(error) => return Err(error),
+        }
+        let author = Author { command: "create", by: Some(by), repeat };
+        match self.store.commit(commit(&key, None, change, author)).await? {
+            Committed::Stored(held) => self.answer(held, Outcome::of(Kind::Created)).await,
+            Committed::Repeated(answered, held) => replay(&answered, held, repeat),
+            Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
+            Committed::Missing => Err(Error::NoSession),
+        }
+    }
+
+    async fn existing(&self, key: &SessionKey, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
+        match self.answered(key, repeat).await? {
+            Some(_) if held.session.status == Status::Deleted => Err(Error::NoSession),
+            Some(answered) => replay(&answered, held, repeat),
+            None => Err(Error::Exists(Box::new(held))),
+        }
+    }
+
+    /// A new pending session of the same configuration.
+    pub async fn blueprint(&self, by: &Principal, id: &SessionId, clone_id: SessionId) -> Result<NewSession, Error> {
+        operates(by)?;
+        Ok(self.look(by, id).await?.session.blueprint(clone_id))
+    }
+
+    /// The session as it stands now; what had to happen by now has happened.
+    pub async fn look(&self, by: &Principal, id: &SessionId) -> Result<Held, Error> {
+        self.newest(&self.key(by, id)?).await
+    }
+
+    /// The same for whoever has already been let in.
+    pub async fn newest(&self, key: &SessionKey) -> Result<Held, Error> {
+        let now = self.clock.now();
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let held = self.live(key).await?;
+            if !held.session.is_due(now) {
+                return Ok(held);
+            }
+            self.settle_held(key, held, now).await?;
+            impatient(patience)?;
+        }
+    }
+
+    /// The same for whoever watches: a deleted session is shown as deleted.
+    pub async fn watched(&self, key: &SessionKey) -> Result<Held, Error> {
+        let present = self.restoring.present(key).await?;
+        if present.session.status == Status::Deleted { Ok(present) } else { self.newest(key).await }
+    }
+
+    /// Does what a command says.
+    pub async fn command(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        asked: Asked,
+        arrived: Timestamp,
+    ) -> Result<Answer, Error> {
+        let key = self.key(by, id)?;
+        if by.role == Role::Viewer {
+            return Err(Error::Forbidden);
+        }
+        let (name, outcome) = match self.command_of(&key, asked.wish).await {
+            Err(error) => ("revert", Err(error)),
+            Ok(mut command) => {
+                own(&mut command, by, asked.lag_ms);
+                let repeat = asked.idempotency.map(|(text, body)| Repeat::of(&key, &by.subject, &text, body));
+                let author = Author { command: command.name(), by: Some(by), repeat };
+                let asked = Asking { key: &key, command: &command, expected: &asked.expected, author, arrived };
+                (command.name(), self.carry_out(asked).await)
+            }
+        };
+        metrics::commanded(name, said(&outcome));
+        outcome
+    }
+
+    async fn command_of(&self, key: &SessionKey, wish: Wish) -> Result<Command, Error> {
+        match wish {
+            Wish::Command(command) => Ok(command),
+            Wish::Revert { to_version } => {
+                let held = self.live(key).await?;
+                Ok(Command::Revert { then: Box::new(self.past.version(key, &held, to_version).await?) })
+            }
+        }
+    }
+
+    async fn carry_out(&self, asking: Asking<'_>) -> Result<Answer, Error> {
+        let patience = Instant::now() + PATIENCE;
+        let mut attempts = 0_u32;
+        loop {
+            attempts += 1;
+            let held = self.live(asking.key).await?;
+            if let Some(answered) = self.answered(asking.key, asking.author.repeat).await? {
+                return replay(&answered, held, asking.author.repeat);
+            }
+            match self.attempt(&asking, held).await? {
+                Attempt::Done(answer) => {
+                    metrics::compared_and_set(attempts);
+                    return Ok(*answer);
+                }
+                Attempt::Again(held) if Instant::now() >= patience => return Err(Error::Contended(held)),
+                Attempt::Again(_) => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, asking: &Asking<'_>, held: Held) -> Result<Attempt, Error> {
+        let now = asking.arrived;
+        if !held.session.is_due(now) {
+            if !asking.expected.iter().all(|expected| expected.is_at(held.session.position)) {
+                return Err(Error::Stale(Box::new(held)));
+            }
+            if !asking.author.by.is_none_or(|by| by.may(asking.command, &held.session)) {
+                return Err(Error::Forbidden);
+            }
+        }
+        match held.session.next(asking.command, now) {
+            Step::Refused(why) => Err(Error::Refused(why, Box::new(held))),
+            Step::Due(change, refused) => self.settle_first(asking.key, held, *change, refused).await,
+            Step::Done(change) => self.write(asking, held, *change).await,
+        }
+    }
+
+    async fn settle_first(
+        &self,
+        key: &SessionKey,
+        held: Held,
+        change: Change,
+        refused: Option<Refused>,
+    ) -> Result<Attempt, Error> {
+        let committed = self.store.commit(commit(key, Some(&held), change, Author::NOBODY)).await?;
+        match (committed, refused) {
+            (Committed::Stored(held), Some(why)) => Err(Error::Refused(why, Box::new(held))),
+            (Committed::Stored(settled), None) => {
+                self.announce(key, &settled);
+                Ok(Attempt::Again(Box::new(settled)))
+            }
+            _ => Ok(Attempt::Again(Box::new(held))),
+        }
+    }
+
+    async fn write(&self, asking: &Asking<'_>, held: Held, change: Change) -> Result<Attempt, Error> {
+        let outcome = change.outcome.clone();
+        let write = commit(asking.key, Some(&held), change, asking.author);
+        let answer = match self.store.commit(write).await? {
+            Committed::Stored(held) => {
+                self.announce(asking.key, &held);
+                self.answer(held, outcome).await?
+            }
+            Committed::Repeated(answered, held) => replay(&answered, held, asking.author.repeat)?,
+            Committed::Stale(newer) => return Ok(Attempt::Again(Box::new(newer))),
+            Committed::Missing => return Ok(Attempt::Again(Box::new(held))),
+        };
+        Ok(Attempt::Done(Box::new(answer)))
+    }
+
+    /// Deletes, and answers once the ledger holds it. Asking again is safe.
+    pub async fn delete(&self, by: &Principal, id: &SessionId, asked: Asked, arrived: Timestamp) -> Result<(), Error> {
+        operates(by)?;
+        let key = self.key(by, id)?;
+        let present = self.restoring.present(&key).await?;
+        let held = if present.session.status == Status::Deleted {
+            present
+        } else {
+            self.command(by, id, asked, arrived).await?.held
+        };
+        let Some(ticket) = held.ticket else { return Ok(()) };
+        let recorded = tokio::time::timeout(DELETE_WAIT, self.store.recorded(ticket)).await;
+        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::from)
+    }
+
+    /// Writes what had to happen by now, if anything had; gives whether it did.
+    pub async fn settle(&self, key: &SessionKey) -> Result<bool, Error> {
+        let now = self.clock.now();
+        let held = self.restoring.present(key).await?;
+        if !held.session.is_due(now) {
+            self.announce(key, &held);
+            return Ok(false);
+        }
+        self.settle_held(key, held, now).await
+    }
+
+    async fn settle_held(&self, key: &SessionKey, held: Held, now: Timestamp) -> Result<bool, Error> {
+        let settled = held.session.settled(now.max(held.session.updated_at));
+        let committed = self.store.commit(commit(key, Some(&held), settled, Author::NOBODY)).await?;
+        let Committed::Stored(held) = committed else { return Ok(false) };
+        self.announce(key, &held);
+        Ok(true)
+    }
+
+    /// The present version, unless it is deleted.
+    async fn live(&self, key: &SessionKey) -> Result<Held, Error> {
+        let held = self.restoring.present(key).await?;
+        if held.session.status == Status::Deleted { Err(Error::NoSession) } else { Ok(held) }
+    }
+
+    async fn answered(&self, key: &SessionKey, repeat: Option<Repeat>) -> Result<Option<Answered>, Error> {
+        match repeat {
+            Some(repeat) => Ok(self.store.answered(key, &repeat.key).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Whoever sets a deadline says so, or it might pass before the next poll.
+    fn announce(&self, key: &SessionKey, held: &Held) {
+        if let Some(at) = held.session.due_at {
+            let _ = self.soon.try_send((at, key.clone()));
+        }
+    }
+
+    async fn answer(&self, held: Held, outcome: Outcome) -> Result<Answer, Error> {
+        if let Some(ticket) = held.ticket.filter(|_| self.is_durable) {
+            let recorded = tokio::time::timeout(DURABLE_WAIT, self.store.recorded(ticket)).await;
+            recorded.map_err(|_| Error::NotDurable)??;
+        }
+        Ok(Answer { held, outcome, replayed: None })
+    }
+
+    /// The key of a session the caller can see.
+    pub fn key(&self, by: &Principal, id: &SessionId) -> Result<SessionKey, Error> {
+        if !by.sees(id) {
+            return Err(Error::NoSession);
+        }
+        Ok(SessionKey { tenant: by.tenant.clone(), session: id.clone() })
+    }
+}
+
+struct Asking<'a> {
+    key: &'a SessionKey,
+    command: &'a Command,
+    expected: &'a [super::asked::Expected],
+    author: Author<'a>,
+    arrived: Timestamp,
+}
+
+enum Attempt {
+    Done(Box<Answer>),
+    /// Something else was written; this is the newest known.
+    Again(Box<Held>),
+}
+
+/// What is for operators only.
+pub fn operates(by: &Principal) -> Result<(), Error> {
+    if by.role >= Role::Operator { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+/// A participant's switch is about its own cycle, also if it lost a race meanwhile.
+fn own(command: &mut Command, by: &Principal, lag_ms: i64) {
+    let Command::Switch(switch) = command else { return };
+    switch.connection_lag_ms = lag_ms;
+    if by.role == Role::Participant && switch.current.is_none() {
+        switch.current.clone_from(&by.participant_id);
+    }
+}
+
+fn replay(answered: &Answered, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
+    if repeat.is_some_and(|repeat| repeat.body != answered.repeat.body) {
+        return Err(Error::Mismatch);
+    }
+    let outcome = history::outcome_in(&answered.change).unwrap_or(Outcome::of(Kind::Settled));
+    Ok(Answer { held, outcome, replayed: Some(answered.position) })
+}
+
+fn impatient(patience: Instant) -> Result<(), Error> {
+    if Instant::now() < patience {
+        return Ok(());
+    }
+    let why = "a session was written to faster than it could be read";
+    Err(Error::StoreAway(crate::store::Error::Unavailable(why.into())))
+}
+
+fn said(outcome: &Result<Answer, Error>) -> &'static str {
+    match outcome {
+        Ok(_) => "applied",
+        Err(Error::Stale(_) | Error::Contended(_)) => "conflict",
+        Err(Error::Refused(..) | Error::Forbidden | Error::NoSession | Error::Mismatch | Error::Invalid { .. }) => {
+            "refused"
+        }
+        Err(_) => "failed",
+    }
+}
+
+/// Where an answer stands, for its `ETag`.
+impl Answer {
+    /// The position of the snapshot it carries.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.held.session.position
+    }
+}

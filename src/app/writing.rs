@@ -1,0 +1,48 @@
+//! From a change to the write that makes it visible: link, frames, audit entry.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::chain::{Digest, Link};
+use crate::domain::entry::{Entry, Repeat};
+use crate::domain::id::SessionKey;
+use crate::domain::principal::Principal;
+use crate::domain::session::event::Change;
+use crate::store::{Commit, Held};
+use crate::wire::{frame, history};
+
+/// On whose behalf, and by which command, a version is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author<'a> {
+    /// The command's name.
+    pub command: &'static str,
+    /// Who asked; nobody, where it happened by itself.
+    pub by: Option<&'a Principal>,
+    /// The idempotency key it came with.
+    pub repeat: Option<Repeat>,
+}
+
+impl Author<'_> {
+    /// What happens though nobody asked.
+    pub const NOBODY: Author<'static> = Author { command: "settle", by: None, repeat: None };
+}
+
+/// The write of `change`, made from `base`.
+pub(super) fn commit(key: &SessionKey, base: Option<&Held>, mut change: Change, author: Author<'_>) -> Commit {
+    let previous = base.map_or(Digest::NONE, |base| base.head);
+    change.session.previous = previous;
+    let frames = frame::of_change(author.command, base.map(|base| &*base.session), &change);
+    let audited = history::changed(author.command, author.by, &change);
+    let session = change.session;
+    let body = Bytes::from(session.stored());
+    let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
+    let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, repeat: author.repeat };
+    Commit {
+        key: key.clone(),
+        base: base.map(|base| base.session.position),
+        session: Arc::new(session),
+        frames,
+        entry: Arc::new(entry),
+    }
+}

@@ -1,0 +1,337 @@
+//! Promise 13, in one process: once each, in order, whatever the ledger does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::worker::Worker;
+use super::{Now, heartbeat};
+use crate::domain::chain::{Digest, Link};
+use crate::domain::entry::{Answered, Entry};
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+use crate::jobs::{Backoff, Pace};
+use crate::ledger::sqlite::{Durability, SqliteLedger};
+use crate::ledger::{Due, Error, Filter, Ledger, Recorded, Row};
+use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
+
+/// A ledger that can be told to fail, and remembers what it was asked.
+struct Odd {
+    inner: SqliteLedger,
+    /// Calls that are not answered before the next one is.
+    silent: AtomicUsize,
+    /// Versions of the first session that are refused, and one that panics.
+    poisoned: Vec<u64>,
+    panics: Option<u64>,
+    asked: Mutex<Vec<Vec<(SessionKey, Position)>>>,
+    buried: Mutex<Vec<(Position, String)>>,
+    _directory: TempDir,
+}
+
+impl Odd {
+    async fn new(silent: usize, poisoned: &[u64], panics: Option<u64>) -> Arc<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = SqliteLedger::open(&directory.path().join("l.db"), Durability::Flush).await.unwrap();
+        Arc::new(Self {
+            inner,
+            silent: silent.into(),
+            poisoned: poisoned.to_vec(),
+            panics,
+            asked: Mutex::default(),
+            buried: Mutex::default(),
+            _directory: directory,
+        })
+    }
+
+    fn answers(&self) -> Result<(), Error> {
+        let silent = self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if silent.is_ok() { Err(Error::Unavailable("down".into())) } else { Ok(()) }
+    }
+
+    fn is_any(entries: &[Arc<Entry>], versions: &[u64]) -> bool {
+        entries.iter().any(|entry| entry.key == key(0) && versions.contains(&entry.link.position.version))
+    }
+
+    fn tries_of(&self, version: u64) -> usize {
+        let asked = self.asked.lock().unwrap();
+        let one = vec![(key(0), Position { epoch: 1, version })];
+        asked.iter().filter(|batch| **batch == one).count()
+    }
+
+    /// How many rows of each session, after checking that they are linked without a gap.
+    async fn rows(&self, session: &SessionKey) -> usize {
+        let (mut previous, mut count, mut after) = (Digest::NONE, 0, None);
+        loop {
+            let page = self.inner.history(session, after, 1000).await.unwrap();
+            let Some(last) = page.last() else { return count };
+            after = Some(last.link.position);
+            for row in &page {
+                assert_eq!(row.link.previous, previous);
+                previous = row.link.digest();
+            }
+            count += page.len();
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for Odd {
+    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        let positions = entries.iter().map(|entry| (entry.key.clone(), entry.link.position)).collect();
+        self.asked.lock().unwrap().push(positions);
+        self.answers()?;
+        let dies = self.panics.is_some_and(|version| Self::is_any(entries, &[version]));
+        assert!(!dies, "out of its mind");
+        if Self::is_any(entries, &self.poisoned) {
+            return Err(Error::Refused("poison".into()));
+        }
+        self.inner.record(entries).await
+    }
+
+    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        self.answers()?;
+        self.buried.lock().unwrap().push((entry.link.position, reason.to_owned()));
+        self.inner.bury(entry, reason, at).await
+    }
+
+    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        self.inner.newest(key).await
+    }
+    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
+        self.inner.version(key, version).await
+    }
+    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
+        self.inner.at(key, at).await
+    }
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
+        self.inner.history(key, after, limit).await
+    }
+    async fn sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        self.inner.sessions(tenant, filter, after, limit).await
+    }
+    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        self.inner.due(after, until, limit).await
+    }
+    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+        self.inner.answered(key, since).await
+    }
+    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
+        self.answers()?;
+        self.inner.beat(at).await
+    }
+    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
+        self.inner.last_beat().await
+    }
+    async fn ping(&self) -> Result<(), Error> {
+        self.inner.ping().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+/// Sessions that append their versions in turn, linked.
+#[derive(Default)]
+struct Writers {
+    last: HashMap<SessionKey, (u64, Digest)>,
+}
+
+impl Writers {
+    fn append_in_turn(&mut self, outbox: &MemoryOutbox, entries: usize, sessions: usize) {
+        for number in 0..entries {
+            self.append(outbox, number % sessions);
+        }
+    }
+
+    fn append(&mut self, outbox: &MemoryOutbox, session: usize) -> Ticket {
+        let key = key(session);
+        let (version, previous) = self.last.get(&key).copied().unwrap_or((0, Digest::NONE));
+        let version = version + 1;
+        let body = json!({
+            "format": 1, "status": "running", "sync_mode": "global", "due_at": null, "created_at": 0,
+            "updated_at": version, "participants": [], "metadata": {}, "version": version,
+        });
+        let body = Bytes::from(body.to_string());
+        let link = Link {
+            position: Position { epoch: 1, version },
+            at: Timestamp::from_ms(version.cast_signed()),
+            previous,
+            body: Digest::of(&body),
+        };
+        self.last.insert(key.clone(), (version, link.digest()));
+        outbox.append(Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), repeat: None }))
+    }
+}
+
+fn key(session: usize) -> SessionKey {
+    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }
+}
+
+/// A worker in its task, and the tokens that end it.
+struct Running {
+    soft: CancellationToken,
+    hard: CancellationToken,
+    task: JoinHandle<Backlog>,
+}
+
+fn start(outbox: &Arc<MemoryOutbox>, ledger: &Arc<Odd>) -> Running {
+    let backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(4) };
+    let pace = Pace { refused: backoff, unanswered: backoff, ..Pace::default() };
+    let worker = Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn Ledger>, still());
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let task = tokio::spawn(worker.at_pace(pace).run(soft.clone(), hard.clone()));
+    Running { soft, hard, task }
+}
+
+fn still() -> Now {
+    Arc::new(|| Timestamp::from_ms(77))
+}
+
+fn outbox() -> Arc<MemoryOutbox> {
+    Arc::new(MemoryOutbox::new(usize::MAX))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarter_of_a_million_entries_go_through_once_each_and_in_order() {
+    const SESSIONS: usize = 250;
+    let (outbox, ledger) = (outbox(), Odd::new(0, &[], None).await);
+    let running = start(&outbox, &ledger);
+    let mut writers = Writers::default();
+    writers.append_in_turn(&outbox, 250_000, SESSIONS);
+    outbox.drained().await;
+    running.soft.cancel();
+    assert_eq!(running.task.await.unwrap(), Backlog::default());
+    let asked: usize = ledger.asked.lock().unwrap().iter().map(Vec::len).sum();
+    assert_eq!(asked, 250_000);
+    for session in 0..SESSIONS {
+        assert_eq!(ledger.rows(&key(session)).await, 1000);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_silent_is_waited_for_and_nothing_is_buried() {
+    let (outbox, ledger) = (outbox(), Odd::new(40, &[], None).await);
+    let running = start(&outbox, &ledger);
+    let mut writers = Writers::default();
+    writers.append_in_turn(&outbox, 9, 1);
+    let last = writers.append(&outbox, 0);
+    outbox.recorded(last).await;
+    running.soft.cancel();
+    running.task.await.unwrap();
+    assert_eq!(ledger.rows(&key(0)).await, 10);
+    assert!(ledger.buried.lock().unwrap().is_empty());
+    assert!(ledger.asked.lock().unwrap().len() > 40);
+}
+
+#[tokio::test]
+async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
+    let (outbox, ledger) = (outbox(), Odd::new(0, &[1, 5], None).await);
+    let mut writers = Writers::default();
+    writers.append_in_turn(&outbox, 1000, 100);
+    let running = start(&outbox, &ledger);
+    outbox.drained().await;
+    running.soft.cancel();
+    running.task.await.unwrap();
+    let buried: Vec<_> = ledger.buried.lock().unwrap().iter().map(|(at, why)| (at.version, why.clone())).collect();
+    assert_eq!(buried, [(1, "poison".to_owned()), (5, "poison".to_owned())]);
+    assert_eq!((ledger.tries_of(1), ledger.tries_of(5)), (5, 5));
+    for session in 1..100 {
+        assert_eq!(ledger.rows(&key(session)).await, 10);
+    }
+    let left = ledger.inner.history(&key(0), None, 100).await.unwrap();
+    let left: Vec<_> = left.iter().map(|row| row.link.position.version).collect();
+    assert_eq!(left, [2, 3, 4, 6, 7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn silence_between_two_tries_counts_for_nothing() {
+    let (outbox, ledger) = (outbox(), Odd::new(3, &[1], None).await);
+    let mut writers = Writers::default();
+    let ticket = writers.append(&outbox, 0);
+    let running = start(&outbox, &ledger);
+    outbox.recorded(ticket).await;
+    running.soft.cancel();
+    running.task.await.unwrap();
+    assert_eq!(ledger.tries_of(1), 3 + 5);
+    assert_eq!(ledger.buried.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_makes_the_ledger_panic_does_not_end_the_worker() {
+    let (outbox, ledger) = (outbox(), Odd::new(0, &[], Some(7)).await);
+    let mut writers = Writers::default();
+    writers.append_in_turn(&outbox, 20, 1);
+    let running = start(&outbox, &ledger);
+    outbox.drained().await;
+    running.soft.cancel();
+    running.task.await.unwrap();
+    assert_eq!(
+        ledger.buried.lock().unwrap()[0],
+        (Position { epoch: 1, version: 7 }, "panicked: out of its mind".into())
+    );
+    assert_eq!(ledger.inner.history(&key(0), None, 100).await.unwrap().len(), 19);
+}
+
+#[tokio::test]
+async fn a_soft_stop_drains_even_while_the_ledger_comes_back() {
+    let (outbox, ledger) = (outbox(), Odd::new(5, &[], None).await);
+    let mut writers = Writers::default();
+    writers.append_in_turn(&outbox, 5000, 10);
+    let running = start(&outbox, &ledger);
+    running.soft.cancel();
+    assert_eq!(running.task.await.unwrap(), Backlog::default());
+    for session in 0..10 {
+        assert_eq!(ledger.rows(&key(session)).await, 500);
+    }
+}
+
+#[tokio::test]
+async fn a_hard_stop_leaves_the_rest_for_the_next_worker() {
+    let (outbox, ledger) = (outbox(), Odd::new(usize::MAX, &[], None).await);
+    let mut writers = Writers::default();
+    writers.append_in_turn(&outbox, 3000, 3);
+    let running = start(&outbox, &ledger);
+    running.hard.cancel();
+    assert_eq!(running.task.await.unwrap().entries, 3000);
+    ledger.silent.store(0, Ordering::SeqCst);
+    let next = start(&outbox, &ledger);
+    outbox.drained().await;
+    next.soft.cancel();
+    next.task.await.unwrap();
+    assert_eq!(ledger.rows(&key(0)).await + ledger.rows(&key(1)).await + ledger.rows(&key(2)).await, 3000);
+}
+
+#[tokio::test]
+async fn the_heart_beats_at_once_and_at_the_end() {
+    let ledger = Odd::new(0, &[], None).await;
+    let stop = CancellationToken::new();
+    let (beat, mut now) = (tokio::sync::watch::channel(0_i64), 0);
+    let clock: Now = Arc::new(move || {
+        beat.0.send_modify(|beats| *beats += 1);
+        Timestamp::from_ms(*beat.0.borrow())
+    });
+    let task = tokio::spawn(heartbeat::run(Arc::clone(&ledger) as Arc<dyn Ledger>, clock, stop.clone()));
+    let mut beats = beat.1;
+    while now == 0 {
+        beats.changed().await.unwrap();
+        now = *beats.borrow_and_update();
+    }
+    stop.cancel();
+    task.await.unwrap();
+    assert_eq!(ledger.last_beat().await.unwrap(), Some(Timestamp::from_ms(now + 1)));
+}

@@ -1,0 +1,134 @@
+//! Takes entries out of one outbox, oldest first, and brings them into the ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::Now;
+use crate::domain::entry::Entry;
+use crate::domain::id::SessionKey;
+use crate::jobs;
+use crate::jobs::{Failure, Pace, Source, Work};
+use crate::ledger::{Error, Ledger};
+use crate::store::outbox::{Backlog, Outbox, Unavailable, Waiting};
+use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, FORKS_TOTAL};
+
+/// A ledger that takes longer than this does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The one consumer of an outbox.
+pub struct Worker {
+    outbox: Arc<dyn Outbox>,
+    ledger: Arc<dyn Ledger>,
+    now: Now,
+    pace: Pace,
+}
+
+impl Worker {
+    /// Brings what `outbox` holds into `ledger`.
+    #[must_use]
+    pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn Ledger>, now: Now) -> Self {
+        Self { outbox, ledger, now, pace: Pace::default() }
+    }
+
+    /// With another pace, for tests.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// Works until `soft` is cancelled and the outbox is empty, or until `hard`
+    /// is. Gives what is left. Cancel `soft` after the last who appends has ended.
+    pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> Backlog {
+        let pace = self.pace;
+        let work = Arc::new(self);
+        jobs::run("audit", Arc::clone(&work), pace, &soft, &hard).await;
+        work.outbox.backlog().await.unwrap_or_default()
+    }
+
+    async fn count_backlog(&self) -> Result<(), Failure> {
+        let backlog = self.outbox.backlog().await.map_err(unanswered)?;
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
+        metrics::gauge!(AUDIT_BACKLOG).set(backlog.entries as f64);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Work for Worker {
+    type Job = Waiting;
+
+    async fn next(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Failure> {
+        let oldest = self.outbox.oldest(max, patience).await.map_err(unanswered)?;
+        self.count_backlog().await?;
+        Ok(oldest)
+    }
+
+    async fn attempt(&self, jobs: &[Waiting]) -> Result<(), Failure> {
+        let entries: Vec<Arc<Entry>> = jobs.iter().map(|job| Arc::clone(&job.entry)).collect();
+        match answer(self.ledger.record(&entries)).await {
+            Ok(recorded) => {
+                count("recorded", jobs.len());
+                recorded.forks.iter().for_each(report_fork);
+                Ok(())
+            }
+            Err(failure) => {
+                let is_try = jobs.len() == 1 && matches!(failure, Failure::Refused(_));
+                count("retried", usize::from(is_try));
+                Err(failure)
+            }
+        }
+    }
+
+    async fn bury(&self, job: &Waiting, reason: &Source) -> Result<(), Failure> {
+        let Entry { key, link, .. } = &*job.entry;
+        answer(self.ledger.bury(&job.entry, &told(&**reason), (self.now)())).await?;
+        count("dead", 1);
+        error!(
+            tenant.id = %key.tenant, session.id = %key.session, version = %link.position,
+            error = &**reason as &dyn std::error::Error, "an entry is refused for good and put aside"
+        );
+        Ok(())
+    }
+
+    async fn done(&self, jobs: &[Waiting]) -> Result<(), Failure> {
+        if let Some(last) = jobs.last() {
+            self.outbox.acknowledge(last.ticket).await.map_err(unanswered)?;
+        }
+        self.count_backlog().await
+    }
+}
+
+/// Who does not answer in time does not answer.
+async fn answer<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Error::Refused(why))) => Err(Failure::Refused(why)),
+        Ok(Err(Error::Unavailable(why))) => Err(Failure::Unanswered(why)),
+        Err(elapsed) => Err(Failure::Unanswered(elapsed.into())),
+    }
+}
+
+fn unanswered(Unavailable(why): Unavailable) -> Failure {
+    Failure::Unanswered(why)
+}
+
+fn count(outcome: &'static str, entries: usize) {
+    metrics::counter!(AUDIT_JOBS_TOTAL, "outcome" => outcome).increment(entries as u64);
+}
+
+/// Two histories of one session: both are kept, and somebody should know.
+fn report_fork(key: &SessionKey) {
+    metrics::counter!(FORKS_TOTAL).increment(1);
+    error!(tenant.id = %key.tenant, session.id = %key.session, "a version met another at its position");
+}
+
+/// An error with what it comes from, for whoever looks at dead letters.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,42 @@
+//! Since when the source has not answered: what heartbeats say of the store.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::domain::time::Timestamp;
+
+/// Whether what subscribers are shown is known to be the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The source answered when it was last asked.
+    Ok,
+    /// It has not answered since then: writes may have been missed.
+    StaleSince(Timestamp),
+}
+
+const OK: i64 = i64::MAX;
+
+/// The one number behind it.
+#[derive(Debug)]
+pub(super) struct Pulse(AtomicI64);
+
+impl Pulse {
+    pub(super) const fn new() -> Self {
+        Self(AtomicI64::new(OK))
+    }
+
+    pub(super) fn answered(&self) {
+        self.0.store(OK, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, now: Timestamp) {
+        // Only the first failure in a row counts; whoever lost the exchange is the second.
+        let _ = self.0.compare_exchange(OK, now.as_ms(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    pub(super) fn health(&self) -> Health {
+        match self.0.load(Ordering::Relaxed) {
+            OK => Health::Ok,
+            since => Health::StaleSince(Timestamp::from_ms(since)),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! All that is watched in one instance.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Health, Pulse};
+use super::line::Line;
+use super::subscription::Subscription;
+use super::topic::Topic;
+use super::{Settings, Source, reads, warnings, watching, waves};
+use crate::bus::{Bus, Heard};
+use crate::clock::Clock;
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics;
+
+/// So many messages are taken from the bus at a time.
+const HEARD_AT_ONCE: usize = 64;
+
+/// What the hub stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where writes are heard of.
+    pub bus: Arc<dyn Bus>,
+    /// Where the truth is read.
+    pub source: Arc<dyn Source>,
+    /// When warnings are due.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What topics and subscriptions share.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// Topics whose source is to be read, or who are to be forgotten.
+    pub(super) reads: Line,
+    /// Topics whose many subscribers are to be woken.
+    pub(super) waves: Line,
+    /// Topics whose warnings may have changed.
+    pub(super) warnings: Line,
+    /// From hearing of a write to handing it to a subscriber.
+    pub(super) lag: ::metrics::Histogram,
+    subscribers: AtomicUsize,
+    deserted: Notify,
+}
+
+/// All that is watched in one instance, by whom, and who watches over it.
+pub struct Hub {
+    pub(super) parts: Parts,
+    pub(super) settings: Settings,
+    pub(super) lines: Arc<Lines>,
+    pub(super) pulse: Pulse,
+    topics: Mutex<HashMap<SessionKey, Arc<Topic>>>,
+}
+
+impl Lines {
+    fn new() -> Self {
+        Self {
+            reads: Line::default(),
+            waves: Line::default(),
+            warnings: Line::default(),
+            lag: ::metrics::histogram!(metrics::FANOUT_LAG_SECONDS),
+            subscribers: AtomicUsize::new(0),
+            deserted: Notify::new(),
+        }
+    }
+
+    pub(super) fn joined(&self) {
+        self.subscribers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn left(&self) {
+        if self.subscribers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.deserted.notify_one();
+        }
+    }
+}
+
+impl Hub {
+    /// A hub and its tasks. They end once a stop was asked for and nobody is left.
+    #[must_use]
+    pub fn start(parts: Parts, settings: Settings, shutdown: &Shutdown) -> Arc<Self> {
+        let ear = parts.bus.ear();
+        let (lines, topics, pulse) = (Arc::new(Lines::new()), Mutex::default(), Pulse::new());
+        let hub = Arc::new(Self { parts, settings, lines, pulse, topics });
+        let done = CancellationToken::new();
+        hub.spawn(shutdown, "fanout waves", &done, |hub| async move { waves::run(&hub.lines.waves).await });
+        hub.spawn(shutdown, "fanout reads", &done, |hub| async move { reads::run(&hub).await });
+        hub.spawn(shutdown, "fanout checks", &done, |hub| async move { watching::run(&hub).await });
+        hub.spawn(shutdown, "fanout warnings", &done, |hub| async move { warnings::run(&hub).await });
+        if let Some(ear) = ear {
+            hub.spawn(shutdown, "fanout ear", &done, |hub| async move { hub.listen(ear).await });
+        }
+        let (stopping, last) = (shutdown.soft(), Arc::clone(&hub));
+        shutdown.spawn("fanout", async move {
+            stopping.cancelled().await;
+            last.deserted().await;
+            done.cancel();
+        });
+        hub
+    }
+
+    fn spawn<F>(
+        self: &Arc<Self>,
+        shutdown: &Shutdown,
+        name: &'static str,
+        done: &CancellationToken,
+        task: impl FnOnce(Arc<Self>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (task, done) = (task(Arc::clone(self)), done.clone());
+        shutdown.spawn(name, async move { done.run_until_cancelled(task).await.unwrap_or(()) });
+    }
+
+    /// Watches a session from now on, or from `last` on if everything since is known.
+    /// `transport` is what the metrics call the way it goes on from here.
+    #[must_use]
+    pub fn subscribe(&self, key: &SessionKey, last: Option<Position>, transport: &'static str) -> Subscription {
+        let (topic, slot) = {
+            let mut topics = self.topics();
+            let topic = topics.get(key).cloned().unwrap_or_else(|| self.watch(key, &mut topics));
+            let slot = topic.join();
+            (topic, slot)
+        };
+        Subscription::new(topic, Arc::clone(&self.lines), slot, last, transport)
+    }
+
+    fn watch(&self, key: &SessionKey, topics: &mut HashMap<SessionKey, Arc<Topic>>) -> Arc<Topic> {
+        let topic = Arc::new(Topic::new(key.clone(), Arc::clone(&self.lines)));
+        topics.insert(key.clone(), Arc::clone(&topic));
+        topic
+    }
+
+    /// Whether what subscribers are shown is known to be the newest.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.pulse.health()
+    }
+
+    /// How many subscriptions there are.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.lines.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// How many sessions are listened to, those nobody watches any more included.
+    #[must_use]
+    pub fn watched(&self) -> usize {
+        self.topics().len()
+    }
+
+    /// Subscribers come and go under this lock, so that nobody joins what is being forgotten.
+    pub(super) fn topics(&self) -> MutexGuard<'_, HashMap<SessionKey, Arc<Topic>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Topic>> {
+        self.topics().values().cloned().collect()
+    }
+
+    async fn deserted(&self) {
+        while self.subscribers() > 0 {
+            self.lines.deserted.notified().await;
+        }
+    }
+
+    async fn listen(&self, mut ear: mpsc::Receiver<Heard>) {
+        let mut heard = Vec::with_capacity(HEARD_AT_ONCE);
+        while ear.recv_many(&mut heard, HEARD_AT_ONCE).await > 0 {
+            heard.drain(..).for_each(|heard| self.hear(heard));
+            // A busy bus must not keep its worker from the subscribers.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn hear(&self, heard: Heard) {
+        match heard {
+            Heard::Message(message) => {
+                let topic = self.topics().get(&message.key).cloned();
+                if let Some(topic) = topic {
+                    topic.hear(&message, &self.settings);
+                }
+            }
+            Heard::Gap => {
+                ::metrics::counter!(metrics::GAPS_TOTAL).increment(1);
+                self.all().iter().for_each(Topic::doubt);
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Reads the source: one read of a session at a time, so many sessions at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::time::{sleep, timeout};
+
+use super::hub::Hub;
+use super::topic::Topic;
+use super::{Health, Newest, Unavailable};
+
+/// So many sessions are read at once; the others stand in line.
+const AT_ONCE: usize = 32;
+
+/// A read that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Before a read that failed or was of no use is repeated. Meanwhile it takes up one
+/// of the places, so a source that is down is asked no oftener than it can bear.
+const REST: Duration = Duration::from_millis(250);
+
+/// Runs until it is dropped.
+pub(super) async fn run(hub: &Hub) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            topic = hub.lines.reads.next(), if running.len() < AT_ONCE => running.push(attend(hub, topic)),
+            Some(()) = running.next() => {}
+        }
+    }
+}
+
+async fn attend(hub: &Hub, topic: Arc<Topic>) {
+    let is_deaf = topic.begin_read();
+    let read = async {
+        if is_deaf {
+            hub.parts.bus.listen(&topic.key).await.map_err(|_| Unavailable)?;
+            topic.is_listened_to();
+        }
+        hub.parts.source.newest(&topic.key).await
+    };
+    let read = timeout(PATIENCE, read).await.unwrap_or(Err(Unavailable));
+    if !settle(hub, &topic, read) && topic.is_watched() {
+        sleep(REST).await;
+        topic.request_read();
+    }
+    topic.end_read();
+}
+
+/// Whether nothing is left to be read.
+fn settle(hub: &Hub, topic: &Arc<Topic>, read: Result<Option<Newest>, Unavailable>) -> bool {
+    let Ok(found) = read else {
+        if hub.pulse.health() == Health::Ok {
+            tracing::warn!(session.id = %topic.key.session, "cannot read where sessions stand");
+        }
+        hub.pulse.failed(hub.parts.clock.now());
+        return false;
+    };
+    hub.pulse.answered();
+    let Some(newest) = found else {
+        topic.is_gone();
+        return true;
+    };
+    topic.merge(newest, &hub.settings);
+    topic.is_known()
+}

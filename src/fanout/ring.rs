@@ -1,0 +1,246 @@
+//! The bounded row of what was newest told of one session.
+//!
+//! Writes stand in it without a hole between them; warnings stand among them without
+//! a position. Places count up and are never used twice, so an old one is known to
+//! have fallen off. A hole throws everyone off at once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::told::{Kind, Told};
+use super::{Newest, Settings};
+use crate::domain::id::SessionId;
+use crate::domain::position::Position;
+
+/// What came of hearing a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// It follows what was known.
+    Followed,
+    /// It was known, or something newer is.
+    Known,
+    /// Something between is missing: everyone has fallen off.
+    Hole,
+}
+
+/// What stands at a place.
+#[derive(Debug)]
+pub(super) enum At {
+    Entry(Arc<Told>),
+    /// Nothing yet: it is the next to be told.
+    End,
+    /// What stood there is gone.
+    Fallen,
+}
+
+/// How someone without a place comes in.
+#[derive(Debug)]
+pub(super) enum Entrance {
+    /// With this state, then from `after` on.
+    Sync { state: Arc<Told>, after: u64 },
+    /// The session is deleted, and that is told at this place.
+    Deleted(u64),
+    /// No snapshot is known from which everything since is: read the source.
+    Unknown,
+}
+
+/// What is new to somebody who keeps up with a session's state.
+#[derive(Debug)]
+pub(super) struct News {
+    /// The newest position.
+    pub(super) position: Position,
+    /// A whole snapshot, to begin from.
+    pub(super) snapshot: Option<Bytes>,
+    /// The writes after that, oldest first.
+    pub(super) since: Vec<Arc<Told>>,
+}
+
+#[derive(Debug)]
+struct Whole {
+    position: Position,
+    snapshot: Bytes,
+    /// The place to go on from.
+    after: u64,
+    /// `STATE_SYNC` with it, once somebody needed it.
+    told: Option<Arc<Told>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    entries: VecDeque<Arc<Told>>,
+    /// Place of the oldest entry; of the next, if there is none.
+    first: u64,
+    bytes: usize,
+    newest: Option<Position>,
+    whole: Option<Whole>,
+    is_deleted: bool,
+}
+
+impl Ring {
+    pub(super) const fn new() -> Self {
+        // Places begin at 1: at 0 everyone has fallen off.
+        Self { entries: VecDeque::new(), first: 1, bytes: 0, newest: None, whole: None, is_deleted: false }
+    }
+
+    /// The place of what is told next.
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    pub(super) const fn newest(&self) -> Option<Position> {
+        self.newest
+    }
+
+    pub(super) fn hear(&mut self, told: Told, settings: &Settings) -> Merged {
+        let Some(position) = told.position else { return Merged::Known };
+        let merged = match self.newest {
+            Some(newest) if position <= newest => return Merged::Known,
+            Some(newest) if !follows(newest, position) => Merged::Hole,
+            _ => Merged::Followed,
+        };
+        if merged == Merged::Hole {
+            self.clear();
+        }
+        self.newest = Some(position);
+        self.is_deleted = told.kind == Kind::Deletion;
+        let snapshot = told.snapshot.clone();
+        self.push(told, settings);
+        if let Some(snapshot) = snapshot {
+            self.whole = Some(Whole { position, snapshot, after: self.next(), told: None });
+        }
+        merged
+    }
+
+    /// Warnings: told to those who are here, known to nobody who comes later.
+    pub(super) fn warn(&mut self, told: Told, settings: &Settings) {
+        if !self.is_deleted {
+            self.push(told, settings);
+        }
+    }
+
+    /// Merges what the source says. Whether that told anything new.
+    pub(super) fn read(&mut self, session: &SessionId, newest: Newest, settings: &Settings) -> bool {
+        let Newest { position, snapshot, is_deleted } = newest;
+        if self.newest.is_none_or(|known| position > known) {
+            self.clear();
+            self.newest = Some(position);
+            self.is_deleted = is_deleted;
+            if is_deleted {
+                self.push(Told::deletion(session, position), settings);
+            } else {
+                self.whole = Some(Whole { position, snapshot, after: self.next(), told: None });
+            }
+            return true;
+        }
+        let was_known = self.is_whole();
+        if !was_known && let Some(after) = self.after(position) {
+            self.whole = Some(Whole { position, snapshot, after, told: None });
+        }
+        !was_known && self.is_whole()
+    }
+
+    /// Forgets where the session stands; the next read will tell.
+    pub(super) fn forget(&mut self) {
+        self.clear();
+        self.newest = None;
+        self.is_deleted = false;
+    }
+
+    /// Lets go of what is older than anyone would resume from.
+    pub(super) fn trim(&mut self, heard_before: Instant) {
+        while self.entries.front().is_some_and(|entry| entry.heard_at < heard_before && entry.kind != Kind::Deletion) {
+            self.pop();
+        }
+    }
+
+    pub(super) fn at(&self, place: u64) -> At {
+        let Some(index) = place.checked_sub(self.first) else { return At::Fallen };
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        self.entries.get(index).map_or(At::End, |entry| At::Entry(Arc::clone(entry)))
+    }
+
+    /// The place from which everything after `last` is told, if all of it is here.
+    pub(super) fn after(&self, last: Position) -> Option<u64> {
+        if self.newest == Some(last) {
+            return Some(self.next());
+        }
+        let is_next = |entry: &Arc<Told>| entry.position.is_some_and(|position| follows(last, position));
+        let index = self.entries.iter().position(is_next)?;
+        Some(self.first + index as u64)
+    }
+
+    /// How someone comes in who has no place, or has lost it.
+    pub(super) fn entrance(&mut self, session: &SessionId) -> Entrance {
+        if self.is_deleted {
+            return Entrance::Deleted(self.next() - 1);
+        }
+        let first = self.first;
+        match &mut self.whole {
+            Some(whole) if whole.after >= first => whole.entrance(session),
+            _ => Entrance::Unknown,
+        }
+    }
+
+    /// What was told since `seen`; with the newest whole snapshot, where that is not
+    /// known any more. `None` if the session's state is not known, or is its end.
+    pub(super) fn news(&self, seen: Option<Position>) -> Option<News> {
+        let position = self.newest.filter(|_| !self.is_deleted)?;
+        let whole = self.whole.as_ref().filter(|_| self.is_whole())?;
+        let seen = seen.filter(|seen| *seen >= whole.position).and_then(|seen| self.after(seen));
+        let snapshot = if seen.is_some() { None } else { Some(whole.snapshot.clone()) };
+        let skipped = usize::try_from(seen.unwrap_or(whole.after) - self.first).unwrap_or(usize::MAX);
+        let writes = self.entries.iter().skip(skipped).filter(|told| told.position.is_some());
+        Some(News { position, snapshot, since: writes.cloned().collect() })
+    }
+
+    /// Whether whoever comes can be told where the session stands.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_deleted || self.is_whole()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole.as_ref().is_some_and(|whole| whole.after >= self.first)
+    }
+
+    fn push(&mut self, told: Told, settings: &Settings) {
+        self.bytes += told.size();
+        self.entries.push_back(Arc::new(told));
+        let is_full = |ring: &Self| ring.entries.len() > settings.ring_entries || ring.bytes > settings.ring_bytes;
+        while self.entries.len() > 1 && is_full(self) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.first += 1;
+            self.bytes -= entry.size();
+        }
+        if self.entries.is_empty() {
+            self.entries.shrink_to_fit();
+        }
+    }
+
+    /// Empties it, so that everyone has fallen off, those who had seen all included.
+    fn clear(&mut self) {
+        self.first = self.next() + 1;
+        self.entries.clear();
+        self.bytes = 0;
+        self.whole = None;
+    }
+}
+
+impl Whole {
+    fn entrance(&mut self, session: &SessionId) -> Entrance {
+        let make = || Arc::new(Told::state(session, self.position, &self.snapshot));
+        Entrance::Sync { state: Arc::clone(self.told.get_or_insert_with(make)), after: self.after }
+    }
+}
+
+/// Whether nothing can stand between the two.
+const fn follows(before: Position, after: Position) -> bool {
+    before.epoch == after.epoch && before.version + 1 == after.version
+}

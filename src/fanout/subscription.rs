@@ -1,0 +1,185 @@
+//! One subscriber's place in a session's ring.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::hub::Lines;
+use super::ring::{At, Entrance};
+use super::told::{Kind, Told};
+use super::topic::Topic;
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::telemetry::metrics;
+
+/// What a subscriber is handed.
+#[derive(Debug, Clone)]
+pub enum Delivery {
+    /// The next in order.
+    Told(Arc<Told>),
+    /// Nothing will follow.
+    Ended(Ended),
+}
+
+/// Why nothing will follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The session is deleted; that was handed out before.
+    Deleted,
+    /// There is no such session.
+    Missing,
+}
+
+/// What came of looking for a place.
+enum Entered {
+    /// It has one.
+    Placed,
+    /// It has one, and this stands before it; or it will never have one.
+    With(Delivery),
+    /// Where the session stands is being read.
+    NotYet,
+}
+
+/// A place in a ring. In order, nothing twice; dropping it frees everything it holds.
+#[derive(Debug)]
+pub struct Subscription {
+    topic: Arc<Topic>,
+    lines: Arc<Lines>,
+    transport: &'static str,
+    /// What it was last handed; what the client says it has, while it has no place.
+    position: Option<Position>,
+    /// The place of what it is handed next.
+    place: Option<u64>,
+    /// Warnings from before it came are not for it.
+    came_at: u64,
+    waker: Option<Waker>,
+    slot: u32,
+    is_ended: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        topic: Arc<Topic>,
+        lines: Arc<Lines>,
+        slot: u32,
+        position: Option<Position>,
+        transport: &'static str,
+    ) -> Self {
+        lines.joined();
+        ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => transport).increment(1);
+        let came_at = topic.next();
+        Self { topic, lines, transport, position, place: None, came_at, waker: None, slot, is_ended: false }
+    }
+
+    /// Whose session it watches.
+    #[must_use]
+    pub fn key(&self) -> &SessionKey {
+        &self.topic.key
+    }
+
+    /// What it was last handed, or has resumed from; `None` before the first state.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position.filter(|_| self.place.is_some())
+    }
+
+    /// Goes on from `last` if everything since is known; otherwise a sync is next.
+    /// Whether it goes on.
+    pub fn resume(&mut self, last: Option<Position>) -> bool {
+        self.place = last.and_then(|last| self.topic.after(last));
+        self.position = last.filter(|_| self.place.is_some());
+        self.came_at = self.topic.next();
+        self.is_ended = false;
+        self.place.is_some()
+    }
+
+    /// What is next; waits for it.
+    pub async fn next(&mut self) -> Delivery {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// What is next, if it is there. The waker is kept until another takes its
+    /// place, so that waiting again costs no lock.
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Delivery> {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+            self.topic.set_waker(self.slot, self.waker.clone());
+        }
+        self.try_next().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// What is next, if it is there.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        if self.is_ended {
+            return Some(Delivery::Ended(Ended::Deleted));
+        }
+        loop {
+            match self.place {
+                Some(place) if !self.topic.has_told_beyond(place) => return None,
+                Some(place) => match self.topic.at(place) {
+                    At::End => return None,
+                    // What it had not been handed yet is gone.
+                    At::Fallen => self.place = None,
+                    At::Entry(told) => {
+                        self.place = Some(place + 1);
+                        if told.position.is_some() || place >= self.came_at {
+                            return Some(self.hand(told));
+                        }
+                    }
+                },
+                None => match self.enter() {
+                    Entered::Placed => {}
+                    Entered::With(delivery) => return Some(delivery),
+                    Entered::NotYet => return None,
+                },
+            }
+        }
+    }
+
+    fn hand(&mut self, told: Arc<Told>) -> Delivery {
+        self.is_ended = told.kind == Kind::Deletion;
+        if told.position.is_some() {
+            self.position = told.position;
+            self.lines.lag.record(Instant::now().duration_since(told.heard_at));
+        }
+        Delivery::Told(told)
+    }
+
+    fn enter(&mut self) -> Entered {
+        self.place = self.position.and_then(|last| self.topic.after(last));
+        if self.place.is_some() {
+            return Entered::Placed;
+        }
+        match self.topic.entrance() {
+            Entrance::Sync { state, after } => {
+                state.position.inspect(|position| self.count_skipped(*position));
+                (self.place, self.position) = (Some(after), state.position);
+                Entered::With(Delivery::Told(state))
+            }
+            Entrance::Deleted(place) => {
+                self.place = Some(place);
+                Entered::Placed
+            }
+            Entrance::Unknown if self.topic.is_missing() => Entered::With(Delivery::Ended(Ended::Missing)),
+            Entrance::Unknown => Entered::NotYet,
+        }
+    }
+
+    fn count_skipped(&self, position: Position) {
+        let before = self.position.filter(|before| before.epoch == position.epoch);
+        let skipped = before.map_or(0, |before| position.version.saturating_sub(before.version + 1));
+        if skipped > 0 {
+            ::metrics::counter!(metrics::SNAPSHOTS_SKIPPED_TOTAL, "transport" => self.transport).increment(skipped);
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.topic.leave(self.slot);
+        self.lines.left();
+        ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => self.transport).decrement(1);
+    }
+}

@@ -1,0 +1,288 @@
+//! One watched session: its ring, who is to be woken, and how its reading stands.
+//!
+//! Its locks are held for a moment, never across an await and never one inside
+//! another, but for the plan of the warnings: one task holds it and looks at the rest.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::hub::Lines;
+use super::reading::Reading;
+use super::ring::{At, Entrance, Merged, News, Ring};
+use super::told::Told;
+use super::wakers::Wakers;
+use super::warnings::Plan;
+use super::{Newest, Settings};
+use crate::bus::Message;
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::telemetry::metrics;
+
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) key: SessionKey,
+    lines: Arc<Lines>,
+    ring: RwLock<Ring>,
+    /// The ring's next place, to be compared without its lock.
+    next: AtomicU64,
+    crowd: Mutex<Crowd>,
+    reading: Mutex<Reading>,
+    plan: Mutex<Plan>,
+    /// There is no such session, said the last read.
+    is_missing: AtomicBool,
+    /// Something was heard since the last check.
+    was_heard: AtomicBool,
+    /// Something was heard since the last read began.
+    was_heard_since_read: AtomicBool,
+    /// It stands in line for its warnings to be looked at.
+    has_news: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Crowd {
+    wakers: Wakers,
+    /// Since when nobody has been watching; `None` while somebody is.
+    empty_since: Option<Instant>,
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Topic {
+    pub(super) fn new(key: SessionKey, lines: Arc<Lines>) -> Self {
+        let crowd = Crowd { wakers: Wakers::default(), empty_since: None };
+        Self {
+            key,
+            lines,
+            ring: RwLock::new(Ring::new()),
+            next: AtomicU64::new(0),
+            crowd: Mutex::new(crowd),
+            reading: Mutex::default(),
+            plan: Mutex::default(),
+            is_missing: AtomicBool::new(false),
+            was_heard: AtomicBool::new(false),
+            was_heard_since_read: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
+        }
+    }
+
+    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the ring; what comes after it in the caller sees the new end.
+    fn change<T>(&self, change: impl FnOnce(&mut Ring) -> T) -> T {
+        let mut ring: RwLockWriteGuard<'_, Ring> = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let outcome = change(&mut ring);
+        self.next.store(ring.next(), Ordering::Release);
+        outcome
+    }
+
+    // What comes in.
+
+    /// The bus told of a write.
+    pub(super) fn hear(self: &Arc<Self>, message: &Message, settings: &Settings) {
+        self.was_heard.store(true, Ordering::Relaxed);
+        self.was_heard_since_read.store(true, Ordering::Relaxed);
+        let told = Told::write(message);
+        let (merged, must_read) = self.change(|ring| {
+            let merged = ring.hear(told, settings);
+            (merged, !ring.is_known())
+        });
+        match merged {
+            Merged::Known => return,
+            Merged::Hole => ::metrics::counter!(metrics::GAPS_TOTAL).increment(1),
+            Merged::Followed => {}
+        }
+        self.is_missing.store(false, Ordering::Relaxed);
+        if must_read {
+            self.request_read();
+        }
+        self.has_changed();
+    }
+
+    /// The source was read.
+    pub(super) fn merge(self: &Arc<Self>, newest: Newest, settings: &Settings) {
+        self.is_missing.store(false, Ordering::Relaxed);
+        if self.change(|ring| ring.read(&self.key.session, newest, settings)) {
+            self.has_changed();
+        }
+    }
+
+    /// The source says that there is no such session. It may have been made since it
+    /// was asked: who came or what was heard meanwhile has it asked again.
+    pub(super) fn is_gone(self: &Arc<Self>) {
+        if held(&self.reading).is_outdated() || self.was_heard_since_read.load(Ordering::Relaxed) {
+            return self.request_read();
+        }
+        self.change(Ring::forget);
+        self.is_missing.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Warnings are due: for those who are here.
+    pub(super) fn warn(self: &Arc<Self>, told: Told, settings: &Settings) {
+        self.change(|ring| ring.warn(told, settings));
+        self.wake();
+    }
+
+    /// Something may have been missed.
+    pub(super) fn doubt(self: &Arc<Self>) {
+        if self.is_watched() {
+            self.request_read();
+        } else {
+            self.change(Ring::forget);
+        }
+    }
+
+    fn has_changed(self: &Arc<Self>) {
+        self.wake();
+        self.replan();
+    }
+
+    fn replan(self: &Arc<Self>) {
+        if !self.has_news.swap(true, Ordering::AcqRel) {
+            self.lines.warnings.join(Arc::clone(self));
+        }
+    }
+
+    /// What is new since `seen`, for whoever plans the warnings.
+    pub(super) fn news(&self, seen: Option<Position>) -> Option<News> {
+        self.has_news.store(false, Ordering::Release);
+        self.ring().news(seen)
+    }
+
+    /// For the one task that tells warnings.
+    pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
+        held(&self.plan)
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.ring().is_known()
+    }
+
+    // What is asked by subscribers.
+
+    pub(super) fn has_told_beyond(&self, place: u64) -> bool {
+        self.next.load(Ordering::Acquire) != place
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    pub(super) fn at(&self, place: u64) -> At {
+        self.ring().at(place)
+    }
+
+    pub(super) fn after(&self, last: Position) -> Option<u64> {
+        self.ring().after(last)
+    }
+
+    pub(super) fn entrance(self: &Arc<Self>) -> Entrance {
+        let entrance = self.change(|ring| ring.entrance(&self.key.session));
+        if matches!(entrance, Entrance::Unknown) && !self.is_missing() && held(&self.reading).is_idle() {
+            self.request_read();
+        }
+        entrance
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.is_missing.load(Ordering::Relaxed)
+    }
+
+    // Who is here.
+
+    pub(super) fn join(self: &Arc<Self>) -> u32 {
+        // It may have been made since it was missed.
+        self.is_missing.store(false, Ordering::Relaxed);
+        let (slot, was_empty) = {
+            let mut crowd = held(&self.crowd);
+            let was_empty = crowd.wakers.len() == 0;
+            crowd.empty_since = None;
+            (crowd.wakers.join(), was_empty)
+        };
+        if self.ring().newest().is_none() {
+            self.request_read();
+        } else if was_empty {
+            self.replan();
+        }
+        slot
+    }
+
+    pub(super) fn leave(&self, slot: u32) {
+        let mut crowd = held(&self.crowd);
+        crowd.wakers.leave(slot);
+        if crowd.wakers.len() == 0 {
+            crowd.empty_since = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn set_waker(&self, slot: u32, waker: Option<Waker>) {
+        held(&self.crowd).wakers.set(slot, waker);
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        held(&self.crowd).empty_since.is_none()
+    }
+
+    /// Whether nobody has watched since `instant`, or anything useful could be resumed.
+    pub(super) fn is_deserted(&self, since: Instant) -> bool {
+        let is_missing = self.is_missing();
+        held(&self.crowd).empty_since.is_some_and(|empty| is_missing || empty <= since)
+    }
+
+    fn wake(self: &Arc<Self>) {
+        if held(&self.crowd).wakers.wake() {
+            self.lines.waves.join(Arc::clone(self));
+        }
+    }
+
+    pub(super) fn next_wave(&self) -> bool {
+        held(&self.crowd).wakers.next_wave()
+    }
+
+    // How its reading stands.
+
+    /// Has the source read soon, and once more if it is being read now.
+    pub(super) fn request_read(self: &Arc<Self>) {
+        if held(&self.reading).request() {
+            self.lines.reads.join(Arc::clone(self));
+        }
+    }
+
+    /// Whether the bus must be asked to listen first.
+    pub(super) fn begin_read(&self) -> bool {
+        self.was_heard_since_read.store(false, Ordering::Relaxed);
+        held(&self.reading).begin()
+    }
+
+    pub(super) fn is_listened_to(&self) {
+        held(&self.reading).is_listening = true;
+    }
+
+    pub(super) fn end_read(self: &Arc<Self>) {
+        if held(&self.reading).end() {
+            self.request_read();
+        }
+    }
+
+    /// Keeps reads away while it is being forgotten; `false` if one is under way.
+    pub(super) fn begin_leave(&self) -> bool {
+        held(&self.reading).begin_leave()
+    }
+
+    /// Whether something was heard since this was last asked.
+    pub(super) fn take_heard(&self) -> bool {
+        self.was_heard.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn trim(&self, heard_before: Instant) {
+        // The end does not move, so nobody needs to know.
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).trim(heard_before);
+    }
+}

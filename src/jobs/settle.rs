@@ -1,0 +1,85 @@
+//! Brings a batch to its end: every job done, or buried after its last try.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use tracing::{info, warn};
+
+use super::{Failure, Pace, Source, Work};
+
+/// Settles `jobs` in order. A refused batch is halved until the refused job stands alone.
+pub(super) async fn settle<W: Work>(work: &W, jobs: &[W::Job], pace: &Pace) {
+    let mut rest = vec![jobs];
+    while let Some(part) = rest.pop() {
+        match (answered(pace, || work.attempt(part)).await, part) {
+            (Ok(()), _) => {}
+            (Err(refusal), [job]) => insist(work, job, refusal, pace).await,
+            (Err(_), _) => {
+                let (before, after) = part.split_at(part.len() / 2);
+                rest.extend([after, before]);
+                continue;
+            }
+        }
+        if let Err(refusal) = answered(pace, || work.done(part)).await {
+            warn!(error = refusal, "a settled batch was not let go; it will come again");
+        }
+    }
+}
+
+/// Tries a refused job again, a few times, and buries it if that does not help.
+async fn insist<W: Work>(work: &W, job: &W::Job, first: Source, pace: &Pace) {
+    let alone = std::slice::from_ref(job);
+    let mut refusal = first;
+    for wait in pace.refused.waits().take(pace.tries.saturating_sub(1)) {
+        tokio::time::sleep(wait).await;
+        match answered(pace, || work.attempt(alone)).await {
+            Ok(()) => return,
+            Err(again) => refusal = again,
+        }
+    }
+    if let Err(refusal) = answered(pace, || work.bury(job, &refusal)).await {
+        warn!(error = refusal, "a refused job could not be put aside");
+    }
+}
+
+/// Asks until somebody answers, and counts nothing while nobody does.
+async fn answered<F>(pace: &Pace, ask: impl Fn() -> F) -> Result<(), Source>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let mut waits = pace.unanswered.waits();
+    let mut is_broken = false;
+    loop {
+        let failure = match guarded(ask()).await {
+            Err(Failure::Unanswered(failure)) => failure,
+            Err(Failure::Refused(refusal)) => return Err(refusal),
+            Ok(()) => {
+                if is_broken {
+                    info!("answers come again");
+                }
+                return Ok(());
+            }
+        };
+        if !is_broken {
+            warn!(error = failure, "nobody answers; waiting");
+        }
+        is_broken = true;
+        tokio::time::sleep(waits.next().unwrap_or(pace.unanswered.most)).await;
+    }
+}
+
+/// A panic refuses: a batch that kills its worker each time must end among the dead, not end the worker.
+async fn guarded<F>(ask: F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let outcome = AssertUnwindSafe(ask).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| Err(Failure::Refused(message(&*panic).into())))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("without a word"))
+}

@@ -1,0 +1,85 @@
+//! What every test stands on: clusters, callers, answers.
+//!
+//! A cluster is the real service behind real sockets, started through the door that
+//! `main` uses; only its clock may stand still. Whoever drops one fails if something
+//! is left over: see [`cluster`].
+
+pub mod answer;
+pub mod caller;
+pub mod cluster;
+pub mod heard;
+pub mod raw;
+pub mod token;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub use answer::Answer;
+pub use caller::{Authority, Caller};
+pub use cluster::Cluster;
+
+/// Nothing a test waits for takes longer.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// A session by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub id: String,
+}
+
+impl Session {
+    pub fn path(&self) -> String {
+        format!("/v1/sessions/{}", self.id)
+    }
+}
+
+/// White and black, a minute each and a second for every cycle.
+pub fn blitz() -> Value {
+    json!({
+        "sync_mode": "per_participant",
+        "increment_ms": 1_000,
+        "participants": [
+            {"participant_id": "white", "total_time_ms": 60_000},
+            {"participant_id": "black", "total_time_ms": 60_000},
+        ],
+    })
+}
+
+/// One clock that counts down from `ms`.
+pub fn countdown(ms: i64) -> Value {
+    json!({"sync_mode": "global", "total_time_ms": ms})
+}
+
+/// One clock that counts up.
+pub fn stopwatch() -> Value {
+    json!({"sync_mode": "count_up"})
+}
+
+/// `base` with the fields of `more` in place of its own.
+pub fn with(base: Value, more: Value) -> Value {
+    let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("both are objects") };
+    base.extend(more);
+    Value::Object(base)
+}
+
+/// Asks until `answer` gives something, for no longer than [`SOON`].
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut answer: impl FnMut() -> F) -> T {
+    let asking = async {
+        let mut every = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            every.tick().await;
+            if let Some(found) = answer().await {
+                return found;
+            }
+        }
+    };
+    let Ok(found) = tokio::time::timeout(SOON, asking).await else { panic!("{what}: not within {SOON:?}") };
+    found
+}
+
+/// What `future` gives, if it gives it soon.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(found) = tokio::time::timeout(SOON, future).await else { panic!("{what}: not within {SOON:?}") };
+    found
+}

@@ -1,0 +1,31 @@
+//! The whole service, asked from outside: one file a subject, and the harness they share.
+
+#[cfg(test)]
+mod harness;
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod batch;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod create;
+#[cfg(test)]
+mod deleting;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod past;
+#[cfg(test)]
+mod positions;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod repeats;
+#[cfg(test)]
+mod tokens;

@@ -1,0 +1,170 @@
+//! What operators ask: health, readiness, metrics; and what every answer has in common.
+
+use http::Method;
+use serde_json::json;
+use synckairos::telemetry::metrics::METRICS;
+
+use crate::harness::{Authority, Cluster, blitz, eventually, with};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_alive_and_ready_without_a_token() {
+    let cluster = Cluster::of(1).start().await;
+    let anyone = cluster.caller(0).being(Authority::Anonymous);
+    assert_eq!(anyone.get("/health").await.expect(200).body, json!({"status": "alive"}));
+    let ready = json!({"status": "ready", "store": true, "ledger": true, "uncertainty_ms": 0.0, "draining": false});
+    assert_eq!(anyone.get("/ready").await.expect(200).body, ready);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_is_the_clusters_and_costs_no_token() {
+    let cluster = Cluster::of(2).start().await;
+    cluster.clock().advance_ms(1_500);
+    let anyone = cluster.caller(1).being(Authority::Anonymous);
+    for path in ["/v1/time", "/api/v1/time", "/api/time"] {
+        let told = anyone.get(path).await.expect(200);
+        assert_eq!(told.header("cache-control"), "no-store");
+        let expected = json!({
+            "timestamp_ms": 1_767_225_601_500.0, "timestamp": "2026-01-01T00:00:01.500Z", "uncertainty_ms": 0.0,
+            "source": "manual", "utc_offset_ms": null,
+        });
+        assert_eq!(told.body, expected);
+        let exchanged = anyone.post(path, json!({"origin_ms": 12.25})).await.expect(200).body;
+        assert_eq!((&exchanged["origin_ms"], &exchanged["receive_ms"]), (&json!(12.25), &json!(1_767_225_601_500.0)));
+        assert!(exchanged["transmit_ms"].as_f64() >= exchanged["receive_ms"].as_f64());
+    }
+    for bad in [json!({}), json!({"origin_ms": "now"}), json!({"origin_ms": null}), json!({"origin_ms": 1, "more": 1})]
+    {
+        anyone.post("/v1/time", bad).await.expect(422).refused("invalid");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_clock_goes_on_and_says_its_source() {
+    let cluster = Cluster::of(1).in_real_time().start().await;
+    let told = async || cluster.caller(0).get("/v1/time").await.expect(200).body;
+    let (one, two) = (told().await, told().await);
+    assert!(two["timestamp_ms"].as_f64() > one["timestamp_ms"].as_f64());
+    assert_eq!(one["source"], "system");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_path_begins_with_any_of_three() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    for base in ["/v1", "/api/v1", "/api"] {
+        let made = caller.post(format!("{base}/sessions"), blitz()).await.expect(201);
+        let id = made.body["session_id"].as_str().unwrap();
+        assert_eq!(made.header("location"), format!("/v1/sessions/{id}"));
+        caller.post(format!("{base}/sessions/{id}/start"), json!({})).await.expect(200);
+        assert_eq!(caller.get(format!("{base}/sessions/{id}")).await.expect(200).version(), 2);
+        caller.get(format!("{base}/sessions/{id}/history")).await.expect(200);
+        caller.get(format!("{base}/sessions")).await.expect(200);
+        caller.post(format!("{base}/sessions/batch"), json!({"commands": []})).await.expect(200);
+        let deleted = caller.asking(Method::DELETE, format!("{base}/sessions/{id}")).send().await;
+        deleted.expect(204);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_a_kibibyte_and_more_is_compressed_for_who_takes_it() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(with(blitz(), json!({"metadata": {"notes": "x".repeat(4_000)}}))).await;
+    let asked = async |path: String, encoding: &str| {
+        caller.asking(Method::GET, path).header("accept-encoding", encoding).send().await
+    };
+    let plain = asked(session.path(), "identity").await.expect(200);
+    let small = asked(session.path(), "gzip").await.expect(200);
+    assert_eq!((plain.header("content-encoding"), small.header("content-encoding")), ("", "gzip"));
+    assert!(small.bytes.starts_with(&[0x1f, 0x8b]) && small.bytes.len() < plain.bytes.len() / 2);
+    // Gzip ends with the length of what it holds.
+    let length = u32::from_le_bytes(*small.bytes.last_chunk().unwrap());
+    assert_eq!(length as usize, plain.bytes.len());
+    assert_eq!(asked("/health".into(), "gzip").await.header("content-encoding"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_may_bring_its_own_name() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let named = async |id: &str| caller.asking(Method::GET, "/v1/nothing").header("x-request-id", id).send().await;
+    assert_eq!(named("trace-7.a:b").await.header("x-request-id"), "trace-7.a:b");
+    for unfit in ["two words", &"x".repeat(65), "\u{e9}", "a=b"] {
+        let answer = named(unfit).await.expect(404);
+        assert!(!answer.header("x-request-id").is_empty() && answer.header("x-request-id") != unfit, "{unfit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_told_apart_from_requests_and_name_no_session() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(with(blitz(), json!({"session_id": "very-own-name"}))).await;
+    caller.command_with(&session, "resume", json!({})).await.expect(409);
+    caller.get("/v1/nothing-of-this-kind").await.expect(404);
+    cluster.clock().advance_ms(60_000);
+    eventually("an expiry in the ledger", async || {
+        let listed = caller.get("/v1/sessions?status=expired").await.body;
+        (listed["sessions"] != json!([])).then_some(())
+    })
+    .await;
+    caller.get("/metrics").await.expect(404);
+    let scraped = caller.scrape(cluster.instance(0).metrics_address).await;
+    // A metric with labels shows once something was counted; here nobody watched or was turned away.
+    let of_streams = ["frames", "subscribers", "snapshots_skipped", "stream_closes", "rate_limited"];
+    let is_told = |name: &str| of_streams.iter().all(|of| !name.contains(of));
+    for metric in METRICS.iter().filter(|metric| is_told(metric.name)) {
+        assert!(scraped.contains(&format!("# TYPE {} ", metric.name)), "{} in {scraped}", metric.name);
+    }
+    for line in [
+        "synckairos_commands_total{command=\"start\",outcome=\"applied\"}",
+        "synckairos_commands_total{command=\"resume\",outcome=\"refused\"}",
+        "synckairos_http_request_duration_seconds_count{route=\"/v1/sessions/{id}/{command}\",method=\"POST\",status_class=\"4xx\"}",
+        "synckairos_http_request_duration_seconds_count{route=\"unmatched\",method=\"GET\",status_class=\"4xx\"}",
+        "synckairos_deadline_lateness_seconds_count",
+        "synckairos_audit_jobs_total{outcome=\"recorded\"}",
+    ] {
+        assert!(scraped.contains(line), "{line} in {scraped}");
+    }
+    for secret in ["very-own-name", "acme", "a-operator", "nothing-of-this-kind"] {
+        assert!(!scraped.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_goes_away_says_so_and_finishes_what_is_under_way() {
+    let cluster = Cluster::of(2).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(blitz()).await;
+    // A connection of its own: the pool would notice the end and open another.
+    let mut held = crate::harness::raw::Held::open(caller.address()).await;
+    held.send(
+        b"POST /v1/time HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n",
+    )
+    .await;
+    held.send(b"{\"origin_").await;
+    eventually("the request under way", async || {
+        (cluster.instance(0).front.running().contains(&"connection")).then_some(())
+    })
+    .await;
+    cluster.instance(0).front.begin();
+    held.send(b"ms\":1").await;
+    held.send(b"}").await;
+    let rest = held.until_closed().await;
+    assert!(rest.starts_with("HTTP/1.1 200") && rest.contains("\"origin_ms\":1.0"), "{rest}");
+    assert_eq!(cluster.caller(1).command(&session, "switch").await.version(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "did not stop by themselves: stubborn")]
+async fn a_task_that_is_left_over_fails_its_test() {
+    let cluster = Cluster::of(1).start().await;
+    cluster.instance(0).front.spawn("stubborn", std::future::pending());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "tasks of an instance panicked: 1")]
+async fn a_panic_that_was_caught_fails_its_test() {
+    let cluster = Cluster::of(1).start().await;
+    cluster.instance(0).front.spawn("clumsy", async { panic!("on purpose") });
+}

@@ -1,0 +1,43 @@
+/**
+ * What tests and curious people can ask of the page: `window.synckairos`.
+ * Read only, and always by the same road as what is on the screen.
+ */
+
+import { read, shownMs } from '/sdk/clock.js';
+
+/**
+ * @param {import('/sdk/connection.js').Connection} connection
+ * @param {import('./faces.js').Faces} faces
+ */
+export function openProbe(connection, faces) {
+  Object.defineProperty(window, 'synckairos', {
+    value: Object.freeze({
+      /** The snapshot held. */
+      get session() {
+        return connection.session;
+      },
+      /** connecting, live, stale, away or closed. */
+      get state() {
+        return connection.state;
+      },
+      sync: connection.sync,
+      /** Cluster time in ms. */
+      now: () => connection.now(),
+      /** What the clock `id` shows now. */
+      shownMs: (id) => shownMs(connection.session, id, connection.now()),
+      /** All of it at one instant, with the device's own clock beside it, so that two windows can be compared. */
+      sample: () => sample(connection, faces),
+    }),
+  });
+}
+
+function sample(connection, faces) {
+  const wallMs = Date.now();
+  const nowMs = connection.now();
+  const clock = (face) => {
+    const { shown_ms: shown, is_running: isRunning } = read(connection.session, face.id, nowMs);
+    return { shownMs: shown, isRunning, text: face.digits.textContent };
+  };
+  const clocks = Object.fromEntries(faces.all().map((face) => [face.id, clock(face)]));
+  return { wallMs, nowMs, version: connection.session?.version, status: connection.session?.status, clocks };
+}

@@ -1,0 +1,160 @@
+/** One session on the screen: follows it, paints it, and passes on what its people wish. */
+
+import { Connection } from '/sdk/connection.js';
+import { SESSION, activeId, read, startsInMs, statusAt } from '/sdk/clock.js';
+import { spokenText } from '/sdk/format.js';
+import { keepAwake } from './awake.js';
+import { Cues } from './cues.js';
+import { byId, say } from './dom.js';
+import { Faces } from './faces.js';
+import { openKeyboard } from './keyboard.js';
+import { Laps } from './laps.js';
+import { Meters } from './meters.js';
+import { nameOf, titleOf } from './naming.js';
+import { openNotice } from './notice.js';
+import { Painter } from './painter.js';
+import { openProbe } from './probe.js';
+import { openShare } from './share.js';
+import { Toolbar } from './toolbar.js';
+import { Wishes } from './wishes.js';
+import { wordsForEnd } from './words.js';
+
+/** @param {{base: string, token: string|null, sessionId: string}} place */
+export function openSessionView(place) {
+  new SessionView(new Connection(place)).open();
+}
+
+class SessionView {
+  #statusSeen = null;
+  #activeSeen = null;
+
+  constructor(connection) {
+    this.connection = connection;
+    this.wishes = new Wishes(connection);
+    this.faces = new Faces({ press: (id) => this.wishes.press(id), adjust: (id, ms) => this.wishes.adjust(id, ms) });
+    this.toolbar = new Toolbar((command) => this.wishes.ask(command));
+    this.meters = new Meters(connection);
+    this.laps = new Laps();
+    this.cues = new Cues((edge) => this.#cue(edge));
+    this.painter = new Painter({ paint: () => this.#paint(), isMoving: () => this.#isMoving() });
+  }
+
+  open() {
+    byId('session').hidden = false;
+    openShare();
+    openNotice();
+    openKeyboard(this.wishes, () => this.#tellTime());
+    openProbe(this.connection, this.faces);
+    this.#listen();
+    this.connection.open();
+  }
+
+  #listen() {
+    const { connection } = this;
+    connection.on('session', () => this.#describe());
+    connection.on('state', () => this.#onState());
+    connection.on('warning', (warning) => this.cues.once({ ...warning, type: 'warning' }));
+    connection.on('frame', (frame) => this.#onFrame(frame));
+    addEventListener('online', () => connection.hurry());
+    document.addEventListener('visibilitychange', () => this.#onSeen());
+  }
+
+  #onFrame(frame) {
+    this.laps.take(frame);
+    if (frame.type === 'PONG') this.meters.paint();
+  }
+
+  #onState() {
+    const { state, ended } = this.connection;
+    this.meters.paint();
+    if (state === 'closed') showEnd(ended);
+  }
+
+  #onSeen() {
+    if (document.hidden) return;
+    this.connection.hurry();
+    this.painter.wake();
+    if (this.connection.session) keepAwake(this.#status() === 'running');
+  }
+
+  #describe() {
+    const { session } = this.connection;
+    const nowMs = this.connection.now();
+    say(byId('session-title'), titleOf(session));
+    document.body.dataset.status = this.#statusSeen = this.#status();
+    this.faces.describe(session, nowMs);
+    if (this.toolbar.describe(session, nowMs)) this.#refocus(nowMs);
+    this.#announceTurn();
+    keepAwake(this.#statusSeen === 'running');
+    this.painter.wake();
+  }
+
+  // Whoever started by keyboard stands on a button that is gone: on to the running clock, where Space hands on.
+  #refocus(nowMs) {
+    this.toolbar.focus();
+    this.faces.focus(this.connection.session, nowMs);
+  }
+
+  #paint() {
+    const { session } = this.connection;
+    if (!session) return;
+    // A scheduled start comes about with no message: what is on offer changes with it.
+    if (this.#status() !== this.#statusSeen) this.#describe();
+    const nowMs = this.connection.now();
+    this.faces.paint(session, nowMs);
+    this.cues.look(session, nowMs);
+    paintStarting(startsInMs(session, nowMs));
+    this.#paintTitle();
+  }
+
+  #paintTitle() {
+    const face = this.faces.foremost(this.connection.session);
+    const title = `${face?.main.textContent ?? ''} ${face?.facts.name ?? ''} · SyncKairos`;
+    if (document.title !== title) document.title = title;
+  }
+
+  #status() {
+    return statusAt(this.connection.session, this.connection.now());
+  }
+
+  #isMoving() {
+    const { session } = this.connection;
+    return this.#status() === 'running' || startsInMs(session, this.connection.now()) !== null;
+  }
+
+  #cue(edge) {
+    const { session } = this.connection;
+    const id = edge.participant_id ?? edge.group_id ?? SESSION;
+    this.faces.get(id)?.flash();
+    if (edge.type === 'warning') say(byId('announce'), `${nameOf(session, id)}: ${spokenText(edge.remaining_ms)} left`);
+  }
+
+  #announceTurn() {
+    const { session } = this.connection;
+    const turn = `${activeId(session)} ${session.status}`;
+    if (turn !== this.#activeSeen && this.#activeSeen) this.#tellTime();
+    this.#activeSeen = turn;
+  }
+
+  #tellTime() {
+    const { session } = this.connection;
+    if (!session) return;
+    const tell = ({ id, facts }) => `${facts.name}: ${spokenText(read(session, id, this.connection.now()).shown_ms)}`;
+    say(byId('announce'), `${this.faces.all().map(tell).join(', ')}. ${this.#status()}`);
+  }
+}
+
+function paintStarting(ms) {
+  byId('starting').hidden = ms === null;
+  if (ms !== null) say(byId('starts-in'), `${(Math.ceil(ms / 100) / 10).toFixed(1)} s`);
+}
+
+function showEnd(ended) {
+  const { title, text } = wordsForEnd(ended);
+  byId('session').hidden = true;
+  byId('meters').hidden = true;
+  byId('dead-end').hidden = false;
+  say(byId('dead-end-title'), title);
+  say(byId('dead-end-text'), text);
+  document.title = `${title} · SyncKairos`;
+}
