@@ -16,6 +16,8 @@ mod commands;
 #[cfg(test)]
 mod create;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod deleting;
 #[cfg(test)]
 mod durability;
@@ -27,6 +29,8 @@ mod operations;
 mod past;
 #[cfg(test)]
 mod positions;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

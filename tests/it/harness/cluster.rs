@@ -47,7 +47,8 @@ pub struct Cluster {
     instances: Vec<Instance>,
     parts: Option<Parts>,
     manual: Option<Arc<ManualClock>>,
-    folder: TempDir,
+    /// Holds the ledger, and goes with the cluster.
+    _folder: TempDir,
     ledger_file: PathBuf,
     client: Client,
     has_key: bool,
@@ -87,7 +88,7 @@ impl Plan {
             instances.push(Instance::start(&config, &parts, Shutdown::new()).await.unwrap());
         }
         let has_key = config.jwt_secret.is_some();
-        Cluster { instances, parts: Some(parts), manual, folder, ledger_file, client: client(), has_key }
+        Cluster { instances, parts: Some(parts), manual, _folder: folder, ledger_file, client: client(), has_key }
     }
 }
 
@@ -128,9 +129,9 @@ impl Cluster {
         self.parts().clock.now().as_ms()
     }
 
-    /// The folder of its ledger.
-    pub fn folder(&self) -> &TempDir {
-        &self.folder
+    /// Lets go of what is idle, as the service does every few seconds; gives what is left.
+    pub fn evict(&self) -> usize {
+        self.parts().evict()
     }
 
     /// Everything that is announced of a session from now on, whoever caused it.
