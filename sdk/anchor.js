@@ -42,6 +42,17 @@ export function activeId(snapshot) {
 }
 
 /**
+ * Whose group's turn it is, or will be at a scheduled start.
+ *
+ * @param {Snapshot} snapshot
+ * @returns {string|null}
+ */
+export function activeGroupId(snapshot) {
+  const first = snapshot.participants.find((one) => one.participant_id === activeId(snapshot));
+  return snapshot.active_group_id ?? first?.group_id ?? snapshot.groups?.[0]?.group_id ?? null;
+}
+
+/**
  * @param {Snapshot} snapshot
  * @returns {Clock[]}
  */
@@ -75,9 +86,4 @@ function hasBegun(snapshot, nowMs) {
 function isActive(snapshot, clock) {
   if (clock.participant_id === undefined) return clock.group_id === activeGroupId(snapshot);
   return clock.participant_id === activeId(snapshot);
-}
-
-function activeGroupId(snapshot) {
-  const first = snapshot.participants.find((one) => one.participant_id === activeId(snapshot));
-  return snapshot.active_group_id ?? first?.group_id ?? snapshot.groups?.[0]?.group_id ?? null;
 }

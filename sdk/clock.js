@@ -9,16 +9,17 @@
  * @property {number} shown_ms Remaining; in `count_up`, elapsed.
  * @property {number} delay_left_ms What is left of the delay that comes before main time.
  * @property {number|null} reserve_ms What a per-cycle clock has behind the cycle's own time.
+ * @property {number} overrun_ms How long it has gone on past its end, where it is let.
  * @property {Phase} phase
  * @property {boolean} is_running
  * @property {boolean} is_out
  */
 
-import { activeId, elapsedMs, inTurnOrder, isRunning } from './anchor.js';
+import { activeGroupId, activeId, elapsedMs, inTurnOrder, isRunning } from './anchor.js';
 import { out, spend } from './control.js';
 import { msOf } from './instant.js';
 
-export { activeId, inTurnOrder };
+export { activeGroupId, activeId, inTurnOrder };
 
 /** The id under which the session's own clock is read. */
 export const SESSION = 'session';
@@ -47,7 +48,8 @@ const READERS = {
 export function read(snapshot, id, nowMs) {
   const clock = clockOf(snapshot, id);
   const shown = READERS[snapshot.sync_mode](snapshot, clock, nowMs);
-  return { reserve_ms: null, ...shown, is_running: isRunning(snapshot, clock, nowMs) };
+  const overrun = shown.is_out ? overrunMs(snapshot, clock, nowMs) : 0;
+  return { reserve_ms: null, overrun_ms: overrun, ...shown, is_running: isRunning(snapshot, clock, nowMs) };
 }
 
 /**
@@ -92,6 +94,14 @@ export function startsInMs(snapshot, nowMs) {
 export function statusAt(snapshot, nowMs) {
   const hasBegun = snapshot.status === 'pending' && snapshot.starts_at && startsInMs(snapshot, nowMs) === null;
   return hasBegun ? 'running' : snapshot.status;
+}
+
+// Only a session that lets its clocks run on has any.
+function overrunMs(snapshot, clock, nowMs) {
+  if (snapshot.action_on_timeout?.type !== 'continue') return 0;
+  const held = clock ?? snapshot;
+  const left = (held.total_time_ms ?? 0) + (held.delay_left_ms ?? 0);
+  return (held.overrun_ms ?? 0) + Math.max(0, elapsedMs(snapshot, clock, nowMs) - left);
 }
 
 /** @returns {Clock|null} null is the session's own clock. */

@@ -4,6 +4,6 @@ export { Connection } from './connection.js';
 export { ClockSync } from './sync.js';
 export { Rest } from './rest.js';
 export { Problem } from './problem.js';
-export { activeId, clockIds, read, shownMs, startsInMs, statusAt } from './clock.js';
+export { activeGroupId, activeId, clockIds, read, shownMs, startsInMs, statusAt } from './clock.js';
 export { edgesBetween } from './edges.js';
 export { clockText, spokenText } from './format.js';

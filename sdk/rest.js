@@ -44,6 +44,22 @@ export class Rest {
     return this.#ask('POST', `${pathOf(sessionId)}/${command}`, fields, key);
   }
 
+  /**
+   * Every change of a session, oldest first.
+   *
+   * @param {string} sessionId
+   * @returns {AsyncGenerator<{version: number, change: {command: string, outcome: any}|null}>}
+   */
+  async *history(sessionId) {
+    for (let cursor = null, isMore = true; isMore; ) {
+      const after = cursor ? `?after=${encodeURIComponent(cursor)}` : '';
+      const page = await this.#ask('GET', `${pathOf(sessionId)}/history${after}`);
+      yield* page.changes;
+      cursor = page.next_cursor;
+      isMore = Boolean(cursor);
+    }
+  }
+
   async #ask(method, path, body, key) {
     const answer = await this.#send(method, path, body, key);
     const read = await answer.json().catch(() => null);

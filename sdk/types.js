@@ -15,6 +15,7 @@
  * @property {number} [participant_index]
  * @property {number|null} total_time_ms What the clock held at the anchor.
  * @property {number} [time_used_ms]
+ * @property {number} [overrun_ms] How long it has gone on past its end, at the anchor.
  * @property {number} [cycle_count]
  * @property {boolean} [has_expired]
  * @property {Phase} [phase]
@@ -28,7 +29,7 @@
  *
  * @typedef {object} TimeControl
  * @property {{type: 'simple'|'bronstein', delay_ms: number}|null} [delay]
- * @property {{cycles: number, add_ms: number, increment_ms?: number}[]} [stages]
+ * @property {{cycles: number, add_ms: number, increment_ms?: number, delay?: {type: 'simple'|'bronstein', delay_ms: number}}[]} [stages]
  * @property {Overtime|null} [overtime]
  * @property {boolean} [hourglass]
  * @property {number} [free_cycles]
@@ -57,6 +58,9 @@
  * @property {string|null} [starts_at]
  * @property {number|null} [total_time_ms] What the session's own clock (`global`, the cycle's) held at the anchor.
  * @property {number} [time_used_ms]
+ * @property {number} [overrun_ms]
+ * @property {{type: string}} [action_on_timeout]
+ * @property {{window_ms: number, extension_ms: number}|null} [soft_close]
  * @property {number|null} [time_per_cycle_ms]
  * @property {number|null} [max_time_ms]
  * @property {number} [increment_ms]

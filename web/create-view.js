@@ -3,70 +3,78 @@
 import { Rest } from '/sdk/rest.js';
 import { configOf, objectionTo } from './config.js';
 import { byId, element } from './dom.js';
+import { readFields, showFields } from './fields.js';
+import { People } from './people.js';
+import { GROUPS, presetOf } from './presets.js';
 import { wordsFor } from './words.js';
 
-const MOST_NAMES = 8;
-
 /** @param {{base: string, token: string|null}} place */
-export function openCreateView({ base, token }) {
-  const form = byId('create-form');
-  byId('create').hidden = false;
-  ['White', 'Black'].forEach(addName);
-  byId('add-name').addEventListener('click', () => addName('').focus());
-  form.addEventListener('change', () => showKind(form));
-  form.addEventListener('click', (event) => takePreset(form, event.target));
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    make(form, new Rest({ base, token }));
-  });
-  showKind(form);
+export function openCreateView(place) {
+  new CreateView(new Rest(place)).open();
 }
 
-function addName(name) {
-  const list = byId('names');
-  const label = `Name ${list.children.length + 1}`;
-  const set = { type: 'text', name: 'name', value: name, maxLength: 40, autocomplete: 'off', placeholder: label };
-  const input = element('input', { ...set, 'aria-label': label });
-  list.append(element('li', {}, input));
-  byId('add-name').hidden = list.children.length >= MOST_NAMES;
-  return input;
-}
-
-function showKind(form) {
-  for (const part of form.querySelectorAll('[data-kind]')) part.hidden = part.dataset.kind !== kindOf(form);
-  byId('form-error').hidden = true;
-}
-
-function kindOf(form) {
-  return form.elements.kind.value;
-}
-
-function takePreset(form, { dataset }) {
-  if (dataset.minutes) fill(form, { minutes: dataset.minutes, increment: dataset.increment });
-  if (dataset.length) fill(form, { hours: '0', 'countdown-minutes': dataset.length, 'countdown-seconds': '0' });
-}
-
-function fill(form, values) {
-  for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
-}
-
-async function make(form, rest) {
-  const wanted = READ[kindOf(form)](form);
-  const objection = objectionTo(wanted);
-  if (objection) return object(objection);
-  byId('create-button').disabled = true;
-  try {
-    const session = await rest.create(configOf(wanted));
-    goTo(session.session_id);
-  } catch (problem) {
-    object(wordsFor(problem));
-  } finally {
-    byId('create-button').disabled = false;
+class CreateView {
+  constructor(rest) {
+    this.rest = rest;
+    this.form = byId('create-form');
+    this.people = new People();
   }
+
+  open() {
+    byId('create').hidden = false;
+    byId('kinds').replaceChildren(...GROUPS.map(groupOf));
+    this.form.elements.preset.value = presetOf(new URL(location.href).searchParams.get('preset'))?.key ?? GROUPS[0].presets[0].key;
+    byId('kinds').addEventListener('change', () => this.#choose());
+    this.form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#make();
+    });
+    this.#choose();
+  }
+
+  get #preset() {
+    return presetOf(this.form.elements.preset.value);
+  }
+
+  #choose() {
+    const preset = this.#preset;
+    byId('say').textContent = preset.say;
+    this.form.elements.title.placeholder = preset.name;
+    showFields(preset);
+    this.people.show(preset.people);
+    byId('form-error').hidden = true;
+  }
+
+  async #make() {
+    const preset = this.#preset;
+    const title = this.form.elements.title.value;
+    const wanted = { preset, title, values: readFields(preset), people: this.people.read() };
+    const objection = objectionTo(wanted);
+    if (objection) return object(objection);
+    byId('create-button').disabled = true;
+    try {
+      const session = await this.rest.create(configOf(wanted));
+      goTo(session.session_id);
+    } catch (problem) {
+      object(wordsFor(problem));
+    } finally {
+      byId('create-button').disabled = false;
+    }
+  }
+}
+
+function groupOf({ name, presets }) {
+  const options = presets.map((preset) => {
+    const input = element('input', { type: 'radio', name: 'preset', value: preset.key });
+    return element('label', {}, input, element('span', {}, preset.name));
+  });
+  const heading = element('h2', {}, name);
+  return element('div', { className: 'kind-group' }, heading, element('div', { className: 'kind-row' }, ...options));
 }
 
 function goTo(sessionId) {
   const url = new URL(location.href);
+  url.searchParams.delete('preset');
   url.searchParams.set('session', sessionId);
   location.assign(url);
 }
@@ -74,28 +82,4 @@ function goTo(sessionId) {
 function object(words) {
   byId('form-error').textContent = words;
   byId('form-error').hidden = false;
-}
-
-const READ = {
-  chess: (form) => ({
-    ...common(form),
-    minutes: number(form, 'minutes'),
-    increment: number(form, 'increment'),
-    names: [...form.querySelectorAll('[name=name]')].map((input) => input.value),
-  }),
-  countdown: (form) => ({
-    ...common(form),
-    length_s: number(form, 'hours') * 3600 + number(form, 'countdown-minutes') * 60 + number(form, 'countdown-seconds'),
-  }),
-  stopwatch: (form) => ({ ...common(form), limit: number(form, 'limit') }),
-};
-
-function common(form) {
-  return { kind: kindOf(form), title: form.elements.title.value };
-}
-
-// An empty field is a nought; what is no number stays none, and is objected to.
-function number(form, name) {
-  const input = form.elements[name];
-  return input.validity.badInput ? NaN : Number(input.value);
 }

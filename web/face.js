@@ -1,17 +1,24 @@
-/** One clock on the screen: its name, its digits, what is left of it as a bar, and giving or taking time. */
+/** One clock on the screen: its name, its digits, what is left of it as a bar, and its own commands. */
 
 import { clockText, spokenText } from '/sdk/format.js';
 import { element, mark, say } from './dom.js';
-
-const STEP_MS = 15_000;
+import { FaceCommands } from './face-commands.js';
+import { Members } from './members.js';
 
 // Below this the digits turn urgent, whatever warnings the session has.
 const LOW_MS = 10_000;
 
+/**
+ * @typedef {object} FaceWishes
+ * @property {(id: string) => void} press
+ * @property {(offer: import('./clock-offers.js').ClockOffer) => void} ask
+ * @property {(participantId: string) => void} choose
+ */
+
 export class Face {
   /**
    * @param {string} id
-   * @param {{press: (id: string) => void, adjust: (id: string, ms: number) => void}} wishes
+   * @param {FaceWishes} wishes
    */
   constructor(id, wishes) {
     this.id = id;
@@ -20,25 +27,30 @@ export class Face {
     this.fraction = element('span', { className: 'digits-fraction' });
     this.digits = element('span', { className: 'digits' }, this.main, this.fraction);
     this.note = element('span', { className: 'face-note' });
+    this.badges = element('span', { className: 'badges' });
     this.bar = element('span', { className: 'face-bar' });
     this.button = this.#button(wishes);
-    this.adjust = adjusters(id, wishes);
-    this.node = element('section', { className: 'face', 'data-clock': id }, this.button, this.adjust);
+    this.commands = new FaceCommands(wishes.ask);
+    this.members = new Members(wishes.choose);
+    this.more = this.#moreButton();
+    const foot = element('div', { className: 'face-foot' }, this.members.node, this.commands.node);
+    this.node = element('section', { className: 'face', 'data-clock': id }, this.button, this.more, foot, this.bar);
   }
 
   /**
    * What changes only when the session does.
    *
-   * @param {{name: string, note: string, pressing: string|null, fullMs: number, isElapsed: boolean, isTurn: boolean, hasEnded: boolean}} facts
+   * @param {{name: string, pressing: string|null, offers: import('./clock-offers.js').ClockOffer[], isDense: boolean,
+   *   fullMs: number, isElapsed: boolean, turn: string}} facts
    */
   describe(facts) {
     this.facts = facts;
+    this.commands.describe(facts.offers, facts.name);
+    this.more.hidden = !facts.isDense || facts.offers.length === 0 || facts.pressing === 'open';
+    mark(this.more, 'aria-label', `Commands for ${facts.name}`);
+    this.#tellOpen();
     say(this.name, facts.name);
-    say(this.note, facts.note);
-    this.adjust.hidden = facts.isElapsed || facts.hasEnded;
-    mark(this.node, 'data-turn', facts.isTurn && !facts.hasEnded ? 'here' : 'elsewhere');
-    this.adjust.firstChild.setAttribute('aria-label', `Take 15 seconds from ${facts.name}`);
-    this.adjust.lastChild.setAttribute('aria-label', `Give 15 seconds to ${facts.name}`);
+    mark(this.node, 'data-turn', facts.turn);
     mark(this.button, 'aria-disabled', String(!facts.pressing));
   }
 
@@ -46,13 +58,16 @@ export class Face {
    * What changes with every frame.
    *
    * @param {import('/sdk/clock.js').Reading} reading
+   * @param {{note: string, badges: string[]}} words
    */
-  paint(reading) {
+  paint(reading, { note, badges }) {
     const { text, fraction } = clockText(reading.shown_ms, this.facts.isElapsed ? 2 : 1);
     this.reading = reading;
     say(this.main, text);
     say(this.fraction, fraction);
-    mark(this.node, 'data-length', text.length > 5 ? 'long' : 'short');
+    say(this.note, note);
+    this.#paintBadges(badges);
+    mark(this.node, 'data-length', text.length > 5 ? 'long' : text.length > 4 ? 'middle' : 'short');
     mark(this.node, 'data-look', this.#look(reading));
     this.#paintBar(reading);
   }
@@ -67,18 +82,45 @@ export class Face {
 
   /** For a voice: who, how much, and what a press would do. Not kept up with the digits, or it would never be silent. */
   speak() {
-    const { name, note, pressing, isElapsed } = this.facts;
+    const { name, pressing, isElapsed } = this.facts;
     const shown = `${spokenText(this.reading.shown_ms)}${isElapsed ? '' : ' left'}`;
-    const press = pressing ? ` Press to ${pressing}.` : '';
-    mark(this.button, 'aria-label', `${name}: ${shown}. ${note ? `${note}.` : ''}${press}`);
+    const facts = [this.note, ...this.badges.children].map((one) => one.textContent).filter(Boolean).join(', ');
+    const press = pressing && pressing !== 'open' ? ` Press to ${pressing}.` : '';
+    mark(this.button, 'aria-label', `${name}: ${shown}. ${facts ? `${facts}.` : ''}${press}`);
   }
 
   #button({ press }) {
-    const parts = [this.name, this.digits, this.note, this.bar];
-    const button = element('button', { type: 'button', className: 'face-button' }, ...parts);
-    button.addEventListener('click', () => press(this.id));
+    const line = element('span', { className: 'face-line' }, this.note, this.badges);
+    const button = element('button', { type: 'button', className: 'face-button' }, this.name, this.digits, line);
+    button.addEventListener('click', () => (this.facts.pressing === 'open' ? this.#toggle() : press(this.id)));
     button.addEventListener('focus', () => this.speak());
     return button;
+  }
+
+  #moreButton() {
+    const button = element('button', { type: 'button', className: 'face-more' }, '⋯');
+    button.addEventListener('click', () => this.#toggle());
+    return button;
+  }
+
+  // Where there is no room for the commands of all, each opens its own.
+  #toggle() {
+    this.node.classList.toggle('open');
+    this.#tellOpen();
+  }
+
+  #tellOpen() {
+    const isOpen = String(this.node.classList.contains('open'));
+    mark(this.more, 'aria-expanded', isOpen);
+    if (this.facts.pressing === 'open') mark(this.button, 'aria-expanded', isOpen);
+    else this.button.removeAttribute('aria-expanded');
+  }
+
+  #paintBadges(badges) {
+    const { children } = this.badges;
+    while (children.length > badges.length) this.badges.lastElementChild.remove();
+    while (children.length < badges.length) this.badges.append(element('span', { className: 'badge' }));
+    badges.forEach((text, at) => say(children[at], text));
   }
 
   #look({ is_running: isRunning, is_out: isOut, shown_ms: shown }) {
@@ -92,13 +134,4 @@ export class Face {
     const part = this.facts.fullMs > 0 ? Math.min(1, shown / this.facts.fullMs) : 0;
     this.node.style.setProperty('--part', part.toFixed(4));
   }
-}
-
-function adjusters(id, { adjust }) {
-  const make = (text, ms) => {
-    const button = element('button', { type: 'button', textContent: text, 'data-adjust': String(ms) });
-    button.addEventListener('click', () => adjust(id, ms));
-    return button;
-  };
-  return element('div', { className: 'face-adjust' }, make('− 15 s', -STEP_MS), make('+ 15 s', STEP_MS));
 }

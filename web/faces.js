@@ -1,17 +1,23 @@
 /** All the clocks of a session on the screen, in turn order. */
 
 import { SESSION, activeId, clockIds, read, statusAt } from '/sdk/clock.js';
+import { badgesOf } from './badges.js';
+import { clockOffersOf } from './clock-offers.js';
+import { fullMs, isSimultaneous, membersOf } from './clocks.js';
 import { byId } from './dom.js';
 import { Face } from './face.js';
 import { nameOf } from './naming.js';
 import { noteFor } from './notes.js';
 import { hasEnded, isTurnOf, pressOf } from './offers.js';
 
+// With more clocks than these each is small, and opens its commands when pressed.
+const MOST_LARGE = 4;
+
 export class Faces {
   /** @type {Map<string, Face>} */
   #byId = new Map();
 
-  /** @param {{press: (id: string) => void, adjust: (id: string, ms: number) => void}} wishes */
+  /** @param {import('./face.js').FaceWishes} wishes */
   constructor(wishes) {
     this.wishes = wishes;
     this.place = byId('faces');
@@ -23,20 +29,9 @@ export class Faces {
    */
   describe(session, nowMs) {
     this.#seat(session);
-    for (const face of this.#byId.values()) {
-      const reading = read(session, face.id, nowMs);
-      face.describe({
-        name: nameOf(session, face.id),
-        note: noteFor(session, face.id, reading, nowMs),
-        pressing: pressOf(session, face.id, nowMs),
-        fullMs: fullMs(session, face.id),
-        isElapsed: session.sync_mode === 'count_up',
-        isTurn: isTurnOf(session, face.id),
-        hasEnded: hasEnded(session),
-      });
-      face.paint(reading);
-      face.speak();
-    }
+    for (const face of this.#byId.values()) this.#describeOne(face, session, nowMs);
+    this.paint(session, nowMs);
+    for (const face of this.#byId.values()) face.speak();
   }
 
   /**
@@ -44,7 +39,11 @@ export class Faces {
    * @param {number} nowMs
    */
   paint(session, nowMs) {
-    for (const face of this.#byId.values()) face.paint(read(session, face.id, nowMs));
+    for (const face of this.#byId.values()) {
+      const reading = read(session, face.id, nowMs);
+      const note = noteFor(session, face.id, reading, nowMs);
+      face.paint(reading, { note, badges: badgesOf(session, face.id, reading) });
+    }
   }
 
   /** @param {string} id */
@@ -59,7 +58,7 @@ export class Faces {
 
   /** The clock that a press of Space is about. */
   foremost(session) {
-    return this.#byId.get(activeId(session) ?? SESSION) ?? this.all()[0];
+    return this.#byId.get(turnId(session)) ?? this.all()[0];
   }
 
   /** Where the keyboard goes when its button has just disappeared. */
@@ -67,22 +66,43 @@ export class Faces {
     if (statusAt(session, nowMs) === 'running') this.foremost(session)?.button.focus({ preventScroll: true });
   }
 
+  #describeOne(face, session, nowMs) {
+    const name = nameOf(session, face.id);
+    const offers = clockOffersOf(session, face.id, nowMs);
+    face.describe({
+      name,
+      offers,
+      isDense: this.#isDense,
+      pressing: pressOf(session, face.id, nowMs) ?? (this.#isDense && offers.length > 0 ? 'open' : null),
+      fullMs: fullMs(session, face.id),
+      isElapsed: session.sync_mode === 'count_up',
+      turn: turnOf(session, face.id),
+    });
+    const canChoose = statusAt(session, nowMs) === 'running' && !isSimultaneous(session) && isTurnOf(session, face.id);
+    face.members.describe(session, membersOf(session, face.id), { name, canChoose });
+  }
+
+  get #isDense() {
+    return this.#byId.size > MOST_LARGE;
+  }
+
   // Faces that stay are kept as they are, so that nobody's focus is taken away.
   #seat(session) {
     const ids = clockIds(session);
+    this.place.dataset.mode = session.sync_mode;
     if (ids.join(' ') === [...this.#byId.keys()].join(' ')) return;
     this.#byId = new Map(ids.map((id) => [id, this.#byId.get(id) ?? new Face(id, this.wishes)]));
     this.place.replaceChildren(...this.all().map((face) => face.node));
     this.place.dataset.count = String(ids.length);
-    this.place.dataset.mode = session.sync_mode;
+    this.place.dataset.density = this.#isDense ? 'dense' : 'roomy';
   }
 }
 
-// All that a clock was ever granted: used and left. The bar shows what is left of that.
-function fullMs(session, id) {
-  const clocks = [...session.participants, ...(session.groups ?? [])];
-  const clock = clocks.find((one) => one.participant_id === id || one.group_id === id) ?? session;
-  if (session.sync_mode === 'per_cycle') return session.time_per_cycle_ms ?? 0;
-  if (session.sync_mode === 'count_up') return session.max_time_ms ?? 0;
-  return (clock.total_time_ms ?? 0) + (clock.time_used_ms ?? 0);
+function turnOf(session, id) {
+  if (hasEnded(session)) return 'over';
+  return isSimultaneous(session) ? 'none' : isTurnOf(session, id) ? 'here' : 'elsewhere';
+}
+
+function turnId(session) {
+  return (session.sync_mode === 'per_group' ? session.active_group_id : activeId(session)) ?? SESSION;
 }

@@ -1,29 +1,75 @@
-/** The laps of a stopwatch, as this window has seen them, newest first. */
+/** The laps of a stopwatch, newest first: from its history, and from the frames that come. */
 
 import { clockText } from '/sdk/format.js';
-import { byId, element } from './dom.js';
+import { byId, element, say } from './dom.js';
 
 export class Laps {
-  #count = 0;
+  /** By version, so that what is told twice is counted once, in whatever order it comes. @type {Map<number, number>} */
+  #laps = new Map();
+  #resetAt = 0;
+  #sumMs = 0;
+  #row = rowOf();
+
+  /** @param {import('/sdk/rest.js').Rest} rest */
+  constructor(rest) {
+    this.rest = rest;
+  }
+
+  /**
+   * What happened before this window was opened, or while it heard nothing.
+   *
+   * @param {import('/sdk/types.js').Snapshot} session
+   */
+  async recall(session) {
+    if (session.sync_mode !== 'count_up' || session.version < 2) return;
+    for await (const { version, change } of this.rest.history(session.session_id)) this.#note(version, change);
+    this.#show();
+  }
 
   /** @param {import('/sdk/types.js').Frame} frame */
   take({ type, event, payload }) {
     if (type !== 'STATE_UPDATE' || payload?.sync_mode !== 'count_up') return;
-    const outcome = event?.outcome;
-    if (outcome?.type === 'switched') this.#add(outcome.charged_ms);
-    if (payload.status === 'pending') this.#clear();
+    this.#note(payload.version, event);
+    this.#show();
   }
 
-  #add(ms) {
-    this.#count += 1;
-    const { text, fraction } = clockText(ms, 2);
-    byId('laps').prepend(element('li', {}, element('span', {}, `Lap ${this.#count}`), element('strong', {}, text + fraction)));
-    byId('laps').hidden = false;
+  /**
+   * The lap that is being run, where `elapsedMs` is all that was.
+   *
+   * @param {number} elapsedMs
+   */
+  paint(elapsedMs) {
+    if (this.#row.hidden) return;
+    write(this.#row, this.#row.dataset.present, Math.max(0, elapsedMs - this.#sumMs));
   }
 
-  #clear() {
-    this.#count = 0;
-    byId('laps').replaceChildren();
-    byId('laps').hidden = true;
+  #note(version, change) {
+    const { command, outcome } = change ?? {};
+    if (command === 'switch') this.#laps.set(version, outcome.charged_ms);
+    if (command === 'reset') this.#resetAt = Math.max(this.#resetAt, version);
   }
+
+  #kept() {
+    return [...this.#laps].filter(([version]) => version > this.#resetAt).sort(([a], [b]) => a - b);
+  }
+
+  #show() {
+    const kept = this.#kept();
+    this.#sumMs = kept.reduce((sum, [, ms]) => sum + ms, 0);
+    this.#row.dataset.present = String(kept.length + 1);
+    this.#row.hidden = byId('laps').hidden = kept.length === 0;
+    const rows = kept.map(([, ms], at) => write(rowOf(), String(at + 1), ms));
+    byId('laps').replaceChildren(this.#row, ...rows.reverse());
+  }
+}
+
+function rowOf() {
+  return element('li', {}, element('span'), element('strong'));
+}
+
+function write(row, number, ms) {
+  const { text, fraction } = clockText(ms, 2);
+  say(row.firstChild, `Lap ${number}`);
+  say(row.lastChild, text + fraction);
+  return row;
 }

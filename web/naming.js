@@ -1,21 +1,25 @@
 /** What the clocks of a session are called. Pure. */
 
 import { SESSION } from '/sdk/clock.js';
+import { clockOf } from './clocks.js';
+import { presetOf } from './presets.js';
 
 /**
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id
+ * @returns {string}
  */
 export function nameOf(session, id) {
   if (id === SESSION) return titleOf(session);
-  const clocks = [...session.participants, ...(session.groups ?? [])];
-  const clock = clocks.find((one) => one.participant_id === id || one.group_id === id);
-  return clock?.metadata?.name ?? id;
+  return clockOf(session, id).metadata?.name ?? session.metadata?.group_names?.[id] ?? id;
 }
 
-/** @param {import('/sdk/types.js').Snapshot} session */
+/**
+ * @param {import('/sdk/types.js').Snapshot} session
+ * @returns {string}
+ */
 export function titleOf(session) {
-  return /** @type {string} */ (session.metadata?.title) ?? KINDS[session.sync_mode] ?? 'Clock';
+  return session.metadata?.title ?? presetOf(session.metadata?.preset)?.name ?? KINDS[session.sync_mode] ?? 'Clock';
 }
 
 const KINDS = {

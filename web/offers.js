@@ -1,6 +1,7 @@
 /** What can be asked of a session as it stands: which buttons there are, and what a press of a clock means. Pure. */
 
-import { activeId, startsInMs, statusAt } from '/sdk/clock.js';
+import { activeGroupId, activeId, startsInMs, statusAt } from '/sdk/clock.js';
+import { isSimultaneous } from './clocks.js';
 
 const ENDED = ['expired', 'completed', 'cancelled'];
 
@@ -13,8 +14,10 @@ export function offersOf(session, nowMs) {
   const status = statusAt(session, nowMs);
   if (ENDED.includes(status)) return [];
   if (status === 'pending') return startsInMs(session, nowMs) === null ? ['start', 'start-together'] : ['reset'];
-  const handOn = status === 'running' && canHandOn(session) ? ['switch'] : [];
-  return [status === 'running' ? 'pause' : 'resume', ...handOn, 'reset', 'complete', 'cancel'];
+  if (status === 'paused') return ['resume', 'reset', 'complete', 'cancel'];
+  const handOn = canHandOn(session) ? ['switch'] : [];
+  const extend = session.soft_close ? ['extend'] : [];
+  return [...extend, 'pause', ...handOn, 'reset', 'complete', 'cancel'];
 }
 
 /** @param {import('/sdk/types.js').Snapshot} session */
@@ -31,6 +34,8 @@ export function hasEnded(session) {
  */
 export function pressOf(session, id, nowMs) {
   const status = statusAt(session, nowMs);
+  // Where each clock is its own, pressing one must not move them all.
+  if (isSimultaneous(session)) return null;
   if (status === 'pending') return startsInMs(session, nowMs) === null ? 'start' : null;
   if (status === 'paused') return 'resume';
   if (status !== 'running') return null;
@@ -45,17 +50,13 @@ export function pressOf(session, id, nowMs) {
  * @param {string} id
  */
 export function isTurnOf(session, id) {
-  return !isTurnTaking(session) || id === activeId(session) || id === session.active_group_id;
+  if (!isTurnTaking(session)) return true;
+  return id === (session.sync_mode === 'per_group' ? activeGroupId(session) : activeId(session));
 }
 
 /** Whether clocks take turns, so that the running one is handed on by pressing it. */
 export function isTurnTaking(session) {
-  return session.sync_mode.startsWith('per_') && session.concurrency !== 'simultaneous';
-}
-
-/** @param {import('/sdk/types.js').Snapshot} session */
-export function handOnLabel(session) {
-  return session.sync_mode === 'count_up' ? 'Lap' : 'Hand on';
+  return session.sync_mode.startsWith('per_') && !isSimultaneous(session);
 }
 
 /**

@@ -1,12 +1,13 @@
 /** One session on the screen: follows it, paints it, and passes on what its people wish. */
 
 import { Connection } from '/sdk/connection.js';
-import { SESSION, activeId, read, startsInMs, statusAt } from '/sdk/clock.js';
+import { SESSION, activeId, read, shownMs, startsInMs, statusAt } from '/sdk/clock.js';
 import { spokenText } from '/sdk/format.js';
 import { keepAwake } from './awake.js';
 import { Cues } from './cues.js';
 import { byId, say } from './dom.js';
 import { Faces } from './faces.js';
+import { describeJoin, openJoin } from './join.js';
 import { openKeyboard } from './keyboard.js';
 import { Laps } from './laps.js';
 import { Meters } from './meters.js';
@@ -31,10 +32,14 @@ class SessionView {
   constructor(connection) {
     this.connection = connection;
     this.wishes = new Wishes(connection);
-    this.faces = new Faces({ press: (id) => this.wishes.press(id), adjust: (id, ms) => this.wishes.adjust(id, ms) });
+    this.faces = new Faces({
+      press: (id) => this.wishes.press(id),
+      ask: (offer) => this.wishes.askOfClock(offer),
+      choose: (id) => this.wishes.choose(id),
+    });
     this.toolbar = new Toolbar((command) => this.wishes.ask(command));
     this.meters = new Meters(connection);
-    this.laps = new Laps();
+    this.laps = new Laps(connection.rest);
     this.cues = new Cues((edge) => this.#cue(edge));
     this.painter = new Painter({ paint: () => this.#paint(), isMoving: () => this.#isMoving() });
   }
@@ -43,6 +48,7 @@ class SessionView {
     byId('session').hidden = false;
     openShare();
     openNotice();
+    openJoin((name) => this.wishes.add(name));
     openKeyboard(this.wishes, () => this.#tellTime());
     openProbe(this.connection, this.faces);
     this.#listen();
@@ -61,6 +67,7 @@ class SessionView {
 
   #onFrame(frame) {
     this.laps.take(frame);
+    if (frame.type === 'STATE_SYNC') this.laps.recall(frame.payload);
     if (frame.type === 'PONG') this.meters.paint();
   }
 
@@ -84,6 +91,7 @@ class SessionView {
     document.body.dataset.status = this.#statusSeen = this.#status();
     this.faces.describe(session, nowMs);
     if (this.toolbar.describe(session, nowMs)) this.#refocus(nowMs);
+    describeJoin(session);
     this.#announceTurn();
     keepAwake(this.#statusSeen === 'running');
     this.painter.wake();
@@ -103,6 +111,7 @@ class SessionView {
     const nowMs = this.connection.now();
     this.faces.paint(session, nowMs);
     this.cues.look(session, nowMs);
+    if (session.sync_mode === 'count_up') this.laps.paint(shownMs(session, SESSION, nowMs));
     paintStarting(startsInMs(session, nowMs));
     this.#paintTitle();
   }

@@ -1,16 +1,17 @@
 /** The row of commands under the clocks. */
 
 import { byId, say } from './dom.js';
-import { handOnLabel, hasEnded, isTurnTaking, offersOf, resetLabel } from './offers.js';
-
-// A second press within this long means it.
-const SURE_MS = 4000;
+import { hasEnded, isTurnTaking, offersOf, resetLabel } from './offers.js';
+import { termsOf } from './terms.js';
+import { askTwice } from './twice.js';
 
 export class Toolbar {
   /** @param {(command: string) => void} wish */
   constructor(wish) {
     this.buttons = [...byId('toolbar').querySelectorAll('[data-command]')];
-    for (const button of this.buttons) button.addEventListener('click', () => askTwice(button, wish));
+    for (const button of this.buttons) {
+      button.addEventListener('click', () => askTwice(button, () => wish(button.dataset.command)));
+    }
   }
 
   /**
@@ -22,7 +23,11 @@ export class Toolbar {
     const offers = offersOf(session, nowMs);
     const focused = document.activeElement;
     for (const button of this.buttons) button.hidden = !offers.includes(button.dataset.command);
-    say(this.#of('switch'), handOnLabel(session));
+    const terms = termsOf(session);
+    say(this.#of('switch'), terms.switch);
+    say(this.#of('extend'), terms.extend);
+    // What is done again and again stands out; pausing is then by the way.
+    this.#of('pause').classList.toggle('primary', !offers.includes('extend'));
     say(this.#of('reset'), resetLabel(session, nowMs));
     byId('another').hidden = !hasEnded(session);
     say(byId('space-hint'), isTurnTaking(session) ? 'hands on' : 'pauses and resumes');
@@ -37,18 +42,4 @@ export class Toolbar {
   #of(command) {
     return this.buttons.find((button) => button.dataset.command === command);
   }
-}
-
-// What cannot be taken back is asked twice, on the same spot.
-function askTwice(button, wish) {
-  const { command, sure, first } = button.dataset;
-  if (!sure || first) return wish(command);
-  button.dataset.first = button.textContent;
-  button.textContent = sure;
-  setTimeout(() => calm(button), SURE_MS);
-}
-
-function calm(button) {
-  button.textContent = button.dataset.first;
-  delete button.dataset.first;
 }

@@ -1,7 +1,8 @@
 /** From a press to a command. Who acted, and when by the shared clock, goes along with it. */
 
-import { activeId, statusAt } from '/sdk/clock.js';
+import { activeGroupId, activeId, statusAt } from '/sdk/clock.js';
 import { textOf } from '/sdk/instant.js';
+import { newcomer } from './join.js';
 import { notice } from './notice.js';
 import { isTurnTaking, pressOf } from './offers.js';
 
@@ -37,27 +38,45 @@ export class Wishes {
     if (wish) this.ask(wish === 'hand on' ? 'switch' : wish);
   }
 
-  /** What Space is for: hand on where turns are taken, else pause and resume. */
+  /** What Space is for: hand on where turns are taken, else pause and resume; and before all that, start. */
   foremost() {
     const { session } = this.connection;
-    const id = session && (session.sync_mode === 'per_group' ? session.active_group_id : activeId(session));
-    if (session) this.press(id ?? 'session');
+    if (!session) return;
+    if (!isTurnTaking(session)) return this.togglePause();
+    this.press(session.sync_mode === 'per_group' ? activeGroupId(session) : activeId(session));
   }
 
   togglePause() {
     const { session } = this.connection;
-    const wish = session && { running: 'pause', paused: 'resume' }[statusAt(session, this.connection.now())];
+    const wish = session && { pending: 'start', running: 'pause', paused: 'resume' }[statusAt(session, this.connection.now())];
     if (wish) this.ask(wish);
   }
 
   /**
-   * @param {string} id
-   * @param {number} ms Negative takes.
+   * A small button under a clock.
+   *
+   * @param {import('./clock-offers.js').ClockOffer} offer
    */
-  adjust(id, ms) {
-    const { session } = this.connection;
-    const owner = { per_group: { group_id: id }, per_cycle: {}, global: {}, count_up: {} }[session.sync_mode];
-    this.#send('adjust', { ...(owner ?? { participant_id: id }), add_ms: ms });
+  askOfClock({ command, fields }) {
+    this.#send(command, command === 'switch' ? { ...this.#handOn(), ...fields } : fields);
+  }
+
+  /**
+   * Hands on to one of the same team.
+   *
+   * @param {string} participantId
+   */
+  choose(participantId) {
+    this.#send('switch', { ...this.#handOn(), next_participant_id: participantId });
+  }
+
+  /**
+   * Somebody comes later.
+   *
+   * @param {string} name
+   */
+  add(name) {
+    this.#send('add_participant', newcomer(this.connection.session, name));
   }
 
   // Naming who hands on makes a press that came too late a refusal, never the other one's loss.

@@ -4,6 +4,10 @@
 
 -- Every version. The digest of the link is part of its identity: a second row at
 -- the same position is a fork, and a fork is kept and counted, never dropped.
+--
+-- No other index: rows of one batch are of many sessions, so that each index would
+-- have a page of its own written for almost every row. What stood at an instant is
+-- found by halving the versions.
 create table session_snapshot (
     -- The order in which rows came; also what tells a fork from the row it met.
     arrival integer primary key,
@@ -30,9 +34,6 @@ create table session_snapshot (
     ),
     constraint session_snapshot_repeat check ((repeat_key is null) = (repeat_body is null))
 ) strict;
-
--- What stood at an instant, and what was answered since one.
-create index session_snapshot_instant on session_snapshot (tenant, session_id, at);
 
 -- The newest row of each session, with what lists and sweeps ask for. Its body is
 -- the snapshot's of the same link.

@@ -11,9 +11,11 @@
 mod health;
 mod hub;
 mod line;
+mod reading;
 mod reads;
 mod ring;
 mod subscription;
+mod told;
 mod topic;
 mod wakers;
 mod warnings;
@@ -30,8 +32,8 @@ use bytes::Bytes;
 
 pub use self::health::Health;
 pub use self::hub::{Hub, Parts};
-pub use self::ring::Told;
 pub use self::subscription::{Delivery, Ended, Subscription};
+pub use self::told::{Form, Kind, Told};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 
@@ -66,7 +68,8 @@ pub trait Source: Send + Sync {
 pub struct Settings {
     /// A ring holds so many entries, and at least one.
     pub ring_entries: usize,
-    /// A ring holds so many bytes, unless one entry alone is larger.
+    /// A ring holds frames of so many bytes, unless one entry alone is larger; what
+    /// transports have written of them comes on top.
     pub ring_bytes: usize,
     /// What is older serves no one: a snapshot is the shorter answer.
     pub ring_age: Duration,
@@ -80,7 +83,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ring_entries: 256,
-            ring_bytes: 128 * 1024,
+            ring_bytes: 64 * 1024,
             ring_age: Duration::from_mins(2),
             linger: Duration::from_mins(1),
             position_check: Duration::from_secs(5),

@@ -37,7 +37,7 @@ async fn attend(hub: &Hub, topic: Arc<Topic>) {
     let read = async {
         if is_deaf {
             hub.parts.bus.listen(&topic.key).await.map_err(|_| Unavailable)?;
-            topic.is_listened_to(true);
+            topic.is_listened_to();
         }
         hub.parts.source.newest(&topic.key).await
     };
@@ -59,14 +59,10 @@ fn settle(hub: &Hub, topic: &Arc<Topic>, read: Result<Option<Newest>, Unavailabl
         return false;
     };
     hub.pulse.answered();
-    match found {
-        Some(newest) => {
-            topic.merge(newest, &hub.settings);
-            topic.is_known()
-        }
-        None => {
-            topic.is_gone();
-            true
-        }
-    }
+    let Some(newest) = found else {
+        topic.is_gone();
+        return true;
+    };
+    topic.merge(newest, &hub.settings);
+    topic.is_known()
 }

@@ -10,58 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::told::{Kind, Told};
 use super::{Newest, Settings};
-use crate::bus::Message;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
-use crate::wire::frame;
-
-/// What was told in one step: the frames of a write, or warnings of one instant.
-#[derive(Debug)]
-pub struct Told {
-    /// Where the write stands; warnings have no position.
-    pub position: Option<Position>,
-    /// Its frames, one JSON object each.
-    pub frames: Box<[Bytes]>,
-    /// Whether the session ends with it.
-    pub is_deletion: bool,
-    /// When this instance learned of it.
-    pub heard_at: Instant,
-    snapshot: Option<Bytes>,
-}
-
-impl Told {
-    /// A write as the bus brings it.
-    #[must_use]
-    pub fn write(message: &Message) -> Self {
-        Self {
-            position: Some(message.position),
-            frames: frame::lines(&message.frames).collect(),
-            is_deletion: frame::is_deletion(&message.frames),
-            heard_at: Instant::now(),
-            snapshot: frame::snapshot_in(&message.frames),
-        }
-    }
-
-    /// Thresholds reached at one instant.
-    #[must_use]
-    pub fn warnings(frames: Vec<Bytes>) -> Self {
-        let frames = frames.into();
-        Self { position: None, frames, is_deletion: false, heard_at: Instant::now(), snapshot: None }
-    }
-
-    fn deletion(session: &SessionId, position: Position) -> Self {
-        let frames = [frame::session_deleted(session, position)].into();
-        let heard_at = Instant::now();
-        Self { position: Some(position), frames, is_deletion: true, heard_at, snapshot: None }
-    }
-
-    /// The bytes of its frames.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.frames.iter().map(Bytes::len).sum()
-    }
-}
 
 /// What came of hearing a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +39,8 @@ pub(super) enum At {
 /// How someone without a place comes in.
 #[derive(Debug)]
 pub(super) enum Entrance {
-    /// With this frame, then from `after` on.
-    Sync { position: Position, frame: Bytes, after: u64 },
+    /// With this state, then from `after` on.
+    Sync { state: Arc<Told>, after: u64 },
     /// The session is deleted, and that is told at this place.
     Deleted(u64),
     /// No snapshot is known from which everything since is: read the source.
@@ -113,7 +65,7 @@ struct Whole {
     /// The place to go on from.
     after: u64,
     /// `STATE_SYNC` with it, once somebody needed it.
-    frame: Option<Bytes>,
+    told: Option<Arc<Told>>,
 }
 
 #[derive(Debug)]
@@ -153,11 +105,11 @@ impl Ring {
             self.clear();
         }
         self.newest = Some(position);
-        self.is_deleted = told.is_deletion;
+        self.is_deleted = told.kind == Kind::Deletion;
         let snapshot = told.snapshot.clone();
         self.push(told, settings);
         if let Some(snapshot) = snapshot {
-            self.whole = Some(Whole { position, snapshot, after: self.next(), frame: None });
+            self.whole = Some(Whole { position, snapshot, after: self.next(), told: None });
         }
         merged
     }
@@ -179,13 +131,13 @@ impl Ring {
             if is_deleted {
                 self.push(Told::deletion(session, position), settings);
             } else {
-                self.whole = Some(Whole { position, snapshot, after: self.next(), frame: None });
+                self.whole = Some(Whole { position, snapshot, after: self.next(), told: None });
             }
             return true;
         }
         let was_known = self.is_whole();
         if !was_known && let Some(after) = self.after(position) {
-            self.whole = Some(Whole { position, snapshot, after, frame: None });
+            self.whole = Some(Whole { position, snapshot, after, told: None });
         }
         !was_known && self.is_whole()
     }
@@ -199,7 +151,7 @@ impl Ring {
 
     /// Lets go of what is older than anyone would resume from.
     pub(super) fn trim(&mut self, heard_before: Instant) {
-        while self.entries.front().is_some_and(|entry| entry.heard_at < heard_before && !entry.is_deletion) {
+        while self.entries.front().is_some_and(|entry| entry.heard_at < heard_before && entry.kind != Kind::Deletion) {
             self.pop();
         }
     }
@@ -283,9 +235,8 @@ impl Ring {
 
 impl Whole {
     fn entrance(&mut self, session: &SessionId) -> Entrance {
-        let make = || frame::state_sync(session, self.position, &self.snapshot);
-        let frame = self.frame.get_or_insert_with(make).clone();
-        Entrance::Sync { position: self.position, frame, after: self.after }
+        let make = || Arc::new(Told::state(session, self.position, &self.snapshot));
+        Entrance::Sync { state: Arc::clone(self.told.get_or_insert_with(make)), after: self.after }
     }
 }
 

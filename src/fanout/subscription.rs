@@ -4,11 +4,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::hub::Lines;
-use super::ring::{At, Entrance, Told};
+use super::ring::{At, Entrance};
+use super::told::{Kind, Told};
 use super::topic::Topic;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
@@ -17,15 +17,8 @@ use crate::telemetry::metrics;
 /// What a subscriber is handed.
 #[derive(Debug, Clone)]
 pub enum Delivery {
-    /// A write or warnings, the next in order.
+    /// The next in order.
     Told(Arc<Told>),
-    /// The newest state: first, and whenever something before it cannot be told any more.
-    Sync {
-        /// Where it stands.
-        position: Position,
-        /// `STATE_SYNC`.
-        frame: Bytes,
-    },
     /// Nothing will follow.
     Ended(Ended),
 }
@@ -37,6 +30,16 @@ pub enum Ended {
     Deleted,
     /// There is no such session.
     Missing,
+}
+
+/// What came of looking for a place.
+enum Entered {
+    /// It has one.
+    Placed,
+    /// It has one, and this stands before it; or it will never have one.
+    With(Delivery),
+    /// Where the session stands is being read.
+    NotYet,
 }
 
 /// A place in a ring. In order, nothing twice; dropping it frees everything it holds.
@@ -117,7 +120,8 @@ impl Subscription {
                 Some(place) if !self.topic.has_told_beyond(place) => return None,
                 Some(place) => match self.topic.at(place) {
                     At::End => return None,
-                    At::Fallen => self.fall(),
+                    // What it had not been handed yet is gone.
+                    At::Fallen => self.place = None,
                     At::Entry(told) => {
                         self.place = Some(place + 1);
                         if told.position.is_some() || place >= self.came_at {
@@ -125,17 +129,17 @@ impl Subscription {
                         }
                     }
                 },
-                None => {
-                    if let Some(delivery) = self.enter() {
-                        return delivery;
-                    }
-                }
+                None => match self.enter() {
+                    Entered::Placed => {}
+                    Entered::With(delivery) => return Some(delivery),
+                    Entered::NotYet => return None,
+                },
             }
         }
     }
 
     fn hand(&mut self, told: Arc<Told>) -> Delivery {
-        self.is_ended = told.is_deletion;
+        self.is_ended = told.kind == Kind::Deletion;
         if told.position.is_some() {
             self.position = told.position;
             self.lines.lag.record(Instant::now().duration_since(told.heard_at));
@@ -143,29 +147,23 @@ impl Subscription {
         Delivery::Told(told)
     }
 
-    /// What it had not been handed yet is gone.
-    fn fall(&mut self) {
-        self.place = None;
-    }
-
-    /// Finds a place; `None` if it has one now, with nothing to be handed yet.
-    fn enter(&mut self) -> Option<Option<Delivery>> {
+    fn enter(&mut self) -> Entered {
         self.place = self.position.and_then(|last| self.topic.after(last));
         if self.place.is_some() {
-            return None;
+            return Entered::Placed;
         }
         match self.topic.entrance() {
-            Entrance::Sync { position, frame, after } => {
-                self.count_skipped(position);
-                (self.place, self.position) = (Some(after), Some(position));
-                Some(Some(Delivery::Sync { position, frame }))
+            Entrance::Sync { state, after } => {
+                state.position.inspect(|position| self.count_skipped(*position));
+                (self.place, self.position) = (Some(after), state.position);
+                Entered::With(Delivery::Told(state))
             }
             Entrance::Deleted(place) => {
                 self.place = Some(place);
-                None
+                Entered::Placed
             }
-            Entrance::Unknown if self.topic.is_missing() => Some(Some(Delivery::Ended(Ended::Missing))),
-            Entrance::Unknown => Some(None),
+            Entrance::Unknown if self.topic.is_missing() => Entered::With(Delivery::Ended(Ended::Missing)),
+            Entrance::Unknown => Entered::NotYet,
         }
     }
 

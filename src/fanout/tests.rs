@@ -1,1 +1,5 @@
 //! What subscribers are promised.
+
+mod house;
+mod merging;
+mod telling;

@@ -10,7 +10,9 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::hub::Lines;
-use super::ring::{At, Entrance, Merged, News, Ring, Told};
+use super::reading::Reading;
+use super::ring::{At, Entrance, Merged, News, Ring};
+use super::told::Told;
 use super::wakers::Wakers;
 use super::warnings::Plan;
 use super::{Newest, Settings};
@@ -44,24 +46,6 @@ struct Crowd {
     wakers: Wakers,
     /// Since when nobody has been watching; `None` while somebody is.
     empty_since: Option<Instant>,
-}
-
-/// How reading the source stands.
-#[derive(Debug, Default)]
-struct Reading {
-    is_listening: bool,
-    step: Step,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    #[default]
-    Idle,
-    Queued,
-    Running {
-        /// Something happened that this read may not have seen.
-        again: bool,
-    },
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -132,8 +116,7 @@ impl Topic {
     /// The source says that there is no such session. It may have been made since it
     /// was asked: who came or what was heard meanwhile has it asked again.
     pub(super) fn is_gone(self: &Arc<Self>) {
-        let is_old = held(&self.reading).step == Step::Running { again: true };
-        if is_old || self.was_heard_since_read.load(Ordering::Relaxed) {
+        if held(&self.reading).is_outdated() || self.was_heard_since_read.load(Ordering::Relaxed) {
             return self.request_read();
         }
         self.change(Ring::forget);
@@ -202,7 +185,7 @@ impl Topic {
 
     pub(super) fn entrance(self: &Arc<Self>) -> Entrance {
         let entrance = self.change(|ring| ring.entrance(&self.key.session));
-        if matches!(entrance, Entrance::Unknown) && !self.is_missing() && !self.is_being_read() {
+        if matches!(entrance, Entrance::Unknown) && !self.is_missing() && held(&self.reading).is_idle() {
             self.request_read();
         }
         entrance
@@ -267,51 +250,30 @@ impl Topic {
 
     /// Has the source read soon, and once more if it is being read now.
     pub(super) fn request_read(self: &Arc<Self>) {
-        let mut reading = held(&self.reading);
-        match &mut reading.step {
-            Step::Idle => reading.step = Step::Queued,
-            Step::Queued => return,
-            Step::Running { again } => {
-                *again = true;
-                return;
-            }
+        if held(&self.reading).request() {
+            self.lines.reads.join(Arc::clone(self));
         }
-        drop(reading);
-        self.lines.reads.join(Arc::clone(self));
-    }
-
-    fn is_being_read(&self) -> bool {
-        held(&self.reading).step != Step::Idle
     }
 
     /// Whether the bus must be asked to listen first.
     pub(super) fn begin_read(&self) -> bool {
         self.was_heard_since_read.store(false, Ordering::Relaxed);
-        let mut reading = held(&self.reading);
-        reading.step = Step::Running { again: false };
-        !reading.is_listening
+        held(&self.reading).begin()
     }
 
-    pub(super) fn is_listened_to(&self, is_listening: bool) {
-        held(&self.reading).is_listening = is_listening;
+    pub(super) fn is_listened_to(&self) {
+        held(&self.reading).is_listening = true;
     }
 
     pub(super) fn end_read(self: &Arc<Self>) {
-        let step = std::mem::take(&mut held(&self.reading).step);
-        if step == (Step::Running { again: true }) {
+        if held(&self.reading).end() {
             self.request_read();
         }
     }
 
     /// Keeps reads away while it is being forgotten; `false` if one is under way.
     pub(super) fn begin_leave(&self) -> bool {
-        let mut reading = held(&self.reading);
-        let is_idle = reading.step == Step::Idle;
-        if is_idle {
-            reading.step = Step::Running { again: false };
-            reading.is_listening = false;
-        }
-        is_idle
+        held(&self.reading).begin_leave()
     }
 
     /// Whether something was heard since this was last asked.

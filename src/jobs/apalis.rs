@@ -16,6 +16,7 @@ use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::RandomId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 use tracing::{error, warn};
@@ -28,7 +29,8 @@ use super::{Pace, Work};
 pub async fn run<W: Work>(name: &str, work: Arc<W>, pace: Pace, soft: &CancellationToken, hard: &CancellationToken) {
     let mut waits = pace.unanswered.waits();
     loop {
-        let batches = Batches { work: Arc::clone(&work), pace, soft: soft.clone(), next: None };
+        let (work, soft) = (Arc::clone(&work), soft.clone());
+        let batches = Batches { work, pace, soft, next: None, not_before: Instant::now() };
         tokio::select! {
             biased;
             () = hard.cancelled() => return,
@@ -62,6 +64,7 @@ struct Batches<W: Work> {
     pace: Pace,
     soft: CancellationToken,
     next: Option<BoxFuture<'static, Option<Vec<W::Job>>>>,
+    not_before: Instant,
 }
 
 impl<W: Work> Backend for Batches<W> {
@@ -77,9 +80,12 @@ impl<W: Work> Backend for Batches<W> {
         cx: &mut Context<'_>,
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        let next = self.next.get_or_insert_with(|| next(Arc::clone(&self.work), self.pace, self.soft.clone()).boxed());
-        let jobs = std::task::ready!(next.as_mut().poll(cx));
+        let (pace, not_before) = (self.pace, self.not_before);
+        let begin = || next(Arc::clone(&self.work), pace, self.soft.clone(), not_before).boxed();
+        let jobs = std::task::ready!(self.next.get_or_insert_with(begin).as_mut().poll(cx));
         self.next = None;
+        let is_full = jobs.as_ref().is_some_and(|jobs| jobs.len() >= pace.batch);
+        self.not_before = Instant::now() + if is_full { Duration::ZERO } else { pace.gather };
         if jobs.is_none() {
             // Refused only to a worker that was never started, and this one polls.
             let _ = worker.stop();
@@ -109,7 +115,8 @@ impl<W: Work> BackendConfig for Batches<W> {
 }
 
 /// The next batch; none once there is nothing left and nothing more is to come.
-async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken) -> Option<Vec<W::Job>> {
+async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken, not_before: Instant) -> Option<Vec<W::Job>> {
+    soft.run_until_cancelled(tokio::time::sleep_until(not_before)).await;
     let mut waits = pace.unanswered.waits();
     loop {
         let is_ending = soft.is_cancelled();

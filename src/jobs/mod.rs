@@ -75,6 +75,9 @@ pub struct Pace {
     pub unanswered: Backoff,
     /// How long to listen for jobs before looking around.
     pub patience: Duration,
+    /// From taking a batch that was not full to taking the next. A lone job is
+    /// taken at once; where they come fast, it is cheaper to take a few together.
+    pub gather: Duration,
 }
 
 impl Default for Pace {
@@ -86,6 +89,7 @@ impl Default for Pace {
             refused: Backoff { first: hundred, most: Duration::from_secs(1) },
             unanswered: Backoff { first: hundred, most: Duration::from_secs(5) },
             patience: Duration::from_secs(1),
+            gather: Duration::from_millis(5),
         }
     }
 }

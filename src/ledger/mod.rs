@@ -92,7 +92,8 @@ pub trait Ledger: Send + Sync {
     /// The version of that number on the line that leads to the newest.
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error>;
 
-    /// The version that stood at an instant, on that line.
+    /// The version that stood at an instant, on that line. Its instants are
+    /// taken never to go back.
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
 
     /// Versions after a position, oldest first. A position is never torn apart:

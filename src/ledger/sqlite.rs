@@ -41,6 +41,8 @@ pub enum Durability {
 pub struct SqliteLedger {
     write: SqlitePool,
     read: SqlitePool,
+    /// Folds the WAL into the file, beside the writer.
+    fold: SqlitePool,
 }
 
 impl SqliteLedger {
@@ -48,13 +50,14 @@ impl SqliteLedger {
     /// owner alone), and brings its schema up.
     pub async fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
         create(path).await.map_err(unavailable)?;
-        let write = writer(path, durability).await.map_err(failed)?;
+        let write = pool(1).connect_with(writing(path, durability)).await.map_err(failed)?;
         // A newer release may have added to the schema; what this one needs is still there.
         let mut migrations = sqlx::migrate!("migrations/sqlite");
         migrations.set_ignore_missing(true);
         migrations.run(&write).await.map_err(unavailable)?;
-        let read = readers(path).await.map_err(failed)?;
-        Ok(Self { write, read })
+        let read = pool(READERS).connect_with(reading(path)).await.map_err(failed)?;
+        let fold = pool(1).connect_with(writing(path, durability)).await.map_err(failed)?;
+        Ok(Self { write, read, fold })
     }
 
     async fn writing(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
@@ -76,33 +79,27 @@ async fn create(path: &Path) -> std::io::Result<()> {
     file.write(true).create(true).truncate(false).mode(0o600).open(path).await.map(drop)
 }
 
-async fn writer(path: &Path, durability: Durability) -> sqlx::Result<SqlitePool> {
+fn writing(path: &Path, durability: Durability) -> SqliteConnectOptions {
     let synchronous = match durability {
         Durability::Flush => SqliteSynchronous::Normal,
         Durability::Always => SqliteSynchronous::Full,
     };
-    let options = SqliteConnectOptions::new()
-        .filename(path)
+    reading(path)
+        .read_only(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
-        .busy_timeout(BUSY_TIMEOUT)
-        // A body and its change take about 2 KB: more of them a page, fewer writes to the tree above.
+        // A body and its change take about 2 KB: more of them a page, fewer pages to write.
         .page_size(8192)
-        // A checkpoint waits for the disk; every 32 MB is often enough.
-        .pragma("wal_autocheckpoint", "4096")
+        // Folding waits for the disk, so every heartbeat does it beside the writer.
+        // Only where 128 MB come in between does the writer do it itself.
+        .pragma("wal_autocheckpoint", "16384")
         // In KiB, if negative: the inner pages of the indexes of a few million rows.
         .pragma("cache_size", "-32768")
-        .disable_statement_logging();
-    pool(1).connect_with(options).await
 }
 
-async fn readers(path: &Path) -> sqlx::Result<SqlitePool> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging();
-    pool(READERS).connect_with(options).await
+fn reading(path: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    options.disable_statement_logging()
 }
 
 fn pool(size: u32) -> SqlitePoolOptions {
@@ -187,6 +184,27 @@ impl Ledger for SqliteLedger {
     async fn close(&self) {
         // The last connection folds the WAL into the file, and only a writer can.
         self.read.close().await;
+        self.fold.close().await;
         self.write.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_it_makes_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/ledger.db");
+        let ledger = SqliteLedger::open(&path, Durability::Always).await.unwrap();
+        ledger.beat(Timestamp::from_ms(1)).await.unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.with_extension("db-wal"))), (0o600, 0o600));
+        assert_eq!(mode(&folder.path().join("a/b")), 0o700);
+        ledger.close().await;
+        assert!(!path.with_extension("db-wal").exists());
     }
 }

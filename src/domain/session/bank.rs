@@ -139,6 +139,10 @@ impl Bank {
             _ => 0,
         };
         self.is_counted = false;
+        if self.left_ms != Some(0) {
+            // Sand that came back: past zero one may go on, with time one does.
+            self.expired_at = None;
+        }
         self.anchor = Some(at);
     }
 
@@ -236,7 +240,8 @@ impl Bank {
     pub(super) fn earn(&mut self, cycle_used_ms: i64, earned: &Earned<'_>) {
         match self.phase {
             Phase::Main { stage } => self.earn_main(stage, cycle_used_ms, earned),
-            Phase::Byoyomi { .. } => self.refill(earned.period_ms()),
+            // Time given by hand is not taken away by a refill.
+            Phase::Byoyomi { .. } => self.refill(earned.period_ms().max(self.left_ms.unwrap_or(0))),
             Phase::Canadian { cycles_left } if cycles_left > 1 => {
                 self.phase = Phase::Canadian { cycles_left: cycles_left - 1 };
             }

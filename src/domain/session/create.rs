@@ -129,7 +129,7 @@ impl Session {
 
     fn renew_quotas(&mut self) {
         for seat in 0..self.participants.len() {
-            self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+            self.participants[seat].lag_quota_ms = self.allowance(seat).start;
         }
     }
 }

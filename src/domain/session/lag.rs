@@ -10,12 +10,12 @@ const ALLOWANCE_MS: i64 = 140;
 /// The longest a clock at zero waits for a switch under way.
 const LONGEST_GRACE_MS: i64 = 2_000;
 
-/// What one participant may be credited.
+/// What one participant may be credited, all of it in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance {
-    pub start_ms: i64,
-    gain_ms: i64,
-    ceiling_ms: i64,
+    pub start: i64,
+    gain: i64,
+    ceiling: i64,
 }
 
 impl Allowance {
@@ -29,12 +29,12 @@ impl Allowance {
             LagPolicy::Standard => ms,
             LagPolicy::Friendly => ms * 2,
         };
-        Self { start_ms: scaled(3 * gain), gain_ms: scaled(gain), ceiling_ms: scaled(7 * gain) }
+        Self { start: scaled(3 * gain), gain: scaled(gain), ceiling: scaled(7 * gain) }
     }
 
     /// The quota after a cycle, what the cycle was given taken off before.
     pub fn after_cycle(self, quota_ms: i64) -> i64 {
-        (quota_ms + self.gain_ms).min(self.ceiling_ms)
+        (quota_ms + self.gain).min(self.ceiling)
     }
 }
 
@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn a_minute_without_increment_earns_what_the_table_says() {
         let standard = Allowance::of(LagPolicy::Standard, 60_000, 0);
-        assert_eq!((standard.gain_ms, standard.start_ms, standard.ceiling_ms), (390, 1_170, 2_730));
+        assert_eq!((standard.gain, standard.start, standard.ceiling), (390, 1_170, 2_730));
         let strict = Allowance::of(LagPolicy::Strict, 60_000, 0);
-        assert_eq!((strict.gain_ms, strict.start_ms, strict.ceiling_ms), (195, 585, 1_365));
-        assert_eq!(Allowance::of(LagPolicy::None, 60_000, 0).start_ms, 0);
+        assert_eq!((strict.gain, strict.start, strict.ceiling), (195, 585, 1_365));
+        assert_eq!(Allowance::of(LagPolicy::None, 60_000, 0).start, 0);
     }
 
     #[test]

@@ -45,12 +45,12 @@ impl Session {
     }
 
     /// Every bank was emptied before the start.
-    fn nobody_can_play(&self) -> bool {
+    pub(super) fn nobody_can_play(&self) -> bool {
         let emptied = |owner| self.bank(owner).expired_at.is_some();
-        match self.sync_mode {
-            SyncMode::PerParticipant | SyncMode::PerGroup => self.owners().all(emptied),
-            SyncMode::PerCycle => false,
-            SyncMode::Global | SyncMode::CountUp => emptied(Owner::Session),
+        match self.has_own_banks() {
+            true if self.is_simultaneous() => self.owners().all(emptied),
+            true => self.seat_in_turn().is_none(),
+            false => self.sync_mode != SyncMode::PerCycle && emptied(Owner::Session),
         }
     }
 

@@ -25,6 +25,8 @@ mod life;
 mod revert;
 mod roster;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::collections::BTreeSet;

@@ -12,21 +12,26 @@ impl Session {
         let mut past = then.clone();
         past.charge_all(past.updated_at);
         self.take_clocks_of(past);
-        match (self.status, self.is_turn_open()) {
-            (Status::Running, true) => self.begin_cycle(self.seat_in_turn(), now),
-            (Status::Running, false) => self.run_on(now)?,
-            (Status::Paused, true) => {
-                self.begin_cycle(self.seat_in_turn(), now);
-                self.stop_clocks();
-            }
+        match (self.status, then.status) {
+            (Status::Running | Status::Paused, Status::Pending) => self.begin_anew(now)?,
+            (Status::Running, _) => self.run_on(now)?,
             _ => {}
         }
         Ok(Outcome::of(Kind::Reverted))
     }
 
-    /// Before the first turn nobody had it, though somebody has to now.
-    fn is_turn_open(&self) -> bool {
-        !self.is_simultaneous() && self.active.is_none()
+    /// Before the start nobody had the turn, though somebody has to now.
+    fn begin_anew(&mut self, now: Timestamp) -> Result<(), Refused> {
+        if self.nobody_can_play() {
+            return Err(Refused::ParticipantExpired);
+        }
+        let was = self.status;
+        self.begin(now);
+        if was == Status::Paused {
+            self.status = was;
+            self.stop_clocks();
+        }
+        Ok(())
     }
 
     fn take_clocks_of(&mut self, mut past: Self) {

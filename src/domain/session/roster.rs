@@ -25,7 +25,7 @@ impl Session {
         let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
         self.participants.insert(seat, participant);
         self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
-        self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+        self.participants[seat].lag_quota_ms = self.allowance(seat).start;
         self.welcome(seat, now);
         Ok(Outcome::of(Kind::ParticipantAdded))
     }
@@ -76,7 +76,7 @@ impl Session {
         };
         check_newcomer(self, &renewed)?;
         self.participants[seat] = seated(&renewed, self.sync_mode, &self.rules);
-        self.participants[seat].lag_quota_ms = self.allowance(seat).start_ms;
+        self.participants[seat].lag_quota_ms = self.allowance(seat).start;
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Session {
         }
         let charged = if self.active == Some(seat) { self.hand_on_from(seat, now) } else { 0 };
         self.participants.remove(seat);
-        self.active = self.active.map(|active| if active > seat { active - 1 } else { active });
+        self.active = self.active.filter(|active| *active != seat).map(|active| active - usize::from(active > seat));
         if self.is_simultaneous() && matches!(self.status, Status::Running | Status::Paused) {
             self.end_with_the_last();
         }

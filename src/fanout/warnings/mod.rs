@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::hub::Hub;
-use super::ring::Told;
+use super::told::Told;
 use super::topic::Topic;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
-use crate::wire::frame;
 
 pub(super) use self::plan::Plan;
 
@@ -76,10 +75,9 @@ fn tell(hub: &Hub, due: &mut Due) {
             (plan.take(now), plan.next())
         };
         reschedule(due, &topic, None, next);
-        let in_time = told.iter().filter(|warning| now.since(warning.at.0) <= LATE_MS);
-        let frames: Vec<_> = in_time.map(|warning| frame::warning(&topic.key.session, warning)).collect();
-        if !frames.is_empty() {
-            topic.warn(Told::warnings(frames), &hub.settings);
+        let mut in_time = told.iter().filter(|warning| now.since(warning.at.0) <= LATE_MS).peekable();
+        if in_time.peek().is_some() {
+            topic.warn(Told::warnings(&topic.key.session, in_time), &hub.settings);
         }
     }
 }

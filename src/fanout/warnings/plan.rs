@@ -23,7 +23,8 @@ impl Plan {
         self.told_until.get_or_insert(now);
     }
 
-    pub(super) const fn seen(&self) -> Option<Position> {
+    /// The newest state it follows.
+    pub(in crate::fanout) const fn seen(&self) -> Option<Position> {
         self.seen
     }
 
@@ -74,13 +75,13 @@ mod tests {
         Timestamp::from_ms(ms)
     }
 
-    fn state(version: u64, edges: &[i64]) -> Option<News> {
+    fn state(version: u64, edges: &[i64]) -> News {
         let edges: Vec<_> = edges
             .iter()
             .map(|at| format!(r#"{{"at":{at},"type":"warning","participant_id":"a","remaining_ms":10}}"#))
             .collect();
         let snapshot = Some(Bytes::from(format!(r#"{{"edges":[{}]}}"#, edges.join(","))));
-        Some(News { position: at(version), snapshot, since: Vec::new() })
+        News { position: at(version), snapshot, since: Vec::new() }
     }
 
     fn taken(plan: &mut Plan, now: i64) -> Vec<i64> {
@@ -91,12 +92,12 @@ mod tests {
     fn each_is_due_once_though_later_states_name_it_again() {
         let mut plan = Plan::default();
         plan.begin(ms(0));
-        plan.follow(state(1, &[10, 20, 30]));
+        plan.follow(Some(state(1, &[10, 20, 30])));
         assert_eq!(plan.next(), Some(ms(10)));
         assert_eq!(taken(&mut plan, 20), [10, 20]);
-        plan.follow(state(2, &[10, 20, 30]));
+        plan.follow(Some(state(2, &[10, 20, 30])));
         assert_eq!((taken(&mut plan, 29), plan.next()), (vec![], Some(ms(30))));
-        plan.follow(state(3, &[]));
+        plan.follow(Some(state(3, &[])));
         assert_eq!((taken(&mut plan, 99), plan.next()), (vec![], None));
     }
 
@@ -104,7 +105,7 @@ mod tests {
     fn what_was_over_before_anyone_came_is_not_told() {
         let mut plan = Plan::default();
         plan.begin(ms(15));
-        plan.follow(state(1, &[10, 20]));
+        plan.follow(Some(state(1, &[10, 20])));
         assert_eq!(taken(&mut plan, 20), [20]);
     }
 
@@ -112,7 +113,7 @@ mod tests {
     fn an_unknown_state_warns_of_nothing() {
         let mut plan = Plan::default();
         plan.begin(ms(0));
-        plan.follow(state(1, &[10]));
+        plan.follow(Some(state(1, &[10])));
         plan.follow(None);
         assert_eq!((plan.next(), plan.seen()), (None, None));
     }

@@ -4,7 +4,7 @@
 //! The first link of an epoch names the link it was restored from. Rows of that
 //! older epoch after it have not happened, as far as anyone now knows.
 
-use sqlx::SqliteConnection;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::{failed, read};
 use crate::domain::chain::Digest;
@@ -19,6 +19,12 @@ const NEWEST_DIGEST: &str = "select digest from session where tenant = $1 and se
 const AT_POSITION: &str = "select previous, digest, at from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 \
     order by arrival";
+const LAST_VERSION: &str = "select max(version) from session_snapshot \
+    where tenant = $1 and session_id = $2 and epoch = $3 and version <= $4";
+const FROM_VERSION: &str = "select version, at from session_snapshot \
+    where tenant = $1 and session_id = $2 and epoch = $3 and version between $4 and $5 \
+    order by version \
+    limit 1";
 /// Goes down the older epochs, newest first, until one holds the link that was named.
 const CAME_FROM: &str = "with recursive older (epoch) as ( \
         select max(epoch) from session_snapshot where tenant = $1 and session_id = $2 and epoch < $3 \
@@ -121,6 +127,39 @@ impl<'a> Line<'a> {
         let epoch: Option<i64> = query.fetch_optional(&mut *self.connection).await.map_err(failed)?;
         let Some(epoch) = epoch else { return Ok(None) };
         self.segment(epoch, to, Some(segment.previous)).await
+    }
+
+    /// The version that stood at an instant, and its segment.
+    pub async fn stood_at(&mut self, at: Timestamp) -> Result<Option<(Segment, i64)>, Error> {
+        let segments = self.until(|segment| segment.begun_at <= at).await?;
+        let Some(segment) = segments.last().filter(|segment| segment.begun_at <= at) else { return Ok(None) };
+        let query = sqlx::query_scalar(LAST_VERSION)
+            .bind(self.key.tenant.as_str())
+            .bind(self.key.session.as_str())
+            .bind(segment.epoch)
+            .bind(segment.to);
+        let last: Option<i64> = query.fetch_one(&mut *self.connection).await.map_err(failed)?;
+        // Versions come in the order of time: `stood` did, and nothing after `end` did.
+        let (mut stood, mut end) = (segment.from, last.unwrap_or(segment.from));
+        while stood < end {
+            let middle = end - (end - stood) / 2;
+            match self.first_from(segment.epoch, middle, end).await? {
+                Some((version, then)) if then <= at => stood = version,
+                _ => end = middle - 1,
+            }
+        }
+        Ok(Some((*segment, stood)))
+    }
+
+    async fn first_from(&mut self, epoch: i64, from: i64, to: i64) -> Result<Option<(i64, Timestamp)>, Error> {
+        let query = sqlx::query(FROM_VERSION)
+            .bind(self.key.tenant.as_str())
+            .bind(self.key.session.as_str())
+            .bind(epoch)
+            .bind(from)
+            .bind(to);
+        let row = query.fetch_optional(&mut *self.connection).await.map_err(failed)?;
+        row.map(|row| Ok((row.try_get("version").map_err(failed)?, read::instant(&row, "at")?))).transpose()
     }
 
     /// Which of the links at a position the line goes through.

@@ -45,16 +45,10 @@ const REST_OF_POSITION: &str = select!(
     "where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and arrival > $5 \
     order by arrival"
 );
-/// The plus keeps the planner off the index of positions, where it would read all versions.
-const STOOD_AT: &str = "select version \
-    from session_snapshot \
-    where tenant = $1 and session_id = $2 and at <= $3 \
-    and +epoch = $4 and +version between $5 and $6 \
-    order by at desc, version desc \
-    limit 1";
 const ANSWERED: &str = select!(
-    "where tenant = $1 and session_id = $2 and at >= $3 and repeat_key is not null \
-    order by at, epoch, version"
+    "where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4) \
+    and at >= $5 and repeat_key is not null \
+    order by epoch, version, arrival"
 );
 const SESSIONS: &str = "select snapshot.* \
     from session \
@@ -85,22 +79,8 @@ impl SqliteLedger {
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key).until(|segment| segment.begun_at <= at).await?;
-        let Some(segment) = segments.last().filter(|segment| segment.begun_at <= at) else {
-            return Ok(None);
-        };
-        let query = sqlx::query_scalar(STOOD_AT)
-            .bind(key.tenant.as_str())
-            .bind(key.session.as_str())
-            .bind(at.as_ms())
-            .bind(segment.epoch)
-            .bind(segment.from)
-            .bind(segment.to);
-        let version: Option<i64> = query.fetch_optional(&mut *reading).await.map_err(failed)?;
-        let Some(version) = version else {
-            return Ok(None);
-        };
-        on_line(&mut reading, key, Some(segment), version).await
+        let Some((segment, version)) = Line::of(&mut reading, key).stood_at(at).await? else { return Ok(None) };
+        on_line(&mut reading, key, Some(&segment), version).await
     }
 
     pub(super) async fn read_history(
@@ -150,7 +130,14 @@ impl SqliteLedger {
 
     pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let query = sqlx::query(ANSWERED).bind(key.tenant.as_str()).bind(key.session.as_str()).bind(since.as_ms());
+        let stood = Line::of(&mut reading, key).stood_at(since - 1).await?;
+        let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
+        let query = sqlx::query(ANSWERED)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str())
+            .bind(epoch)
+            .bind(version)
+            .bind(since.as_ms());
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
         let segments = Line::of(&mut reading, key).until(|_| false).await?;
         let mut answers = Vec::new();

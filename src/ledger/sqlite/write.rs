@@ -13,7 +13,7 @@ use crate::ledger::row::{Columns, Listed};
 use crate::ledger::{Error, Recorded};
 
 /// Rows a statement. Few sizes, so that every statement is prepared once and kept.
-const SIZES: [usize; 3] = [64, 8, 1];
+const SIZES: [usize; 3] = [100, 10, 1];
 
 const SNAPSHOT: &str = "insert into session_snapshot (tenant, session_id, epoch, version, at, \
     previous, body_digest, digest, body, change, repeat_key, repeat_body) ";
@@ -45,6 +45,10 @@ const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, p
 const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
     on conflict (one) do update set at = max(heartbeat.at, excluded.at)";
 
+/// Passive: it waits for nobody, and nobody waits for it.
+const FOLD: &str = "pragma wal_checkpoint(passive)";
+
+type Statement = QueryBuilder<Sqlite>;
 type Newest<'a> = HashMap<&'a SessionKey, (Columns<'a>, Listed)>;
 
 impl SqliteLedger {
@@ -52,19 +56,9 @@ impl SqliteLedger {
         let mut batch = self.writing().await.map_err(failed)?;
         let before: i64 = sqlx::query_scalar(LAST_ARRIVAL).fetch_one(&mut *batch).await.map_err(failed)?;
         let mut newest = Newest::new();
-        let mut new = 0;
-        for part in parts(entries) {
-            // Checked part by part, so that the other tasks of this thread get their turn in between.
-            let part = part.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
-            new += insert(&mut batch, &part).await.map_err(failed)?;
-            for columns in part {
-                keep_newer(&mut newest, columns);
-            }
-        }
+        let new = execute_all(&mut batch, parts(entries).map(|part| snapshots(part, &mut newest))).await?;
         let newest: Vec<_> = newest.into_values().collect();
-        for part in parts(&newest) {
-            upsert(&mut batch, part).await.map_err(failed)?;
-        }
+        execute_all(&mut batch, parts(&newest).map(|part| Ok(sessions(part)))).await?;
         let forks = if new == 0 { Vec::new() } else { forks(&mut batch, before).await? };
         batch.commit().await.map_err(failed)?;
         Ok(Recorded { new, forks })
@@ -93,7 +87,10 @@ impl SqliteLedger {
     }
 
     pub(super) async fn write_beat(&self, at: Timestamp) -> Result<(), Error> {
-        sqlx::query(BEAT).bind(at.as_ms()).execute(&self.write).await.map(drop).map_err(failed)
+        sqlx::query(BEAT).bind(at.as_ms()).execute(&self.write).await.map_err(failed)?;
+        // Whatever it cannot fold now it folds with the next beat.
+        let _ = sqlx::query(FOLD).execute(&self.fold).await;
+        Ok(())
     }
 }
 
@@ -118,9 +115,27 @@ fn keep_newer<'a>(newest: &mut Newest<'a>, mut columns: Columns<'a>) {
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, part: &[Columns<'_>]) -> sqlx::Result<u64> {
-    let mut statement = QueryBuilder::<Sqlite>::new(SNAPSHOT);
-    statement.push_values(part, |mut row, columns| {
+/// Executes statements in order and counts the rows they changed. While SQLite,
+/// in a thread of its own, works on one, the next is made.
+async fn execute_all(
+    connection: &mut SqliteConnection,
+    mut statements: impl Iterator<Item = Result<Statement, Error>>,
+) -> Result<u64, Error> {
+    let mut changed = 0;
+    let mut next = statements.next().transpose()?;
+    while let Some(mut statement) = next {
+        let executed = statement.build().execute(&mut *connection);
+        let (done, after) = futures::join!(executed, async { statements.next().transpose() });
+        changed += done.map_err(failed)?.rows_affected();
+        next = after?;
+    }
+    Ok(changed)
+}
+
+fn snapshots<'a>(part: &'a [Arc<Entry>], newest: &mut Newest<'a>) -> Result<Statement, Error> {
+    let part = part.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
+    let mut statement = Statement::new(SNAPSHOT);
+    statement.push_values(&part, |mut row, columns| {
         let Entry { key, link, repeat, .. } = columns.entry;
         row.push_bind(key.tenant.as_str())
             .push_bind(key.session.as_str())
@@ -135,12 +150,15 @@ async fn insert(connection: &mut SqliteConnection, part: &[Columns<'_>]) -> sqlx
             .push_bind(repeat.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
             .push_bind(repeat.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()));
     });
-    let done = statement.push(ONCE).build().execute(connection).await?;
-    Ok(done.rows_affected())
+    statement.push(ONCE);
+    for columns in part {
+        keep_newer(newest, columns);
+    }
+    Ok(statement)
 }
 
-async fn upsert(connection: &mut SqliteConnection, part: &[(Columns<'_>, Listed)]) -> sqlx::Result<()> {
-    let mut statement = QueryBuilder::<Sqlite>::new(SESSION);
+fn sessions(part: &[(Columns<'_>, Listed)]) -> Statement {
+    let mut statement = Statement::new(SESSION);
     statement.push_values(part, |mut row, (columns, listed)| {
         let Entry { key, link, .. } = columns.entry;
         row.push_bind(key.tenant.as_str())
@@ -155,7 +173,8 @@ async fn upsert(connection: &mut SqliteConnection, part: &[(Columns<'_>, Listed)
             .push_bind(listed.participants.as_str())
             .push_bind(listed.metadata.as_str());
     });
-    statement.push(IF_NEWER).build().execute(connection).await.map(drop)
+    statement.push(IF_NEWER);
+    statement
 }
 
 /// Whose rows, of those that came after `before`, met another at their position.

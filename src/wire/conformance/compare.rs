@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::domain::time::Timestamp;
 use crate::wire::instant;
 
 /// One part that came out otherwise.
@@ -60,6 +61,6 @@ fn within(path: &str, expected: &Map<String, Value>, came: &Map<String, Value>) 
 
 /// An instant may be given in milliseconds too, as `at_ms` is.
 fn is_same(expected: &Value, came: &Value) -> bool {
-    let ms = |value: &Value| instant::parse(value.as_str()?).map(|at| at.as_ms());
+    let ms = |value: &Value| instant::parse(value.as_str()?).map(Timestamp::as_ms);
     expected == came || (expected.is_i64() && ms(came).is_some_and(|ms| Some(ms) == expected.as_i64()))
 }

@@ -1,0 +1,82 @@
+//! What holds for every session, whatever is asked of it and whenever.
+//!
+//! Sessions of every mode and control are made at random and asked random
+//! commands at random instants, many of them exactly where something happens.
+//! The seed is fixed: a failure names it, and the step at which it showed.
+
+mod dice;
+mod laws;
+mod ticking;
+
+use self::dice::Dice;
+use crate::domain::session::event::Step;
+use crate::domain::time::Timestamp;
+
+/// How many steps one session lives, at most.
+const LIFE: u64 = 60;
+
+/// How many in all; `SYNCKAIROS_RANDOM_STEPS` asks for more.
+fn steps() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of the service")]
+    let asked = std::env::var("SYNCKAIROS_RANDOM_STEPS").ok();
+    asked.and_then(|steps| steps.parse().ok()).unwrap_or(1_000_000)
+}
+
+/// One session from its creation on, for as long as it lives; gives the steps it took.
+fn live(seed: u64) -> u64 {
+    let mut dice = Dice(seed);
+    let mut now = Timestamp::from_ms(i64::try_from(dice.below(1_000)).unwrap());
+    let mut past = vec![dice.session(now)];
+    for step in 0..LIFE {
+        let session = past[past.len() - 1].clone();
+        now = dice.instant(&session, now.max(session.updated_at));
+        let command = dice.command(now, &past);
+        match session.next(&command, now) {
+            Step::Refused(_) => {}
+            Step::Due(change, _) | Step::Done(change) => {
+                laws::of_a_change(&session, &change, now);
+                past.push(change.session);
+            }
+        }
+        laws::of_a_session(&past[past.len() - 1], now.max(session.updated_at), &mut dice);
+        if past[past.len() - 1].status.is_ended() && dice.once_in(3) {
+            return step + 1;
+        }
+    }
+    LIFE
+}
+
+fn many(one: fn(u64) -> u64, first_seed: u64, steps: u64) {
+    let (mut seed, mut taken) = (first_seed, 0);
+    while taken < steps {
+        let lived = std::panic::catch_unwind(|| one(seed));
+        taken += lived.unwrap_or_else(|_| panic!("the session of seed {seed} broke a law"));
+        seed += 1;
+    }
+}
+
+// In four parts, so that the tests of one machine share its cores.
+#[test]
+fn the_laws_hold_first_part() {
+    many(live, 0, steps() / 4);
+}
+
+#[test]
+fn the_laws_hold_second_part() {
+    many(live, 1 << 40, steps() / 4);
+}
+
+#[test]
+fn the_laws_hold_third_part() {
+    many(live, 2 << 40, steps() / 4);
+}
+
+#[test]
+fn the_laws_hold_fourth_part() {
+    many(live, 3 << 40, steps() / 4);
+}
+
+#[test]
+fn a_clock_that_ticks_says_the_same() {
+    many(ticking::compare, 0, steps() / 20);
+}

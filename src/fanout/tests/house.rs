@@ -1,0 +1,230 @@
+//! A hub over a source and a bus that do as a test says.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::bus::memory::{MemoryBus, MemoryHub};
+use crate::bus::{Bus, Deaf, Heard, Message};
+use crate::clock::ManualClock;
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+use crate::fanout::{Delivery, Ended, Hub, Kind, Newest, Parts, Settings, Source, Subscription, Unavailable};
+use crate::shutdown::{Finished, Shutdown};
+
+pub const START: i64 = 1_000_000;
+const LONG: Duration = Duration::from_secs(10);
+
+/// The truth, as a test has it.
+pub struct Truth {
+    sessions: Mutex<HashMap<SessionKey, Newest>>,
+    pub reads: AtomicUsize,
+    pub is_down: AtomicBool,
+    /// Each read takes one.
+    pub gate: Semaphore,
+}
+
+#[async_trait]
+impl Source for Truth {
+    async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let found = self.sessions.lock().unwrap().get(key).cloned();
+        let _through = self.gate.acquire().await.unwrap();
+        if self.is_down.load(Ordering::Relaxed) { Err(Unavailable) } else { Ok(found) }
+    }
+}
+
+/// A bus that can be cut, and can say that it was.
+pub struct Wire {
+    memory: MemoryBus,
+    gaps: tokio::sync::mpsc::Sender<Heard>,
+    ear: Mutex<Option<tokio::sync::mpsc::Receiver<Heard>>>,
+    pub ignored: AtomicUsize,
+}
+
+#[async_trait]
+impl Bus for Wire {
+    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
+        self.memory.listen(key).await
+    }
+
+    async fn ignore(&self, key: &SessionKey) {
+        self.ignored.fetch_add(1, Ordering::Relaxed);
+        self.memory.ignore(key).await;
+    }
+
+    fn ear(&self) -> Option<tokio::sync::mpsc::Receiver<Heard>> {
+        self.ear.lock().unwrap().take()
+    }
+}
+
+pub struct House {
+    pub hub: Arc<Hub>,
+    pub truth: Arc<Truth>,
+    pub clock: Arc<ManualClock>,
+    pub wire: Arc<Wire>,
+    pub key: SessionKey,
+    memory: MemoryHub,
+    shutdown: Shutdown,
+}
+
+pub fn settings() -> Settings {
+    // No check comes by itself, unless a test wants it.
+    Settings { position_check: LONG * 60, ..Settings::default() }
+}
+
+pub const fn at(epoch: i64, version: u64) -> Position {
+    Position { epoch, version }
+}
+
+impl House {
+    pub fn new(settings: Settings) -> Self {
+        let memory = MemoryHub::default();
+        let shutdown = Shutdown::new();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_ms(START)));
+        let truth = Arc::new(Truth {
+            sessions: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            is_down: AtomicBool::new(false),
+            gate: Semaphore::new(1_000),
+        });
+        let (gaps, ear) = tokio::sync::mpsc::channel(1_024);
+        let attached = memory.attach();
+        let mut heard = attached.ear().unwrap();
+        let forward = gaps.clone();
+        shutdown.spawn("wire", async move {
+            while let Some(heard) = heard.recv().await {
+                if forward.send(heard).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let wire = Arc::new(Wire { memory: attached, gaps, ear: Mutex::new(Some(ear)), ignored: AtomicUsize::new(0) });
+        let parts =
+            Parts { bus: Arc::clone(&wire) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
+        let hub = Hub::start(parts, settings, &shutdown);
+        let key = SessionKey { tenant: TenantId::new("t").unwrap(), session: SessionId::new("s").unwrap() };
+        Self { hub, truth, clock, wire, key, memory, shutdown }
+    }
+
+    pub fn watch(&self, last: Option<Position>) -> Subscription {
+        self.hub.subscribe(&self.key, last, "test")
+    }
+
+    /// Stored, and nobody told.
+    pub fn store(&self, position: Position, edges: &str) {
+        let newest = Newest { position, snapshot: snapshot(position, edges), is_deleted: false };
+        self.truth.sessions.lock().unwrap().insert(self.key.clone(), newest);
+    }
+
+    pub fn tell(&self, position: Position, frames: String) {
+        self.memory.announce(&Message { key: self.key.clone(), position, frames: frames.into() });
+    }
+
+    /// Stored and told, as the store does it.
+    pub fn write(&self, position: Position) {
+        self.write_with(position, "");
+    }
+
+    pub fn write_with(&self, position: Position, edges: &str) {
+        self.store(position, edges);
+        self.tell(position, update(position, edges));
+    }
+
+    pub fn write_partial(&self, position: Position, changed: &str) {
+        self.store(position, "");
+        let head = format!(r#"{{"type":"STATE_UPDATE","session_id":"s","position":"{position}","partial":true"#);
+        self.tell(position, format!(r#"{head},"payload":{{"changed":[{changed}]}}}}"#));
+    }
+
+    pub fn delete(&self, position: Position) {
+        let newest = Newest { position, snapshot: Bytes::new(), is_deleted: true };
+        self.truth.sessions.lock().unwrap().insert(self.key.clone(), newest);
+        self.tell(
+            position,
+            format!(r#"{{"type":"SESSION_DELETED","session_id":"s","position":"{position}","payload":{{}}}}"#),
+        );
+    }
+
+    /// Waits until the warnings are planned by what stands at `position`.
+    pub async fn planned(&self, position: Position) {
+        let seen = || self.hub.topics().get(&self.key).and_then(|topic| topic.plan().seen());
+        until("the warnings are planned", || seen() == Some(position)).await;
+    }
+
+    pub async fn gap(&self) {
+        self.wire.gaps.send(Heard::Gap).await.unwrap();
+    }
+
+    pub fn reads(&self) -> usize {
+        self.truth.reads.load(Ordering::Relaxed)
+    }
+
+    pub fn stop(&self) {
+        self.shutdown.begin();
+    }
+
+    /// Ends it; fails if a task hangs or panicked.
+    pub async fn close(self) {
+        let Self { hub, shutdown, memory, wire, .. } = self;
+        drop((hub, memory));
+        // The forwarding task ends with the bus.
+        drop(wire);
+        let finished = shutdown.finish(Duration::from_secs(1)).await;
+        assert!(matches!(&finished, Finished::Drained) || finished == Finished::Cut(vec!["wire"]), "{finished:?}");
+        assert_eq!(shutdown.panics(), 0);
+    }
+}
+
+pub fn snapshot(position: Position, edges: &str) -> Bytes {
+    format!(r#"{{"version":{},"edges":[{edges}]}}"#, position.version).into()
+}
+
+pub fn update(position: Position, edges: &str) -> String {
+    let payload = snapshot(position, edges);
+    let payload = std::str::from_utf8(&payload).unwrap();
+    format!(r#"{{"type":"STATE_UPDATE","session_id":"s","position":"{position}","event":{{}},"payload":{payload}}}"#)
+}
+
+pub fn warning(at: i64) -> String {
+    let at = crate::wire::instant::Instant(Timestamp::from_ms(at));
+    format!(r#"{{"at":"{at}","type":"warning","participant_id":"a","remaining_ms":10}}"#)
+}
+
+/// What a delivery is, in a word: `sync 1-2`, `told 1-3`, `warned ...`, `deleted`, `missing`.
+pub async fn next(subscription: &mut Subscription) -> String {
+    let delivery = timeout(LONG, subscription.next()).await.expect("something is handed out");
+    word(&delivery)
+}
+
+pub fn word(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Told(told) => match (told.kind, told.position) {
+            (Kind::State, Some(position)) => {
+                assert!(told.frames[0].starts_with(br#"{"type":"STATE_SYNC""#), "{told:?}");
+                format!("sync {position}")
+            }
+            (_, Some(position)) => format!("told {position}"),
+            (_, None) => format!("warned {}", told.frames.len()),
+        },
+        Delivery::Ended(Ended::Deleted) => "deleted".to_owned(),
+        Delivery::Ended(Ended::Missing) => "missing".to_owned(),
+    }
+}
+
+/// Waits until `holds`, by looking again and again; ten seconds are a failure.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    let looked = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, looked).await.unwrap_or_else(|_| panic!("never: {what}"));
+}

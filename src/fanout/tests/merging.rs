@@ -1,0 +1,286 @@
+//! Subscribe, then read, then merge: in order, nothing twice, the newest in the end.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::house::{House, at, next, settings, until, word};
+use crate::fanout::{Health, Settings};
+
+#[tokio::test]
+async fn the_state_comes_first_and_then_each_write_in_order() {
+    let house = House::new(settings());
+    house.store(at(1, 3), "");
+    let mut watcher = house.watch(None);
+    assert_eq!(watcher.position(), None);
+    assert_eq!(next(&mut watcher).await, "sync 1-3");
+    for version in 4..200 {
+        house.write(at(1, version));
+        assert_eq!(next(&mut watcher).await, format!("told 1-{version}"));
+    }
+    assert_eq!((watcher.position(), house.reads()), (Some(at(1, 199)), 1));
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_is_heard_while_the_state_is_read_is_handed_out_once() {
+    let house = House::new(settings());
+    house.store(at(1, 3), "");
+    house.truth.gate.forget_permits(1_000);
+    let mut watcher = house.watch(None);
+    until("the read is under way", || house.reads() == 1).await;
+    // It is read as 3, and 4 and 5 are written before that is known.
+    house.write_partial(at(1, 4), "");
+    house.write_partial(at(1, 5), "");
+    house.truth.gate.add_permits(1_000);
+    let first = next(&mut watcher).await;
+    assert!(["sync 1-3", "sync 1-5"].contains(&first.as_str()), "{first}");
+    if first == "sync 1-3" {
+        assert_eq!(next(&mut watcher).await, "told 1-4");
+        assert_eq!(next(&mut watcher).await, "told 1-5");
+    }
+    // A write that was read already and comes by the bus as well.
+    house.tell(at(1, 5), super::house::update(at(1, 5), ""));
+    house.write(at(1, 6));
+    assert_eq!(next(&mut watcher).await, "told 1-6");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_thousand_who_come_at_once_cost_one_read_and_all_see_all() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    house.truth.gate.forget_permits(1_000);
+    let mut watchers: Vec<_> = (0..1_000).map(|_| house.watch(None)).collect();
+    until("the read is under way", || house.reads() == 1).await;
+    house.truth.gate.add_permits(1_000);
+    for watcher in &mut watchers {
+        assert_eq!(next(watcher).await, "sync 1-1");
+    }
+    for version in 2..12 {
+        house.write(at(1, version));
+    }
+    for watcher in &mut watchers {
+        for version in 2..12 {
+            assert_eq!(next(watcher).await, format!("told 1-{version}"));
+        }
+    }
+    assert_eq!((house.hub.subscribers(), house.hub.watched(), house.reads()), (1_000, 1, 1));
+    drop(watchers);
+    assert_eq!(house.hub.subscribers(), 0);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_what_it_missed_or_the_newest() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut first = house.watch(None);
+    assert_eq!(next(&mut first).await, "sync 1-1");
+    for version in 2..6 {
+        house.write(at(1, version));
+        next(&mut first).await;
+    }
+    for last in 1..5 {
+        let mut back = house.watch(Some(at(1, last)));
+        for version in last + 1..6 {
+            assert_eq!(next(&mut back).await, format!("told 1-{version}"));
+        }
+        assert!(back.try_next().is_none());
+    }
+    let mut uptodate = house.watch(Some(at(1, 5)));
+    assert!(uptodate.try_next().is_none());
+    assert_eq!(uptodate.position(), Some(at(1, 5)));
+    for strange in [at(1, 6), at(1, 0), at(0, 5), at(2, 5), at(i64::MAX, u64::MAX)] {
+        assert_eq!(next(&mut house.watch(Some(strange))).await, "sync 1-5", "{strange}");
+    }
+    assert!(first.resume(Some(at(1, 3))));
+    assert_eq!(next(&mut first).await, "told 1-4");
+    assert!(!first.resume(Some(at(1, 77))) && !first.resume(None));
+    assert_eq!((first.position(), next(&mut first).await.as_str()), (None, "sync 1-5"));
+    drop((first, uptodate));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_falls_off_gets_one_sync_and_then_goes_on() {
+    let house = House::new(Settings { ring_entries: 8, ..settings() });
+    house.store(at(1, 1), "");
+    let (mut slow, mut quick) = (house.watch(None), house.watch(None));
+    next(&mut slow).await;
+    next(&mut quick).await;
+    for version in 2..100 {
+        house.write(at(1, version));
+        next(&mut quick).await;
+    }
+    assert_eq!(next(&mut slow).await, "sync 1-99");
+    assert!(slow.try_next().is_none());
+    house.write(at(1, 100));
+    assert_eq!(next(&mut slow).await, "told 1-100");
+    assert_eq!(house.reads(), 1);
+    drop((slow, quick));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_large_frame_throws_everything_else_out_and_is_kept() {
+    let house = House::new(Settings { ring_bytes: 200, ..settings() });
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.write_with(at(1, 2), &super::house::warning(1));
+    house.write_with(at(1, 3), &" ".repeat(1_000));
+    until("both were heard", || word(&house.watch(None).try_next().unwrap()) == "sync 1-3").await;
+    assert_eq!(next(&mut watcher).await, "sync 1-3");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_gap_is_healed_by_reading_again() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.store(at(1, 4), "");
+    house.gap().await;
+    assert_eq!(next(&mut watcher).await, "sync 1-4");
+    house.write(at(1, 5));
+    assert_eq!(next(&mut watcher).await, "told 1-5");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_gap_in_which_nothing_was_missed_is_not_noticed() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.gap().await;
+    until("it was read again", || house.reads() == 2).await;
+    house.write(at(1, 2));
+    assert_eq!(next(&mut watcher).await, "told 1-2");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_hole_is_healed_also_where_the_frame_is_partial() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.write(at(1, 3));
+    assert_eq!((next(&mut watcher).await.as_str(), house.reads()), ("sync 1-3", 1));
+    house.write_partial(at(1, 5), "");
+    assert_eq!((next(&mut watcher).await.as_str(), house.reads()), ("sync 1-5", 2));
+    house.write_partial(at(1, 6), "");
+    assert_eq!(next(&mut watcher).await, "told 1-6");
+    let mut late = house.watch(None);
+    assert_eq!(next(&mut late).await, "sync 1-5");
+    assert_eq!((next(&mut late).await.as_str(), house.reads()), ("told 1-6", 2));
+    drop((watcher, late));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn partial_frames_push_the_snapshot_out_and_it_is_read_anew() {
+    let house = House::new(Settings { ring_entries: 4, ..settings() });
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    for version in 2..20 {
+        house.write_partial(at(1, version), "");
+        assert_eq!(next(&mut watcher).await, format!("told 1-{version}"));
+    }
+    let mut late = house.watch(None);
+    let mut seen = vec![next(&mut late).await];
+    assert!(seen[0].starts_with("sync 1-1"), "{seen:?}");
+    while late.position() != Some(at(1, 19)) {
+        seen.push(next(&mut late).await);
+    }
+    assert!(seen.len() <= 5, "{seen:?}");
+    drop((watcher, late));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_new_epoch_begins_with_a_sync_and_an_old_one_is_not_heard() {
+    let house = House::new(settings());
+    house.store(at(1, 7), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    // Restored at 2-5, then written.
+    house.write(at(2, 6));
+    assert_eq!(next(&mut watcher).await, "sync 2-6");
+    house.tell(at(1, 8), super::house::update(at(1, 8), ""));
+    house.write(at(2, 7));
+    assert_eq!(next(&mut watcher).await, "told 2-7");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_check_finds_what_nobody_told() {
+    let house = House::new(Settings { position_check: Duration::from_millis(50), ..settings() });
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.store(at(1, 2), "");
+    assert_eq!(next(&mut watcher).await, "sync 1-2");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn while_the_source_is_away_that_is_known_and_then_it_is_read() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    house.truth.is_down.store(true, Ordering::Relaxed);
+    assert_eq!(house.hub.health(), Health::Ok);
+    let mut watcher = house.watch(None);
+    until("it is noticed", || house.hub.health() != Health::Ok).await;
+    assert!(watcher.try_next().is_none());
+    house.truth.is_down.store(false, Ordering::Relaxed);
+    assert_eq!((next(&mut watcher).await.as_str(), house.hub.health()), ("sync 1-1", Health::Ok));
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_there_is_told_and_seen_once_it_is() {
+    let house = House::new(settings());
+    let mut early = house.watch(None);
+    assert_eq!(next(&mut early).await, "missing");
+    house.write(at(1, 1));
+    let mut later = house.watch(None);
+    assert_eq!(next(&mut later).await, "sync 1-1");
+    drop((early, later));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_nobody_watches_is_listened_to_for_a_while_and_then_forgotten() {
+    let short = Settings { position_check: Duration::from_millis(50), linger: Duration::from_millis(1), ..settings() };
+    let house = House::new(short);
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    drop(watcher);
+    until("it is forgotten", || house.hub.watched() == 0).await;
+    assert_eq!(house.wire.ignored.load(Ordering::Relaxed), 1);
+    house.write(at(1, 2));
+    assert_eq!(next(&mut house.watch(None)).await, "sync 1-2");
+    house.close().await;
+
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    next(&mut house.watch(None)).await;
+    house.write(at(1, 2));
+    // It lingers: the next one needs no read, and may resume.
+    until("it was heard", || word(&house.watch(None).try_next().unwrap()) == "sync 1-2").await;
+    assert_eq!((house.hub.watched(), house.reads()), (1, 1));
+    house.close().await;
+}

@@ -1,0 +1,195 @@
+//! Ends, warnings, crowds.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::house::{House, START, at, next, settings, until, warning, word};
+use crate::fanout::{Delivery, Settings};
+
+#[tokio::test]
+async fn a_deletion_is_told_and_nothing_after_it() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.write(at(1, 2));
+    house.delete(at(1, 3));
+    assert_eq!(next(&mut watcher).await, "told 1-2");
+    assert_eq!(next(&mut watcher).await, "told 1-3");
+    assert_eq!(next(&mut watcher).await, "deleted");
+    assert_eq!(next(&mut watcher).await, "deleted");
+    // Who comes later is told as well, with or without a position.
+    for last in [None, Some(at(1, 1))] {
+        let mut late = house.watch(last);
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|word| word != "deleted") {
+            seen.push(next(&mut late).await);
+        }
+        assert_eq!(seen[seen.len() - 2..], ["told 1-3", "deleted"]);
+    }
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_not_heard_is_found() {
+    let house = House::new(settings());
+    house.delete(at(1, 3));
+    let mut watcher = house.watch(None);
+    let Delivery::Told(told) = watcher.next().await else { panic!("it is told") };
+    let frame = std::str::from_utf8(&told.frames[0]).unwrap();
+    assert_eq!(frame, r#"{"type":"SESSION_DELETED","session_id":"s","position":"1-3","payload":{}}"#);
+    assert_eq!(next(&mut watcher).await, "deleted");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_frames_of_a_write_are_handed_out_together() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    let update = super::house::update(at(1, 2), "");
+    house.tell(at(1, 2), format!("{update}\n{{\"type\":\"TIME_EXPIRED\"}}"));
+    let Delivery::Told(told) = watcher.next().await else { panic!("it is told") };
+    assert_eq!(told.frames.len(), 2);
+    assert_eq!((&told.frames[0][..], &told.frames[1][..]), (update.as_bytes(), &br#"{"type":"TIME_EXPIRED"}"#[..]));
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn each_threshold_is_warned_of_once_at_its_instant() {
+    let house = House::new(settings());
+    let edges = [START + 100, START + 200, START + 300].map(warning).join(",");
+    house.store(at(1, 1), &edges);
+    let mut watcher = house.watch(None);
+    assert_eq!(next(&mut watcher).await, "sync 1-1");
+    house.write_with(at(1, 2), &edges);
+    assert_eq!(next(&mut watcher).await, "told 1-2");
+    house.planned(at(1, 2)).await;
+    house.clock.advance_ms(99);
+    house.clock.advance_ms(1);
+    let Delivery::Told(told) = timeout(Duration::from_secs(5), watcher.next()).await.unwrap() else { panic!("told") };
+    let frame: serde_json::Value = serde_json::from_slice(&told.frames[0]).unwrap();
+    assert_eq!((&frame["type"], &frame["payload"]["participant_id"]), (&"TIME_WARNING".into(), &"a".into()));
+    assert_eq!(frame["payload"]["remaining_ms"], 10);
+    assert_eq!((told.position, frame.get("position")), (None, None));
+    // The next state names it again, and one that is still to come.
+    house.write_with(at(1, 3), &edges);
+    assert_eq!(next(&mut watcher).await, "told 1-3");
+    house.planned(at(1, 3)).await;
+    house.clock.advance_ms(100);
+    assert_eq!(next(&mut watcher).await, "warned 1");
+    // A state without warnings takes the last one back.
+    house.write(at(1, 4));
+    assert_eq!(next(&mut watcher).await, "told 1-4");
+    house.write(at(1, 5));
+    assert_eq!(next(&mut watcher).await, "told 1-5");
+    house.planned(at(1, 5)).await;
+    house.clock.advance_ms(1_000);
+    house.write(at(1, 6));
+    assert_eq!(next(&mut watcher).await, "told 1-6");
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn warnings_are_not_told_to_who_comes_later_or_resumes() {
+    let house = House::new(settings());
+    house.store(at(1, 1), &warning(START + 100));
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.write_with(at(1, 2), &warning(START + 100));
+    next(&mut watcher).await;
+    house.planned(at(1, 2)).await;
+    house.clock.advance_ms(100);
+    assert_eq!(next(&mut watcher).await, "warned 1");
+    house.write(at(1, 3));
+    assert_eq!(next(&mut watcher).await, "told 1-3");
+    let mut back = house.watch(Some(at(1, 1)));
+    assert_eq!(next(&mut back).await, "told 1-2");
+    assert_eq!(next(&mut back).await, "told 1-3");
+    let mut late = house.watch(None);
+    assert_eq!(next(&mut late).await, "sync 1-3");
+    assert!(late.try_next().is_none());
+    drop((watcher, back, late));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn many_warnings_of_one_instant_are_told_together_and_partial_states_move_them() {
+    let house = House::new(settings());
+    let edge = |who: &str, at: i64| warning(at).replace("\"a\"", &format!("\"{who}\""));
+    house.store(at(1, 1), &[edge("a", START + 100), edge("b", START + 100), edge("c", START + 100)].join(","));
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    let moved = format!(r#"{{"participant_id":"b","edges":[{}]}}"#, edge("b", START + 200));
+    house.write_partial(at(1, 2), &moved);
+    assert_eq!(next(&mut watcher).await, "told 1-2");
+    house.planned(at(1, 2)).await;
+    for (advance, told) in [(100, "warned 2"), (100, "warned 1")] {
+        house.clock.advance_ms(advance);
+        assert_eq!(next(&mut watcher).await, told);
+    }
+    drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_never_reads_holds_nobody_up_and_is_woken_like_the_others() {
+    let house = House::new(Settings { ring_entries: 16, ..settings() });
+    house.store(at(1, 1), "");
+    let mut idle: Vec<_> = (0..1_000).map(|_| house.watch(None)).collect();
+    let mut quick = house.watch(None);
+    next(&mut quick).await;
+    for version in 2..500 {
+        house.write(at(1, version));
+        assert_eq!(next(&mut quick).await, format!("told 1-{version}"));
+    }
+    for watcher in &mut idle {
+        assert_eq!(word(&watcher.try_next().unwrap()), "sync 1-499");
+        assert!(watcher.try_next().is_none());
+    }
+    drop((idle, quick));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_waits_is_told_to_the_last() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let tasks = crate::shutdown::Shutdown::new();
+    for _ in 0..1_000 {
+        let (mut watcher, done) = (house.watch(None), std::sync::Arc::clone(&done));
+        tasks.spawn("watcher", async move {
+            while watcher.position() != Some(at(1, 50)) {
+                next(&mut watcher).await;
+            }
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+    for version in 2..=50 {
+        house.write(at(1, version));
+        tokio::task::yield_now().await;
+    }
+    until("all have seen the last", || done.load(std::sync::atomic::Ordering::Relaxed) == 1_000).await;
+    tasks.finish(Duration::from_secs(1)).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_last_subscriber() {
+    let house = House::new(settings());
+    house.store(at(1, 1), "");
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    house.stop();
+    house.write(at(1, 2));
+    assert_eq!(next(&mut watcher).await, "told 1-2");
+    drop(watcher);
+    house.close().await;
+}

@@ -1,0 +1,87 @@
+//! What subscribers are handed: shared by all, and written for each transport once.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::bus::Message;
+use crate::domain::id::SessionId;
+use crate::domain::position::Position;
+use crate::wire::frame;
+use crate::wire::frame::Warning;
+
+/// What was told in one step.
+#[derive(Debug)]
+pub struct Told {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands; warnings stand nowhere.
+    pub position: Option<Position>,
+    /// Its frames, one JSON object each.
+    pub frames: Box<[Bytes]>,
+    /// When this instance learned of it.
+    pub heard_at: Instant,
+    pub(super) snapshot: Option<Bytes>,
+    written: [OnceLock<Bytes>; 2],
+}
+
+/// What a step of telling is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The newest state: first, and whenever something before it cannot be told any more.
+    State,
+    /// A write: `STATE_UPDATE` and what follows from it.
+    Write,
+    /// Thresholds reached at one instant.
+    Warnings,
+    /// The session's end; nothing follows.
+    Deletion,
+}
+
+/// A way of writing frames that all subscribers of a transport share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As WebSocket messages.
+    WebSocket,
+    /// As server-sent events.
+    EventStream,
+}
+
+impl Told {
+    fn new(kind: Kind, position: Option<Position>, frames: Box<[Bytes]>) -> Self {
+        let written = [OnceLock::new(), OnceLock::new()];
+        Self { kind, position, frames, heard_at: Instant::now(), snapshot: None, written }
+    }
+
+    /// A write as the bus brings it.
+    pub(super) fn write(message: &Message) -> Self {
+        let kind = if frame::is_deletion(&message.frames) { Kind::Deletion } else { Kind::Write };
+        let frames = frame::lines(&message.frames).collect();
+        let snapshot = frame::snapshot_in(&message.frames);
+        Self { snapshot, ..Self::new(kind, Some(message.position), frames) }
+    }
+
+    pub(super) fn state(session: &SessionId, position: Position, snapshot: &[u8]) -> Self {
+        Self::new(Kind::State, Some(position), [frame::state_sync(session, position, snapshot)].into())
+    }
+
+    pub(super) fn warnings<'a>(session: &SessionId, warnings: impl Iterator<Item = &'a Warning>) -> Self {
+        Self::new(Kind::Warnings, None, warnings.map(|warning| frame::warning(session, warning)).collect())
+    }
+
+    pub(super) fn deletion(session: &SessionId, position: Position) -> Self {
+        Self::new(Kind::Deletion, Some(position), [frame::session_deleted(session, position)].into())
+    }
+
+    /// The frames as a transport writes them: by whoever is first, for all.
+    pub fn written(&self, form: Form, write: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.written[form as usize].get_or_init(|| write(self)).clone()
+    }
+
+    /// The bytes of its frames.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.frames.iter().map(Bytes::len).sum()
+    }
+}
