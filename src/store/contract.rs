@@ -113,6 +113,7 @@ contract! { memory: Memory;
     a_restored_session_is_taken_once_with_its_deadline_and_answers,
     a_restored_session_is_no_write,
     recorded_returns_when_the_ledger_holds_it_and_not_before,
+    answers_keep_in_step_with_the_ledger_unless_it_is_away,
     it_answers,
 }
 
@@ -425,6 +426,18 @@ async fn recorded_returns_when_the_ledger_holds_it_and_not_before(bench: &impl B
     assert!(bench.store().recorded(two).now_or_never().is_none());
     let (recorded, ()) = tokio::join!(bench.store().recorded(two), bench.record_all());
     recorded.unwrap();
+}
+
+async fn answers_keep_in_step_with_the_ledger_unless_it_is_away(bench: &impl Bench) {
+    let in_time = async |ms| tokio::time::timeout(Duration::from_millis(ms), bench.store().in_step()).await.is_ok();
+    assert!(bench.store().in_step().now_or_never().is_some(), "nothing waits");
+    first(bench, &key("a")).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!in_time(50).await, "the ledger is behind");
+    let ((), ()) = tokio::join!(bench.store().in_step(), bench.record_all());
+    first(bench, &key("b")).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(bench.store().in_step().now_or_never().is_some(), "the ledger is away");
 }
 
 async fn it_answers(bench: &impl Bench) {

@@ -226,6 +226,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn in_step(&self) {
+        self.outbox.in_step().await;
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         Ok(())
     }
