@@ -22,6 +22,8 @@ mod deleting;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod operations;

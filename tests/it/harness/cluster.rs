@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -52,6 +53,7 @@ pub struct Cluster {
     ledger_file: PathBuf,
     client: Client,
     has_key: bool,
+    is_broken: AtomicBool,
 }
 
 impl Plan {
@@ -87,8 +89,18 @@ impl Plan {
         for _ in 0..self.instances {
             instances.push(Instance::start(&config, &parts, Shutdown::new()).await.unwrap());
         }
+        let is_broken = AtomicBool::new(false);
         let has_key = config.jwt_secret.is_some();
-        Cluster { instances, parts: Some(parts), manual, _folder: folder, ledger_file, client: client(), has_key }
+        Cluster {
+            instances,
+            parts: Some(parts),
+            manual,
+            _folder: folder,
+            ledger_file,
+            client: client(),
+            has_key,
+            is_broken,
+        }
     }
 }
 
@@ -127,6 +139,11 @@ impl Cluster {
     /// What it is now.
     pub fn now_ms(&self) -> i64 {
         self.parts().clock.now().as_ms()
+    }
+
+    /// What is left over will be the test's own doing.
+    pub fn broken_on_purpose(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
     }
 
     /// Lets go of what is idle, as the service does every few seconds; gives what is left.
@@ -179,7 +196,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let is_failing = std::thread::panicking();
+        let is_failing = std::thread::panicking() || self.is_broken.load(Ordering::Relaxed);
         let faults = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.stop()));
         assert!(is_failing || faults.is_empty(), "the cluster did not end well: {faults:#?}");
     }
