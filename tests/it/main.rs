@@ -16,9 +16,13 @@ mod commands;
 #[cfg(test)]
 mod create;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod deleting;
 #[cfg(test)]
 mod durability;
+#[cfg(test)]
+mod failing;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
@@ -27,6 +31,8 @@ mod operations;
 mod past;
 #[cfg(test)]
 mod positions;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -47,10 +48,12 @@ pub struct Cluster {
     instances: Vec<Instance>,
     parts: Option<Parts>,
     manual: Option<Arc<ManualClock>>,
-    folder: TempDir,
+    /// Holds the ledger, and goes with the cluster.
+    _folder: TempDir,
     ledger_file: PathBuf,
     client: Client,
     has_key: bool,
+    is_broken: AtomicBool,
 }
 
 impl Plan {
@@ -86,8 +89,18 @@ impl Plan {
         for _ in 0..self.instances {
             instances.push(Instance::start(&config, &parts, Shutdown::new()).await.unwrap());
         }
+        let is_broken = AtomicBool::new(false);
         let has_key = config.jwt_secret.is_some();
-        Cluster { instances, parts: Some(parts), manual, folder, ledger_file, client: client(), has_key }
+        Cluster {
+            instances,
+            parts: Some(parts),
+            manual,
+            _folder: folder,
+            ledger_file,
+            client: client(),
+            has_key,
+            is_broken,
+        }
     }
 }
 
@@ -128,9 +141,14 @@ impl Cluster {
         self.parts().clock.now().as_ms()
     }
 
-    /// The folder of its ledger.
-    pub fn folder(&self) -> &TempDir {
-        &self.folder
+    /// What is left over will be the test's own doing.
+    pub fn broken_on_purpose(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets go of what is idle, as the service does every few seconds; gives what is left.
+    pub fn evict(&self) -> usize {
+        self.parts().evict()
     }
 
     /// Everything that is announced of a session from now on, whoever caused it.
@@ -178,7 +196,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let is_failing = std::thread::panicking();
+        let is_failing = std::thread::panicking() || self.is_broken.load(Ordering::Relaxed);
         let faults = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.stop()));
         assert!(is_failing || faults.is_empty(), "the cluster did not end well: {faults:#?}");
     }
