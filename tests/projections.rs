@@ -53,17 +53,18 @@ fn the_golden_file_is_what_the_engine_shows() {
         return;
     }
     let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projections.json");
-    fs::write(&written, came).unwrap();
+    fs::write(&written, came).expect("a file to compare with");
     panic!("the clocks show something else; if they should: cp {} tests/golden/", written.display());
 }
 
 fn projections(folder: &Path) -> String {
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).expect("the vectors").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     let mut seen = HashSet::new();
     let mut lines = Vec::new();
     for path in paths {
-        let vectors: Vec<Value> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let vectors: Vec<Value> = serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("vectors");
         for vector in vectors.iter().filter(|vector| vector.get("create_refused").is_none()) {
             for session in versions(vector) {
                 let (snapshot, shown) = (trimmed(&session), shown(&session));
@@ -78,12 +79,12 @@ fn projections(folder: &Path) -> String {
 
 /// Every version a vector passes through, as far as commands alone lead.
 fn versions(vector: &Value) -> Vec<Session> {
-    let body: CreateBody = command::parsed(object(&vector["create"])).unwrap();
-    let id = SessionId::new("vector").unwrap();
-    let created = Session::create(body.into_new(id).unwrap(), Timestamp::from_ms(0)).unwrap();
+    let body: CreateBody = command::parsed(object(&vector["create"])).expect("a create");
+    let id = SessionId::new("vector").expect("an id");
+    let created = Session::create(body.into_new(id).expect("a mode"), Timestamp::from_ms(0)).expect("a session");
     let mut versions = vec![created.session];
-    for step in vector["steps"].as_array().unwrap() {
-        let now = Timestamp::from_ms(step["at_ms"].as_i64().unwrap());
+    for step in vector["steps"].as_array().expect("steps") {
+        let now = Timestamp::from_ms(step["at_ms"].as_i64().expect("an instant"));
         if let Some(name) = step["command"].as_str() {
             let Ok(commanded) = command::read(name, object(&step["body"])) else { break };
             let Wish::Command(command) = commanded.wish else { break };
