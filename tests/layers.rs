@@ -44,7 +44,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("http", &["domain", "wire", "clock", "ids", "auth", "app", "fanout", "telemetry"]),
+    ("http", &["domain", "wire", "clock", "ids", "auth", "app", "fanout", "shutdown", "telemetry"]),
     ("server", ALL_ABOVE),
     ("cli", ALL_ABOVE),
     ("main", ALL_ABOVE),

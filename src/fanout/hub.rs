@@ -136,6 +136,11 @@ impl Hub {
         topic
     }
 
+    /// Wakes everyone who watches, to look at something that is not told here.
+    pub fn nudge(&self) {
+        self.all().iter().for_each(Topic::wake);
+    }
+
     /// Whether what subscribers are shown is known to be the newest.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -23,7 +23,7 @@ mod watching;
 mod waves;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! What subscribers are promised.
 
-mod house;
+pub mod house;
 mod merging;
 mod telling;

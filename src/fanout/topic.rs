@@ -236,7 +236,7 @@ impl Topic {
         held(&self.crowd).empty_since.is_some_and(|empty| is_missing || empty <= since)
     }
 
-    fn wake(self: &Arc<Self>) {
+    pub(super) fn wake(self: &Arc<Self>) {
         if held(&self.crowd).wakers.wake() {
             self.lines.waves.join(Arc::clone(self));
         }

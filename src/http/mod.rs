@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod error;
 pub mod metrics;
+pub mod stream;
 
 mod answer;
 mod batch;

@@ -6,6 +6,10 @@
 pub enum Close {
     /// The client said goodbye.
     Normal = 1000,
+    /// Bytes that are no WebSocket frame.
+    Protocol = 1002,
+    /// A text that is not UTF-8.
+    NotText = 1007,
     /// A frame over the limit.
     TooBig = 1009,
     /// A restart; come back with jitter.
@@ -42,6 +46,8 @@ impl Close {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Normal => "goodbye",
+            Self::Protocol => "protocol error",
+            Self::NotText => "not UTF-8",
             Self::TooBig => "frame too big",
             Self::GoingAway => "restarting",
             Self::TooSlow => "too slow",

@@ -71,8 +71,8 @@ pub struct House {
     pub clock: Arc<ManualClock>,
     pub wire: Arc<Wire>,
     pub key: SessionKey,
+    pub shutdown: Shutdown,
     memory: MemoryHub,
-    shutdown: Shutdown,
 }
 
 pub fn settings() -> Settings {
@@ -111,7 +111,7 @@ impl House {
             Parts { bus: Arc::clone(&wire) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
         let hub = Hub::start(parts, settings, &shutdown);
         let key = SessionKey { tenant: TenantId::new("t").unwrap(), session: SessionId::new("s").unwrap() };
-        Self { hub, truth, clock, wire, key, memory, shutdown }
+        Self { hub, truth, clock, wire, key, shutdown, memory }
     }
 
     pub fn watch(&self, last: Option<Position>) -> Subscription {

@@ -1,0 +1,149 @@
+//! What a connection does with what its client says.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::client;
+use super::client::{Frame, NotUnderstood, Wanted};
+use super::commanding::Asked;
+use super::connection::{Connection, End};
+use super::feed::Feed;
+use crate::domain::id::SessionId;
+use crate::domain::position::Position;
+use crate::http::error::ApiError;
+use crate::http::stream::frames::Regarding;
+use crate::http::stream::{MAX_SESSIONS, frames};
+use crate::wire::close::Close;
+use crate::wire::problem::{Code, Problem};
+
+/// Frames that were not understood before the connection ends.
+const PATIENCE: u8 = 3;
+
+/// What an `ACK` says that has nothing to say.
+const NOTHING: &[u8] = b"{}";
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A text message came.
+    pub(super) fn said(&mut self, text: &str) -> Result<(), End> {
+        let received_us = self.streams.parts.clock.now_us();
+        self.check_token(self.streams.parts.clock.now())?;
+        match client::read(text) {
+            Ok(frame) => self.do_as_said(frame, received_us),
+            Err(NotUnderstood { regarding, problem }) => self.say_not_understood(&regarding, &problem),
+        }
+    }
+
+    pub(super) fn say_not_understood(&mut self, regarding: &Regarding, problem: &Problem) -> Result<(), End> {
+        self.say(&frames::error(regarding, problem));
+        self.not_understood += 1;
+        if self.not_understood >= PATIENCE { Err(Close::NotUnderstood.into()) } else { Ok(()) }
+    }
+
+    fn do_as_said(&mut self, frame: Frame, received_us: i64) -> Result<(), End> {
+        let Frame { mut regarding, wanted } = frame;
+        if regarding.session.is_none() {
+            regarding.session = self.feed.session().cloned();
+        }
+        let done = match wanted {
+            Wanted::Ping { timestamp } => {
+                self.pong(&regarding, &timestamp, received_us);
+                Ok(())
+            }
+            Wanted::Reconnect { last } => self.reconnect(&regarding, last),
+            Wanted::Command(body) => self.command(&regarding, body),
+            Wanted::Auth { token } => return self.renew(&regarding, &token),
+            Wanted::Subscribe { last } => self.subscribe(&regarding, last),
+            Wanted::Unsubscribe => self.unsubscribe(&regarding),
+        };
+        if let Err(error) = done {
+            self.say(&frames::error(&regarding, &error.0));
+        }
+        Ok(())
+    }
+
+    fn pong(&mut self, regarding: &Regarding, timestamp: &Value, received_us: i64) {
+        let frame = frames::pong(regarding, timestamp, received_us, &*self.streams.parts.clock);
+        self.say(&frame);
+    }
+
+    /// The session a frame must be about; what the caller may not see is not there.
+    fn named<'a>(&self, regarding: &'a Regarding) -> Result<&'a SessionId, ApiError> {
+        let session = regarding.session.as_ref().ok_or_else(|| ApiError::invalid("/session_id", "is needed"))?;
+        let is_ours = self.feed.session().is_none_or(|followed| followed == session);
+        if is_ours && self.principal.sees(session) { Ok(session) } else { Err(ApiError::of(Code::SessionNotFound)) }
+    }
+
+    fn reconnect(&mut self, regarding: &Regarding, last: Option<Position>) -> Result<(), ApiError> {
+        let session = self.named(regarding)?;
+        let followed = self.feed.find(session).ok_or_else(|| ApiError::of(Code::SessionNotFound))?;
+        let resumed = followed.resume(last);
+        self.say(&frames::reconnect_ack(regarding, resumed));
+        Ok(())
+    }
+
+    fn command(&mut self, regarding: &Regarding, body: serde_json::Map<String, Value>) -> Result<(), ApiError> {
+        let session = self.named(regarding)?.clone();
+        let (by, lag_ms) = (Arc::clone(&self.principal), self.pulse.lag_ms());
+        let asked = Asked { regarding: regarding.clone(), session, by, body, lag_ms };
+        self.commanding.get_or_insert_default().ask(asked);
+        Ok(())
+    }
+
+    /// A token that does not prove the same caller, with no more sessions, ends the stream.
+    fn renew(&mut self, regarding: &Regarding, token: &str) -> Result<(), End> {
+        let now = self.streams.parts.clock.now();
+        let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
+        let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
+        self.principal = renewed.ok_or(Close::TokenRefused)?;
+        self.look_at_token(now, Instant::now());
+        self.leave_hidden()?;
+        if regarding.id.is_some() {
+            self.say(&frames::ack(regarding, NOTHING));
+        }
+        Ok(())
+    }
+
+    /// A narrower token may have closed a session to its bearer.
+    fn leave_hidden(&mut self) -> Result<(), End> {
+        let hidden = match &mut self.feed {
+            Feed::One(followed) if self.principal.sees(&followed.key().session) => return Ok(()),
+            Feed::One(_) => return Err(Close::NoSuchSession.into()),
+            Feed::Many(many) => many.keep_visible(&self.principal),
+        };
+        for session in hidden {
+            let regarding = Regarding { id: None, session: Some(session) };
+            self.say(&frames::error(&regarding, &ApiError::of(Code::SessionNotFound).0));
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, regarding: &Regarding, last: Option<Position>) -> Result<(), ApiError> {
+        let session = self.named(regarding)?;
+        let Feed::Many(many) = &mut self.feed else {
+            return Err(ApiError::saying(Code::Invalid, "this stream follows one session; /v1/ws follows many"));
+        };
+        let full =
+            |_| ApiError::saying(Code::TooManyConnections, format!("a stream follows at most {MAX_SESSIONS} sessions"));
+        many.follow(&self.streams, &self.principal, session, last).map_err(full)?;
+        self.acknowledge(regarding);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, regarding: &Regarding) -> Result<(), ApiError> {
+        let session = self.named(regarding)?;
+        if let Feed::Many(many) = &mut self.feed {
+            many.leave(session);
+        }
+        self.acknowledge(regarding);
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, regarding: &Regarding) {
+        if regarding.id.is_some() {
+            self.say(&frames::ack(regarding, NOTHING));
+        }
+    }
+}

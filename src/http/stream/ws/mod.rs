@@ -1,0 +1,154 @@
+//! WebSockets: for one session, and for many.
+//!
+//! A browser is not shown why an upgrade fails, so what it must know is told by a
+//! close code after an upgrade that succeeds.
+
+mod client;
+mod codec;
+mod commanding;
+mod connection;
+mod due;
+mod feed;
+mod handshake;
+mod hearing;
+mod pulse;
+mod socket;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use self::feed::Feed;
+use self::socket::Socket;
+use super::Streams;
+use super::opening::Opening;
+use crate::auth::Denied;
+use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::principal::Principal;
+use crate::http::error::ApiError;
+use crate::http::extract::InSession;
+use crate::wire::close::Close;
+use crate::wire::problem::Code;
+
+type Answered = Result<Response, ApiError>;
+
+/// `GET /sessions/{id}/ws`.
+pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Answered {
+    let (mut parts, _) = request.into_parts();
+    let session = InSession::from_request_parts(&mut parts, &()).await.map(|InSession(session)| session);
+    let caller = streams.caller(&parts)?;
+    if !handshake::is_asked_for(&parts.headers) {
+        return Err(plainly(caller, Some(session)));
+    }
+    match caller {
+        Ok(principal) => {
+            let seen = session.ok().filter(|session| principal.sees(session)).ok_or(Close::NoSuchSession);
+            open(streams, parts, principal, seen.map(Some))
+        }
+        Err(_) => turn_away(&streams, parts, Close::TokenRefused),
+    }
+}
+
+/// `GET /ws`.
+pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> Answered {
+    let (parts, _) = request.into_parts();
+    let caller = streams.caller(&parts)?;
+    if !handshake::is_asked_for(&parts.headers) {
+        return Err(plainly(caller, None));
+    }
+    match caller {
+        Ok(principal) => open(streams, parts, principal, Ok(None)),
+        Err(_) => turn_away(&streams, parts, Close::TokenRefused),
+    }
+}
+
+/// For the route of a session itself: an upgrade on it follows the session.
+pub async fn upgrade_or_next(streams: State<Arc<Streams>>, request: Request, next: Next) -> Response {
+    if handshake::is_asked_for(request.headers()) {
+        return follow(streams, request).await.into_response();
+    }
+    next.run(request).await
+}
+
+/// What a request gets that asks for no upgrade.
+fn plainly(caller: Result<Arc<Principal>, Denied>, session: Option<Result<SessionId, ApiError>>) -> ApiError {
+    match (caller, session) {
+        (Err(denied), _) => denied.into(),
+        (Ok(_), Some(Err(no_session))) => no_session,
+        (Ok(principal), Some(Ok(session))) if !principal.sees(&session) => ApiError::of(Code::SessionNotFound),
+        _ => ApiError::saying(Code::Malformed, "a WebSocket upgrade is needed here"),
+    }
+}
+
+fn open(
+    streams: Arc<Streams>,
+    mut parts: Parts,
+    principal: Arc<Principal>,
+    session: Result<Option<SessionId>, Close>,
+) -> Answered {
+    let opening = Opening::read(parts.uri.query(), streams.parts.timing.heartbeat)?;
+    let session = match session {
+        Ok(_) if streams.parts.shutdown.is_begun() => return turn_away(&streams, parts, Close::GoingAway),
+        Ok(session) => session,
+        Err(close) => return turn_away(&streams, parts, close),
+    };
+    let (response, upgrade) = handshake::accept(&mut parts)?;
+    let shutdown = streams.parts.shutdown.clone();
+    shutdown.spawn("websocket", async move {
+        // If it fails, the client has gone.
+        let Ok(io) = upgrade.await else { return };
+        let feed = match session {
+            Some(session) => {
+                let key = SessionKey { tenant: principal.tenant.clone(), session };
+                Feed::one(&streams, &key, opening.last)
+            }
+            None => Feed::many(&streams),
+        };
+        connection::serve(streams, TokioIo::new(io), principal, feed, opening).await;
+    });
+    Ok(response)
+}
+
+fn turn_away(streams: &Streams, mut parts: Parts, close: Close) -> Answered {
+    let (response, upgrade) = handshake::accept(&mut parts)?;
+    let within = streams.parts.timing.goodbye;
+    streams.parts.shutdown.spawn("websocket turned away", async move {
+        let Ok(io) = upgrade.await else { return };
+        let by = Instant::now() + within;
+        let timer = std::pin::pin!(sleep_until(by));
+        goodbye(&mut Socket::new(TokioIo::new(io)), close, timer, by).await;
+    });
+    Ok(response)
+}
+
+/// Says why, and waits a little until that was heard.
+async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    close: Close,
+    mut timer: Pin<&mut Sleep>,
+    by: Instant,
+) {
+    if close != Close::Normal {
+        super::closed(close);
+    }
+    socket.send(codec::close(close));
+    timer.as_mut().reset(by);
+    poll_fn(|context| {
+        if timer.as_mut().poll(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        socket.poll_goodbye(context)
+    })
+    .await;
+}

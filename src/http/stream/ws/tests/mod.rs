@@ -1,0 +1,6 @@
+//! WebSockets as clients see them, over a real listener.
+
+mod ending;
+mod following;
+mod saying;
+mod served;
