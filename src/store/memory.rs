@@ -59,20 +59,18 @@ impl MemoryStore {
     }
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
-    /// itself, and the ledger holds. Gives how many sessions are left.
-    pub fn evict(&self, idle_since: Timestamp) -> usize {
-        self.partitions.iter().map(|partition| self.evict_from(&mut locked(partition), idle_since)).sum()
+    /// itself, and the ledger holds.
+    pub fn evict(&self, idle_since: Timestamp) {
+        for partition in &self.partitions {
+            locked(partition).sessions.retain(|_, kept| self.must_stay(&kept.held, idle_since));
+        }
     }
 
-    fn evict_from(&self, partition: &mut Partition, idle_since: Timestamp) -> usize {
-        partition.sessions.retain(|_, kept| {
-            let session = &kept.held.session;
-            let is_idle = session.updated_at < idle_since && session.due_at.is_none();
-            let is_safe =
-                || kept.held.ticket.is_none_or(|ticket| self.outbox.recorded(ticket).now_or_never().is_some());
-            session.status == Status::Running || !is_idle || !is_safe()
-        });
-        partition.sessions.len()
+    fn must_stay(&self, held: &Held, idle_since: Timestamp) -> bool {
+        let session = &held.session;
+        let is_idle = session.updated_at < idle_since && session.due_at.is_none();
+        let is_safe = || held.ticket.is_none_or(|ticket| self.outbox.recorded(ticket).now_or_never().is_some());
+        session.status == Status::Running || !is_idle || !is_safe()
     }
 
     fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
@@ -107,7 +105,9 @@ impl MemoryStore {
         partition.reschedule(key, None, held.session.due_at);
         partition.hold(key, held.clone(), None);
         if let Some(kept) = partition.sessions.get_mut(key) {
-            answered.into_iter().for_each(|each| kept.remember(Some(each)));
+            for each in answered {
+                kept.remember(Some(each));
+            }
         }
         held
     }
@@ -125,19 +125,21 @@ impl MemoryStore {
 
     fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
         let Commit { key, base: _, session, frames, entry } = commit;
-        let head = entry.link.digest();
+        let position = session.position;
+        let digest = entry.link.digest();
         let answered = entry.repeat.map(|repeat| Answered {
             repeat,
-            position: session.position,
+            position,
             at: session.updated_at,
             change: entry.change.clone(),
         });
         let ticket = Some(self.outbox.append(entry));
-        let held = Held { session: Arc::clone(&session), head, ticket };
-        let before = partition.hold(&key, held.clone(), answered);
-        partition.reschedule(&key, before.and_then(|before| before.due_at), session.due_at);
-        (self.announce)(key, session.position, frames);
-        held
+        let due_at = session.due_at;
+        let newest = Held { session, head: digest, ticket };
+        let before = partition.hold(&key, newest.clone(), answered);
+        partition.reschedule(&key, before.and_then(|before| before.due_at), due_at);
+        (self.announce)(key, position, frames);
+        newest
     }
 }
 
