@@ -125,7 +125,7 @@ impl Parts {
             let mut every = tokio::time::interval(EVICT_EVERY);
             loop {
                 every.tick().await;
-                store.evict(clock.now() - idle_ms);
+                let left = store.evict(clock.now() - idle_ms);
                 tracing::trace!(sessions = left, "let go of what was idle");
             }
         });

@@ -59,11 +59,15 @@ impl MemoryStore {
     }
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
-    /// itself, and the ledger holds.
-    pub fn evict(&self, idle_since: Timestamp) {
-        for partition in &self.partitions {
-            locked(partition).sessions.retain(|_, kept| self.must_stay(&kept.held, idle_since));
-        }
+    /// itself, and the ledger holds. Gives how many sessions are left.
+    #[must_use]
+    pub fn evict(&self, idle_since: Timestamp) -> usize {
+        let left = |partition: &Mutex<Partition>| {
+            let mut partition = locked(partition);
+            partition.sessions.retain(|_, kept| self.must_stay(&kept.held, idle_since));
+            partition.sessions.len()
+        };
+        self.partitions.iter().map(left).sum()
     }
 
     fn must_stay(&self, held: &Held, idle_since: Timestamp) -> bool {
