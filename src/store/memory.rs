@@ -62,19 +62,18 @@ impl MemoryStore {
     /// itself, and the ledger holds. Gives how many sessions are left.
     #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> usize {
-        let left = |partition: &Mutex<Partition>| {
-            let mut partition = locked(partition);
-            partition.sessions.retain(|_, kept| self.must_stay(&kept.held, idle_since));
-            partition.sessions.len()
-        };
-        self.partitions.iter().map(left).sum()
+        self.partitions.iter().map(|partition| self.evict_from(&mut locked(partition), idle_since)).sum()
     }
 
-    fn must_stay(&self, held: &Held, idle_since: Timestamp) -> bool {
-        let session = &held.session;
-        let is_idle = session.updated_at < idle_since && session.due_at.is_none();
-        let is_safe = || held.ticket.is_none_or(|ticket| self.outbox.recorded(ticket).now_or_never().is_some());
-        session.status == Status::Running || !is_idle || !is_safe()
+    fn evict_from(&self, partition: &mut Partition, idle_since: Timestamp) -> usize {
+        partition.sessions.retain(|_, kept| {
+            let session = &kept.held.session;
+            let is_idle = session.updated_at < idle_since && session.due_at.is_none();
+            let is_safe =
+                || kept.held.ticket.is_none_or(|ticket| self.outbox.recorded(ticket).now_or_never().is_some());
+            session.status == Status::Running || !is_idle || !is_safe()
+        });
+        partition.sessions.len()
     }
 
     fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
@@ -129,21 +128,19 @@ impl MemoryStore {
 
     fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
         let Commit { key, base: _, session, frames, entry } = commit;
-        let position = session.position;
-        let digest = entry.link.digest();
-        let answered = entry.repeat.map(|repeat| Answered {
+        let link = entry.link.digest();
+        let answer = entry.repeat.map(|repeat| Answered {
             repeat,
-            position,
+            position: session.position,
             at: session.updated_at,
             change: entry.change.clone(),
         });
         let ticket = Some(self.outbox.append(entry));
-        let due_at = session.due_at;
-        let newest = Held { session, head: digest, ticket };
-        let before = partition.hold(&key, newest.clone(), answered);
-        partition.reschedule(&key, before.and_then(|before| before.due_at), due_at);
-        (self.announce)(key, position, frames);
-        newest
+        let held = Held { session: Arc::clone(&session), head: link, ticket };
+        let replaced = partition.hold(&key, held.clone(), answer);
+        partition.reschedule(&key, replaced.and_then(|replaced| replaced.due_at), session.due_at);
+        (self.announce)(key, session.position, frames);
+        held
     }
 }
 
@@ -227,6 +224,10 @@ impl Store for MemoryStore {
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
         self.outbox.recorded(ticket).await;
         Ok(())
+    }
+
+    async fn in_step(&self) {
+        self.outbox.in_step().await;
     }
 
     async fn ping(&self) -> Result<(), Error> {
