@@ -4,18 +4,24 @@
 mod listen;
 mod lock;
 mod parts;
+mod watched;
 
 use std::io;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use self::watched::Watched;
 use crate::auth::Authenticator;
 use crate::clock::SystemClock;
 use crate::config::{Config, Durable, Secret};
 use crate::domain::id::InvalidId;
+use crate::fanout;
+use crate::fanout::Hub;
 use crate::http;
 use crate::http::Api;
+use crate::http::stream;
+use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
 use crate::ledger;
 use crate::ledger::Ledger as _;
@@ -77,11 +83,38 @@ impl Instance {
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
             draining: front.soft(),
         });
-        let address = listen::serve("requests", config.listen_addr, http::router(&api), &front).await?;
+        let streams = streams(config, parts, &api, &front);
+        let address = listen::serve("requests", config.listen_addr, http::router(&api, &streams), &front).await?;
         let scrapes = http::metrics::router(metrics::install());
         let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &front).await?;
         Ok(Self { address, metrics_address, front })
     }
+}
+
+/// What is watched in one instance, and the streams it is watched on.
+fn streams(config: &Config, parts: &Parts, api: &Arc<Api>, front: &Shutdown) -> Arc<Streams> {
+    let watched = fanout::Parts {
+        bus: Arc::new(parts.hub.attach()),
+        source: Arc::new(Watched(Arc::clone(&parts.sessions))),
+        clock: Arc::clone(&parts.clock),
+    };
+    let settings = fanout::Settings { position_check: config.spans.position_check, ..fanout::Settings::default() };
+    let usual = Timing::default();
+    Streams::start(stream::Parts {
+        hub: Hub::start(watched, settings, front),
+        commands: Arc::clone(api) as _,
+        authenticator: Arc::clone(&api.authenticator),
+        clock: Arc::clone(&parts.clock),
+        shutdown: front.clone(),
+        timing: Timing {
+            heartbeat: config.spans.heartbeat,
+            ping: config.spans.ping,
+            pong_wait: config.spans.pong_wait,
+            // Half of what a stop may take; the rest is for the last words.
+            drain: usual.drain.min(config.drain_timeout / 2),
+            ..usual
+        },
+    })
 }
 
 /// Serves until `shutdown` begins, then finishes what is under way: streams and

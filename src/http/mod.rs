@@ -7,6 +7,7 @@ pub mod stream;
 
 mod answer;
 mod batch;
+mod commanding;
 mod extract;
 mod layers;
 mod operations;
@@ -20,11 +21,13 @@ mod tokens;
 
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
 use self::extract::LongestBody;
+use self::stream::Streams;
 use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -50,11 +53,11 @@ pub struct Api {
 }
 
 /// The whole service: the API under each of its names, the page, and what operators ask.
-pub fn router(api: &Arc<Api>) -> Router {
+pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
     let service = Router::new()
-        .nest("/v1", v1())
-        .nest("/api/v1", v1())
-        .nest("/api", v1())
+        .nest("/v1", v1(streams))
+        .nest("/api/v1", v1(streams))
+        .nest("/api", v1(streams))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .merge(page::routes())
@@ -62,12 +65,14 @@ pub fn router(api: &Arc<Api>) -> Router {
     layers::around(service, Arc::clone(api))
 }
 
-fn v1() -> Router<Arc<Api>> {
+fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
     let long = LongestBody(MAX_LONG_BODY);
+    let upgraded = from_fn_with_state(Arc::clone(streams), stream::ws::upgrade_or_next);
     Router::new()
+        .merge(stream::routes().with_state(Arc::clone(streams)))
         .route("/sessions", post(sessions::create).layer(Extension(long)).get(past::list))
         .route("/sessions/batch", post(batch::batch).layer(Extension(long)))
-        .route("/sessions/{id}", get(sessions::read).delete(sessions::delete))
+        .route("/sessions/{id}", get(sessions::read).layer(upgraded).delete(sessions::delete))
         .route("/sessions/{id}/clone", post(sessions::clone))
         .route("/sessions/{id}/tokens", post(tokens::sign))
         .route("/sessions/{id}/history", get(past::history))

@@ -39,3 +39,5 @@ mod readme;
 mod repeats;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod watching;
