@@ -11,10 +11,9 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use self::watched::Watched;
 use crate::auth::Authenticator;
 use crate::clock::SystemClock;
-use crate::config::{Config, Durable, Secret};
+use crate::config::{Config, Durable, Secret, Spans};
 use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
@@ -28,6 +27,8 @@ use crate::ledger::Ledger as _;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
+
+use self::watched::Watched;
 
 pub use parts::{Leftovers, Parts};
 
@@ -75,15 +76,23 @@ impl Instance {
     /// Starts serving from `parts`, until `front` begins to stop.
     pub async fn start(config: &Config, parts: &Parts, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
+        let authenticator = Arc::new(Authenticator::new(secret)?);
         let api = Arc::new(Api {
             sessions: Arc::clone(&parts.sessions),
-            authenticator: Arc::new(Authenticator::new(secret)?),
+            authenticator: Arc::clone(&authenticator),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
             draining: front.soft(),
         });
-        let streams = streams(config, parts, &api, &front);
+        let streams = Streams::start(stream::Parts {
+            hub: watch(config, parts, &front),
+            commands: Arc::clone(&api) as _,
+            authenticator,
+            clock: Arc::clone(&parts.clock),
+            shutdown: front.clone(),
+            timing: timing(config),
+        });
         let address = listen::serve("requests", config.listen_addr, http::router(&api, &streams), &front).await?;
         let scrapes = http::metrics::router(metrics::install());
         let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &front).await?;
@@ -91,30 +100,19 @@ impl Instance {
     }
 }
 
-/// What is watched in one instance, and the streams it is watched on.
-fn streams(config: &Config, parts: &Parts, api: &Arc<Api>, front: &Shutdown) -> Arc<Streams> {
-    let watched = fanout::Parts {
-        bus: Arc::new(parts.hub.attach()),
-        source: Arc::new(Watched(Arc::clone(&parts.sessions))),
-        clock: Arc::clone(&parts.clock),
-    };
+/// Hears of every write to what is watched here.
+fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Arc<Hub> {
+    let bus = Arc::new(parts.hub.attach());
+    let source = Arc::new(Watched(Arc::clone(&parts.sessions)));
+    let clock = Arc::clone(&parts.clock);
     let settings = fanout::Settings { position_check: config.spans.position_check, ..fanout::Settings::default() };
-    let usual = Timing::default();
-    Streams::start(stream::Parts {
-        hub: Hub::start(watched, settings, front),
-        commands: Arc::clone(api) as _,
-        authenticator: Arc::clone(&api.authenticator),
-        clock: Arc::clone(&parts.clock),
-        shutdown: front.clone(),
-        timing: Timing {
-            heartbeat: config.spans.heartbeat,
-            ping: config.spans.ping,
-            pong_wait: config.spans.pong_wait,
-            // Half of what a stop may take; the rest is for the last words.
-            drain: usual.drain.min(config.drain_timeout / 2),
-            ..usual
-        },
-    })
+    Hub::start(fanout::Parts { bus, source, clock }, settings, front)
+}
+
+/// Streams are told to go elsewhere over half of the time a stop may take.
+fn timing(config: &Config) -> Timing {
+    let Spans { heartbeat, ping, pong_wait, .. } = config.spans;
+    Timing { heartbeat, ping, pong_wait, drain: config.drain_timeout / 2, ..Timing::default() }
 }
 
 /// Serves until `shutdown` begins, then finishes what is under way: streams and

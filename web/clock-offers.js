@@ -67,7 +67,7 @@ function turnOffers(session, id, nowMs) {
   const isOpen = statusAt(session, nowMs) === 'running' && isTurnTaking(session) && clocks.length > 2;
   if (!isOpen || isTurnOf(session, id) || (clockOf(session, id).has_expired && !continues(session))) return [];
   const next = session.sync_mode === 'per_group' ? { next_group_id: id } : { next_participant_id: id };
-  return [{ key: 'next', text: 'Hand on here', label: 'Hand on to %', command: 'switch', fields: next }];
+  return [{ key: 'next', text: 'Go here', label: 'Hand on to %', command: 'switch', fields: next }];
 }
 
 function continues(session) {

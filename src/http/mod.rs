@@ -7,7 +7,6 @@ pub mod stream;
 
 mod answer;
 mod batch;
-mod commanding;
 mod extract;
 mod layers;
 mod operations;
@@ -16,6 +15,7 @@ mod page;
 mod past;
 mod query;
 mod sessions;
+mod socket;
 mod time;
 mod tokens;
 
@@ -52,12 +52,14 @@ pub struct Api {
     pub draining: CancellationToken,
 }
 
-/// The whole service: the API under each of its names, the page, and what operators ask.
+/// The whole service: the API and the streams under each of their names, the page,
+/// and what operators ask.
 pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
+    let v1 = || v1(streams).merge(stream::routes().with_state(Arc::clone(streams)));
     let service = Router::new()
-        .nest("/v1", v1(streams))
-        .nest("/api/v1", v1(streams))
-        .nest("/api", v1(streams))
+        .nest("/v1", v1())
+        .nest("/api/v1", v1())
+        .nest("/api", v1())
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .merge(page::routes())
@@ -66,13 +68,12 @@ pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
 }
 
 fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
+    let upgrades = from_fn_with_state(Arc::clone(streams), stream::ws::upgrade_or_next);
     let long = LongestBody(MAX_LONG_BODY);
-    let upgraded = from_fn_with_state(Arc::clone(streams), stream::ws::upgrade_or_next);
     Router::new()
-        .merge(stream::routes().with_state(Arc::clone(streams)))
         .route("/sessions", post(sessions::create).layer(Extension(long)).get(past::list))
         .route("/sessions/batch", post(batch::batch).layer(Extension(long)))
-        .route("/sessions/{id}", get(sessions::read).layer(upgraded).delete(sessions::delete))
+        .route("/sessions/{id}", get(sessions::read).layer(upgrades).delete(sessions::delete))
         .route("/sessions/{id}/clone", post(sessions::clone))
         .route("/sessions/{id}/tokens", post(tokens::sign))
         .route("/sessions/{id}/history", get(past::history))

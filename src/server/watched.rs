@@ -1,4 +1,4 @@
-//! Where a watched session stands, for the fan-out: the use cases know.
+//! What the fan-out needs of the use cases: where a session stands.
 
 use std::sync::Arc;
 
@@ -7,20 +7,22 @@ use async_trait::async_trait;
 use crate::app::error::Error;
 use crate::app::sessions::Sessions;
 use crate::domain::id::SessionKey;
+use crate::domain::session::Status;
 use crate::fanout::{Newest, Source, Unavailable};
 use crate::wire::frame;
 
-/// The source of every hub.
+/// Sessions, as a source for those who watch.
 pub(super) struct Watched(pub Arc<Sessions>);
 
 #[async_trait]
 impl Source for Watched {
     async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable> {
-        match self.0.newest(key).await {
-            Ok(held) => {
-                let snapshot = frame::snapshot(&held.session, self.0.now());
-                Ok(Some(Newest { position: held.session.position, snapshot, is_deleted: false }))
-            }
+        match self.0.watched(key).await {
+            Ok(held) => Ok(Some(Newest {
+                position: held.session.position,
+                snapshot: frame::snapshot(&held.session, held.session.updated_at),
+                is_deleted: held.session.status == Status::Deleted,
+            })),
             Err(Error::NoSession) => Ok(None),
             Err(error) => {
                 tracing::warn!(%error, session.id = %key.session, "a watched session cannot be read");

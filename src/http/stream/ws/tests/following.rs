@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 
+use super::super::connection::Connection;
 use super::served::{caller, served, served_with, timing};
-use crate::fanout::tests::house::{START, at, settings, until, update, warning};
+use crate::fanout::tests::house::{House, START, at, settings, until, update, warning};
 use crate::http::stream::Timing;
 
 #[tokio::test]
@@ -172,13 +175,10 @@ async fn what_is_told_reaches_many_sockets_in_order() {
 
 #[tokio::test]
 async fn a_connection_that_waits_is_small() {
-    use crate::fanout::tests::house::House;
     let house = House::new(settings());
     let subscription = std::mem::size_of_val(&house.watch(None));
     assert!(subscription <= 128, "{subscription}");
-    type Io = hyper_util::rt::TokioIo<hyper::upgrade::Upgraded>;
-    let connection = std::mem::size_of::<super::super::connection::Connection<Io>>();
+    let connection = std::mem::size_of::<Connection<TokioIo<Upgraded>>>();
     assert!(connection <= 640, "{connection}");
-    println!("subscription {subscription}, connection {connection}");
     house.close().await;
 }
