@@ -16,6 +16,8 @@ mod commands;
 #[cfg(test)]
 mod create;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod deleting;
