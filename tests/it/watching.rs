@@ -206,7 +206,7 @@ async fn a_deleted_session_ends_its_streams() {
     cluster.caller(0).asking(http::Method::DELETE, session.path()).send().await.expect(204);
     assert_eq!(watcher.next().await["type"], "SESSION_DELETED");
     assert_eq!(watcher.until_closed().await, 4503);
-    assert_eq!(watch(&cluster, 0, &session).await.until_closed().await, 4502);
+    assert_eq!(watch(&cluster, 0, &session).await.until_closed().await, 4503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
