@@ -72,12 +72,13 @@ async fn killed_under_load(host: &Host) -> Lost {
     let acknowledged = futures::future::join_all(sessions.iter().map(load)).await;
     process.kill();
     let _next = host.serve().await;
+    let commands: usize = acknowledged.iter().map(Vec::len).sum();
+    assert!(commands > 20, "hardly a load: {commands}");
     let last = acknowledged.iter().flatten().map(|(_, at)| *at).max().unwrap();
     let mut lost = Lost { commands: 0, span_ms: 0 };
-    for (session, acknowledged) in sessions.iter().zip(&acknowledged) {
-        assert!(acknowledged.len() > 20, "hardly a load: {}", acknowledged.len());
-        let kept = caller.snapshot(session).await["version"].as_u64().unwrap();
-        let gone: Vec<_> = acknowledged.iter().filter(|(version, _)| *version > kept).collect();
+    for (session, answers) in sessions.iter().zip(&acknowledged) {
+        let version = caller.snapshot(session).await["version"].as_u64().unwrap();
+        let gone: Vec<_> = answers.iter().filter(|(each, _)| *each > version).collect();
         lost.commands += gone.len();
         lost.span_ms = lost.span_ms.max(gone.first().map_or(0, |(_, at)| last - at));
     }

@@ -41,3 +41,5 @@ mod readme;
 mod repeats;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod watching;

@@ -151,7 +151,7 @@ pub(super) fn seated(new: &NewParticipant, mode: SyncMode, rules: &Rules) -> Par
     let base = new.total_time_ms.or(rules.total_time_ms);
     let bank = match mode {
         SyncMode::PerParticipant => fresh(base, control, rules),
-        SyncMode::PerCycle => Bank::new(base.filter(|reserve| *reserve > 0), &PLAIN),
+        SyncMode::PerCycle => Bank::new(base, &PLAIN),
         _ => Bank::new(None, &PLAIN),
     };
     Participant {

@@ -26,6 +26,7 @@ use super::Session;
 use super::caller::{Authority, Caller, Client, client};
 use super::heard::Heard;
 use super::token::SECRET;
+use super::watch::Watching;
 
 /// When a still clock is started: 2026-01-01T00:00:00Z.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -110,6 +111,7 @@ impl Cluster {
             listen_addr: "127.0.0.1:0".parse().unwrap(),
             metrics_addr: "127.0.0.1:0".parse().unwrap(),
             jwt_secret: Secret::new(SECRET),
+            drain_timeout: Duration::from_millis(400),
             spans: short(),
             ..Config::default()
         };
@@ -121,6 +123,11 @@ impl Cluster {
         let address = self.instances[instance].address;
         let authority = if self.has_key { Authority::Operator } else { Authority::Anonymous };
         Caller::new(self.client.clone(), address, authority)
+    }
+
+    /// An operator who follows that session on that instance.
+    pub fn watch(&self, instance: usize, session: &Session) -> Watching {
+        Watching::of(self.caller(instance), session)
     }
 
     pub fn instance(&self, instance: usize) -> &Instance {

@@ -12,6 +12,7 @@ pub mod heard;
 pub mod process;
 pub mod raw;
 pub mod token;
+pub mod watch;
 
 use std::time::Duration;
 
