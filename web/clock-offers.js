@@ -1,6 +1,6 @@
 /** What can be asked of one clock: which small buttons stand under it. Pure. */
 
-import { inTurnOrder, statusAt } from '/sdk/clock.js';
+import { statusAt } from '/sdk/clock.js';
 import { clockOf, fullMs, isSimultaneous, ownerOf } from './clocks.js';
 import { hasEnded, isTurnOf, isTurnTaking } from './offers.js';
 
@@ -76,7 +76,7 @@ function continues(session) {
 
 function removal(session, id) {
   const canGo = ['per_participant', 'per_cycle'].includes(session.sync_mode) && !session.time_control?.hourglass;
-  if (!canGo || inTurnOrder(session).length <= 2) return [];
+  if (!canGo || session.participants.length <= 2) return [];
   const fields = { participant_id: id };
   return [{ key: 'remove', text: 'Remove', label: 'Remove %', sure: 'Sure?', command: 'remove_participant', fields }];
 }

@@ -6,7 +6,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { PRESETS } from '../../web/presets.js';
 import { agree, stepped } from './agreement.mjs';
 import { Windows, choose, overhang, smallTargets, untilSettled } from './windows.mjs';
@@ -174,27 +174,30 @@ test('every preset has its story', () => {
   assert.deepEqual(Object.keys(STORIES).sort(), PRESETS.map((preset) => preset.key).sort());
 });
 
-for (const { key, name } of PRESETS) {
-  test(`${name}: made, run, and the same in both windows`, async () => {
-    const { fill = {}, acts } = STORIES[key];
-    const a = await windows.window();
-    await make(a, key, fill);
-    const b = await windows.window({ path: await a.inputValue('#link'), clockAheadMs: WRONG_BY_MS, ...PHONE });
-    await untilSettled(b);
-    assert.equal(await b.textContent('#session-title'), name);
-    await agree([a, b]);
-    await stepped(() => a.click('[data-command=start]'), [a, b]);
-    await agree([a, b]);
-    for (const [what, act, check, isUnsaid] of acts) {
-      if (act && isUnsaid) await act(a, b);
-      else if (act) await stepped(() => act(a, b), [a, b]);
-      await check(a, b);
-      await agree([a, b]).catch((error) => assert.fail(`after ${what}: ${error.message}`));
-    }
-    await looksRight(b);
-    await Promise.all([a, b].map((page) => page.context().close()));
-  });
-}
+// Two at a time: most of each is waiting for clocks to settle and for time to pass.
+describe('made, run, and the same in both windows', { concurrency: 2 }, () => {
+  for (const { key, name } of PRESETS) {
+    test(name, async () => {
+      const { fill = {}, acts } = STORIES[key];
+      const a = await windows.window();
+      await make(a, key, fill);
+      const b = await windows.window({ path: await a.inputValue('#link'), clockAheadMs: WRONG_BY_MS, ...PHONE });
+      await untilSettled(b);
+      assert.equal(await b.textContent('#session-title'), name);
+      await agree([a, b]);
+      await stepped(() => a.click('[data-command=start]'), [a, b]);
+      await agree([a, b]);
+      for (const [what, act, check, isUnsaid] of acts) {
+        if (act && isUnsaid) await act(a, b);
+        else if (act) await stepped(() => act(a, b), [a, b]);
+        await check(a, b);
+        await agree([a, b]).catch((error) => assert.fail(`after ${what}: ${error.message}`));
+      }
+      await looksRight(b);
+      await Promise.all([a, b].map((page) => page.context().close()));
+    });
+  }
+});
 
 test('who comes later sees the laps that were', async () => {
   const a = await windows.window();
