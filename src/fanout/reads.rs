@@ -17,6 +17,10 @@ const AT_ONCE: usize = 32;
 /// A read that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A check may overtake the bus, which then tells the same with all its frames. Only
+/// what it has not told by then was missed.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
 /// Before a read that failed or was of no use is repeated. Meanwhile it takes up one
 /// of the places, so a source that is down is asked no oftener than it can bear.
 const REST: Duration = Duration::from_millis(250);
@@ -33,6 +37,7 @@ pub(super) async fn run(hub: &Hub) {
 }
 
 async fn attend(hub: &Hub, topic: Arc<Topic>) {
+    let is_check = topic.take_check();
     let is_deaf = topic.begin_read();
     let read = async {
         if is_deaf {
@@ -42,6 +47,9 @@ async fn attend(hub: &Hub, topic: Arc<Topic>) {
         hub.parts.source.newest(&topic.key).await
     };
     let read = timeout(PATIENCE, read).await.unwrap_or(Err(Unavailable));
+    if is_check && read.as_ref().is_ok_and(|newest| topic.is_behind(newest.as_ref())) {
+        sleep(UNDER_WAY).await;
+    }
     if !settle(hub, &topic, read) && topic.is_watched() {
         sleep(REST).await;
         topic.request_read();

@@ -37,6 +37,8 @@ pub(super) struct Topic {
     was_heard: AtomicBool,
     /// Something was heard since the last read began.
     was_heard_since_read: AtomicBool,
+    /// The read it stands in line for only checks.
+    is_check: AtomicBool,
     /// It stands in line for its warnings to be looked at.
     has_news: AtomicBool,
 }
@@ -66,6 +68,7 @@ impl Topic {
             is_missing: AtomicBool::new(false),
             was_heard: AtomicBool::new(false),
             was_heard_since_read: AtomicBool::new(false),
+            is_check: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
         }
     }
@@ -132,6 +135,7 @@ impl Topic {
 
     /// Something may have been missed.
     pub(super) fn doubt(self: &Arc<Self>) {
+        self.is_check.store(false, Ordering::Relaxed);
         if self.is_watched() {
             self.request_read();
         } else {
@@ -253,6 +257,23 @@ impl Topic {
         if held(&self.reading).request() {
             self.lines.reads.join(Arc::clone(self));
         }
+    }
+
+    /// The same, only to see whether anything was missed.
+    pub(super) fn request_check(self: &Arc<Self>) {
+        self.is_check.store(true, Ordering::Relaxed);
+        self.request_read();
+    }
+
+    /// Whether the read that begins is such a check.
+    pub(super) fn take_check(&self) -> bool {
+        self.is_check.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether it knew where the session stood, and that is further on.
+    pub(super) fn is_behind(&self, newest: Option<&Newest>) -> bool {
+        let known = self.ring().newest();
+        newest.is_some_and(|newest| known.is_some_and(|known| known < newest.position))
     }
 
     /// Whether the bus must be asked to listen first.

@@ -34,7 +34,7 @@ fn check(hub: &Hub, now: Instant) {
     for topic in hub.all() {
         oldest.inspect(|oldest| topic.trim(*oldest));
         if !topic.take_heard() && topic.is_watched() {
-            topic.request_read();
+            topic.request_check();
         }
     }
 }
