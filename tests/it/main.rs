@@ -24,6 +24,8 @@ mod deleting;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod event_stream;
+#[cfg(test)]
 mod failing;
 #[cfg(test)]
 mod fuzz;

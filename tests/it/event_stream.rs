@@ -1,0 +1,213 @@
+//! Server-sent events and long-poll: the same frames by the same cursor.
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use crate::harness::{Authority, Caller, Cluster, Session, blitz, countdown, eventually, soon};
+
+/// One end of an event stream.
+struct Events(BufReader<TcpStream>);
+
+/// One event.
+#[derive(Debug, Default)]
+struct Event {
+    id: Option<String>,
+    kind: String,
+    data: Value,
+}
+
+impl Events {
+    async fn open(caller: &Caller, path: &str, last: Option<&str>) -> Self {
+        let mut stream = TcpStream::connect(caller.address()).await.unwrap();
+        let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
+        let token = caller.token().unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n{last}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut events = Self(BufReader::new(stream));
+        assert!(events.line().await.unwrap().starts_with("HTTP/1.1 200"));
+        while !events.line().await.unwrap().is_empty() {}
+        events
+    }
+
+    /// A line, sizes of chunks included; `None` at the end.
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = soon("a line of a stream", self.0.read_line(&mut line)).await.unwrap();
+        (read > 0).then(|| line.trim_end().to_owned())
+    }
+
+    /// The next event that is no heartbeat; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let event = self.next_of_any_kind().await?;
+            if event.kind != "HEARTBEAT" {
+                return Some(event);
+            }
+        }
+    }
+
+    async fn next_of_any_kind(&mut self) -> Option<Event> {
+        let mut event = Event::default();
+        loop {
+            // The last chunk of a body is empty.
+            let line = self.line().await.filter(|line| line != "0")?;
+            match line.split_once(": ") {
+                Some(("id", id)) => event.id = Some(id.to_owned()),
+                Some(("event", kind)) => kind.clone_into(&mut event.kind),
+                Some(("data", data)) => {
+                    event.data = serde_json::from_str(data).unwrap();
+                    return Some(event);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn path(session: &Session) -> String {
+    format!("{}/events", session.path())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_the_state_then_every_change_with_its_position() {
+    let cluster = Cluster::of(2).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(countdown(60_000)).await;
+    let mut events = Events::open(&cluster.caller(1), &path(&session), None).await;
+    let first = events.next().await.unwrap();
+    assert_eq!((first.kind.as_str(), first.data["payload"]["version"].as_u64()), ("STATE_SYNC", Some(1)));
+    assert_eq!(first.id.as_deref(), first.data["position"].as_str());
+    caller.command(&session, "start").await;
+    let started = events.next().await.unwrap();
+    assert_eq!((started.kind.as_str(), started.data["payload"]["status"].as_str()), ("STATE_UPDATE", Some("running")));
+    cluster.clock().advance_ms(60_000);
+    let ended = events.next().await.unwrap();
+    assert_eq!((ended.kind.as_str(), ended.id), ("STATE_UPDATE", None));
+    let expired = events.next().await.unwrap();
+    assert_eq!((expired.kind.as_str(), expired.id.as_deref()), ("TIME_EXPIRED", ended.data["position"].as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_gets_what_was_missed_in_order_and_nothing_twice() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(blitz()).await;
+    let mut watching = Events::open(&caller, &path(&session), None).await;
+    let seen = watching.next().await.unwrap().id.unwrap();
+    for _ in 0..5 {
+        caller.command(&session, "switch").await;
+    }
+    // The ring is known to hold all five once somebody was told of the last.
+    while watching.next().await.unwrap().data["payload"]["version"] != 7 {}
+    let mut events = Events::open(&caller, &path(&session), Some(&seen)).await;
+    for version in 3..=7 {
+        let event = events.next().await.unwrap();
+        assert_eq!((event.kind.as_str(), event.data["payload"]["version"].as_u64()), ("STATE_UPDATE", Some(version)));
+    }
+    let mut events = Events::open(&caller, &path(&session), Some("99999999999999-1")).await;
+    let newest = events.next().await.unwrap();
+    assert_eq!((newest.kind.as_str(), newest.data["payload"]["version"].as_u64()), ("STATE_SYNC", Some(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_session_closes_its_stream_and_is_not_come_back_to() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(blitz()).await;
+    let mut events = Events::open(&caller, &path(&session), None).await;
+    let seen = events.next().await.unwrap().id.unwrap();
+    caller.asking(Method::DELETE, session.path()).send().await.expect(204);
+    assert_eq!(events.next().await.unwrap().kind, "SESSION_DELETED");
+    let close = events.next().await.unwrap();
+    assert_eq!((close.kind.as_str(), close.data["code"].as_u64()), ("CLOSE", Some(4_503)));
+    assert!(events.next().await.is_none(), "nothing follows a close");
+    let back = caller.asking(Method::GET, path(&session)).header("last-event-id", &seen).send().await;
+    assert_eq!(back.status, 204);
+    caller.get("/v1/sessions/nobody/events").await.expect(404).refused("session_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sessions_share_a_stream_and_its_cursor() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let (one, two) = (caller.create(blitz()).await, caller.create(blitz()).await);
+    let path = format!("/v1/events?sessions={},{}", one.id, two.id);
+    let mut events = Events::open(&caller, &path, None).await;
+    events.next().await.unwrap();
+    let both = events.next().await.unwrap().id.unwrap();
+    caller.command(&two, "start").await;
+    let started = events.next().await.unwrap();
+    assert_eq!(started.data["session_id"], two.id.as_str());
+    let mut back = Events::open(&caller, &path, Some(&both)).await;
+    let missed = back.next().await.unwrap();
+    assert_eq!((missed.kind.as_str(), &missed.data["session_id"]), ("STATE_UPDATE", &json!(two.id)));
+    let many = vec!["x"; 1_001].join(",");
+    caller.get(format!("/v1/events?sessions={many}")).await.expect(422).refused("invalid");
+    caller.get("/v1/events").await.expect(422).refused("invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_says_goodbye_on_every_transport() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(blitz()).await;
+    let mut events = Events::open(&caller, &path(&session), None).await;
+    let seen = events.next().await.unwrap().id.unwrap();
+    let parked = format!("{}/poll?since={seen}&timeout_ms=60000", session.path());
+    let polling = tokio::spawn({
+        let caller = caller.clone();
+        async move { caller.get(parked).await }
+    });
+    eventually("a poll that is parked", async || {
+        let scrape = caller.scrape(cluster.instance(0).metrics_address).await;
+        scrape.lines().any(|line| line.starts_with("synckairos_subscribers{transport=\"poll\"} 1")).then_some(())
+    })
+    .await;
+    cluster.instance(0).front.begin();
+    assert_eq!(polling.await.unwrap().expect(200).body["timed_out"], true);
+    let close = events.next().await.unwrap();
+    assert_eq!((close.kind.as_str(), close.data["code"].as_u64()), ("CLOSE", Some(1_012)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_answers_at_once_when_there_is_news_and_waits_when_there_is_none() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(blitz()).await;
+    let path = format!("{}/poll", session.path());
+    let first = caller.get(path.as_str()).await.expect(200);
+    assert_eq!((first.body["session"]["version"].as_u64(), &first.body["events"]), (Some(1), &json!([])));
+    let since = first.body["position"].as_str().unwrap().to_owned();
+    assert_eq!(first.header("etag"), format!("W/\"{since}\""));
+    let waiting = tokio::spawn({
+        let (caller, path) = (caller.clone(), format!("{path}?since={since}"));
+        async move { caller.get(path).await }
+    });
+    caller.command(&session, "start").await;
+    let answer = waiting.await.unwrap().expect(200).body;
+    assert_eq!((&answer["timed_out"], answer["session"]["version"].as_u64()), (&json!(false), Some(2)));
+    let again = caller.get(format!("{path}?since={since}")).await.expect(200).body;
+    assert_eq!((again["events"][0]["type"].as_str(), &again["position"]), (Some("STATE_UPDATE"), &answer["position"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_ends_in_time_and_never_waits_for_a_position_that_is_none() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(blitz()).await;
+    let path = format!("{}/poll", session.path());
+    let since = caller.get(path.as_str()).await.body["position"].as_str().unwrap().to_owned();
+    let quiet = caller.get(format!("{path}?since={since}&timeout_ms=1000")).await.expect(200).body;
+    assert_eq!((&quiet["timed_out"], &quiet["position"]), (&json!(true), &json!(since)));
+    for odd in ["nonsense", "1-1", "99999999999999-1", "-1", "5"] {
+        let answer = caller.get(format!("{path}?since={odd}")).await.expect(200).body;
+        assert_eq!((answer["session"]["version"].as_u64(), &answer["timed_out"]), (Some(1), &json!(false)), "{odd}");
+    }
+    for odd in ["999", "60001", "x", "-1"] {
+        caller.get(format!("{path}?timeout_ms={odd}")).await.expect(422).refused("invalid");
+    }
+    caller.being(Authority::Foreign).get(path.as_str()).await.expect(404).refused("session_not_found");
+    caller.being(Authority::Anonymous).get(path.as_str()).await.expect(401).refused("unauthenticated");
+}
