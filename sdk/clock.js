@@ -118,9 +118,10 @@ function activeOr(snapshot, id) {
 }
 
 function readBank(snapshot, clock, nowMs) {
-  if (!clock || clock.has_expired) return out(clock?.phase ?? MAIN);
+  if (!clock) return out(MAIN);
   const control = clock.time_control ?? snapshot.time_control ?? {};
   if (control.hourglass) return readHourglass(snapshot, clock, nowMs);
+  if (clock.has_expired) return out(clock.phase ?? MAIN);
   const elapsed = isFree(snapshot, clock, control) ? 0 : elapsedMs(snapshot, clock, nowMs);
   return spend(bankOf(clock, control), elapsed);
 }
@@ -141,11 +142,13 @@ function isFree(snapshot, clock, control) {
   return (player?.cycle_count ?? 0) < (control.free_cycles ?? 0);
 }
 
-// What one uses the other gains, live, until the one that runs is out: the sum never changes.
+// What one uses the other gains, live, until the one that runs is out: the sum never changes, so
+// even who is out may have something to show again.
 function readHourglass(snapshot, clock, nowMs) {
   const used = (one) => Math.min(one.total_time_ms ?? 0, elapsedMs(snapshot, one, nowMs));
   const gained = snapshot.participants.filter((one) => one !== clock).reduce((sum, one) => sum + used(one), 0);
-  return spend({ ...bankOf(clock, {}), left_ms: clock.total_time_ms + gained }, used(clock));
+  const shown = spend({ ...bankOf(clock, {}), left_ms: (clock.total_time_ms ?? 0) + gained }, used(clock));
+  return { ...shown, is_out: shown.is_out || Boolean(clock.has_expired) };
 }
 
 function readGlobal(snapshot, _clock, nowMs) {

@@ -9,6 +9,13 @@ import { Problem, unreachable } from './problem.js';
 
 const PATIENCE_MS = 10_000;
 
+// Who takes part is a resource of its own; a stream names these commands instead.
+const ROADS = {
+  add_participant: (body) => ({ method: 'POST', path: 'participants', body }),
+  change_participant: ({ participant_id: id, ...body }) => ({ method: 'PATCH', path: participantPath(id), body }),
+  remove_participant: ({ participant_id: id, ...body }) => ({ method: 'DELETE', path: participantPath(id), body }),
+};
+
 export class Rest {
   /** @param {{base: string, token?: string|null, fetch?: typeof fetch}} parts */
   constructor({ base, token = null, fetch = (...args) => globalThis.fetch(...args) }) {
@@ -41,7 +48,8 @@ export class Rest {
    * @returns {Promise<Snapshot & {outcome: object}>}
    */
   command(sessionId, command, fields, key) {
-    return this.#ask('POST', `${pathOf(sessionId)}/${command}`, fields, key);
+    const road = ROADS[command]?.(fields) ?? { method: 'POST', path: command, body: fields };
+    return this.#ask(road.method, `${pathOf(sessionId)}/${road.path}`, road.body, key);
   }
 
   /**
@@ -88,4 +96,8 @@ export class Rest {
 
 function pathOf(sessionId) {
   return `/v1/sessions/${encodeURIComponent(sessionId)}`;
+}
+
+function participantPath(id) {
+  return `participants/${encodeURIComponent(id)}`;
 }

@@ -4,6 +4,7 @@
 mod listen;
 mod lock;
 mod parts;
+mod watched;
 
 use std::io;
 use std::io::Write as _;
@@ -12,16 +13,22 @@ use std::sync::Arc;
 
 use crate::auth::Authenticator;
 use crate::clock::SystemClock;
-use crate::config::{Config, Durable, Secret};
+use crate::config::{Config, Durable, Secret, Spans};
 use crate::domain::id::InvalidId;
+use crate::fanout;
+use crate::fanout::Hub;
 use crate::http;
 use crate::http::Api;
+use crate::http::stream;
+use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
 use crate::ledger;
 use crate::ledger::Ledger as _;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
+
+use self::watched::Watched;
 
 pub use parts::{Leftovers, Parts};
 
@@ -69,19 +76,43 @@ impl Instance {
     /// Starts serving from `parts`, until `front` begins to stop.
     pub async fn start(config: &Config, parts: &Parts, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
+        let authenticator = Arc::new(Authenticator::new(secret)?);
         let api = Arc::new(Api {
             sessions: Arc::clone(&parts.sessions),
-            authenticator: Arc::new(Authenticator::new(secret)?),
+            authenticator: Arc::clone(&authenticator),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
             draining: front.soft(),
         });
-        let address = listen::serve("requests", config.listen_addr, http::router(&api), &front).await?;
+        let streams = Streams::start(stream::Parts {
+            hub: watch(config, parts, &front),
+            commands: Arc::clone(&api) as _,
+            authenticator,
+            clock: Arc::clone(&parts.clock),
+            shutdown: front.clone(),
+            timing: timing(config),
+        });
+        let address = listen::serve("requests", config.listen_addr, http::router(&api, &streams), &front).await?;
         let scrapes = http::metrics::router(metrics::install());
         let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &front).await?;
         Ok(Self { address, metrics_address, front })
     }
+}
+
+/// Hears of every write to what is watched here.
+fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Arc<Hub> {
+    let bus = Arc::new(parts.hub.attach());
+    let source = Arc::new(Watched(Arc::clone(&parts.sessions)));
+    let clock = Arc::clone(&parts.clock);
+    let settings = fanout::Settings { position_check: config.spans.position_check, ..fanout::Settings::default() };
+    Hub::start(fanout::Parts { bus, source, clock }, settings, front)
+}
+
+/// Streams are told to go elsewhere over half of the time a stop may take.
+fn timing(config: &Config) -> Timing {
+    let Spans { heartbeat, ping, pong_wait, .. } = config.spans;
+    Timing { heartbeat, ping, pong_wait, drain: config.drain_timeout / 2, ..Timing::default() }
 }
 
 /// Serves until `shutdown` begins, then finishes what is under way: streams and

@@ -1,6 +1,6 @@
 /** What can be asked of one clock: which small buttons stand under it. Pure. */
 
-import { inTurnOrder, statusAt } from '/sdk/clock.js';
+import { statusAt } from '/sdk/clock.js';
 import { clockOf, fullMs, isSimultaneous, ownerOf } from './clocks.js';
 import { hasEnded, isTurnOf, isTurnTaking } from './offers.js';
 
@@ -67,7 +67,7 @@ function turnOffers(session, id, nowMs) {
   const isOpen = statusAt(session, nowMs) === 'running' && isTurnTaking(session) && clocks.length > 2;
   if (!isOpen || isTurnOf(session, id) || (clockOf(session, id).has_expired && !continues(session))) return [];
   const next = session.sync_mode === 'per_group' ? { next_group_id: id } : { next_participant_id: id };
-  return [{ key: 'next', text: 'Hand on here', label: 'Hand on to %', command: 'switch', fields: next }];
+  return [{ key: 'next', text: 'Go here', label: 'Hand on to %', command: 'switch', fields: next }];
 }
 
 function continues(session) {
@@ -76,7 +76,7 @@ function continues(session) {
 
 function removal(session, id) {
   const canGo = ['per_participant', 'per_cycle'].includes(session.sync_mode) && !session.time_control?.hourglass;
-  if (!canGo || inTurnOrder(session).length <= 2) return [];
+  if (!canGo || session.participants.length <= 2) return [];
   const fields = { participant_id: id };
   return [{ key: 'remove', text: 'Remove', label: 'Remove %', sure: 'Sure?', command: 'remove_participant', fields }];
 }

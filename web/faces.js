@@ -13,6 +13,9 @@ import { hasEnded, isTurnOf, pressOf } from './offers.js';
 // With more clocks than these each is small, and opens its commands when pressed.
 const MOST_LARGE = 4;
 
+// With more than these a large screen is full, too.
+const MOST_AT_A_TABLE = 12;
+
 export class Faces {
   /** @type {Map<string, Face>} */
   #byId = new Map();
@@ -95,6 +98,7 @@ export class Faces {
     this.place.replaceChildren(...this.all().map((face) => face.node));
     this.place.dataset.count = String(ids.length);
     this.place.dataset.density = this.#isDense ? 'dense' : 'roomy';
+    this.place.dataset.crowd = ids.length > MOST_AT_A_TABLE ? 'many' : 'few';
   }
 }
 

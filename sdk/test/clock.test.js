@@ -209,3 +209,18 @@ test('a scheduled start runs from exactly its instant, told or not', () => {
 test('clocks stand in turn order, not in the order of the list', () => {
   assert.deepEqual(clockIds(session({ a: { participant_index: 1 }, b: { participant_index: 0 } })), ['b', 'a']);
 });
+
+test('a clock that may run over says by how much, before and after the server has told of its end', () => {
+  const rules = { action_on_timeout: { type: 'continue' } };
+  const untold = read(session(rules), 'a', at(63 * S));
+  assert.deepEqual([untold.shown_ms, untold.is_out, untold.overrun_ms], [0, true, 3 * S]);
+  const a = { has_expired: true, total_time_ms: 0, overrun_ms: 2 * S };
+  assert.equal(read(session({ ...rules, a }), 'a', at(5 * S)).overrun_ms, 7 * S);
+  assert.equal(read(session(rules), 'b', at(63 * S)).overrun_ms, 0);
+  assert.equal(read(session(), 'a', at(63 * S)).overrun_ms, 0);
+});
+
+test('hourglass: who has run out may gain again, and is out all the same', () => {
+  const held = session({ time_control: { hourglass: true }, a: { total_time_ms: 110 * S }, b: { total_time_ms: 10 * S, has_expired: true } });
+  assert.deepEqual([shownMs(held, 'b', at(5 * S)), read(held, 'b', at(5 * S)).is_out], [15 * S, true]);
+});

@@ -314,10 +314,15 @@ impl Sessions {
         }
     }
 
+    /// Where not every answer is durable, none is far from it.
     async fn answer(&self, held: Held, outcome: Outcome) -> Result<Answer, Error> {
-        if let Some(ticket) = held.ticket.filter(|_| self.is_durable) {
-            let recorded = tokio::time::timeout(DURABLE_WAIT, self.store.recorded(ticket)).await;
-            recorded.map_err(|_| Error::NotDurable)??;
+        match held.ticket {
+            Some(ticket) if self.is_durable => {
+                let recorded = tokio::time::timeout(DURABLE_WAIT, self.store.recorded(ticket)).await;
+                recorded.map_err(|_| Error::NotDurable)??;
+            }
+            Some(_) => self.store.in_step().await,
+            None => {}
         }
         Ok(Answer { held, outcome, replayed: None })
     }

@@ -71,6 +71,7 @@ impl SystemClock {
         self.slewed_us.fetch_add(behind.clamp(-SLEW_US, SLEW_US), Ordering::Relaxed);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's time")]
     fn counted_us(&self) -> i64 {
         let counted = i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX);
         self.origin_us.saturating_add(counted).saturating_add(self.slewed_us.load(Ordering::Relaxed))

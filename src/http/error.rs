@@ -51,7 +51,9 @@ impl ApiError {
         Self(Box::new(problem))
     }
 
-    fn away(code: Code) -> Self {
+    /// Waiting helps.
+    #[must_use]
+    pub fn away(code: Code) -> Self {
         let mut problem = Problem::new(code, None);
         problem.retry_after_ms = Some(RETRY_AFTER_MS);
         Self(Box::new(problem))

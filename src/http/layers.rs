@@ -92,14 +92,13 @@ fn with_problem(mut response: Response, id: String) -> Response {
 /// What the libraries refuse by themselves is told in our words.
 fn unexplained(response: &Response) -> Option<Problem> {
     let code = match response.status().as_u16() {
-        400 => Code::Malformed,
+        400 | 426 => Code::Malformed,
         404 => Code::NotFound,
         405 => Code::MethodNotAllowed,
         406 => Code::NotAcceptable,
         413 => Code::TooLarge,
         415 => Code::UnsupportedMediaType,
         422 => Code::Invalid,
-        426 => Code::Malformed,
         500.. => Code::Internal,
         _ => return None,
     };

@@ -15,16 +15,19 @@ mod page;
 mod past;
 mod query;
 mod sessions;
+mod socket;
 mod time;
 mod tokens;
 
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
 use self::extract::LongestBody;
+use self::stream::Streams;
 use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -49,8 +52,10 @@ pub struct Api {
     pub draining: CancellationToken,
 }
 
-/// The whole service: the API under each of its names, the page, and what operators ask.
-pub fn router(api: &Arc<Api>) -> Router {
+/// The whole service: the API and the streams under each of their names, the page,
+/// and what operators ask.
+pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
+    let v1 = || v1(streams).merge(stream::routes().with_state(Arc::clone(streams)));
     let service = Router::new()
         .nest("/v1", v1())
         .nest("/api/v1", v1())
@@ -62,12 +67,13 @@ pub fn router(api: &Arc<Api>) -> Router {
     layers::around(service, Arc::clone(api))
 }
 
-fn v1() -> Router<Arc<Api>> {
+fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
+    let upgrades = from_fn_with_state(Arc::clone(streams), stream::ws::upgrade_or_next);
     let long = LongestBody(MAX_LONG_BODY);
     Router::new()
         .route("/sessions", post(sessions::create).layer(Extension(long)).get(past::list))
         .route("/sessions/batch", post(batch::batch).layer(Extension(long)))
-        .route("/sessions/{id}", get(sessions::read).delete(sessions::delete))
+        .route("/sessions/{id}", get(sessions::read).layer(upgrades).delete(sessions::delete))
         .route("/sessions/{id}/clone", post(sessions::clone))
         .route("/sessions/{id}/tokens", post(tokens::sign))
         .route("/sessions/{id}/history", get(past::history))

@@ -38,6 +38,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     store: Arc<MemoryStore>,
     outbox: Arc<MemoryOutbox>,
+    /// How long an idle session stays in the store.
+    idle_ms: i64,
     /// Deadlines and housekeeping; stops once no request is under way.
     back: Shutdown,
     /// The audit; stops last, when nobody appends any more.
@@ -70,10 +72,11 @@ impl Parts {
             is_durable: config.durable == Durable::Always,
         }));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
-        let parts = Self { clock, hub, sessions, ledger, store, outbox, back, audit, audit_stop };
+        let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
+        let parts = Self { clock, hub, sessions, ledger, store, outbox, idle_ms, back, audit, audit_stop };
         parts.start_audit();
         parts.start_deadlines(config.spans.deadline_poll, hints);
-        parts.start_eviction(config.session_idle_ttl);
+        parts.start_eviction();
         Ok(parts)
     }
 
@@ -110,14 +113,20 @@ impl Parts {
         self.until_stopped("sweep", Arc::new(deadlines()).sweep());
     }
 
-    fn start_eviction(&self, idle: Duration) {
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+    /// Lets go of sessions that have been idle for long; gives how many are left.
+    #[must_use]
+    pub fn evict(&self) -> usize {
+        self.store.evict(self.clock.now() - self.idle_ms)
+    }
+
+    fn start_eviction(&self) {
+        let (store, clock, idle_ms) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.idle_ms);
         self.until_stopped("eviction", async move {
             let mut every = tokio::time::interval(EVICT_EVERY);
             loop {
                 every.tick().await;
-                store.evict(clock.now() - idle_ms);
+                let left = store.evict(clock.now() - idle_ms);
+                tracing::trace!(sessions = left, "let go of what was idle");
             }
         });
     }

@@ -60,6 +60,7 @@ impl MemoryStore {
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
     /// itself, and the ledger holds. Gives how many sessions are left.
+    #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> usize {
         self.partitions.iter().map(|partition| self.evict_from(&mut locked(partition), idle_since)).sum()
     }
@@ -107,7 +108,9 @@ impl MemoryStore {
         partition.reschedule(key, None, held.session.due_at);
         partition.hold(key, held.clone(), None);
         if let Some(kept) = partition.sessions.get_mut(key) {
-            answered.into_iter().for_each(|each| kept.remember(Some(each)));
+            for each in answered {
+                kept.remember(Some(each));
+            }
         }
         held
     }
@@ -125,17 +128,17 @@ impl MemoryStore {
 
     fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
         let Commit { key, base: _, session, frames, entry } = commit;
-        let head = entry.link.digest();
-        let answered = entry.repeat.map(|repeat| Answered {
+        let link = entry.link.digest();
+        let answer = entry.repeat.map(|repeat| Answered {
             repeat,
             position: session.position,
             at: session.updated_at,
             change: entry.change.clone(),
         });
         let ticket = Some(self.outbox.append(entry));
-        let held = Held { session: Arc::clone(&session), head, ticket };
-        let before = partition.hold(&key, held.clone(), answered);
-        partition.reschedule(&key, before.and_then(|before| before.due_at), session.due_at);
+        let held = Held { session: Arc::clone(&session), head: link, ticket };
+        let replaced = partition.hold(&key, held.clone(), answer);
+        partition.reschedule(&key, replaced.and_then(|replaced| replaced.due_at), session.due_at);
         (self.announce)(key, session.position, frames);
         held
     }
@@ -221,6 +224,10 @@ impl Store for MemoryStore {
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
         self.outbox.recorded(ticket).await;
         Ok(())
+    }
+
+    async fn in_step(&self) {
+        self.outbox.in_step().await;
     }
 
     async fn ping(&self) -> Result<(), Error> {

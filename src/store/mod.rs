@@ -98,6 +98,10 @@ pub trait Store: Send + Sync {
     /// Waits until the ledger holds the version with that place in the outbox.
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error>;
 
+    /// Returns at once, unless what is committed dies with the process and the ledger
+    /// is behind: then once it has caught up, or is so far behind that it is away.
+    async fn in_step(&self);
+
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
 }

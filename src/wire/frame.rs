@@ -175,6 +175,13 @@ pub fn snapshot_in(message: &Bytes) -> Option<Bytes> {
     is_whole.then(|| first.slice(at + PAYLOAD.len()..first.len() - 1))
 }
 
+/// The payload of a frame, which stands last in it.
+#[must_use]
+pub fn payload_in(frame: &Bytes) -> Option<Bytes> {
+    let at = frame.windows(PAYLOAD.len()).position(|window| window == PAYLOAD)?;
+    Some(frame.slice(at + PAYLOAD.len()..frame.len() - 1))
+}
+
 /// Whether a message says that the session is gone.
 #[must_use]
 pub fn is_deletion(message: &[u8]) -> bool {

@@ -58,6 +58,11 @@ function setDeviceClock(aheadMs) {
   Object.defineProperty(performance, 'timeOrigin', { get: () => origin + aheadMs });
 }
 
+/** Takes a preset in the form. */
+export async function choose(page, preset) {
+  await page.check(`[name=preset][value=${preset}]`, { force: true });
+}
+
 /** Until a window follows its session and its offset is settled. */
 export async function untilSettled(...pages) {
   const isSettled = () => window.synckairos?.state === 'live' && window.synckairos.sync.isSettled && window.synckairos.session;

@@ -6,19 +6,24 @@ use serde_json::{Value, json};
 use crate::harness::raw::{Held, exchange};
 use crate::harness::{Cluster, Session, blitz, countdown, stopwatch, with};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
-    let cluster = Cluster::of(1).start().await;
-    let caller = cluster.caller(0);
-    let person =
-        |more: Value| json!({"participants": [with(json!({"participant_id": "a", "total_time_ms": 1}), more)]});
-    let control = |control: Value| json!({"time_control": control});
-    let rows = [
-        // Unknown, missing and mistyped fields.
+/// A change of a good create, the code it is refused with, and the part that is wrong.
+type Fault = (Value, &'static str, &'static str);
+
+fn person(more: Value) -> Value {
+    json!({"participants": [with(json!({"participant_id": "a", "total_time_ms": 1}), more)]})
+}
+
+fn control(control: &Value) -> Value {
+    json!({"time_control": control})
+}
+
+/// Fields that are unknown, missing or of another type.
+fn misshapen() -> Vec<Fault> {
+    vec![
         (json!({"colour": "blue"}), "invalid", "/colour"),
         (person(json!({"name": "x"})), "invalid", "/participants/0/name"),
-        (control(json!({"delay": {"type": "simple", "delay_ms": 1, "x": 1}})), "invalid", "/time_control/delay"),
-        (control(json!({"delay": {"type": "sudden", "delay_ms": 1}})), "invalid", "/time_control/delay"),
+        (control(&json!({"delay": {"type": "simple", "delay_ms": 1, "x": 1}})), "invalid", "/time_control/delay"),
+        (control(&json!({"delay": {"type": "sudden", "delay_ms": 1}})), "invalid", "/time_control/delay"),
         (json!({"sync_mode": null}), "invalid", "/sync_mode"),
         (json!({"sync_mode": "chess"}), "invalid", "/sync_mode"),
         (json!({"sync_mode": 7}), "invalid", "/sync_mode"),
@@ -33,7 +38,12 @@ async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
         (json!({"action_on_timeout": {"type": "explode"}}), "invalid", "/action_on_timeout/type"),
         (json!({"metadata": []}), "invalid", "/metadata"),
         (json!({"lag_policy": "generous"}), "invalid", "/lag_policy"),
-        // Numbers.
+    ]
+}
+
+/// Numbers and names out of bounds.
+fn out_of_bounds() -> Vec<Fault> {
+    vec![
         (json!({"increment_ms": -1}), "invalid", "/increment_ms"),
         (json!({"increment_ms": i64::MIN}), "invalid", "/increment_ms"),
         (json!({"increment_ms": i64::MAX}), "invalid", "/increment_ms"),
@@ -47,16 +57,15 @@ async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
         (person(json!({"participant_index": -1})), "invalid", "/participants/0/participant_index"),
         (person(json!({"participant_index": 4_294_967_296_u64})), "invalid", "/participants/0/participant_index"),
         (
-            control(json!({"overtime": {"type": "byoyomi", "periods": 1001, "period_ms": 1}})),
+            control(&json!({"overtime": {"type": "byoyomi", "periods": 1001, "period_ms": 1}})),
             "invalid",
             "/time_control/overtime",
         ),
         (
-            control(json!({"overtime": {"type": "byoyomi", "periods": -1, "period_ms": 1}})),
+            control(&json!({"overtime": {"type": "byoyomi", "periods": -1, "period_ms": 1}})),
             "invalid",
             "/time_control/overtime",
         ),
-        // Names.
         (json!({"session_id": ""}), "invalid", "/session_id"),
         (json!({"session_id": "a/b"}), "invalid", "/session_id"),
         (json!({"session_id": "-a"}), "invalid", "/session_id"),
@@ -72,7 +81,12 @@ async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
         ),
         (json!({"metadata": {"x": "y".repeat(8_192)}}), "invalid", "/metadata"),
         (person(json!({"metadata": {"x": "y".repeat(8_192)}})), "invalid", "/participants/0/metadata"),
-        // Each part is fine alone.
+    ]
+}
+
+/// Each part is fine alone.
+fn contradictory() -> Vec<Fault> {
+    vec![
         (person(json!({"group_id": "red"})), "invalid_time_control", "/participants/0/group_id"),
         (json!({"participants": []}), "invalid_time_control", "/participants"),
         (json!({"groups": [{"group_id": "red"}]}), "invalid_time_control", "/groups"),
@@ -91,22 +105,29 @@ async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
             "invalid_time_control",
             "/auto_advance",
         ),
-        (control(json!({"hourglass": true})), "invalid_time_control", "/increment_ms"),
-        (control(json!({"delay": {"type": "simple", "delay_ms": 0}})), "invalid_time_control", "/time_control/delay"),
-        (control(json!({"stages": [{"cycles": 0, "add_ms": 1}]})), "invalid_time_control", "/time_control/stages"),
+        (control(&json!({"hourglass": true})), "invalid_time_control", "/increment_ms"),
+        (control(&json!({"delay": {"type": "simple", "delay_ms": 0}})), "invalid_time_control", "/time_control/delay"),
+        (control(&json!({"stages": [{"cycles": 0, "add_ms": 1}]})), "invalid_time_control", "/time_control/stages"),
         (
-            control(json!({"overtime": {"type": "canadian", "cycles": 0, "period_ms": 1}})),
+            control(&json!({"overtime": {"type": "canadian", "cycles": 0, "period_ms": 1}})),
             "invalid_time_control",
             "/time_control/overtime",
         ),
         (
             control(
-                json!({"delay": {"type": "simple", "delay_ms": 1}, "overtime": {"type": "canadian", "cycles": 1, "period_ms": 1}}),
+                &json!({"delay": {"type": "simple", "delay_ms": 1}, "overtime": {"type": "canadian", "cycles": 1, "period_ms": 1}}),
             ),
             "invalid_time_control",
             "/time_control/delay",
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let rows = [misshapen(), out_of_bounds(), contradictory()].concat();
     for (change, code, pointer) in rows {
         let asked = with(with(blitz(), json!({"session_id": "never"})), change.clone());
         let refused = caller.post("/v1/sessions", asked).await.expect(422).refused(code);
@@ -198,6 +219,9 @@ async fn commands_that_make_no_sense_change_nothing() {
     }
 }
 
+/// What it is, the body, its content type, and the status and code it is refused with.
+type Unreadable = (&'static str, Vec<u8>, Option<&'static str>, u16, &'static str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_none() {
     let cluster = Cluster::of(1).start().await;
@@ -205,7 +229,7 @@ async fn bodies_that_are_none() {
     let session = caller.running(blitz()).await;
     let deep = |levels: usize| [b"{\"a\":".repeat(levels), b"1".to_vec(), b"}".repeat(levels)].concat();
     let lists = |levels: usize| [b"{\"a\":".to_vec(), b"[".repeat(levels), b"]".repeat(levels), b"}".to_vec()].concat();
-    let rows: Vec<(&str, Vec<u8>, Option<&str>, u16, &str)> = vec![
+    let rows: Vec<Unreadable> = vec![
         ("no JSON", b"{".to_vec(), None, 400, "malformed"),
         ("a word", b"hello".to_vec(), None, 400, "malformed"),
         ("two objects", b"{}{}".to_vec(), None, 400, "malformed"),

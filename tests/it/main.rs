@@ -16,9 +16,15 @@ mod commands;
 #[cfg(test)]
 mod create;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod deleting;
 #[cfg(test)]
 mod durability;
+#[cfg(test)]
+mod failing;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
@@ -28,8 +34,12 @@ mod past;
 #[cfg(test)]
 mod positions;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod repeats;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod watching;

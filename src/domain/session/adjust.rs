@@ -81,7 +81,7 @@ impl Session {
             return;
         }
         self.charge(Owner::Participant(seat), now, 0);
-        let reserve = &mut self.participants[seat].bank;
+        let reserve = &mut self.participant_mut(seat).bank;
         reserve.phase = Phase::Main { stage: 0 };
         self.clock.anchor = reserve.anchor.take();
     }

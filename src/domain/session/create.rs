@@ -52,14 +52,14 @@ impl Session {
         new.rules.warnings_ms.sort_unstable_by(|a, b| b.cmp(a));
         new.rules.warnings_ms.dedup();
         new.participants.sort_by_key(|participant| participant.participant_index.unwrap_or(u32::MAX));
-        let seats = new.participants.iter().map(|each| seated(each, new.sync_mode, &new.rules)).collect();
+        let seats = new.participants.iter().map(|each| seated(each, new.sync_mode, &new.rules).into()).collect();
         let groups = new.groups.iter().map(|each| grouped(each, &new.rules)).collect();
         let mut session = Self::blank(new, seats, groups, now);
         session.renew_quotas();
         Ok(Change { session, outcome: Outcome::of(Kind::Created), expired: Vec::new() })
     }
 
-    fn blank(new: NewSession, participants: Vec<Participant>, groups: Vec<Group>, now: Timestamp) -> Self {
+    fn blank(new: NewSession, participants: Vec<Arc<Participant>>, groups: Vec<Group>, now: Timestamp) -> Self {
         Self {
             format: stored::FORMAT,
             session_id: new.session_id,
@@ -112,7 +112,7 @@ impl Session {
     /// Every bank as it was at creation.
     pub(super) fn renew_banks(&mut self) {
         self.clock = own_clock(self.sync_mode, &self.rules);
-        for participant in &mut self.participants {
+        for participant in self.participants.iter_mut().map(Arc::make_mut) {
             let own = self.sync_mode == SyncMode::PerParticipant;
             let control = participant.time_control.as_ref().unwrap_or(&self.rules.time_control);
             let base = participant.bank.base_ms;
@@ -129,7 +129,7 @@ impl Session {
 
     fn renew_quotas(&mut self) {
         for seat in 0..self.participants.len() {
-            self.participants[seat].lag_quota_ms = self.allowance(seat).start;
+            self.participant_mut(seat).lag_quota_ms = self.allowance(seat).start;
         }
     }
 }
@@ -151,7 +151,7 @@ pub(super) fn seated(new: &NewParticipant, mode: SyncMode, rules: &Rules) -> Par
     let base = new.total_time_ms.or(rules.total_time_ms);
     let bank = match mode {
         SyncMode::PerParticipant => fresh(base, control, rules),
-        SyncMode::PerCycle => Bank::new(base.filter(|reserve| *reserve > 0), &PLAIN),
+        SyncMode::PerCycle => Bank::new(base, &PLAIN),
         _ => Bank::new(None, &PLAIN),
     };
     Participant {

@@ -26,7 +26,7 @@ impl Session {
         self.clock.refill(self.rules.time_per_cycle_ms.unwrap_or(0));
         self.clock.expired_at = None;
         if let Some(seat) = seat {
-            let reserve = &mut self.participants[seat].bank;
+            let reserve = &mut self.participant_mut(seat).bank;
             reserve.expired_at = None;
             reserve.phase = Phase::Main { stage: 0 };
         }
@@ -35,7 +35,7 @@ impl Session {
     /// The cycle's own time is out; whoever is active lives on its reserve.
     pub(super) fn run_reserve(&mut self, seat: usize, at: Timestamp) {
         self.clock.anchor = None;
-        let reserve = &mut self.participants[seat].bank;
+        let reserve = &mut self.participant_mut(seat).bank;
         reserve.phase = Phase::Reserve;
         reserve.anchor = Some(at);
     }
@@ -44,12 +44,12 @@ impl Session {
     pub(super) fn charge(&mut self, owner: Owner, now: Timestamp, credit_ms: i64) {
         let charged = self.bank_mut(owner).charge(now, credit_ms);
         if let Some(seat) = self.seat_behind(owner) {
-            let participant = &mut self.participants[seat];
+            let participant = self.participant_mut(seat);
             participant.used_ms = participant.used_ms.saturating_add(charged);
         }
         self.cycle_used_ms = self.cycle_used_ms.saturating_add(charged);
         if let (true, Owner::Participant(seat)) = (self.rules.time_control.hourglass, owner) {
-            self.participants[1 - seat].bank.grant(charged);
+            self.participant_mut(1 - seat).bank.grant(charged);
         }
     }
 
@@ -82,7 +82,7 @@ impl Session {
         let keeper = if self.sync_mode == SyncMode::PerCycle { Owner::Session } else { owner };
         let counts = self.bank_mut(keeper).count_cycle();
         if let (true, Some(seat)) = (counts, self.seat_behind(owner)) {
-            self.participants[seat].cycle_count += 1;
+            self.participant_mut(seat).cycle_count += 1;
             self.gain_quota(seat);
         }
         counts

@@ -72,14 +72,14 @@ impl Session {
     /// Takes what a cycle was credited off the quota of whoever is active.
     pub(super) fn spend_quota(&mut self, credited_ms: i64) {
         if let Some(seat) = self.active {
-            self.participants[seat].lag_quota_ms -= credited_ms;
+            self.participant_mut(seat).lag_quota_ms -= credited_ms;
         }
     }
 
     /// Every cycle earns its seat some quota again.
     pub(super) fn gain_quota(&mut self, seat: usize) {
         let allowance = self.allowance(seat);
-        let quota_ms = &mut self.participants[seat].lag_quota_ms;
+        let quota_ms = &mut self.participant_mut(seat).lag_quota_ms;
         *quota_ms = allowance.after_cycle(*quota_ms);
     }
 

@@ -123,8 +123,9 @@ pub struct Session {
     pub clock: Bank,
     /// What the present cycle has been charged, pauses bridged.
     pub cycle_used_ms: i64,
-    /// In turn order; the seat is the place here.
-    pub participants: Vec<Participant>,
+    /// In turn order; the seat is the place here. Shared with the version
+    /// before, except for those whom a change is about.
+    pub participants: Vec<Arc<Participant>>,
     /// Groups with a bank of their own.
     pub groups: Vec<Group>,
     /// The caller's own words about it.
@@ -176,10 +177,14 @@ impl Session {
         }
     }
 
+    pub(super) fn participant_mut(&mut self, seat: usize) -> &mut Participant {
+        Arc::make_mut(&mut self.participants[seat])
+    }
+
     pub(super) fn bank_mut(&mut self, owner: Owner) -> &mut Bank {
         match owner {
             Owner::Session => &mut self.clock,
-            Owner::Participant(seat) => &mut self.participants[seat].bank,
+            Owner::Participant(seat) => &mut self.participant_mut(seat).bank,
             Owner::Group(place) => &mut self.groups[place].bank,
         }
     }
@@ -232,7 +237,7 @@ impl Session {
             Owner::Session => (&mut self.clock, common),
             Owner::Group(place) => (&mut self.groups[place].bank, common),
             Owner::Participant(seat) => {
-                let participant = &mut self.participants[seat];
+                let participant = Arc::make_mut(&mut self.participants[seat]);
                 let control = participant.time_control.as_ref().filter(|_| own).unwrap_or(common);
                 (&mut participant.bank, control)
             }
@@ -269,6 +274,6 @@ impl Session {
     /// The participant whose time is being used.
     #[must_use]
     pub fn active_participant(&self) -> Option<&Participant> {
-        self.active.and_then(|seat| self.participants.get(seat))
+        self.active.and_then(|seat| self.participants.get(seat)).map(Arc::as_ref)
     }
 }

@@ -1,5 +1,7 @@
 //! An arbiter's correction: clocks and turn as they stood in an earlier version.
 
+use std::sync::Arc;
+
 use super::command::Refused;
 use super::event::{Kind, Outcome};
 use super::{Session, Status};
@@ -37,7 +39,7 @@ impl Session {
     fn take_clocks_of(&mut self, mut past: Self) {
         for participant in &mut past.participants {
             if let Some(seat) = self.seat(&participant.participant_id) {
-                participant.metadata = self.participants[seat].metadata.clone();
+                Arc::make_mut(participant).metadata = self.participants[seat].metadata.clone();
             }
         }
         self.clock = past.clock;

@@ -23,9 +23,9 @@ impl Session {
         check_newcomer(self, new)?;
         let participant = seated(new, self.sync_mode, &self.rules);
         let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
-        self.participants.insert(seat, participant);
+        self.participants.insert(seat, participant.into());
         self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
-        self.participants[seat].lag_quota_ms = self.allowance(seat).start;
+        self.participant_mut(seat).lag_quota_ms = self.allowance(seat).start;
         self.welcome(seat, now);
         Ok(Outcome::of(Kind::ParticipantAdded))
     }
@@ -52,7 +52,7 @@ impl Session {
         }
         if let Some(metadata) = &change.metadata {
             check_metadata("", metadata).map_err(|_| Refused::OutOfBounds)?;
-            self.participants[seat].metadata = metadata.clone().into();
+            self.participant_mut(seat).metadata = metadata.clone().into();
         }
         if let Some(index) = change.participant_index {
             self.move_seat(seat, index as usize);
@@ -75,8 +75,8 @@ impl Session {
             metadata: (*present.metadata).clone(),
         };
         check_newcomer(self, &renewed)?;
-        self.participants[seat] = seated(&renewed, self.sync_mode, &self.rules);
-        self.participants[seat].lag_quota_ms = self.allowance(seat).start;
+        self.participants[seat] = seated(&renewed, self.sync_mode, &self.rules).into();
+        self.participant_mut(seat).lag_quota_ms = self.allowance(seat).start;
         Ok(())
     }
 

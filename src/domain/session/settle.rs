@@ -1,6 +1,8 @@
 //! What had to happen by now happens at its own exact instant, in order,
 //! however late anyone noticed.
 
+use std::sync::Arc;
+
 use super::control::{Action, SyncMode};
 use super::event::{Expired, MAX_EXPIRED};
 use super::{Owner, Session, Status};
@@ -174,7 +176,7 @@ impl Session {
     fn mark_expired(&mut self, owner: Owner, at: Timestamp) {
         self.bank_mut(owner).expired_at = Some(at);
         if let (SyncMode::PerCycle, Some(seat)) = (self.sync_mode, self.active) {
-            self.participants[seat].bank.expired_at = Some(at);
+            self.participant_mut(seat).bank.expired_at = Some(at);
         }
         self.count_cycle(owner);
         if self.rules.action() != Action::Continue {
@@ -231,7 +233,8 @@ impl Session {
 
     pub(super) fn stop_clocks(&mut self) {
         self.clock.anchor = None;
-        self.participants.iter_mut().for_each(|participant| participant.bank.anchor = None);
+        let running = self.participants.iter_mut().filter(|participant| participant.bank.anchor.is_some());
+        running.for_each(|participant| Arc::make_mut(participant).bank.anchor = None);
         self.groups.iter_mut().for_each(|group| group.bank.anchor = None);
     }
 }

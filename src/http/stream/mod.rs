@@ -1,8 +1,11 @@
 //! Live updates: each stream is a [`Subscription`](crate::fanout::Subscription) and a
 //! way of writing what it hands out.
 
+pub mod poll;
+pub mod sse;
 pub mod ws;
 
+mod events;
 mod frames;
 mod opening;
 mod timing;
@@ -109,5 +112,10 @@ where
     Arc<Streams>: FromRef<S>,
     S: Clone + Send + Sync + 'static,
 {
-    Router::new().route("/ws", get(ws::follow_many)).route("/sessions/{id}/ws", get(ws::follow))
+    Router::new()
+        .route("/ws", get(ws::follow_many))
+        .route("/events", get(sse::follow_many))
+        .route("/sessions/{id}/ws", get(ws::follow))
+        .route("/sessions/{id}/events", get(sse::follow))
+        .route("/sessions/{id}/poll", get(poll::poll))
 }

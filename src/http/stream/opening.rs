@@ -21,6 +21,8 @@ const HEARTBEATS_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 pub struct Opening {
     /// Where the caller has got to. What is no position is none: the newest state follows.
     pub last: Option<Position>,
+    /// The same, for several sessions.
+    pub cursors: Option<String>,
     /// Between two heartbeats.
     pub heartbeat: Duration,
     /// Whether `TIME_WARNING` is wanted.
@@ -31,7 +33,9 @@ impl Opening {
     /// Reads the query.
     pub fn read(query: Option<&str>, usual: Duration) -> Result<Self, ApiError> {
         let mut query = Query::of(query)?;
-        let last = query.take("last").and_then(|last| last.parse().ok());
+        let cursors = query.take("last");
+        let last = cursors.as_ref().and_then(|last| last.parse().ok());
+        query.take("sessions");
         let heartbeat = query.take("heartbeat_ms").map(|text| heartbeat(&text)).transpose()?.unwrap_or(usual);
         let warnings = match query.take("warnings").as_deref() {
             None | Some("1") => true,
@@ -39,7 +43,7 @@ impl Opening {
             Some(_) => return Err(ApiError::invalid("/warnings", "must be 0 or 1")),
         };
         query.end()?;
-        Ok(Self { last, heartbeat, warnings })
+        Ok(Self { last, cursors, heartbeat, warnings })
     }
 }
 

@@ -7,11 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
+
+/// While the oldest entry is older than this, answers wait: what they acknowledge
+/// would be lost with the process.
+const BEHIND: Duration = Duration::from_millis(10);
+
+/// A ledger that is this far behind is away. Waiting for it would help nobody.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// Entries in the order they were committed, in memory.
 #[derive(Debug)]
@@ -47,6 +55,24 @@ impl MemoryOutbox {
     pub async fn recorded(&self, ticket: Ticket) {
         // Cannot fail: the sender is ours.
         let _ = self.first.subscribe().wait_for(|first| Ticket((*first).into()) > ticket).await;
+    }
+
+    /// Returns once the ledger is not far behind what was committed, or is away.
+    pub async fn in_step(&self) {
+        if self.lag().is_none() {
+            return;
+        }
+        let mut first = self.first.subscribe();
+        while let Some(lag) = self.lag() {
+            // Either way it is looked at again.
+            let _ = tokio::time::timeout(AWAY.saturating_sub(lag), first.changed()).await;
+        }
+    }
+
+    /// How far behind the ledger is, if that is worth waiting for.
+    fn lag(&self) -> Option<Duration> {
+        let lag = self.held().since.front()?.elapsed();
+        (BEHIND..AWAY).contains(&lag).then_some(lag)
     }
 
     /// Waits until nothing is left, also of what came meanwhile.
@@ -98,6 +124,8 @@ impl Outbox for MemoryOutbox {
 #[derive(Debug)]
 struct Held {
     entries: VecDeque<Arc<Entry>>,
+    /// When each of them came.
+    since: VecDeque<Instant>,
     /// Number of the front entry.
     first: u64,
     bytes: usize,
@@ -114,6 +142,7 @@ impl Held {
     fn new(max_bytes: usize) -> Self {
         Self {
             entries: VecDeque::new(),
+            since: VecDeque::new(),
             first: 0,
             bytes: 0,
             max_bytes,
@@ -133,6 +162,7 @@ impl Held {
         let before = self.newest.insert(entry.key.clone(), number);
         self.passed_over.extend(before.filter(|before| *before < self.looked_at));
         self.entries.push_back(entry);
+        self.since.push_back(Instant::now());
         number
     }
 
@@ -146,6 +176,7 @@ impl Held {
         while Ticket(self.first.into()) <= last
             && let Some(entry) = self.entries.pop_front()
         {
+            self.since.pop_front();
             self.bytes -= entry.weight();
             if self.newest.get(&entry.key) == Some(&self.first) {
                 self.newest.remove(&entry.key);

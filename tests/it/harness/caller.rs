@@ -33,7 +33,7 @@ pub enum Authority {
 }
 
 impl Authority {
-    fn token(&self) -> Option<String> {
+    fn token(self) -> Option<String> {
         let of = |role| signed(&claims(TENANT, role));
         match self {
             Self::Anonymous => None,
@@ -42,7 +42,7 @@ impl Authority {
             Self::Operator => Some(of("operator")),
             Self::Admin => Some(of("admin")),
             Self::Foreign => Some(signed(&claims("rival", "admin"))),
-            Self::Token(token) => Some(token.clone()),
+            Self::Token(token) => Some(token),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +26,7 @@ use super::Session;
 use super::caller::{Authority, Caller, Client, client};
 use super::heard::Heard;
 use super::token::SECRET;
+use super::watch::Watching;
 
 /// When a still clock is started: 2026-01-01T00:00:00Z.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -47,10 +49,12 @@ pub struct Cluster {
     instances: Vec<Instance>,
     parts: Option<Parts>,
     manual: Option<Arc<ManualClock>>,
-    folder: TempDir,
+    /// Holds the ledger, and goes with the cluster.
+    _folder: TempDir,
     ledger_file: PathBuf,
     client: Client,
     has_key: bool,
+    is_broken: AtomicBool,
 }
 
 impl Plan {
@@ -86,8 +90,18 @@ impl Plan {
         for _ in 0..self.instances {
             instances.push(Instance::start(&config, &parts, Shutdown::new()).await.unwrap());
         }
+        let is_broken = AtomicBool::new(false);
         let has_key = config.jwt_secret.is_some();
-        Cluster { instances, parts: Some(parts), manual, folder, ledger_file, client: client(), has_key }
+        Cluster {
+            instances,
+            parts: Some(parts),
+            manual,
+            _folder: folder,
+            ledger_file,
+            client: client(),
+            has_key,
+            is_broken,
+        }
     }
 }
 
@@ -97,6 +111,7 @@ impl Cluster {
             listen_addr: "127.0.0.1:0".parse().unwrap(),
             metrics_addr: "127.0.0.1:0".parse().unwrap(),
             jwt_secret: Secret::new(SECRET),
+            drain_timeout: Duration::from_millis(400),
             spans: short(),
             ..Config::default()
         };
@@ -108,6 +123,11 @@ impl Cluster {
         let address = self.instances[instance].address;
         let authority = if self.has_key { Authority::Operator } else { Authority::Anonymous };
         Caller::new(self.client.clone(), address, authority)
+    }
+
+    /// An operator who follows that session on that instance.
+    pub fn watch(&self, instance: usize, session: &Session) -> Watching {
+        Watching::of(self.caller(instance), session)
     }
 
     pub fn instance(&self, instance: usize) -> &Instance {
@@ -128,9 +148,14 @@ impl Cluster {
         self.parts().clock.now().as_ms()
     }
 
-    /// The folder of its ledger.
-    pub fn folder(&self) -> &TempDir {
-        &self.folder
+    /// What is left over will be the test's own doing.
+    pub fn broken_on_purpose(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets go of what is idle, as the service does every few seconds; gives what is left.
+    pub fn evict(&self) -> usize {
+        self.parts().evict()
     }
 
     /// Everything that is announced of a session from now on, whoever caused it.
@@ -178,7 +203,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let is_failing = std::thread::panicking();
+        let is_failing = std::thread::panicking() || self.is_broken.load(Ordering::Relaxed);
         let faults = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.stop()));
         assert!(is_failing || faults.is_empty(), "the cluster did not end well: {faults:#?}");
     }

@@ -7,10 +7,12 @@
 pub mod answer;
 pub mod caller;
 pub mod cluster;
+pub mod dice;
 pub mod heard;
 pub mod process;
 pub mod raw;
 pub mod token;
+pub mod watch;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::caller::{Authority, Caller, Client, client};
 use super::eventually;
-use super::token::SECRET;
+use super::token::{SECRET, claims, signed};
 
 /// A data folder, and whatever serves from it.
 pub struct Host {
@@ -69,6 +69,15 @@ impl Host {
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An operator's `Authorization`.
+    pub fn authorization() -> String {
+        format!("Bearer {}", signed(&claims(super::cluster::TENANT, "operator")))
+    }
+
     pub fn caller(&self) -> Caller {
         Caller::new(self.client.clone(), self.address, Authority::Operator)
     }
@@ -93,6 +102,10 @@ impl Host {
 }
 
 impl Process {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

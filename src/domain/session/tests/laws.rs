@@ -46,6 +46,7 @@ pub fn of_a_session(session: &Session, now: Timestamp, dice: &mut Dice) {
         8 => edges_come_true(session, now),
         9 => equality_is_late(session, now),
         10 => outages_cost_nothing(session, now, dice),
+        11 => begins_again(session, now),
         _ => {}
     }
 }
@@ -84,6 +85,15 @@ fn charges_add_up(session: &Session) {
 
 fn survives_the_store(session: &Session) {
     assert_eq!(&Session::from_stored(&session.stored()).unwrap(), session);
+}
+
+/// A clone of the session is what a reset makes of it.
+fn begins_again(session: &Session, now: Timestamp) {
+    let clone = Session::create(session.blueprint(session.session_id.clone()), now).expect("it made sense before");
+    let Some(reset) = asked(session, &Command::Reset, now) else { return };
+    assert_eq!(clone.session.status, reset.status);
+    assert_eq!((clone.session.clock, clone.session.groups), (reset.clock, reset.groups));
+    assert_eq!(clone.session.participants, reset.participants, "begun again");
 }
 
 fn is_shown(session: &Session, now: Timestamp) {

@@ -55,25 +55,25 @@ fn many(one: fn(u64) -> u64, first_seed: u64, steps: u64) {
     }
 }
 
-// In four parts, so that the tests of one machine share its cores.
-#[test]
-fn the_laws_hold_first_part() {
-    many(live, 0, steps() / 4);
+macro_rules! parts {
+    ($($part:ident from $seed:literal,)*) => {
+        $(#[test]
+        fn $part() {
+            many(live, $seed << 40, steps() / 8);
+        })*
+    };
 }
 
-#[test]
-fn the_laws_hold_second_part() {
-    many(live, 1 << 40, steps() / 4);
-}
-
-#[test]
-fn the_laws_hold_third_part() {
-    many(live, 2 << 40, steps() / 4);
-}
-
-#[test]
-fn the_laws_hold_fourth_part() {
-    many(live, 3 << 40, steps() / 4);
+// In eight parts, so that they share the cores and none comes near the time a test is given.
+parts! {
+    the_laws_hold_first_part from 0,
+    the_laws_hold_second_part from 1,
+    the_laws_hold_third_part from 2,
+    the_laws_hold_fourth_part from 3,
+    the_laws_hold_fifth_part from 4,
+    the_laws_hold_sixth_part from 5,
+    the_laws_hold_seventh_part from 6,
+    the_laws_hold_eighth_part from 7,
 }
 
 #[test]

@@ -1,0 +1,36 @@
+//! Commands that come over a socket: the same rules, the same rights.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::Api;
+use super::answer;
+use super::batch::named;
+use super::error::ApiError;
+use super::sessions::Named;
+use super::stream::Commands;
+use crate::domain::id::SessionId;
+use crate::domain::principal::Principal;
+use crate::wire::problem::Problem;
+
+#[async_trait]
+impl Commands for Api {
+    async fn command(
+        &self,
+        principal: &Arc<Principal>,
+        session: &SessionId,
+        mut body: Map<String, Value>,
+        lag_ms: i64,
+    ) -> Result<Bytes, Box<Problem>> {
+        let arrived = self.clock.now();
+        let asked = named(&mut body).map(|(name, conditions)| (name, Named { name: "", body, conditions, lag_ms }));
+        let answer = match asked {
+            Ok((name, named)) => self.commanded(principal, session, Named { name: &name, ..named }, arrived).await,
+            Err(error) => Err(error),
+        };
+        answer.map(|answer| answer::answered(&answer, self.clock.now())).map_err(|ApiError(problem)| problem)
+    }
+}

@@ -1,0 +1,183 @@
+//! Long-poll: answers at once if there is anything newer, else when there is, else in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::time::{sleep, timeout};
+
+use super::Streams;
+use super::sse::{key, placed};
+use crate::domain::position::Position;
+use crate::domain::principal::Principal;
+use crate::fanout::{Delivery, Kind, Subscription, Told};
+use crate::http::answer;
+use crate::http::error::ApiError;
+use crate::http::extract::{InSession, position_in};
+use crate::http::query::Query;
+use crate::wire::close::Close;
+use crate::wire::frame;
+use crate::wire::problem::Code;
+
+const TIMEOUTS_MS: std::ops::RangeInclusive<u64> = 1_000..=60_000;
+const USUAL_MS: u64 = 30_000;
+
+/// One answer tells of so many writes at most; the snapshot stands for the rest.
+const MAX_EVENTS: usize = 256;
+
+struct Asked {
+    since: Option<Position>,
+    patience: Duration,
+}
+
+impl Asked {
+    fn read(query: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let mut query = Query::of(query)?;
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|tag| position_in(tag.to_str().ok()?));
+        // What is no position is none: the newest state is the answer.
+        let since = query.take("since").map_or(known, |since| since.parse().ok());
+        let ms = match query.take("timeout_ms") {
+            None => Some(USUAL_MS),
+            Some(text) => text.parse().ok().filter(|ms| TIMEOUTS_MS.contains(ms)),
+        };
+        let ms = ms.ok_or_else(|| ApiError::invalid("/timeout_ms", "must be 1000 to 60000"))?;
+        query.end()?;
+        Ok(Self { since, patience: Duration::from_millis(ms) })
+    }
+}
+
+/// `GET /sessions/{id}/poll`.
+pub async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, _) = request.into_parts();
+    let asked = Asked::read(parts.uri.query(), &parts.headers)?;
+    let principal = streams.caller(&parts)??;
+    let InSession(id) = InSession::from_request_parts(&mut parts, &()).await?;
+    let key = key(&principal, id)?;
+    let mut subscription = streams.parts.hub.subscribe(&key, asked.since, "poll");
+    let first = timeout(streams.parts.timing.state_wait, placed(&mut subscription)).await;
+    let told = match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
+        Some(told) => Waited::Told(told),
+        None => streams.wait(&mut subscription, &principal, asked.patience).await?,
+    };
+    streams.answer(&mut subscription, told).await
+}
+
+/// What ended the waiting.
+enum Waited {
+    Told(Delivery),
+    InTime,
+    /// The instance goes away; come back after so long.
+    GoingAway(Duration),
+}
+
+/// An answer to be.
+#[derive(Default)]
+struct Gathered {
+    events: Vec<Bytes>,
+    newest: Option<Position>,
+}
+
+impl Gathered {
+    fn add(&mut self, told: &Told) {
+        if matches!(told.kind, Kind::Write | Kind::Deletion) {
+            self.events.extend(told.frames.iter().cloned());
+        }
+        self.newest = told.position.or(self.newest);
+    }
+}
+
+impl Streams {
+    /// Waits for a write; warnings are no reason to answer.
+    async fn wait(
+        &self,
+        subscription: &mut Subscription,
+        principal: &Principal,
+        patience: Duration,
+    ) -> Result<Waited, ApiError> {
+        let stop = self.parts.shutdown.soft();
+        tokio::select! {
+            biased;
+            told = next_write(subscription) => Ok(Waited::Told(told)),
+            () = stop.cancelled() => Ok(Waited::GoingAway(self.share_of_drain())),
+            Close::TokenRefused = self.ends(principal) => Err(ApiError::of(Code::TokenExpired)),
+            () = sleep(patience) => Ok(Waited::InTime),
+        }
+    }
+
+    async fn answer(&self, subscription: &mut Subscription, waited: Waited) -> Result<Response, ApiError> {
+        let (timed_out, next_poll) = match &waited {
+            Waited::Told(_) => (false, Duration::ZERO),
+            Waited::InTime => (true, Duration::ZERO),
+            Waited::GoingAway(share) => (true, *share),
+        };
+        let mut gathered = Gathered::default();
+        match waited {
+            Waited::Told(Delivery::Ended(_)) => return Err(ApiError::of(Code::SessionNotFound)),
+            Waited::Told(Delivery::Told(told)) => gathered.add(&told),
+            Waited::InTime | Waited::GoingAway(_) => {}
+        }
+        let state = self.newest(subscription).await?;
+        catch_up(subscription, &mut gathered, state.as_ref().and_then(|state| state.position));
+        let session = state.and_then(|state| frame::payload_in(state.frames.first()?));
+        let position = gathered.newest.or(subscription.position()).unwrap_or(Position { epoch: 0, version: 0 });
+        let body = written(position, timed_out, &gathered.events, session.as_deref(), next_poll);
+        let mut response = answer::bytes_as_json(StatusCode::OK, body);
+        response.headers_mut().insert(header::ETAG, answer::entity_tag(position));
+        Ok(response)
+    }
+
+    /// The newest state as the ring has it; none of a session that is gone.
+    async fn newest(&self, subscription: &Subscription) -> Result<Option<Arc<Told>>, ApiError> {
+        let mut fresh = self.parts.hub.subscribe(subscription.key(), None, "poll");
+        let first = timeout(self.parts.timing.state_wait, fresh.next()).await;
+        match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
+            Delivery::Told(state) if state.kind == Kind::State => Ok(Some(state)),
+            _ => Ok(None),
+        }
+    }
+}
+
+async fn next_write(subscription: &mut Subscription) -> Delivery {
+    loop {
+        match subscription.next().await {
+            Delivery::Told(told) if told.kind == Kind::Warnings => {}
+            delivery => return delivery,
+        }
+    }
+}
+
+/// Tells everything up to where the snapshot stands, so that neither is ahead of the other.
+fn catch_up(subscription: &mut Subscription, gathered: &mut Gathered, until: Option<Position>) {
+    while gathered.newest < until && gathered.events.len() < MAX_EVENTS {
+        match subscription.try_next() {
+            Some(Delivery::Told(told)) => gathered.add(&told),
+            _ => break,
+        }
+    }
+    gathered.newest = gathered.newest.max(until);
+}
+
+fn written(
+    position: Position,
+    timed_out: bool,
+    events: &[Bytes],
+    session: Option<&[u8]>,
+    next_poll: Duration,
+) -> Bytes {
+    let size = 128 + events.iter().map(Bytes::len).sum::<usize>() + session.map_or(4, <[u8]>::len);
+    let mut out = BytesMut::with_capacity(size);
+    out.put_slice(format!("{{\"position\":\"{position}\",\"timed_out\":{timed_out},\"events\":[").as_bytes());
+    for (event, place) in events.iter().zip(0..) {
+        if place > 0 {
+            out.put_u8(b',');
+        }
+        out.put_slice(event);
+    }
+    out.put_slice(b"],\"session\":");
+    out.put_slice(session.unwrap_or(b"null"));
+    out.put_slice(format!(",\"next_poll_ms\":{}}}", next_poll.as_millis()).as_bytes());
+    out.freeze()
+}

@@ -1,0 +1,149 @@
+//! Server-sent events: `/sessions/{id}/events` for one session, `/events` for many.
+//!
+//! `id:` is the position and stands on the last frame of a write, so that a client
+//! that comes back either had all of a write or gets all of it again. Where a few
+//! sessions share a stream it holds the position in each, in the order asked for.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt as _, stream};
+use tokio::time::timeout;
+
+use super::events::{Events, Watch};
+use super::opening::Opening;
+use super::{MAX_SESSIONS, Streams};
+use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::position::Position;
+use crate::domain::principal::Principal;
+use crate::fanout::{Delivery, Subscription};
+use crate::http::error::ApiError;
+use crate::http::extract::InSession;
+use crate::wire::problem::Code;
+
+/// `GET /sessions/{id}/events`.
+pub async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, _) = request.into_parts();
+    let session = InSession::from_request_parts(&mut parts, &()).await.map(|InSession(id)| vec![id]);
+    streams.events(&parts, session).await
+}
+
+/// `GET /events?sessions=a,b,c`.
+pub async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    let sessions = named(parts.uri.query());
+    streams.events(&parts, sessions).await
+}
+
+/// The sessions a query names.
+fn named(query: Option<&str>) -> Result<Vec<SessionId>, ApiError> {
+    let list = crate::http::query::Query::of(query)?.take("sessions").unwrap_or_default();
+    let ids: Result<Vec<_>, _> = list.split(',').map(SessionId::new).collect();
+    let ids = ids.map_err(|_| ApiError::invalid("/sessions", "must be session ids, separated by commas"))?;
+    if ids.len() > MAX_SESSIONS {
+        return Err(ApiError::invalid("/sessions", "must be at most 1000"));
+    }
+    Ok(ids)
+}
+
+impl Streams {
+    /// A refusal that comes back gets 204: that is how an `EventSource` is told to stay away.
+    async fn events(
+        self: &Arc<Self>,
+        parts: &Parts,
+        sessions: Result<Vec<SessionId>, ApiError>,
+    ) -> Result<Response, ApiError> {
+        match self.events_of(parts, sessions).await {
+            Err(error) if parts.headers.contains_key("last-event-id") && is_final(&error) => {
+                Ok(StatusCode::NO_CONTENT.into_response())
+            }
+            answer => answer,
+        }
+    }
+
+    async fn events_of(
+        self: &Arc<Self>,
+        parts: &Parts,
+        sessions: Result<Vec<SessionId>, ApiError>,
+    ) -> Result<Response, ApiError> {
+        let opening = Opening::read(parts.uri.query(), self.parts.timing.heartbeat)?;
+        let principal = self.caller(parts)??;
+        let sessions = sessions?;
+        let came_from = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let cursors = cursors(came_from.or(opening.cursors.as_deref()), sessions.len());
+        let mut watches = Vec::with_capacity(sessions.len());
+        for (session, last) in sessions.into_iter().zip(cursors) {
+            watches.push(self.watch(&principal, session, last).await?);
+        }
+        let events = Events::begin(Arc::clone(self), watches, &principal, &opening);
+        let chunks = stream::unfold(events, |mut events| async move {
+            let chunk = events.next().await?;
+            Some((chunk, events))
+        });
+        Ok(streaming(Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>))))
+    }
+
+    /// Follows a session once it is known to be there.
+    async fn watch(
+        &self,
+        principal: &Principal,
+        session: SessionId,
+        last: Option<Position>,
+    ) -> Result<Watch, ApiError> {
+        let key = key(principal, session)?;
+        let mut subscription = self.parts.hub.subscribe(&key, last, "sse");
+        let first = timeout(self.parts.timing.state_wait, placed(&mut subscription)).await;
+        match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
+            Some(Delivery::Ended(_)) => Err(ApiError::of(Code::SessionNotFound)),
+            Some(Delivery::Told(first)) => Ok(Watch { subscription, first: Some(first) }),
+            None => Ok(Watch { subscription, first: None }),
+        }
+    }
+}
+
+/// The key of a session the caller can see.
+pub(super) fn key(principal: &Principal, session: SessionId) -> Result<SessionKey, ApiError> {
+    if principal.sees(&session) {
+        Ok(SessionKey { tenant: principal.tenant.clone(), session })
+    } else {
+        Err(ApiError::of(Code::SessionNotFound))
+    }
+}
+
+/// Waits until it has a place; gives what comes first, if that is there already.
+pub(super) async fn placed(subscription: &mut Subscription) -> Option<Delivery> {
+    match subscription.try_next() {
+        Some(first) => Some(first),
+        None if subscription.position().is_some() => None,
+        None => Some(subscription.next().await),
+    }
+}
+
+/// Each session's cursor; what is none counts as never seen.
+fn cursors(text: Option<&str>, sessions: usize) -> Vec<Option<Position>> {
+    let mut cursors: Vec<_> = text.unwrap_or_default().split(',').map(|each| each.trim().parse().ok()).collect();
+    cursors.resize(sessions, None);
+    cursors
+}
+
+/// Coming back would end the same way.
+fn is_final(error: &ApiError) -> bool {
+    matches!(
+        error.0.of,
+        Code::SessionNotFound | Code::Unauthenticated | Code::TokenExpired | Code::Forbidden | Code::Invalid
+    )
+}
+
+fn streaming(body: Body) -> Response {
+    let fixed = HeaderValue::from_static;
+    let headers = [
+        (header::CONTENT_TYPE, fixed("text/event-stream")),
+        (header::CACHE_CONTROL, fixed("no-cache")),
+        (header::HeaderName::from_static("x-accel-buffering"), fixed("no")),
+    ];
+    (headers, body).into_response()
+}

@@ -1,0 +1,176 @@
+//! What callers get when something behind the service fails: a problem that says
+//! whether to ask again, and nothing half-done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use serde_json::json;
+use synckairos::app::error::Error as AppError;
+use synckairos::app::sessions::{self, Sessions};
+use synckairos::app::{Asked, Expected};
+use synckairos::domain::chain::Digest;
+use synckairos::domain::entry::Answered;
+use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::session::command::{Command, Switch};
+use synckairos::domain::time::Timestamp;
+use synckairos::http::error::ApiError;
+use synckairos::store::outbox::Ticket;
+use synckairos::store::{Commit, Committed, Error, Held, Store};
+use synckairos::wire::command::Wish;
+use tokio::sync::mpsc;
+
+use crate::harness::cluster::TENANT;
+use crate::harness::{Cluster, Session, blitz};
+
+/// What becomes of a commit.
+const LOSES_EVERY_RACE: u8 = 1;
+const CANNOT_BE_REACHED: u8 = 2;
+const DOES_NOT_ANSWER: u8 = 3;
+
+/// The cluster's store, with something the matter.
+struct Ill {
+    well: Arc<dyn Store>,
+    with: AtomicU8,
+}
+
+#[async_trait]
+impl Store for Ill {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        self.well.read(key).await
+    }
+
+    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+        self.well.answered(key, repeat).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        match self.with.load(Ordering::Relaxed) {
+            LOSES_EVERY_RACE => {
+                tokio::task::yield_now().await;
+                let held = self.well.read(&commit.key).await?;
+                Ok(held.map_or(Committed::Missing, Committed::Stale))
+            }
+            CANNOT_BE_REACHED => Err(Error::Unavailable("no route to host".into())),
+            // It was written, and nobody says so.
+            DOES_NOT_ANSWER => self.well.commit(commit).await.and_then(|_| Err(Error::Unknown("timed out".into()))),
+            _ => self.well.commit(commit).await,
+        }
+    }
+
+    async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error> {
+        self.well.restore(key, held, answered).await
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        self.well.due(until, limit).await
+    }
+
+    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
+        self.well.recorded(ticket).await
+    }
+
+    async fn in_step(&self) {
+        self.well.in_step().await;
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.well.ping().await
+    }
+}
+
+fn operator() -> Principal {
+    Principal {
+        tenant: TenantId::new(TENANT).unwrap(),
+        subject: "a-operator".to_owned(),
+        role: Role::Operator,
+        participant_id: None,
+        sessions: None,
+        expires_at: None,
+    }
+}
+
+/// A switch of `session` through a store with that illness: the problem's code, and
+/// whether it says when to ask again.
+async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Asked) -> (&'static str, bool) {
+    let parts = cluster.parts();
+    let store = Arc::new(Ill { well: parts.store(), with: AtomicU8::new(illness) });
+    let ill = Sessions::new(sessions::Parts {
+        store,
+        ledger: Arc::clone(&parts.ledger),
+        clock: Arc::clone(&parts.clock),
+        soon: mpsc::channel(8).0,
+        absence: None,
+        is_durable: false,
+    });
+    let id = SessionId::new(&session.id).unwrap();
+    let error: AppError = ill.command(&operator(), &id, asked, parts.clock.now()).await.unwrap_err();
+    let problem = ApiError::from_app(&error, parts.clock.now()).0;
+    (problem.of.as_str(), problem.retry_after_ms.is_some())
+}
+
+fn switch() -> Asked {
+    Asked::plainly(Wish::Command(Command::Switch(Switch::default())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_that_is_lost_for_two_seconds_is_contended_and_one_that_expects_a_version_is_not_tried_again() {
+    let cluster = Cluster::of(1).start().await;
+    let session = cluster.caller(0).running(blitz()).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(switched(&cluster, &session, LOSES_EVERY_RACE, switch()).await, ("contended", false));
+    let took = began.elapsed().as_millis();
+    assert!((2_000..3_000).contains(&took), "took {took} ms");
+    let stale = Asked { expected: vec![Expected::Version(1)], ..switch() };
+    assert_eq!(switched(&cluster, &session, LOSES_EVERY_RACE, stale).await, ("stale_version", false));
+    assert_eq!(cluster.caller(0).snapshot(&session).await["version"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_reached_has_written_nothing() {
+    let cluster = Cluster::of(1).start().await;
+    let session = cluster.caller(0).running(blitz()).await;
+    assert_eq!(switched(&cluster, &session, CANNOT_BE_REACHED, switch()).await, ("store_unavailable", true));
+    assert_eq!(cluster.caller(0).snapshot(&session).await["version"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_may_have_written_and_the_repeat_finds_it() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(blitz()).await;
+    let body = synckairos::domain::chain::Digest::of(b"switch\n{}");
+    let keyed = Asked { idempotency: Some(("k".to_owned(), body)), ..switch() };
+    assert_eq!(switched(&cluster, &session, DOES_NOT_ANSWER, keyed).await, ("outcome_unknown", true));
+    let path = format!("{}/switch", session.path());
+    let again = caller.asking(http::Method::POST, path).key("k").json(&json!({})).send().await.expect(200);
+    assert_eq!((again.header("idempotent-replayed"), again.version()), ("true", 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_ledger_is_away_reads_of_the_past_and_deletes_say_so_and_commands_go_on() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let (session, doomed) = (caller.running(blitz()).await, caller.create(blitz()).await);
+    for each in [&session, &doomed] {
+        caller.get(format!("{}/history", each.path())).await.expect(200);
+    }
+    cluster.parts().ledger.close().await;
+    let gone = caller.get("/v1/sessions").await.expect(503).refused("ledger_unavailable");
+    assert_eq!((gone.header("retry-after"), gone.body["retry_after_ms"].as_u64()), ("1", Some(500)));
+    for path in ["history", "at?time=2026-01-01T00:00:00Z"] {
+        caller.get(format!("{}/{path}", session.path())).await.expect(503).refused("ledger_unavailable");
+    }
+    let ready = caller.get("/ready").await.expect(503).body;
+    assert_eq!(
+        (&ready["status"], &ready["ledger"], &ready["store"]),
+        (&json!("not_ready"), &json!(false), &json!(true))
+    );
+    assert_eq!(caller.command(&session, "switch").await.version(), 3);
+    assert_eq!(caller.snapshot(&session).await["version"], 3);
+    let delete = caller.asking(http::Method::DELETE, doomed.path()).send().await;
+    delete.expect(503).refused("ledger_unavailable");
+    caller.get(doomed.path()).await.expect(404);
+    cluster.broken_on_purpose();
+}
