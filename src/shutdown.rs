@@ -3,14 +3,13 @@
 //! Every task that outlives its caller is spawned here, so that a stop can wait for
 //! it, a panic in it is counted, and a test can fail on what is left over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
@@ -26,9 +25,19 @@ pub struct Shutdown(Arc<Inner>);
 struct Inner {
     soft: CancellationToken,
     hard: CancellationToken,
+    /// What `soft` says, without its lock: every stream looks at it each time it is woken.
+    is_begun: AtomicBool,
     tasks: TaskTracker,
-    running: Mutex<BTreeMap<&'static str, usize>>,
+    spawned: AtomicU64,
+    running: Mutex<HashMap<u64, Running>>,
     panics: AtomicUsize,
+}
+
+/// A task that runs, or is about to.
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    abort: Option<AbortHandle>,
 }
 
 /// How a stop ended.
@@ -49,6 +58,7 @@ impl Shutdown {
 
     /// Asks everyone to finish. Asking again changes nothing.
     pub fn begin(&self) {
+        self.0.is_begun.store(true, Ordering::Release);
         self.0.soft.cancel();
     }
 
@@ -56,12 +66,16 @@ impl Shutdown {
     pub fn abort(&self) {
         self.begin();
         self.0.hard.cancel();
+        let tasks: Vec<_> = self.0.running().values().filter_map(|task| task.abort.clone()).collect();
+        for task in tasks {
+            task.abort();
+        }
     }
 
     /// Whether a stop was asked for.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        self.0.soft.is_cancelled()
+        self.0.is_begun.load(Ordering::Acquire)
     }
 
     /// Returns once a stop is asked for.
@@ -85,23 +99,23 @@ impl Shutdown {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let shutdown = self.clone();
-        let held = Held::of(name, self);
-        self.0.tasks.spawn(async move {
+        let id = self.0.spawned.fetch_add(1, Ordering::Relaxed);
+        let held = Held::of(id, name, self);
+        let task = self.0.tasks.spawn(async move {
             let _held = held;
-            tokio::select! {
-                biased;
-                () = shutdown.aborted() => {}
-                outcome = AssertUnwindSafe(task).catch_unwind() => if outcome.is_err() {
-                    shutdown.panicked(name);
-                },
-            }
+            task.await;
         });
+        self.remember(id, &task.abort_handle());
     }
 
-    fn panicked(&self, name: &'static str) {
-        self.0.panics.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(task = name, "a task panicked");
+    /// It may have ended already; and a hard stop may come before it is known, or after.
+    fn remember(&self, id: u64, abort: &AbortHandle) {
+        if let Some(task) = self.0.running().get_mut(&id) {
+            task.abort = Some(abort.clone());
+        }
+        if self.0.hard.is_cancelled() {
+            abort.abort();
+        }
     }
 
     /// Asks everyone to finish, waits for it, and drops who takes longer than `within`.
@@ -128,7 +142,8 @@ impl Shutdown {
     /// Which tasks still run, each name once.
     #[must_use]
     pub fn running(&self) -> Vec<&'static str> {
-        self.0.running().keys().copied().collect()
+        let names: BTreeSet<_> = self.0.running().values().map(|task| task.name).collect();
+        names.into_iter().collect()
     }
 
     /// How many tasks ended in a panic.
@@ -139,32 +154,32 @@ impl Shutdown {
 }
 
 impl Inner {
-    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, usize>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A running task's entry in the list of names; gone when it is dropped.
+/// A running task's entry in the list; gone when it is dropped, by its end, by a hard
+/// stop, or by the panic that unwinds it.
 struct Held {
+    id: u64,
     name: &'static str,
     shutdown: Shutdown,
 }
 
 impl Held {
-    fn of(name: &'static str, shutdown: &Shutdown) -> Self {
-        *shutdown.0.running().entry(name).or_default() += 1;
-        Self { name, shutdown: shutdown.clone() }
+    fn of(id: u64, name: &'static str, shutdown: &Shutdown) -> Self {
+        shutdown.0.running().insert(id, Running { name, abort: None });
+        Self { id, name, shutdown: shutdown.clone() }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut running = self.shutdown.0.running();
-        if let Some(count) = running.get_mut(self.name) {
-            *count -= 1;
-            if *count == 0 {
-                running.remove(self.name);
-            }
+        self.shutdown.0.running().remove(&self.id);
+        if std::thread::panicking() {
+            self.shutdown.0.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(task = self.name, "a task panicked");
         }
     }
 }
