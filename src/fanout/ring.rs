@@ -165,7 +165,8 @@ impl Ring {
     /// The place from which everything after `last` is told, if all of it is here.
     pub(super) fn after(&self, last: Position) -> Option<u64> {
         if self.newest == Some(last) {
-            return Some(self.next());
+            // An end is told again to who comes back after it: nothing else will follow.
+            return Some(self.next() - u64::from(self.is_deleted));
         }
         let is_next = |entry: &Arc<Told>| entry.position.is_some_and(|position| follows(last, position));
         let index = self.entries.iter().position(is_next)?;

@@ -119,12 +119,17 @@ async fn a_deleted_session_closes_its_stream_and_is_not_come_back_to() {
     let mut events = Events::open(&caller, &path(&session), None).await;
     let seen = events.next().await.unwrap().id.unwrap();
     caller.asking(Method::DELETE, session.path()).send().await.expect(204);
-    assert_eq!(events.next().await.unwrap().kind, "SESSION_DELETED");
+    let deleted = events.next().await.unwrap();
+    assert_eq!(deleted.kind, "SESSION_DELETED");
     let close = events.next().await.unwrap();
     assert_eq!((close.kind.as_str(), close.data["code"].as_u64()), ("CLOSE", Some(4_503)));
     assert!(events.next().await.is_none(), "nothing follows a close");
-    let back = caller.asking(Method::GET, path(&session)).header("last-event-id", &seen).send().await;
+    let mut late = Events::open(&caller, &path(&session), Some(&seen)).await;
+    assert_eq!(late.next().await.unwrap().kind, "SESSION_DELETED", "who missed it is told");
+    let last = deleted.id.unwrap();
+    let back = caller.asking(Method::GET, path(&session)).header("last-event-id", &last).send().await;
     assert_eq!(back.status, 204);
+    caller.get(path(&session)).await.expect(404).refused("session_not_found");
     caller.get("/v1/sessions/nobody/events").await.expect(404).refused("session_not_found");
 }
 

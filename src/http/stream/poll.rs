@@ -10,7 +10,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::time::{sleep, timeout};
 
 use super::Streams;
-use super::sse::{key, placed};
+use super::sse::{has_ended, key, placed};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Kind, Subscription, Told};
@@ -59,6 +59,7 @@ pub async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Resu
     let mut subscription = streams.parts.hub.subscribe(&key, asked.since, "poll");
     let first = timeout(streams.parts.timing.state_wait, placed(&mut subscription)).await;
     let told = match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
+        Some(Delivery::Told(told)) if has_ended(&told, asked.since) => return Err(ApiError::of(Code::SessionNotFound)),
         Some(told) => Waited::Told(told),
         None => streams.wait(&mut subscription, &principal, asked.patience).await?,
     };

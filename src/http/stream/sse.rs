@@ -20,7 +20,7 @@ use super::{MAX_SESSIONS, Streams};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Subscription};
+use crate::fanout::{Delivery, Kind, Subscription, Told};
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
 use crate::wire::problem::Code;
@@ -99,10 +99,16 @@ impl Streams {
         let first = timeout(self.parts.timing.state_wait, placed(&mut subscription)).await;
         match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
             Some(Delivery::Ended(_)) => Err(ApiError::of(Code::SessionNotFound)),
+            Some(Delivery::Told(first)) if has_ended(&first, last) => Err(ApiError::of(Code::SessionNotFound)),
             Some(Delivery::Told(first)) => Ok(Watch { subscription, first: Some(first) }),
             None => Ok(Watch { subscription, first: None }),
         }
     }
+}
+
+/// Whoever has seen a session's end already, or none of it, has nothing to follow.
+pub(super) fn has_ended(first: &Told, last: Option<Position>) -> bool {
+    first.kind == Kind::Deletion && first.position == last.or(first.position)
 }
 
 /// The key of a session the caller can see.
