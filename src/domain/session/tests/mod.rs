@@ -7,6 +7,7 @@
 mod dice;
 mod laws;
 mod ticking;
+mod words;
 
 use self::dice::Dice;
 use crate::domain::session::event::Step;

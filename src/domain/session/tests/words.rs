@@ -1,0 +1,90 @@
+//! The words that stand for things, and the few ways in that random play does not take.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::id::{ParticipantId, SessionId};
+use crate::domain::session::Session;
+use crate::domain::session::command::{Adjustment, Command, ParticipantChange, Refused, Target};
+use crate::domain::session::control::Action;
+use crate::domain::session::event::Step;
+use crate::domain::session::facts::Facts;
+use crate::domain::time::Timestamp;
+use crate::wire::command;
+use crate::wire::command::{Wish, parsed};
+use crate::wire::create::CreateBody;
+
+const NOW: Timestamp = Timestamp::from_ms(1_000);
+
+fn object(value: Value) -> Map<String, Value> {
+    let Value::Object(map) = value else { panic!("an object") };
+    map
+}
+
+fn session(body: Value) -> Session {
+    let id = SessionId::new("s").unwrap();
+    let new = parsed::<CreateBody>(object(body)).unwrap().into_new(id).unwrap();
+    Session::create(new, NOW).unwrap().session
+}
+
+fn blitz() -> Session {
+    session(json!({"sync_mode": "per_participant", "total_time_ms": 60_000,
+                   "participants": [{"participant_id": "a"}, {"participant_id": "b"}]}))
+}
+
+#[test]
+fn a_command_is_called_what_it_was_asked_by() {
+    for (name, body) in [
+        ("start", json!({})),
+        ("switch", json!({})),
+        ("pause", json!({})),
+        ("resume", json!({})),
+        ("complete", json!({})),
+        ("cancel", json!({})),
+        ("reset", json!({})),
+        ("adjust", json!({"add_ms": 1})),
+        ("extend", json!({})),
+        ("add_participant", json!({"participant_id": "p"})),
+        ("change_participant", json!({"participant_id": "p"})),
+        ("remove_participant", json!({"participant_id": "p"})),
+    ] {
+        let Wish::Command(command) = command::read(name, object(body)).unwrap().wish else { panic!("{name}") };
+        assert_eq!(command.name(), name);
+    }
+    let revert = Command::Revert { then: Box::new(blitz()) };
+    let names = [revert, Command::Delete, Command::Settle].map(|command| command.name());
+    assert_eq!(names, ["revert", "delete", "settle"]);
+}
+
+#[test]
+fn an_action_is_called_the_same_everywhere() {
+    for action in [Action::Expire, Action::Advance, Action::Pause, Action::Complete, Action::Continue] {
+        assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+    }
+}
+
+#[test]
+fn a_list_reads_what_it_needs_off_a_stored_session() {
+    let facts = Facts::of(&blitz().stored()).unwrap();
+    assert_eq!((facts.status.as_str(), facts.sync_mode.as_str(), facts.due_at), ("pending", "per_participant", None));
+    let names: Vec<_> = facts.participants.iter().map(|named| named.participant_id.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn without_an_absence_a_restored_session_is_as_it_was() {
+    let lost = blitz();
+    let restored = lost.restored(None, NOW);
+    assert_eq!((restored.status, restored.position.version), (lost.status, lost.position.version));
+    assert!(restored.position > lost.position && restored.recovered.is_some());
+}
+
+#[test]
+fn what_the_wire_would_not_let_through_is_refused_by_the_rules_too() {
+    let id = ParticipantId::new("a").unwrap();
+    let below = Command::Adjust { target: Target::Participant(id.clone()), change: Adjustment::Set(-1) };
+    assert_eq!(blitz().next(&below, NOW), Step::Refused(Refused::OutOfBounds));
+    let words = object(json!({"words": "x".repeat(9_000)}));
+    let change = Box::new(ParticipantChange { metadata: Some(words), ..ParticipantChange::default() });
+    let wordy = Command::ChangeParticipant { id, change };
+    assert_eq!(blitz().next(&wordy, NOW), Step::Refused(Refused::OutOfBounds));
+}
