@@ -36,7 +36,9 @@ function sample(connection, faces) {
   const nowMs = connection.now();
   const clock = (face) => {
     const { shown_ms: shown, is_running: isRunning } = read(connection.session, face.id, nowMs);
-    return { shownMs: shown, isRunning, text: face.digits.textContent };
+    // Which way it moves: the sand of one who waits rises, though that clock does not run.
+    const pace = Math.sign(shownMs(connection.session, face.id, nowMs + 1) - shown);
+    return { shownMs: shown, isRunning, pace, text: face.digits.textContent };
   };
   const clocks = Object.fromEntries(faces.all().map((face) => [face.id, clock(face)]));
   return { wallMs, nowMs, version: connection.session?.version, status: connection.session?.status, clocks };

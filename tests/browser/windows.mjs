@@ -89,7 +89,7 @@ export async function untilPast(version, pages) {
 export function samples(pages) {
   const read = () => {
     const sample = window.synckairos.sample();
-    return { ...sample, trueMs: window.trueNow(), mode: window.synckairos.session.sync_mode };
+    return { ...sample, trueMs: window.trueNow() };
   };
   return Promise.all(pages.map((page) => page.evaluate(read)));
 }
@@ -97,8 +97,7 @@ export function samples(pages) {
 /** What clock `id` of `sample` showed, or would have, at the true instant `atMs`. */
 export function shownAt(sample, id, atMs) {
   const clock = sample.clocks[id];
-  const direction = sample.mode === 'count_up' ? 1 : -1;
-  return clock.shownMs + (clock.isRunning ? direction * (atMs - sample.trueMs) : 0);
+  return clock.shownMs + clock.pace * (atMs - sample.trueMs);
 }
 
 /** @param {string} text `4:32.7` or `1:02:03` */
