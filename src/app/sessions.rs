@@ -83,12 +83,6 @@ impl Sessions {
         (store.is_ok(), ledger)
     }
 
-    /// The instant it is.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
     /// Makes a session. A repeat finds the first one by its key.
     pub async fn create(
         &self,

@@ -168,18 +168,21 @@ pub fn session_deleted(session_id: &SessionId, position: Position) -> Bytes {
 /// The whole snapshot inside a message, if it has one.
 #[must_use]
 pub fn snapshot_in(message: &Bytes) -> Option<Bytes> {
-    let first = lines(message).next()?;
-    let at = first.windows(PAYLOAD.len()).position(|window| window == PAYLOAD)?;
-    let head = &first[..at];
+    let (head, payload) = split(&lines(message).next()?)?;
     let is_whole = head.starts_with(br#"{"type":"STATE_UPDATE""#) && !head.ends_with(br#""partial":true"#);
-    is_whole.then(|| first.slice(at + PAYLOAD.len()..first.len() - 1))
+    is_whole.then_some(payload)
 }
 
 /// The payload of a frame, which stands last in it.
 #[must_use]
 pub fn payload_in(frame: &Bytes) -> Option<Bytes> {
+    split(frame).map(|(_, payload)| payload)
+}
+
+/// What stands before the payload, and the payload.
+fn split(frame: &Bytes) -> Option<(Bytes, Bytes)> {
     let at = frame.windows(PAYLOAD.len()).position(|window| window == PAYLOAD)?;
-    Some(frame.slice(at + PAYLOAD.len()..frame.len() - 1))
+    Some((frame.slice(..at), frame.slice(at + PAYLOAD.len()..frame.len() - 1)))
 }
 
 /// Whether a message says that the session is gone.

@@ -151,6 +151,7 @@ async fn many_sessions_share_a_stream_and_its_cursor() {
     let many = vec!["x"; 1_001].join(",");
     caller.get(format!("/v1/events?sessions={many}")).await.expect(422).refused("invalid");
     caller.get("/v1/events").await.expect(422).refused("invalid");
+    caller.get(format!("{}/events?sessions={}", one.path(), two.id)).await.expect(422).refused("invalid");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,10 +32,13 @@ pub struct Opening {
 impl Opening {
     /// Reads the query.
     pub fn read(query: Option<&str>, usual: Duration) -> Result<Self, ApiError> {
-        let mut query = Query::of(query)?;
+        Self::of(Query::of(query)?, usual)
+    }
+
+    /// Reads what is left of a query.
+    pub fn of(mut query: Query, usual: Duration) -> Result<Self, ApiError> {
         let cursors = query.take("last");
         let last = cursors.as_ref().and_then(|last| last.parse().ok());
-        query.take("sessions");
         let heartbeat = query.take("heartbeat_ms").map(|text| heartbeat(&text)).transpose()?.unwrap_or(usual);
         let warnings = match query.take("warnings").as_deref() {
             None | Some("1") => true,

@@ -5,6 +5,7 @@
 //! sessions share a stream it holds the position in each, in the order asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -23,41 +24,43 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Kind, Subscription, Told};
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
+use crate::http::query::Query;
 use crate::wire::problem::Code;
 
 /// `GET /sessions/{id}/events`.
 pub async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
-    let session = InSession::from_request_parts(&mut parts, &()).await.map(|InSession(id)| vec![id]);
-    streams.events(&parts, session).await
+    let session = InSession::from_request_parts(&mut parts, &()).await;
+    let opening = Opening::read(parts.uri.query(), streams.parts.timing.heartbeat);
+    let asked = session.and_then(|InSession(id)| Ok((vec![id], opening?)));
+    streams.events(&parts, asked).await
 }
 
 /// `GET /events?sessions=a,b,c`.
 pub async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    let sessions = named(parts.uri.query());
-    streams.events(&parts, sessions).await
+    let asked = named(parts.uri.query(), streams.parts.timing.heartbeat);
+    streams.events(&parts, asked).await
 }
 
-/// The sessions a query names.
-fn named(query: Option<&str>) -> Result<Vec<SessionId>, ApiError> {
-    let list = crate::http::query::Query::of(query)?.take("sessions").unwrap_or_default();
+/// The sessions to follow, and how.
+type Asked = (Vec<SessionId>, Opening);
+
+fn named(query: Option<&str>, usual: Duration) -> Result<Asked, ApiError> {
+    let mut query = Query::of(query)?;
+    let list = query.take("sessions").unwrap_or_default();
     let ids: Result<Vec<_>, _> = list.split(',').map(SessionId::new).collect();
     let ids = ids.map_err(|_| ApiError::invalid("/sessions", "must be session ids, separated by commas"))?;
     if ids.len() > MAX_SESSIONS {
         return Err(ApiError::invalid("/sessions", "must be at most 1000"));
     }
-    Ok(ids)
+    Ok((ids, Opening::of(query, usual)?))
 }
 
 impl Streams {
     /// A refusal that comes back gets 204: that is how an `EventSource` is told to stay away.
-    async fn events(
-        self: &Arc<Self>,
-        parts: &Parts,
-        sessions: Result<Vec<SessionId>, ApiError>,
-    ) -> Result<Response, ApiError> {
-        match self.events_of(parts, sessions).await {
+    async fn events(self: &Arc<Self>, parts: &Parts, asked: Result<Asked, ApiError>) -> Result<Response, ApiError> {
+        match self.events_of(parts, asked).await {
             Err(error) if parts.headers.contains_key("last-event-id") && is_final(&error) => {
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
@@ -65,14 +68,9 @@ impl Streams {
         }
     }
 
-    async fn events_of(
-        self: &Arc<Self>,
-        parts: &Parts,
-        sessions: Result<Vec<SessionId>, ApiError>,
-    ) -> Result<Response, ApiError> {
-        let opening = Opening::read(parts.uri.query(), self.parts.timing.heartbeat)?;
+    async fn events_of(self: &Arc<Self>, parts: &Parts, asked: Result<Asked, ApiError>) -> Result<Response, ApiError> {
         let principal = self.caller(parts)??;
-        let sessions = sessions?;
+        let (sessions, opening) = asked?;
         let came_from = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let cursors = cursors(came_from.or(opening.cursors.as_deref()), sessions.len());
         let mut watches = Vec::with_capacity(sessions.len());
