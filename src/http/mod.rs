@@ -1,6 +1,7 @@
 //! Routes, streams, problem documents; axum lives here and in `server` only.
 
 pub mod auth;
+pub mod connection;
 pub mod error;
 pub mod metrics;
 pub mod stream;

@@ -66,12 +66,12 @@ pub struct Connection<S> {
 /// Serves a connection until it ends.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     streams: Arc<Streams>,
-    io: S,
+    socket: Socket<S>,
     principal: Arc<Principal>,
     feed: Feed,
     opening: Opening,
 ) {
-    let mut connection = Connection::new(streams, io, principal, feed, &opening);
+    let mut connection = Connection::new(streams, socket, principal, feed, &opening);
     let mut timer = pin!(sleep_until(connection.next_due()));
     let end = poll_fn(|context| connection.poll(context, timer.as_mut())).await;
     // Nothing is followed while the last words are said.
@@ -83,10 +83,16 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(streams: Arc<Streams>, io: S, principal: Arc<Principal>, feed: Feed, opening: &Opening) -> Self {
+    fn new(
+        streams: Arc<Streams>,
+        socket: Socket<S>,
+        principal: Arc<Principal>,
+        feed: Feed,
+        opening: &Opening,
+    ) -> Self {
         let now = Instant::now();
         let mut connection = Self {
-            socket: Socket::new(io),
+            socket,
             pulse: Pulse::start(opening.heartbeat, now),
             commanding: None,
             ends_at: None,

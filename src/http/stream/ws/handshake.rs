@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::upgrade::OnUpgrade;
 use sha1::{Digest as _, Sha1};
 
 use crate::http::auth;
+use crate::http::connection::handover::Handover;
 use crate::http::error::ApiError;
 use crate::wire::problem::Code;
 
@@ -30,15 +30,15 @@ fn says(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))
 }
 
-/// Agrees to a WebSocket: the answer, and the bytes that will follow it.
-pub fn accept(parts: &mut Parts) -> Result<(Response, OnUpgrade), ApiError> {
+/// Agrees to a WebSocket: the answer, and the connection that goes on behind it.
+pub fn accept(parts: &mut Parts) -> Result<(Response, Handover), ApiError> {
     let no = |why| ApiError::saying(Code::Malformed, why);
     if !says(&parts.headers, SEC_WEBSOCKET_VERSION, "13") {
         return Err(no("only version 13 of the WebSocket protocol is spoken"));
     }
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| no("Sec-WebSocket-Key is needed"))?;
     let answer = HeaderValue::from_str(&signed(key.as_bytes())).map_err(|_| no("Sec-WebSocket-Key is not valid"))?;
-    let upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(|| no("this connection cannot be upgraded"))?;
+    let handover = Handover::of(parts).ok_or_else(|| no("this connection cannot be upgraded"))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -48,7 +48,7 @@ pub fn accept(parts: &mut Parts) -> Result<(Response, OnUpgrade), ApiError> {
     if auth::offers_subprotocol(parts) {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(auth::SUBPROTOCOL));
     }
-    Ok((response, upgrade))
+    Ok((response, handover))
 }
 
 fn signed(key: &[u8]) -> String {

@@ -25,8 +25,9 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use hyper_util::rt::TokioIo;
+use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::feed::Feed;
@@ -36,6 +37,7 @@ use super::opening::Opening;
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
+use crate::http::connection::handover::Taken;
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
 use crate::wire::close::Close;
@@ -103,33 +105,47 @@ fn open(
         Ok(session) => session,
         Err(close) => return turn_away(&streams, parts, close),
     };
-    let (response, upgrade) = handshake::accept(&mut parts)?;
-    let shutdown = streams.parts.shutdown.clone();
-    shutdown.spawn("websocket", async move {
-        // If it fails, the client has gone.
-        let Ok(io) = upgrade.await else { return };
-        let feed = match session {
-            Some(session) => {
-                let key = SessionKey { tenant: principal.tenant.clone(), session };
-                Feed::one(&streams, &key, opening.last)
-            }
-            None => Feed::many(&streams),
-        };
-        connection::serve(streams, TokioIo::new(io), principal, feed, opening).await;
-    });
-    Ok(response)
+    let (response, handover) = handshake::accept(&mut parts)?;
+    Ok(handover.accept(
+        response,
+        Box::new(move |taken| {
+            let feed = match session {
+                Some(session) => {
+                    let key = SessionKey { tenant: principal.tenant.clone(), session };
+                    Feed::one(&streams, &key, opening.last)
+                }
+                None => Feed::many(&streams),
+            };
+            let serving = connection::serve(streams, socket(taken), principal, feed, opening);
+            Box::pin(async move {
+                serving.await;
+                None
+            })
+        }),
+    ))
+}
+
+/// A connection that was handed over, as a WebSocket.
+fn socket(taken: Taken) -> Socket<TcpStream> {
+    let Taken { idle, mut head } = taken;
+    head.put_slice(b"\r\n");
+    Socket::new(idle.io, head.freeze(), &idle.read)
 }
 
 fn turn_away(streams: &Streams, mut parts: Parts, close: Close) -> Answered {
-    let (response, upgrade) = handshake::accept(&mut parts)?;
+    let (response, handover) = handshake::accept(&mut parts)?;
     let within = streams.parts.timing.goodbye;
-    streams.parts.shutdown.spawn("websocket turned away", async move {
-        let Ok(io) = upgrade.await else { return };
-        let by = Instant::now() + within;
-        let timer = std::pin::pin!(sleep_until(by));
-        goodbye(&mut Socket::new(TokioIo::new(io)), close, timer, by).await;
-    });
-    Ok(response)
+    Ok(handover.accept(
+        response,
+        Box::new(move |taken| {
+            Box::pin(async move {
+                let by = Instant::now() + within;
+                let timer = std::pin::pin!(sleep_until(by));
+                goodbye(&mut socket(taken), close, timer, by).await;
+                None
+            })
+        }),
+    ))
 }
 
 /// Says why, and waits a little until that was heard.

@@ -50,9 +50,12 @@ pub struct Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub fn new(io: S) -> Self {
-        let (decoder, out, more) = (Decoder::default(), Bytes::new(), VecDeque::new());
-        Self { io, decoder, out, more, queued: 0, is_shut: false, is_answered: false, is_broken: false }
+    /// A socket that begins by answering the handshake with `head`, and of which `read`
+    /// was read already.
+    pub fn new(io: S, head: Bytes, read: &[u8]) -> Self {
+        let (mut decoder, more, queued) = (Decoder::default(), VecDeque::new(), head.len());
+        decoder.feed(read);
+        Self { io, decoder, out: head, more, queued, is_shut: false, is_answered: false, is_broken: false }
     }
 
     /// Puts frames in line to be written.
@@ -179,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_in_line_is_written_in_order_however_narrow_the_way() {
         let (near, mut far) = duplex(7);
-        let mut socket = Socket::new(near);
+        let mut socket = Socket::new(near, Bytes::new(), &[]);
         let frames: Vec<_> = (0..50).map(|n| codec::text(&Bytes::from(format!("{n}").repeat(n % 9)))).collect();
         for frame in &frames {
             socket.send(frame.clone());
@@ -194,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_other_side_is_noticed() {
         let (near, far) = duplex(100);
-        let mut socket = Socket::new(near);
+        let mut socket = Socket::new(near, Bytes::new(), &[]);
         drop(far);
         assert_eq!(poll_fn(|cx| socket.poll_next(cx)).await, Err(Lost::Gone));
         poll_fn(|cx| socket.poll_goodbye(cx)).await;

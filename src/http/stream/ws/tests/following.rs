@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use super::super::connection::Connection;
 use super::served::{caller, served, served_with, timing};
@@ -178,7 +177,7 @@ async fn a_connection_that_waits_is_small() {
     let house = House::new(settings());
     let subscription = std::mem::size_of_val(&house.watch(None));
     assert!(subscription <= 128, "{subscription}");
-    let connection = std::mem::size_of::<Connection<TokioIo<Upgraded>>>();
+    let connection = std::mem::size_of::<Connection<TcpStream>>();
     assert!(connection <= 640, "{connection}");
     house.close().await;
 }

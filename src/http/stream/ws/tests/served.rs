@@ -23,6 +23,7 @@ use crate::domain::principal::{Principal, Role};
 use crate::domain::time::Timestamp;
 use crate::fanout::Settings;
 use crate::fanout::tests::house::{House, START, settings};
+use crate::http::connection;
 use crate::http::stream;
 use crate::http::stream::{Commands, Parts, Streams, Timing};
 use crate::wire::problem::{Code, Problem};
@@ -89,9 +90,11 @@ pub async fn served_with(timing: Timing, settings: Settings) -> Served {
     let router: Router = Router::new().nest("/v1", stream::routes().with_state(streams));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let stop = house.shutdown.soft().cancelled_owned();
+    let (stop, shutdown) = (house.shutdown.soft(), house.shutdown.clone());
     house.shutdown.spawn("listener", async move {
-        let _ = axum::serve(listener, router).with_graceful_shutdown(stop).await;
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            shutdown.spawn("connection", connection::serve(accepted.unwrap().0, router.clone(), stop.clone()));
+        }
     });
     Served { house, echo, authenticator, address }
 }
