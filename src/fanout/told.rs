@@ -23,7 +23,7 @@ pub struct Told {
     /// When this instance learned of it.
     pub heard_at: Instant,
     pub(super) snapshot: Option<Bytes>,
-    written: [OnceLock<Bytes>; 2],
+    written: [OnceLock<Bytes>; Form::ALL],
 }
 
 /// What a step of telling is.
@@ -46,12 +46,22 @@ pub enum Form {
     WebSocket,
     /// As server-sent events.
     EventStream,
+    /// The same, as one chunk of an HTTP/1.1 body.
+    EventChunk,
+    /// As the answer to a poll that had everything before.
+    PollAnswer,
+    /// The same, compressed.
+    PollAnswerZipped,
+}
+
+impl Form {
+    /// How many there are.
+    const ALL: usize = Self::PollAnswerZipped as usize + 1;
 }
 
 impl Told {
     fn new(kind: Kind, position: Option<Position>, frames: Box<[Bytes]>) -> Self {
-        let written = [OnceLock::new(), OnceLock::new()];
-        Self { kind, position, frames, heard_at: Instant::now(), snapshot: None, written }
+        Self { kind, position, frames, heard_at: Instant::now(), snapshot: None, written: Default::default() }
     }
 
     /// A write as the bus brings it.

@@ -35,6 +35,7 @@ pub(super) struct Watch {
 pub(super) struct Events {
     streams: Arc<Streams>,
     watches: Vec<Watch>,
+    form: Form,
     names_all: bool,
     warnings: bool,
     retry_ms: Option<u64>,
@@ -45,7 +46,14 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub fn begin(streams: Arc<Streams>, watches: Vec<Watch>, principal: &Principal, opening: &Opening) -> Self {
+    /// A stream whose chunks come in that form, one of the two for event streams.
+    pub fn begin(
+        streams: Arc<Streams>,
+        watches: Vec<Watch>,
+        principal: &Principal,
+        opening: &Opening,
+        form: Form,
+    ) -> Self {
         let mut heartbeat = interval_at(Instant::now() + opening.heartbeat, opening.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ends = streams.ends(principal).boxed();
@@ -54,6 +62,7 @@ impl Events {
         Self {
             streams,
             watches,
+            form,
             names_all,
             warnings: opening.warnings,
             retry_ms: Some(RETRY_MS + spread),
@@ -69,13 +78,14 @@ impl Events {
             return None;
         }
         if let Some(ms) = self.retry_ms.take() {
-            return Some(format!("retry: {ms}\n\n").into());
+            return Some(formed(format!("retry: {ms}\n\n").into(), self.form));
         }
-        let (watches, warnings, names_all) = (&mut self.watches, self.warnings, self.names_all);
+        let (watches, warnings) = (&mut self.watches, self.warnings);
+        let style = Style { form: self.form, names_all: self.names_all };
         let chunk = tokio::select! {
             biased;
             close = &mut self.ends => self.over(close),
-            chunk = poll_fn(|context| told(watches, names_all, warnings, context)) => match chunk {
+            chunk = poll_fn(|context| told(watches, style, warnings, context)) => match chunk {
                 Ok(chunk) => chunk,
                 Err(close) => self.over(close),
             },
@@ -90,14 +100,15 @@ impl Events {
         let session = one.map(|subscription| &subscription.key().session);
         let position = one.and_then(Subscription::position);
         let parts = &self.streams.parts;
-        event(None, &frames::heartbeat(session, position, parts.clock.now(), parts.hub.health()))
+        let heartbeat = frames::heartbeat(session, position, parts.clock.now(), parts.hub.health());
+        formed(event(None, &heartbeat), self.form)
     }
 
     fn over(&mut self, close: Close) -> Bytes {
         self.is_over = true;
         closed(close);
         let data = format!("{{\"code\":{},\"reason\":\"{}\"}}", close.code(), close.reason());
-        format!("event: CLOSE\ndata: {data}\n\n").into()
+        formed(format!("event: CLOSE\ndata: {data}\n\n").into(), self.form)
     }
 }
 
@@ -121,28 +132,63 @@ impl Streams {
     }
 }
 
-/// What was told in any of the sessions, as one chunk. A session that has ended
-/// leaves the stream; the last one ends it.
+/// How a stream is written.
+#[derive(Clone, Copy)]
+struct Style {
+    form: Form,
+    names_all: bool,
+}
+
+/// What is written at once. Mostly that is one thing, which many streams share.
+#[derive(Default)]
+struct Chunk {
+    only: Bytes,
+    many: BytesMut,
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        self.only.len() + self.many.len()
+    }
+
+    fn add(&mut self, bytes: Bytes) {
+        if self.len() == 0 {
+            self.only = bytes;
+        } else {
+            self.many.put(std::mem::take(&mut self.only));
+            self.many.put(bytes);
+        }
+    }
+
+    fn end(self) -> Bytes {
+        if self.many.is_empty() { self.only } else { self.many.freeze() }
+    }
+}
+
+/// What was told in any of the sessions. A session that has ended leaves the stream;
+/// the last one ends it.
 fn told(
     watches: &mut Vec<Watch>,
-    names_all: bool,
+    style: Style,
     warnings: bool,
     context: &Context<'_>,
 ) -> Poll<Result<Bytes, Close>> {
-    let mut chunk = BytesMut::new();
+    let mut chunk = Chunk::default();
     let mut at = 0;
     while at < watches.len() && chunk.len() < CHUNK {
         match watches[at].poll(context) {
             Poll::Pending => at += 1,
-            Poll::Ready(Delivery::Ended(_)) if !chunk.is_empty() => return Poll::Ready(Ok(chunk.freeze())),
+            Poll::Ready(Delivery::Ended(_)) if chunk.len() > 0 => return Poll::Ready(Ok(chunk.end())),
             Poll::Ready(Delivery::Ended(_)) if watches.len() == 1 => return Poll::Ready(Err(Close::SessionDeleted)),
             Poll::Ready(Delivery::Ended(_)) => drop(watches.remove(at)),
             Poll::Ready(Delivery::Told(told)) if told.kind == Kind::Warnings && !warnings => {}
-            Poll::Ready(Delivery::Told(told)) if names_all => write(&mut chunk, &told, &places(watches)),
-            Poll::Ready(Delivery::Told(told)) => chunk.put(shared(&told)),
+            Poll::Ready(Delivery::Told(told)) if style.names_all => {
+                chunk.add(formed(events(&told, &places(watches)), style.form));
+            }
+            Poll::Ready(Delivery::Told(told)) => chunk.add(shared(&told, style.form)),
         }
     }
-    if chunk.is_empty() { Poll::Pending } else { Poll::Ready(Ok(chunk.freeze())) }
+    if chunk.len() == 0 { Poll::Pending } else { Poll::Ready(Ok(chunk.end())) }
 }
 
 impl Watch {
@@ -161,20 +207,31 @@ fn places(watches: &[Watch]) -> String {
 }
 
 /// What was told, as all who follow one session get it.
-fn shared(told: &Told) -> Bytes {
-    told.written(Form::EventStream, |told| {
-        let mut out = BytesMut::with_capacity(told.size() + 128);
-        write(&mut out, told, &told.position.map(|at| at.to_string()).unwrap_or_default());
-        out.freeze()
-    })
+fn shared(told: &Told, form: Form) -> Bytes {
+    let place = |told: &Told| told.position.map(|at| at.to_string()).unwrap_or_default();
+    told.written(form, |told| formed(events(told, &place(told)), form))
 }
 
 /// Its frames as events; the last one names the place, unless it has none.
-fn write(out: &mut BytesMut, told: &Told, id: &str) {
+fn events(told: &Told, id: &str) -> Bytes {
+    let mut out = BytesMut::with_capacity(told.size() + 128);
     for (frame, left) in told.frames.iter().zip((0..told.frames.len()).rev()) {
         let id = Some(id).filter(|_| left == 0 && told.position.is_some());
         out.put(event(id, frame));
     }
+    out.freeze()
+}
+
+/// As it goes out: where we write the body ourselves, in chunks (RFC 9112, section 7.1).
+fn formed(events: Bytes, form: Form) -> Bytes {
+    if form != Form::EventChunk {
+        return events;
+    }
+    let mut out = BytesMut::with_capacity(events.len() + 16);
+    out.put_slice(format!("{:x}\r\n", events.len()).as_bytes());
+    out.put(events);
+    out.put_slice(b"\r\n");
+    out.freeze()
 }
 
 /// One event. No frame holds a line feed, so its data is one line.
@@ -210,5 +267,22 @@ mod tests {
         let written = event(Some("5-7"), frame);
         assert_eq!(&written[..], b"id: 5-7\nevent: STATE_SYNC\ndata: {\"type\":\"STATE_SYNC\",\"payload\":{}}\n\n");
         assert_eq!(&event(None, frame)[..7], b"event: ");
+    }
+
+    #[test]
+    fn a_chunk_says_how_long_it_is() {
+        assert_eq!(&formed(Bytes::from("x".repeat(26)), Form::EventChunk)[..4], b"1a\r\n");
+        assert_eq!(&formed(Bytes::from_static(b"x"), Form::EventStream)[..], b"x");
+    }
+
+    #[test]
+    fn what_is_written_at_once_keeps_its_order_and_one_thing_is_not_copied() {
+        let mut chunk = Chunk::default();
+        let first = Bytes::from_static(b"1");
+        chunk.add(first.clone());
+        assert_eq!(chunk.only.as_ptr(), first.as_ptr());
+        chunk.add(Bytes::from_static(b"2"));
+        chunk.add(Bytes::from_static(b"3"));
+        assert_eq!(&chunk.end()[..], b"123");
     }
 }

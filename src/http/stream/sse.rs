@@ -12,19 +12,24 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::BufMut as _;
 use futures::{StreamExt as _, stream};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::events::{Events, Watch};
 use super::opening::Opening;
-use super::{MAX_SESSIONS, Streams};
+use super::{MAX_SESSIONS, Streams, Timing, closed};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Kind, Subscription, Told};
+use crate::fanout::{Delivery, Form, Kind, Subscription, Told};
+use crate::http::connection::handover::{Handover, Taken};
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
 use crate::http::query::Query;
+use crate::wire::close::Close;
 use crate::wire::problem::Code;
 
 /// `GET /sessions/{id}/events`.
@@ -33,14 +38,14 @@ pub async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Re
     let session = InSession::from_request_parts(&mut parts, &()).await;
     let opening = Opening::read(parts.uri.query(), streams.parts.timing.heartbeat);
     let asked = session.and_then(|InSession(id)| Ok((vec![id], opening?)));
-    streams.events(&parts, asked).await
+    streams.events(&mut parts, asked).await
 }
 
 /// `GET /events?sessions=a,b,c`.
 pub async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
     let asked = named(parts.uri.query(), streams.parts.timing.heartbeat);
-    streams.events(&parts, asked).await
+    streams.events(&mut parts, asked).await
 }
 
 /// The sessions to follow, and how.
@@ -59,7 +64,7 @@ fn named(query: Option<&str>, usual: Duration) -> Result<Asked, ApiError> {
 
 impl Streams {
     /// A refusal that comes back gets 204: that is how an `EventSource` is told to stay away.
-    async fn events(self: &Arc<Self>, parts: &Parts, asked: Result<Asked, ApiError>) -> Result<Response, ApiError> {
+    async fn events(self: &Arc<Self>, parts: &mut Parts, asked: Result<Asked, ApiError>) -> Result<Response, ApiError> {
         match self.events_of(parts, asked).await {
             Err(error) if parts.headers.contains_key("last-event-id") && is_final(&error) => {
                 Ok(StatusCode::NO_CONTENT.into_response())
@@ -68,7 +73,11 @@ impl Streams {
         }
     }
 
-    async fn events_of(self: &Arc<Self>, parts: &Parts, asked: Result<Asked, ApiError>) -> Result<Response, ApiError> {
+    async fn events_of(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        asked: Result<Asked, ApiError>,
+    ) -> Result<Response, ApiError> {
         let principal = self.caller(parts)??;
         let (sessions, opening) = asked?;
         let came_from = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -77,12 +86,13 @@ impl Streams {
         for (session, last) in sessions.into_iter().zip(cursors) {
             watches.push(self.watch(&principal, session, last).await?);
         }
-        let events = Events::begin(Arc::clone(self), watches, &principal, &opening);
-        let chunks = stream::unfold(events, |mut events| async move {
-            let chunk = events.next().await?;
-            Some((chunk, events))
-        });
-        Ok(streaming(Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>))))
+        let handover = Handover::of(parts);
+        let form = if handover.is_some() { Form::EventChunk } else { Form::EventStream };
+        let events = Events::begin(Arc::clone(self), watches, &principal, &opening, form);
+        Ok(match handover {
+            Some(handover) => handed_over(handover, events, self.parts.timing.clone()),
+            None => streaming(body(events)),
+        })
     }
 
     /// Follows a session once it is known to be there.
@@ -140,6 +150,71 @@ fn is_final(error: &ApiError) -> bool {
         error.0.of,
         Code::SessionNotFound | Code::Unauthenticated | Code::TokenExpired | Code::Forbidden | Code::Invalid
     )
+}
+
+/// As the library writes it.
+fn body(events: Events) -> Body {
+    let chunks = stream::unfold(events, |mut events| async move {
+        let chunk = events.next().await?;
+        Some((chunk, events))
+    });
+    Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>))
+}
+
+/// On the connection itself, so that nothing is held for a stream that waits.
+fn handed_over(handover: Handover, events: Events, timing: Timing) -> Response {
+    let mut response = streaming(Body::empty());
+    response.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    let onward = move |taken| {
+        let serving = serve(events, taken, timing);
+        Box::pin(async move {
+            serving.await;
+            None
+        }) as _
+    };
+    handover.accept(response, Box::new(onward))
+}
+
+async fn serve(mut events: Events, taken: Taken, timing: Timing) {
+    let Taken { idle, mut head } = taken;
+    let mut io = idle.io;
+    head.put_slice(b"\r\n");
+    let mut chunk = head.freeze();
+    loop {
+        match timeout(timing.write_wait, io.write_all(&chunk)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => return closed(Close::TooSlow),
+        }
+        let next = tokio::select! {
+            next = events.next() => next,
+            () = gone(&io) => return,
+        };
+        match next {
+            Some(next) => chunk = next,
+            None => break,
+        }
+    }
+    // Whoever closes with something unread takes back what the other side has not read yet.
+    let goodbye = async {
+        io.write_all(b"0\r\n\r\n").await?;
+        io.shutdown().await?;
+        gone(&io).await;
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(timing.goodbye, goodbye).await;
+}
+
+/// Waits until the client has left; whatever else it says is no matter.
+async fn gone(io: &TcpStream) {
+    let mut nothing = [0; 64];
+    while io.readable().await.is_ok() {
+        match io.try_read(&mut nothing) {
+            Ok(0) => return,
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
+            _ => {}
+        }
+    }
 }
 
 fn streaming(body: Body) -> Response {
