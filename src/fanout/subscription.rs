@@ -85,6 +85,12 @@ impl Subscription {
         self.position.filter(|_| self.place.is_some())
     }
 
+    /// Whether there is nothing more to hand out now.
+    #[must_use]
+    pub fn is_up_to_date(&self) -> bool {
+        self.place.is_some_and(|place| !self.topic.has_told_beyond(place))
+    }
+
     /// Goes on from `last` if everything since is known; otherwise a sync is next.
     /// Whether it goes on.
     pub fn resume(&mut self, last: Option<Position>) -> bool {

@@ -89,6 +89,12 @@ impl Told {
         self.written[form as usize].get_or_init(|| write(self)).clone()
     }
 
+    /// The whole snapshot after a write, where it was told with it.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&Bytes> {
+        self.snapshot.as_ref()
+    }
+
     /// The bytes of its frames.
     #[must_use]
     pub fn size(&self) -> usize {

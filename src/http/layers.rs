@@ -25,7 +25,7 @@ use crate::wire::problem::{Code, Problem};
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Smaller answers go as they are.
-const COMPRESS_FROM: u64 = 1_024;
+pub const COMPRESS_FROM: u64 = 1_024;
 
 /// Puts the layers around every route.
 pub fn around(router: Router, api: Arc<Api>) -> Router {

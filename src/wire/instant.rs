@@ -5,7 +5,9 @@ use std::fmt;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 use crate::domain::time::Timestamp;
 
@@ -19,6 +21,15 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let ms = at.unix_timestamp_nanos().div_euclid(1_000_000);
     i64::try_from(ms).ok().map(Timestamp::from_ms)
+}
+
+/// As in HTTP's `Date` (RFC 9110, section 5.6.7).
+#[must_use]
+pub fn http_date(at: Timestamp) -> String {
+    const FORM: &[BorrowedFormatItem<'_>] =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    // Every part of it is there.
+    dated(at).format(FORM).unwrap_or_default()
 }
 
 /// What no calendar of four-digit years holds is written as its end.
@@ -94,6 +105,7 @@ mod tests {
         assert_eq!(Instant(at).to_string(), "2026-01-01T00:00:00.123Z");
         assert_eq!(parse("2026-01-01T01:00:00.123999+01:00"), Some(at));
         assert_eq!(parse("2026-01-01"), None);
+        assert_eq!(http_date(at), "Thu, 01 Jan 2026 00:00:00 GMT");
         assert_eq!(Instant(Timestamp::NEVER).to_string(), "9999-12-31T23:59:59.999Z");
     }
 }

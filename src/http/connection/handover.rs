@@ -12,19 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Response, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::BoxFuture;
-use tokio::net::TcpStream;
 
-/// A connection between two requests.
-#[derive(Debug)]
-pub struct Idle {
-    /// The socket.
-    pub io: TcpStream,
-    /// What the client has sent and nobody has looked at.
-    pub read: Bytes,
-}
+use super::idle::Idle;
 
 /// A connection that is handed over.
 #[derive(Debug)]
@@ -77,7 +69,7 @@ impl Handover {
         self.raw.clone().unwrap_or_else(|| {
             let mut head = BytesMut::with_capacity(512);
             head.put_slice(format!("GET {} HTTP/1.1\r\n", self.uri).as_bytes());
-            put_headers(&mut head, headers);
+            put_headers(&mut head, headers.iter());
             head.put_slice(b"\r\n");
             head.freeze()
         })
@@ -121,11 +113,12 @@ fn head_of(answer: &Response<Body>) -> BytesMut {
     let status = answer.status();
     let reason = status.canonical_reason().unwrap_or_default();
     head.put_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
-    put_headers(&mut head, answer.headers());
+    // How long it is, is for those to say who go on.
+    put_headers(&mut head, answer.headers().iter().filter(|(name, _)| **name != header::CONTENT_LENGTH));
     head
 }
 
-fn put_headers(out: &mut BytesMut, headers: &HeaderMap) {
+fn put_headers<'a>(out: &mut BytesMut, headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) {
     for (name, value) in headers {
         out.put_slice(name.as_str().as_bytes());
         out.put_slice(b": ");
@@ -158,6 +151,7 @@ mod tests {
         let mut answer = handover.accept(Response::new(Body::empty()), onward());
         assert!(slot.take().is_none(), "the layers have not seen it yet");
         answer.headers_mut().insert("x-request-id", "7".parse().unwrap());
+        answer.headers_mut().insert("content-length", "0".parse().unwrap());
         assert!(slot.keep(&answer));
         let (_, head) = slot.take().unwrap();
         assert_eq!(&head[..], b"HTTP/1.1 200 OK\r\nx-request-id: 7\r\n");

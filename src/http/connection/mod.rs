@@ -2,6 +2,7 @@
 //! over (see [`Handover`]).
 
 pub mod handover;
+pub mod idle;
 
 mod rewound;
 
@@ -22,25 +23,18 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::handover::{Handover, Idle, Onward, Slot, Taken};
+use self::handover::{Handover, Onward, Slot, Taken};
+use self::idle::{HEADERS_WITHIN, Idle};
 use self::rewound::{Rewound, Unwritten};
-
-/// A client that takes longer to say what it wants, or to want anything more, is
-/// not waited for.
-const HEADERS_WITHIN: Duration = Duration::from_mins(1);
 
 /// A peer that vanished is noticed after two of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Requests are small; what does not fit is refused by its length anyway.
 const BUFFER: usize = 64 * 1024;
-
-/// So much of a request is looked at before the library does.
-const FIRST_READ: usize = 4 * 1024;
 
 /// How a client begins that speaks HTTP/2 without being asked (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
@@ -50,7 +44,7 @@ pub async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let mut idle = Idle { io: stream, read: Bytes::new() };
-    while let Some(ready) = something_to_read(idle, &stop).await {
+    while let Some(ready) = idle.read(&stop).await {
         if ready.read.starts_with(PREFACE) {
             return Box::pin(by_http2(ready, router, stop)).await;
         }
@@ -58,27 +52,6 @@ pub async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
         let Some((onward, taken)) = taken else { return };
         let Some(back) = onward(taken).await else { return };
         idle = back;
-    }
-}
-
-/// Waits, without a buffer, until there is something to read.
-async fn something_to_read(idle: Idle, stop: &CancellationToken) -> Option<Idle> {
-    if !idle.read.is_empty() {
-        return Some(idle);
-    }
-    let readable = timeout(HEADERS_WITHIN, idle.io.readable());
-    stop.run_until_cancelled(readable).await?.ok()?.ok()?;
-    read(&idle.io).map(|read| Idle { io: idle.io, read })
-}
-
-/// What is there now; nothing if that was not said truly. `None` at the end.
-fn read(io: &TcpStream) -> Option<Bytes> {
-    let mut space = [0; FIRST_READ];
-    match io.try_read(&mut space) {
-        Ok(0) => None,
-        Ok(length) => Some(Bytes::copy_from_slice(&space[..length])),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Some(Bytes::new()),
-        Err(_) => None,
     }
 }
 
@@ -99,7 +72,7 @@ async fn by_http2(idle: Idle, router: Router, stop: CancellationToken) {
 async fn by_http1(idle: Idle, router: Router, stop: &CancellationToken) -> Option<(Onward, Taken)> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(BUFFER);
-    let (service, unwritten) = (Requests::of(router, head_in(&idle.read)), Unwritten::default());
+    let (service, unwritten) = (Requests::of(router, idle.head()), Unwritten::default());
     let slot = Arc::clone(&service.slot);
     let io = Rewound::new(idle.io, idle.read, unwritten.clone());
     let mut connection = builder.serve_connection(TokioIo::new(io), service);
@@ -122,12 +95,6 @@ async fn by_http1(idle: Idle, router: Router, stop: &CancellationToken) -> Optio
     let (io, unseen) = parts.io.into_inner().into_parts();
     let read = if unseen.is_empty() { parts.read_buf } else { [parts.read_buf, unseen].concat().into() };
     Some((onward, Taken { idle: Idle { io, read }, head }))
-}
-
-/// The head of a request, if it is there as a whole.
-fn head_in(read: &Bytes) -> Option<Bytes> {
-    let end = read.windows(4).position(|window| window == b"\r\n\r\n")?;
-    Some(read.slice(..end + 4))
 }
 
 /// The router, as the library asks it.

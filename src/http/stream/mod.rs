@@ -5,9 +5,12 @@ pub mod poll;
 pub mod sse;
 pub mod ws;
 
+mod again;
 mod events;
 mod frames;
 mod opening;
+mod parked;
+mod polled;
 mod timing;
 
 use std::sync::Arc;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts as _, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Streams;
+use super::parked::Parked;
+use super::polled::Polled;
 use super::sse::{has_ended, key, placed};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Kind, Subscription, Told};
-use crate::http::answer;
 use crate::http::error::ApiError;
 use crate::http::extract::{InSession, position_in};
 use crate::http::query::Query;
@@ -61,13 +62,21 @@ pub async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Resu
     let told = match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
         Some(Delivery::Told(told)) if has_ended(&told, asked.since) => return Err(ApiError::of(Code::SessionNotFound)),
         Some(told) => Waited::Told(told),
-        None => streams.wait(&mut subscription, &principal, asked.patience).await?,
+        None => {
+            let parked = Parked { streams: Arc::clone(&streams), subscription, principal, patience: asked.patience };
+            let parked = match parked.park(&mut parts) {
+                Ok(response) => return Ok(response),
+                Err(parked) => parked,
+            };
+            subscription = parked.subscription;
+            streams.wait(&mut subscription, &parked.principal, asked.patience).await?
+        }
     };
-    streams.answer(&mut subscription, told).await
+    Ok(streams.answer(&mut subscription, told).await?.response())
 }
 
 /// What ended the waiting.
-enum Waited {
+pub(super) enum Waited {
     Told(Delivery),
     InTime,
     /// The instance goes away; come back after so long.
@@ -92,7 +101,7 @@ impl Gathered {
 
 impl Streams {
     /// Waits for a write; warnings are no reason to answer.
-    async fn wait(
+    pub(super) async fn wait(
         &self,
         subscription: &mut Subscription,
         principal: &Principal,
@@ -108,7 +117,7 @@ impl Streams {
         }
     }
 
-    async fn answer(&self, subscription: &mut Subscription, waited: Waited) -> Result<Response, ApiError> {
+    pub(super) async fn answer(&self, subscription: &mut Subscription, waited: Waited) -> Result<Polled, ApiError> {
         let (timed_out, next_poll) = match &waited {
             Waited::Told(_) => (false, Duration::ZERO),
             Waited::InTime => (true, Duration::ZERO),
@@ -123,11 +132,8 @@ impl Streams {
         let state = self.newest(subscription).await?;
         catch_up(subscription, &mut gathered, state.as_ref().and_then(|state| state.position));
         let session = state.and_then(|state| frame::payload_in(state.frames.first()?));
-        let position = gathered.newest.or(subscription.position()).unwrap_or(Position { epoch: 0, version: 0 });
-        let body = written(position, timed_out, &gathered.events, session.as_deref(), next_poll);
-        let mut response = answer::bytes_as_json(StatusCode::OK, body);
-        response.headers_mut().insert(header::ETAG, answer::entity_tag(position));
-        Ok(response)
+        let position = gathered.newest.or(subscription.position()).unwrap_or_default();
+        Ok(Polled::new(position, timed_out, &gathered.events, session.as_deref(), next_poll))
     }
 
     /// The newest state as the ring has it; none of a session that is gone.
@@ -159,26 +165,4 @@ fn catch_up(subscription: &mut Subscription, gathered: &mut Gathered, until: Opt
         }
     }
     gathered.newest = gathered.newest.max(until);
-}
-
-fn written(
-    position: Position,
-    timed_out: bool,
-    events: &[Bytes],
-    session: Option<&[u8]>,
-    next_poll: Duration,
-) -> Bytes {
-    let size = 128 + events.iter().map(Bytes::len).sum::<usize>() + session.map_or(4, <[u8]>::len);
-    let mut out = BytesMut::with_capacity(size);
-    out.put_slice(format!("{{\"position\":\"{position}\",\"timed_out\":{timed_out},\"events\":[").as_bytes());
-    for (event, place) in events.iter().zip(0..) {
-        if place > 0 {
-            out.put_u8(b',');
-        }
-        out.put_slice(event);
-    }
-    out.put_slice(b"],\"session\":");
-    out.put_slice(session.unwrap_or(b"null"));
-    out.put_slice(format!(",\"next_poll_ms\":{}}}", next_poll.as_millis()).as_bytes());
-    out.freeze()
 }

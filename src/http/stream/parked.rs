@@ -1,0 +1,194 @@
+//! A poll that waits on its connection alone.
+//!
+//! A client that polls asks for the same again and again on one connection, with a newer
+//! cursor. Such a connection stays here from answer to answer: what is told goes out to
+//! everyone in the same bytes. Whatever is not plainly the next poll, or not plainly
+//! answered, goes back to the library, which asks the handler anew.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use metrics::Histogram;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout};
+
+use super::Streams;
+use super::again::Again;
+use super::poll::Waited;
+use super::polled::Polled;
+use crate::domain::principal::Principal;
+use crate::fanout::{Delivery, Form, Kind, Subscription, Told};
+use crate::http::connection::handover::{Handover, Taken};
+use crate::http::connection::idle::Idle;
+use crate::telemetry::metrics as names;
+
+/// A poll that waits for news.
+pub struct Parked {
+    pub streams: Arc<Streams>,
+    pub subscription: Subscription,
+    pub principal: Arc<Principal>,
+    pub patience: Duration,
+}
+
+/// A parked poll, and what it needs to go on from answer to answer.
+struct Polling {
+    parked: Parked,
+    again: Again,
+    form: Form,
+    answered: Histogram,
+}
+
+impl Parked {
+    /// Goes on with the request's connection, if it can be taken; else gives itself back.
+    pub fn park(self, parts: &mut Parts) -> Result<Response, Self> {
+        let Some(handover) = Handover::of(parts) else { return Err(self) };
+        let Some(again) = Again::of(handover.request(&parts.headers)) else { return Err(self) };
+        let form = if takes_gzip(&parts.headers) { Form::PollAnswerZipped } else { Form::PollAnswer };
+        let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+        let polling = Polling { parked: self, again, form, answered: names::requests(route, "GET", 200) };
+        Ok(handover.accept(Response::new(Body::empty()), Box::new(|taken| Box::pin(polling.serve(taken)))))
+    }
+}
+
+impl Polling {
+    async fn serve(mut self, taken: Taken) -> Option<Idle> {
+        let Taken { mut idle, head } = taken;
+        let mut head = Head::of(&head);
+        let stop = self.parked.streams.parts.shutdown.soft();
+        let mut asked_at = Instant::now();
+        loop {
+            let Parked { streams, subscription, principal, patience } = &mut self.parked;
+            let waited = tokio::select! {
+                waited = streams.wait(subscription, principal, *patience) => waited,
+                () = idle.left() => return None,
+            };
+            let Some(answer) = self.answer(waited.ok()).await else { return Some(self.asking_again(idle)) };
+            self.write(&mut idle, head.next(), answer).await.ok()?;
+            self.answered.record(asked_at.elapsed());
+            idle = idle.read(&stop).await?;
+            asked_at = Instant::now();
+            let Some(length) = self.next(&idle.read) else { return Some(idle) };
+            // What follows holds the memory of all that was read with it.
+            idle.read = Bytes::copy_from_slice(&idle.read[length..]);
+        }
+    }
+
+    /// The answer; `None` where it takes the handler to say what that is.
+    async fn answer(&mut self, waited: Option<Waited>) -> Option<Bytes> {
+        let now = self.parked.streams.parts.clock.now();
+        let zipped = self.form == Form::PollAnswerZipped;
+        match waited? {
+            Waited::Told(Delivery::Told(told)) if self.parked.subscription.is_up_to_date() && is_whole(&told) => {
+                Some(told.written(self.form, |told| of_one(told).written(now, zipped)))
+            }
+            waited => {
+                let Parked { streams, subscription, .. } = &mut self.parked;
+                let answer = streams.answer(subscription, waited).await.ok()?;
+                Some(answer.written(now, zipped))
+            }
+        }
+    }
+
+    async fn write(&self, idle: &mut Idle, head: Bytes, answer: Bytes) -> io::Result<()> {
+        let within = self.parked.streams.parts.timing.write_wait;
+        timeout(within, idle.io.write_all_buf(&mut head.chain(answer))).await?
+    }
+
+    /// How long the next request's head is, if that asks for the same from here on.
+    fn next(&self, read: &[u8]) -> Option<usize> {
+        let Parked { streams, subscription, principal, .. } = &self.parked;
+        let (since, length) = self.again.since(read)?;
+        let now = streams.parts.clock.now();
+        let is_plain = subscription.position() == Some(since)
+            && principal.expires_at.is_none_or(|at| now < at)
+            && !streams.parts.shutdown.is_begun();
+        is_plain.then_some(length)
+    }
+
+    /// The request is asked once more, of the handler.
+    fn asking_again(self, mut idle: Idle) -> Idle {
+        let since = self.parked.subscription.position().unwrap_or_default();
+        idle.read = [self.again.from(since).as_slice(), &idle.read].concat().into();
+        idle
+    }
+}
+
+/// Whether everything a poll is answered with is in it.
+fn is_whole(told: &Told) -> bool {
+    told.kind == Kind::Write && told.position.is_some() && told.snapshot().is_some()
+}
+
+fn of_one(told: &Told) -> Polled {
+    let session = told.snapshot().map(|snapshot| &snapshot[..]);
+    Polled::new(told.position.unwrap_or_default(), false, &told.frames, session, Duration::ZERO)
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    let mut codings = values.flat_map(|value| value.split(',')).map(|coding| coding.replace(' ', ""));
+    codings.any(|coding| coding == "gzip" || coding.starts_with("gzip;q=0.") || coding.starts_with("gzip;q=1"))
+}
+
+/// What every answer on a connection begins with: the status line and what the layers
+/// said, each with an id of its own.
+struct Head {
+    before: Bytes,
+    id: Bytes,
+    after: Bytes,
+    answers: u32,
+}
+
+impl Head {
+    fn of(head: &[u8]) -> Self {
+        const NAME: &[u8] = b"x-request-id: ";
+        let from = head.windows(NAME.len()).position(|window| window == NAME).map_or(head.len(), |at| at + NAME.len());
+        let length = head[from..].iter().position(|byte| *byte == b'\r').unwrap_or_default();
+        let part = Bytes::copy_from_slice;
+        let (before, id, after) = (part(&head[..from]), part(&head[from..from + length]), part(&head[from + length..]));
+        Self { before, id, after, answers: 0 }
+    }
+
+    fn next(&mut self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.before.len() + self.id.len() + self.after.len() + 12);
+        out.put_slice(&self.before);
+        out.put_slice(&self.id);
+        if self.answers > 0 && !self.id.is_empty() {
+            out.put_slice(format!(".{}", self.answers).as_bytes());
+        }
+        out.put_slice(&self.after);
+        self.answers += 1;
+        out.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_on_one_connection_have_ids_of_their_own() {
+        let mut head = Head::of(b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n");
+        assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n");
+        assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
+        let mut plain = Head::of(b"HTTP/1.1 200 OK\r\n");
+        assert_eq!((plain.next(), plain.next()), (Bytes::from("HTTP/1.1 200 OK\r\n"), Bytes::from("HTTP/1.1 200 OK\r\n")));
+    }
+
+    #[test]
+    fn who_takes_gzip_says_so() {
+        for (value, takes) in
+            [("gzip", true), ("br, gzip;q=0.5", true), ("gzip; q=1.0", true), ("gzip;q=0", false), ("br", false)]
+        {
+            let headers: HeaderMap = [(header::ACCEPT_ENCODING, value.parse().unwrap())].into_iter().collect();
+            assert_eq!(takes_gzip(&headers), takes, "{value}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}
