@@ -44,4 +44,6 @@ mod repeats;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod walking;
+#[cfg(test)]
 mod watching;

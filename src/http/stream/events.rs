@@ -1,14 +1,14 @@
 //! What goes down one event stream: what is told, heartbeats, and the reason it ends.
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Sleep};
 
+use super::lifetime::Lifetime;
 use super::opening::Opening;
 use super::{Streams, closed, frames};
 use crate::domain::principal::Principal;
@@ -17,9 +17,6 @@ use crate::wire::close::Close;
 
 /// Up to so many sessions, every event names the position in each of them.
 const MAX_CURSORS: usize = 16;
-
-/// A chunk grows little larger than this, whatever waits.
-const CHUNK: usize = 64 * 1024;
 
 /// Clients come back after this, and up to twice as long, so that they do not come all at once.
 const RETRY_MS: u64 = 1_000;
@@ -35,18 +32,20 @@ pub(super) struct Watch {
 pub(super) struct Events {
     streams: Arc<Streams>,
     watches: Vec<Watch>,
+    /// Who is asked first, so that a busy session does not keep the others waiting.
+    turn: usize,
     form: Form,
     names_all: bool,
     warnings: bool,
     retry_ms: Option<u64>,
-    heartbeat: Interval,
-    /// Why it ends though nobody acts: the token's end, or the instance's.
-    ends: BoxFuture<'static, Close>,
+    heartbeat: Duration,
+    heartbeat_at: Instant,
+    lifetime: Lifetime,
     is_over: bool,
 }
 
 impl Events {
-    /// A stream whose chunks come in that form, one of the two for event streams.
+    /// A stream whose pieces come in that form, one of the two for event streams.
     pub fn begin(
         streams: Arc<Streams>,
         watches: Vec<Watch>,
@@ -54,45 +53,101 @@ impl Events {
         opening: &Opening,
         form: Form,
     ) -> Self {
-        let mut heartbeat = interval_at(Instant::now() + opening.heartbeat, opening.heartbeat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ends = streams.ends(principal).boxed();
         let spread = u64::try_from(streams.share_of_drain().as_nanos()).unwrap_or(0) % RETRY_MS;
-        let names_all = (2..=MAX_CURSORS).contains(&watches.len());
         Self {
+            names_all: (2..=MAX_CURSORS).contains(&watches.len()),
+            lifetime: Lifetime::of(principal, streams.parts.clock.now()),
             streams,
             watches,
+            turn: 0,
             form,
-            names_all,
             warnings: opening.warnings,
             retry_ms: Some(RETRY_MS + spread),
-            heartbeat,
-            ends,
+            heartbeat: opening.heartbeat,
+            heartbeat_at: Instant::now() + opening.heartbeat,
             is_over: false,
         }
     }
 
-    /// The next chunk; `None` after the end.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    /// The next piece; `None` after the end. `timer` is for this stream alone.
+    pub fn poll_next(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Option<Bytes>> {
         if self.is_over {
-            return None;
+            return Poll::Ready(None);
         }
         if let Some(ms) = self.retry_ms.take() {
-            return Some(formed(format!("retry: {ms}\n\n").into(), self.form));
+            return Poll::Ready(Some(formed(format!("retry: {ms}\n\n").into(), self.form)));
         }
-        let (watches, warnings) = (&mut self.watches, self.warnings);
-        let style = Style { form: self.form, names_all: self.names_all };
-        let chunk = tokio::select! {
-            biased;
-            close = &mut self.ends => self.over(close),
-            chunk = poll_fn(|context| told(watches, style, warnings, context)) => match chunk {
-                Ok(chunk) => chunk,
-                Err(close) => self.over(close),
-            },
-            _ = self.heartbeat.tick() => self.beat(),
+        self.lifetime.prepare_to_leave(&self.streams);
+        let piece = match self.poll_due(context, timer) {
+            Poll::Ready(due) => due,
+            Poll::Pending => ready!(self.poll_told(context)),
         };
         self.streams.frames_out.increment(1);
-        Some(chunk)
+        Poll::Ready(Some(piece.unwrap_or_else(|close| self.over(close))))
+    }
+
+    /// What is due by the clock.
+    fn poll_due(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Result<Bytes, Close>> {
+        loop {
+            // It may go off for nothing; it must not go off late.
+            let next = self.next_due();
+            if next < timer.deadline() {
+                timer.as_mut().reset(next);
+            }
+            ready!(timer.as_mut().poll(context));
+            let now = Instant::now();
+            self.check(now)?;
+            let is_beat = now >= self.heartbeat_at;
+            if is_beat {
+                self.heartbeat_at = now + self.heartbeat;
+            }
+            timer.as_mut().reset(self.next_due());
+            if is_beat {
+                return Poll::Ready(Ok(self.beat()));
+            }
+        }
+    }
+
+    /// Whether it may go on.
+    pub fn check(&mut self, now: Instant) -> Result<(), Close> {
+        self.lifetime.look_at_token(self.streams.parts.clock.now())?;
+        if self.lifetime.is_to_leave(now) { Err(Close::GoingAway) } else { Ok(()) }
+    }
+
+    /// When it has something to do by the clock.
+    pub fn next_due(&self) -> Instant {
+        let others = [self.lifetime.token_at(), self.lifetime.leave_at()];
+        others.into_iter().flatten().fold(self.heartbeat_at, Instant::min)
+    }
+
+    /// What is told next in any of the sessions. One that has ended leaves the stream;
+    /// the last one ends it.
+    fn poll_told(&mut self, context: &Context<'_>) -> Poll<Result<Bytes, Close>> {
+        let mut asked = 0;
+        while asked < self.watches.len() {
+            let at = (self.turn + asked) % self.watches.len();
+            match self.watches[at].poll(context) {
+                Poll::Pending => asked += 1,
+                Poll::Ready(Delivery::Ended(_)) if self.watches.len() == 1 => {
+                    return Poll::Ready(Err(Close::SessionDeleted));
+                }
+                Poll::Ready(Delivery::Ended(_)) => drop(self.watches.remove(at)),
+                Poll::Ready(Delivery::Told(told)) if told.kind == Kind::Warnings && !self.warnings => {}
+                Poll::Ready(Delivery::Told(told)) => {
+                    self.turn = at + 1;
+                    return Poll::Ready(Ok(self.written(&told)));
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn written(&self, told: &Told) -> Bytes {
+        if self.names_all {
+            formed(events(told, &places(&self.watches)), self.form)
+        } else {
+            shared(told, self.form)
+        }
     }
 
     fn beat(&self) -> Bytes {
@@ -110,85 +165,6 @@ impl Events {
         let data = format!("{{\"code\":{},\"reason\":\"{}\"}}", close.code(), close.reason());
         formed(format!("event: CLOSE\ndata: {data}\n\n").into(), self.form)
     }
-}
-
-impl Streams {
-    /// When a stream of that caller ends though nobody acts, and why.
-    pub(super) fn ends(&self, principal: &Principal) -> impl Future<Output = Close> + Send + 'static {
-        let (clock, expires_at) = (Arc::clone(&self.parts.clock), principal.expires_at);
-        let (stop, share) = (self.parts.shutdown.soft(), self.share_of_drain());
-        async move {
-            let expires = async {
-                match expires_at {
-                    Some(at) => clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = expires => Close::TokenRefused,
-                () = async { stop.cancelled().await; tokio::time::sleep(share).await } => Close::GoingAway,
-            }
-        }
-    }
-}
-
-/// How a stream is written.
-#[derive(Clone, Copy)]
-struct Style {
-    form: Form,
-    names_all: bool,
-}
-
-/// What is written at once. Mostly that is one thing, which many streams share.
-#[derive(Default)]
-struct Chunk {
-    only: Bytes,
-    many: BytesMut,
-}
-
-impl Chunk {
-    fn len(&self) -> usize {
-        self.only.len() + self.many.len()
-    }
-
-    fn add(&mut self, bytes: Bytes) {
-        if self.len() == 0 {
-            self.only = bytes;
-        } else {
-            self.many.put(std::mem::take(&mut self.only));
-            self.many.put(bytes);
-        }
-    }
-
-    fn end(self) -> Bytes {
-        if self.many.is_empty() { self.only } else { self.many.freeze() }
-    }
-}
-
-/// What was told in any of the sessions. A session that has ended leaves the stream;
-/// the last one ends it.
-fn told(
-    watches: &mut Vec<Watch>,
-    style: Style,
-    warnings: bool,
-    context: &Context<'_>,
-) -> Poll<Result<Bytes, Close>> {
-    let mut chunk = Chunk::default();
-    let mut at = 0;
-    while at < watches.len() && chunk.len() < CHUNK {
-        match watches[at].poll(context) {
-            Poll::Pending => at += 1,
-            Poll::Ready(Delivery::Ended(_)) if chunk.len() > 0 => return Poll::Ready(Ok(chunk.end())),
-            Poll::Ready(Delivery::Ended(_)) if watches.len() == 1 => return Poll::Ready(Err(Close::SessionDeleted)),
-            Poll::Ready(Delivery::Ended(_)) => drop(watches.remove(at)),
-            Poll::Ready(Delivery::Told(told)) if told.kind == Kind::Warnings && !warnings => {}
-            Poll::Ready(Delivery::Told(told)) if style.names_all => {
-                chunk.add(formed(events(&told, &places(watches)), style.form));
-            }
-            Poll::Ready(Delivery::Told(told)) => chunk.add(shared(&told, style.form)),
-        }
-    }
-    if chunk.len() == 0 { Poll::Pending } else { Poll::Ready(Ok(chunk.end())) }
 }
 
 impl Watch {
@@ -273,16 +249,5 @@ mod tests {
     fn a_chunk_says_how_long_it_is() {
         assert_eq!(&formed(Bytes::from("x".repeat(26)), Form::EventChunk)[..4], b"1a\r\n");
         assert_eq!(&formed(Bytes::from_static(b"x"), Form::EventStream)[..], b"x");
-    }
-
-    #[test]
-    fn what_is_written_at_once_keeps_its_order_and_one_thing_is_not_copied() {
-        let mut chunk = Chunk::default();
-        let first = Bytes::from_static(b"1");
-        chunk.add(first.clone());
-        assert_eq!(chunk.only.as_ptr(), first.as_ptr());
-        chunk.add(Bytes::from_static(b"2"));
-        chunk.add(Bytes::from_static(b"3"));
-        assert_eq!(&chunk.end()[..], b"123");
     }
 }

@@ -8,9 +8,12 @@ pub mod ws;
 mod again;
 mod events;
 mod frames;
+mod lifetime;
 mod opening;
+mod outgoing;
 mod parked;
 mod polled;
+mod streaming;
 mod timing;
 
 use std::sync::Arc;

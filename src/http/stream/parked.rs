@@ -35,24 +35,29 @@ pub struct Parked {
     pub subscription: Subscription,
     pub principal: Arc<Principal>,
     pub patience: Duration,
+    /// What it is answered with at once.
+    pub first: Option<Waited>,
 }
 
 /// A parked poll, and what it needs to go on from answer to answer.
 struct Polling {
     parked: Parked,
-    again: Again,
+    request: Bytes,
+    /// The same, if it may be asked from somewhere else.
+    again: Option<Again>,
     form: Form,
     answered: Histogram,
 }
 
 impl Parked {
     /// Goes on with the request's connection, if it can be taken; else gives itself back.
-    pub fn park(self, parts: &mut Parts) -> Result<Response, Self> {
-        let Some(handover) = Handover::of(parts) else { return Err(self) };
-        let Some(again) = Again::of(handover.request(&parts.headers)) else { return Err(self) };
+    pub fn park(self, parts: &mut Parts) -> Result<Response, Box<Self>> {
+        let Some(handover) = Handover::of(parts) else { return Err(Box::new(self)) };
+        let request = handover.request(&parts.headers);
+        let again = Again::of(request.clone());
         let form = if takes_gzip(&parts.headers) { Form::PollAnswerZipped } else { Form::PollAnswer };
         let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-        let polling = Polling { parked: self, again, form, answered: names::requests(route, "GET", 200) };
+        let polling = Polling { parked: self, request, again, form, answered: names::requests(route, "GET", 200) };
         Ok(handover.accept(Response::new(Body::empty()), Box::new(|taken| Box::pin(polling.serve(taken)))))
     }
 }
@@ -64,12 +69,15 @@ impl Polling {
         let stop = self.parked.streams.parts.shutdown.soft();
         let mut asked_at = Instant::now();
         loop {
-            let Parked { streams, subscription, principal, patience } = &mut self.parked;
-            let waited = tokio::select! {
-                waited = streams.wait(subscription, principal, *patience) => waited,
-                () = idle.left() => return None,
+            let Parked { streams, subscription, principal, patience, first } = &mut self.parked;
+            let waited = match first.take() {
+                Some(first) => Some(first),
+                None => tokio::select! {
+                    waited = streams.wait(subscription, principal, *patience) => waited.ok(),
+                    () = idle.left() => return None,
+                },
             };
-            let Some(answer) = self.answer(waited.ok()).await else { return Some(self.asking_again(idle)) };
+            let Some(answer) = self.answer(waited).await else { return Some(self.asking_again(idle)) };
             self.write(&mut idle, head.next(), answer).await.ok()?;
             self.answered.record(asked_at.elapsed());
             idle = idle.read(&stop).await?;
@@ -104,7 +112,7 @@ impl Polling {
     /// How long the next request's head is, if that asks for the same from here on.
     fn next(&self, read: &[u8]) -> Option<usize> {
         let Parked { streams, subscription, principal, .. } = &self.parked;
-        let (since, length) = self.again.since(read)?;
+        let (since, length) = self.again.as_ref()?.since(read)?;
         let now = streams.parts.clock.now();
         let is_plain = subscription.position() == Some(since)
             && principal.expires_at.is_none_or(|at| now < at)
@@ -114,8 +122,9 @@ impl Polling {
 
     /// The request is asked once more, of the handler.
     fn asking_again(self, mut idle: Idle) -> Idle {
-        let since = self.parked.subscription.position().unwrap_or_default();
-        idle.read = [self.again.from(since).as_slice(), &idle.read].concat().into();
+        let since = self.parked.subscription.position().zip(self.again);
+        let request = since.map_or(self.request, |(since, again)| again.from(since).into());
+        idle.read = [&request[..], &idle.read].concat().into();
         idle
     }
 }

@@ -1,15 +1,19 @@
 //! Long-poll: answers at once if there is anything newer, else when there is, else in time.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Streams;
+use super::lifetime::Lifetime;
 use super::parked::Parked;
 use super::polled::Polled;
 use super::sse::{has_ended, key, placed};
@@ -19,7 +23,6 @@ use crate::fanout::{Delivery, Kind, Subscription, Told};
 use crate::http::error::ApiError;
 use crate::http::extract::{InSession, position_in};
 use crate::http::query::Query;
-use crate::wire::close::Close;
 use crate::wire::frame;
 use crate::wire::problem::Code;
 
@@ -59,20 +62,21 @@ pub async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Resu
     let key = key(&principal, id)?;
     let mut subscription = streams.parts.hub.subscribe(&key, asked.since, "poll");
     let first = timeout(streams.parts.timing.state_wait, placed(&mut subscription)).await;
-    let told = match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
+    let first = match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
         Some(Delivery::Told(told)) if has_ended(&told, asked.since) => return Err(ApiError::of(Code::SessionNotFound)),
-        Some(told) => Waited::Told(told),
-        None => {
-            let parked = Parked { streams: Arc::clone(&streams), subscription, principal, patience: asked.patience };
-            let parked = match parked.park(&mut parts) {
-                Ok(response) => return Ok(response),
-                Err(parked) => parked,
-            };
-            subscription = parked.subscription;
-            streams.wait(&mut subscription, &parked.principal, asked.patience).await?
-        }
+        Some(Delivery::Ended(_)) => return Err(ApiError::of(Code::SessionNotFound)),
+        first => first.map(Waited::Told),
     };
-    Ok(streams.answer(&mut subscription, told).await?.response())
+    let parked = Parked { streams: Arc::clone(&streams), subscription, principal, patience: asked.patience, first };
+    let Parked { mut subscription, principal, first, .. } = match parked.park(&mut parts) {
+        Ok(response) => return Ok(response),
+        Err(parked) => *parked,
+    };
+    let waited = match first {
+        Some(first) => first,
+        None => streams.wait(&mut subscription, &principal, asked.patience).await?,
+    };
+    Ok(streams.answer(&mut subscription, waited).await?.response())
 }
 
 /// What ended the waiting.
@@ -107,14 +111,22 @@ impl Streams {
         principal: &Principal,
         patience: Duration,
     ) -> Result<Waited, ApiError> {
-        let stop = self.parts.shutdown.soft();
-        tokio::select! {
-            biased;
-            told = next_write(subscription) => Ok(Waited::Told(told)),
-            () = stop.cancelled() => Ok(Waited::GoingAway(self.share_of_drain())),
-            Close::TokenRefused = self.ends(principal) => Err(ApiError::of(Code::TokenExpired)),
-            () = sleep(patience) => Ok(Waited::InTime),
-        }
+        let lifetime = Lifetime::of(principal, self.parts.clock.now());
+        let by = Instant::now() + patience;
+        let mut timer = pin!(sleep_until(lifetime.token_at().map_or(by, |at| at.min(by))));
+        poll_fn(|context| {
+            if let Poll::Ready(told) = poll_write(subscription, context) {
+                return Poll::Ready(Ok(Waited::Told(told)));
+            }
+            // Whoever watches is woken when a stop begins.
+            if self.parts.shutdown.is_begun() {
+                return Poll::Ready(Ok(Waited::GoingAway(self.share_of_drain())));
+            }
+            ready!(timer.as_mut().poll(context));
+            let is_valid = lifetime.check_token(self.parts.clock.now());
+            Poll::Ready(is_valid.map(|()| Waited::InTime).map_err(|_| ApiError::of(Code::TokenExpired)))
+        })
+        .await
     }
 
     pub(super) async fn answer(&self, subscription: &mut Subscription, waited: Waited) -> Result<Polled, ApiError> {
@@ -147,11 +159,11 @@ impl Streams {
     }
 }
 
-async fn next_write(subscription: &mut Subscription) -> Delivery {
+fn poll_write(subscription: &mut Subscription, context: &Context<'_>) -> Poll<Delivery> {
     loop {
-        match subscription.next().await {
+        match ready!(subscription.poll_next(context)) {
             Delivery::Told(told) if told.kind == Kind::Warnings => {}
-            delivery => return delivery,
+            delivery => return Poll::Ready(delivery),
         }
     }
 }

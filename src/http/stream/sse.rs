@@ -12,24 +12,21 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::BufMut as _;
 use futures::{StreamExt as _, stream};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use super::events::{Events, Watch};
 use super::opening::Opening;
-use super::{MAX_SESSIONS, Streams, Timing, closed};
+use super::{MAX_SESSIONS, Streams, streaming};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Form, Kind, Subscription, Told};
-use crate::http::connection::handover::{Handover, Taken};
+use crate::http::connection::handover::Handover;
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
 use crate::http::query::Query;
-use crate::wire::close::Close;
+use crate::wire::instant::http_date;
 use crate::wire::problem::Code;
 
 /// `GET /sessions/{id}/events`.
@@ -90,8 +87,8 @@ impl Streams {
         let form = if handover.is_some() { Form::EventChunk } else { Form::EventStream };
         let events = Events::begin(Arc::clone(self), watches, &principal, &opening, form);
         Ok(match handover {
-            Some(handover) => handed_over(handover, events, self.parts.timing.clone()),
-            None => streaming(body(events)),
+            Some(handover) => handed_over(handover, events, self),
+            None => answer(body(events)),
         })
     }
 
@@ -153,71 +150,25 @@ fn is_final(error: &ApiError) -> bool {
 }
 
 /// As the library writes it.
-fn body(events: Events) -> Body {
-    let chunks = stream::unfold(events, |mut events| async move {
-        let chunk = events.next().await?;
-        Some((chunk, events))
-    });
-    Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>))
+fn body(mut events: Events) -> Body {
+    let mut timer = Box::pin(sleep_until(events.next_due()));
+    let pieces = stream::poll_fn(move |context| events.poll_next(context, timer.as_mut()));
+    Body::from_stream(pieces.map(Ok::<_, std::convert::Infallible>))
 }
 
 /// On the connection itself, so that nothing is held for a stream that waits.
-fn handed_over(handover: Handover, events: Events, timing: Timing) -> Response {
-    let mut response = streaming(Body::empty());
-    response.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    let onward = move |taken| {
-        let serving = serve(events, taken, timing);
-        Box::pin(async move {
-            serving.await;
-            None
-        }) as _
-    };
-    handover.accept(response, Box::new(onward))
-}
-
-async fn serve(mut events: Events, taken: Taken, timing: Timing) {
-    let Taken { idle, mut head } = taken;
-    let mut io = idle.io;
-    head.put_slice(b"\r\n");
-    let mut chunk = head.freeze();
-    loop {
-        match timeout(timing.write_wait, io.write_all(&chunk)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return,
-            Err(_) => return closed(Close::TooSlow),
-        }
-        let next = tokio::select! {
-            next = events.next() => next,
-            () = gone(&io) => return,
-        };
-        match next {
-            Some(next) => chunk = next,
-            None => break,
-        }
+fn handed_over(handover: Handover, events: Events, streams: &Streams) -> Response {
+    let mut response = answer(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    if let Ok(date) = HeaderValue::from_str(&http_date(streams.parts.clock.now())) {
+        headers.insert(header::DATE, date);
     }
-    // Whoever closes with something unread takes back what the other side has not read yet.
-    let goodbye = async {
-        io.write_all(b"0\r\n\r\n").await?;
-        io.shutdown().await?;
-        gone(&io).await;
-        std::io::Result::Ok(())
-    };
-    let _ = timeout(timing.goodbye, goodbye).await;
+    let timing = streams.parts.timing.clone();
+    handover.accept(response, Box::new(|taken| Box::pin(streaming::serve(events, taken, timing))))
 }
 
-/// Waits until the client has left; whatever else it says is no matter.
-async fn gone(io: &TcpStream) {
-    let mut nothing = [0; 64];
-    while io.readable().await.is_ok() {
-        match io.try_read(&mut nothing) {
-            Ok(0) => return,
-            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
-            _ => {}
-        }
-    }
-}
-
-fn streaming(body: Body) -> Response {
+fn answer(body: Body) -> Response {
     let fixed = HeaderValue::from_static;
     let headers = [
         (header::CONTENT_TYPE, fixed("text/event-stream")),

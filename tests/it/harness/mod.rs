@@ -8,6 +8,7 @@ pub mod answer;
 pub mod caller;
 pub mod cluster;
 pub mod dice;
+pub mod follow;
 pub mod heard;
 pub mod process;
 pub mod raw;

@@ -15,6 +15,7 @@ use super::token::{SECRET, claims, signed};
 pub struct Host {
     folder: TempDir,
     address: SocketAddr,
+    metrics: SocketAddr,
     settings: Vec<(&'static str, String)>,
     client: Client,
 }
@@ -30,11 +31,11 @@ impl Host {
     pub fn new() -> Self {
         let settings = vec![
             ("JWT_SECRET", SECRET.to_owned()),
-            ("METRICS_ADDR", "127.0.0.1:0".to_owned()),
             ("DRAIN_TIMEOUT_MS", "2000".to_owned()),
             ("LOG_FORMAT", "text".to_owned()),
         ];
-        Self { folder: tempfile::tempdir().unwrap(), address: free_address(), settings, client: client() }
+        let (address, metrics) = (free_address(), free_address());
+        Self { folder: tempfile::tempdir().unwrap(), address, metrics, settings, client: client() }
     }
 
     /// With another value for a setting, or none.
@@ -58,7 +59,8 @@ impl Host {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_synckairos"));
         command.env_clear().args(arguments).stdin(Stdio::null());
-        command.env("LISTEN_ADDR", self.address.to_string()).env("DATA_DIR", self.data());
+        command.env("LISTEN_ADDR", self.address.to_string()).env("METRICS_ADDR", self.metrics.to_string());
+        command.env("DATA_DIR", self.data());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -80,6 +82,11 @@ impl Host {
 
     pub fn caller(&self) -> Caller {
         Caller::new(self.client.clone(), self.address, Authority::Operator)
+    }
+
+    /// What a scrape gives.
+    pub async fn scrape(&self) -> String {
+        self.caller().scrape(self.metrics).await
     }
 
     /// Starts it and waits until it is ready.

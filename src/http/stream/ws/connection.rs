@@ -22,6 +22,7 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Ended, Form, Kind};
 use crate::http::error::ApiError;
 use crate::http::stream::frames::Regarding;
+use crate::http::stream::lifetime::Lifetime;
 use crate::http::stream::opening::Opening;
 use crate::http::stream::{Streams, frames};
 use crate::wire::close::Close;
@@ -54,11 +55,9 @@ pub struct Connection<S> {
     pub(super) pulse: Pulse,
     /// While there are commands.
     pub(super) commanding: Option<Box<Commanding>>,
-    /// When the token ends, as far as this host's timer can tell.
-    pub(super) ends_at: Option<Instant>,
+    pub(super) lifetime: Lifetime,
     pub(super) write_by: Option<Instant>,
     pub(super) state_by: Option<Instant>,
-    pub(super) leave_at: Option<Instant>,
     pub(super) not_understood: u8,
     wants_warnings: bool,
 }
@@ -91,22 +90,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         opening: &Opening,
     ) -> Self {
         let now = Instant::now();
-        let mut connection = Self {
+        Self {
             socket,
             pulse: Pulse::start(opening.heartbeat, now),
             commanding: None,
-            ends_at: None,
+            lifetime: Lifetime::of(&principal, streams.parts.clock.now()),
             write_by: None,
             state_by: feed.session().map(|_| now + streams.parts.timing.state_wait),
-            leave_at: None,
             not_understood: 0,
             wants_warnings: opening.warnings,
             streams,
             principal,
             feed,
-        };
-        connection.look_at_token(connection.streams.parts.clock.now(), now);
-        connection
+        }
     }
 
     /// Does what there is to do; ready once the connection ends.
@@ -127,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // up others.
         let mut went_on = self.take_answers(context);
         if is_written {
-            self.prepare_to_leave();
+            self.lifetime.prepare_to_leave(&self.streams);
             went_on |= self.take_news(context)?;
             went_on |= self.take_messages(context)?;
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
 use super::client;
 use super::client::{Frame, NotUnderstood, Wanted};
@@ -29,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A text message came.
     pub(super) fn said(&mut self, text: &str) -> Result<(), End> {
         let received_us = self.streams.parts.clock.now_us();
-        self.check_token(self.streams.parts.clock.now())?;
+        self.lifetime.check_token(self.streams.parts.clock.now())?;
         match client::read(text) {
             Ok(frame) => self.do_as_said(frame, received_us),
             Err(NotUnderstood { regarding, problem }) => self.say_not_understood(&regarding, &problem),
@@ -98,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
         let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
         self.principal = renewed.ok_or(Close::TokenRefused)?;
-        self.look_at_token(now, Instant::now());
+        self.lifetime.renew(&self.principal, now);
         self.leave_hidden()?;
         if regarding.id.is_some() {
             self.say(&frames::ack(regarding, NOTHING));

@@ -3,27 +3,20 @@
 //! Reading goes through the stack and writing shares what all are told, so a socket
 //! that waits holds no buffer at all.
 
-use std::collections::VecDeque;
 use std::io;
-use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::codec::{Decoder, Incoming};
+use crate::http::stream::outgoing::Outgoing;
 use crate::wire::close::Close;
 
 /// So much is read at a time.
 const READ_BYTES: usize = 4 * 1024;
-
-/// Beyond this what is to be written must go out before more is added.
-const ROOM: usize = 16 * 1024;
-
-/// So many pieces are handed to the host at a time.
-const SLICES: usize = 16;
 
 /// Why nothing more can be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,10 +32,7 @@ pub enum Lost {
 pub struct Socket<S> {
     io: S,
     decoder: Decoder,
-    /// What is being written, then what comes after it; most of the time neither.
-    out: Bytes,
-    more: VecDeque<Bytes>,
-    queued: usize,
+    outgoing: Outgoing,
     is_shut: bool,
     /// The other side has said goodbye, or is gone.
     is_answered: bool,
@@ -53,68 +43,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A socket that begins by answering the handshake with `head`, and of which `read`
     /// was read already.
     pub fn new(io: S, head: Bytes, read: &[u8]) -> Self {
-        let (mut decoder, more, queued) = (Decoder::default(), VecDeque::new(), head.len());
+        let (mut decoder, mut outgoing) = (Decoder::default(), Outgoing::default());
         decoder.feed(read);
-        Self { io, decoder, out: head, more, queued, is_shut: false, is_answered: false, is_broken: false }
+        outgoing.push(head);
+        Self { io, decoder, outgoing, is_shut: false, is_answered: false, is_broken: false }
     }
 
     /// Puts frames in line to be written.
     pub fn send(&mut self, frames: Bytes) {
-        self.queued += frames.len();
-        if self.out.is_empty() {
-            self.out = frames;
-        } else {
-            self.more.push_back(frames);
-        }
+        self.outgoing.push(frames);
     }
 
     /// Whether more may be put in line.
     pub fn has_room(&self) -> bool {
-        self.queued < ROOM
+        self.outgoing.has_room()
     }
 
     /// Writes everything that stands in line.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.out.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        while !self.out.is_empty() {
-            let written = ready!(self.poll_write(context))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.advance(written);
-        }
-        self.more = VecDeque::new();
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
-        if self.more.is_empty() {
-            return io.poll_write(context, &self.out);
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let pieces = std::iter::once(&self.out).chain(&self.more);
-        let count = slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
-        io.poll_write_vectored(context, &slices[..count])
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        self.queued -= written;
-        while written > 0 || self.out.is_empty() {
-            let of_this = written.min(self.out.len());
-            self.out.advance(of_this);
-            written -= of_this;
-            if self.out.is_empty() {
-                let Some(next) = self.more.pop_front() else {
-                    // The frame may be shared: this was the last hold on it here.
-                    self.out = Bytes::new();
-                    return;
-                };
-                self.out = next;
-            }
-        }
+        self.outgoing.poll_flush(&mut self.io, context)
     }
 
     /// The next message.
@@ -174,25 +121,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::{AsyncReadExt as _, duplex};
+    use tokio::io::duplex;
 
     use super::*;
-    use crate::http::stream::ws::codec;
-
-    #[tokio::test]
-    async fn what_is_put_in_line_is_written_in_order_however_narrow_the_way() {
-        let (near, mut far) = duplex(7);
-        let mut socket = Socket::new(near, Bytes::new(), &[]);
-        let frames: Vec<_> = (0..50).map(|n| codec::text(&Bytes::from(format!("{n}").repeat(n % 9)))).collect();
-        for frame in &frames {
-            socket.send(frame.clone());
-        }
-        let expected = frames.concat();
-        let mut seen = vec![0; expected.len()];
-        let (flushed, read) = tokio::join!(poll_fn(|cx| socket.poll_flush(cx)), far.read_exact(&mut seen));
-        assert!(flushed.is_ok() && read.is_ok() && seen == expected);
-        assert_eq!((socket.queued, socket.more.capacity(), socket.out.len()), (0, 0, 0));
-    }
 
     #[tokio::test]
     async fn the_end_of_the_other_side_is_noticed() {

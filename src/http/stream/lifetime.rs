@@ -1,0 +1,117 @@
+//! When a stream ends though nobody acts: with its caller's token, or with its instance.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Streams;
+use crate::domain::principal::Principal;
+use crate::domain::time::Timestamp;
+use crate::wire::close::Close;
+
+/// A timer that is asked for more would be refused.
+const LONGEST_MS: u64 = 24 * 3_600_000;
+
+/// How long a stream may go on.
+#[derive(Debug)]
+pub struct Lifetime {
+    /// When its token ends, by cluster time.
+    expires_at: Option<Timestamp>,
+    /// When to look at the token again: this host's timers only follow cluster time.
+    look_at: Option<Instant>,
+    /// When it goes, since its instance does.
+    leave_at: Option<Instant>,
+}
+
+impl Lifetime {
+    /// As long as the caller's token.
+    pub fn of(principal: &Principal, now: Timestamp) -> Self {
+        let mut lifetime = Self { expires_at: principal.expires_at, look_at: None, leave_at: None };
+        lifetime.look(now);
+        lifetime
+    }
+
+    /// As long as another token.
+    pub fn renew(&mut self, principal: &Principal, now: Timestamp) {
+        self.expires_at = principal.expires_at;
+        self.look(now);
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        self.look_at = self.expires_at.map(|end| {
+            let left = u64::try_from(end.as_ms().saturating_sub(now.as_ms())).unwrap_or(0);
+            Instant::now() + Duration::from_millis(left.min(LONGEST_MS))
+        });
+    }
+
+    /// A stop has begun: each goes at its own instant, so that they do not all come back at once.
+    pub fn prepare_to_leave(&mut self, streams: &Streams) {
+        if self.leave_at.is_none() && streams.parts.shutdown.is_begun() {
+            self.leave_at = Some(Instant::now() + streams.share_of_drain());
+        }
+    }
+
+    /// Whether it is time to go, since the instance does.
+    pub fn is_to_leave(&self, now: Instant) -> bool {
+        self.leave_at.is_some_and(|at| now >= at)
+    }
+
+    /// Whether the token has ended.
+    pub fn check_token(&self, now: Timestamp) -> Result<(), Close> {
+        match self.expires_at {
+            Some(end) if now >= end => Err(Close::TokenRefused),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, and when to look again.
+    pub fn look_at_token(&mut self, now: Timestamp) -> Result<(), Close> {
+        self.look(now);
+        self.check_token(now)
+    }
+
+    /// When there is something to look at, but for leaving.
+    pub fn token_at(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// When to leave.
+    pub fn leave_at(&self) -> Option<Instant> {
+        self.leave_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::TenantId;
+    use crate::domain::principal::Role;
+
+    fn bearer(expires_at: Option<i64>) -> Principal {
+        Principal {
+            tenant: TenantId::new("t").unwrap(),
+            subject: "s".into(),
+            role: Role::Viewer,
+            participant_id: None,
+            sessions: None,
+            expires_at: expires_at.map(Timestamp::from_ms),
+        }
+    }
+
+    #[test]
+    fn a_stream_lasts_as_long_as_its_token() {
+        let mut lifetime = Lifetime::of(&bearer(Some(1_000)), Timestamp::from_ms(0));
+        assert_eq!(lifetime.look_at_token(Timestamp::from_ms(999)), Ok(()));
+        assert_eq!(lifetime.look_at_token(Timestamp::from_ms(1_000)), Err(Close::TokenRefused));
+        lifetime.renew(&bearer(Some(2_000)), Timestamp::from_ms(1_000));
+        assert_eq!(lifetime.check_token(Timestamp::from_ms(1_999)), Ok(()));
+        lifetime.renew(&bearer(None), Timestamp::from_ms(1_999));
+        assert_eq!((lifetime.check_token(Timestamp::NEVER), lifetime.token_at()), (Ok(()), None));
+    }
+
+    #[test]
+    fn a_token_for_ages_is_looked_at_once_a_day() {
+        let lifetime = Lifetime::of(&bearer(Some(i64::MAX)), Timestamp::from_ms(0));
+        assert!(lifetime.token_at().unwrap() <= Instant::now() + Duration::from_millis(LONGEST_MS));
+    }
+}
