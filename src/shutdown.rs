@@ -101,6 +101,8 @@ impl Shutdown {
     {
         let id = self.0.spawned.fetch_add(1, Ordering::Relaxed);
         let held = Held::of(id, name, self);
+        // In a box, because what awaits a future holds room for it twice.
+        let task = Box::pin(task);
         let task = self.0.tasks.spawn(async move {
             let _held = held;
             task.await;

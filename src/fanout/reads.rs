@@ -67,10 +67,11 @@ fn settle(hub: &Hub, topic: &Arc<Topic>, read: Result<Option<Newest>, Unavailabl
         return false;
     };
     hub.pulse.answered();
-    let Some(newest) = found else {
-        topic.is_gone();
-        return true;
-    };
-    topic.merge(newest, &hub.settings);
-    topic.is_known()
+    let is_found = found.is_some();
+    match found {
+        None => topic.is_gone(),
+        Some(newest) => topic.merge(newest, &hub.settings),
+    }
+    topic.is_answered();
+    !is_found || topic.is_known()
 }

@@ -55,6 +55,9 @@ pub struct Subscription {
     /// Warnings from before it came are not for it.
     came_at: u64,
     waker: Option<Waker>,
+    /// The read that says whether what the client claims to have is to be believed, if
+    /// nobody here has heard of it; 0 if there is none to wait for.
+    doubt: u64,
     slot: u32,
     is_ended: bool,
 }
@@ -70,7 +73,7 @@ impl Subscription {
         lines.joined();
         ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => transport).increment(1);
         let came_at = topic.next();
-        Self { topic, lines, transport, position, place: None, came_at, waker: None, slot, is_ended: false }
+        Self { topic, lines, transport, position, place: None, came_at, waker: None, doubt: 0, slot, is_ended: false }
     }
 
     /// Whose session it watches.
@@ -97,7 +100,7 @@ impl Subscription {
         self.place = last.and_then(|last| self.topic.after(last));
         self.position = last.filter(|_| self.place.is_some());
         self.came_at = self.topic.next();
-        self.is_ended = false;
+        (self.is_ended, self.doubt) = (false, 0);
         self.place.is_some()
     }
 
@@ -158,6 +161,9 @@ impl Subscription {
         if self.place.is_some() {
             return Entered::Placed;
         }
+        if self.is_ahead() {
+            return Entered::NotYet;
+        }
         match self.topic.entrance() {
             Entrance::Sync { state, after } => {
                 state.position.inspect(|position| self.count_skipped(*position));
@@ -171,6 +177,17 @@ impl Subscription {
             Entrance::Unknown if self.topic.is_missing() => Entered::With(Delivery::Ended(Ended::Missing)),
             Entrance::Unknown => Entered::NotYet,
         }
+    }
+
+    /// Whether it must wait because its client has seen more than this instance: it
+    /// comes from another one, and would be shown what is older than what it has.
+    fn is_ahead(&mut self) -> bool {
+        let Some(last) = self.position.filter(|last| self.topic.is_before(*last)) else { return false };
+        if self.doubt == 0 {
+            self.doubt = self.topic.doubt_newest();
+            tracing::trace!(session.id = %self.topic.key.session, position = %last, "a client is ahead");
+        }
+        !self.topic.was_read(self.doubt)
     }
 
     fn count_skipped(&self, position: Position) {

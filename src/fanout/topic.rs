@@ -39,6 +39,11 @@ pub(super) struct Topic {
     was_heard_since_read: AtomicBool,
     /// The read it stands in line for only checks.
     is_check: AtomicBool,
+    /// Reads that have begun, and the last of them that was answered.
+    begun: AtomicU64,
+    answered: AtomicU64,
+    /// Somebody waits for a read to be answered.
+    is_doubted: AtomicBool,
     /// It stands in line for its warnings to be looked at.
     has_news: AtomicBool,
 }
@@ -69,6 +74,9 @@ impl Topic {
             was_heard: AtomicBool::new(false),
             was_heard_since_read: AtomicBool::new(false),
             is_check: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            is_doubted: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
         }
     }
@@ -195,6 +203,32 @@ impl Topic {
         entrance
     }
 
+    /// Whether something newer than all that is known here is claimed to exist.
+    pub(super) fn is_before(&self, claimed: Position) -> bool {
+        self.ring().newest().is_some_and(|newest| newest < claimed)
+    }
+
+    /// Has it read whether there is anything newer; gives the number of that read.
+    pub(super) fn doubt_newest(self: &Arc<Self>) -> u64 {
+        let read = self.begun.load(Ordering::Acquire) + 1;
+        self.is_doubted.store(true, Ordering::Release);
+        self.request_check();
+        read
+    }
+
+    /// Whether that read, or a later one, was answered.
+    pub(super) fn was_read(&self, read: u64) -> bool {
+        self.answered.load(Ordering::Acquire) >= read
+    }
+
+    /// The read under way was answered, and what it said is known here.
+    pub(super) fn is_answered(self: &Arc<Self>) {
+        self.answered.store(self.begun.load(Ordering::Acquire), Ordering::Release);
+        if self.is_doubted.swap(false, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
     pub(super) fn is_missing(&self) -> bool {
         self.is_missing.load(Ordering::Relaxed)
     }
@@ -279,6 +313,7 @@ impl Topic {
     /// Whether the bus must be asked to listen first.
     pub(super) fn begin_read(&self) -> bool {
         self.was_heard_since_read.store(false, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::AcqRel);
         held(&self.reading).begin()
     }
 

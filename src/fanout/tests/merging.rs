@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::house::{House, at, next, settings, until, word};
+use super::house::{House, at, next, settings, until, update, word};
 use crate::fanout::{Health, Settings};
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn what_is_heard_while_the_state_is_read_is_handed_out_once() {
         assert_eq!(next(&mut watcher).await, "told 1-5");
     }
     // A write that was read already and comes by the bus as well.
-    house.tell(at(1, 5), super::house::update(at(1, 5), ""));
+    house.tell(at(1, 5), update(at(1, 5), ""));
     house.write(at(1, 6));
     assert_eq!(next(&mut watcher).await, "told 1-6");
     drop(watcher);
@@ -215,7 +215,7 @@ async fn a_new_epoch_begins_with_a_sync_and_an_old_one_is_not_heard() {
     // Restored at 2-5, then written.
     house.write(at(2, 6));
     assert_eq!(next(&mut watcher).await, "sync 2-6");
-    house.tell(at(1, 8), super::house::update(at(1, 8), ""));
+    house.tell(at(1, 8), update(at(1, 8), ""));
     house.write(at(2, 7));
     assert_eq!(next(&mut watcher).await, "told 2-7");
     drop(watcher);
@@ -282,5 +282,43 @@ async fn what_nobody_watches_is_listened_to_for_a_while_and_then_forgotten() {
     // It lingers: the next one needs no read, and may resume.
     until("it was heard", || word(&house.watch(None).try_next().unwrap()) == "sync 1-2").await;
     assert_eq!((house.hub.watched(), house.reads()), (1, 1));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_comes_from_an_instance_that_is_further_on_is_shown_nothing_older() {
+    let house = House::new(settings());
+    house.store(at(1, 3), "");
+    let mut here = house.watch(None);
+    assert_eq!(next(&mut here).await, "sync 1-3");
+    // Written elsewhere, and the bus is late.
+    house.store(at(1, 5), "");
+    let mut ahead = house.watch(Some(at(1, 5)));
+    assert!(ahead.try_next().is_none());
+    until("the truth is asked", || house.reads() == 2).await;
+    house.tell(at(1, 4), update(at(1, 4), ""));
+    house.tell(at(1, 5), update(at(1, 5), ""));
+    house.write(at(1, 6));
+    for version in 4..=6 {
+        assert_eq!(next(&mut here).await, format!("told 1-{version}"));
+    }
+    assert_eq!(next(&mut ahead).await, "told 1-6");
+    drop((here, ahead));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_is_claimed_and_was_never_written_costs_one_read() {
+    let house = House::new(settings());
+    house.store(at(1, 3), "");
+    let mut here = house.watch(None);
+    assert_eq!(next(&mut here).await, "sync 1-3");
+    for claim in [at(1, 4), at(9, 1)] {
+        let reads = house.reads();
+        let mut watcher = house.watch(Some(claim));
+        assert_eq!(next(&mut watcher).await, "sync 1-3");
+        assert_eq!(house.reads(), reads + 1);
+    }
+    drop(here);
     house.close().await;
 }

@@ -44,7 +44,8 @@ pub async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let mut idle = Idle { io: stream, read: Bytes::new() };
-    while let Some(ready) = idle.read(&stop).await {
+    // In boxes, because each is needed for a moment and would else take up room for good.
+    while let Some(ready) = Box::pin(idle.read(&stop)).await {
         if ready.read.starts_with(PREFACE) {
             return Box::pin(by_http2(ready, router, stop)).await;
         }

@@ -57,13 +57,14 @@ impl Parked {
         let again = Again::of(request.clone());
         let form = if takes_gzip(&parts.headers) { Form::PollAnswerZipped } else { Form::PollAnswer };
         let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-        let polling = Polling { parked: self, request, again, form, answered: names::requests(route, "GET", 200) };
+        let answered = names::requests(route, "GET", 200);
+        let polling = Box::new(Polling { parked: self, request, again, form, answered });
         Ok(handover.accept(Response::new(Body::empty()), Box::new(|taken| Box::pin(polling.serve(taken)))))
     }
 }
 
 impl Polling {
-    async fn serve(mut self, taken: Taken) -> Option<Idle> {
+    async fn serve(mut self: Box<Self>, taken: Taken) -> Option<Idle> {
         let Taken { mut idle, head } = taken;
         let mut head = Head::of(&head);
         let stop = self.parked.streams.parts.shutdown.soft();
@@ -80,7 +81,7 @@ impl Polling {
             let Some(answer) = self.answer(waited).await else { return Some(self.asking_again(idle)) };
             self.write(&mut idle, head.next(), answer).await.ok()?;
             self.answered.record(asked_at.elapsed());
-            idle = idle.read(&stop).await?;
+            idle = Box::pin(idle.read(&stop)).await?;
             asked_at = Instant::now();
             let Some(length) = self.next(&idle.read) else { return Some(idle) };
             // What follows holds the memory of all that was read with it.
@@ -121,7 +122,7 @@ impl Polling {
     }
 
     /// The request is asked once more, of the handler.
-    fn asking_again(self, mut idle: Idle) -> Idle {
+    fn asking_again(self: Box<Self>, mut idle: Idle) -> Idle {
         let since = self.parked.subscription.position().zip(self.again);
         let request = since.map_or(self.request, |(since, again)| again.from(since).into());
         idle.read = [&request[..], &idle.read].concat().into();
@@ -187,7 +188,10 @@ mod tests {
         assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n");
         assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
         let mut plain = Head::of(b"HTTP/1.1 200 OK\r\n");
-        assert_eq!((plain.next(), plain.next()), (Bytes::from("HTTP/1.1 200 OK\r\n"), Bytes::from("HTTP/1.1 200 OK\r\n")));
+        assert_eq!(
+            (plain.next(), plain.next()),
+            (Bytes::from("HTTP/1.1 200 OK\r\n"), Bytes::from("HTTP/1.1 200 OK\r\n"))
+        );
     }
 
     #[test]

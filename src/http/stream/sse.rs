@@ -165,7 +165,7 @@ fn handed_over(handover: Handover, events: Events, streams: &Streams) -> Respons
         headers.insert(header::DATE, date);
     }
     let timing = streams.parts.timing.clone();
-    handover.accept(response, Box::new(|taken| Box::pin(streaming::serve(events, taken, timing))))
+    handover.accept(response, Box::new(|taken| streaming::serve(events, taken, timing)))
 }
 
 fn answer(body: Body) -> Response {

@@ -9,6 +9,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -35,23 +37,26 @@ struct Streaming {
 
 /// Writes events until they end, or the client has gone or does not read. The connection
 /// is not used again.
-pub async fn serve(events: Events, taken: Taken, timing: Timing) -> Option<Idle> {
+pub fn serve(events: Events, taken: Taken, timing: Timing) -> BoxFuture<'static, Option<Idle>> {
     let Taken { idle, mut head } = taken;
     head.put_slice(b"\r\n");
     let mut outgoing = Outgoing::default();
     outgoing.push(head.freeze());
-    let mut streaming = Streaming { io: idle.io, outgoing, events, timing, write_by: None };
-    let is_told = {
-        let mut timer = pin!(sleep_until(streaming.events.next_due()));
-        poll_fn(|context| streaming.poll(context, timer.as_mut())).await
-    };
-    if is_told {
-        streaming.goodbye().await;
-    }
-    None
+    let streaming = Box::new(Streaming { io: idle.io, outgoing, events, timing, write_by: None });
+    Box::pin(streaming.serve().map(|()| None))
 }
 
 impl Streaming {
+    async fn serve(mut self: Box<Self>) {
+        let is_told = {
+            let mut timer = pin!(sleep_until(self.events.next_due()));
+            poll_fn(|context| self.poll(context, timer.as_mut())).await
+        };
+        if is_told {
+            self.goodbye().await;
+        }
+    }
+
     /// Ready once nothing more is to be written; whether the client has heard it all.
     fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<bool> {
         loop {
@@ -109,7 +114,7 @@ impl Streaming {
 
     /// Ends the body and waits a little: whoever closes with something unread takes back
     /// what the other side has not read yet.
-    async fn goodbye(mut self) {
+    async fn goodbye(&mut self) {
         let within = self.timing.goodbye;
         let going = async {
             self.io.write_all(&LAST_CHUNK).await?;

@@ -62,27 +62,8 @@ pub struct Connection<S> {
     wants_warnings: bool,
 }
 
-/// Serves a connection until it ends.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    streams: Arc<Streams>,
-    socket: Socket<S>,
-    principal: Arc<Principal>,
-    feed: Feed,
-    opening: Opening,
-) {
-    let mut connection = Connection::new(streams, socket, principal, feed, &opening);
-    let mut timer = pin!(sleep_until(connection.next_due()));
-    let end = poll_fn(|context| connection.poll(context, timer.as_mut())).await;
-    // Nothing is followed while the last words are said.
-    let Connection { mut socket, streams, .. } = connection;
-    if let End::Close(close) = end {
-        let by = Instant::now() + streams.parts.timing.goodbye;
-        super::goodbye(&mut socket, close, timer, by).await;
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(
+    pub fn new(
         streams: Arc<Streams>,
         socket: Socket<S>,
         principal: Arc<Principal>,
@@ -102,6 +83,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             streams,
             principal,
             feed,
+        }
+    }
+
+    /// Serves until it ends. In a box, because a future holds room for what it is given
+    /// and once more for what it makes of that.
+    pub async fn serve(mut self: Box<Self>) {
+        let mut timer = pin!(sleep_until(self.next_due()));
+        let end = poll_fn(|context| self.poll(context, timer.as_mut())).await;
+        // Nothing is followed while the last words are said.
+        let Self { mut socket, streams, .. } = *self;
+        if let End::Close(close) = end {
+            let by = Instant::now() + streams.parts.timing.goodbye;
+            super::goodbye(&mut socket, close, timer, by).await;
         }
     }
 

@@ -26,10 +26,12 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::BufMut as _;
+use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use self::connection::Connection;
 use self::feed::Feed;
 use self::socket::Socket;
 use super::Streams;
@@ -116,11 +118,8 @@ fn open(
                 }
                 None => Feed::many(&streams),
             };
-            let serving = connection::serve(streams, socket(taken), principal, feed, opening);
-            Box::pin(async move {
-                serving.await;
-                None
-            })
+            let connection = Box::new(Connection::new(streams, socket(taken), principal, feed, &opening));
+            Box::pin(connection.serve().map(|()| None))
         }),
     ))
 }
