@@ -7,8 +7,8 @@
  * @import {Stream, Transport} from './websocket.js'
  * @import {Timers} from './timers.js'
  *
- * @typedef {'unopened'|'unheard'|'silent'|'cut'} Blame What speaks against a transport: it did not
- *   open; it opened and nothing came; it worked, then nothing was heard; it worked for a moment only.
+ * @typedef {'unopened'|'unheard'|'silent'|'cut'} Blame What speaks against a transport: it would not
+ *   open; nothing came, be it opened or not; it worked, then nothing was heard; it worked for a moment only.
  *
  * @typedef {object} Loss
  * @property {number} code
@@ -51,7 +51,7 @@ export class Line {
   }
 
   open() {
-    this.#timer = this.timers.set(() => this.#end(1006, 'no answer', 'unopened'), OPENING_MS);
+    this.#timer = this.timers.set(() => this.#end(1006, 'no answer', 'unheard'), OPENING_MS);
     try {
       this.#stream = this.transport(this.address, this.#listener());
     } catch {

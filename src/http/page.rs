@@ -47,6 +47,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "/web/join.js",
     "/web/keyboard.js",
     "/web/laps.js",
+    "/web/line.js",
     "/web/members.js",
     "/web/meters.js",
     "/web/naming.js",
