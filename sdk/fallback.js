@@ -12,7 +12,7 @@ import { Backoff } from './backoff.js';
 export const AUTOMATIC = 'automatic';
 
 // A better transport is tried again after so long, then ever more seldom.
-const TRIAL = { firstMs: 8000, mostMs: 300_000 };
+const TRIAL = { firstMs: 5000, mostMs: 300_000 };
 
 // One that was cut after a moment may have been unlucky; so often in a row it was not.
 const UNLUCKY = 2;

@@ -123,10 +123,10 @@ test('one that is cut after a moment again and again is left', async () => {
 
 test('from a lesser one the better are tried beside it, and the best that is heard takes over', async () => {
   const w = await onPoll();
-  w.timers.pass(5900);
+  w.timers.pass(3700);
   assert.deepEqual(w.counts(), [1, 1, 1]);
   w.poll.last.listener.frame(update(4));
-  w.timers.pass(200);
+  w.timers.pass(100);
   assert.deepEqual(w.counts(), [2, 1, 1]);
   assert.equal(w.websocket.last.address.last, '9-4');
   w.poll.last.listener.frame(update(5));
@@ -143,12 +143,12 @@ test('from a lesser one the better are tried beside it, and the best that is hea
 
 test('where the best fails again the next is tried, and then all more seldom', async () => {
   const w = await onPoll();
-  w.timers.pass(6000);
+  w.timers.pass(3750);
   w.websocket.last.listener.closed(1006, '');
   assert.deepEqual(w.counts(), [2, 2, 1]);
   w.sse.last.listener.closed(1006, '');
-  for (let ms = 0; ms < 11_900; ms += 1190) {
-    w.timers.pass(1190);
+  for (let times = 0; times < 10; times += 1) {
+    w.timers.pass(740);
     w.poll.last.listener.frame(beat(3));
   }
   assert.deepEqual(w.counts(), [2, 2, 1]);

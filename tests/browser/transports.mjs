@@ -9,6 +9,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Meddler } from '../service/meddler.mjs';
+import { Nginx } from '../service/nginx.mjs';
 import { Server } from '../service/server.mjs';
 import { agree, stepped } from './agreement.mjs';
 import { Windows, overhang, smallTargets, untilSettled } from './windows.mjs';
@@ -18,8 +19,8 @@ const NAMES = { websocket: 'WebSocket', sse: 'SSE', poll: 'Long-poll' };
 const WRONG_BY_MS = 67 * 60_000;
 const FALLBACK_WITHIN_MS = 10_000;
 const RIGHT_AGAIN_WITHIN_MS = 2000;
-// The second trial after a fall comes 8 to 16 s after it, the third in twice as long.
-const RETURNS_WITHIN_MS = 50_000;
+// The second trial after a fall comes 5 to 10 s after it, the third in twice as long.
+const RETURNS_WITHIN_MS = 40_000;
 const TARGET_PX = 44;
 
 const windows = await Windows.open();
@@ -168,6 +169,21 @@ describe('what goes wrong', { concurrency: true }, () => {
     await page.waitForSelector('#transport-why:visible');
     assert.match(await page.locator('#transport-why').textContent(), /^The WebSocket did not open\. So this window goes by SSE/);
     await meddler.close();
+  });
+
+  test('behind an nginx that holds events back a window goes by long-poll, and says so', async () => {
+    const server = await startedServer();
+    const id = await server.createBlitz();
+    const nginx = await Nginx.before(server.port);
+    const page = await windows.window({ path: `${nginx.bases.deaf}/?session=${id}` });
+    await page.waitForFunction(isOn, 'poll', { timeout: FALLBACK_WITHIN_MS });
+    await page.waitForSelector('#transport-why:visible');
+    const why = await page.locator('#transport-why').textContent();
+    assert.match(why, /^The WebSocket did not open, and SSE brought nothing .* goes by long-poll/);
+    await untilSettled(page);
+    await stepped(() => page.click('[data-command=start]'), [page]);
+    await page.context().close();
+    await nginx.end();
   });
 
   test('after a restart of the server every window is right again at once, and nothing is missed', async () => {
