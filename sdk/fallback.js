@@ -18,8 +18,8 @@ const TRIAL = { firstMs: 5000, mostMs: 300_000 };
 const UNLUCKY = 2;
 
 export class Fallback {
-  /** What spoke against a transport when it was last tried, by name. @type {Record<string, Blame>} */
-  objections = {};
+  /** What spoke against a transport when it was last tried. @type {Map<string, Blame>} */
+  #blames = new Map();
   #at = 0;
   #cuts = 0;
 
@@ -40,7 +40,7 @@ export class Fallback {
     if (choice !== AUTOMATIC && !all.includes(choice)) throw new RangeError(`there is no transport “${choice}” here`);
     this.choice = choice;
     this.names = choice === AUTOMATIC ? all : [choice];
-    this.objections = {};
+    this.#blames.clear();
     this.#at = this.#cuts = 0;
     this.trials.reset();
   }
@@ -53,6 +53,11 @@ export class Fallback {
   /** Those that would be better, best first. */
   get better() {
     return this.names.slice(0, this.#at);
+  }
+
+  /** What speaks against those, by name. @returns {Record<string, Blame>} */
+  get objections() {
+    return Object.fromEntries([...this.#blames].filter(([name]) => this.better.includes(name)));
   }
 
   /** How long to stay before the better ones are tried again. */
@@ -74,7 +79,7 @@ export class Fallback {
    */
   fell(blame) {
     if (blame === 'cut' && (this.#cuts += 1) <= UNLUCKY) return false;
-    this.objections[this.name] = blame;
+    this.#blames.set(this.name, blame);
     this.#cuts = 0;
     this.#at = (this.#at + 1) % this.names.length;
     return this.#at > 0;
@@ -87,7 +92,7 @@ export class Fallback {
    * @param {Blame|null} blame
    */
   failedTrial(name, blame) {
-    if (blame) this.objections[name] = blame;
+    if (blame) this.#blames.set(name, blame);
   }
 
   /**
@@ -97,6 +102,5 @@ export class Fallback {
    */
   returned(name) {
     this.#at = this.names.indexOf(name);
-    for (const other of this.names.slice(this.#at)) delete this.objections[other];
   }
 }

@@ -62,10 +62,10 @@ const BLAMES = {
  * Why the present transport is not the first choice; empty if it is.
  *
  * @param {string} present
- * @param {Record<string, import('/sdk/line.js').Blame>} objections
+ * @param {Record<string, import('/sdk/line.js').Blame>} objections to those that would be better
  */
 export function wordsForFallback(present, objections) {
-  const told = Object.entries(objections).filter(([name]) => name !== present);
+  const told = Object.entries(objections);
   if (told.length === 0) return '';
   const reasons = told.map(([name, blame]) => `${asTold(name)} ${BLAMES[blame]}`).join(', and ');
   return `${sentence(reasons)} So this window goes by ${asTold(present)}, and tries the better way again now and then.`;

@@ -84,6 +84,19 @@ test('events that are held back on the way give way to long-poll, and it is know
   assert.deepEqual([w.connection.transport, w.connection.fallback.objections.sse], ['poll', 'unheard']);
 });
 
+test('after the last it begins again with the first, when its time comes', async () => {
+  const w = await onPoll();
+  for (let cuts = 0; cuts < 3; cuts += 1) {
+    w.live(w.poll, beat(3));
+    w.poll.last.listener.closed(1006, '');
+    await settle();
+    w.timers.pass(300);
+  }
+  assert.deepEqual([w.connection.transport, w.connection.fallback.objections], ['websocket', {}]);
+  w.live(w.websocket, beat(3));
+  assert.equal(w.connection.state, 'live');
+});
+
 test('a server that is away is waited for, not fled from', async () => {
   const w = world({ isAway: true });
   for (let tries = 0; tries < 5; tries += 1) {

@@ -155,16 +155,16 @@ impl Events {
     fn greeting(&self, retry_ms: u64) -> Bytes {
         let mut out = BytesMut::from(format!("retry: {retry_ms}\n\n").as_bytes());
         if self.watches.iter().all(|watch| watch.first.is_none()) {
-            out.put(self.heartbeat());
+            out.put(self.sign_of_life());
         }
         formed(out.freeze(), self.form)
     }
 
     fn beat(&self) -> Bytes {
-        formed(self.heartbeat(), self.form)
+        formed(self.sign_of_life(), self.form)
     }
 
-    fn heartbeat(&self) -> Bytes {
+    fn sign_of_life(&self) -> Bytes {
         let one = self.watches.first().filter(|_| self.watches.len() == 1).map(|watch| &watch.subscription);
         let session = one.map(|subscription| &subscription.key().session);
         let position = one.and_then(Subscription::position);
