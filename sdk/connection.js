@@ -4,8 +4,9 @@
  * holds in between is merged by position, so nothing old is ever shown again.
  *
  * @import {Frame, Snapshot} from './types.js'
+ * @import {Blame, Loss} from './line.js'
  * @import {Timers} from './timers.js'
- * @import {Stream, Transport} from './websocket.js'
+ * @import {Transport} from './websocket.js'
  *
  * @typedef {'connecting'|'live'|'stale'|'away'|'closed'} State
  *   `stale`: the stream is open, but nothing is heard on it. `away`: no stream; another is tried
@@ -13,25 +14,29 @@
  */
 
 import { Backoff, comesBack } from './backoff.js';
+import { Cursor } from './cursor.js';
 import { Exchange } from './exchange.js';
-import { Freshness } from './freshness.js';
+import { AUTOMATIC, Fallback } from './fallback.js';
+import { bodyOf } from './frame.js';
+import { Line } from './line.js';
 import { Listeners } from './listeners.js';
 import { merge } from './merge.js';
 import { Pending } from './pending.js';
-import { isNewer, parsePosition, positionText } from './position.js';
+import { isNewer, parsePosition } from './position.js';
 import { closed } from './problem.js';
 import { Rest } from './rest.js';
 import { ClockSync } from './sync.js';
 import { systemTimers } from './timers.js';
-import { webSockets } from './websocket.js';
+import { transportsHere } from './transports.js';
 
-const HEARTBEAT_MS = 5000;
-
-// A server that takes a connection and says nothing is as good as away.
-const OPENING_MS = 8000;
+// Three of them make the nine seconds of silence after which a stream is given up.
+const HEARTBEAT_MS = 3000;
 
 // So many refused before the first success: this network lets no stream through, so commands take the other road.
 const HOPELESS_AFTER = 2;
+
+// What lives for so long is no accident.
+const WELL_MS = 30_000;
 
 /** Which code to give a reader whose session is not there; the stream's own is not seen when it never opened. */
 export const NO_SUCH_SESSION = 4502;
@@ -44,12 +49,16 @@ export class Connection {
   /** @type {{code: number, reason: string}|null} */
   ended = null;
 
-  /** @type {Stream|null} */
-  #stream = null;
-  #isOpen = false;
+  /** The stream in use, and a better one that is tried beside it. @type {Line|null} */
+  #line = null;
+  /** @type {Line|null} */
+  #trial = null;
+  #isFollowing = false;
   #everOpened = false;
   #failures = 0;
   #timer = null;
+  #trialTimer = null;
+  #cursor = new Cursor();
   #listeners = new Listeners();
 
   /**
@@ -58,29 +67,29 @@ export class Connection {
    * @param {string} parts.base `https://host`
    * @param {string|null} [parts.token]
    * @param {number} [parts.heartbeatMs]
-   * @param {Transport} [parts.transport]
+   * @param {string|Transport} [parts.transport] `automatic`, the name of one to stay with, or one of your own.
+   * @param {Record<string, Transport>} [parts.transports] Best first; those of the platform if not given.
    * @param {Rest} [parts.rest]
    * @param {ClockSync} [parts.sync]
    * @param {Timers} [parts.timers]
    * @param {() => number} [parts.random]
    */
-  constructor({ sessionId, base, token = null, heartbeatMs = HEARTBEAT_MS, ...parts }) {
+  constructor({ sessionId, base, token = null, heartbeatMs = HEARTBEAT_MS, transport = AUTOMATIC, ...parts }) {
     this.address = { sessionId, base, token, heartbeatMs };
-    this.transport = parts.transport ?? webSockets();
     this.rest = parts.rest ?? new Rest({ base, token });
     this.sync = parts.sync ?? new ClockSync();
     this.timers = parts.timers ?? systemTimers;
     this.backoff = new Backoff(parts.random);
+    this.fallback = new Fallback({ ...wanted(transport, parts.transports), random: parts.random });
     this.exchange = new Exchange({ sync: this.sync, timers: this.timers });
     this.pending = new Pending({ timers: this.timers, send: (frame) => this.#send(frame) });
-    this.freshness = this.#watchFreshness(heartbeatMs);
   }
 
   /**
-   * `session` (the snapshot), `state`, `expired` and `warning` (their
-   * payloads), and `frame` for everything. Gives back what stops it.
+   * `session` (the snapshot), `state`, `transport` (another one is used, or tried in vain), `expired` and
+   * `warning` (their payloads), and `frame` for everything. Gives back what stops it.
    *
-   * @param {'session'|'state'|'expired'|'warning'|'frame'} name
+   * @param {'session'|'state'|'transport'|'expired'|'warning'|'frame'} name
    * @param {Function} listener
    */
   on(name, listener) {
@@ -89,6 +98,7 @@ export class Connection {
 
   /** Begins to follow. */
   open() {
+    this.#isFollowing = true;
     this.#connect();
     return this;
   }
@@ -96,7 +106,7 @@ export class Connection {
   /** Stops for good. */
   close(code = 1000, reason = 'closed here') {
     if (this.ended) return;
-    this.#drop();
+    this.#hangUp();
     this.timers.clear(this.#timer);
     this.ended = { code, reason };
     this.pending.failAll(closed());
@@ -105,9 +115,34 @@ export class Connection {
 
   /** Tries at once where it would have waited: the network is back, or somebody looks again. */
   hurry() {
+    if (this.state === 'live' && !this.#trial) this.#try(this.fallback.better);
     if (this.state !== 'away' && this.state !== 'stale') return;
     this.backoff.reset();
     this.#connect();
+  }
+
+  /**
+   * Goes on over another transport, from where it stands.
+   *
+   * @param {string} choice `automatic`, or the name of one to stay with
+   */
+  use(choice) {
+    this.fallback.choose(choice);
+    if (this.#isFollowing && !this.ended) {
+      this.backoff.reset();
+      this.#connect();
+    }
+    this.#listeners.tell('transport', this.transport);
+  }
+
+  /** The name of the transport in use. */
+  get transport() {
+    return this.fallback.name;
+  }
+
+  /** How long ago something was last heard; null while nothing is open. */
+  get silentMs() {
+    return this.#line?.isOpen ? this.#line.freshness.silentMs : null;
   }
 
   /**
@@ -136,65 +171,67 @@ export class Connection {
     return this.sync.now();
   }
 
-  #watchFreshness(heartbeatMs) {
-    return new Freshness({
-      timers: this.timers,
-      heartbeatMs,
-      stale: () => this.#become('stale'),
-      dead: () => this.#lost(1006, 'nothing heard'),
-    });
-  }
-
   #connect() {
-    this.#drop();
+    this.#hangUp();
     this.timers.clear(this.#timer);
-    this.#timer = this.timers.set(() => this.#lost(1006, 'no answer'), OPENING_MS);
     if (this.state !== 'away') this.#become('connecting');
-    const last = this.session && positionText(this.session);
-    this.#stream = this.transport({ ...this.address, last }, this.#listener());
+    this.#line = this.#newLine(this.fallback.name, this.#watcher);
+    this.#line.open();
   }
 
-  #listener() {
-    return {
-      opened: () => this.#opened(),
-      frame: (frame) => this.#take(frame),
-      closed: (code, reason) => this.#lost(code, reason),
-    };
+  #newLine(name, watcher) {
+    const address = { ...this.address, last: this.#cursor.last };
+    const transport = this.fallback.transports[name];
+    return new Line({ name, transport, address, timers: this.timers, isNew: this.#cursor.reader(), watcher });
   }
+
+  #watcher = {
+    opened: () => this.#opened(),
+    frame: (line, frame) => this.#take(line, frame),
+    stale: () => this.#become('stale'),
+    lost: (line, loss) => this.#lost(line, loss),
+  };
 
   #opened() {
-    this.timers.clear(this.#timer);
-    this.#isOpen = this.#everOpened = true;
-    this.freshness.heard();
+    this.#everOpened = true;
     this.pending.resend();
-    if (this.#stream.send) this.exchange.start((frame) => this.#send(frame));
+    this.#measure();
   }
 
-  #drop() {
-    this.#stream?.close();
-    this.#stream = null;
-    this.#isOpen = false;
+  #measure() {
+    this.exchange.start((frame) => this.#send(frame));
+    this.#planTrial();
+  }
+
+  #hangUp() {
+    this.#line?.close();
+    this.#trial?.close();
+    this.#line = this.#trial = null;
     this.exchange.stop();
-    this.freshness.stop();
+    this.timers.clear(this.#trialTimer);
   }
 
-  #lost(code, reason) {
-    const hadOpened = this.#isOpen;
-    this.#drop();
+  /**
+   * @param {Line} line
+   * @param {Loss} loss
+   */
+  #lost(line, { code, reason, blame }) {
+    this.#hangUp();
     if (!comesBack(code)) return this.close(code, reason);
     this.#failures += 1;
     this.#become('away');
     this.timers.clear(this.#timer);
     this.#timer = this.timers.set(() => this.#connect(), this.backoff.nextMs());
-    if (hadOpened) return;
-    this.pending.resend();
-    this.#look();
+    if (!blame) return;
+    if (!line.isOpen) this.pending.resend();
+    this.#look(() => this.#fall(line.name, blame));
   }
 
   // A browser does not tell why a stream would not open; a plain read does, and it brings the newest state.
-  async #look() {
+  async #look(answered = () => {}) {
     try {
       this.#hold(await this.rest.read(this.address.sessionId));
+      answered();
     } catch (problem) {
       if (problem.status === 404) this.close(NO_SUCH_SESSION, 'no such session');
       if (problem.status === 401) this.close(4500, 'token refused or expired');
@@ -202,14 +239,67 @@ export class Connection {
     }
   }
 
-  // A command that finds no way now stands in `pending`, and goes out when the stream opens.
-  #send(frame) {
-    if (this.#isOpen && this.#stream.send) this.#stream.send(frame);
-    else if (frame.type === 'COMMAND' && this.#takesOtherRoad()) this.#sendByRest(frame);
+  // The server answers, so it is not away: its streams are not let through on this transport.
+  #fall(name, blame) {
+    if (this.ended || this.fallback.name !== name || this.#line?.isOpen) return;
+    if (this.fallback.fell(blame)) {
+      this.#become('connecting');
+      this.#connect();
+    }
+    this.#listeners.tell('transport', this.transport);
   }
 
+  #planTrial() {
+    this.timers.clear(this.#trialTimer);
+    const { better } = this.fallback;
+    if (better.length > 0) this.#trialTimer = this.timers.set(() => this.#try(better), this.fallback.nextTrialMs());
+  }
+
+  // The present stream goes on until the better one is heard.
+  #try([name, ...lesser]) {
+    this.timers.clear(this.#trialTimer);
+    if (!name) return this.#planTrial();
+    this.#trial = this.#newLine(name, {
+      opened: (line) => line.send?.({ type: 'PING', timestamp: 0 }),
+      frame: (line, frame) => this.#adopt(line, frame),
+      stale: () => {},
+      lost: (_line, loss) => this.#failedTrial(name, loss, lesser),
+    });
+    this.#trial.open();
+  }
+
+  #failedTrial(name, { blame }, lesser) {
+    this.#trial = null;
+    this.fallback.failedTrial(name, blame);
+    this.#try(lesser);
+    this.#listeners.tell('transport', this.transport);
+  }
+
+  #adopt(line, frame) {
+    this.#line?.close();
+    this.#line = line;
+    this.#trial = null;
+    line.watcher = this.#watcher;
+    this.fallback.returned(line.name);
+    this.#measure();
+    this.#listeners.tell('transport', this.transport);
+    this.#take(line, frame);
+  }
+
+  // What finds no way now: a command stands in `pending`, and goes out when the stream opens.
+  #send(frame) {
+    if (this.#line?.send) this.#line.send(frame);
+    else this.#otherRoads[frame.type]?.(frame);
+  }
+
+  #otherRoads = {
+    COMMAND: (frame) => this.#takesOtherRoad() && this.#sendByRest(frame),
+    PING: (frame) => this.#pingByRest(frame),
+    RECONNECT: () => this.#look(),
+  };
+
   #takesOtherRoad() {
-    return this.#isOpen || (!this.#everOpened && this.#failures >= HOPELESS_AFTER);
+    return this.#line?.isOpen || (!this.#everOpened && this.#failures >= HOPELESS_AFTER);
   }
 
   async #sendByRest({ type, id, command, idempotency_key: key, ...fields }) {
@@ -220,10 +310,16 @@ export class Connection {
     }
   }
 
-  #take(frame) {
-    this.freshness.heard();
+  async #pingByRest({ timestamp }) {
+    const told = await this.rest.time(timestamp).catch(() => null);
+    if (told) this.exchange.pong({ timestamp, received_at_ms: told.receive_ms, sent_at_ms: told.transmit_ms });
+  }
+
+  #take(line, frame) {
     this.backoff.reset();
+    if (line.livedMs > WELL_MS) this.fallback.isWell();
     this.#become('live');
+    if (!line.isNew(frame)) return;
     this.#takers[frame.type]?.(frame, bodyOf(frame));
     this.#listeners.tell('frame', frame);
   }
@@ -265,7 +361,8 @@ export class Connection {
   }
 }
 
-// Fields stand in the payload; beside it they are understood too.
-function bodyOf(frame) {
-  return frame.payload ?? frame;
+// One's own transport has no other beside it.
+function wanted(transport, transports = transportsHere()) {
+  if (typeof transport === 'function') return { transports: { own: transport }, choice: 'own' };
+  return { transports, choice: transport };
 }

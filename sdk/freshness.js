@@ -5,9 +5,9 @@
  * @import {Timers} from './timers.js'
  */
 
-// Two heartbeats missed: say so. Four: the stream is dead, whatever it says of itself.
+// Two heartbeats missed: say so. With the third due as well the stream is dead, whatever it says of itself.
 const STALE_AFTER = 2;
-const DEAD_AFTER = 4;
+const DEAD_AFTER = 3;
 
 // A heartbeat may be late by a network's hiccup without being missed.
 const SLACK_MS = 500;
@@ -24,7 +24,7 @@ export class Freshness {
   /** Something was heard. */
   heard() {
     this.#heardAtMs = this.timers.nowMs();
-    this.#wait(STALE_AFTER, () => this.#missed());
+    this.#wait(STALE_AFTER * this.heartbeatMs + SLACK_MS, () => this.#missed());
   }
 
   /** Nothing is expected any more. */
@@ -38,12 +38,12 @@ export class Freshness {
   }
 
   #missed() {
-    this.#wait(DEAD_AFTER - STALE_AFTER, this.dead);
+    this.#wait((DEAD_AFTER - STALE_AFTER) * this.heartbeatMs - SLACK_MS, this.dead);
     this.stale();
   }
 
-  #wait(heartbeats, then) {
+  #wait(ms, then) {
     this.timers.clear(this.#timer);
-    this.#timer = this.timers.set(then, heartbeats * this.heartbeatMs + SLACK_MS);
+    this.#timer = this.timers.set(then, ms);
   }
 }

@@ -1,6 +1,10 @@
 /** What the library offers: following a session, its clocks, and the time they run on. */
 
 export { Connection } from './connection.js';
+export { AUTOMATIC } from './fallback.js';
+export { webSockets } from './websocket.js';
+export { serverSentEvents } from './sse.js';
+export { longPolls } from './poll.js';
 export { ClockSync } from './sync.js';
 export { Rest } from './rest.js';
 export { Problem } from './problem.js';

@@ -53,6 +53,16 @@ export class Rest {
   }
 
   /**
+   * The server's half of a four-stamp exchange.
+   *
+   * @param {number} originMs
+   * @returns {Promise<{receive_ms: number, transmit_ms: number}>}
+   */
+  time(originMs) {
+    return this.#ask('POST', '/v1/time', { origin_ms: originMs });
+  }
+
+  /**
    * Every change of a session, oldest first.
    *
    * @param {string} sessionId

@@ -3,13 +3,7 @@
  * same promise, so the rest of the library does not know which one it is on.
  *
  * @import {Frame} from './types.js'
- *
- * @typedef {object} Address What to follow, and from where on.
- * @property {string} base `https://host` or `http://host`
- * @property {string} sessionId
- * @property {string|null} last The newest position held.
- * @property {number} heartbeatMs
- * @property {string|null} token
+ * @import {Address} from './address.js'
  *
  * @typedef {object} Listener Told in this order, and nothing after `closed`.
  * @property {() => void} opened
@@ -23,6 +17,9 @@
  * @typedef {(address: Address, listener: Listener) => Stream} Transport
  */
 
+import { streamUrl } from './address.js';
+import { parsed } from './frame.js';
+
 /** @returns {Transport} */
 export function webSockets(WebSocket = globalThis.WebSocket) {
   return (address, listener) => {
@@ -34,12 +31,9 @@ export function webSockets(WebSocket = globalThis.WebSocket) {
 }
 
 /** @param {Address} address */
-export function urlOf({ base, sessionId, last, heartbeatMs, token }) {
-  const url = new URL(`/v1/sessions/${encodeURIComponent(sessionId)}/ws`, base);
+export function urlOf(address) {
+  const url = streamUrl(address, 'ws');
   url.protocol = url.protocol.replace('http', 'ws');
-  url.searchParams.set('heartbeat_ms', String(heartbeatMs));
-  if (last) url.searchParams.set('last', last);
-  if (token) url.searchParams.set('token', token);
   return url.href;
 }
 
@@ -48,15 +42,6 @@ function onText(listener) {
     const frame = parsed(message.data);
     if (frame) listener.frame(frame);
   };
-}
-
-// A proxy that mangles one frame is no reason to lose the stream; the position shows what was missed.
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 function onClose(listener) {

@@ -1,6 +1,7 @@
 /** How well this window knows the shared clock: connection, offset, round trip. */
 
 import { byId, mark, say } from './dom.js';
+import { LineView } from './line.js';
 
 const PILLS = { connecting: 'Connecting', live: 'Live', stale: 'Stale', away: 'Server away', closed: 'Closed' };
 
@@ -13,6 +14,7 @@ export class Meters {
   /** @param {import('/sdk/connection.js').Connection} connection */
   constructor(connection) {
     this.connection = connection;
+    this.line = new LineView(connection);
     byId('meters').hidden = false;
     byId('try-now').addEventListener('click', () => connection.hurry());
     // Silence has no event of its own, so its seconds are looked at.
@@ -28,11 +30,12 @@ export class Meters {
     byId('banner').hidden = !(state in BANNERS);
     byId('try-now').hidden = state !== 'away';
     this.#paintSync();
+    this.line.paint();
   }
 
   #silence() {
-    const { state, freshness } = this.connection;
-    return state === 'stale' ? ` for ${Math.round(freshness.silentMs / 1000)} s` : '';
+    const { state, silentMs } = this.connection;
+    return state === 'stale' ? ` for ${Math.round(silentMs / 1000)} s` : '';
   }
 
   #paintSync() {

@@ -20,7 +20,16 @@ export function openProbe(connection, faces) {
       get state() {
         return connection.state;
       },
+      /** Which transport carries it, and what speaks against the others. */
+      get transport() {
+        return connection.transport;
+      },
+      get objections() {
+        return { ...connection.fallback.objections };
+      },
       sync: connection.sync,
+      /** Everything that is told, as it comes. */
+      on: (name, listener) => connection.on(name, listener),
       /** Cluster time in ms. */
       now: () => connection.now(),
       /** What the clock `id` shows now. */

@@ -3,6 +3,7 @@
 import { Connection } from '/sdk/connection.js';
 import { SESSION, activeId, read, shownMs, startsInMs, statusAt } from '/sdk/clock.js';
 import { spokenText } from '/sdk/format.js';
+import { transportsHere } from '/sdk/transports.js';
 import { keepAwake } from './awake.js';
 import { Cues } from './cues.js';
 import { byId, say } from './dom.js';
@@ -10,6 +11,7 @@ import { Faces } from './faces.js';
 import { describeJoin, openJoin } from './join.js';
 import { openKeyboard } from './keyboard.js';
 import { Laps } from './laps.js';
+import { chosenTransport } from './line.js';
 import { Meters } from './meters.js';
 import { nameOf, titleOf } from './naming.js';
 import { openNotice } from './notice.js';
@@ -22,7 +24,8 @@ import { wordsForEnd } from './words.js';
 
 /** @param {{base: string, token: string|null, sessionId: string}} place */
 export function openSessionView(place) {
-  new SessionView(new Connection(place)).open();
+  const transports = transportsHere();
+  new SessionView(new Connection({ ...place, transports, transport: chosenTransport(transports) })).open();
 }
 
 class SessionView {

@@ -41,6 +41,40 @@ export function wordsFor(problem) {
   return known ?? sentence(detail ?? problem.body?.title ?? 'Something went wrong, and the server did not say what');
 }
 
+const TRANSPORTS = { automatic: 'Automatic', websocket: 'WebSocket', sse: 'SSE', poll: 'Long-poll' };
+
+/** @param {string} name */
+export function nameOfTransport(name) {
+  return TRANSPORTS[name] ?? name;
+}
+
+const AS_TOLD = { websocket: 'the WebSocket', poll: 'long-poll' };
+
+/** What speaks against a transport. @type {Record<import('/sdk/line.js').Blame, string>} */
+const BLAMES = {
+  unopened: 'did not open',
+  unheard: 'brought nothing (something on the way may hold it back)',
+  silent: 'fell silent',
+  cut: 'was cut again and again',
+};
+
+/**
+ * Why the present transport is not the first choice; empty if it is.
+ *
+ * @param {string} present
+ * @param {Record<string, import('/sdk/line.js').Blame>} objections to those that would be better
+ */
+export function wordsForFallback(present, objections) {
+  const told = Object.entries(objections);
+  if (told.length === 0) return '';
+  const reasons = told.map(([name, blame]) => `${asTold(name)} ${BLAMES[blame]}`).join(', and ');
+  return `${sentence(reasons)} So this window goes by ${asTold(present)}, and tries the better way again now and then.`;
+}
+
+function asTold(name) {
+  return AS_TOLD[name] ?? nameOfTransport(name);
+}
+
 /** Why a session is not followed any more. @type {Record<number, {title: string, text: string}>} */
 const ENDS = {
   4500: { title: 'This link is no longer valid', text: 'What it says about who you are was refused, or is too old. Ask for a new link.' },

@@ -35,10 +35,16 @@ export class FakeNetwork {
   /** @type {{address: any, listener: any, sent: any[], isClosed: boolean}[]} */
   streams = [];
 
+  /** @param {{listens?: boolean}} [set] `listens`: streams of it take nothing. */
+  constructor({ listens = false } = {}) {
+    this.listens = listens;
+  }
+
   transport = (address, listener) => {
     const stream = { address, listener, sent: [], isClosed: false };
     this.streams.push(stream);
-    return { send: (frame) => stream.sent.push(frame), close: () => (stream.isClosed = true) };
+    const send = this.listens ? null : (frame) => stream.sent.push(frame);
+    return { send, close: () => (stream.isClosed = true) };
   };
 
   get last() {
@@ -57,7 +63,7 @@ export function fakeRest(answers = {}) {
     if (!answers[name]) throw Object.assign(new Error('away'), { code: 'unreachable', body: {} });
     return answers[name](...args);
   };
-  return { asked, read: answer('read'), command: answer('command') };
+  return { asked, read: answer('read'), time: answer('time'), command: answer('command') };
 }
 
 /** Lets promises that are ready go on. */

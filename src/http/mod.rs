@@ -18,6 +18,7 @@ mod query;
 mod sessions;
 mod socket;
 mod time;
+mod timesync;
 mod tokens;
 
 use std::sync::Arc;
@@ -86,4 +87,5 @@ fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
         )
         .route("/sessions/{id}/{command}", post(sessions::command))
         .route("/time", get(time::read).post(time::exchange))
+        .route("/timesync", post(timesync::answer))
 }

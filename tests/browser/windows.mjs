@@ -15,7 +15,7 @@ export const PATIENCE_MS = 15_000;
 export class Windows {
   #complaints = [];
 
-  /** @param {string} base */
+  /** @param {string} [base] Where paths begin; without it each window is given a whole address. */
   static async open(base) {
     const windows = new Windows();
     windows.base = base;

@@ -27,6 +27,7 @@ fn routes() -> Vec<(Method, &'static str, Value, May)> {
         (Method::GET, "/ready", json!({}), Anyone),
         (Method::GET, "/v1/time", json!({}), Anyone),
         (Method::POST, "/v1/time", json!({"origin_ms": 1}), Anyone),
+        (Method::POST, "/v1/timesync", json!({"id": 1, "method": "timesync"}), Anyone),
         (Method::GET, "/v1/sessions", json!({}), Read),
         (Method::GET, "/v1/sessions/{id}", json!({}), Read),
         (Method::GET, "/v1/sessions/{id}/history", json!({}), Read),

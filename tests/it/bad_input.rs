@@ -372,6 +372,7 @@ async fn routes_and_methods_that_are_none() {
         (Method::GET, of("/participants/white"), 405, "method_not_allowed"),
         (Method::POST, of("/history"), 405, "method_not_allowed"),
         (Method::DELETE, "/v1/time".to_owned(), 405, "method_not_allowed"),
+        (Method::GET, "/v1/timesync".to_owned(), 405, "method_not_allowed"),
         (Method::TRACE, "/v1/time".to_owned(), 405, "method_not_allowed"),
         (Method::from_bytes(b"BREW").unwrap(), of(""), 405, "method_not_allowed"),
     ] {

@@ -112,6 +112,24 @@ async fn whoever_comes_back_gets_what_was_missed_in_order_and_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_missed_nothing_hears_at_once_that_the_stream_lives() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(blitz()).await;
+    let mut events = Events::open(&caller, &path(&session), None).await;
+    let first = events.next_of_any_kind().await.unwrap();
+    assert_eq!(first.kind, "STATE_SYNC", "the state comes before anything else");
+    let seen = first.id.unwrap();
+    let mut back = Events::open(&caller, &path(&session), Some(&seen)).await;
+    let alive = back.next_of_any_kind().await.unwrap();
+    assert_eq!((alive.kind.as_str(), &alive.id, &alive.data["position"]), ("HEARTBEAT", &None, &json!(seen)));
+    caller.command(&session, "start").await;
+    assert_eq!(back.next_of_any_kind().await.unwrap().kind, "STATE_UPDATE");
+    let mut late = Events::open(&caller, &path(&session), Some(&seen)).await;
+    assert_eq!(late.next_of_any_kind().await.unwrap().kind, "STATE_UPDATE", "what was missed comes first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_session_closes_its_stream_and_is_not_come_back_to() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
@@ -172,7 +190,9 @@ async fn a_stop_says_goodbye_on_every_transport() {
     })
     .await;
     cluster.instance(0).front.begin();
-    assert_eq!(polling.await.unwrap().expect(200).body["timed_out"], true);
+    let sent_away = polling.await.unwrap().expect(200).body;
+    assert_eq!(sent_away["timed_out"], true);
+    assert!(sent_away["next_poll_ms"].as_u64().unwrap() <= 1_000, "{sent_away}");
     let close = events.next().await.unwrap();
     assert_eq!((close.kind.as_str(), close.data["code"].as_u64()), ("CLOSE", Some(1_012)));
 }

@@ -128,6 +128,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("PATCH", "{s}/participants/white"),
     ("DELETE", "{s}/participants/ghost"),
     ("POST", "/v1/time"),
+    ("POST", "/v1/timesync"),
     ("POST", "{s}/cancel"),
     ("POST", "{s}/complete"),
     ("GET", "{s}"),

@@ -39,6 +39,39 @@ async fn time_is_the_clusters_and_costs_no_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_timesync_package_is_answered_as_it_expects() {
+    let cluster = Cluster::of(2).start().await;
+    cluster.clock().advance_ms(1_500);
+    let anyone = cluster.caller(1).being(Authority::Anonymous);
+    for path in ["/v1/timesync", "/api/v1/timesync", "/api/timesync"] {
+        for id in [json!(7), json!("a-7"), json!(0.5)] {
+            let call = json!({"jsonrpc": "2.0", "id": id, "method": "timesync"});
+            let told = anyone.post(path, call).await.expect(200);
+            assert_eq!(told.header("cache-control"), "no-store");
+            assert_eq!(told.body, json!({"jsonrpc": "2.0", "id": id, "result": 1_767_225_601_500.0}));
+        }
+    }
+    let with_parameters = json!({"id": 1, "method": "timesync", "params": {"any": []}});
+    anyone.post("/v1/timesync", with_parameters).await.expect(200);
+    for (bad, pointer) in [
+        (json!({}), ""),
+        (json!({"id": 1}), ""),
+        (json!({"id": 1, "method": "time"}), "/method"),
+        (json!({"id": null, "method": "timesync"}), "/id"),
+        (json!({"id": [1], "method": "timesync"}), "/id"),
+        (json!({"id": "x".repeat(129), "method": "timesync"}), "/id"),
+        (json!({"id": 1, "method": "timesync", "jsonrpc": "1.0"}), "/jsonrpc"),
+        (json!({"id": 1, "method": "timesync", "more": 1}), "/more"),
+    ] {
+        let refused = anyone.post("/v1/timesync", bad).await.expect(422);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
+        refused.refused("invalid");
+    }
+    let long = json!({"id": 1, "method": "timesync", "params": "x".repeat(70_000)});
+    anyone.post("/v1/timesync", long).await.expect(413).refused("too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_real_clock_goes_on_and_says_its_source() {
     let cluster = Cluster::of(1).in_real_time().start().await;
     let told = async || cluster.caller(0).get("/v1/time").await.expect(200).body;

@@ -75,7 +75,7 @@ impl Events {
             return Poll::Ready(None);
         }
         if let Some(ms) = self.retry_ms.take() {
-            return Poll::Ready(Some(formed(format!("retry: {ms}\n\n").into(), self.form)));
+            return Poll::Ready(Some(self.greeting(ms)));
         }
         self.lifetime.prepare_to_leave(&self.streams);
         let piece = match self.poll_due(context, timer) {
@@ -146,13 +146,26 @@ impl Events {
         if self.names_all { formed(events(told, &places(&self.watches)), self.form) } else { shared(told, self.form) }
     }
 
+    /// When to come back. Whoever has missed nothing gets a sign of life with it: a stream
+    /// that something on the way holds back is known at once by what does not come.
+    fn greeting(&self, retry_ms: u64) -> Bytes {
+        let mut out = BytesMut::from(format!("retry: {retry_ms}\n\n").as_bytes());
+        if self.watches.iter().all(|watch| watch.first.is_none()) {
+            out.put(self.sign_of_life());
+        }
+        formed(out.freeze(), self.form)
+    }
+
     fn beat(&self) -> Bytes {
+        formed(self.sign_of_life(), self.form)
+    }
+
+    fn sign_of_life(&self) -> Bytes {
         let one = self.watches.first().filter(|_| self.watches.len() == 1).map(|watch| &watch.subscription);
         let session = one.map(|subscription| &subscription.key().session);
         let position = one.and_then(Subscription::position);
         let parts = &self.streams.parts;
-        let heartbeat = frames::heartbeat(session, position, parts.clock.now(), parts.hub.health());
-        formed(event(None, &heartbeat), self.form)
+        event(None, &frames::heartbeat(session, position, parts.clock.now(), parts.hub.health()))
     }
 
     fn over(&mut self, close: Close) -> Bytes {

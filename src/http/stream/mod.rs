@@ -96,13 +96,18 @@ impl Streams {
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }
 
-    /// How long into a drain the next stream ends: evenly spread, however many there are.
+    /// How long into a drain the next stream ends.
     fn share_of_drain(&self) -> Duration {
+        self.share_of(self.parts.timing.drain)
+    }
+
+    /// Where in `span` the next of many has its turn: evenly spread, however many there are.
+    fn share_of(&self, span: Duration) -> Duration {
         // Multiples of the golden section leave no gaps and no heaps.
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let turn = self.left.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN);
         let part = u32::try_from(turn >> 54).unwrap_or(0);
-        self.parts.timing.drain * part / 1_024
+        span * part / 1_024
     }
 }
 

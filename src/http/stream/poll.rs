@@ -29,6 +29,10 @@ use crate::wire::problem::Code;
 const TIMEOUTS_MS: std::ops::RangeInclusive<u64> = 1_000..=60_000;
 const USUAL_MS: u64 = 30_000;
 
+/// Those an instance sends away come back within so long: a poll is no stream that the
+/// drain waits for, and the next instance may be there already.
+const AWAY_WITHIN: Duration = Duration::from_secs(1);
+
 /// One answer tells of so many writes at most; the snapshot stands for the rest.
 const MAX_EVENTS: usize = 256;
 
@@ -120,7 +124,7 @@ impl Streams {
             }
             // Whoever watches is woken when a stop begins.
             if self.parts.shutdown.is_begun() {
-                return Poll::Ready(Ok(Waited::GoingAway(self.share_of_drain())));
+                return Poll::Ready(Ok(Waited::GoingAway(self.share_of(AWAY_WITHIN))));
             }
             ready!(timer.as_mut().poll(context));
             let is_valid = lifetime.check_token(self.parts.clock.now());
