@@ -112,7 +112,6 @@ pub fn requested(route: &str, method: &str, status: u16, took: Duration) {
 }
 
 /// Where requests of a kind are counted, for whoever answers many of them.
-#[must_use]
 pub fn requests(route: &str, method: &str, status: u16) -> metrics::Histogram {
     let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(status / 100).clamp(1, 5) - 1];
     metrics::histogram!(

@@ -51,7 +51,7 @@ impl Idle {
             }
         }
         // A client that has said more is taken to be there.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The head of a request, if it is there as a whole.

@@ -16,7 +16,7 @@ const LONGEST_MS: u64 = 24 * 3_600_000;
 #[derive(Debug)]
 pub struct Lifetime {
     /// When its token ends, by cluster time.
-    expires_at: Option<Timestamp>,
+    token_end: Option<Timestamp>,
     /// When to look at the token again: this host's timers only follow cluster time.
     look_at: Option<Instant>,
     /// When it goes, since its instance does.
@@ -26,19 +26,19 @@ pub struct Lifetime {
 impl Lifetime {
     /// As long as the caller's token.
     pub fn of(principal: &Principal, now: Timestamp) -> Self {
-        let mut lifetime = Self { expires_at: principal.expires_at, look_at: None, leave_at: None };
+        let mut lifetime = Self { token_end: principal.expires_at, look_at: None, leave_at: None };
         lifetime.look(now);
         lifetime
     }
 
     /// As long as another token.
     pub fn renew(&mut self, principal: &Principal, now: Timestamp) {
-        self.expires_at = principal.expires_at;
+        self.token_end = principal.expires_at;
         self.look(now);
     }
 
     fn look(&mut self, now: Timestamp) {
-        self.look_at = self.expires_at.map(|end| {
+        self.look_at = self.token_end.map(|end| {
             let left = u64::try_from(end.as_ms().saturating_sub(now.as_ms())).unwrap_or(0);
             Instant::now() + Duration::from_millis(left.min(LONGEST_MS))
         });
@@ -58,7 +58,7 @@ impl Lifetime {
 
     /// Whether the token has ended.
     pub fn check_token(&self, now: Timestamp) -> Result<(), Close> {
-        match self.expires_at {
+        match self.token_end {
             Some(end) if now >= end => Err(Close::TokenRefused),
             _ => Ok(()),
         }

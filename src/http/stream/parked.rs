@@ -71,12 +71,13 @@ impl Polling {
         let mut asked_at = Instant::now();
         loop {
             let Parked { streams, subscription, principal, patience, first } = &mut self.parked;
-            let waited = match first.take() {
-                Some(first) => Some(first),
-                None => tokio::select! {
+            let waited = if let Some(first) = first.take() {
+                Some(first)
+            } else {
+                tokio::select! {
                     waited = streams.wait(subscription, principal, *patience) => waited.ok(),
                     () = idle.left() => return None,
-                },
+                }
             };
             let Some(answer) = self.answer(waited).await else { return Some(self.asking_again(idle)) };
             self.write(&mut idle, head.next(), answer).await.ok()?;
