@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::postgres::PostgresLedger;
+use super::server::Server;
 use super::sqlite::{Durability, SqliteLedger};
 use super::{Error, Filter, Ledger, Row};
 use crate::domain::chain::{Digest, Link};
@@ -18,7 +20,7 @@ use crate::domain::time::Timestamp;
 struct Sqlite(TempDir);
 
 impl Sqlite {
-    fn new() -> Self {
+    async fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -27,13 +29,35 @@ impl Sqlite {
     }
 }
 
+/// The same in a server that the tests share.
+struct Postgres {
+    _server: Arc<Server>,
+    url: String,
+}
+
+impl Postgres {
+    async fn new() -> Self {
+        let server = Server::shared().await;
+        let url = server.database().await;
+        PostgresLedger::migrate(&url, "test").await.unwrap();
+        Self { _server: server, url }
+    }
+
+    async fn open(&self) -> PostgresLedger {
+        PostgresLedger::open(&self.url, "test").await.unwrap()
+    }
+}
+
 macro_rules! contract {
-    ($backend:ident: $bench:ident; $($sentence:ident,)*) => {
+    ($($backend:ident: $bench:ident),*; $sentences:tt) => {
+        $(contract! { @one $backend: $bench; $sentences })*
+    };
+    (@one $backend:ident: $bench:ident; { $($sentence:ident,)* }) => {
         mod $backend {
             $(
                 #[tokio::test]
                 async fn $sentence() {
-                    let bench = super::$bench::new();
+                    let bench = super::$bench::new().await;
                     let ledger = bench.open().await;
                     super::$sentence(&ledger).await;
                     super::Ledger::close(&ledger).await;
@@ -42,7 +66,7 @@ macro_rules! contract {
 
             #[tokio::test]
             async fn a_restart_keeps_all() {
-                let bench = super::$bench::new();
+                let bench = super::$bench::new().await;
                 super::fill(&bench.open().await).await;
                 super::kept(&bench.open().await).await;
             }
@@ -50,7 +74,7 @@ macro_rules! contract {
     };
 }
 
-contract! { sqlite: Sqlite;
+contract! { sqlite: Sqlite, postgres: Postgres; {
     a_repeat_is_absorbed,
     a_batch_is_all_or_nothing,
     an_unreadable_body_is_refused_whatever_its_batch,
@@ -70,9 +94,11 @@ contract! { sqlite: Sqlite;
     what_is_due_comes_soonest_first,
     answers_are_those_of_the_surviving_line_since_an_instant,
     what_is_buried_is_buried_once,
+    dead_letters_come_in_pages_as_they_were_and_can_be_forgotten,
+    any_text_fits,
     proof_of_life_never_goes_back,
     a_closed_ledger_does_not_answer,
-}
+}}
 
 fn key(session: &str) -> SessionKey {
     SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
@@ -407,6 +433,46 @@ async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
         ledger.bury(&odd, "because", Timestamp::from_ms(1)).await.unwrap();
     }
     assert_eq!(ledger.newest(&key("a")).await.unwrap(), None);
+}
+
+async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten(ledger: &dyn Ledger) {
+    let repeat = Repeat { key: Digest::of(b"key"), body: Digest::of(b"body") };
+    let with = |session, change: fn(&mut Entry)| changed(&first(session, &json!({})), change);
+    let dead = [
+        with("a", |entry| entry.body = None),
+        with("b", |entry| entry.body = Some(Bytes::from_static(b"\xff\0"))),
+        with("b", |entry| entry.link.position.version = u64::MAX),
+        changed(&first("c", &json!({})), |entry| entry.repeat = Some(repeat)),
+    ];
+    for entry in &dead {
+        ledger.bury(entry, "said no, with \0 and \u{1f480}", Timestamp::from_ms(7)).await.unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = ledger.dead_letters(after.as_ref(), 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.iter().all(|letter| letter.buried_at == Timestamp::from_ms(7)));
+        assert!(last.reason.starts_with("said no, with ") && last.reason.ends_with(" and \u{1f480}"));
+        after = Some(last.clone());
+        seen.extend(page.into_iter().map(|letter| letter.entry));
+    }
+    assert_eq!(seen, dead.each_ref().map(|entry| Entry::clone(entry)));
+    assert!(ledger.unbury(&dead[1]).await.unwrap());
+    assert!(!ledger.unbury(&dead[1]).await.unwrap());
+    let left = ledger.dead_letters(None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|letter| &letter.entry).collect::<Vec<_>>(), [&*dead[0], &dead[2], &dead[3]]);
+}
+
+async fn any_text_fits(ledger: &dyn Ledger) {
+    let long = "\u{e9}\0".repeat(4_000);
+    let participants: Vec<_> = (0..1_024).map(|n| json!({ "participant_id": format!("p-{n}") })).collect();
+    let odd = json!({ "metadata": { "nul\0": "a\0b", "long": long }, "participants": participants });
+    let entry = changed(&first("a", &odd), |entry| entry.change = Bytes::from_static(b"no json: \0 \xf0\x9f\x92\x80"));
+    ledger.record(std::slice::from_ref(&entry)).await.unwrap();
+    assert_eq!(ledger.newest(&key("a")).await.unwrap(), Some(as_row(&entry)));
+    let metadata = vec![("nul\0".into(), "a\0b".into()), ("long".into(), long)];
+    let filter = Filter { metadata, participant_id: Some("p-1023".into()), ..Filter::default() };
+    assert_eq!(ids(ledger, &filter).await, ["a"]);
 }
 
 async fn proof_of_life_never_goes_back(ledger: &dyn Ledger) {

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod dice;
 pub mod follow;
 pub mod heard;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod token;
