@@ -45,7 +45,9 @@ create table session_snapshot (
 
 -- Whatever no month takes: nothing is ever refused for its instant.
 create table session_snapshot_other
-    partition of session_snapshot default;
+    partition of session_snapshot (
+        constraint session_snapshot_other_link unique (tenant, session_id, epoch, version, digest, at)
+    ) default;
 
 -- The newest row of each session, with what lists and sweeps ask for. Its body is
 -- the snapshot's of the same link, found in its month by `at`.
@@ -95,8 +97,10 @@ create table session_label (
     constraint session_label_identity primary key (tenant, session_id)
 );
 
+-- Written to seldom and read often: no list of what is pending, which each look-up
+-- would have to go through.
 create index session_label_labels
-    on session_label using gin (labels);
+    on session_label using gin (labels) with (fastupdate = off);
 
 -- Makes the partitions of a month and of those after it, `months` in all; gives how
 -- many are new. Rows of such a month that came before it was made move in.
@@ -126,6 +130,10 @@ begin
         ending := extract(epoch from month at time zone 'utc')::bigint * 1000;
         continue when to_regclass(name) is not null;
         execute format('create table %I (like session_snapshot including defaults including constraints)', name);
+        execute format(
+            'alter table %I add constraint %I unique (tenant, session_id, epoch, version, digest, at)',
+            name, name || '_link'
+        );
         execute format(
             'with moved as (delete from session_snapshot_other where at >= %s and at < %s returning *) '
             'insert into %I select * from moved',

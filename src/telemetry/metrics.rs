@@ -138,6 +138,11 @@ pub fn requests(route: &str, method: &str, status: u16) -> metrics::Histogram {
     )
 }
 
+/// A session that the store did not hold was asked for.
+pub fn restoring(outcome: &'static str) {
+    metrics::counter!(RESTORING_TOTAL, "outcome" => outcome).increment(1);
+}
+
 /// A commit was decided after so many tries.
 pub fn compared_and_set(attempts: u32) {
     metrics::histogram!(COMPARE_AND_SET_ATTEMPTS).record(f64::from(attempts));

@@ -53,10 +53,21 @@ const ANSWERED: &str = select!(
     "where at >= $5 and repeat_key is not null \
     order by epoch, version, arrival"
 );
+/// The page first, then a look-up for each row of it, which `limit` makes sure of.
 const SESSIONS: &str = "select snapshot.* \
-    from session \
-    join session_snapshot snapshot using (tenant, session_id, epoch, version, digest, at) \
-    where session.tenant = ";
+    from ( \
+        select * \
+        from session \
+        where session.tenant = ";
+const THEIR_SNAPSHOTS: &str = ") page \
+    cross join lateral ( \
+        select * \
+        from session_snapshot \
+        where tenant = page.tenant and session_id = page.session_id and epoch = page.epoch \
+        and version = page.version and digest = page.digest and at = page.at \
+        limit 1 \
+    ) snapshot \
+    order by page.session_id";
 const DUE: &str = "select due_at, tenant, session_id \
     from session \
     where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
@@ -124,7 +135,7 @@ impl PostgresLedger {
         if let Some(after) = after {
             query.push(" and session.session_id > ").push_bind(after.as_str());
         }
-        query.push(" order by session.session_id limit ").push_bind(i64::from(limit));
+        query.push(" order by session.session_id limit ").push_bind(i64::from(limit)).push(THEIR_SNAPSHOTS);
         // Each plan is made for what is asked: how many a status or a label lets pass differs by thousands.
         let found = query.build().persistent(false).fetch_all(&self.read).await.map_err(failed)?;
         found.iter().map(|found| row(found, false)).collect()

@@ -41,16 +41,12 @@ struct Applied {
 /// Brings the schema up. The lock is the session's, and goes with the connection.
 pub(super) async fn migrate(connecting: PgConnectOptions) -> Result<(), Error> {
     let mut connection = connecting.connect().await.map_err(failed)?;
-    let mut migrations = Migrator { ..migrations() };
+    let mut migrations = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have added to the schema; what this one needs is still there.
     migrations.set_ignore_missing(true);
     migrations.run(&mut connection).await.map_err(unavailable)?;
     prepare(&mut connection).await?;
     connection.close().await.map_err(failed)
-}
-
-fn migrations() -> Migrator {
-    Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT }
 }
 
 async fn prepare(connection: &mut PgConnection) -> Result<(), Error> {

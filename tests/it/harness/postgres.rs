@@ -83,8 +83,7 @@ impl Server {
         let mut every = tokio::time::interval(Duration::from_millis(20));
         while let Err(error) = connect(&self.url("postgres")).await {
             every.tick().await;
-            let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "PostgreSQL does not answer: {error}\n{log}");
+            assert!(Instant::now() < until, "PostgreSQL does not answer: {error}\n{}", self.log());
             // After a kill, those it had started may hold its memory for a moment.
             let mut running = running.lock().unwrap();
             if running.as_ref().is_none_or(|running| running.waits.is_finished()) {
@@ -126,6 +125,13 @@ impl Server {
         let mut all = vec![pid];
         all.extend(children(pid));
         send(signal, &all);
+    }
+
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        let Place::Own { folder, .. } = &self.place else { panic!("it is not ours") };
+        let log = std::fs::read(folder.path().join("log")).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// The address of a database of that name.
@@ -214,11 +220,8 @@ fn template() -> PathBuf {
     let uid = std::fs::metadata("/proc/self").unwrap().uid();
     let initdb = binary("initdb");
     let version = Command::new(&initdb).arg("--version").output().unwrap().stdout;
-    let version: String = String::from_utf8(version)
-        .unwrap()
-        .chars()
-        .filter(|letter| letter.is_ascii_digit() || *letter == '.')
-        .collect();
+    let version = String::from_utf8(version).unwrap();
+    let version = version.split_whitespace().nth(2).expect("`initdb (PostgreSQL) 15.4`");
     let folder = std::env::temp_dir().join(format!("synckairos-test-postgres-{uid}-{version}"));
     std::fs::create_dir_all(&folder).unwrap();
     assert_eq!(std::fs::metadata(&folder).unwrap().uid(), uid, "{} is somebody else's", folder.display());
@@ -296,6 +299,6 @@ fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
