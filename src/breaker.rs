@@ -44,7 +44,7 @@ pub struct Leave<'a> {
 }
 
 impl Breaker {
-    /// A closed one before `of`, such as `ledger`.
+    /// A closed one before `of`, such as `store`.
     #[must_use]
     pub fn new(of: &'static str, settings: Settings) -> Self {
         metrics::gauge!(BREAKER_OPEN, "of" => of).set(0);

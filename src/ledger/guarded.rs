@@ -1,7 +1,8 @@
-//! A ledger behind a breaker: while it is away, who asks is told so at once.
+//! A ledger behind breakers: while it is away, who asks is told so at once.
 //!
 //! Requests are turned away in microseconds; the audit, which must not lose anything
-//! and has time, waits for its turn instead.
+//! and has time, waits for its turn instead. Reads and writes have a breaker each: a
+//! disk that is full stops the one and not the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +29,12 @@ const TURN_PATIENCE: Duration = Duration::from_secs(4);
 /// A ledger that is not asked while it does not answer.
 pub struct Guarded {
     inner: Arc<dyn Ledger>,
-    breaker: Breaker,
+    reads: Breaker,
+    writes: Breaker,
 }
 
 impl Guarded {
-    /// Puts a breaker before `inner`.
+    /// Puts breakers before `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn Ledger>) -> Self {
         Self::with(inner, Settings::default())
@@ -41,17 +43,23 @@ impl Guarded {
     /// The same, with other spans.
     #[must_use]
     pub fn with(inner: Arc<dyn Ledger>, settings: Settings) -> Self {
-        Self { inner, breaker: Breaker::new("ledger", settings) }
+        let (reads, writes) = (Breaker::new("ledger_reads", settings), Breaker::new("ledger_writes", settings));
+        Self { inner, reads, writes }
     }
 
     /// What a request waits for.
     async fn ask<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        answered(self.breaker.enter()?, READ_PATIENCE, asking).await
+        answered(self.reads.enter()?, READ_PATIENCE, asking).await
+    }
+
+    /// What is written at once or not at all.
+    async fn tell<T>(&self, telling: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        answered(self.writes.enter()?, WRITE_PATIENCE, telling).await
     }
 
     /// What must happen sooner or later.
     async fn insist<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        answered(self.breaker.wait(TURN_PATIENCE).await?, WRITE_PATIENCE, asking).await
+        answered(self.writes.wait(TURN_PATIENCE).await?, WRITE_PATIENCE, asking).await
     }
 }
 
@@ -115,12 +123,12 @@ impl Ledger for Guarded {
     }
 
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
-        self.ask(self.inner.unbury(entry)).await
+        self.tell(self.inner.unbury(entry)).await
     }
 
-    /// Every second, so that it is also what finds a ledger that is back.
+    /// Every second, so that it is also what finds that writing goes well again.
     async fn beat(&self, at: Timestamp) -> Result<(), Error> {
-        self.ask(self.inner.beat(at)).await
+        self.tell(self.inner.beat(at)).await
     }
 
     async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {

@@ -15,6 +15,7 @@ pub mod process;
 pub mod raw;
 pub mod token;
 pub mod watch;
+pub mod writers;
 
 use std::time::Duration;
 
