@@ -44,6 +44,10 @@ const WRITE_LIMIT: &str = "20s";
 /// Migrations end within a second; what they wait for may take longer.
 const MIGRATE_LIMIT: &str = "60s";
 
+/// What is asked in there is in the order of an index. A session may be far longer than
+/// the planner thinks, and to sort one for the sake of a page would read all of it.
+const READING: &str = "begin isolation level repeatable read, read only; set local enable_sort = off";
+
 /// The lasting record in a PostgreSQL.
 #[derive(Debug)]
 pub struct PostgresLedger {
@@ -78,7 +82,7 @@ impl PostgresLedger {
 
     /// All that is read in it stood at one instant.
     async fn reading(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.read.begin_with("begin isolation level repeatable read, read only").await
+        self.read.begin_with(READING).await
     }
 }
 

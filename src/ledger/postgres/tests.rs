@@ -177,6 +177,41 @@ async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
     assert_eq!(bench.ledger.history(&key("a"), None, 10).await.unwrap().len(), 4);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn months_are_made_and_forgotten_while_others_write_and_read() {
+    const MONTH: i64 = 31 * 24 * 3_600_000;
+    let mut bench = Bench::new().await;
+    let other = PostgresLedger::open(&bench.url, "other").await.unwrap();
+    let writing = async {
+        for number in 0..120_i64 {
+            let at = JANUARY + number * MONTH / 10;
+            let batch: Vec<_> =
+                (0..20).map(|session| entry(&format!("s{session}"), number.cast_unsigned() + 1, at, "x")).collect();
+            bench.ledger.record(&batch).await.unwrap();
+        }
+    };
+    let reading = async {
+        for _ in 0..60 {
+            other.history(&key("s7"), None, 1_000).await.unwrap();
+            other.newest(&key("s7")).await.unwrap();
+        }
+    };
+    let turning = async {
+        for month in 0..12 {
+            other.beat(Timestamp::from_ms(JANUARY + month * MONTH)).await.unwrap();
+            let forget = "select session_snapshot_forget('2026-04-01')";
+            sqlx::query(forget).execute(&mut bench.sql).await.unwrap();
+        }
+    };
+    futures::join!(writing, reading, turning);
+    let rows = bench.ledger.history(&key("s7"), None, 1_000).await.unwrap();
+    assert_eq!(rows.last().unwrap().link.position.version, 120);
+    let late = rows.iter().filter(|row| row.link.at.as_ms() >= MARCH + MONTH).count();
+    assert_eq!(late, (0..120_i64).filter(|number| JANUARY + number * MONTH / 10 >= MARCH + MONTH).count());
+    let undated = format!("select count(*) from session_snapshot_other where at >= {}", MARCH + MONTH);
+    assert_eq!(bench.number(&undated).await, 0);
+}
+
 #[tokio::test]
 async fn forgetting_months_leaves_the_newest_of_each_session() {
     let mut bench = Bench::new().await;
