@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3_600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[derive(Debug, PartialEq)]
     enum Error {

@@ -165,9 +165,9 @@ mod tests {
         for is_answer in [false, false, true, false, false] {
             let turn = circuit.ask(now).unwrap();
             if is_answer {
-                circuit.answered(turn)
+                circuit.answered(turn);
             } else {
-                circuit.unanswered(turn, now)
+                circuit.unanswered(turn, now);
             }
             assert_eq!(circuit.state(), State::Closed);
         }

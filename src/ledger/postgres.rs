@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
@@ -106,7 +107,7 @@ fn pool(size: u32) -> PgPoolOptions {
 /// A value or a constraint says no for good; anything else, a schema or a right that
 /// is missing included, may pass with time.
 fn failed(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     let is_refusal = match (&error, code.as_deref()) {
         (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
         // Data that is wrong, constraints, and what is too large.

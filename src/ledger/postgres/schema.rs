@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
@@ -67,7 +68,7 @@ pub(super) async fn check(pool: &PgPool) -> Result<(), Error> {
 
 fn is_no_table(error: &sqlx::Error) -> bool {
     const UNDEFINED_TABLE: &str = "42P01";
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == UNDEFINED_TABLE)
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == UNDEFINED_TABLE)
 }
 
 fn compare(mut applied: BTreeMap<i64, Applied>) -> Result<(), Schema> {

@@ -73,11 +73,11 @@ fn entry(session: &str, version: u64, at: i64, what: &str) -> Arc<Entry> {
     Arc::new(Entry { key: key(session), link, body: Some(body), change: "{}".into(), repeat: None })
 }
 
-fn refused<T>(result: Result<T, Error>) -> bool {
+fn refused<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Refused(_)))
 }
 
-fn unavailable<T>(result: Result<T, Error>) -> bool {
+fn unavailable<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Unavailable(_)))
 }
 
@@ -270,14 +270,14 @@ async fn only_what_is_wrong_with_an_entry_refuses_it() {
             create or replace trigger fail before insert on session for each row execute function fail()"
         );
         bench.execute(&raises).await;
-        assert!(unavailable(bench.ledger.record(&one).await), "{code}");
+        assert!(unavailable(&bench.ledger.record(&one).await), "{code}");
     }
     bench.execute("drop trigger fail on session").await;
     bench.execute("alter table session_snapshot add constraint session_snapshot_test check (epoch > 1)").await;
-    assert!(refused(bench.ledger.record(&one).await));
+    assert!(refused(&bench.ledger.record(&one).await));
     bench.execute("alter table session_snapshot drop constraint session_snapshot_test").await;
     bench.execute("alter table session rename to gone").await;
-    assert!(unavailable(bench.ledger.record(&one).await));
+    assert!(unavailable(&bench.ledger.record(&one).await));
     bench.execute("alter table gone rename to session").await;
     assert_eq!(bench.ledger.record(&one).await.unwrap().new, 1);
 }
@@ -298,7 +298,7 @@ async fn a_schema_that_is_not_brought_up_is_refused_and_many_bring_it_up_at_once
     PostgresLedger::open(&url, "test").await.unwrap().close().await;
     sqlx::query(newer).execute(&mut sql).await.unwrap();
     sql.close().await.unwrap();
-    assert!(refused(PostgresLedger::open(&url, "test").await));
+    assert!(refused(&PostgresLedger::open(&url, "test").await));
 }
 
 #[tokio::test]

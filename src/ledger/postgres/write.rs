@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::label;
 use super::label::Label;
 use super::schema::MONTHS_AHEAD;
 use super::{PostgresLedger, failed};
+use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
@@ -116,6 +117,13 @@ const HALF_A_MONTH_MS: i64 = 14 * 24 * 3_600_000;
 /// The newest position of each session that a batch has moved on, before it did.
 type Before = HashMap<SessionKey, Option<Position>>;
 
+/// The newest that a batch has of a session.
+struct Newest<'a> {
+    entry: &'a Entry,
+    digest: Digest,
+    listed: Listed,
+}
+
 impl PostgresLedger {
     pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let mut columns = entries.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
@@ -196,13 +204,13 @@ fn by_place(one: &Columns<'_>, other: &Columns<'_>) -> Ordering {
 
 /// The newest of each session, the first to come of its position. One without its
 /// body is passed over: there is nothing to list, and the version after it has one.
-fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<(&'a Entry, [u8; 32], Listed)> {
-    let mut newest: Vec<(&'a Entry, [u8; 32], Listed)> = Vec::new();
-    for columns in columns {
-        let Some(listed) = columns.listed.take() else { continue };
-        let this = (columns.entry, *columns.digest.as_bytes(), listed);
-        match newest.last_mut().filter(|(last, ..)| last.key == this.0.key) {
-            Some((last, ..)) if last.link.position == this.0.link.position => {}
+fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<Newest<'a>> {
+    let mut newest: Vec<Newest<'a>> = Vec::new();
+    for Columns { entry, digest, listed, .. } in columns {
+        let Some(listed) = listed.take() else { continue };
+        let this = Newest { entry, digest: *digest, listed };
+        match newest.last_mut().filter(|last| last.entry.key == this.entry.key) {
+            Some(last) if last.entry.link.position == this.entry.link.position => {}
             Some(last) => *last = this,
             None => newest.push(this),
         }
@@ -210,38 +218,37 @@ fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<(&'a Entry, [u8; 32], Listed)>
     newest
 }
 
-async fn sessions(
-    batch: &mut Transaction<'static, Postgres>,
-    newest: &[(&Entry, [u8; 32], Listed)],
-) -> Result<Before, Error> {
+async fn sessions(batch: &mut PgConnection, newest: &[Newest<'_>]) -> Result<Before, Error> {
     if newest.is_empty() {
         return Ok(Before::new());
     }
-    let entries = || newest.iter().map(|(entry, ..)| entry);
-    let listed = || newest.iter().map(|(_, _, listed)| listed);
-    let labels: Vec<Vec<Label>> =
-        newest.iter().map(|(entry, _, listed)| label::of(&entry.key.tenant, listed)).collect();
+    let entries = || newest.iter().map(|newest| newest.entry);
+    let listed = || newest.iter().map(|newest| &newest.listed);
     let found = sqlx::query(SESSIONS)
         .bind(entries().map(|entry| entry.key.tenant.as_str()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.key.session.as_str()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.link.position.epoch).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.link.position.version.cast_signed()).collect::<Vec<_>>())
-        .bind(newest.iter().map(|(_, digest, _)| digest.as_slice()).collect::<Vec<_>>())
+        .bind(newest.iter().map(|newest| newest.digest.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.link.at.as_ms()).collect::<Vec<_>>())
         .bind(listed().map(|listed| listed.status.as_str()).collect::<Vec<_>>())
         .bind(listed().map(|listed| listed.sync_mode.as_str()).collect::<Vec<_>>())
         .bind(listed().map(|listed| listed.due_at).collect::<Vec<_>>())
         .bind(listed().map(|listed| listed.updated_at).collect::<Vec<_>>())
         // An array of arrays must be square, so each session's come in one piece.
-        .bind(labels.iter().map(|labels| labels.concat()).collect::<Vec<_>>())
+        .bind(newest.iter().map(|newest| labels(newest).concat()).collect::<Vec<_>>())
         .bind(label::LENGTH)
-        .fetch_all(&mut **batch)
+        .fetch_all(batch)
         .await
         .map_err(failed)?;
     found.iter().map(|found| Ok((super::read::key(found)?, before(found)?))).collect()
 }
 
-fn before(found: &sqlx::postgres::PgRow) -> Result<Option<Position>, Error> {
+fn labels(newest: &Newest<'_>) -> Vec<Label> {
+    label::of(&newest.entry.key.tenant, &newest.listed)
+}
+
+fn before(found: &PgRow) -> Result<Option<Position>, Error> {
     let epoch: Option<i64> = found.try_get("before_epoch").map_err(failed)?;
     let version: Option<i64> = found.try_get("before_version").map_err(failed)?;
     Ok(epoch.zip(version).map(|(epoch, version)| Position { epoch, version: version.cast_unsigned() }))
