@@ -46,8 +46,11 @@ const WRITE_LIMIT: &str = "20s";
 const MIGRATE_LIMIT: &str = "60s";
 
 /// What is asked in there is in the order of an index. A session may be far longer than
-/// the planner thinks, and to sort one for the sake of a page would read all of it.
-const READING: &str = "begin isolation level repeatable read, read only; set local enable_sort = off";
+/// the planner thinks, and to sort one for the sake of a page would read all of it. The
+/// lock comes before the first look, so that no row moves to a new month in between.
+const READING: &str = "begin isolation level repeatable read, read only; \
+    set local enable_sort = off; \
+    lock table session_snapshot in access share mode";
 
 /// The lasting record in a PostgreSQL.
 #[derive(Debug)]
@@ -107,9 +110,13 @@ fn pool(size: u32) -> PgPoolOptions {
 /// A value or a constraint says no for good; anything else, a schema or a right that
 /// is missing included, may pass with time.
 fn failed(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(DatabaseError::code);
+    const CHECK: &str = "23514";
+    let database = error.as_database_error();
+    let code = database.and_then(DatabaseError::code);
     let is_refusal = match (&error, code.as_deref()) {
         (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
+        // A check without a name is a partition's: a month was made just now, and the next try finds it.
+        (_, Some(CHECK)) => database.is_some_and(|error| error.constraint().is_some()),
         // Data that is wrong, constraints, and what is too large.
         (_, Some(code)) => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
         _ => false,

@@ -228,7 +228,7 @@ async fn a_session_comes_back_from_it_and_lists_are_the_same_as_from_a_file() {
     let caller = cluster.caller(0);
     for query in ["?metadata.hall=north", "?participant_id=white&sync_mode=per_participant", "?status=running"] {
         let listed = caller.get(format!("/v1/sessions{query}")).await.expect(200).body;
-        assert_eq!(listed["sessions"][0]["session_id"], json!(session.id), "{query}");
+        assert_eq!(listed["sessions"][0]["session_id"], json!(session.id), "{query}: {listed}");
     }
     let present = caller.snapshot(&session).await;
     assert_eq!((&present["version"], &present["recovered"]), (&json!(3), &json!(true)));

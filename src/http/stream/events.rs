@@ -143,11 +143,7 @@ impl Events {
     }
 
     fn written(&self, told: &Told) -> Bytes {
-        if self.names_all {
-            formed(events(told, &places(&self.watches)), self.form)
-        } else {
-            shared(told, self.form)
-        }
+        if self.names_all { formed(events(told, &places(&self.watches)), self.form) } else { shared(told, self.form) }
     }
 
     fn beat(&self) -> Bytes {

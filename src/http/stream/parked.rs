@@ -187,7 +187,10 @@ mod tests {
         assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n");
         assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
         let mut plain = Head::of(b"HTTP/1.1 200 OK\r\n");
-        assert_eq!((plain.next(), plain.next()), (Bytes::from("HTTP/1.1 200 OK\r\n"), Bytes::from("HTTP/1.1 200 OK\r\n")));
+        assert_eq!(
+            (plain.next(), plain.next()),
+            (Bytes::from("HTTP/1.1 200 OK\r\n"), Bytes::from("HTTP/1.1 200 OK\r\n"))
+        );
     }
 
     #[test]

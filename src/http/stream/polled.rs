@@ -107,7 +107,10 @@ mod tests {
         let written = polled.written(Timestamp::from_ms(0), true);
         let at = written.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
         let head = std::str::from_utf8(&written[..at]).unwrap();
-        assert!(head.contains("content-encoding: gzip") && head.contains(&format!("content-length: {}", written.len() - at - 4)));
+        assert!(
+            head.contains("content-encoding: gzip")
+                && head.contains(&format!("content-length: {}", written.len() - at - 4))
+        );
         let mut unpacked = Vec::new();
         GzDecoder::new(&written[at + 4..]).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, polled.body);

@@ -182,18 +182,22 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
     const MONTH: i64 = 31 * 24 * 3_600_000;
     let mut bench = Bench::new().await;
     let other = PostgresLedger::open(&bench.url, "other").await.unwrap();
+    let batch = |number: i64| -> Vec<_> {
+        let (version, at) = (number.cast_unsigned() + 1, JANUARY + number * MONTH / 10);
+        (0..20).map(|session| entry(&format!("s{session}"), version, at, "x")).collect()
+    };
+    bench.ledger.record(&batch(0)).await.unwrap();
     let writing = async {
-        for number in 0..120_i64 {
-            let at = JANUARY + number * MONTH / 10;
-            let batch: Vec<_> =
-                (0..20).map(|session| entry(&format!("s{session}"), number.cast_unsigned() + 1, at, "x")).collect();
-            bench.ledger.record(&batch).await.unwrap();
+        for number in 1..120 {
+            bench.ledger.record(&batch(number)).await.unwrap();
         }
     };
     let reading = async {
+        let filter = Filter { participant_id: Some("white".into()), ..Filter::default() };
         for _ in 0..60 {
-            other.history(&key("s7"), None, 1_000).await.unwrap();
-            other.newest(&key("s7")).await.unwrap();
+            assert!(!other.history(&key("s7"), None, 1_000).await.unwrap().is_empty());
+            assert!(other.newest(&key("s7")).await.unwrap().is_some());
+            assert_eq!(other.sessions(&key("s7").tenant, &filter, None, 100).await.unwrap().len(), 20);
         }
     };
     let turning = async {

@@ -68,9 +68,7 @@ impl Whose {
         let line = match by {
             By::WebSocket => Line::WebSocket(Box::new(self.websocket(stream, last).await)),
             By::EventStream => Line::EventStream(self.event_stream(reader(stream), last).await),
-            By::Poll => {
-                Line::Poll { stream: reader(stream), since: last.map(str::to_owned), waiting: VecDeque::new() }
-            }
+            By::Poll => Line::Poll { stream: reader(stream), since: last.map(str::to_owned), waiting: VecDeque::new() },
         };
         Follower { whose: self.clone(), line }
     }

@@ -82,13 +82,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(
-        streams: Arc<Streams>,
-        socket: Socket<S>,
-        principal: Arc<Principal>,
-        feed: Feed,
-        opening: &Opening,
-    ) -> Self {
+    fn new(streams: Arc<Streams>, socket: Socket<S>, principal: Arc<Principal>, feed: Feed, opening: &Opening) -> Self {
         let now = Instant::now();
         Self {
             socket,
