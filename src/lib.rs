@@ -7,6 +7,7 @@
 //! - [`fanout`]: from the bus to those who watch, inside one instance
 //! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
+//! - [`breaker`]: who does not answer is not asked again and again
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`wire`]: every shape that leaves the process
@@ -16,6 +17,7 @@
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod breaker;
 pub mod bus;
 pub mod cli;
 pub mod clock;

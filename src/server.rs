@@ -23,7 +23,7 @@ use crate::http::stream;
 use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
 use crate::ledger;
-use crate::ledger::Ledger as _;
+use crate::ledger::Ledger;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
@@ -149,6 +149,11 @@ pub async fn migrate(config: Config) -> Result<(), Error> {
     let _lock = lock::hold(&config.data_dir, config.drain_timeout).await?;
     open_ledger(&config).await?.close().await;
     Ok(())
+}
+
+/// The ledger alone, for commands that look after it while others serve.
+pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
+    Ok(Arc::new(open_ledger(config).await?))
 }
 
 async fn open_ledger(config: &Config) -> Result<SqliteLedger, Error> {

@@ -1,5 +1,7 @@
 //! Why a use case did not do as asked. Refusals and failures meet here.
 
+use std::time::Duration;
+
 use crate::domain::session::command::Refused;
 use crate::domain::session::stored::Unreadable;
 use crate::domain::session::validate::Fault;
@@ -72,9 +74,21 @@ impl From<store::Error> for Error {
 }
 
 impl Error {
-    /// Whether something is broken, rather than declined.
+    /// When it is worth asking again, where that is known.
     #[must_use]
-    pub const fn is_failure(&self) -> bool {
-        matches!(self, Self::StoreAway(_) | Self::Unknown(_) | Self::LedgerAway(_) | Self::Unreadable(_))
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::StoreAway(error) => error.retry_after(),
+            Self::LedgerAway(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// Whether something is broken, rather than declined. An open breaker has said so
+    /// already, once for all who come.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.retry_after().is_none()
+            && matches!(self, Self::StoreAway(_) | Self::Unknown(_) | Self::LedgerAway(_) | Self::Unreadable(_))
     }
 }

@@ -7,6 +7,7 @@ pub mod sessions;
 mod asked;
 mod past;
 mod restoring;
+mod unknown;
 mod writing;
 
 pub use asked::{Answer, Asked, Expected};

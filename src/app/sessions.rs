@@ -102,7 +102,10 @@ impl Sessions {
         }
         let author = Author { command: "create", by: Some(by), repeat };
         match self.store.commit(commit(&key, None, change, author)).await? {
-            Committed::Stored(held) => self.answer(held, Outcome::of(Kind::Created)).await,
+            Committed::Stored(held) => {
+                self.restoring.created(&key);
+                self.answer(held, Outcome::of(Kind::Created)).await
+            }
             Committed::Repeated(answered, held) => replay(&answered, held, repeat),
             Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
             Committed::Missing => Err(Error::NoSession),

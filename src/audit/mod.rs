@@ -4,6 +4,7 @@
 //! that dies in between is followed by one that records the same again, which
 //! the ledger absorbs.
 
+pub mod dead;
 pub mod heartbeat;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, Pace};
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{Due, Error, Filter, Ledger, Recorded, Row};
+use crate::ledger::{DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
 use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
 
 /// A ledger that can be told to fail, and remembers what it was asked.
@@ -129,6 +129,12 @@ impl Ledger for Odd {
     }
     async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
         self.inner.answered(key, since).await
+    }
+    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_letters(after, limit).await
+    }
+    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
+        self.inner.unbury(entry).await
     }
     async fn beat(&self, at: Timestamp) -> Result<(), Error> {
         self.answers()?;

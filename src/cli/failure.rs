@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::auth::NoSigningKey;
 use crate::config;
 use crate::domain::id::InvalidId;
+use crate::ledger;
 use crate::server;
 use crate::telemetry;
 
@@ -43,6 +44,15 @@ pub enum Failure {
     /// A server that does not serve.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// A ledger that does not do as asked.
+    #[error("failed to use the ledger")]
+    Ledger(#[from] ledger::Error),
+    /// Digests that no dead letter has.
+    #[error("{0} of the digests are no dead letter's")]
+    NoSuchLetter(usize),
+    /// Dead letters that the ledger would not take this time either.
+    #[error("{0} were refused again, and stay where they are")]
+    StillRefused(usize),
     /// A file of vectors that cannot be read.
     #[error("failed to read {}", file.display())]
     Vectors {
@@ -93,14 +103,14 @@ impl Failure {
     }
 
     fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            line = format!("{line}: {cause}");
-            next = cause.source();
-        }
-        line
+        chain(self)
     }
+}
+
+/// An error with all it comes from.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

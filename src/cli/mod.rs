@@ -1,5 +1,6 @@
 //! The command line: one short file a command. Each takes every setting as a flag.
 
+mod audit;
 mod conformance;
 mod failure;
 mod healthcheck;
@@ -30,6 +31,7 @@ enum What {
     Serve(serve::Order),
     Migrate,
     Token(token::Order),
+    Audit(audit::Order),
     Healthcheck,
     Conformance(Vec<PathBuf>),
 }
@@ -44,6 +46,7 @@ impl Call {
         let (what, matches) = match matches.subcommand() {
             Some(("migrate", matches)) => (What::Migrate, matches),
             Some(("token", matches)) => (What::Token(token::Order::read(matches)?), matches),
+            Some(("audit", matches)) => (What::Audit(audit::Order::read(matches)), matches),
             Some(("healthcheck", matches)) => (What::Healthcheck, matches),
             Some(("conformance", matches)) => (What::Conformance(conformance::files(matches)), matches),
             Some((_, matches)) => (What::Serve(serve::Order::read(matches)), matches),
@@ -71,6 +74,7 @@ impl Call {
             What::Serve(order) => serve::run(&order, self.settings).await,
             What::Migrate => migrate::run(self.settings.config).await,
             What::Token(order) => token::run(&order, &self.settings.config),
+            What::Audit(order) => audit::run(&order, &self.settings.config).await,
             What::Healthcheck => healthcheck::run(&self.settings.config).await,
             What::Conformance(files) => conformance::run(&files),
         }
@@ -89,6 +93,7 @@ pub fn command() -> Command {
             serve::command(),
             migrate::command(),
             token::command(),
+            audit::command(),
             healthcheck::command(),
             conformance::command(),
         ])

@@ -1,5 +1,7 @@
 //! From an error to a problem document: the one place where a status is chosen.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -16,8 +18,10 @@ use crate::wire::problem::{Code, FieldError, Problem};
 #[derive(Debug)]
 pub struct ApiError(pub Box<Problem>);
 
-/// When to try again, where waiting helps.
+/// When to try again, where waiting helps and nobody knows how long.
 const RETRY_AFTER_MS: u64 = 500;
+
+const LEAST_RETRY_AFTER_MS: u64 = 50;
 
 impl ApiError {
     /// A problem with nothing more to say.
@@ -54,8 +58,15 @@ impl ApiError {
     /// Waiting helps.
     #[must_use]
     pub fn away(code: Code) -> Self {
+        Self::away_for(code, None)
+    }
+
+    /// Waiting helps, and for how long may be known.
+    fn away_for(code: Code, retry_after: Option<Duration>) -> Self {
         let mut problem = Problem::new(code, None);
-        problem.retry_after_ms = Some(RETRY_AFTER_MS);
+        let ms = retry_after.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        // A caller that comes back at once would only find the same.
+        problem.retry_after_ms = Some(ms.map_or(RETRY_AFTER_MS, |ms| ms.max(LEAST_RETRY_AFTER_MS)));
         Self(Box::new(problem))
     }
 
@@ -78,8 +89,9 @@ impl ApiError {
             Error::Invalid { pointer, detail } => Self::invalid(*pointer, *detail),
             Error::Mismatch => Self::of(Code::IdempotencyMismatch),
             Error::Unknown(_) | Error::NotDurable => Self::away(Code::OutcomeUnknown),
-            Error::StoreAway(_) => Self::away(Code::StoreUnavailable),
-            Error::LedgerAway(_) | Error::NotRecorded => Self::away(Code::LedgerUnavailable),
+            Error::StoreAway(_) => Self::away_for(Code::StoreUnavailable, error.retry_after()),
+            Error::LedgerAway(_) => Self::away_for(Code::LedgerUnavailable, error.retry_after()),
+            Error::NotRecorded => Self::away(Code::LedgerUnavailable),
             Error::Unreadable(_) => Self::of(Code::NeedsRepair),
         }
     }

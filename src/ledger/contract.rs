@@ -1,12 +1,17 @@
 //! One test for each sentence of the ledger's promise, for every backend.
 
+mod aside;
+mod bench;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::sqlite::{Durability, SqliteLedger};
+use self::aside::{
+    any_text_fits, dead_letters_come_in_pages_as_they_were_and_can_be_forgotten, what_is_buried_is_buried_once,
+};
+use self::bench::{Postgres, Sqlite};
 use super::{Error, Filter, Ledger, Row};
 use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Entry, Repeat};
@@ -14,26 +19,16 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
-/// A database of its own for each test, which may be opened again.
-struct Sqlite(TempDir);
-
-impl Sqlite {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    async fn open(&self) -> SqliteLedger {
-        SqliteLedger::open(&self.0.path().join("made/ledger.db"), Durability::Flush).await.unwrap()
-    }
-}
-
 macro_rules! contract {
-    ($backend:ident: $bench:ident; $($sentence:ident,)*) => {
+    ($($backend:ident: $bench:ident),*; $sentences:tt) => {
+        $(contract! { @one $backend: $bench; $sentences })*
+    };
+    (@one $backend:ident: $bench:ident; { $($sentence:ident,)* }) => {
         mod $backend {
             $(
                 #[tokio::test]
                 async fn $sentence() {
-                    let bench = super::$bench::new();
+                    let bench = super::$bench::new().await;
                     let ledger = bench.open().await;
                     super::$sentence(&ledger).await;
                     super::Ledger::close(&ledger).await;
@@ -42,7 +37,7 @@ macro_rules! contract {
 
             #[tokio::test]
             async fn a_restart_keeps_all() {
-                let bench = super::$bench::new();
+                let bench = super::$bench::new().await;
                 super::fill(&bench.open().await).await;
                 super::kept(&bench.open().await).await;
             }
@@ -50,7 +45,7 @@ macro_rules! contract {
     };
 }
 
-contract! { sqlite: Sqlite;
+contract! { sqlite: Sqlite, postgres: Postgres; {
     a_repeat_is_absorbed,
     a_batch_is_all_or_nothing,
     an_unreadable_body_is_refused_whatever_its_batch,
@@ -70,9 +65,11 @@ contract! { sqlite: Sqlite;
     what_is_due_comes_soonest_first,
     answers_are_those_of_the_surviving_line_since_an_instant,
     what_is_buried_is_buried_once,
+    dead_letters_come_in_pages_as_they_were_and_can_be_forgotten,
+    any_text_fits,
     proof_of_life_never_goes_back,
     a_closed_ledger_does_not_answer,
-}
+}}
 
 fn key(session: &str) -> SessionKey {
     SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
@@ -396,17 +393,6 @@ async fn answers_are_those_of_the_surviving_line_since_an_instant(ledger: &dyn L
     let seen: Vec<_> = answers.iter().map(|answer| (Some(answer.repeat), answer.position.version)).collect();
     assert_eq!(seen, [(repeat(b"three"), 3), (repeat(b"four"), 4)]);
     assert_eq!((answers[0].at, &answers[0].change), (old[2].link.at, &old[2].change));
-}
-
-async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
-    let odd = changed(&first("a", &json!({})), |entry| {
-        entry.body = Some(Bytes::from_static(b"\xff\0"));
-        entry.link.position.version = u64::MAX;
-    });
-    for _ in 0..2 {
-        ledger.bury(&odd, "because", Timestamp::from_ms(1)).await.unwrap();
-    }
-    assert_eq!(ledger.newest(&key("a")).await.unwrap(), None);
 }
 
 async fn proof_of_life_never_goes_back(ledger: &dyn Ledger) {

@@ -3,15 +3,22 @@
 
 #[cfg(test)]
 mod contract;
+pub mod guarded;
+pub mod postgres;
 mod row;
+#[cfg(test)]
+#[path = "../../tests/it/harness/postgres.rs"]
+mod server;
 pub mod sqlite;
 mod timed;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::breaker::Open;
 use crate::domain::chain::Link;
 use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -27,6 +34,21 @@ pub enum Error {
     /// It answered, and will not take this.
     #[error("the ledger refused")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// When it is worth asking again, where a breaker has said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Unavailable(source) = self else { return None };
+        source.downcast_ref::<Open>().map(|open| open.retry_after)
+    }
+}
+
+impl From<Open> for Error {
+    fn from(open: Open) -> Self {
+        Self::Unavailable(open.into())
+    }
 }
 
 /// One version as the ledger holds it.
@@ -55,6 +77,17 @@ pub struct Recorded {
     pub new: u64,
     /// Whose new rows met their own position with another digest: each is kept, and a fork.
     pub forks: Vec<SessionKey>,
+}
+
+/// An entry that was refused for good, and put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// As it came.
+    pub entry: Entry,
+    /// What the ledger said.
+    pub reason: String,
+    /// When it was put aside.
+    pub buried_at: Timestamp,
 }
 
 /// Which of a tenant's sessions to list; everything absent lets all pass.
@@ -119,6 +152,12 @@ pub trait Ledger: Send + Sync {
     /// Puts an entry aside that was refused for good, so that nothing is lost;
     /// once, however often it is asked.
     async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
+
+    /// What was put aside, by tenant, session, position and digest, after a given one.
+    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error>;
+
+    /// Forgets one that was put aside; gives whether it was there.
+    async fn unbury(&self, entry: &Entry) -> Result<bool, Error>;
 
     /// Proof of life: some instance was there at `at`. Never goes back.
     async fn beat(&self, at: Timestamp) -> Result<(), Error>;

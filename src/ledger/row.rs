@@ -1,10 +1,11 @@
 //! Between entries and columns, the same for every dialect.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::Error;
+use super::{DeadLetter, Error};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
+use crate::domain::id::ParticipantId;
 use crate::domain::session::facts::Facts;
 
 /// The status of a session that is no more; lists leave it out.
@@ -42,35 +43,40 @@ pub(super) struct Listed {
     pub sync_mode: String,
     pub due_at: Option<i64>,
     pub updated_at: i64,
-    pub participants: String,
-    pub metadata: String,
+    pub participants: Vec<ParticipantId>,
+    /// All of it as texts: what is no string stands here as its JSON.
+    pub metadata: Vec<(String, String)>,
 }
 
 impl Listed {
     fn of(body: &[u8]) -> Result<Self, Error> {
         let facts = Facts::of(body).map_err(refused)?;
-        let ids: Vec<&str> = facts.participants.iter().map(|named| named.participant_id.as_str()).collect();
         // A deleted session waits for nothing, whatever its last state said.
         let due_at = facts.due_at.filter(|_| facts.status != DELETED);
         Ok(Self {
             due_at: due_at.map(crate::domain::time::Timestamp::as_ms),
             updated_at: facts.updated_at.as_ms(),
-            participants: serde_json::to_string(&ids).map_err(refused)?,
-            metadata: texts(facts.metadata),
+            participants: facts.participants.into_iter().map(|named| named.participant_id).collect(),
+            metadata: facts.metadata.into_iter().map(|(name, value)| (name, as_text(value))).collect(),
             status: facts.status,
             sync_mode: facts.sync_mode,
         })
     }
 }
 
-/// Metadata as an object of texts.
-fn texts(metadata: Map<String, Value>) -> String {
-    let as_text = |value| match value {
-        text @ Value::String(_) => text,
-        other => Value::String(other.to_string()),
-    };
-    let texts: Map<String, Value> = metadata.into_iter().map(|(key, value)| (key, as_text(value))).collect();
-    Value::Object(texts).to_string()
+/// What a dead letter is known by, so that a page may go on after it.
+pub(super) fn name(letter: Option<&DeadLetter>) -> (&str, &str, String, Vec<u8>) {
+    letter.map_or_else(Default::default, |DeadLetter { entry: Entry { key, link, .. }, .. }| {
+        let digest = link.digest().as_bytes().to_vec();
+        (key.tenant.as_str(), key.session.as_str(), link.position.to_string(), digest)
+    })
+}
+
+fn as_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Error> {

@@ -17,7 +17,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::row::{refused, unavailable};
 use super::timed::timed;
-use super::{Answered, Due, Error, Filter, Ledger, Recorded, Row};
+use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
@@ -167,6 +167,14 @@ impl Ledger for SqliteLedger {
 
     async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         timely("bury", self.write_dead_letter(entry, reason, at)).await
+    }
+
+    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+        timely("dead_letters", self.read_dead_letters(after, limit)).await
+    }
+
+    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
+        timely("unbury", self.remove_dead_letter(entry)).await
     }
 
     async fn beat(&self, at: Timestamp) -> Result<(), Error> {

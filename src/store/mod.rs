@@ -8,11 +8,13 @@ mod contract;
 mod timed;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::outbox::Ticket;
+use crate::breaker::Open;
 use crate::domain::chain::Digest;
 use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::SessionKey;
@@ -68,6 +70,22 @@ pub enum Error {
     /// It was asked and did not answer: the write may have happened.
     #[error("failed to learn from the store what became of a write")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// When it is worth asking again, where a breaker has said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Unavailable(source) = self else { return None };
+        source.downcast_ref::<Open>().map(|open| open.retry_after)
+    }
+}
+
+/// Nobody was asked, so nothing was written.
+impl From<Open> for Error {
+    fn from(open: Open) -> Self {
+        Self::Unavailable(open.into())
+    }
 }
 
 /// Where sessions live while they are used.

@@ -39,6 +39,14 @@ pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
 pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
 /// Versions that met another at their position.
 pub const FORKS_TOTAL: &str = "synckairos_forks_total";
+/// Sessions the store did not hold, and what the ledger made of them.
+pub const RESTORING_TOTAL: &str = "synckairos_restoring_total";
+/// Whether nobody is asked because nobody answers.
+pub const BREAKER_OPEN: &str = "synckairos_breaker_open";
+/// How often it came to that.
+pub const BREAKER_OPENED_TOTAL: &str = "synckairos_breaker_opened_total";
+/// Callers told to come again without anybody being asked.
+pub const BREAKER_TURNED_AWAY_TOTAL: &str = "synckairos_breaker_turned_away_total";
 /// How long the ledger took.
 pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
 /// Requests turned away.
@@ -96,6 +104,15 @@ pub const METRICS: &[Metric] = &[
     row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
     row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
     row(FORKS_TOTAL, Kind::Counter, &[], "Versions that met another at their position; both are kept"),
+    row(
+        RESTORING_TOTAL,
+        Kind::Counter,
+        &["outcome"],
+        "Sessions the store did not hold: restored, unknown or remembered as unknown",
+    ),
+    row(BREAKER_OPEN, Kind::Gauge, &["of"], "1 while nobody is asked because nobody answered"),
+    row(BREAKER_OPENED_TOTAL, Kind::Counter, &["of"], "How often a breaker opened"),
+    row(BREAKER_TURNED_AWAY_TOTAL, Kind::Counter, &["of"], "Callers turned away by an open breaker"),
     row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
     row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
@@ -118,6 +135,11 @@ pub fn requests(route: &str, method: &str, status: u16) -> metrics::Histogram {
         HTTP_REQUEST_DURATION_SECONDS,
         "route" => route.to_owned(), "method" => method.to_owned(), "status_class" => class
     )
+}
+
+/// A session that the store did not hold was asked for.
+pub fn restoring(outcome: &'static str) {
+    metrics::counter!(RESTORING_TOTAL, "outcome" => outcome).increment(1);
 }
 
 /// A commit was decided after so many tries.

@@ -18,6 +18,8 @@ mod create;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod deleting;
@@ -30,6 +32,8 @@ mod failing;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod ledger_away;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod past;
@@ -41,6 +45,8 @@ mod random;
 mod readme;
 #[cfg(test)]
 mod repeats;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

@@ -7,12 +7,12 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::line::{Line, Segment};
 use super::{SqliteLedger, failed};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::Repeat;
+use crate::domain::entry::{Entry, Repeat};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::ledger::row::{DELETED, refused};
-use crate::ledger::{Answered, Due, Error, Filter, Row};
+use crate::ledger::row::{DELETED, name, refused};
+use crate::ledger::{Answered, DeadLetter, Due, Error, Filter, Row};
 
 /// The columns of a row, and whether it shares its position with another.
 macro_rules! select {
@@ -59,6 +59,11 @@ const DUE: &str = "select due_at, tenant, session_id \
     where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
+const DEAD_LETTERS: &str = "select * \
+    from dead_letter \
+    where (tenant, session_id, position, digest) > ($1, $2, $3, $4) \
+    order by tenant, session_id, position, digest \
+    limit $5";
 const LAST_BEAT: &str = "select at from heartbeat";
 
 impl SqliteLedger {
@@ -147,6 +152,17 @@ impl SqliteLedger {
             }
         }
         Ok(answers)
+    }
+
+    pub(super) async fn read_dead_letters(
+        &self,
+        after: Option<&DeadLetter>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        let (tenant, session, place, digest) = name(after);
+        let query = sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(limit);
+        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        found.iter().map(dead_letter).collect()
     }
 
     pub(super) async fn read_beat(&self) -> Result<Option<Timestamp>, Error> {
@@ -267,8 +283,35 @@ fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
 }
 
 fn answer(found: &SqliteRow) -> Result<Answered, Error> {
-    let repeat = Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? };
-    Ok(Answered { repeat, position: position(found)?, at: instant(found, "at")?, change: change(found)? })
+    Ok(Answered {
+        repeat: repeat(found)?,
+        position: position(found)?,
+        at: instant(found, "at")?,
+        change: change(found)?,
+    })
+}
+
+fn dead_letter(found: &SqliteRow) -> Result<DeadLetter, Error> {
+    let place: &str = found.try_get("position").map_err(failed)?;
+    let link = Link {
+        position: place.parse().map_err(refused)?,
+        at: instant(found, "at")?,
+        previous: digest(found, "previous")?,
+        body: digest(found, "body_digest")?,
+    };
+    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
+    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
+    let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
+    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
+    Ok(DeadLetter {
+        entry: Entry { key: key(found)?, link, body: body.map(Bytes::from), change: change.into(), repeat },
+        reason: found.try_get("reason").map_err(failed)?,
+        buried_at: instant(found, "buried_at")?,
+    })
+}
+
+fn repeat(found: &SqliteRow) -> Result<Repeat, Error> {
+    Ok(Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
 }
 
 fn due(found: &SqliteRow) -> Result<Due, Error> {

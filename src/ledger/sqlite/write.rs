@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{SqliteLedger, failed};
 use crate::domain::entry::Entry;
-use crate::domain::id::SessionKey;
+use crate::domain::id::{ParticipantId, SessionKey};
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{Columns, Listed};
 use crate::ledger::{Error, Recorded};
@@ -41,6 +42,9 @@ const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, p
     body, change, repeat_key, repeat_body, reason, buried_at) \
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
     on conflict (tenant, session_id, position, digest) do nothing";
+
+const UNBURY: &str = "delete from dead_letter \
+    where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
 
 const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
     on conflict (one) do update set at = max(heartbeat.at, excluded.at)";
@@ -84,6 +88,16 @@ impl SqliteLedger {
             .await
             .map(drop)
             .map_err(failed)
+    }
+
+    pub(super) async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
+        let query = sqlx::query(UNBURY)
+            .bind(entry.key.tenant.as_str())
+            .bind(entry.key.session.as_str())
+            .bind(entry.link.position.to_string())
+            .bind(entry.link.digest().as_bytes().as_slice());
+        let removed = query.execute(&self.write).await.map_err(failed)?;
+        Ok(removed.rows_affected() > 0)
     }
 
     pub(super) async fn write_beat(&self, at: Timestamp) -> Result<(), Error> {
@@ -170,11 +184,19 @@ fn sessions(part: &[(Columns<'_>, Listed)]) -> Statement {
             .push_bind(listed.sync_mode.as_str())
             .push_bind(listed.due_at)
             .push_bind(listed.updated_at)
-            .push_bind(listed.participants.as_str())
-            .push_bind(listed.metadata.as_str());
+            .push_bind(ids(&listed.participants))
+            .push_bind(texts(&listed.metadata));
     });
     statement.push(IF_NEWER);
     statement
+}
+
+fn ids(participants: &[ParticipantId]) -> String {
+    participants.iter().map(ParticipantId::as_str).collect::<Value>().to_string()
+}
+
+fn texts(metadata: &[(String, String)]) -> String {
+    metadata.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Value>().to_string()
 }
 
 /// Whose rows, of those that came after `before`, met another at their position.

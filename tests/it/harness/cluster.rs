@@ -16,6 +16,7 @@ use synckairos::clock::{Clock, ManualClock, SystemClock};
 use synckairos::config::{Config, Secret, Spans};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::time::Timestamp;
+use synckairos::ledger::Ledger;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::server::{Instance, Leftovers, Parts};
 use synckairos::shutdown::{Finished, Shutdown};
@@ -41,6 +42,7 @@ const STOP: Duration = Duration::from_secs(1);
 pub struct Plan {
     instances: usize,
     is_real: bool,
+    ledger: Option<Arc<dyn Ledger>>,
     config: Config,
 }
 
@@ -61,6 +63,11 @@ impl Plan {
     /// On the host's clock instead of a still one.
     pub fn in_real_time(self) -> Self {
         Self { is_real: true, ..self }
+    }
+
+    /// On that ledger instead of a file. What it put aside as dead, the test looks after.
+    pub fn on(self, ledger: Arc<dyn Ledger>) -> Self {
+        Self { ledger: Some(ledger), ..self }
     }
 
     /// Without a key: everyone is operator of tenant `local`.
@@ -84,7 +91,8 @@ impl Plan {
             None => Arc::new(SystemClock::start()),
         };
         let ledger_file = config.ledger_file();
-        let ledger = Arc::new(SqliteLedger::open(&ledger_file, Durability::Flush).await.unwrap());
+        let own = SqliteLedger::open(&ledger_file, Durability::Flush).await.unwrap();
+        let ledger = self.ledger.unwrap_or_else(|| Arc::new(own));
         let parts = Parts::start(&config, clock, ledger, Shutdown::new()).await.unwrap();
         let mut instances = Vec::new();
         for _ in 0..self.instances {
@@ -115,7 +123,7 @@ impl Cluster {
             spans: short(),
             ..Config::default()
         };
-        Plan { instances, is_real: false, config }
+        Plan { instances, is_real: false, ledger: None, config }
     }
 
     /// An operator of tenant `acme`, who asks that instance.

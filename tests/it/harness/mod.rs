@@ -10,10 +10,12 @@ pub mod cluster;
 pub mod dice;
 pub mod follow;
 pub mod heard;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod token;
 pub mod watch;
+pub mod writers;
 
 use std::time::Duration;
 

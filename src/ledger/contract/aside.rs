@@ -1,0 +1,61 @@
+//! What is put aside because it is refused, and what must not be refused.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{as_row, changed, first, ids, key};
+use crate::domain::chain::Digest;
+use crate::domain::entry::{Entry, Repeat};
+use crate::domain::time::Timestamp;
+use crate::ledger::{Filter, Ledger};
+
+pub(super) async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
+    let odd = changed(&first("a", &json!({})), |entry| {
+        entry.body = Some(Bytes::from_static(b"\xff\0"));
+        entry.link.position.version = u64::MAX;
+    });
+    for _ in 0..2 {
+        ledger.bury(&odd, "because", Timestamp::from_ms(1)).await.unwrap();
+    }
+    assert_eq!(ledger.newest(&key("a")).await.unwrap(), None);
+}
+
+pub(super) async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten(ledger: &dyn Ledger) {
+    let repeat = Repeat { key: Digest::of(b"key"), body: Digest::of(b"body") };
+    let with = |session, change: fn(&mut Entry)| changed(&first(session, &json!({})), change);
+    let dead = [
+        with("a", |entry| entry.body = None),
+        with("b", |entry| entry.body = Some(Bytes::from_static(b"\xff\0"))),
+        with("b", |entry| entry.link.position.version = u64::MAX),
+        changed(&first("c", &json!({})), |entry| entry.repeat = Some(repeat)),
+    ];
+    for entry in &dead {
+        ledger.bury(entry, "said no, with \0 and \u{1f480}", Timestamp::from_ms(7)).await.unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = ledger.dead_letters(after.as_ref(), 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.iter().all(|letter| letter.buried_at == Timestamp::from_ms(7)));
+        assert!(last.reason.starts_with("said no, with ") && last.reason.ends_with(" and \u{1f480}"));
+        after = Some(last.clone());
+        seen.extend(page.into_iter().map(|letter| letter.entry));
+    }
+    assert_eq!(seen, dead.each_ref().map(|entry| Entry::clone(entry)));
+    assert!(ledger.unbury(&dead[1]).await.unwrap());
+    assert!(!ledger.unbury(&dead[1]).await.unwrap());
+    let left = ledger.dead_letters(None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|letter| &letter.entry).collect::<Vec<_>>(), [&*dead[0], &dead[2], &dead[3]]);
+}
+
+pub(super) async fn any_text_fits(ledger: &dyn Ledger) {
+    let long = "\u{e9}\0".repeat(4_000);
+    let participants: Vec<_> = (0..1_024).map(|n| json!({ "participant_id": format!("p-{n}") })).collect();
+    let odd = json!({ "metadata": { "nul\0": "a\0b", "long": long }, "participants": participants });
+    let entry = changed(&first("a", &odd), |entry| entry.change = Bytes::from_static(b"no json: \0 \xf0\x9f\x92\x80"));
+    ledger.record(std::slice::from_ref(&entry)).await.unwrap();
+    assert_eq!(ledger.newest(&key("a")).await.unwrap(), Some(as_row(&entry)));
+    let metadata = vec![("nul\0".into(), "a\0b".into()), ("long".into(), long)];
+    let filter = Filter { metadata, participant_id: Some("p-1023".into()), ..Filter::default() };
+    assert_eq!(ids(ledger, &filter).await, ["a"]);
+}

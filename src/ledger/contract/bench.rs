@@ -1,0 +1,42 @@
+//! What the contract is held against: a database of its own for each test.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::ledger::postgres::PostgresLedger;
+use crate::ledger::server::Server;
+use crate::ledger::sqlite::{Durability, SqliteLedger};
+
+/// A database of its own for each test, which may be opened again.
+pub(super) struct Sqlite(TempDir);
+
+impl Sqlite {
+    pub fn new() -> Ready<Self> {
+        ready(Self(tempfile::tempdir().unwrap()))
+    }
+
+    pub async fn open(&self) -> SqliteLedger {
+        SqliteLedger::open(&self.0.path().join("made/ledger.db"), Durability::Flush).await.unwrap()
+    }
+}
+
+/// The same in a server that the tests share.
+pub(super) struct Postgres {
+    _server: Arc<Server>,
+    url: String,
+}
+
+impl Postgres {
+    pub async fn new() -> Self {
+        let server = Server::shared().await;
+        let url = server.database().await;
+        PostgresLedger::migrate(&url, "test").await.unwrap();
+        Self { _server: server, url }
+    }
+
+    pub async fn open(&self) -> PostgresLedger {
+        PostgresLedger::open(&self.url, "test").await.unwrap()
+    }
+}

@@ -1,0 +1,199 @@
+//! The ledger in PostgreSQL, shared by all instances: a few connections write, a few
+//! read beside them.
+//!
+//! Whatever one asks ends by itself: the server is told how long a statement, a lock
+//! and a forgotten transaction may take, and the pools how long a connection.
+
+mod label;
+mod line;
+mod read;
+mod schema;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Transaction};
+
+use super::row::{refused, unavailable};
+use super::timed::timed;
+use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+use crate::domain::entry::Entry;
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+
+const WRITERS: u32 = 4;
+const READERS: u32 = 8;
+
+/// Nobody waits longer for a connection. Where nothing listens, that long is tried.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A read that takes longer serves nobody any more.
+const READ_LIMIT: &str = "3s";
+/// A batch that takes longer comes again.
+const WRITE_LIMIT: &str = "20s";
+/// Migrations end within a second; what they wait for may take longer.
+const MIGRATE_LIMIT: &str = "60s";
+
+/// What is asked in there is in the order of an index. A session may be far longer than
+/// the planner thinks, and to sort one for the sake of a page would read all of it. The
+/// lock comes before the first look, so that no row moves to a new month in between.
+const READING: &str = "begin isolation level repeatable read, read only; \
+    set local enable_sort = off; \
+    lock table session_snapshot in access share mode";
+
+/// The lasting record in a PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresLedger {
+    write: PgPool,
+    read: PgPool,
+    /// Partitions are made up to the month that begins here, as far as this instance knows.
+    prepared: AtomicI64,
+}
+
+impl PostgresLedger {
+    /// Opens the database at `url`, `postgres://` with TLS as its parameters say
+    /// (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`), under the name of `instance`.
+    /// Its schema must be the one this release needs: see [`migrate`](Self::migrate).
+    pub async fn open(url: &str, instance: &str) -> Result<Self, Error> {
+        let write = pool(WRITERS).connect_lazy_with(connecting(url, instance, WRITE_LIMIT)?);
+        let reading = connecting(url, instance, READ_LIMIT)?.options([("default_transaction_read_only", "on")]);
+        let read = pool(READERS).connect_lazy_with(reading);
+        let ledger = Self { write, read, prepared: AtomicI64::new(i64::MIN) };
+        schema::check(&ledger.read).await?;
+        Ok(ledger)
+    }
+
+    /// Brings the schema of the database at `url` up; one instance at a time, the
+    /// others wait and find it done.
+    pub async fn migrate(url: &str, instance: &str) -> Result<(), Error> {
+        schema::migrate(connecting(url, instance, MIGRATE_LIMIT)?).await
+    }
+
+    async fn writing(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.write.begin().await
+    }
+
+    /// All that is read in it stood at one instant.
+    async fn reading(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.read.begin_with(READING).await
+    }
+}
+
+fn connecting(url: &str, instance: &str, limit: &str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
+    let options = options.application_name(&format!("synckairos {instance}")).options([
+        ("statement_timeout", limit),
+        ("lock_timeout", limit),
+        ("idle_in_transaction_session_timeout", "30s"),
+        // Statements here are short: compiling one would take longer than to run it.
+        ("jit", "off"),
+    ]);
+    Ok(options.disable_statement_logging())
+}
+
+fn pool(size: u32) -> PgPoolOptions {
+    // After an outage the whole pool is dead: better tried before use than a failure for each.
+    PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT_PATIENCE).test_before_acquire(true)
+}
+
+/// A value or a constraint says no for good; anything else, a schema or a right that
+/// is missing included, may pass with time.
+fn failed(error: sqlx::Error) -> Error {
+    const CHECK: &str = "23514";
+    let database = error.as_database_error();
+    let code = database.and_then(DatabaseError::code);
+    let is_refusal = match (&error, code.as_deref()) {
+        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
+        // A check without a name is a partition's: a month was made just now, and the next try finds it.
+        (_, Some(CHECK)) => database.is_some_and(|error| error.constraint().is_some()),
+        // Data that is wrong, constraints, and what is too large.
+        (_, Some(code)) => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
+        _ => false,
+    };
+    if is_refusal { refused(error) } else { unavailable(error) }
+}
+
+async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timed(operation, "postgres", work).await
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        timely("record", self.write_entries(entries)).await
+    }
+
+    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        timely("newest", self.read_newest(key)).await
+    }
+
+    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
+        timely("version", self.read_version(key, version)).await
+    }
+
+    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
+        timely("at", self.read_at(key, at)).await
+    }
+
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
+        timely("history", self.read_history(key, after, limit)).await
+    }
+
+    async fn sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
+    }
+
+    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        timely("due", self.read_due(after, until, limit)).await
+    }
+
+    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+        timely("answered", self.read_answered(key, since)).await
+    }
+
+    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        timely("bury", self.write_dead_letter(entry, reason, at)).await
+    }
+
+    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+        timely("dead_letters", self.read_dead_letters(after, limit)).await
+    }
+
+    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
+        timely("unbury", self.remove_dead_letter(entry)).await
+    }
+
+    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
+        timely("beat", self.write_beat(at)).await
+    }
+
+    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
+        timely("last_beat", self.read_beat()).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        timely("ping", async { sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(failed) }).await
+    }
+
+    async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}

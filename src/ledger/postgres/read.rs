@@ -1,0 +1,353 @@
+//! What PostgreSQL is asked: one session's versions, a tenant's sessions, what is due.
+
+use bytes::Bytes;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
+
+use super::label;
+use super::line::{Line, Segment};
+use super::{PostgresLedger, failed};
+use crate::domain::chain::{Digest, Link};
+use crate::domain::entry::{Entry, Repeat};
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+use crate::ledger::row::{DELETED, name, refused};
+use crate::ledger::{Answered, DeadLetter, Due, Error, Filter, Row};
+
+/// The columns of a row, and whether it shares its position with another. A position
+/// is never cut by what stands inside.
+macro_rules! select {
+    ($which:literal, $rest:literal) => {
+        concat!(
+            "select snapshot.* \
+            from ( \
+                select session_snapshot.*, count(*) over (partition by epoch, version) > 1 as forked \
+                from session_snapshot ",
+            $which,
+            ") snapshot ",
+            $rest
+        )
+    };
+}
+
+const NEWEST: &str = "select snapshot.* \
+    from session \
+    join session_snapshot snapshot using (tenant, session_id, epoch, version, digest, at) \
+    where tenant = $1 and session_id = $2";
+const LINK: &str = "select * \
+    from session_snapshot \
+    where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
+const AFTER: &str = select!(
+    "where tenant = $1 and session_id = $2 and (epoch, version) > ($3, $4)",
+    "order by epoch, version, arrival \
+    limit $5"
+);
+const REST_OF_POSITION: &str = select!(
+    "where tenant = $1 and session_id = $2 and epoch = $3 and version = $4",
+    "where arrival > $5 \
+    order by arrival"
+);
+const ANSWERED: &str = select!(
+    "where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4)",
+    "where at >= $5 and repeat_key is not null \
+    order by epoch, version, arrival"
+);
+/// The page first, then a look-up for each row of it, which `limit` makes sure of.
+const SESSIONS: &str = "select snapshot.* \
+    from ( \
+        select * \
+        from session \
+        where session.tenant = ";
+const THEIR_SNAPSHOTS: &str = ") page \
+    cross join lateral ( \
+        select * \
+        from session_snapshot \
+        where tenant = page.tenant and session_id = page.session_id and epoch = page.epoch \
+        and version = page.version and digest = page.digest and at = page.at \
+        limit 1 \
+    ) snapshot \
+    order by page.session_id";
+const DUE: &str = "select due_at, tenant, session_id \
+    from session \
+    where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
+    order by due_at, tenant, session_id \
+    limit $2";
+const DEAD_LETTERS: &str = "select * \
+    from dead_letter \
+    where (tenant, session_id, position, digest) > ($1, $2, $3, $4) \
+    order by tenant, session_id, position, digest \
+    limit $5";
+const LAST_BEAT: &str = "select at from heartbeat";
+
+impl PostgresLedger {
+    pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
+        let found = query.fetch_optional(&self.read).await.map_err(failed)?;
+        found.map(|found| row(&found, false)).transpose()
+    }
+
+    pub(super) async fn read_version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
+        let Ok(version) = i64::try_from(version) else {
+            return Ok(None);
+        };
+        let mut reading = self.reading().await.map_err(failed)?;
+        let segments = Line::of(&mut reading, key).until(|segment| segment.from <= version).await?;
+        on_line(&mut reading, key, segments.last(), version).await
+    }
+
+    pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
+        let mut reading = self.reading().await.map_err(failed)?;
+        let Some((segment, version)) = Line::of(&mut reading, key).stood_at(at).await? else { return Ok(None) };
+        on_line(&mut reading, key, Some(&segment), version).await
+    }
+
+    pub(super) async fn read_history(
+        &self,
+        key: &SessionKey,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let mut reading = self.reading().await.map_err(failed)?;
+        let mut found = page(&mut reading, key, after, limit).await?;
+        if let Some(last) = found.last().filter(|_| found.len() == limit as usize) {
+            found.extend(rest_of_position(&mut reading, key, last).await?);
+        }
+        let segments = Line::of(&mut reading, key).until(|_| false).await?;
+        let mut rows = Vec::with_capacity(found.len());
+        for found in &found {
+            let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
+            rows.push(row(found, !is_on_line)?);
+        }
+        Ok(rows)
+    }
+
+    pub(super) async fn read_sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        let mut query = QueryBuilder::<Postgres>::new(SESSIONS);
+        query.push_bind(tenant.as_str());
+        narrow(&mut query, tenant, filter);
+        if let Some(after) = after {
+            query.push(" and session.session_id > ").push_bind(after.as_str());
+        }
+        query.push(" order by session.session_id limit ").push_bind(i64::from(limit)).push(THEIR_SNAPSHOTS);
+        // Each plan is made for what is asked: how many a status or a label lets pass differs by thousands.
+        let found = query.build().persistent(false).fetch_all(&self.read).await.map_err(failed)?;
+        found.iter().map(|found| row(found, false)).collect()
+    }
+
+    pub(super) async fn read_due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        let (at, tenant, session) =
+            after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
+        let query = sqlx::query(DUE).bind(until.as_ms()).bind(i64::from(limit)).bind(at).bind(tenant).bind(session);
+        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
+    }
+
+    pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+        let mut reading = self.reading().await.map_err(failed)?;
+        let stood = Line::of(&mut reading, key).stood_at(since - 1).await?;
+        let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
+        let query = sqlx::query(ANSWERED)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str())
+            .bind(epoch)
+            .bind(version)
+            .bind(since.as_ms());
+        let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
+        let segments = Line::of(&mut reading, key).until(|_| false).await?;
+        let mut answers = Vec::new();
+        for found in &found {
+            if is_on_line(&mut reading, key, &segments, found).await? {
+                answers.push(answer(found)?);
+            }
+        }
+        Ok(answers)
+    }
+
+    pub(super) async fn read_dead_letters(
+        &self,
+        after: Option<&DeadLetter>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        let (tenant, session, place, digest) = name(after);
+        let query =
+            sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(i64::from(limit));
+        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        found.iter().map(dead_letter).collect()
+    }
+
+    pub(super) async fn read_beat(&self) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
+        Ok(at.map(Timestamp::from_ms))
+    }
+}
+
+/// Every word a caller gave is bound, never part of the statement.
+fn narrow(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, filter: &Filter) {
+    match &filter.status {
+        Some(status) => query.push(" and session.status = ").push_bind(status.as_str()),
+        None => query.push(" and session.status <> ").push_bind(DELETED),
+    };
+    if let Some(after) = filter.updated_after {
+        query.push(" and session.updated_at > ").push_bind(after.as_ms());
+    }
+    if let Some(allowed) = &filter.sessions {
+        let allowed: Vec<String> = allowed.iter().map(SessionId::to_string).collect();
+        query.push(" and session.session_id = any(").push_bind(allowed).push(")");
+    }
+    let labels = label::asked(tenant, filter);
+    if !labels.is_empty() {
+        query.push(" and session.session_id in (select session_id from session_label where tenant = ");
+        query.push_bind(tenant.as_str()).push(" and labels @> ").push_bind(labels).push(")");
+    }
+}
+
+async fn page(
+    reading: &mut PgConnection,
+    key: &SessionKey,
+    after: Option<Position>,
+    limit: u32,
+) -> Result<Vec<PgRow>, Error> {
+    let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
+    let query = sqlx::query(AFTER)
+        .bind(key.tenant.as_str())
+        .bind(key.session.as_str())
+        .bind(after.epoch)
+        .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
+        .bind(i64::from(limit));
+    query.fetch_all(reading).await.map_err(failed)
+}
+
+/// What came later to the position of `last`, which a page must not be cut from.
+async fn rest_of_position(reading: &mut PgConnection, key: &SessionKey, last: &PgRow) -> Result<Vec<PgRow>, Error> {
+    let query = sqlx::query(REST_OF_POSITION)
+        .bind(key.tenant.as_str())
+        .bind(key.session.as_str())
+        .bind(last.try_get::<i64, _>("epoch").map_err(failed)?)
+        .bind(last.try_get::<i64, _>("version").map_err(failed)?)
+        .bind(last.try_get::<i64, _>("arrival").map_err(failed)?);
+    query.fetch_all(reading).await.map_err(failed)
+}
+
+/// The row of that version in `segment`.
+async fn on_line(
+    reading: &mut PgConnection,
+    key: &SessionKey,
+    segment: Option<&Segment>,
+    version: i64,
+) -> Result<Option<Row>, Error> {
+    let Some(segment) = segment.filter(|segment| segment.holds(segment.epoch, version)) else {
+        return Ok(None);
+    };
+    let Some(twin) = Line::of(reading, key).survivor(segment, version).await? else {
+        return Ok(None);
+    };
+    let query = sqlx::query(LINK)
+        .bind(key.tenant.as_str())
+        .bind(key.session.as_str())
+        .bind(segment.epoch)
+        .bind(version)
+        .bind(twin.digest.as_bytes().as_slice());
+    let found = query.fetch_optional(reading).await.map_err(failed)?;
+    found.map(|found| row(&found, false)).transpose()
+}
+
+async fn is_on_line(
+    reading: &mut PgConnection,
+    key: &SessionKey,
+    segments: &[Segment],
+    found: &PgRow,
+) -> Result<bool, Error> {
+    let Position { epoch, version } = position(found)?;
+    let version = version.cast_signed();
+    let Some(segment) = segments.iter().find(|segment| segment.holds(epoch, version)) else {
+        return Ok(false);
+    };
+    if !found.try_get::<bool, _>("forked").map_err(failed)? {
+        return Ok(true);
+    }
+    let survivor = Line::of(reading, key).survivor(segment, version).await?;
+    let digest = digest(found, "digest")?;
+    Ok(survivor.is_some_and(|twin| twin.digest == digest))
+}
+
+fn row(found: &PgRow, superseded: bool) -> Result<Row, Error> {
+    let link = Link {
+        position: position(found)?,
+        at: instant(found, "at")?,
+        previous: digest(found, "previous")?,
+        body: digest(found, "body_digest")?,
+    };
+    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
+    Ok(Row { key: key(found)?, link, body: body.map(Bytes::from), change: change(found)?, superseded })
+}
+
+fn answer(found: &PgRow) -> Result<Answered, Error> {
+    Ok(Answered {
+        repeat: repeat(found)?,
+        position: position(found)?,
+        at: instant(found, "at")?,
+        change: change(found)?,
+    })
+}
+
+fn dead_letter(found: &PgRow) -> Result<DeadLetter, Error> {
+    let place: &str = found.try_get("position").map_err(failed)?;
+    let link = Link {
+        position: place.parse().map_err(refused)?,
+        at: instant(found, "at")?,
+        previous: digest(found, "previous")?,
+        body: digest(found, "body_digest")?,
+    };
+    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
+    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
+    let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
+    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
+    Ok(DeadLetter {
+        entry: Entry { key: key(found)?, link, body: body.map(Bytes::from), change: change.into(), repeat },
+        reason: found.try_get("reason").map_err(failed)?,
+        buried_at: instant(found, "buried_at")?,
+    })
+}
+
+fn repeat(found: &PgRow) -> Result<Repeat, Error> {
+    Ok(Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
+}
+
+fn due(found: &PgRow) -> Result<Due, Error> {
+    Ok((Timestamp::from_ms(found.try_get("due_at").map_err(failed)?), key(found)?))
+}
+
+pub(super) fn key(found: &PgRow) -> Result<SessionKey, Error> {
+    let tenant: &str = found.try_get("tenant").map_err(failed)?;
+    let session: &str = found.try_get("session_id").map_err(failed)?;
+    Ok(SessionKey {
+        tenant: TenantId::new(tenant).map_err(refused)?,
+        session: SessionId::new(session).map_err(refused)?,
+    })
+}
+
+fn position(found: &PgRow) -> Result<Position, Error> {
+    let version: i64 = found.try_get("version").map_err(failed)?;
+    let epoch = found.try_get("epoch").map_err(failed)?;
+    Ok(Position { epoch, version: u64::try_from(version).map_err(refused)? })
+}
+
+pub(super) fn digest(found: &PgRow, column: &str) -> Result<Digest, Error> {
+    let bytes: &[u8] = found.try_get(column).map_err(failed)?;
+    Digest::from_slice(bytes).map_err(refused)
+}
+
+pub(super) fn instant(found: &PgRow, column: &str) -> Result<Timestamp, Error> {
+    found.try_get(column).map(Timestamp::from_ms).map_err(failed)
+}
+
+fn change(found: &PgRow) -> Result<Bytes, Error> {
+    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
+    Ok(Bytes::from(change))
+}

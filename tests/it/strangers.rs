@@ -1,0 +1,127 @@
+//! Ids that nobody knows: asked for again and again, they hardly reach the ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use serde_json::json;
+use synckairos::domain::entry::{Answered, Entry};
+use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::position::Position;
+use synckairos::domain::time::Timestamp;
+use synckairos::ledger::sqlite::{Durability, SqliteLedger};
+use synckairos::ledger::{DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+
+use crate::harness::{Cluster, Session, blitz, with};
+
+/// A ledger that counts how often it is asked for a session.
+struct Counted {
+    inner: SqliteLedger,
+    asked: AtomicUsize,
+    _folder: tempfile::TempDir,
+}
+
+impl Counted {
+    async fn new() -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = SqliteLedger::open(&folder.path().join("ledger.db"), Durability::Flush).await.unwrap();
+        Arc::new(Self { inner, asked: AtomicUsize::new(0), _folder: folder })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Ledger for Counted {
+    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.inner.newest(key).await
+    }
+
+    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        self.inner.record(entries).await
+    }
+    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
+        self.inner.version(key, version).await
+    }
+    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
+        self.inner.at(key, at).await
+    }
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
+        self.inner.history(key, after, limit).await
+    }
+    async fn sessions(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, Error> {
+        self.inner.sessions(tenant, filter, after, limit).await
+    }
+    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
+        self.inner.due(after, until, limit).await
+    }
+    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+        self.inner.answered(key, since).await
+    }
+    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        self.inner.bury(entry, reason, at).await
+    }
+    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_letters(after, limit).await
+    }
+    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
+        self.inner.unbury(entry).await
+    }
+    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
+        self.inner.beat(at).await
+    }
+    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
+        self.inner.last_beat().await
+    }
+    async fn ping(&self) -> Result<(), Error> {
+        self.inner.ping().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_unknown_ids_asks_the_ledger_once_each() {
+    let ledger = Counted::new().await;
+    let cluster = Cluster::of(1).on(Arc::clone(&ledger) as _).start().await;
+    let caller = cluster.caller(0);
+    let began = tokio::time::Instant::now();
+    for _ in 0..10 {
+        let asking = (0..40).map(|number| caller.get(format!("/v1/sessions/stranger-{}", number % 8)));
+        for answer in join_all(asking).await {
+            answer.expect(404).refused("session_not_found");
+        }
+    }
+    // Eight ids, each asked once for every half second that this took.
+    let most = 8 * (1 + usize::try_from(began.elapsed().as_millis()).unwrap() / 500);
+    let asked = ledger.asked();
+    assert!((8..=most).contains(&asked), "asked {asked} times, at most {most}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_was_unknown_is_known_the_moment_it_is_made_on_either_instance() {
+    let ledger = Counted::new().await;
+    let cluster = Cluster::of(2).on(Arc::clone(&ledger) as _).start().await;
+    for (number, maker) in (0..20).zip([0, 1].into_iter().cycle()) {
+        let id = format!("late-{number}");
+        let session = Session { id: id.clone() };
+        for instance in [0, 1] {
+            cluster.caller(instance).get(session.path()).await.expect(404);
+        }
+        cluster.caller(maker).create(with(blitz(), json!({"session_id": id}))).await;
+        for instance in [0, 1] {
+            cluster.caller(instance).get(session.path()).await.expect(200);
+        }
+    }
+}
