@@ -94,7 +94,8 @@ async fn by_http1(idle: Idle, router: Router, stop: &CancellationToken) -> Optio
     .await?;
     let parts = connection.into_parts();
     let (io, unseen) = parts.io.into_inner().into_parts();
-    let read = if unseen.is_empty() { parts.read_buf } else { [parts.read_buf, unseen].concat().into() };
+    // A copy: the library's buffer is large, and this may be the last hold on it.
+    let read = [parts.read_buf, unseen].concat().into();
     Some((onward, Taken { idle: Idle { io, read }, head }))
 }
 
