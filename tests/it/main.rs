@@ -38,6 +38,8 @@ mod operations;
 #[cfg(test)]
 mod past;
 #[cfg(test)]
+mod polling;
+#[cfg(test)]
 mod positions;
 #[cfg(test)]
 mod random;

@@ -33,7 +33,7 @@ const USUAL_MS: u64 = 30_000;
 /// drain waits for, and the next instance may be there already.
 const AWAY_WITHIN: Duration = Duration::from_secs(1);
 
-/// One answer tells of so many writes at most; the snapshot stands for the rest.
+/// One answer holds so many events at most; where there are more the snapshot stands for them.
 const MAX_EVENTS: usize = 256;
 
 struct Asked {
@@ -91,19 +91,28 @@ pub(super) enum Waited {
     GoingAway(Duration),
 }
 
-/// An answer to be.
+/// An answer to be: all events from the client's position on, or none of them.
 #[derive(Default)]
 struct Gathered {
     events: Vec<Bytes>,
     newest: Option<Position>,
+    /// Something before cannot be told any more: the snapshot stands for everything.
+    has_hole: bool,
 }
 
 impl Gathered {
     fn add(&mut self, told: &Told) {
-        if matches!(told.kind, Kind::Write | Kind::Deletion) {
-            self.events.extend(told.frames.iter().cloned());
+        match told.kind {
+            Kind::State => self.leave_to_snapshot(),
+            Kind::Write | Kind::Deletion if !self.has_hole => self.events.extend(told.frames.iter().cloned()),
+            Kind::Write | Kind::Deletion | Kind::Warnings => {}
         }
         self.newest = told.position.or(self.newest);
+    }
+
+    fn leave_to_snapshot(&mut self) {
+        self.has_hole = true;
+        self.events.clear();
     }
 }
 
@@ -174,11 +183,14 @@ fn poll_write(subscription: &mut Subscription, context: &Context<'_>) -> Poll<De
 
 /// Tells everything up to where the snapshot stands, so that neither is ahead of the other.
 fn catch_up(subscription: &mut Subscription, gathered: &mut Gathered, until: Option<Position>) {
-    while gathered.newest < until && gathered.events.len() < MAX_EVENTS {
+    while gathered.newest < until {
         match subscription.try_next() {
             Some(Delivery::Told(told)) => gathered.add(&told),
             _ => break,
         }
     }
-    gathered.newest = gathered.newest.max(until);
+    if gathered.newest < until || gathered.events.len() > MAX_EVENTS {
+        gathered.leave_to_snapshot();
+        gathered.newest = gathered.newest.max(until);
+    }
 }

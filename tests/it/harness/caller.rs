@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::{Value, json};
@@ -72,6 +73,14 @@ pub fn client() -> Client {
         .build_http()
 }
 
+/// One that speaks HTTP/2 without asking.
+pub fn client_of_http2() -> Client {
+    hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .pool_timer(TokioTimer::new())
+        .build_http()
+}
+
 impl Caller {
     pub fn new(client: Client, address: SocketAddr, authority: Authority) -> Self {
         Self { client, address, token: authority.token() }
@@ -80,6 +89,11 @@ impl Caller {
     /// The same caller with another authority.
     pub fn being(&self, authority: Authority) -> Self {
         Self { token: authority.token(), ..self.clone() }
+    }
+
+    /// The same caller over HTTP/2.
+    pub fn over_http2(&self) -> Self {
+        Self { client: client_of_http2(), ..self.clone() }
     }
 
     /// The same caller with exactly these claims.
@@ -161,6 +175,16 @@ impl Asking<'_> {
 
     pub async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.path);
+        let answering = async {
+            let (parts, body) = self.begin().await.into_parts();
+            (parts, body.collect().await.unwrap().to_bytes())
+        };
+        let (parts, bytes) = soon(&what, answering).await;
+        Answer::new(what, parts, &bytes)
+    }
+
+    /// The answer's head, and a body that is still to come.
+    pub async fn begin(self) -> Response<Incoming> {
         let uri = format!("http://{}{}", self.caller.address, self.path);
         let mut request = Request::builder().method(self.method).uri(&uri);
         *request.headers_mut().unwrap_or_else(|| panic!("{uri} can be asked for")) = self.headers;
@@ -168,11 +192,6 @@ impl Asking<'_> {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let request = request.body(Full::new(self.body)).unwrap();
-        let answering = async {
-            let (parts, body) = self.caller.client.request(request).await.unwrap().into_parts();
-            (parts, body.collect().await.unwrap().to_bytes())
-        };
-        let (parts, bytes) = soon(&what, answering).await;
-        Answer::new(what, parts, &bytes)
+        soon(&uri, self.caller.client.request(request)).await.unwrap()
     }
 }

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use futures::StreamExt as _;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::raw::Kept;
 use super::{Session, soon};
 
 /// What a session is followed by.
@@ -45,8 +45,8 @@ pub struct Seen {
 
 enum Line {
     WebSocket(Box<WebSocketStream<TcpStream>>),
-    EventStream(BufReader<TcpStream>),
-    Poll { stream: BufReader<TcpStream>, since: Option<String>, waiting: VecDeque<Seen> },
+    EventStream(Kept),
+    Poll { kept: Kept, since: Option<String>, waiting: VecDeque<Seen> },
 }
 
 /// One end of a stream.
@@ -62,59 +62,41 @@ impl Whose {
 
     /// Follows from `last` on. A poll that is given none has its first answer at once.
     pub async fn follow(&self, by: By, last: Option<&str>) -> Follower {
-        let stream = soon("a connection", TcpStream::connect(self.address)).await.unwrap();
-        // A stream is small while nothing comes; a line may be as long as it likes.
-        let reader = |stream| BufReader::with_capacity(1_024, stream);
         let line = match by {
-            By::WebSocket => Line::WebSocket(Box::new(self.websocket(stream, last).await)),
-            By::EventStream => Line::EventStream(self.event_stream(reader(stream), last).await),
-            By::Poll => Line::Poll { stream: reader(stream), since: last.map(str::to_owned), waiting: VecDeque::new() },
+            By::WebSocket => Line::WebSocket(Box::new(self.websocket(last).await)),
+            By::EventStream => Line::EventStream(self.event_stream(last).await),
+            By::Poll => {
+                let (kept, waiting) = (Kept::open(self.address).await, VecDeque::new());
+                Line::Poll { kept, since: last.map(str::to_owned), waiting }
+            }
         };
         Follower { whose: self.clone(), line }
     }
 
-    async fn websocket(&self, stream: TcpStream, last: Option<&str>) -> WebSocketStream<TcpStream> {
+    async fn websocket(&self, last: Option<&str>) -> WebSocketStream<TcpStream> {
         let last = last.map(|last| format!("&last={last}")).unwrap_or_default();
         let uri = format!("ws://{}{}/ws?warnings=0{last}", self.address, self.path);
         let mut request = uri.into_client_request().unwrap();
         request.headers_mut().insert("authorization", self.authorization.parse().unwrap());
         let small =
             WebSocketConfig::default().read_buffer_size(1_024).write_buffer_size(0).max_write_buffer_size(1_024);
+        let stream = soon("a connection", TcpStream::connect(self.address)).await.unwrap();
         soon("an upgrade", client_async_with_config(request, stream, Some(small))).await.unwrap().0
     }
 
-    async fn event_stream(&self, mut stream: BufReader<TcpStream>, last: Option<&str>) -> BufReader<TcpStream> {
+    async fn event_stream(&self, last: Option<&str>) -> Kept {
         let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
-        self.ask(&mut stream, "/events?warnings=0", &last).await;
-        let (status, _) = head(&mut stream).await;
-        assert_eq!(status, 200);
-        stream
+        let mut kept = Kept::open(self.address).await;
+        kept.ask(&format!("{}/events?warnings=0", self.path), &self.authorization, &last).await;
+        // It has no length, so no body is taken for it.
+        assert_eq!(soon("an answer", kept.answer()).await.unwrap().status, 200);
+        kept
     }
 
-    async fn ask(&self, stream: &mut BufReader<TcpStream>, rest: &str, more: &str) {
-        let Self { address, path, authorization } = self;
-        let request =
-            format!("GET {path}{rest} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n{more}\r\n");
-        stream.get_mut().write_all(request.as_bytes()).await.unwrap();
+    async fn poll(&self, kept: &mut Kept, since: Option<&str>, timeout_ms: u32) {
+        let since = since.map(|since| format!("since={since}&")).unwrap_or_default();
+        kept.ask(&format!("{}/poll?{since}timeout_ms={timeout_ms}", self.path), &self.authorization, "").await;
     }
-}
-
-/// Status and length of the body of what is answered.
-async fn head(stream: &mut BufReader<TcpStream>) -> (u16, usize) {
-    let status = line(stream).await.expect("a status line");
-    let mut length = 0;
-    while let Some(header) = line(stream).await.filter(|header| !header.is_empty()) {
-        if let Some(value) = header.strip_prefix("content-length: ") {
-            length = value.parse().unwrap();
-        }
-    }
-    (status.split(' ').nth(1).unwrap().parse().unwrap(), length)
-}
-
-async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut line = String::new();
-    let read = stream.read_line(&mut line).await.unwrap_or_default();
-    (read > 0).then(|| line.trim_end().to_owned())
 }
 
 impl Seen {
@@ -152,9 +134,9 @@ impl Follower {
                     _ => {}
                 }
             },
-            Line::EventStream(stream) => loop {
+            Line::EventStream(kept) => loop {
                 // Sizes of chunks, names and ids stand between; the last chunk is empty.
-                let text = line(stream).await.filter(|line| line != "0")?;
+                let text = kept.line().await.filter(|line| line != "0")?;
                 if let Some(data) = text.strip_prefix("data: ") {
                     return Some(Seen::of(data));
                 }
@@ -183,14 +165,11 @@ impl Follower {
 
     /// The body a poll is answered with; the next asks from there on.
     async fn answer(&mut self) -> Option<String> {
-        let Line::Poll { stream, since, .. } = &mut self.line else { unreachable!("only polls ask") };
-        let asked = since.as_ref().map(|since| format!("since={since}&")).unwrap_or_default();
-        self.whose.ask(stream, &format!("/poll?{asked}timeout_ms=1000"), "").await;
-        let (status, length) = head(stream).await;
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.ok()?;
-        let body = String::from_utf8(body).unwrap();
-        assert_eq!(status, 200, "{body}");
+        let Line::Poll { kept, since, .. } = &mut self.line else { unreachable!("only polls ask") };
+        self.whose.poll(kept, since.as_deref(), 1_000).await;
+        let said = kept.answer().await?;
+        let body = String::from_utf8(said.body).unwrap();
+        assert_eq!(said.status, 200, "{body}");
         *since = field(&body, "position").map(str::to_owned);
         Some(body)
     }
@@ -211,9 +190,9 @@ impl Follower {
     /// Asks for the first time, where following alone does not: a poll is then known to
     /// wait once the server says so.
     pub async fn park(&mut self) {
-        if let Line::Poll { stream, since, .. } = &mut self.line {
-            let asked = since.as_ref().expect("a poll waits for what comes after a position");
-            self.whose.ask(stream, &format!("/poll?since={asked}&timeout_ms=60000"), "").await;
+        if let Line::Poll { kept, since, .. } = &mut self.line {
+            let since = since.as_deref().expect("a poll waits for what comes after a position");
+            self.whose.poll(kept, Some(since), 60_000).await;
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::soon;
@@ -35,5 +36,63 @@ impl Held {
         let mut answer = Vec::new();
         soon("the end of a connection", self.0.read_to_end(&mut answer)).await.unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// A connection on which one request follows another.
+pub struct Kept(BufReader<TcpStream>);
+
+/// What is answered on it.
+#[derive(Debug)]
+pub struct Said {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Said {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(each, _)| each == name).map_or("", |(_, value)| value)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+}
+
+impl Kept {
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = soon("a connection", TcpStream::connect(address)).await.unwrap();
+        // Small while nothing comes: thousands fit.
+        Self(BufReader::with_capacity(1_024, stream))
+    }
+
+    pub async fn say(&mut self, request: &str) {
+        self.0.get_mut().write_all(request.as_bytes()).await.unwrap();
+    }
+
+    /// Asks for `path` with these headers, each with its line's end.
+    pub async fn ask(&mut self, path: &str, authorization: &str, more: &str) {
+        self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n{more}\r\n")).await;
+    }
+
+    /// The next answer; `None` at the end.
+    pub async fn answer(&mut self) -> Option<Said> {
+        let status = self.line().await?;
+        let mut said = Said { status: status.split(' ').nth(1)?.parse().ok()?, headers: Vec::new(), body: Vec::new() };
+        while let Some(header) = self.line().await.filter(|header| !header.is_empty()) {
+            let (name, value) = header.split_once(": ")?;
+            said.headers.push((name.to_lowercase(), value.to_owned()));
+        }
+        said.body = vec![0; said.header("content-length").parse().unwrap_or(0)];
+        self.0.read_exact(&mut said.body).await.ok()?;
+        Some(said)
+    }
+
+    /// The next line, without its end.
+    pub async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line).await.unwrap_or_default();
+        (read > 0).then(|| line.trim_end().to_owned())
     }
 }
