@@ -169,6 +169,11 @@ async fn many_sessions_share_a_stream_and_its_cursor() {
     let many = vec!["x"; 1_001].join(",");
     caller.get(format!("/v1/events?sessions={many}")).await.expect(422).refused("invalid");
     caller.get("/v1/events").await.expect(422).refused("invalid");
+    let twice = format!("/v1/events?sessions={},{}", one.id, one.id);
+    caller.get(twice).await.expect(422).refused("invalid");
+    let missing: Vec<_> = (0..999).map(|n| format!("nobody-{n}")).collect();
+    let most = format!("/v1/events?sessions={},{}", one.id, missing.join(","));
+    caller.get(most).await.expect(404).refused("session_not_found");
     caller.get(format!("{}/events?sessions={}", one.path(), two.id)).await.expect(422).refused("invalid");
 }
 
@@ -236,4 +241,29 @@ async fn a_poll_ends_in_time_and_never_waits_for_a_position_that_is_none() {
     }
     caller.being(Authority::Foreign).get(path.as_str()).await.expect(404).refused("session_not_found");
     caller.being(Authority::Anonymous).get(path.as_str()).await.expect(401).refused("unauthenticated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_sessions_share_a_stream_and_another_ones_position_is_no_place_in_mine() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let mut sessions = Vec::new();
+    for _ in 0..1_000 {
+        sessions.push(caller.create(countdown(60_000)).await);
+    }
+    let ids: Vec<_> = sessions.iter().map(|session| session.id.as_str()).collect();
+    let mut events = Events::open(&caller, &format!("/v1/events?sessions={}", ids.join(",")), None).await;
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < 1_000 {
+        let event = events.next().await.unwrap();
+        assert_eq!(event.kind, "STATE_SYNC");
+        assert!(told.insert(event.data["session_id"].as_str().unwrap().to_owned()), "told once each");
+    }
+    // A position of a session that has come further is from the future for this one.
+    caller.command(&sessions[0], "start").await;
+    let further = caller.snapshot(&sessions[0]).await;
+    let position = format!("{}-{}", further["epoch"], further["version"]);
+    let mut other = Events::open(&caller, &path(&sessions[1]), Some(&position)).await;
+    let first = other.next().await.unwrap();
+    assert_eq!((first.kind.as_str(), first.data["payload"]["version"].as_u64()), ("STATE_SYNC", Some(1)));
 }

@@ -4,6 +4,7 @@
 //! that comes back either had all of a write or gets all of it again. Where a few
 //! sessions share a stream it holds the position in each, in the order asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::events::{Events, Watch};
 use super::opening::Opening;
@@ -56,6 +57,9 @@ fn named(query: Option<&str>, usual: Duration) -> Result<Asked, ApiError> {
     if ids.len() > MAX_SESSIONS {
         return Err(ApiError::invalid("/sessions", "must be at most 1000"));
     }
+    if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+        return Err(ApiError::invalid("/sessions", "must not name a session twice"));
+    }
     Ok((ids, Opening::of(query, usual)?))
 }
 
@@ -79,10 +83,8 @@ impl Streams {
         let (sessions, opening) = asked?;
         let came_from = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let cursors = cursors(came_from.or(opening.cursors.as_deref()), sessions.len());
-        let mut watches = Vec::with_capacity(sessions.len());
-        for (session, last) in sessions.into_iter().zip(cursors) {
-            watches.push(self.watch(&principal, session, last).await?);
-        }
+        let keys = sessions.into_iter().map(|session| key(&principal, session)).collect::<Result<Vec<_>, _>>()?;
+        let watches = self.watches(&keys, &cursors).await?;
         let handover = Handover::of(parts);
         let form = if handover.is_some() { Form::EventChunk } else { Form::EventStream };
         let events = Events::begin(Arc::clone(self), watches, &principal, &opening, form);
@@ -92,22 +94,27 @@ impl Streams {
         })
     }
 
-    /// Follows a session once it is known to be there.
-    async fn watch(
-        &self,
-        principal: &Principal,
-        session: SessionId,
-        last: Option<Position>,
-    ) -> Result<Watch, ApiError> {
-        let key = key(principal, session)?;
-        let mut subscription = self.parts.hub.subscribe(&key, last, "sse");
-        let first = timeout(self.parts.timing.state_wait, placed(&mut subscription)).await;
-        match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
-            Some(Delivery::Ended(_)) => Err(ApiError::of(Code::SessionNotFound)),
-            Some(Delivery::Told(first)) if has_ended(&first, last) => Err(ApiError::of(Code::SessionNotFound)),
-            Some(Delivery::Told(first)) => Ok(Watch { subscription, first: Some(first) }),
-            None => Ok(Watch { subscription, first: None }),
+    /// Follows sessions once all are known to be there: they are looked up side by side,
+    /// and waited for no longer than one.
+    async fn watches(&self, keys: &[SessionKey], cursors: &[Option<Position>]) -> Result<Vec<Watch>, ApiError> {
+        let by = Instant::now() + self.parts.timing.state_wait;
+        let subscribe = |(key, last): (_, &Option<_>)| (self.parts.hub.subscribe(key, *last, "sse"), *last);
+        let subscribed: Vec<_> = keys.iter().zip(cursors).map(subscribe).collect();
+        let mut watches = Vec::with_capacity(keys.len());
+        for (subscription, last) in subscribed {
+            let watch = timeout_at(by, watch(subscription, last)).await;
+            watches.push(watch.map_err(|_| ApiError::away(Code::StoreUnavailable))??);
         }
+        Ok(watches)
+    }
+}
+
+async fn watch(mut subscription: Subscription, last: Option<Position>) -> Result<Watch, ApiError> {
+    match placed(&mut subscription).await {
+        Some(Delivery::Ended(_)) => Err(ApiError::of(Code::SessionNotFound)),
+        Some(Delivery::Told(first)) if has_ended(&first, last) => Err(ApiError::of(Code::SessionNotFound)),
+        Some(Delivery::Told(first)) => Ok(Watch { subscription, first: Some(first) }),
+        None => Ok(Watch { subscription, first: None }),
     }
 }
 
