@@ -157,12 +157,13 @@ impl Subscription {
     }
 
     fn enter(&mut self) -> Entered {
+        // Asked first: what is told in between then only makes a place easier to find.
+        if self.is_ahead() {
+            return Entered::NotYet;
+        }
         self.place = self.position.and_then(|last| self.topic.after(last));
         if self.place.is_some() {
             return Entered::Placed;
-        }
-        if self.is_ahead() {
-            return Entered::NotYet;
         }
         match self.topic.entrance() {
             Entrance::Sync { state, after } => {
