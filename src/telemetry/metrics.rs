@@ -95,7 +95,7 @@ pub const METRICS: &[Metric] = &[
     row(COMMANDS_TOTAL, Kind::Counter, &["command", "outcome"], "Commands: applied, refused or conflict"),
     row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
     row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
-    row(STORE_LIVES_TOTAL, Kind::Counter, &[], "How often a part of the process found a partition in another store life"),
+    row(STORE_LIVES_TOTAL, Kind::Counter, &[], "How often a partition was found in another store life"),
     row(FANOUT_LAG_SECONDS, SECONDS, &[], "From storing a version to handing it to a subscriber"),
     row(FRAMES_TOTAL, Kind::Counter, &["direction"], "Frames on the streams: in or out"),
     row(GAPS_TOTAL, Kind::Counter, &[], "Versions found missing between two seen"),
