@@ -12,6 +12,7 @@
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
+//! - [`redis`]: connections to Redis, however it is deployed
 //! - [`config`], [`shutdown`], [`telemetry`]: what every room may stand on
 
 pub mod app;
@@ -28,8 +29,13 @@ pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod ledger;
+pub mod redis;
 pub mod server;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/it/harness/redis.rs"]
+mod redis_server;

@@ -10,19 +10,21 @@ use std::path::{Path, PathBuf};
 ///
 /// `auth` is pure and stands by itself because both `http` and `cli` need it: a token is
 /// verified by the one and signed by both. `fanout` tells warnings at an instant, so it needs
-/// `clock`, and its tasks are stopped like all others, so it needs `shutdown`.
+/// `clock`, and its tasks are stopped like all others, so it needs `shutdown`. `redis` is
+/// the connection that `store` and `bus` both stand on; it knows no keys.
 const DIRECTION: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
     ("shutdown", &[]),
     ("telemetry", &[]),
     ("breaker", &["telemetry"]),
+    ("redis", &["telemetry"]),
     ("ids", &["domain"]),
     ("auth", &["domain"]),
     ("wire", &["domain"]),
     ("clock", &["domain", "telemetry"]),
-    ("store", &["domain", "breaker", "telemetry"]),
-    ("bus", &["domain", "store::keys", "telemetry"]),
+    ("store", &["domain", "breaker", "redis", "telemetry"]),
+    ("bus", &["domain", "redis", "store::keys", "telemetry"]),
     ("ledger", &["domain", "breaker", "telemetry"]),
     ("jobs", &["shutdown", "telemetry"]),
     ("audit", &["domain", "store", "ledger", "jobs", "shutdown", "telemetry"]),

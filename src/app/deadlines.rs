@@ -20,6 +20,7 @@ use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Due, Ledger};
 use crate::store::Store;
+use crate::store::partition::Partitions;
 use crate::telemetry::metrics;
 
 /// How far ahead the due set is read.
@@ -110,7 +111,7 @@ impl Deadlines {
     }
 
     async fn look_ahead(&self, schedule: &mut Schedule) {
-        match self.store.due(self.clock.now() + LOOKAHEAD_MS, BATCH).await {
+        match self.store.due(Partitions::ALL, self.clock.now() + LOOKAHEAD_MS, BATCH).await {
             Ok(due) => due.into_iter().for_each(|each| schedule.insert(each)),
             Err(error) => tracing::warn!(%error, "the due set cannot be read"),
         }

@@ -56,6 +56,9 @@ pub enum Error {
     /// The ledger does not hold it yet, and nobody may wait longer.
     #[error("the ledger does not hold it yet")]
     NotRecorded,
+    /// The session must be taken back, and it is not its turn yet.
+    #[error("the ledger does not hold yet what was committed before")]
+    Restoring,
     /// The write happened, but is not known to outlive this process.
     #[error("the write is not known to be durable")]
     NotDurable,
@@ -69,6 +72,7 @@ impl From<store::Error> for Error {
         match error {
             store::Error::Unavailable(_) => Self::StoreAway(error),
             store::Error::Unknown(_) => Self::Unknown(error),
+            store::Error::Unreadable(unreadable) => Self::Unreadable(unreadable),
         }
     }
 }

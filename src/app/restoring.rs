@@ -2,9 +2,10 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::error::Error;
 use super::unknown::Unknown;
@@ -19,6 +20,9 @@ use crate::telemetry::metrics;
 
 /// So many sessions are restored at a time; two askers of one wait for each other.
 const LANES: usize = 64;
+
+/// How long a restoring waits for the ledger to hold what was committed before.
+const TURN_WAIT: Duration = Duration::from_secs(2);
 
 /// Takes sessions back.
 pub(super) struct Restoring {
@@ -48,8 +52,12 @@ impl Restoring {
     /// one stays deleted.
     pub async fn present(&self, key: &SessionKey) -> Result<Held, Error> {
         match self.store.read(key).await? {
-            Some(held) => Ok(held),
-            None => self.restore(key).await,
+            Some(held) if !held.is_doubtful => Ok(held),
+            Some(_) => self.restore(key).await,
+            None => {
+                self.still_unknown(key)?;
+                self.restore(key).await
+            }
         }
     }
 
@@ -59,26 +67,26 @@ impl Restoring {
     }
 
     async fn restore(&self, key: &SessionKey) -> Result<Held, Error> {
-        self.still_unknown(key)?;
         let lane = usize::try_from(self.hasher.hash_one(key) % LANES as u64).unwrap_or(0);
         let _alone = self.lanes[lane].lock().await;
-        // Whoever went before in this lane may have asked the same.
-        self.still_unknown(key)?;
-        if let Some(held) = self.store.read(key).await? {
-            return Ok(held);
-        }
-        let asked_at = Instant::now();
-        let Some(row) = self.ledger.newest(key).await? else {
-            self.unknown.remember(key, asked_at);
-            metrics::restoring("unknown");
-            return Err(Error::NoSession);
+        let doubtful = match self.store.read(key).await? {
+            Some(held) if !held.is_doubtful => return Ok(held),
+            Some(doubtful) => Some(doubtful),
+            // Whoever went before in this lane may have asked the same.
+            None => {
+                self.still_unknown(key)?;
+                None
+            }
         };
-        let held = self.made_again(&row)?;
-        if held.session.status == Status::Deleted {
-            return Ok(held);
+        self.wait_for_turn(key).await?;
+        let over = doubtful.as_ref().map(|held| held.session.position);
+        let newest = self.newest(key, doubtful).await?;
+        if newest.session.status == Status::Deleted {
+            return Ok(newest);
         }
+        let held = self.made_again(&newest);
         let answered = self.ledger.answered(key, self.clock.now() - ANSWERED_MS).await?;
-        let held = self.store.restore(key, held, answered).await?;
+        let held = self.store.restore(key, over, held, answered).await?;
         metrics::restoring("restored");
         Ok(held)
     }
@@ -91,10 +99,37 @@ impl Restoring {
         Err(Error::NoSession)
     }
 
-    fn made_again(&self, row: &Row) -> Result<Held, Error> {
-        let stored = row.body.as_deref().unwrap_or_default();
-        let session = Session::from_stored(stored)?;
-        let restored = session.restored(self.absence, self.clock.now());
-        Ok(Held { session: Arc::new(restored), head: row.link.digest(), ticket: None })
+    /// What was committed there before is in the ledger first, or an older version would
+    /// be taken for the newest.
+    async fn wait_for_turn(&self, key: &SessionKey) -> Result<(), Error> {
+        let Some(newest) = self.store.newest_waiting(key).await? else { return Ok(()) };
+        timeout(TURN_WAIT, self.store.recorded(newest)).await.map_err(|_| Error::Restoring)??;
+        Ok(())
     }
+
+    /// The newer of what the ledger holds and what outlived a store that went back.
+    async fn newest(&self, key: &SessionKey, doubtful: Option<Held>) -> Result<Held, Error> {
+        let asked_at = Instant::now();
+        let row = self.ledger.newest(key).await?;
+        let in_ledger = row.as_ref().map(|row| row.link.position);
+        match (row, doubtful) {
+            (_, Some(held)) if in_ledger <= Some(held.session.position) => Ok(held),
+            (Some(row), _) => recorded(&row),
+            (None, _) => {
+                self.unknown.remember(key, asked_at);
+                metrics::restoring("unknown");
+                Err(Error::NoSession)
+            }
+        }
+    }
+
+    fn made_again(&self, newest: &Held) -> Held {
+        let restored = newest.session.restored(self.absence, self.clock.now());
+        Held { session: Arc::new(restored), head: newest.head, ticket: None, is_doubtful: false }
+    }
+}
+
+fn recorded(row: &Row) -> Result<Held, Error> {
+    let session = Session::from_stored(row.body.as_deref().unwrap_or_default())?;
+    Ok(Held { session: Arc::new(session), head: row.link.digest(), ticket: None, is_doubtful: false })
 }

@@ -22,6 +22,7 @@ use crate::domain::session::event::{Change, Kind, Outcome, Step};
 use crate::domain::session::restore::Absence;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
+use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::store::{Committed, Held, Store};
 use crate::telemetry::metrics;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where the numbers of operations come from.
+    pub ids: Ids,
     /// Where deadlines are announced; when it is full, the poll finds them.
     pub soon: mpsc::Sender<Soon>,
     /// When nobody was there, before this process came.
@@ -60,6 +63,7 @@ pub struct Parts {
 pub struct Sessions {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    ids: Ids,
     soon: mpsc::Sender<Soon>,
     restoring: Restoring,
     is_durable: bool,
@@ -71,10 +75,10 @@ impl Sessions {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ledger, clock, soon, absence, is_durable } = parts;
+        let Parts { store, ledger, clock, ids, soon, absence, is_durable } = parts;
         let past = Past::new(Arc::clone(&store), Arc::clone(&ledger));
         let restoring = Restoring::new(Arc::clone(&store), ledger, Arc::clone(&clock), absence);
-        Self { store, clock, soon, restoring, is_durable, past }
+        Self { store, clock, ids, soon, restoring, is_durable, past }
     }
 
     /// Whether the store and the ledger answer.
@@ -101,7 +105,7 @@ impl Sessions {
             Err(error) => return Err(error),
         }
         let author = Author { command: "create", by: Some(by), repeat };
-        match self.store.commit(commit(&key, None, change, author)).await? {
+        match self.store.commit(commit(self.ids.nonce(), &key, None, change, author)).await? {
             Committed::Stored(held) => {
                 self.restoring.created(&key);
                 self.answer(held, Outcome::of(Kind::Created)).await
@@ -231,7 +235,7 @@ impl Sessions {
         change: Change,
         refused: Option<Refused>,
     ) -> Result<Attempt, Error> {
-        let committed = self.store.commit(commit(key, Some(&held), change, Author::NOBODY)).await?;
+        let committed = self.store.commit(commit(self.ids.nonce(), key, Some(&held), change, Author::NOBODY)).await?;
         match (committed, refused) {
             (Committed::Stored(held), Some(why)) => Err(Error::Refused(why, Box::new(held))),
             (Committed::Stored(settled), None) => {
@@ -244,7 +248,7 @@ impl Sessions {
 
     async fn write(&self, asking: &Asking<'_>, held: Held, change: Change) -> Result<Attempt, Error> {
         let outcome = change.outcome.clone();
-        let write = commit(asking.key, Some(&held), change, asking.author);
+        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, asking.author);
         let answer = match self.store.commit(write).await? {
             Committed::Stored(held) => {
                 self.announce(asking.key, &held);
@@ -285,7 +289,7 @@ impl Sessions {
 
     async fn settle_held(&self, key: &SessionKey, held: Held, now: Timestamp) -> Result<bool, Error> {
         let settled = held.session.settled(now.max(held.session.updated_at));
-        let committed = self.store.commit(commit(key, Some(&held), settled, Author::NOBODY)).await?;
+        let committed = self.store.commit(commit(self.ids.nonce(), key, Some(&held), settled, Author::NOBODY)).await?;
         let Committed::Stored(held) = committed else { return Ok(false) };
         self.announce(key, &held);
         Ok(true)

@@ -9,7 +9,7 @@ use crate::domain::entry::{Entry, Repeat};
 use crate::domain::id::SessionKey;
 use crate::domain::principal::Principal;
 use crate::domain::session::event::Change;
-use crate::store::{Commit, Held};
+use crate::store::{Commit, Held, Operation};
 use crate::wire::{frame, history};
 
 /// On whose behalf, and by which command, a version is written.
@@ -29,7 +29,13 @@ impl Author<'_> {
 }
 
 /// The write of `change`, made from `base`.
-pub(super) fn commit(key: &SessionKey, base: Option<&Held>, mut change: Change, author: Author<'_>) -> Commit {
+pub(super) fn commit(
+    operation: Operation,
+    key: &SessionKey,
+    base: Option<&Held>,
+    mut change: Change,
+    author: Author<'_>,
+) -> Commit {
     let previous = base.map_or(Digest::NONE, |base| base.head);
     change.session.previous = previous;
     let frames = frame::of_change(author.command, base.map(|base| &*base.session), &change);
@@ -39,6 +45,7 @@ pub(super) fn commit(key: &SessionKey, base: Option<&Held>, mut change: Change, 
     let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
     let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, repeat: author.repeat };
     Commit {
+        operation,
         key: key.clone(),
         base: base.map(|base| base.session.position),
         session: Arc::new(session),

@@ -1,5 +1,7 @@
 //! Promise 13, in one process: once each, in order, whatever the ledger does.
 
+mod redis;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -165,6 +167,10 @@ impl Writers {
     }
 
     fn append(&mut self, outbox: &MemoryOutbox, session: usize) -> Ticket {
+        outbox.append(self.next(session))
+    }
+
+    fn next(&mut self, session: usize) -> Arc<Entry> {
         let key = key(session);
         let (version, previous) = self.last.get(&key).copied().unwrap_or((0, Digest::NONE));
         let version = version + 1;
@@ -180,7 +186,7 @@ impl Writers {
             body: Digest::of(&body),
         };
         self.last.insert(key.clone(), (version, link.digest()));
-        outbox.append(Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), repeat: None }))
+        Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), repeat: None })
     }
 }
 

@@ -96,9 +96,7 @@ impl Work for Worker {
     }
 
     async fn done(&self, jobs: &[Waiting]) -> Result<(), Failure> {
-        if let Some(last) = jobs.last() {
-            self.outbox.acknowledge(last.ticket).await.map_err(unanswered)?;
-        }
+        self.outbox.acknowledge(jobs).await.map_err(unanswered)?;
         self.count_backlog().await
     }
 }

@@ -4,6 +4,10 @@
 //! may miss a frame, and tells by the positions.
 
 pub mod memory;
+pub mod redis;
+
+#[cfg(test)]
+mod contract;
 
 use async_trait::async_trait;
 use bytes::Bytes;

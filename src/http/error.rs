@@ -92,6 +92,7 @@ impl ApiError {
             Error::StoreAway(_) => Self::away_for(Code::StoreUnavailable, error.retry_after()),
             Error::LedgerAway(_) => Self::away_for(Code::LedgerUnavailable, error.retry_after()),
             Error::NotRecorded => Self::away(Code::LedgerUnavailable),
+            Error::Restoring => Self::away(Code::Restoring),
             Error::Unreadable(_) => Self::of(Code::NeedsRepair),
         }
     }

@@ -17,6 +17,7 @@ use crate::bus::memory::MemoryHub;
 use crate::clock::{Clock, DISCIPLINE_EVERY, SystemClock};
 use crate::config::{Config, Durable};
 use crate::domain::session::restore::Absence;
+use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -67,6 +68,7 @@ impl Parts {
             store: Arc::clone(&store) as _,
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
+            ids: Ids::Random,
             soon,
             absence,
             is_durable: config.durable == Durable::Always,

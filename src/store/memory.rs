@@ -4,7 +4,6 @@
 //! while it stores, announces and appends, so that one order holds for all three.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -12,6 +11,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 
 use super::outbox::{MemoryOutbox, Ticket};
+use super::partition;
+use super::partition::{PARTITIONS, Partitions};
 use super::timed::timed;
 use super::{Commit, Committed, Error, Held, Store};
 use crate::domain::chain::Digest;
@@ -20,8 +21,6 @@ use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
-
-const PARTITIONS: usize = 64;
 
 /// A session remembers so many answered keys; past it the oldest is forgotten early.
 const MAX_ANSWERED: usize = 10_000;
@@ -32,7 +31,6 @@ pub type Announce = Box<dyn Fn(SessionKey, Position, Bytes) + Send + Sync>;
 /// Sessions in memory.
 pub struct MemoryStore {
     partitions: Vec<Mutex<Partition>>,
-    hasher: RandomState,
     announce: Announce,
     outbox: Arc<MemoryOutbox>,
 }
@@ -55,7 +53,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { partitions, hasher: RandomState::new(), announce, outbox }
+        Self { partitions, announce, outbox }
     }
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
@@ -77,10 +75,7 @@ impl MemoryStore {
     }
 
     fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
-        let hash = self.hasher.hash_one(key);
-        // The remainder is below 64.
-        let index = usize::try_from(hash % PARTITIONS as u64).unwrap_or(0);
-        locked(&self.partitions[index])
+        locked(&self.partitions[partition::Partition::of(key).index()])
     }
 
     fn compare_and_set(&self, commit: Commit) -> Committed {
@@ -115,10 +110,10 @@ impl MemoryStore {
         held
     }
 
-    fn soonest(&self, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
+    fn soonest(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
         let mut due = Vec::new();
-        for partition in &self.partitions {
-            let partition = locked(partition);
+        for partition in partitions.iter() {
+            let partition = locked(&self.partitions[partition.index()]);
             due.extend(partition.due.iter().take_while(|(at, _)| *at <= until).take(limit).cloned());
         }
         due.sort_unstable();
@@ -127,7 +122,7 @@ impl MemoryStore {
     }
 
     fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
-        let Commit { key, base: _, session, frames, entry } = commit;
+        let Commit { key, session, frames, entry, .. } = commit;
         let link = entry.link.digest();
         let answer = entry.repeat.map(|repeat| Answered {
             repeat,
@@ -136,7 +131,7 @@ impl MemoryStore {
             change: entry.change.clone(),
         });
         let ticket = Some(self.outbox.append(entry));
-        let held = Held { session: Arc::clone(&session), head: link, ticket };
+        let held = Held { session: Arc::clone(&session), head: link, ticket, is_doubtful: false };
         let replaced = partition.hold(&key, held.clone(), answer);
         partition.reschedule(&key, replaced.and_then(|replaced| replaced.due_at), session.due_at);
         (self.announce)(key, session.position, frames);
@@ -213,12 +208,28 @@ impl Store for MemoryStore {
         timely("commit", async { Ok(self.compare_and_set(commit)) }).await
     }
 
-    async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error> {
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        _over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, Error> {
         timely("restore", async { Ok(self.set_if_absent(key, held, answered)) }).await
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        timely("due", async { Ok(self.soonest(until, limit)) }).await
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        timely("due", async { Ok(self.soonest(partitions, until, limit)) }).await
+    }
+
+    /// None: what waits dies with the sessions, and no session goes before it is recorded.
+    async fn newest_waiting(&self, _key: &SessionKey) -> Result<Option<Ticket>, Error> {
+        Ok(None)
     }
 
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {

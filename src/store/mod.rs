@@ -1,10 +1,13 @@
 //! Live sessions, shared by all instances.
 
+pub mod keys;
 pub mod memory;
 pub mod outbox;
+pub mod partition;
+pub mod redis;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod timed;
 
 use std::sync::Arc;
@@ -14,12 +17,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::outbox::Ticket;
+use self::partition::Partitions;
 use crate::breaker::Open;
 use crate::domain::chain::Digest;
 use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::Session;
+use crate::domain::session::stored::Unreadable;
 use crate::domain::time::Timestamp;
 
 /// A session as the store holds it.
@@ -31,11 +36,19 @@ pub struct Held {
     pub head: Digest,
     /// That version's place in the outbox; `None` if it came from the ledger.
     pub ticket: Option<Ticket>,
+    /// It outlived the store's last life: what came after it may be lost, and the ledger
+    /// may hold that. Nothing is written on it until it has been restored.
+    pub is_doubtful: bool,
 }
+
+/// A number that nobody else has: what recognises the repeat of one and the same write.
+pub type Operation = u64;
 
 /// A write: everything that becomes visible in one step, or not at all.
 #[derive(Debug, Clone)]
 pub struct Commit {
+    /// What recognises it, should it come twice.
+    pub operation: Operation,
     /// Whose session.
     pub key: SessionKey,
     /// The version it was made from; `None` for the first of all.
@@ -70,6 +83,9 @@ pub enum Error {
     /// It was asked and did not answer: the write may have happened.
     #[error("failed to learn from the store what became of a write")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it holds was not written for this release; it is left alone.
+    #[error("failed to read what the store holds")]
+    Unreadable(#[from] Unreadable),
 }
 
 impl Error {
@@ -96,6 +112,14 @@ impl From<Open> for Error {
 /// Announcements of a session are made in the order of its versions. A session
 /// is found until it has been idle for long and the ledger holds it; a deleted
 /// one stays, as deleted, at least until the ledger holds that.
+///
+/// A write that comes twice with one operation number happens once, and is answered
+/// both times as the first: for 30 seconds at least, and while it is among the newest
+/// 32 of its session. (In memory no answer is lost, so none is asked for again.)
+///
+/// A store may go back: it was started again from what it had on disk, or a replica
+/// took over that was behind. What it holds from before is told as doubtful; a write
+/// on that is answered as stale, and a restored session takes its place.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The newest version, if the session is held.
@@ -107,13 +131,32 @@ pub trait Store: Send + Sync {
     /// Writes, if the base is still the newest version.
     async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
 
-    /// Takes a session back from the ledger, unless it is held; gives what is held then.
-    async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error>;
+    /// Takes a session back from the ledger: where none is held, or in place of a
+    /// doubtful one that still is where `over` says. Gives what is held then.
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, Error>;
 
-    /// Sessions that something must happen to by `until`, soonest first.
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error>;
+    /// Sessions of some partitions that something must happen to by `until`, soonest
+    /// first. A hint: the state decides.
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error>;
 
-    /// Waits until the ledger holds the version with that place in the outbox.
+    /// The newest of what waits for the ledger in a session's partition, if the store may
+    /// have lost a session of whose versions one is among that: once it is recorded, all
+    /// is that was committed there before.
+    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error>;
+
+    /// Waits until the ledger holds the version with that place in the outbox. Fails
+    /// where it can no longer be known, because the store began a new life.
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error>;
 
     /// Returns at once, unless what is committed dies with the process and the ledger

@@ -1,19 +1,31 @@
 //! What was committed and is not in the ledger yet.
 
 mod memory;
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::partition::Partition;
 use crate::domain::entry::Entry;
 
 pub use memory::MemoryOutbox;
+pub use redis::RedisOutbox;
 
-/// An entry's place in its outbox; later ones are larger.
+/// An entry's place in its outbox; within a partition and a life of the store, later
+/// ones are larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u128);
+pub struct Ticket {
+    /// Whose outbox; none where one holds the entries of all.
+    pub(super) partition: Option<Partition>,
+    /// The life of the store it was given in.
+    pub(super) life: u64,
+    /// Its number there: in Redis, the milliseconds of the entry's name in the stream,
+    /// then what comes after them.
+    pub(super) number: (u64, u64),
+}
 
 /// An entry that waits for the ledger.
 #[derive(Debug, Clone)]
@@ -38,20 +50,20 @@ pub struct Backlog {
 #[error("failed to reach the outbox")]
 pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// The entries of one partition, in the order they were committed.
+/// The entries of some partitions, each in the order they were committed.
 ///
-/// One consumer reads it. An entry stays until it is acknowledged, so that a
+/// One consumer reads a partition. An entry stays until it is acknowledged, so that a
 /// consumer that dies is followed by one that reads the same again. While more
 /// is held than allowed, bodies are shed, oldest first: never a session's
 /// newest, never a link.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// The oldest entries that are not acknowledged, in order, at most `max`.
-    /// Waits until there is one, but no longer than `patience`; then none.
+    /// The oldest entries that are not acknowledged, those of a partition in order, at
+    /// most `max`. Waits until there is one, but no longer than `patience`; then none.
     async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable>;
 
-    /// Lets go of everything up to and with `last`. Asking again changes nothing.
-    async fn acknowledge(&self, last: Ticket) -> Result<(), Unavailable>;
+    /// Lets go of entries that `oldest` gave, the oldest first. Asking again changes nothing.
+    async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable>;
 
     /// How much waits.
     async fn backlog(&self) -> Result<Backlog, Unavailable>;

@@ -17,6 +17,8 @@ pub const COMMANDS_TOTAL: &str = "synckairos_commands_total";
 pub const COMPARE_AND_SET_ATTEMPTS: &str = "synckairos_compare_and_set_attempts";
 /// How long the store took.
 pub const STORE_OPERATION_DURATION_SECONDS: &str = "synckairos_store_operation_duration_seconds";
+/// How often the store turned out to have gone back.
+pub const STORE_LIVES_TOTAL: &str = "synckairos_store_lives_total";
 /// From storing a version to handing it to a subscriber.
 pub const FANOUT_LAG_SECONDS: &str = "synckairos_fanout_lag_seconds";
 /// Frames, by direction.
@@ -93,6 +95,7 @@ pub const METRICS: &[Metric] = &[
     row(COMMANDS_TOTAL, Kind::Counter, &["command", "outcome"], "Commands: applied, refused or conflict"),
     row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
     row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
+    row(STORE_LIVES_TOTAL, Kind::Counter, &[], "How often a partition was found in another store life"),
     row(FANOUT_LAG_SECONDS, SECONDS, &[], "From storing a version to handing it to a subscriber"),
     row(FRAMES_TOTAL, Kind::Counter, &["direction"], "Frames on the streams: in or out"),
     row(GAPS_TOTAL, Kind::Counter, &[], "Versions found missing between two seen"),

@@ -12,11 +12,14 @@ use synckairos::app::{Asked, Expected};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::entry::Answered;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::domain::time::Timestamp;
 use synckairos::http::error::ApiError;
+use synckairos::ids::Ids;
 use synckairos::store::outbox::Ticket;
+use synckairos::store::partition::Partitions;
 use synckairos::store::{Commit, Committed, Error, Held, Store};
 use synckairos::wire::command::Wish;
 use tokio::sync::mpsc;
@@ -59,12 +62,27 @@ impl Store for Ill {
         }
     }
 
-    async fn restore(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Result<Held, Error> {
-        self.well.restore(key, held, answered).await
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, Error> {
+        self.well.restore(key, over, held, answered).await
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        self.well.due(until, limit).await
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        self.well.due(partitions, until, limit).await
+    }
+
+    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
+        self.well.newest_waiting(key).await
     }
 
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
@@ -100,6 +118,7 @@ async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Aske
         store,
         ledger: Arc::clone(&parts.ledger),
         clock: Arc::clone(&parts.clock),
+        ids: Ids::Random,
         soon: mpsc::channel(8).0,
         absence: None,
         is_durable: false,

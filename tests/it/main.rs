@@ -32,6 +32,8 @@ mod failing;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod going_back;
+#[cfg(test)]
 mod ledger_away;
 #[cfg(test)]
 mod operations;

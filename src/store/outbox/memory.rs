@@ -48,13 +48,13 @@ impl MemoryOutbox {
         if shed > 0 {
             metrics::counter!(OUTBOX_SHED_TOTAL).increment(shed);
         }
-        Ticket(ticket.into())
+        in_memory(ticket)
     }
 
     /// Waits until that entry was acknowledged: in the ledger, or put aside.
     pub async fn recorded(&self, ticket: Ticket) {
         // Cannot fail: the sender is ours.
-        let _ = self.first.subscribe().wait_for(|first| Ticket((*first).into()) > ticket).await;
+        let _ = self.first.subscribe().wait_for(|first| in_memory(*first) > ticket).await;
     }
 
     /// Returns once the ledger is not far behind what was committed, or is away.
@@ -87,6 +87,11 @@ impl MemoryOutbox {
     }
 }
 
+/// One outbox, one life: the number is all.
+fn in_memory(number: u64) -> Ticket {
+    Ticket { partition: None, life: 0, number: (0, number) }
+}
+
 #[async_trait]
 impl Outbox for MemoryOutbox {
     async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable> {
@@ -103,10 +108,11 @@ impl Outbox for MemoryOutbox {
         Ok(tokio::time::timeout(patience, until_something_is_there).await.unwrap_or_default())
     }
 
-    async fn acknowledge(&self, last: Ticket) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable> {
+        let Some(last) = done.last() else { return Ok(()) };
         let (first, done) = {
             let mut held = self.held();
-            let done = held.pop(last);
+            let done = held.pop(last.ticket);
             (held.first, done)
         };
         // Freed here, where nobody waits for the lock.
@@ -168,12 +174,12 @@ impl Held {
 
     fn oldest(&self, max: usize) -> Vec<Waiting> {
         let numbered = (self.first..).zip(&self.entries).take(max);
-        numbered.map(|(number, entry)| Waiting { ticket: Ticket(number.into()), entry: Arc::clone(entry) }).collect()
+        numbered.map(|(number, entry)| Waiting { ticket: in_memory(number), entry: Arc::clone(entry) }).collect()
     }
 
     fn pop(&mut self, last: Ticket) -> Vec<Arc<Entry>> {
         let mut done = Vec::new();
-        while Ticket(self.first.into()) <= last
+        while in_memory(self.first) <= last
             && let Some(entry) = self.entries.pop_front()
         {
             self.since.pop_front();
@@ -244,6 +250,11 @@ mod tests {
         Arc::new(Entry { key, link, body: Some(vec![b'x'; BODY].into()), change: Bytes::new(), repeat: None })
     }
 
+    /// The ledger holds everything up to and with that.
+    async fn done(outbox: &MemoryOutbox, ticket: Ticket) {
+        outbox.acknowledge(&[Waiting { ticket, entry: entry("any", 1) }]).await.unwrap();
+    }
+
     async fn held(outbox: &MemoryOutbox) -> Vec<(String, u64, bool)> {
         let waiting = outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
         let seen = |Waiting { entry, .. }: Waiting| {
@@ -263,11 +274,11 @@ mod tests {
         let two = outbox.oldest(2, Duration::ZERO).await.unwrap();
         assert_eq!(two.iter().map(|waiting| waiting.ticket).collect::<Vec<_>>(), tickets[..2]);
         assert_eq!(held(&outbox).await.len(), 5);
-        outbox.acknowledge(tickets[2]).await.unwrap();
-        outbox.acknowledge(tickets[0]).await.unwrap();
+        done(&outbox, tickets[2]).await;
+        done(&outbox, tickets[0]).await;
         assert_eq!(held(&outbox).await, [row("a", 4, true), row("a", 5, true)]);
         assert_eq!(outbox.backlog().await.unwrap(), Backlog { entries: 2, bytes: 2 * 1256 });
-        outbox.acknowledge(tickets[4]).await.unwrap();
+        done(&outbox, tickets[4]).await;
         assert_eq!(outbox.backlog().await.unwrap(), Backlog::default());
         assert!(outbox.held().newest.is_empty());
     }
@@ -289,12 +300,12 @@ mod tests {
         let outbox = MemoryOutbox::new(usize::MAX);
         outbox.drained().await;
         let (first, second) = (outbox.append(entry("a", 1)), outbox.append(entry("a", 2)));
-        outbox.acknowledge(first).await.unwrap();
+        done(&outbox, first).await;
         outbox.recorded(first).await;
         let later = futures::future::join(outbox.recorded(second), outbox.drained());
         let mut later = Box::pin(later);
         assert!(futures::poll!(&mut later).is_pending());
-        outbox.acknowledge(second).await.unwrap();
+        done(&outbox, second).await;
         later.await;
     }
 
@@ -326,7 +337,7 @@ mod tests {
         let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
         assert_eq!(bodies, [false, false, false, false, true, true]);
         let first = outbox.oldest(4, Duration::ZERO).await.unwrap();
-        outbox.acknowledge(first[3].ticket).await.unwrap();
+        done(&outbox, first[3].ticket).await;
         outbox.append(entry("a", 4));
         let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
         assert_eq!(bodies, [false, true, true]);

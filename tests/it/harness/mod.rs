@@ -13,6 +13,7 @@ pub mod heard;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod token;
 pub mod watch;
 pub mod writers;

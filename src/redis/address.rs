@@ -1,0 +1,108 @@
+//! Where Redis is, by URL.
+//!
+//! | URL | what it reaches |
+//! | --- | --- |
+//! | `redis://[user:password@]host[:port][/db]` | one server: Redis 6.2 or later, or Valkey |
+//! | `redis-cluster://host:port[?node=host:port...]` | a cluster, from version 7 on |
+//! | `redis-sentinel://host:port?sentinelServiceName=name[&node=host:port...]` | whichever server the sentinels name |
+//!
+//! With `rediss`, or `rediss-cluster` and so on, over TLS; `valkey` says the same. The user needs the commands
+//! that the scripts say, the keys `sk:*` and the channels `sk:*`.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use fred::rustls::crypto::ring;
+use fred::rustls::pki_types::CertificateDer;
+use fred::rustls::pki_types::pem::PemObject as _;
+use fred::rustls::{ClientConfig, RootCertStore};
+use fred::types::RespVersion;
+use fred::types::config::{Config, TlsConfig, TlsConnector};
+
+const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
+
+/// Where Redis is, and how it is spoken to.
+#[derive(Clone)]
+pub struct Address(Config);
+
+/// Why an address is of no use. Never says what it was: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidAddress {
+    /// It is no such URL.
+    #[error("it is no URL of a Redis")]
+    Url,
+    /// The certificates to trust cannot be used.
+    #[error("failed to read the certificates of who may sign for Redis")]
+    Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Debug for Address {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&self.0.server.hosts()).finish()
+    }
+}
+
+impl Address {
+    /// From a URL. Over TLS, the server's certificate is signed by who the host trusts,
+    /// or by one of those in `trusted`, a file in PEM, if it is given.
+    pub fn new(url: &str, trusted: Option<&Path>) -> Result<Self, InvalidAddress> {
+        let scheme = url.split("://").next().and_then(|scheme| scheme.split('-').next());
+        // The library takes a URL of anything else for one of Redis.
+        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+            return Err(InvalidAddress::Url);
+        }
+        let mut config = Config::from_url(url).map_err(|_| InvalidAddress::Url)?;
+        config.version = RespVersion::RESP3;
+        if let (Some(_), Some(file)) = (&config.tls, trusted) {
+            config.tls = Some(trusting(file).map_err(InvalidAddress::Certificates)?);
+        }
+        Ok(Self(config))
+    }
+
+    pub(super) fn config(&self) -> Config {
+        self.0.clone()
+    }
+}
+
+fn trusting(file: &Path) -> Result<TlsConfig, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file)? {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(config).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_deployment_has_a_url() {
+        for (url, hosts) in [
+            ("redis://127.0.0.1:7000/2", 1),
+            ("redis://user:secret@127.0.0.1", 1),
+            ("rediss://127.0.0.1:7000", 1),
+            ("redis-cluster://127.0.0.1:7000?node=127.0.0.1:7001&node=127.0.0.1:7002", 3),
+            ("redis-sentinel://127.0.0.1:26379?sentinelServiceName=main&node=127.0.0.1:26380", 2),
+        ] {
+            let address = Address::new(url, None).unwrap();
+            assert_eq!(address.0.server.hosts().len(), hosts, "{url}");
+            assert_eq!(address.0.tls.is_some(), url.starts_with("rediss"), "{url}");
+            assert!(!format!("{address:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_and_not_repeated() {
+        for url in ["", "secret", "redis-sentinel://secret:1", "postgres://secret@localhost"] {
+            let refused = Address::new(url, None).unwrap_err();
+            assert!(!format!("{refused:?} {refused}").contains("secret"), "{url}");
+        }
+    }
+}

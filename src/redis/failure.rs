@@ -1,0 +1,96 @@
+//! What an error says of the command it came instead of.
+
+use fred::error::{Error, ErrorKind};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It was not sent, or turned away: nothing happened.
+    #[error("Redis was not asked, or declined")]
+    Undone(#[source] Source),
+    /// It was sent. Whether it happened is not known.
+    #[error("Redis did not answer")]
+    Unknown(#[source] Source),
+}
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a server says before it has touched anything: it is not ready, may not write,
+/// is full, busy, not the one to ask, or does not know the caller.
+const DECLINES: &[&str] = &[
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "OOM",
+    "BUSY",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "CROSSSLOT",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOSCRIPT",
+    "NORUNID",
+];
+
+impl Failure {
+    /// What the client library's error says.
+    #[must_use]
+    pub fn of(error: Error) -> Self {
+        if is_unsent(&error) || is_declined(&error) { Self::undone(error) } else { Self::Unknown(error.into()) }
+    }
+
+    /// Of what could not have had an effect.
+    #[must_use]
+    pub fn undone(error: Error) -> Self {
+        Self::Undone(error.into())
+    }
+
+    /// An answer that nobody expected.
+    #[must_use]
+    pub fn garbled() -> Self {
+        Self::Unknown("the answer makes no sense".into())
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn into_source(self) -> Source {
+        match self {
+            Self::Undone(source) | Self::Unknown(source) => source,
+        }
+    }
+}
+
+fn is_unsent(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Config | ErrorKind::Url)
+}
+
+fn is_declined(error: &Error) -> bool {
+    let code = error.details().split_whitespace().next();
+    code.is_some_and(|code| DECLINES.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_certainly_did_not_happen_is_called_undone() {
+        for (kind, details, is_undone) in [
+            (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", true),
+            (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", true),
+            (ErrorKind::Cluster, "MOVED 1 127.0.0.1:1", true),
+            (ErrorKind::Backpressure, "Max command queue length exceeded.", true),
+            (ErrorKind::Unknown, "ERR user_script:12: bad argument", false),
+            (ErrorKind::Timeout, "Request timed out.", false),
+            (ErrorKind::Canceled, "Connection closed unexpectedly.", false),
+            (ErrorKind::IO, "Connection reset by peer", false),
+        ] {
+            let failure = Failure::of(Error::new(kind, details));
+            assert_eq!(matches!(failure, Failure::Undone(_)), is_undone, "{details}");
+        }
+    }
+}

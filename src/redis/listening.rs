@@ -1,0 +1,180 @@
+//! Channels that are listened to, whatever becomes of the connection.
+//!
+//! Pub/sub tells nothing twice. So whatever may have been missed is told as a gap, and
+//! only once everything is listened to again: who reads after a gap misses nothing.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
+use fred::types::Message;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Fuse, FusedFuture as _, join_all};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::{Failure, PATIENCE, Redis};
+
+/// So many channels are asked for at once.
+const AT_ONCE: usize = 256;
+
+/// A connection that nothing comes from is tried so often: it may be gone without a word.
+const PULSE: Duration = Duration::from_secs(2);
+
+/// Between two tries to listen again: first, and at most.
+const WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// What is heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Something was told on a channel.
+    Message(String, Bytes),
+    /// Something may have been missed; from here on, nothing is.
+    Gap,
+}
+
+/// An ear with a connection of its own.
+pub struct Listening {
+    redis: Redis,
+    wanted: Mutex<BTreeSet<String>>,
+}
+
+impl Listening {
+    /// Listens to nothing yet.
+    #[must_use]
+    pub fn new(redis: Redis) -> Self {
+        Self { redis, wanted: Mutex::default() }
+    }
+
+    /// Listens to a channel. After an error it is still wanted, and listened to as soon
+    /// as there is a connection again; who asks once more learns when.
+    pub async fn listen(&self, channel: String) -> Result<(), Failure> {
+        self.wanted().insert(channel.clone());
+        self.redis.commands().await?;
+        self.subscribe(&[channel]).await
+    }
+
+    /// Listens to it no more.
+    pub async fn ignore(&self, channel: &str) {
+        self.wanted().remove(channel);
+        self.unsubscribe(&[channel.to_owned()]).await;
+    }
+
+    /// Hands on what is heard; runs until it is dropped. Without it nothing is heard.
+    pub async fn run(&self, mut tell: impl FnMut(Told)) {
+        let client = &self.redis.client;
+        let (mut messages, mut reconnects) = (client.message_rx(), client.reconnect_rx());
+        let mut changes = client.cluster_change_rx();
+        let mut pulse = interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What was wanted before this ran may not be heard yet.
+        let (mut wait, mut renewing) = (WAITS.0, self.renewed_after(Duration::ZERO));
+        loop {
+            tokio::select! {
+                heard = messages.recv() => match heard {
+                    Ok(message) => tell(told(message)),
+                    Err(RecvError::Lagged(_)) => tell(Told::Gap),
+                    Err(RecvError::Closed) => return,
+                },
+                Ok(_) = reconnects.recv() => renewing = self.renewed_after(Duration::ZERO),
+                Ok(_) = changes.recv() => renewing = self.renewed_after(Duration::ZERO),
+                renewed = &mut renewing, if !renewing.is_terminated() => match renewed {
+                    Ok(()) => {
+                        wait = WAITS.0;
+                        tell(Told::Gap);
+                    }
+                    Err(failure) => {
+                        // What can be is heard again; for the rest there will be another gap.
+                        if wait == WAITS.0 {
+                            tracing::warn!(error = &failure as &dyn std::error::Error, "not all is listened to");
+                            tell(Told::Gap);
+                        }
+                        renewing = self.renewed_after(wait);
+                        wait = (wait * 2).min(WAITS.1);
+                    }
+                },
+                _ = pulse.tick() => self.feel().await,
+            }
+        }
+    }
+
+    /// A connection that does not answer is opened anew.
+    async fn feel(&self) {
+        if self.redis.client.is_connected() && self.redis.ping().await.is_err() {
+            // It tells of itself, as a reconnect, if it helps.
+            let _ = timeout(PATIENCE, self.redis.client.force_reconnection()).await;
+        }
+    }
+
+    fn renewed_after(&self, wait: Duration) -> Fuse<BoxFuture<'_, Result<(), Failure>>> {
+        let renewed = async move {
+            sleep(wait).await;
+            self.listen_to_all().await
+        };
+        renewed.boxed().fuse()
+    }
+
+    /// Listens to all that is wanted, as far as it can be; fails if some cannot.
+    async fn listen_to_all(&self) -> Result<(), Failure> {
+        self.redis.commands().await?;
+        let all: Vec<String> = self.wanted().iter().cloned().collect();
+        let mut outcome = Ok(());
+        for some in all.chunks(AT_ONCE) {
+            outcome = outcome.and(self.subscribe(some).await);
+            let unwanted: Vec<String> = {
+                let wanted = self.wanted();
+                some.iter().filter(|channel| !wanted.contains(*channel)).cloned().collect()
+            };
+            self.unsubscribe(&unwanted).await;
+        }
+        outcome
+    }
+
+    /// Returns once the server listens for us.
+    ///
+    /// In a cluster a message stays with the node that holds its channel's keys, and one
+    /// command is for one slot. Without one, the library takes a subscription that was
+    /// sent for one that was made: so a question is sent after it, on the same connection.
+    async fn subscribe(&self, channels: &[String]) -> Result<(), Failure> {
+        let client = &self.redis.client;
+        let subscribed = async {
+            if self.redis.is_cluster() {
+                let each = channels.iter().map(|channel| client.ssubscribe(channel.as_str()));
+                join_all(each).await.into_iter().collect()
+            } else {
+                client.subscribe(channels.to_vec()).await?;
+                client.ping(None).await
+            }
+        };
+        let answer = timeout(PATIENCE, subscribed).await;
+        answer.map_err(|elapsed| Failure::Unknown(elapsed.into()))?.map_err(Failure::of)
+    }
+
+    async fn unsubscribe(&self, channels: &[String]) {
+        if channels.is_empty() {
+            return;
+        }
+        let client = &self.redis.client;
+        // What is heard though nobody wants it does no harm.
+        if self.redis.is_cluster() {
+            let each = channels.iter().map(|channel| client.sunsubscribe(channel.as_str()));
+            let _ = timeout(PATIENCE, join_all(each)).await;
+        } else {
+            let _ = timeout(PATIENCE, client.unsubscribe(channels.to_vec())).await;
+        }
+    }
+
+    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+    fn wanted(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn told(message: Message) -> Told {
+    match message.value.convert() {
+        Ok(payload) => Told::Message(message.channel.to_string(), payload),
+        Err(_) => Told::Gap,
+    }
+}

@@ -1,0 +1,71 @@
+//! Scripts: run by their digest, sent as text only to a server that does not know them.
+
+use fred::interfaces::LuaInterface as _;
+use fred::types::Value;
+use fred::util::sha1_hash;
+
+use super::{Failure, Redis};
+
+/// What a script is given: texts, numbers, bytes.
+pub type Argument = Value;
+
+/// A script, and what it is known by.
+#[derive(Debug)]
+pub struct Script {
+    text: String,
+    digest: String,
+}
+
+/// What a script gave: a word, and what belongs to it.
+#[derive(Debug)]
+pub struct Answer {
+    /// What kind of answer it is.
+    pub word: String,
+    /// The rest.
+    pub parts: Vec<Value>,
+}
+
+impl Script {
+    /// A script of several files, the last of which is run.
+    #[must_use]
+    pub fn new(files: &[&str]) -> Self {
+        let text = files.concat();
+        Self { digest: sha1_hash(&text), text }
+    }
+}
+
+impl Answer {
+    /// The only part it has.
+    pub fn only<T: fred::types::FromValue>(mut self) -> Result<T, Failure> {
+        match (self.parts.pop(), self.parts.is_empty()) {
+            (Some(part), true) => part.convert().map_err(|_| Failure::garbled()),
+            _ => Err(Failure::garbled()),
+        }
+    }
+}
+
+impl Redis {
+    /// Runs a script once, on the server that holds its keys.
+    pub async fn run(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Value, Failure> {
+        let client = self.commands().await?;
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        // The library's futures are of ten kilobytes each.
+        let asked = Box::pin(client.evalsha::<Value, _, _, _>(&*script.digest, keys.clone(), arguments.clone()));
+        match asked.await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                Box::pin(client.eval(&*script.text, keys, arguments)).await.map_err(Failure::of)
+            }
+            answer => answer.map_err(Failure::of),
+        }
+    }
+
+    /// Runs a script that answers with a word and what belongs to it.
+    pub async fn ask(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Answer, Failure> {
+        let Value::Array(mut parts) = self.run(script, keys, arguments).await? else { return Err(Failure::garbled()) };
+        if parts.is_empty() {
+            return Err(Failure::garbled());
+        }
+        let word = parts.remove(0).convert().map_err(|_| Failure::garbled())?;
+        Ok(Answer { word, parts })
+    }
+}

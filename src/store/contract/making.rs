@@ -1,0 +1,90 @@
+//! Sessions, versions and writes to try a store with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::Bench;
+use crate::domain::chain::{Digest, Link};
+use crate::domain::entry::{Entry, Repeat};
+use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::session::Session;
+use crate::domain::session::command::{Command, Switch};
+use crate::domain::session::control::{Rules, SyncMode};
+use crate::domain::session::create::NewSession;
+use crate::domain::session::event::Step;
+use crate::domain::time::Timestamp;
+use crate::store::{Commit, Committed, Held};
+
+pub const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
+
+pub fn key(session: &str) -> SessionKey {
+    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
+}
+
+/// A minute that counts down.
+pub fn created(key: &SessionKey) -> Session {
+    let new = NewSession {
+        session_id: key.session.clone(),
+        sync_mode: SyncMode::Global,
+        participants: Vec::new(),
+        groups: Vec::new(),
+        rules: Rules { total_time_ms: Some(60_000), ..Rules::default() },
+        metadata: serde_json::Map::new(),
+    };
+    Session::create(new, NOW).unwrap().session
+}
+
+pub fn after(held: &Held, command: &Command, at: Timestamp) -> Session {
+    match held.session.next(command, at) {
+        Step::Done(change) => change.session,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub const START: Command = Command::Start { at: None, participant: None };
+
+pub fn commit(key: &SessionKey, base: Option<&Held>, session: Session, repeat: Option<Repeat>) -> Commit {
+    let body = Bytes::from(session.stored());
+    let previous = base.map_or(Digest::NONE, |base| base.head);
+    let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
+    let change = Bytes::from(format!("{{\"version\":{}}}", session.position.version));
+    let frames = Bytes::from(format!("frame {}", session.position));
+    let entry = Arc::new(Entry { key: key.clone(), link, body: Some(body), change, repeat });
+    Commit {
+        operation: OPERATIONS.fetch_add(1, Ordering::Relaxed),
+        key: key.clone(),
+        base: base.map(|base| base.session.position),
+        session: Arc::new(session),
+        frames,
+        entry,
+    }
+}
+
+static OPERATIONS: AtomicU64 = AtomicU64::new(0);
+
+pub fn switch() -> Command {
+    Command::Switch(Switch::default())
+}
+
+pub async fn stored(bench: &impl Bench, commit: Commit) -> Held {
+    match bench.store().commit(commit).await.unwrap() {
+        Committed::Stored(held) => held,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn first(bench: &impl Bench, key: &SessionKey) -> Held {
+    bench.listen(key).await;
+    stored(bench, commit(key, None, created(key), None)).await
+}
+
+pub async fn commanded(bench: &impl Bench, key: &SessionKey, held: &Held, command: &Command) -> Held {
+    let at = held.session.updated_at;
+    stored(bench, commit(key, Some(held), after(held, command, at), None)).await
+}
+
+pub fn repeat(text: &str) -> Repeat {
+    Repeat { key: Digest::of(text.as_bytes()), body: Digest::of(b"body") }
+}

@@ -1,0 +1,25 @@
+-- Said before every script that rests on a store life: whether this master still
+-- lives it.
+--
+-- A life is `<number>-<run id>`. The key tells a life that was lost or followed by
+-- another; the run id tells a process that was started again from what it had on
+-- disk, or took over from one that died. No command can slip in before this check:
+-- it is part of every command.
+local function is_alive(key, life)
+    if redis.call('get', key) ~= life then
+        return false
+    end
+    local run = string.sub(life, string.find(life, '-', 1, true) + 1)
+    return string.find(redis.call('info', 'server'), run, 1, true) ~= nil
+end
+
+-- What stands before a stored session's body:
+-- `<format> <life number> <position> <ticket or -> <whether it may be let go> <head>`.
+-- Nothing, where another release wrote it in a form of its own.
+local function header_of(stored)
+    local life, position, ticket = string.match(stored, '^1 (%d+) (%S+) (%S+) ')
+    if not life then
+        return nil
+    end
+    return { life = life, position = position, ticket = ticket }
+end

@@ -1,0 +1,41 @@
+-- Takes a session back from the ledger: where none is held, or in place of one that
+-- outlived its store life and has not been replaced since it was read.
+--
+--   KEYS     life, state, due, answers, earlier answers
+--   ARGV     life, position it replaces or "", position, head, body, "1" if it may be
+--            let go when idle, member, due_at or "", idle_ttl_ms, answered_ms,
+--            then repeat key and answer, in turn
+--   returns  {"stored"} | {"held", stored} | {"newer", format} | {"life"}
+local life, over, position, head, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local may_go, member, due_at, idle, answered_ms = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local state, due = KEYS[2], KEYS[3]
+
+if not is_alive(KEYS[1], life) then
+    return { 'life' }
+end
+local number = string.match(life, '^%d+')
+local front = redis.call('getrange', state, 0, 255)
+if front ~= '' then
+    local held = header_of(front)
+    if not held then
+        return { 'newer', string.match(front, '^%d*') }
+    elseif held.life == number or held.position ~= over then
+        return { 'held', redis.call('get', state) }
+    end
+end
+
+local header = '1 ' .. number .. ' ' .. position .. ' - ' .. may_go .. ' ' .. head .. '\n'
+if may_go == '1' then
+    redis.call('set', state, header .. body, 'px', idle)
+else
+    redis.call('set', state, header .. body)
+end
+if due_at == '' then
+    redis.call('zrem', due, member)
+else
+    redis.call('zadd', due, due_at, member)
+end
+for each = 11, #ARGV, 2 do
+    remember(KEYS[4], KEYS[5], ARGV[each], ARGV[each + 1], 64, 10000, answered_ms, answered_ms)
+end
+return { 'stored' }

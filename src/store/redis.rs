@@ -1,0 +1,209 @@
+//! The store of many instances: Redis.
+//!
+//! Its keys, each with the tag of its partition in braces (`p07` stands for it here):
+//!
+//! | key | what it holds |
+//! | --- | --- |
+//! | `sk:{p07}:life` | the store life: `<number>-<run id of the master>` |
+//! | `sk:{p07}:state:<tenant>/<session>` | a line that says where the session is, then the session as it is stored |
+//! | `sk:{p07}:ops:<tenant>/<session>` | operations that were done lately, and their places in the outbox; `ops-old` those before |
+//! | `sk:{p07}:answers:<tenant>/<session>` | idempotency keys and what they were answered with; `answers-old` those before |
+//! | `sk:{p07}:due` | sessions by when something will happen to them |
+//! | `sk:{p07}:outbox` | what waits for the ledger: links and changes, a stream |
+//! | `sk:{p07}:bodies` | the stored sessions that belong to those, by their place |
+//!
+//! Told on `sk:{p07}:frames:<tenant>/<session>`: a write. Told on `sk:{p07}:wake`:
+//! something waits for the ledger, and nothing did before.
+//!
+//! A write is one script, and so one round trip. A state has no end while its session
+//! runs or something will happen to it, nor before the ledger holds its newest version;
+//! then it goes when it has been idle for long.
+
+mod answer;
+mod following;
+mod lives;
+mod scripts;
+mod writing;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fred::types::Value;
+use futures::future::try_join_all;
+use tokio::sync::watch;
+
+use self::following::Following;
+use super::keys;
+use super::outbox::Ticket;
+use super::partition::{Partition, Partitions};
+use super::timed::timed;
+use super::{Commit, Committed, Error, Held, Store};
+use crate::domain::chain::Digest;
+use crate::domain::entry::Answered;
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
+use crate::redis::{Failure, Redis};
+
+pub(super) use self::answer::ticket;
+pub(super) use self::lives::{Asked, Lives};
+pub(super) use self::scripts::SCRIPTS;
+
+/// Sessions in Redis.
+pub struct RedisStore {
+    lives: Lives,
+    following: Following,
+    idle_ms: i64,
+}
+
+impl RedisStore {
+    /// A store over a connection of its own. What has been idle for `idle` is let go.
+    #[must_use]
+    pub fn new(redis: Redis, idle: Duration) -> Self {
+        let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+        Self { lives: Lives::new(redis), following: Following::default(), idle_ms }
+    }
+
+    /// Counts the new lives that were noticed: whatever is running should be looked
+    /// after, and everything that is watched read again.
+    #[must_use]
+    pub fn new_lives(&self) -> watch::Receiver<u64> {
+        self.lives.noticed()
+    }
+
+    async fn read_now(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        let partition = Partition::of(key);
+        let (answer, life) = self.lives.ask(partition, &SCRIPTS.read, vec![keys::state(key)], Vec::new()).await?;
+        match answer.word.as_str() {
+            "held" => answer::held(&answer.only::<Bytes>()?, partition, &life).map(Some),
+            "missing" => Ok(None),
+            _ => Err(answer::refused(answer)),
+        }
+    }
+
+    async fn answered_now(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+        let field = Bytes::copy_from_slice(repeat.as_bytes());
+        let answer = self.lives.redis().run(&SCRIPTS.answered, &keys::answers(key), vec![field.clone().into()]).await?;
+        match answer {
+            Value::Null => Ok(None),
+            answer => Ok(Some(answer::answered(*repeat, &answer.convert().map_err(|_| Failure::garbled())?)?)),
+        }
+    }
+
+    async fn restore_now(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, Error> {
+        let partition = Partition::of(key);
+        let arguments = writing::restore(key, over, &held, &answered, self.idle_ms);
+        let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, writing::restore_keys(key), arguments).await?;
+        match answer.word.as_str() {
+            "stored" => Ok(held),
+            "held" => answer::held(&answer.only::<Bytes>()?, partition, &life),
+            _ => Err(answer::refused(answer)),
+        }
+    }
+
+    async fn due_now(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        let all = try_join_all(partitions.iter().map(|partition| self.due_in(partition, until, limit))).await?;
+        let mut due: Vec<_> = all.into_iter().flatten().collect();
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn due_in(
+        &self,
+        partition: Partition,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from).into();
+        let (answer, _) = self.lives.ask(partition, &SCRIPTS.due, vec![keys::due(partition)], arguments).await?;
+        answer::due(answer.parts)
+    }
+
+    async fn waiting(&self, partition: Partition) -> Result<Option<(Ticket, Ticket)>, Error> {
+        let (answer, life) = self.lives.ask(partition, &SCRIPTS.waiting, vec![keys::outbox(partition)], vec![]).await?;
+        match answer.word.as_str() {
+            "waiting" => {
+                let [first, last]: [Value; 2] = answer.parts.try_into().map_err(|_| Failure::garbled())?;
+                Ok(Some((ticket(&first, partition, &life)?, ticket(&last, partition, &life)?)))
+            }
+            "none" => Ok(None),
+            _ => Err(answer::refused(answer)),
+        }
+    }
+}
+
+/// A question that came to nothing: it may be asked again, whatever became of it.
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(failure.into())
+    }
+}
+
+async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T {
+    timed(operation, "redis", work).await
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        timely("read", self.read_now(key)).await
+    }
+
+    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+        timely("answered", self.answered_now(key, repeat)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        timely("commit", writing::commit(&self.lives, commit, self.idle_ms)).await
+    }
+
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, Error> {
+        timely("restore", self.restore_now(key, over, held, answered)).await
+    }
+
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        timely("due", self.due_now(partitions, until, limit)).await
+    }
+
+    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
+        timely("waiting", async { Ok(self.waiting(Partition::of(key)).await?.map(|(_, last)| last)) }).await
+    }
+
+    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
+        self.following.until_recorded(self, ticket).await
+    }
+
+    /// What is committed outlives this process.
+    async fn in_step(&self) {}
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(self.lives.redis().ping().await?)
+    }
+}

@@ -1,0 +1,130 @@
+//! Store lives: a master that went back is noticed before anything is written to it.
+//!
+//! Every script names the life it believes in and asks the server itself which process
+//! it is; in another life it does nothing. So whatever the client library had under way
+//! when a connection was lost cannot reach a new master unchecked. It costs a few
+//! microseconds of Redis a script, and nothing to get wrong.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::redis::{Answer, Argument, Failure, Redis, Script};
+use crate::store::keys;
+use crate::store::partition::{PARTITIONS, Partition};
+use crate::telemetry::metrics::STORE_LIVES_TOTAL;
+
+use super::scripts::SCRIPTS;
+
+/// A life that was gone when it was named is asked for anew so many times.
+const TRIES: usize = 3;
+
+/// A partition's store life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Lives of a partition are numbered; later ones are larger.
+    pub number: u64,
+    text: Arc<str>,
+}
+
+/// What came of a script that named a life.
+#[derive(Debug)]
+pub enum Asked {
+    /// It was that life.
+    Answered(Answer),
+    /// It was another; nothing was done.
+    Gone,
+}
+
+/// The life of each partition, as far as it is known here.
+pub struct Lives {
+    redis: Redis,
+    known: [Mutex<Option<Life>>; PARTITIONS],
+    noticed: watch::Sender<u64>,
+}
+
+impl Lives {
+    /// Nothing is known yet.
+    pub fn new(redis: Redis) -> Self {
+        Self { redis, known: std::array::from_fn(|_| Mutex::default()), noticed: watch::channel(0).0 }
+    }
+
+    /// The connection.
+    pub const fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// Counts new lives that took the place of one that was known.
+    pub fn noticed(&self) -> watch::Receiver<u64> {
+        self.noticed.subscribe()
+    }
+
+    /// The life a partition is in: the one that is known, or else the master's answer.
+    pub async fn of(&self, partition: Partition) -> Result<Life, Failure> {
+        if let Some(life) = self.slot(partition).clone() {
+            return Ok(life);
+        }
+        let answer = self.redis.run(&SCRIPTS.life, &[keys::life(partition)], Vec::new()).await?;
+        let life = Life::parse(&answer.convert::<String>().map_err(|_| Failure::garbled())?)?;
+        *self.slot(partition) = Some(life.clone());
+        Ok(life)
+    }
+
+    /// Runs a script that takes the life's key and the life before its other keys and arguments.
+    pub async fn ask(
+        &self,
+        partition: Partition,
+        script: &Script,
+        keys: Vec<String>,
+        arguments: Vec<Argument>,
+    ) -> Result<(Answer, Life), Failure> {
+        for _ in 0..TRIES {
+            let life = self.of(partition).await?;
+            if let Asked::Answered(answer) = self.ask_in(&life, partition, script, &keys, &arguments).await? {
+                return Ok((answer, life));
+            }
+        }
+        Err(Failure::Undone("the store goes from life to life".into()))
+    }
+
+    /// The same, once, in a life that the caller names.
+    pub async fn ask_in(
+        &self,
+        life: &Life,
+        partition: Partition,
+        script: &Script,
+        keys: &[String],
+        arguments: &[Argument],
+    ) -> Result<Asked, Failure> {
+        let keys = [&[keys::life(partition)], keys].concat();
+        let arguments = std::iter::once(Argument::from(&*life.text)).chain(arguments.iter().cloned()).collect();
+        let answer = self.redis.ask(script, &keys, arguments).await?;
+        if answer.word != "life" {
+            return Ok(Asked::Answered(answer));
+        }
+        self.forget(partition, life);
+        Ok(Asked::Gone)
+    }
+
+    fn forget(&self, partition: Partition, life: &Life) {
+        let mut known = self.slot(partition);
+        if known.as_ref() == Some(life) {
+            *known = None;
+            tracing::warn!(partition = partition.index(), life = life.number, "a store life has ended");
+            metrics::counter!(STORE_LIVES_TOTAL).increment(1);
+            self.noticed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+    fn slot(&self, partition: Partition) -> MutexGuard<'_, Option<Life>> {
+        self.known[partition.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Life {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let number = text.split('-').next().and_then(|number| number.parse().ok());
+        Ok(Self { number: number.ok_or_else(Failure::garbled)?, text: text.into() })
+    }
+}

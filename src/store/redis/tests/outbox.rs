@@ -1,0 +1,116 @@
+//! The outbox: heard of at once, let go of once, shed with care.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::{House, SOON};
+use crate::redis_server::{Keeps, Server, Trio};
+use crate::store::Store as _;
+use crate::store::contract::making::{commit, created, key, repeat};
+use crate::store::keys;
+use crate::store::outbox::Outbox as _;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_consumer_hears_of_a_write_at_once() {
+    let (server, trio) = (Server::start(Keeps::Nothing), Trio::start());
+    for url in [server.url(), trio.url()] {
+        let house = House::at(&url).await;
+        // It looks everywhere first, and finds nothing.
+        while !house.outbox.oldest(10, Duration::from_millis(300)).await.unwrap().is_empty() {}
+        for number in 0..10 {
+            let waiting = house.outbox.oldest(10, SOON);
+            let writing = async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                house.first(&key(&format!("s{number}"))).await;
+            };
+            let (waiting, ()) = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(waiting, writing) })
+                .await
+                .expect("the consumer is not woken");
+            let waiting = waiting.unwrap();
+            assert_eq!(waiting.len(), 1);
+            house.outbox.acknowledge(&waiting).await.unwrap();
+        }
+        assert!(house.outbox.oldest(10, Duration::from_millis(50)).await.unwrap().is_empty());
+        assert_eq!(house.outbox.backlog().await.unwrap().entries, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_comes_as_it_was_committed() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let key = key("a");
+    let write = commit(&key, None, created(&key), Some(repeat("k")));
+    house.stored(write.clone()).await;
+    assert_eq!(house.outbox.oldest(1, SOON).await.unwrap()[0].entry, write.entry);
+}
+
+#[tokio::test]
+async fn bodies_of_what_was_followed_are_shed_and_links_never() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let mut newest = Vec::new();
+    for session in ["a", "b", "c"] {
+        let (key, mut held) = house.running(session).await;
+        for _ in 0..40 {
+            held = house.switched(&key, &held).await;
+        }
+        newest.push((key, held));
+    }
+    assert_eq!(house.outbox.shed_past(u64::MAX).await.unwrap(), 0);
+    let whole = house.outbox.backlog().await.unwrap();
+    assert_eq!(whole.entries, 3 * 42);
+    house.outbox.shed_past(whole.bytes / 2).await.unwrap();
+    let half: Vec<_> = house.waiting().await.into_values().flatten().map(|entry| entry.body.is_some()).collect();
+    assert!(half.iter().any(|is_whole| *is_whole) && half.iter().any(|is_whole| !*is_whole));
+    let shed = house.outbox.shed_past(0).await.unwrap();
+    assert!(shed > 0);
+    let lines = house.waiting().await;
+    for (key, held) in &newest {
+        let bodies: Vec<_> = lines[key].iter().map(|entry| entry.body.is_some()).collect();
+        assert_eq!(bodies.iter().filter(|is_whole| **is_whole).count(), 1);
+        assert_eq!((bodies.last(), lines[key].last().unwrap().link.digest()), (Some(&true), held.head));
+    }
+    assert_eq!(house.outbox.shed_past(0).await.unwrap(), 0);
+    // The newest is not the newest any more.
+    let (key, held) = &newest[0];
+    house.switched(key, held).await;
+    assert_eq!(house.outbox.shed_past(0).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_of_a_newer_release_waits_for_it() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let (key, _) = house.running("a").await;
+    let partition = crate::store::partition::Partition::of(&key);
+    server.say(&["XADD", &keys::outbox(partition), "*", "f", "2", "k", "acme/a", "what", "ever"]);
+    let known = house.outbox.oldest(1_000, SOON).await.unwrap();
+    assert_eq!(known.len(), 2);
+    house.outbox.acknowledge(&known).await.unwrap();
+    assert!(house.outbox.oldest(10, Duration::ZERO).await.unwrap().is_empty());
+    assert_eq!(house.outbox.backlog().await.unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn many_who_wait_for_the_ledger_ask_as_one() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let (_, held) = house.running("a").await;
+    let ticket = held.ticket.unwrap();
+    server.say(&["CONFIG", "RESETSTAT"]);
+    let all = futures::future::join_all((0..1_000).map(|_| house.store.recorded(ticket)));
+    let recording = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let waiting = house.outbox.oldest(1_000, SOON).await.unwrap();
+        house.outbox.acknowledge(&waiting).await.unwrap();
+    };
+    let (all, ()) = tokio::join!(all, recording);
+    assert!(all.iter().all(Result::is_ok));
+    assert!(house.store.recorded(ticket).now_or_never().is_some(), "it was known already");
+    let stats = server.say(&["INFO", "commandstats"]).concat();
+    // Nobody else asks from the end.
+    let asked = super::measures::calls(&stats, "xrevrange");
+    assert!((1..80).contains(&asked), "{asked} scripts in 300 ms");
+}
