@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::auth::Authenticator;
 use crate::clock::SystemClock;
-use crate::config::{Config, Durable, Secret, Spans};
+use crate::config::{Config, Database, Durable, Secret, Spans};
 use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
@@ -24,6 +24,8 @@ use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
 use crate::ledger;
 use crate::ledger::Ledger;
+use crate::ledger::guarded::Guarded;
+use crate::ledger::postgres::PostgresLedger;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
@@ -118,8 +120,8 @@ fn timing(config: &Config) -> Timing {
 /// Serves until `shutdown` begins, then finishes what is under way: streams and
 /// requests first, then what they left for the ledger.
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let _lock = lock::hold(&config.data_dir, config.drain_timeout).await?;
-    let ledger = Arc::new(open_ledger(&config).await?);
+    let lock = lock::Lock::hold(&config).await?;
+    let ledger = ledger(&config).await?;
     let clock = Arc::new(SystemClock::start());
     let back = Shutdown::new();
     let disciplined = Arc::clone(&clock);
@@ -127,12 +129,16 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     back.spawn("clock", async move {
         stop.run_until_cancelled(parts::discipline(&disciplined)).await;
     });
+    let last = Shutdown::new();
+    lock.keep(&last, &shutdown);
     let parts = Parts::start(&config, clock, ledger, back).await?;
     let instance = Instance::start(&config, &parts, shutdown.clone()).await?;
     tell_address(&instance);
     shutdown.begun().await;
     shutdown.finish(config.drain_timeout).await;
     parts.finish(config.drain_timeout).await;
+    // Whoever waits to serve from the same ledger finds everything in it.
+    last.finish(config.drain_timeout).await;
     Ok(())
 }
 
@@ -146,20 +152,40 @@ fn tell_address(instance: &Instance) {
 
 /// Brings the ledger's schema up.
 pub async fn migrate(config: Config) -> Result<(), Error> {
-    let _lock = lock::hold(&config.data_dir, config.drain_timeout).await?;
-    open_ledger(&config).await?.close().await;
+    // A file is brought up by whoever opens it, which is one process at a time.
+    let _lock = match &config.database {
+        Database::Sqlite(_) => Some(lock::hold(&config.data_dir, config.drain_timeout).await?),
+        Database::Postgres(_) => None,
+    };
+    ledger(&Config { migrate: true, ..config }).await?.close().await;
     Ok(())
 }
 
 /// The ledger alone, for commands that look after it while others serve.
 pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
-    Ok(Arc::new(open_ledger(config).await?))
+    Ok(match &config.database {
+        Database::Sqlite(_) => Arc::new(open_file(config).await?),
+        Database::Postgres(address) => Arc::new(Guarded::new(Arc::new(open_server(config, address.as_str()).await?))),
+    })
 }
 
-async fn open_ledger(config: &Config) -> Result<SqliteLedger, Error> {
+/// What this instance calls itself to others.
+fn name(config: &Config) -> &str {
+    config.instance_id.as_deref().unwrap_or("unnamed")
+}
+
+async fn open_file(config: &Config) -> Result<SqliteLedger, Error> {
     let durability = match config.durable {
         Durable::Flush => Durability::Flush,
         Durable::Always => Durability::Always,
     };
     Ok(SqliteLedger::open(&config.ledger_file(), durability).await?)
+}
+
+async fn open_server(config: &Config, url: &str) -> Result<PostgresLedger, Error> {
+    let name = name(config);
+    if config.migrate {
+        PostgresLedger::migrate(url, name).await?;
+    }
+    Ok(PostgresLedger::open(url, name).await?)
 }

@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::server;
 
 pub(super) fn command() -> Command {
-    Command::new("migrate").about("Brings the ledger's schema up (serve does it too where the ledger is SQLite)")
+    Command::new("migrate")
+        .about("Brings the ledger's schema up (serve does it too where the ledger is SQLite, or with --migrate)")
 }
 
 pub(super) async fn run(config: Config) -> Result<(), Failure> {

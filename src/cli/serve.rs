@@ -14,19 +14,21 @@ use crate::shutdown::Shutdown;
 #[derive(Debug, Default)]
 pub(super) struct Order {
     check: bool,
+    migrate: bool,
 }
 
 impl Order {
     pub(super) fn read(matches: &ArgMatches) -> Self {
-        Self { check: matches.get_flag("check") }
+        Self { check: matches.get_flag("check"), migrate: matches.get_flag("migrate") }
     }
 }
 
 pub(super) fn command() -> Command {
-    let check = Arg::new("check").long("check").action(ArgAction::SetTrue);
+    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     Command::new("serve")
         .about("Serves (the default)")
-        .arg(check.help("Only validate the settings and say what they resolve to"))
+        .arg(flag("check").help("Only validate the settings and say what they resolve to"))
+        .arg(flag("migrate").help("First bring the schema of a ledger in PostgreSQL up"))
 }
 
 pub(super) async fn run(order: &Order, settings: Resolved) -> Result<(), Failure> {
@@ -38,7 +40,8 @@ pub(super) async fn run(order: &Order, settings: Resolved) -> Result<(), Failure
     warn_if_open(&settings.config);
     let shutdown = Shutdown::new();
     tokio::spawn(stop_on_signals(Signals::new()?, shutdown.clone()));
-    Ok(server::serve(settings.config, shutdown).await?)
+    let config = Config { migrate: order.migrate, ..settings.config };
+    Ok(server::serve(config, shutdown).await?)
 }
 
 fn warn_if_open(config: &Config) {

@@ -24,8 +24,10 @@ pub struct Config {
     pub metrics_addr: SocketAddr,
     /// The folder for what this instance keeps on disk.
     pub data_dir: PathBuf,
-    /// The ledger's file, where it does not lie in the data folder; see [`Config::ledger_file`].
-    pub database: Option<PathBuf>,
+    /// Where the ledger is.
+    pub database: Database,
+    /// Whether to bring the ledger's schema up before serving, where that is a step of its own.
+    pub migrate: bool,
     /// When an acknowledged command is on disk.
     pub durable: Durable,
     /// What tokens are signed and verified with; `None` is open mode.
@@ -72,6 +74,48 @@ impl Default for Spans {
             deadline_poll: Duration::from_millis(250),
             position_check: Duration::from_secs(5),
         }
+    }
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// `SQLite`, in this file; in the data folder where none is named.
+    Sqlite(Option<PathBuf>),
+    /// `PostgreSQL`, at this address.
+    Postgres(Address),
+}
+
+/// The address of a service, which may hold a password. It never appears in an output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(Box<str>);
+
+impl Address {
+    /// Keeps `url`.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self(url.into())
+    }
+
+    /// The address itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What may be shown of it: neither who logs in nor how.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let place = rest.split(['?', '#']).next().unwrap_or_default();
+        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+        format!("{scheme}://{place}")
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
     }
 }
 
@@ -167,7 +211,8 @@ impl Default for Config {
             listen_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             metrics_addr: SocketAddr::from(([127, 0, 0, 1], 9464)),
             data_dir: PathBuf::from("./synckairos-data"),
-            database: None,
+            database: Database::Sqlite(None),
+            migrate: false,
             durable: Durable::Flush,
             jwt_secret: None,
             session_idle_ttl: Duration::from_hours(1),
@@ -183,10 +228,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Where the ledger's `SQLite` file is.
+    /// Where the ledger's `SQLite` file is, if it is one.
     #[must_use]
     pub fn ledger_file(&self) -> PathBuf {
-        self.database.clone().unwrap_or_else(|| self.data_dir.join("synckairos.db"))
+        match &self.database {
+            Database::Sqlite(Some(file)) => file.clone(),
+            _ => self.data_dir.join("synckairos.db"),
+        }
+    }
+
+    /// Where the ledger is, as it may be shown.
+    #[must_use]
+    pub fn ledger(&self) -> String {
+        match &self.database {
+            Database::Sqlite(_) => format!("sqlite://{}", self.ledger_file().display()),
+            Database::Postgres(address) => address.shown(),
+        }
     }
 
     /// Whether every caller is `operator` of tenant `local`.
@@ -236,7 +293,20 @@ mod tests {
     fn the_ledger_lies_in_the_data_folder_unless_told() {
         let config = Config { data_dir: "/var/lib/sk".into(), ..Config::default() };
         assert_eq!(config.ledger_file(), PathBuf::from("/var/lib/sk/synckairos.db"));
-        let config = Config { database: Some("/db/a.db".into()), ..config };
+        let config = Config { database: Database::Sqlite(Some("/db/a.db".into())), ..config };
         assert_eq!(config.ledger_file(), PathBuf::from("/db/a.db"));
+    }
+
+    #[test]
+    fn an_address_is_shown_without_who_logs_in_and_how() {
+        for (url, shown) in [
+            ("postgres://u:p@h:5432/d?sslmode=require&password=p", "postgres://h:5432/d"),
+            ("postgres://h/d", "postgres://h/d"),
+            ("postgres://u:p@ss@h/d", "postgres://h/d"),
+        ] {
+            let config = Config { database: Database::Postgres(Address::new(url)), ..Config::default() };
+            assert_eq!(config.ledger(), shown);
+            assert!(!format!("{config:?}").contains("u:p"));
+        }
     }
 }

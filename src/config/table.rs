@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, Durable, LogFormat, Secret};
+use super::{Address, Config, Database, Durable, LogFormat, Secret};
 
 /// One setting.
 pub struct Setting {
@@ -36,8 +36,6 @@ pub(super) enum Wrong {
     Value,
     /// The same, and it must not be repeated.
     Secret,
-    /// A later version takes it.
-    NotBuilt(&'static str),
 }
 
 impl Setting {
@@ -107,11 +105,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DATABASE_URL",
         default: "`sqlite://<DATA_DIR>/synckairos.db`",
-        doc: "The ledger.",
+        doc: "The ledger: `sqlite://` and a file, or `postgres://user:password@host/database` (15 or later; `sslmode` and the like as parameters).",
         form: Form::Built {
-            accepts: "sqlite:// and a file",
-            read: |config, text| put(&mut config.database, ledger_file(text).map(Some)),
-            show: |config| format!("sqlite://{}", config.ledger_file().display()),
+            accepts: "sqlite:// and a file, or postgres://",
+            read: |config, text| put(&mut config.database, database(text)),
+            show: Config::ledger,
         },
     },
     Setting {
@@ -268,14 +266,13 @@ fn name(text: &str) -> Result<String, Wrong> {
 /// The file of a `sqlite://` address. What else one may hold (a query, a ledger in
 /// memory that outlives nothing) is no ledger here. An address may hold a password,
 /// so what is wrong is never repeated.
-fn ledger_file(text: &str) -> Result<PathBuf, Wrong> {
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(Wrong::NotBuilt("DATABASE_URL with postgres://"));
+fn database(text: &str) -> Result<Database, Wrong> {
+    let is_file = |file: &&str| !file.is_empty() && !file.contains(['?', '#']) && *file != ":memory:";
+    if ["postgres://", "postgresql://"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
+        return Ok(Database::Postgres(Address::new(text)));
     }
-    match text.strip_prefix("sqlite://") {
-        Some(file) if !file.is_empty() && !file.contains(['?', '#']) && file != ":memory:" => Ok(PathBuf::from(file)),
-        _ => Err(Wrong::Secret),
-    }
+    let file = text.strip_prefix("sqlite://").filter(is_file).ok_or(Wrong::Secret)?;
+    Ok(Database::Sqlite(Some(PathBuf::from(file))))
 }
 
 #[cfg(test)]
@@ -320,13 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_is_a_file() {
+    fn the_ledger_is_a_file_or_a_server() {
         for (text, file) in [("sqlite:///a/b.db", "/a/b.db"), ("sqlite://b.db", "b.db")] {
-            assert_eq!(ledger_file(text).ok(), Some(PathBuf::from(file)));
+            assert_eq!(database(text).ok(), Some(Database::Sqlite(Some(PathBuf::from(file)))));
         }
-        for bad in ["sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro", "mysql://u:p@h/d", "a.db"] {
-            assert!(matches!(ledger_file(bad), Err(Wrong::Secret)), "{bad}");
+        for bad in ["sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro", "mysql://u:p@h/d", "a.db", "postgres://"] {
+            assert!(matches!(database(bad), Err(Wrong::Secret)), "{bad}");
         }
-        assert!(matches!(ledger_file("postgres://u:p@h/d"), Err(Wrong::NotBuilt(_))));
+        for url in ["postgres://u:p@h/d", "postgresql://h/d?sslmode=require"] {
+            assert_eq!(database(url).ok(), Some(Database::Postgres(Address::new(url))));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! Whatever one asks ends by itself: the server is told how long a statement, a lock
 //! and a forgotten transaction may take, and the pools how long a connection.
 
+mod alone;
 mod label;
 mod line;
 mod read;
@@ -23,6 +24,8 @@ use sqlx::ConnectOptions;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
+
+pub use alone::Alone;
 
 use super::row::{refused, unavailable};
 use super::timed::timed;

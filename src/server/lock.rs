@@ -1,5 +1,5 @@
-//! Embedded, one process serves from a data folder: two would not know of each
-//! other's writes.
+//! Embedded, one process serves from a data folder and records in a ledger: two would
+//! not know of each other's writes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -10,8 +10,49 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Error;
+use crate::config::{Config, Database};
+use crate::ledger::postgres::Alone;
+use crate::shutdown::Shutdown;
 
 const TRY_EVERY: Duration = Duration::from_millis(50);
+
+/// What this process alone may use.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _folder: File,
+    ledger: Option<Alone>,
+}
+
+impl Lock {
+    /// Takes the folder, and the ledger where that is a server.
+    pub(super) async fn hold(config: &Config) -> Result<Self, Error> {
+        let patience = config.drain_timeout;
+        let folder = hold(&config.data_dir, patience).await?;
+        let ledger = match &config.database {
+            Database::Sqlite(_) => None,
+            Database::Postgres(address) => {
+                let held = Alone::hold(address.as_str(), super::name(config), patience).await?;
+                Some(held.ok_or_else(|| Error::InUse(address.shown()))?)
+            }
+        };
+        Ok(Self { _folder: folder, ledger })
+    }
+
+    /// Holds on to it until `last` begins to stop. If another process takes the ledger, which it
+    /// can after the database was away, `front` is stopped: two must not serve.
+    pub(super) fn keep(self, last: &Shutdown, front: &Shutdown) {
+        let (stop, front) = (last.soft(), front.clone());
+        last.spawn("lock", async move {
+            let Self { _folder, ledger } = self;
+            let Some(alone) = ledger else { return stop.cancelled().await };
+            if stop.run_until_cancelled(alone.keep()).await.is_some() {
+                tracing::error!("another process has taken the ledger's lock: stopping");
+                front.begin();
+                stop.cancelled().await;
+            }
+        });
+    }
+}
 
 /// Holds the folder until dropped. A restart waits for the old process to finish.
 pub(super) async fn hold(folder: &Path, patience: Duration) -> Result<File, Error> {

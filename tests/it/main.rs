@@ -36,6 +36,8 @@ mod going_back;
 #[cfg(test)]
 mod ledger_away;
 #[cfg(test)]
+mod on_postgres;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod past;

@@ -123,6 +123,12 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Waits until it ends by itself; gives how, and what it logged.
+    pub async fn ended(mut self) -> (std::process::ExitStatus, String) {
+        let status = eventually("the end of the process", async || self.child.try_wait().unwrap()).await;
+        (status, self.log())
+    }
+
     /// SIGTERM; gives how it ended.
     pub async fn terminate(mut self) -> std::process::ExitStatus {
         let id = self.child.id().to_string();

@@ -1,0 +1,78 @@
+//! That one process alone serves what is recorded here: an advisory lock, held by a
+//! connection of its own.
+//!
+//! Sessions in memory are one process's. A second one over the same ledger would not
+//! know of its writes, and each would record versions the other never saw.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::{Instant, sleep};
+
+use super::{connecting, failed};
+use crate::ledger::Error;
+
+/// The lock's number: any that no other program takes here. It spells the service's name.
+const LOCK: i64 = i64::from_be_bytes(*b"synckair");
+
+const TAKE: &str = "select pg_try_advisory_lock($1)";
+
+/// How long a statement about the lock may take.
+const LIMIT: &str = "3s";
+
+const TRY_EVERY: Duration = Duration::from_millis(50);
+
+/// How often the connection is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The lock, while its connection lasts.
+#[derive(Debug)]
+pub struct Alone {
+    connection: PgConnection,
+    connecting: PgConnectOptions,
+}
+
+impl Alone {
+    /// Takes the lock of the database at `url`; waits for whoever holds it, but no
+    /// longer than `patience`. `None` if it is still held then.
+    pub async fn hold(url: &str, instance: &str, patience: Duration) -> Result<Option<Self>, Error> {
+        let connecting = connecting(url, instance, LIMIT)?;
+        let mut connection = connecting.connect().await.map_err(failed)?;
+        let until = Instant::now() + patience;
+        while !take(&mut connection).await? {
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            sleep(TRY_EVERY).await;
+        }
+        Ok(Some(Self { connection, connecting }))
+    }
+
+    /// Holds on to it, and takes it again after the database was away. Returns once
+    /// somebody else has it.
+    pub async fn keep(mut self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if self.connection.ping().await.is_ok() {
+                continue;
+            }
+            // While the database is away nobody can take the lock.
+            match self.again().await {
+                Ok(true) => tracing::info!("the ledger's lock was taken again"),
+                Ok(false) => return,
+                Err(error) => tracing::debug!(%error, "the ledger's lock cannot be taken yet"),
+            }
+        }
+    }
+
+    /// Whether the lock is ours, on a new connection.
+    async fn again(&mut self) -> Result<bool, Error> {
+        self.connection = self.connecting.connect().await.map_err(failed)?;
+        take(&mut self.connection).await
+    }
+}
+
+async fn take(connection: &mut PgConnection) -> Result<bool, Error> {
+    sqlx::query_scalar(TAKE).bind(LOCK).fetch_one(connection).await.map_err(failed)
+}
