@@ -5,6 +5,7 @@
 //! - [`http`]: routes, streams, problem documents
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to those who watch, inside one instance
+//! - [`members`]: who is running, and who looks after what
 //! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
 //! - [`breaker`]: who does not answer is not asked again and again
@@ -29,6 +30,7 @@ pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod ledger;
+pub mod members;
 pub mod redis;
 pub mod server;
 pub mod shutdown;

@@ -4,6 +4,7 @@
 mod listen;
 mod lock;
 mod parts;
+mod reference;
 mod watched;
 
 use std::io;
@@ -33,6 +34,7 @@ use crate::telemetry::metrics;
 use self::watched::Watched;
 
 pub use parts::{Leftovers, Parts};
+pub use reference::RedisReference;
 
 /// Why an instance does not serve.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
-//! Where *now* comes from. The one file that reads the host's time.
+//! Where *now* comes from. The one room that reads the host's time.
 
+pub mod cluster;
+mod counter;
 mod manual;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
+pub use counter::{Counter, HostCounter};
 pub use manual::ManualClock;
 
 use crate::domain::time::Timestamp;
@@ -22,6 +25,12 @@ pub trait Clock: Send + Sync {
 
     /// Half the width of the interval that true cluster time lies in.
     fn uncertainty_ms(&self) -> f64;
+
+    /// Whether it is good enough to act on; otherwise the instance is not ready and
+    /// fires no deadlines.
+    fn is_within(&self, max_uncertainty: Duration) -> bool {
+        self.uncertainty_ms() <= max_uncertainty.as_secs_f64() * 1_000.0
+    }
 
     /// What its time rests on, as `/v1/time` says it.
     fn source(&self) -> &'static str;
@@ -55,7 +64,7 @@ pub const DISCIPLINE_EVERY: Duration = Duration::from_secs(1);
 impl SystemClock {
     /// A clock that agrees with the host's calendar clock now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's time")]
+    #[expect(clippy::disallowed_methods, reason = "one of the two places that read the host's time")]
     pub fn start() -> Self {
         Self {
             origin: Instant::now(),
@@ -71,14 +80,14 @@ impl SystemClock {
         self.slewed_us.fetch_add(behind.clamp(-SLEW_US, SLEW_US), Ordering::Relaxed);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's time")]
+    #[expect(clippy::disallowed_methods, reason = "one of the two places that read the host's time")]
     fn counted_us(&self) -> i64 {
         let counted = i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX);
         self.origin_us.saturating_add(counted).saturating_add(self.slewed_us.load(Ordering::Relaxed))
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the host's time")]
+#[expect(clippy::disallowed_methods, reason = "one of the two places that read the host's time")]
 fn calendar_us() -> i64 {
     let since_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_unix.as_micros()).unwrap_or(i64::MAX)
@@ -100,14 +109,19 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        loop {
-            let left_us = at.as_ms().saturating_mul(1_000).saturating_sub(self.now_us());
-            let Ok(left) = u64::try_from(left_us) else { return };
-            if left == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_micros(left)).await;
+        sleep_by(self, at).await;
+    }
+}
+
+/// Sleeps on the host's timers until `clock` says it is time.
+async fn sleep_by(clock: &impl Clock, at: Timestamp) {
+    loop {
+        let left_us = at.as_ms().saturating_mul(1_000).saturating_sub(clock.now_us());
+        let Ok(left) = u64::try_from(left_us) else { return };
+        if left == 0 {
+            return;
         }
+        tokio::time::sleep(Duration::from_micros(left)).await;
     }
 }
 

@@ -59,6 +59,30 @@ pub fn wake(partition: Partition) -> String {
     of_partition(partition, "wake")
 }
 
+/// What makes cluster time of a master's time; the master that holds it is the one.
+#[must_use]
+pub fn clock() -> String {
+    "sk:{clock}".to_owned()
+}
+
+/// When the lease of each instance ends.
+#[must_use]
+pub fn leases() -> String {
+    "sk:{members}:leases".to_owned()
+}
+
+/// What each instance says of itself.
+#[must_use]
+pub fn members() -> String {
+    "sk:{members}:members".to_owned()
+}
+
+/// How many streams of a subject each instance has.
+#[must_use]
+pub fn streams(subject: &str) -> String {
+    format!("sk:{{members}}:streams:{subject}")
+}
+
 /// The newest version of a session.
 #[must_use]
 pub fn state(key: &SessionKey) -> String {

@@ -11,6 +11,7 @@
 //! | `sk:{p07}:due` | sessions by when something will happen to them |
 //! | `sk:{p07}:outbox` | what waits for the ledger: links and changes, a stream |
 //! | `sk:{p07}:bodies` | the stored sessions that belong to those, by their place |
+//! | `sk:{clock}` | cluster time less the master's: `offset_ms`, for the process `run_id` |
 //!
 //! Told on `sk:{p07}:frames:<tenant>/<session>`: a write. Told on `sk:{p07}:wake`:
 //! something waits for the ledger, and nothing did before.
@@ -23,6 +24,7 @@ mod answer;
 mod following;
 mod lives;
 mod scripts;
+mod time;
 mod writing;
 
 #[cfg(test)]
@@ -48,6 +50,8 @@ use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::redis::{Failure, Redis};
+
+pub use self::time::{MasterTime, RedisTime};
 
 pub(super) use self::answer::ticket;
 pub(super) use self::lives::{Asked, Lives};

@@ -51,6 +51,18 @@ pub const BREAKER_OPENED_TOTAL: &str = "synckairos_breaker_opened_total";
 pub const BREAKER_TURNED_AWAY_TOTAL: &str = "synckairos_breaker_turned_away_total";
 /// How long the ledger took.
 pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
+/// How far cluster time may be off.
+pub const CLOCK_UNCERTAINTY_SECONDS: &str = "synckairos_clock_uncertainty_seconds";
+/// Questions to the clock that all instances follow.
+pub const CLOCK_EXCHANGES_TOTAL: &str = "synckairos_clock_exchanges_total";
+/// How often cluster time was continued from here.
+pub const CLOCK_CLAIMS_TOTAL: &str = "synckairos_clock_claims_total";
+/// Instances whose leases last.
+pub const MEMBERS: &str = "synckairos_members";
+/// Partitions that are looked after here.
+pub const PARTITIONS_OWNED: &str = "synckairos_partitions_owned";
+/// Leases that ended though somebody was there.
+pub const LEASES_LAPSED_TOTAL: &str = "synckairos_leases_lapsed_total";
 /// Requests turned away.
 pub const RATE_LIMITED_TOTAL: &str = "synckairos_rate_limited_total";
 /// What is running.
@@ -117,6 +129,12 @@ pub const METRICS: &[Metric] = &[
     row(BREAKER_OPENED_TOTAL, Kind::Counter, &["of"], "How often a breaker opened"),
     row(BREAKER_TURNED_AWAY_TOTAL, Kind::Counter, &["of"], "Callers turned away by an open breaker"),
     row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
+    row(CLOCK_UNCERTAINTY_SECONDS, Kind::Gauge, &[], "How far cluster time, as it is known here, may be off"),
+    row(CLOCK_EXCHANGES_TOTAL, Kind::Counter, &["outcome"], "Questions to the reference: answered or unanswered"),
+    row(CLOCK_CLAIMS_TOTAL, Kind::Counter, &[], "Times a reference without an offset was to be given one from here"),
+    row(MEMBERS, Kind::Gauge, &[], "Instances that are running, as this one sees it; 0 while it holds no lease"),
+    row(PARTITIONS_OWNED, Kind::Gauge, &[], "Partitions of the due set that this instance is the first to look after"),
+    row(LEASES_LAPSED_TOTAL, Kind::Counter, &[], "Leases of this instance that ended because they were not renewed"),
     row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
 ];
@@ -154,6 +172,19 @@ pub fn compared_and_set(attempts: u32) {
 #[expect(clippy::cast_precision_loss, reason = "a lateness of centuries may be off by a microsecond")]
 pub fn deadline_told(late_us: i64) {
     metrics::histogram!(DEADLINE_LATENESS_SECONDS).record(late_us as f64 / 1e6);
+}
+
+/// Cluster time may be off by so many microseconds.
+#[expect(clippy::cast_precision_loss, reason = "an uncertainty of centuries may be off by a microsecond")]
+pub fn clock_uncertain(by_us: i64) {
+    metrics::gauge!(CLOCK_UNCERTAINTY_SECONDS).set(by_us as f64 / 1e6);
+}
+
+/// So many instances are seen, and so many partitions are owned here.
+#[expect(clippy::cast_precision_loss, reason = "there are not that many instances")]
+pub fn membership(members: usize, owned: u32) {
+    metrics::gauge!(MEMBERS).set(members as f64);
+    metrics::gauge!(PARTITIONS_OWNED).set(owned);
 }
 
 /// How often samples move into their buckets, so that they take no room while nobody scrapes.

@@ -21,6 +21,8 @@ pub struct Scripts {
     pub acknowledge: Script,
     pub weigh: Script,
     pub shed: Script,
+    pub clock: Script,
+    pub claim: Script,
 }
 
 impl Scripts {
@@ -39,6 +41,8 @@ impl Scripts {
             acknowledge: Script::new(&[alive, include_str!("../lua/acknowledge.lua")]),
             weigh: Script::new(&[alive, include_str!("../lua/weigh.lua")]),
             shed: Script::new(&[alive, include_str!("../lua/shed.lua")]),
+            clock: Script::new(&[include_str!("../lua/clock.lua")]),
+            claim: Script::new(&[include_str!("../lua/claim.lua")]),
         }
     }
 }

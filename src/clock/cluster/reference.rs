@@ -1,0 +1,40 @@
+//! What a cluster clock needs of the store: its time, and an offset kept beside it.
+
+use async_trait::async_trait;
+
+/// An offset that somebody said, and for which process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Which process of the reference it is for.
+    pub run_id: String,
+    /// Cluster time less the reference's time, in microseconds.
+    pub offset_us: i64,
+}
+
+/// The answer of the reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Which process answered: another one has another clock.
+    pub run_id: String,
+    /// Its time, in microseconds since the Unix epoch.
+    pub server_us: i64,
+    /// What is kept beside it.
+    pub stored: Option<Stored>,
+}
+
+/// The one clock that all instances follow.
+#[async_trait]
+pub trait Reference: Send + Sync {
+    /// Its time and what is kept beside it, in one round trip, all at one instant.
+    async fn exchange(&self) -> Result<Told, Away>;
+
+    /// Keeps `new`, if what is kept is still `seen` and the process that `new` is for
+    /// is the one that is asked; otherwise nothing happens. May have happened after an
+    /// error; the next exchange tells.
+    async fn claim(&self, seen: Option<&Stored>, new: &Stored) -> Result<(), Away>;
+}
+
+/// The reference does not answer, or not in time.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to ask the clock that all follow")]
+pub struct Away(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -1,0 +1,132 @@
+//! One running instance, as others see it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::domain::chain::Digest;
+use crate::domain::id::TenantId;
+use crate::domain::time::Timestamp;
+
+/// What tells one process from all others, also from the one it took the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(u64);
+
+impl InstanceId {
+    /// From a number that nobody else has drawn.
+    #[must_use]
+    pub const fn new(nonce: u64) -> Self {
+        Self(nonce)
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Which formats of stored sessions an instance can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Formats {
+    /// The first of them.
+    pub oldest: u32,
+    /// The last of them.
+    pub newest: u32,
+}
+
+/// A running instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Which one.
+    pub instance: InstanceId,
+    /// What it can read.
+    pub formats: Formats,
+    /// Which version of the settings it works by.
+    pub settings_version: u64,
+    /// Since when it has been running.
+    pub started_at: Timestamp,
+}
+
+impl fmt::Display for Member {
+    /// As it is kept beside a lease. A later release may only add to the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { instance, formats, settings_version, started_at } = self;
+        write!(f, "{instance} {} {} {settings_version} {}", formats.oldest, formats.newest, started_at.as_ms())
+    }
+}
+
+/// A text that says nothing of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it says nothing of a member")]
+pub struct NoMember;
+
+impl FromStr for Member {
+    type Err = NoMember;
+
+    fn from_str(text: &str) -> Result<Self, NoMember> {
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or(NoMember);
+        Ok(Self {
+            instance: InstanceId(u64::from_str_radix(word()?, 16).map_err(|_| NoMember)?),
+            formats: Formats { oldest: number(word()?)?, newest: number(word()?)? },
+            settings_version: number(word()?)?,
+            started_at: Timestamp::from_ms(number(word()?)?),
+        })
+    }
+}
+
+fn number<T: FromStr>(word: &str) -> Result<T, NoMember> {
+    word.parse().map_err(|_| NoMember)
+}
+
+/// Somebody whose streams are counted: a name within a tenant, hidden and of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject([u8; 32]);
+
+impl Subject {
+    /// Whoever has that name with that tenant.
+    #[must_use]
+    pub fn new(tenant: &TenantId, name: &str) -> Self {
+        Self(*Digest::of(format!("{tenant}/{name}").as_bytes()).as_bytes())
+    }
+
+    /// One of 64 parts of all subjects.
+    pub(super) fn part(self) -> usize {
+        usize::from(self.0[0] % 64)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_read_as_it_was_written_also_by_an_older_release() {
+        let member = Member {
+            instance: InstanceId::new(0xabc),
+            formats: Formats { oldest: 1, newest: 3 },
+            settings_version: 7,
+            started_at: Timestamp::from_ms(1_767_225_600_000),
+        };
+        assert_eq!(member.to_string(), "0000000000000abc 1 3 7 1767225600000");
+        assert_eq!(member.to_string().parse(), Ok(member.clone()));
+        assert_eq!(format!("{member} and more").parse(), Ok(member));
+        for text in ["", "xyz 1 3 7 1", "abc 1 3 7", "abc 1 -3 7 1"] {
+            assert_eq!(text.parse::<Member>(), Err(NoMember), "{text}");
+        }
+    }
+
+    #[test]
+    fn subjects_of_two_tenants_are_two() {
+        let of = |tenant: &str, name| Subject::new(&TenantId::new(tenant).unwrap(), name);
+        assert_eq!(of("a", "x"), of("a", "x"));
+        assert_ne!(of("a", "x"), of("b", "x"));
+        assert_eq!(of("a", "any name / whatever").to_string().len(), 64);
+    }
+}

@@ -1,0 +1,207 @@
+//! This instance's own lease, and what it may do while it lasts.
+//!
+//! The lease ends by this host's own count, from the moment its renewal was sent: before
+//! others may think so. So an instance that was stopped and goes on knows, before it has
+//! heard from anybody, that it owns nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::member::{InstanceId, Member};
+use super::rendezvous::{Roles, roles};
+use super::{Away, Leases, Renewed};
+use crate::store::partition::Partitions;
+use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
+
+/// How long leases last, and how often they are renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spans {
+    /// How long a lease lasts. The same for all instances.
+    pub lease: Duration,
+    /// Between two renewals.
+    pub renew: Duration,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(3), renew: Duration::from_secs(1) }
+    }
+}
+
+/// One instance among others.
+pub struct Membership {
+    leases: Arc<dyn Leases>,
+    me: Mutex<Member>,
+    spans: Spans,
+    lease: watch::Sender<Lease>,
+    owned: watch::Sender<Partitions>,
+    restarts: watch::Sender<u64>,
+}
+
+/// What the newest renewal brought.
+#[derive(Debug, Clone)]
+struct Lease {
+    until: Instant,
+    living: Arc<[Member]>,
+    roles: Roles,
+}
+
+impl Lease {
+    fn lasts(&self) -> bool {
+        Instant::now() < self.until
+    }
+}
+
+impl Membership {
+    /// An instance that holds no lease yet: whoever runs it makes it a member.
+    #[must_use]
+    pub fn new(leases: Arc<dyn Leases>, me: Member, spans: Spans) -> Self {
+        let lease = Lease { until: Instant::now(), living: Arc::default(), roles: Roles::default() };
+        Self {
+            leases,
+            me: Mutex::new(me),
+            spans,
+            lease: watch::channel(lease).0,
+            owned: watch::channel(Partitions::NONE).0,
+            restarts: watch::channel(0).0,
+        }
+    }
+
+    /// Which instance this is.
+    #[must_use]
+    pub fn instance(&self) -> InstanceId {
+        self.me().instance
+    }
+
+    /// From the next renewal on, others see that it works by these settings.
+    pub fn set_settings_version(&self, version: u64) {
+        self.me().settings_version = version;
+    }
+
+    /// Whether it may act for others at this moment.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.lease.borrow().lasts()
+    }
+
+    /// What it looks after at this moment: nothing, once its lease has ended.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        let lease = self.lease.borrow();
+        if lease.lasts() { lease.roles } else { Roles::default() }
+    }
+
+    /// What it owns, and whenever that changes. For whoever waits; who is about to act
+    /// asks for its roles, which end on time even where nothing runs.
+    #[must_use]
+    pub fn owned(&self) -> watch::Receiver<Partitions> {
+        self.owned.subscribe()
+    }
+
+    /// Who was running when it last asked; itself among them.
+    #[must_use]
+    pub fn living(&self) -> Arc<[Member]> {
+        Arc::clone(&self.lease.borrow().living)
+    }
+
+    /// The newest format that every member can read; none, while it is no member.
+    #[must_use]
+    pub fn newest_format(&self) -> Option<u32> {
+        let lease = self.lease.borrow();
+        let newest = lease.living.iter().map(|member| member.formats.newest).min();
+        newest.filter(|_| lease.lasts())
+    }
+
+    /// Counts the leases that began: what was told under an earlier one may be forgotten.
+    #[must_use]
+    pub fn restarts(&self) -> watch::Receiver<u64> {
+        self.restarts.subscribe()
+    }
+
+    /// Renews the lease again and again; runs until it is dropped.
+    pub async fn run(&self) {
+        let mut is_away = false;
+        loop {
+            let outcome = self.renew().await;
+            if is_away != outcome.is_err() {
+                is_away = outcome.is_err();
+                match &outcome {
+                    Ok(()) => tracing::info!("the lease is renewed again"),
+                    Err(away) => tracing::warn!(error = away as &dyn std::error::Error, "the lease is not renewed"),
+                }
+            }
+            let pause = if is_away { self.spans.renew / 4 } else { self.spans.renew };
+            self.pass(Instant::now() + pause).await;
+        }
+    }
+
+    /// Ends the lease, so that nobody waits for it to end. To be called when nothing
+    /// renews it any more.
+    pub async fn leave(&self) -> Result<(), Away> {
+        self.lease.send_modify(|lease| lease.until = Instant::now());
+        self.lapse();
+        let asked = self.leases.leave(self.instance());
+        timeout_at(Instant::now() + self.spans.renew, asked).await.map_err(|late| Away(late.into()))?
+    }
+
+    /// Asks for no longer than the lease lasts that it has.
+    async fn renew(&self) -> Result<(), Away> {
+        let (me, sent) = (self.me().clone(), Instant::now());
+        let until = self.lease.borrow().until;
+        if until <= sent {
+            self.lapse();
+        }
+        let patience = if until > sent { until.min(sent + self.spans.renew) } else { sent + self.spans.renew };
+        let asked = timeout_at(patience, self.leases.renew(&me)).await;
+        let renewed = asked.map_err(|late| Away(late.into()))??;
+        // A little less than it lasts: no two hosts count alike.
+        self.hold(me.instance, sent + self.spans.lease * 29 / 30, renewed);
+        Ok(())
+    }
+
+    fn hold(&self, me: InstanceId, until: Instant, renewed: Renewed) {
+        let before = self.lease.borrow().clone();
+        let ids = |living: &[Member]| living.iter().map(|member| member.instance).collect::<Vec<_>>();
+        let living = ids(&renewed.living);
+        let roles = if living == ids(&before.living) { before.roles } else { roles(me, &living) };
+        if living != ids(&before.living) {
+            tracing::info!(members = living.len(), owned = roles.owner.len(), "the members are others than before");
+        }
+        membership(living.len(), roles.owner.len());
+        self.lease.send_replace(Lease { until, living: renewed.living.into(), roles });
+        self.own(roles.owner);
+        if renewed.is_new {
+            self.restarts.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Lets time pass, and the lease end when it does.
+    async fn pass(&self, until: Instant) {
+        let ends = self.lease.borrow().until;
+        if ends < until {
+            sleep_until(ends).await;
+            self.lapse();
+        }
+        sleep_until(until).await;
+    }
+
+    fn lapse(&self) {
+        if self.own(Partitions::NONE) {
+            tracing::warn!("the lease has ended, so nothing is owned here");
+            metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);
+            membership(0, 0);
+        }
+    }
+
+    fn own(&self, owned: Partitions) -> bool {
+        self.owned.send_if_modified(|before| std::mem::replace(before, owned) != owned)
+    }
+
+    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+    fn me(&self) -> MutexGuard<'_, Member> {
+        self.me.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,61 @@
+//! Who is running, by leases that end unless they are renewed, and what follows from it:
+//! who looks after which partition, and how many streams somebody has everywhere.
+
+mod member;
+mod membership;
+pub mod memory;
+mod places;
+pub mod redis;
+mod rendezvous;
+
+#[cfg(test)]
+mod contract;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::member::{Formats, InstanceId, Member, Subject};
+pub use self::membership::{Membership, Spans};
+pub use self::places::{NoPlace, Place, Places};
+pub use self::rendezvous::{Roles, roles};
+
+/// What is told of streams is forgotten after so long, unless it is told again.
+pub const TOLD_FOR: Duration = Duration::from_mins(15);
+
+/// What a renewal brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// Whose leases last, one's own among them, in the order of their names.
+    pub living: Vec<Member>,
+    /// Whether there was no such lease, or it had ended: then nobody may know any more
+    /// what this instance told.
+    pub is_new: bool,
+}
+
+/// Where leases are held, and streams are counted, for all instances.
+///
+/// Whatever is asked here may be asked again after an error.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// Holds the lease of a member for as long as leases last, from some moment between
+    /// the call and the answer; tells whose leases last. A later call replaces what the
+    /// earlier one said of the member.
+    async fn renew(&self, member: &Member) -> Result<Renewed, Away>;
+
+    /// Ends a lease at once, and with it what the instance told of streams.
+    async fn leave(&self, instance: InstanceId) -> Result<(), Away>;
+
+    /// Tells that an instance has so many streams of a subject, if with those of all
+    /// other members whose leases last there are no more than `limit`; otherwise tells
+    /// nothing. Gives whether it was told.
+    async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away>;
+
+    /// Tells how many streams of each subject an instance has, whatever the limit.
+    async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away>;
+}
+
+/// Leases cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to reach the leases")]
+pub struct Away(#[source] pub Box<dyn std::error::Error + Send + Sync>);

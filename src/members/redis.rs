@@ -1,0 +1,96 @@
+//! Leases in Redis: `sk:{members}:leases` holds when each ends, by the master's clock,
+//! `sk:{members}:members` what each member says of itself, and
+//! `sk:{members}:streams:<subject>` how many streams each has of a subject.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::member::{InstanceId, Member, Subject};
+use super::{Away, Leases, Renewed, TOLD_FOR};
+use crate::redis::{Argument, Failure, Redis, Script};
+use crate::store::keys;
+
+static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
+
+/// Each says in its file what it takes and gives.
+struct Scripts {
+    renew: Script,
+    leave: Script,
+    hold: Script,
+    tell: Script,
+}
+
+impl Scripts {
+    fn new() -> Self {
+        Self {
+            renew: Script::new(&[include_str!("lua/renew.lua")]),
+            leave: Script::new(&[include_str!("lua/leave.lua")]),
+            hold: Script::new(&[include_str!("lua/hold.lua")]),
+            tell: Script::new(&[include_str!("lua/tell.lua")]),
+        }
+    }
+}
+
+/// Leases that all instances over one Redis share.
+pub struct RedisLeases {
+    redis: Redis,
+    lease: Duration,
+}
+
+impl RedisLeases {
+    /// Leases that last so long.
+    #[must_use]
+    pub const fn new(redis: Redis, lease: Duration) -> Self {
+        Self { redis, lease }
+    }
+}
+
+#[async_trait]
+impl Leases for RedisLeases {
+    async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
+        let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
+        let keys = [keys::leases(), keys::members()];
+        let answer = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
+        // One that makes no sense must not end the leases of all others.
+        let told = answer.parts.into_iter().filter_map(|part| part.convert::<String>().ok());
+        let living = told.filter_map(|told| told.parse().ok()).collect();
+        Ok(Renewed { living, is_new: answer.word == "new" })
+    }
+
+    async fn leave(&self, instance: InstanceId) -> Result<(), Away> {
+        let keys = [keys::leases(), keys::members()];
+        self.redis.run(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?;
+        Ok(())
+    }
+
+    async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+        let keys = [keys::leases(), keys::streams(&subject.to_string())];
+        let arguments = [instance.to_string(), count.to_string(), limit.to_string(), told_for()];
+        let answer = self.redis.run(&SCRIPTS.hold, &keys, words(arguments)).await?;
+        Ok(answer.convert::<i64>().map_err(|_| Failure::garbled())? == 1)
+    }
+
+    async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+        let keys: Vec<_> = counts.iter().map(|(subject, _)| keys::streams(&subject.to_string())).collect();
+        let counts = counts.iter().map(|(_, count)| count.to_string());
+        let arguments = [instance.to_string(), told_for()].into_iter().chain(counts);
+        self.redis.run(&SCRIPTS.tell, &keys, words(arguments)).await?;
+        Ok(())
+    }
+}
+
+impl From<Failure> for Away {
+    fn from(failure: Failure) -> Self {
+        Self(failure.into())
+    }
+}
+
+fn told_for() -> String {
+    TOLD_FOR.as_millis().to_string()
+}
+
+fn words(each: impl IntoIterator<Item = String>) -> Vec<Argument> {
+    each.into_iter().map(Argument::from).collect()
+}

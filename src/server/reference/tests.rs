@@ -1,0 +1,218 @@
+//! Cluster clocks over a real Redis, and what happens to it at its worst.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::RedisReference;
+use crate::clock::cluster::{ClusterClock, Settings};
+use crate::clock::{Clock as _, Counter, HostCounter};
+use crate::redis::{Address, Redis};
+use crate::redis_server::{Keeps, Server, Trio};
+use crate::store::redis::RedisTime;
+
+/// Nothing takes longer.
+const SOON: Duration = Duration::from_secs(20);
+
+const MINUTE: i64 = 60_000_000;
+
+/// A host whose clock is ahead, and runs fast by so many parts per million.
+#[derive(Debug, Clone, Copy)]
+struct Skewed {
+    host: HostCounter,
+    ahead: i64,
+    ppm: i64,
+}
+
+impl Counter for Skewed {
+    fn count_us(&self) -> i64 {
+        let counted = self.host.count_us();
+        self.ahead + counted + counted * self.ppm / 1_000_000
+    }
+}
+
+struct Instance {
+    clock: Arc<ClusterClock<Skewed>>,
+    keeping: JoinHandle<()>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.keeping.abort();
+    }
+}
+
+impl Instance {
+    async fn start(server: &Server, ahead: i64, ppm: i64) -> Self {
+        Self::at(&server.url(), ahead, ppm).await
+    }
+
+    async fn at(url: &str, ahead: i64, ppm: i64) -> Self {
+        let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
+        let reference = Arc::new(RedisReference(RedisTime::new(redis)));
+        let counter = Skewed { host: HostCounter::start(), ahead, ppm };
+        let settings = Settings { courtesy: Duration::from_millis(300), ..Settings::default() };
+        let started = timeout(SOON, ClusterClock::counting(counter, reference, settings)).await;
+        let (clock, keeper) = started.expect("the clock does not start");
+        Self { clock, keeping: tokio::spawn(keeper.run()) }
+    }
+
+    async fn until_uncertain(&self, what: &str, is_so: impl Fn(f64) -> bool) {
+        let waited = timeout(SOON, async {
+            while !is_so(self.clock.uncertainty_ms()) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("{what}: {} ms", self.clock.uncertainty_ms()));
+    }
+
+    /// Every reading of a while, with what a host that is never off counted meanwhile:
+    /// how far the two part.
+    async fn parts_from(&self, host: HostCounter, during: impl Future<Output = ()>) -> i64 {
+        let apart = || self.clock.now_us() - host.count_us();
+        let (first, mut most) = (apart(), 0_i64);
+        let watching = async {
+            loop {
+                most = most.max((apart() - first).abs());
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = during => {}
+            () = watching => {}
+        }
+        most
+    }
+}
+
+/// How far two clocks are apart, the quickest of a few looks.
+fn between(one: &Instance, two: &Instance) -> i64 {
+    let look = |_| {
+        let (before, other, after) = (one.clock.now_us(), two.clock.now_us(), one.clock.now_us());
+        (after - before, (other - i64::midpoint(before, after)).abs())
+    };
+    (0..5).map(look).min().unwrap().1
+}
+
+/// What is kept: for which process, and how many milliseconds.
+fn kept(server: &Server) -> Vec<String> {
+    server.say(&["HMGET", "sk:{clock}", "run_id", "offset_ms"])
+}
+
+fn run_id(server: &Server) -> String {
+    let said = server.say(&["INFO", "server"]).concat();
+    said.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim().to_owned()
+}
+
+async fn until_kept(server: &Server) {
+    let id = run_id(server);
+    let waited = timeout(SOON, async {
+        while kept(server).first() != Some(&id) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("nobody goes on with cluster time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_are_minutes_apart_agree_within_a_millisecond() {
+    let server = Server::start(Keeps::Nothing);
+    let one = Instance::start(&server, -5 * MINUTE, 90).await;
+    let two = Instance::start(&server, 5 * MINUTE, -90).await;
+    for each in [&one, &two] {
+        each.until_uncertain("it is never certain", |ms| ms < 0.9).await;
+    }
+    let (mut looks, end) = (Vec::new(), Instant::now() + Duration::from_secs(2));
+    while Instant::now() < end {
+        looks.push(between(&one, &two));
+        sleep(Duration::from_millis(5)).await;
+    }
+    looks.sort_unstable();
+    println!("apart by {} us in the middle, {} us at most", looks[looks.len() / 2], looks[looks.len() - 1]);
+    assert!(looks[looks.len() * 99 / 100] < 1_000, "{looks:?}");
+    assert_eq!(kept(&server), [run_id(&server), "0.000".into()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reference_that_is_killed_and_comes_back_steps_nobody() {
+    for keeps in [Keeps::Nothing, Keeps::All] {
+        let mut server = Server::start(keeps);
+        // Cluster time is an hour ahead of the master's, as after an earlier failover.
+        server.say(&["HSET", "sk:{clock}", "run_id", &run_id(&server), "offset_ms", "3600000"]);
+        let (one, two) = (Instance::start(&server, MINUTE, 50).await, Instance::start(&server, 0, -50).await);
+        let host = HostCounter::start();
+        let before = one.clock.now_us() - host.count_us();
+        let most = one.parts_from(host, async {
+            server.kill();
+            sleep(Duration::from_millis(300)).await;
+            server.start_again();
+            until_kept(&server).await;
+            two.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
+            one.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
+        });
+        let most = most.await;
+        let after = one.clock.now_us() - host.count_us();
+        println!("{keeps:?}: {} us in between, {most} us at most", after - before);
+        assert!(most < 5_000, "{keeps:?}: stepped by {most} us");
+        assert!(between(&one, &two) < 5_000);
+        let offset: f64 = kept(&server)[1].parse().unwrap();
+        assert!((offset - 3_600_000.0).abs() < 10.0, "{keeps:?}: {offset}");
+        // Whoever starts now is told by those who know.
+        let new = Instance::start(&server, 9 * MINUTE, 0).await;
+        assert!(between(&one, &new) < 5_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reference_that_forgets_is_told_the_same_again() {
+    let server = Server::start(Keeps::Nothing);
+    server.say(&["HSET", "sk:{clock}", "run_id", &run_id(&server), "offset_ms", "-1234.567"]);
+    let one = Instance::start(&server, 0, 0).await;
+    let most = one.parts_from(HostCounter::start(), async {
+        server.say(&["FLUSHALL"]);
+        until_kept(&server).await;
+    });
+    assert!(most.await < 5_000);
+    assert_eq!(kept(&server)[1], "-1234.567");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_reference_is_frozen_time_goes_on_with_less_certainty() {
+    let server = Server::start(Keeps::Nothing);
+    let one = Instance::start(&server, 0, 20).await;
+    one.until_uncertain("it is never certain", |ms| ms < 0.9).await;
+    server.freeze();
+    let near = one.clock.uncertainty_ms();
+    let most = one.parts_from(HostCounter::start(), async {
+        one.until_uncertain("it stays certain", |ms| ms > near + 0.6).await;
+    });
+    let most = most.await;
+    assert!(most < 3_000, "stepped by {most} us");
+    server.thaw();
+    one.until_uncertain("it is never certain again", |ms| ms < near + 0.3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_takes_over_in_a_cluster_is_given_the_offset_that_goes_on() {
+    let mut trio = Trio::start();
+    let replica = trio.replica_of_first();
+    // The first of them holds the slot of the clock.
+    let [first, ..] = &mut trio.0;
+    first.say(&["HSET", "sk:{clock}", "run_id", &run_id(first), "offset_ms", "-3600000"]);
+    first.until_copied();
+    let url = trio.url();
+    let (one, two) = (Instance::at(&url, MINUTE, 50).await, Instance::at(&url, 0, -50).await);
+    let most = one.parts_from(HostCounter::start(), async {
+        trio.0[0].kill();
+        until_kept(&replica).await;
+        two.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
+        one.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
+    });
+    let most = most.await;
+    println!("{most} us at most, {} us between two", between(&one, &two));
+    assert!(most < 5_000 && between(&one, &two) < 5_000, "stepped by {most} us");
+    let offset: f64 = kept(&replica)[1].parse().unwrap();
+    assert!((offset + 3_600_000.0).abs() < 10.0, "{offset}");
+}
