@@ -12,7 +12,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-async fn host(url: &str) -> Host {
+fn host(url: &str) -> Host {
     Host::new().with("DATABASE_URL", url).with("DRAIN_TIMEOUT_MS", "300")
 }
 
@@ -20,7 +20,7 @@ async fn host(url: &str) -> Host {
 async fn a_schema_that_was_not_brought_up_is_said_to_be_so_and_never_whose_password_it_is() {
     let server = Server::shared().await;
     let url = server.database().await;
-    let host = host(&url).await;
+    let host = host(&url);
     let refused = host.run(&["serve"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("run `synckairos migrate`"), "{}", said(&refused));
@@ -39,7 +39,7 @@ async fn a_schema_that_was_not_brought_up_is_said_to_be_so_and_never_whose_passw
 async fn what_was_acknowledged_is_there_after_a_kill() {
     let server = Server::shared().await;
     let url = server.database().await;
-    let host = host(&url).await.with("DURABLE", "always");
+    let host = host(&url).with("DURABLE", "always");
     assert!(host.run(&["migrate"]).await.status.success());
     let process = host.serve().await;
     let session = host.caller().running(blitz()).await;
@@ -61,7 +61,7 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 async fn a_second_process_on_the_same_database_is_refused_also_after_that_was_away() {
     let server = Server::own(&[]).await;
     let url = server.database().await;
-    let (first, second) = (host(&url).await, host(&url).await);
+    let (first, second) = (host(&url), host(&url));
     assert!(first.run(&["migrate"]).await.status.success());
     let process = first.serve().await;
     let refused = second.run(&["serve"]).await;
@@ -93,7 +93,7 @@ async fn whoever_finds_its_database_taken_stops() {
     const CUT: &str = "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory'";
     let server = Server::own(&[]).await;
     let url = server.database().await;
-    let (first, second) = (host(&url).await, host(&url).await.with("DRAIN_TIMEOUT_MS", "9000"));
+    let (first, second) = (host(&url), host(&url).with("DRAIN_TIMEOUT_MS", "9000"));
     assert!(first.run(&["migrate"]).await.status.success());
     let process = first.serve().await;
     let taking = async {
