@@ -237,3 +237,39 @@ async fn an_old_proxy_gets_streams_and_polls_until_the_connection_ends() {
     head.ask("/health", "", "").await;
     assert_eq!(soon("an answer", head.answer()).await.unwrap().status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_a_body_is_no_request() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(blitz()).await;
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut poller = Poller::of(&caller, &session).await;
+    poller.ask(&format!("content-length: {}\r\n", hidden.len())).await;
+    parked(&cluster, 1).await;
+    // The body comes once nobody looks for it any more.
+    poller.kept.say(hidden).await;
+    caller.command(&session, "switch").await;
+    assert_eq!(versions(&poller.next().await), [3]);
+    // The connection may be closed instead; what it may not is answer what nobody asked.
+    let next = soon("an answer or the end", poller.kept.answer_to("/health")).await;
+    assert!(next.as_ref().is_none_or(|said| said.status == 200), "{next:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_wants_its_connection_closed_has_it_closed() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(blitz()).await;
+    let mut poller = Poller::of(&caller, &session).await;
+    poller.ask("connection: close\r\n").await;
+    parked(&cluster, 1).await;
+    caller.command(&session, "switch").await;
+    assert_eq!(versions(&poller.next().await), [3]);
+    assert!(soon("the end", poller.kept.answer()).await.is_none());
+    let mut parked_poll = Poller::of(&caller, &session).await;
+    parked_poll.ask("").await;
+    parked(&cluster, 1).await;
+    cluster.instance(0).front.begin();
+    assert_eq!(parked_poll.said().await.header("connection"), "close");
+}

@@ -14,8 +14,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response, Version};
+use axum::body::{Body, HttpBody as _};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderMap, HeaderName, Request, Response, Version};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
@@ -99,6 +100,22 @@ async fn by_http1(idle: Idle, router: Router, stop: &CancellationToken) -> Optio
     Some((onward, Taken { idle: Idle { io, read }, head }))
 }
 
+/// Whether the connection may be taken behind a request. What the library knows of one
+/// is lost then: where a body ends, which would be read as another request, and that the
+/// client wants no other.
+fn may_be_taken(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11
+        && request.body().is_end_stream()
+        && !says(request.headers(), CONNECTION, "close")
+}
+
+/// Whether one of a header's words is `word`.
+#[must_use]
+pub fn says(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))
+}
+
 /// The router, as the library asks it.
 struct Requests {
     router: Router,
@@ -120,9 +137,10 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let slot = Arc::clone(&self.slot);
+        let may_be_taken = may_be_taken(&request);
         let mut request = request.map(Body::new);
-        if request.version() == Version::HTTP_11 {
-            let raw = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let raw = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if may_be_taken {
             let handover = Handover::new(&slot, request.uri().clone(), raw);
             request.extensions_mut().insert(handover);
         }

@@ -46,6 +46,8 @@ struct Polling {
     /// The same, if it may be asked from somewhere else.
     again: Option<Again>,
     form: Form,
+    /// The client names its requests itself.
+    is_named: bool,
     answered: Histogram,
 }
 
@@ -58,7 +60,8 @@ impl Parked {
         let form = if takes_gzip(&parts.headers) { Form::PollAnswerZipped } else { Form::PollAnswer };
         let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
         let answered = names::requests(route, "GET", 200);
-        let polling = Box::new(Polling { parked: self, request, again, form, answered });
+        let is_named = parts.headers.contains_key("x-request-id");
+        let polling = Box::new(Polling { parked: self, request, again, form, is_named, answered });
         Ok(handover.accept(Response::new(Body::empty()), Box::new(|taken| Box::pin(polling.serve(taken)))))
     }
 }
@@ -66,7 +69,7 @@ impl Parked {
 impl Polling {
     async fn serve(mut self: Box<Self>, taken: Taken) -> Option<Idle> {
         let Taken { mut idle, head } = taken;
-        let mut head = Head::of(&head);
+        let mut head = Head::of(&head, self.is_named);
         let stop = self.parked.streams.parts.shutdown.soft();
         let mut asked_at = Instant::now();
         loop {
@@ -80,7 +83,7 @@ impl Polling {
                 }
             };
             let Some(answer) = self.answer(waited).await else { return Some(self.asking_again(idle)) };
-            self.write(&mut idle, head.next(), answer).await.ok()?;
+            self.write(&mut idle, head.next(stop.is_cancelled()), answer).await.ok()?;
             self.answered.record(asked_at.elapsed());
             idle = Box::pin(idle.read(&stop)).await?;
             asked_at = Instant::now();
@@ -153,27 +156,31 @@ struct Head {
     before: Bytes,
     id: Bytes,
     after: Bytes,
+    is_named: bool,
     answers: u32,
 }
 
 impl Head {
-    fn of(head: &[u8]) -> Self {
+    fn of(head: &[u8], is_named: bool) -> Self {
         const NAME: &[u8] = b"x-request-id: ";
         let from = head.windows(NAME.len()).position(|window| window == NAME).map_or(head.len(), |at| at + NAME.len());
         let length = head[from..].iter().position(|byte| *byte == b'\r').unwrap_or_default();
         let part = Bytes::copy_from_slice;
         let (before, id, after) = (part(&head[..from]), part(&head[from..from + length]), part(&head[from + length..]));
-        Self { before, id, after, answers: 0 }
+        Self { before, id, after, is_named, answers: 0 }
     }
 
-    fn next(&mut self) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.before.len() + self.id.len() + self.after.len() + 12);
+    fn next(&mut self, is_last: bool) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.before.len() + self.id.len() + self.after.len() + 32);
         out.put_slice(&self.before);
         out.put_slice(&self.id);
-        if self.answers > 0 && !self.id.is_empty() {
+        if self.answers > 0 && !self.id.is_empty() && !self.is_named {
             out.put_slice(format!(".{}", self.answers).as_bytes());
         }
         out.put_slice(&self.after);
+        if is_last {
+            out.put_slice(b"connection: close\r\n");
+        }
         self.answers += 1;
         out.freeze()
     }
@@ -185,14 +192,15 @@ mod tests {
 
     #[test]
     fn answers_on_one_connection_have_ids_of_their_own() {
-        let mut head = Head::of(b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n");
-        assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n");
-        assert_eq!(&head.next()[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
-        let mut plain = Head::of(b"HTTP/1.1 200 OK\r\n");
-        assert_eq!(
-            (plain.next(), plain.next()),
-            (Bytes::from("HTTP/1.1 200 OK\r\n"), Bytes::from("HTTP/1.1 200 OK\r\n"))
-        );
+        const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n";
+        let mut head = Head::of(HEAD, false);
+        assert_eq!(&head.next(false)[..], HEAD);
+        assert_eq!(&head.next(false)[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
+        let mut named = Head::of(HEAD, true);
+        assert_eq!((&named.next(false)[..], &named.next(false)[..]), (HEAD, HEAD));
+        let mut plain = Head::of(b"HTTP/1.1 200 OK\r\n", false);
+        assert_eq!(&plain.next(false)[..], b"HTTP/1.1 200 OK\r\n");
+        assert_eq!(&plain.next(true)[..], b"HTTP/1.1 200 OK\r\nconnection: close\r\n");
     }
 
     #[test]

@@ -76,6 +76,13 @@ impl Kept {
         self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n{more}\r\n")).await;
     }
 
+    /// Asks for `path`, and gives what is answered next; `None` if the connection ends first.
+    pub async fn answer_to(&mut self, path: &str) -> Option<Said> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes()).await.ok()?;
+        self.answer().await
+    }
+
     /// The next answer; `None` at the end.
     pub async fn answer(&mut self) -> Option<Said> {
         let status = self.line().await?;

@@ -5,7 +5,7 @@ use axum::http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +13,7 @@ use sha1::{Digest as _, Sha1};
 
 use crate::http::auth;
 use crate::http::connection::handover::Handover;
+use crate::http::connection::says;
 use crate::http::error::ApiError;
 use crate::wire::problem::Code;
 
@@ -22,12 +23,6 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Whether a request asks for a WebSocket.
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
     says(headers, UPGRADE, "websocket") && says(headers, CONNECTION, "upgrade")
-}
-
-/// Whether one of a header's words is `word`.
-fn says(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))
 }
 
 /// Agrees to a WebSocket: the answer, and the connection that goes on behind it.
