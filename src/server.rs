@@ -2,10 +2,13 @@
 //! parts to instances that serve.
 
 mod listen;
+mod live;
 mod lock;
 mod parts;
+pub mod reach;
 mod reference;
 mod watched;
+mod worker;
 
 use std::io;
 use std::io::Write as _;
@@ -13,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::auth::Authenticator;
-use crate::clock::SystemClock;
 use crate::config::{Config, Database, Durable, Secret, Spans};
 use crate::domain::id::InvalidId;
 use crate::fanout;
@@ -28,13 +30,17 @@ use crate::ledger::Ledger;
 use crate::ledger::guarded::Guarded;
 use crate::ledger::postgres::PostgresLedger;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
+use crate::members::Work;
+use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
 use self::watched::Watched;
 
+pub use live::Live;
 pub use parts::{Leftovers, Parts};
 pub use reference::RedisReference;
+pub use worker::work;
 
 /// Why an instance does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +67,18 @@ pub enum Error {
     /// The ledger does not open.
     #[error("failed to open the ledger")]
     Ledger(#[from] ledger::Error),
+    /// The address of Redis is of no use.
+    #[error("failed to use REDIS_URL")]
+    Address(#[from] redis::InvalidAddress),
+    /// Redis does not answer.
+    #[error("failed to reach Redis")]
+    Redis(#[from] redis::Failure),
+    /// Redis does not keep what it is given.
+    #[error("Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction")]
+    Evicts(String),
+    /// There is nothing a worker could take.
+    #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
+    NothingShared,
     /// The open mode's own names are not valid.
     #[error("failed to set up tokens")]
     Tokens(#[from] InvalidId),
@@ -90,7 +108,7 @@ impl Instance {
             draining: front.soft(),
         });
         let streams = Streams::start(stream::Parts {
-            hub: watch(config, parts, &front),
+            hub: watch(config, parts, &front).await?,
             commands: Arc::clone(&api) as _,
             authenticator,
             clock: Arc::clone(&parts.clock),
@@ -104,13 +122,21 @@ impl Instance {
     }
 }
 
-/// Hears of every write to what is watched here.
-fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Arc<Hub> {
-    let bus = Arc::new(parts.hub.attach());
+/// Hears of every write to what is watched here, and reads all of it again when the
+/// store may have gone back.
+async fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Result<Arc<Hub>, Error> {
+    let bus = parts.live.ear().await?;
     let source = Arc::new(Watched(Arc::clone(&parts.sessions)));
     let clock = Arc::clone(&parts.clock);
     let settings = fanout::Settings { position_check: config.spans.position_check, ..fanout::Settings::default() };
-    Hub::start(fanout::Parts { bus, source, clock }, settings, front)
+    let hub = Hub::start(fanout::Parts { bus, source, clock }, settings, front);
+    let (doubting, mut lives) = (Arc::clone(&hub), parts.live.new_lives.clone());
+    live::until_stopped(front, "fanout lives", async move {
+        while lives.changed().await.is_ok() {
+            doubting.doubt();
+        }
+    });
+    Ok(hub)
 }
 
 /// Streams are told to go elsewhere over half of the time a stop may take.
@@ -122,19 +148,11 @@ fn timing(config: &Config) -> Timing {
 /// Serves until `shutdown` begins, then finishes what is under way: streams and
 /// requests first, then what they left for the ledger.
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let lock = lock::Lock::hold(&config).await?;
-    let ledger = ledger(&config).await?;
-    let clock = Arc::new(SystemClock::start());
-    let back = Shutdown::new();
-    let disciplined = Arc::clone(&clock);
-    let stop = back.soft();
-    back.spawn("clock", async move {
-        stop.run_until_cancelled(parts::discipline(&disciplined)).await;
-    });
+    // What must outlast everything else.
     let last = Shutdown::new();
-    lock.keep(&last, &shutdown);
-    let parts = Parts::start(&config, clock, ledger, back).await?;
-    let instance = Instance::start(&config, &parts, shutdown.clone()).await?;
+    let starting = start(&config, &shutdown, &last);
+    let Some(started) = shutdown.soft().run_until_cancelled(starting).await else { return Ok(()) };
+    let (parts, instance) = started?;
     tell_address(&instance);
     shutdown.begun().await;
     shutdown.finish(config.drain_timeout).await;
@@ -142,6 +160,20 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     // Whoever waits to serve from the same ledger finds everything in it.
     last.finish(config.drain_timeout).await;
     Ok(())
+}
+
+async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Parts, Instance), Error> {
+    if config.is_alone() {
+        lock::Lock::hold(config).await?.keep(last, shutdown);
+    }
+    let (ledger, back) = (ledger(config).await?, Shutdown::new());
+    let redis = reach::redis(config).await?;
+    let clock = reach::clock(config, redis.as_ref(), &back).await?;
+    let work = if config.audits { Work::All } else { Work::Serving };
+    let live = Live::start(config, redis, &clock, work).await?;
+    let parts = Parts::start(config, clock, ledger, live, back);
+    let instance = Instance::start(config, &parts, shutdown.clone()).await?;
+    Ok((parts, instance))
 }
 
 /// For people, on the terminal; the log has it too.

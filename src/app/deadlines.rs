@@ -2,7 +2,12 @@
 //!
 //! The due set is polled with a lookahead; who sets a deadline inside it says so.
 //! What is scheduled here is a hint: when its time comes the session is read, and
-//! its own state decides.
+//! its own state decides. Where many instances share the sessions, the owner of a
+//! partition looks ahead in it, and another looks a little later for what the owner
+//! has left undone; the store sees to it that one of them writes.
+//!
+//! Nobody tells before the instant has come for certain, and whose clock is too
+//! uncertain tells nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +16,9 @@ use std::time::Duration;
 use futures::stream;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::watch::error::RecvError;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, sleep};
 
 use super::error::Error;
 use super::sessions::{Sessions, Soon};
@@ -19,12 +26,17 @@ use crate::clock::Clock;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Due, Ledger};
+use crate::members::{Duties, Roles};
+use crate::store;
 use crate::store::Store;
-use crate::store::partition::Partitions;
+use crate::store::partition::{Partition, Partitions};
 use crate::telemetry::metrics;
 
 /// How far ahead the due set is read.
 const LOOKAHEAD_MS: i64 = 1_000;
+
+/// The owner of a partition has so long before another does its work.
+const SECOND_AFTER_MS: i64 = 300;
 
 /// So many due sessions are read at a time; the rest is found by the next poll.
 const BATCH: usize = 10_000;
@@ -38,8 +50,15 @@ pub const SOON_CAPACITY: usize = 4_096;
 /// How often the ledger is asked for running sessions that nobody asks for.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// The same, when it was asked in vain.
+const SWEEP_AGAIN: Duration = Duration::from_secs(1);
+
 /// So many of them are taken back at a time.
 const SWEEP_BATCH: u32 = 1_000;
+
+/// The ledger hears of everything a little later. What fell due less long ago is left
+/// to the store, which nearly always has it.
+const SWEEP_BEHIND_MS: i64 = 2_000;
 
 /// Tells what happens by itself.
 pub struct Deadlines {
@@ -51,6 +70,12 @@ pub struct Deadlines {
     pub ledger: Arc<dyn Ledger>,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
+    /// What is looked after here.
+    pub duties: Duties,
+    /// Counts what the store may have lost.
+    pub new_lives: watch::Receiver<u64>,
+    /// Whose clock knows the time no better than that tells nothing.
+    pub max_uncertainty: Duration,
     /// Between two looks at the due set.
     pub poll: Duration,
 }
@@ -87,10 +112,11 @@ impl Deadlines {
     pub async fn run(self, mut soon: mpsc::Receiver<Soon>) {
         let mut schedule = Schedule::default();
         let mut settling = FuturesUnordered::new();
-        let mut poll = tokio::time::interval(self.poll);
+        let (mut poll, mut is_away) = (tokio::time::interval(self.poll), false);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while settling.len() < AT_ONCE
-                && let Some((at, key)) = schedule.pop_due(self.clock.now())
+                && let Some((at, key)) = schedule.pop_due(self.certainly_past())
             {
                 settling.push(self.tell(at, key).boxed());
             }
@@ -98,8 +124,8 @@ impl Deadlines {
             tokio::select! {
                 Some(()) = settling.next() => {}
                 Some(hint) = soon.recv() => self.take(&mut schedule, hint),
-                _ = poll.tick() => self.look_ahead(&mut schedule).await,
-                () = self.clock.sleep_until(schedule.next_at()), if !is_full => {}
+                _ = poll.tick() => self.look_ahead(&mut schedule, &mut is_away).await,
+                () = self.clock.sleep_until(schedule.next_at() + self.margin_ms()), if !is_full => {}
             }
         }
     }
@@ -110,11 +136,40 @@ impl Deadlines {
         }
     }
 
-    async fn look_ahead(&self, schedule: &mut Schedule) {
-        match self.store.due(Partitions::ALL, self.clock.now() + LOOKAHEAD_MS, BATCH).await {
-            Ok(due) => due.into_iter().for_each(|each| schedule.insert(each)),
-            Err(error) => tracing::warn!(%error, "the due set cannot be read"),
+    /// So far the present may be from what the clock says.
+    #[expect(clippy::cast_possible_truncation, reason = "an uncertainty of centuries fires nothing anyway")]
+    fn margin_ms(&self) -> i64 {
+        self.clock.uncertainty_ms().ceil() as i64
+    }
+
+    /// Everything before this has happened everywhere.
+    fn certainly_past(&self) -> Timestamp {
+        self.clock.now() - self.margin_ms()
+    }
+
+    async fn look_ahead(&self, schedule: &mut Schedule, is_away: &mut bool) {
+        if !self.clock.is_within(self.max_uncertainty) {
+            *schedule = Schedule::default();
+            return;
         }
+        let (roles, now) = (self.duties.roles(), self.clock.now());
+        let ahead = self.due(roles.owner, now + LOOKAHEAD_MS);
+        let left_undone = self.due(roles.second, now - SECOND_AFTER_MS);
+        match futures::try_join!(ahead, left_undone) {
+            Ok((ahead, left_undone)) => {
+                *is_away = false;
+                ahead.into_iter().chain(left_undone).for_each(|each| schedule.insert(each));
+            }
+            Err(error) if !*is_away => {
+                *is_away = true;
+                tracing::warn!(error = &error as &dyn std::error::Error, "the due set cannot be read");
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn due(&self, partitions: Partitions, until: Timestamp) -> Result<Vec<Soon>, store::Error> {
+        if partitions.is_empty() { Ok(Vec::new()) } else { self.store.due(partitions, until, BATCH).await }
     }
 
     async fn tell(&self, at: Timestamp, key: SessionKey) {
@@ -122,19 +177,34 @@ impl Deadlines {
             Ok(true) => metrics::deadline_told((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
             // It was moved, settled by a reader, or deleted meanwhile.
             Ok(false) | Err(Error::NoSession) => {}
+            // A breaker has said so already, once for all.
+            Err(error) if error.retry_after().is_some() => {}
             Err(error) => tracing::warn!(%error, session.id = %key.session, "a deadline is not told yet"),
         }
     }
 
-    /// Takes back what is due and only the ledger knows; runs until it is dropped.
-    pub async fn sweep(self: Arc<Self>) {
-        let mut every = tokio::time::interval(SWEEP_EVERY);
-        let mut swept = None;
+    /// Takes back what is due and only the ledger knows; runs until it is dropped. It
+    /// begins anew whenever the store may have lost something, or more is looked after
+    /// here than before.
+    pub async fn sweep(mut self) {
+        let mut shares = self.duties.changes();
+        let (mut swept, mut behind_ms) = (None, 0);
         loop {
-            every.tick().await;
-            if let Err(error) = self.sweep_on(&mut swept).await {
-                tracing::warn!(%error, "the ledger cannot be asked for sessions that are due");
+            let until = self.clock.now() - behind_ms;
+            let pause = match self.sweep_until(&mut swept, until).await {
+                Ok(()) => SWEEP_EVERY,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "not all that is due was taken back");
+                    SWEEP_AGAIN
+                }
+            };
+            behind_ms = SWEEP_BEHIND_MS;
+            tokio::select! {
+                () = sleep(pause) => continue,
+                Ok(()) = self.new_lives.changed() => {}
+                Ok(()) = changed(&mut shares) => {}
             }
+            (swept, behind_ms) = (None, 0);
         }
     }
 
@@ -150,19 +220,28 @@ impl Deadlines {
         }
     }
 
-    /// Takes back what fell due since it was last asked. What was taken back is in
-    /// the store, and the store tells of its deadlines itself.
-    async fn sweep_on(&self, swept: &mut Option<Due>) -> Result<(), Error> {
-        let now = self.clock.now();
+    /// Takes back what fell due since it was last asked, of what is looked after here.
+    /// What was taken back is in the store, and the store tells of its deadlines itself.
+    async fn sweep_until(&self, swept: &mut Option<Due>, until: Timestamp) -> Result<(), Error> {
         loop {
-            let due = self.ledger.due(swept.as_ref(), now, SWEEP_BATCH).await?;
+            let due = self.ledger.due(swept.as_ref(), until, SWEEP_BATCH).await?;
             let Some(last) = due.last().cloned() else { return Ok(()) };
-            let mut settling = stream::iter(due).map(|(_, key)| self.take_back(key)).buffer_unordered(AT_ONCE);
+            let owned = self.duties.roles().owner;
+            let ours = due.into_iter().filter(|(_, key)| owned.contains(Partition::of(key)));
+            let mut settling = stream::iter(ours).map(|(_, key)| self.take_back(key)).buffer_unordered(AT_ONCE);
             while let Some(taken) = settling.next().await {
                 taken?;
             }
             drop(settling);
             *swept = Some(last);
         }
+    }
+}
+
+/// Returns when the share has become another one; never, where there are no shares.
+async fn changed(shares: &mut Option<watch::Receiver<Roles>>) -> Result<(), RecvError> {
+    match shares {
+        Some(shares) => shares.changed().await,
+        None => std::future::pending().await,
     }
 }

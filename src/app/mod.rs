@@ -5,7 +5,9 @@ pub mod error;
 pub mod sessions;
 
 mod asked;
+mod commanding;
 mod past;
+mod remembered;
 mod restoring;
 mod unknown;
 mod writing;

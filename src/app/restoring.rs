@@ -29,8 +29,6 @@ pub(super) struct Restoring {
     store: Arc<dyn Store>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
-    /// When nobody was there, before this process came.
-    absence: Option<Absence>,
     lanes: Vec<Mutex<()>>,
     /// What the ledger did not know a moment ago.
     unknown: Unknown,
@@ -38,14 +36,9 @@ pub(super) struct Restoring {
 }
 
 impl Restoring {
-    pub fn new(
-        store: Arc<dyn Store>,
-        ledger: Arc<dyn Ledger>,
-        clock: Arc<dyn Clock>,
-        absence: Option<Absence>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
-        Self { store, ledger, clock, absence, lanes, unknown: Unknown::default(), hasher: RandomState::new() }
+        Self { store, ledger, clock, lanes, unknown: Unknown::default(), hasher: RandomState::new() }
     }
 
     /// The session as the store holds it, taken back first if need be. A deleted
@@ -84,7 +77,7 @@ impl Restoring {
         if newest.session.status == Status::Deleted {
             return Ok(newest);
         }
-        let held = self.made_again(&newest);
+        let held = self.made_again(key, &newest).await?;
         let answered = self.ledger.answered(key, self.clock.now() - ANSWERED_MS).await?;
         let held = self.store.restore(key, over, held, answered).await?;
         metrics::restoring("restored");
@@ -123,9 +116,25 @@ impl Restoring {
         }
     }
 
-    fn made_again(&self, newest: &Held) -> Held {
-        let restored = newest.session.restored(self.absence, self.clock.now());
-        Held { session: Arc::new(restored), head: newest.head, ticket: None, is_doubtful: false }
+    async fn made_again(&self, key: &SessionKey, newest: &Held) -> Result<Held, Error> {
+        let absence = match newest.session.due_at {
+            None if newest.session.status != Status::Running => None,
+            _ => self.absence(key).await?,
+        };
+        let restored = newest.session.restored(absence, self.clock.now());
+        Ok(Held { session: Arc::new(restored), head: newest.head, ticket: None, is_doubtful: false })
+    }
+
+    /// When nobody was there, before the store began the life it is in. Whoever is the
+    /// first to ask may come before any proof of that life, and leaves it.
+    async fn absence(&self, key: &SessionKey) -> Result<Option<Absence>, Error> {
+        let began = self.store.began(key).await?;
+        let presence = self.ledger.presence(began).await?;
+        if presence.last_beat.is_some_and(|last| last >= began) {
+            return Ok(presence.absence);
+        }
+        self.ledger.beat(began, self.clock.now().max(began)).await?;
+        Ok(self.ledger.presence(began).await?.absence)
     }
 }
 

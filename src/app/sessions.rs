@@ -7,8 +7,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::asked::{Answer, Asked};
+use super::commanding::Asking;
 use super::error::Error;
 use super::past::Past;
+use super::remembered::Remembered;
 use super::restoring::Restoring;
 use super::writing::{Author, commit};
 use crate::clock::Clock;
@@ -16,10 +18,9 @@ use crate::domain::entry::{Answered, Repeat};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::{Principal, Role};
-use crate::domain::session::command::{Command, Refused};
+use crate::domain::session::command::Command;
 use crate::domain::session::create::NewSession;
-use crate::domain::session::event::{Change, Kind, Outcome, Step};
-use crate::domain::session::restore::Absence;
+use crate::domain::session::event::{Kind, Outcome};
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
@@ -30,7 +31,7 @@ use crate::wire::command::Wish;
 use crate::wire::history;
 
 /// How long a lost race is tried again on the caller's behalf.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a delete waits for the ledger.
 const DELETE_WAIT: Duration = Duration::from_secs(2);
@@ -53,17 +54,16 @@ pub struct Parts {
     pub ids: Ids,
     /// Where deadlines are announced; when it is full, the poll finds them.
     pub soon: mpsc::Sender<Soon>,
-    /// When nobody was there, before this process came.
-    pub absence: Option<Absence>,
     /// An answer means that the ledger holds it.
     pub is_durable: bool,
 }
 
 /// Timer sessions, as callers see them.
 pub struct Sessions {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) ids: Ids,
+    pub(super) remembered: Remembered,
     clock: Arc<dyn Clock>,
-    ids: Ids,
     soon: mpsc::Sender<Soon>,
     restoring: Restoring,
     is_durable: bool,
@@ -75,10 +75,11 @@ impl Sessions {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ledger, clock, ids, soon, absence, is_durable } = parts;
+        let Parts { store, ledger, clock, ids, soon, is_durable } = parts;
         let past = Past::new(Arc::clone(&store), Arc::clone(&ledger));
-        let restoring = Restoring::new(Arc::clone(&store), ledger, Arc::clone(&clock), absence);
-        Self { store, clock, ids, soon, restoring, is_durable, past }
+        let restoring = Restoring::new(Arc::clone(&store), ledger, Arc::clone(&clock));
+        let remembered = Remembered::default();
+        Self { store, ids, remembered, clock, soon, restoring, is_durable, past }
     }
 
     /// Whether the store and the ledger answer.
@@ -108,7 +109,7 @@ impl Sessions {
         match self.store.commit(commit(self.ids.nonce(), &key, None, change, author)).await? {
             Committed::Stored(held) => {
                 self.restoring.created(&key);
-                self.answer(held, Outcome::of(Kind::Created)).await
+                self.durable(Answer { held, outcome: Outcome::of(Kind::Created), replayed: None }).await
             }
             Committed::Repeated(answered, held) => replay(&answered, held, repeat),
             Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
@@ -191,76 +192,6 @@ impl Sessions {
         }
     }
 
-    async fn carry_out(&self, asking: Asking<'_>) -> Result<Answer, Error> {
-        let patience = Instant::now() + PATIENCE;
-        let mut attempts = 0_u32;
-        loop {
-            attempts += 1;
-            let held = self.live(asking.key).await?;
-            if let Some(answered) = self.answered(asking.key, asking.author.repeat).await? {
-                return replay(&answered, held, asking.author.repeat);
-            }
-            match self.attempt(&asking, held).await? {
-                Attempt::Done(answer) => {
-                    metrics::compared_and_set(attempts);
-                    return Ok(*answer);
-                }
-                Attempt::Again(held) if Instant::now() >= patience => return Err(Error::Contended(held)),
-                Attempt::Again(_) => {}
-            }
-        }
-    }
-
-    async fn attempt(&self, asking: &Asking<'_>, held: Held) -> Result<Attempt, Error> {
-        let now = asking.arrived;
-        if !held.session.is_due(now) {
-            if !asking.expected.iter().all(|expected| expected.is_at(held.session.position)) {
-                return Err(Error::Stale(Box::new(held)));
-            }
-            if !asking.author.by.is_none_or(|by| by.may(asking.command, &held.session)) {
-                return Err(Error::Forbidden);
-            }
-        }
-        match held.session.next(asking.command, now) {
-            Step::Refused(why) => Err(Error::Refused(why, Box::new(held))),
-            Step::Due(change, refused) => self.settle_first(asking.key, held, *change, refused).await,
-            Step::Done(change) => self.write(asking, held, *change).await,
-        }
-    }
-
-    async fn settle_first(
-        &self,
-        key: &SessionKey,
-        held: Held,
-        change: Change,
-        refused: Option<Refused>,
-    ) -> Result<Attempt, Error> {
-        let committed = self.store.commit(commit(self.ids.nonce(), key, Some(&held), change, Author::NOBODY)).await?;
-        match (committed, refused) {
-            (Committed::Stored(held), Some(why)) => Err(Error::Refused(why, Box::new(held))),
-            (Committed::Stored(settled), None) => {
-                self.announce(key, &settled);
-                Ok(Attempt::Again(Box::new(settled)))
-            }
-            _ => Ok(Attempt::Again(Box::new(held))),
-        }
-    }
-
-    async fn write(&self, asking: &Asking<'_>, held: Held, change: Change) -> Result<Attempt, Error> {
-        let outcome = change.outcome.clone();
-        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, asking.author);
-        let answer = match self.store.commit(write).await? {
-            Committed::Stored(held) => {
-                self.announce(asking.key, &held);
-                self.answer(held, outcome).await?
-            }
-            Committed::Repeated(answered, held) => replay(&answered, held, asking.author.repeat)?,
-            Committed::Stale(newer) => return Ok(Attempt::Again(Box::new(newer))),
-            Committed::Missing => return Ok(Attempt::Again(Box::new(held))),
-        };
-        Ok(Attempt::Done(Box::new(answer)))
-    }
-
     /// Deletes, and answers once the ledger holds it. Asking again is safe.
     pub async fn delete(&self, by: &Principal, id: &SessionId, asked: Asked, arrived: Timestamp) -> Result<(), Error> {
         operates(by)?;
@@ -296,12 +227,12 @@ impl Sessions {
     }
 
     /// The present version, unless it is deleted.
-    async fn live(&self, key: &SessionKey) -> Result<Held, Error> {
+    pub(super) async fn live(&self, key: &SessionKey) -> Result<Held, Error> {
         let held = self.restoring.present(key).await?;
         if held.session.status == Status::Deleted { Err(Error::NoSession) } else { Ok(held) }
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: Option<Repeat>) -> Result<Option<Answered>, Error> {
+    pub(super) async fn answered(&self, key: &SessionKey, repeat: Option<Repeat>) -> Result<Option<Answered>, Error> {
         match repeat {
             Some(repeat) => Ok(self.store.answered(key, &repeat.key).await?),
             None => Ok(None),
@@ -309,15 +240,15 @@ impl Sessions {
     }
 
     /// Whoever sets a deadline says so, or it might pass before the next poll.
-    fn announce(&self, key: &SessionKey, held: &Held) {
+    pub(super) fn announce(&self, key: &SessionKey, held: &Held) {
         if let Some(at) = held.session.due_at {
             let _ = self.soon.try_send((at, key.clone()));
         }
     }
 
     /// Where not every answer is durable, none is far from it.
-    async fn answer(&self, held: Held, outcome: Outcome) -> Result<Answer, Error> {
-        match held.ticket {
+    pub(super) async fn durable(&self, answer: Answer) -> Result<Answer, Error> {
+        match answer.held.ticket {
             Some(ticket) if self.is_durable => {
                 let recorded = tokio::time::timeout(DURABLE_WAIT, self.store.recorded(ticket)).await;
                 recorded.map_err(|_| Error::NotDurable)??;
@@ -325,7 +256,7 @@ impl Sessions {
             Some(_) => self.store.in_step().await,
             None => {}
         }
-        Ok(Answer { held, outcome, replayed: None })
+        Ok(answer)
     }
 
     /// The key of a session the caller can see.
@@ -335,20 +266,6 @@ impl Sessions {
         }
         Ok(SessionKey { tenant: by.tenant.clone(), session: id.clone() })
     }
-}
-
-struct Asking<'a> {
-    key: &'a SessionKey,
-    command: &'a Command,
-    expected: &'a [super::asked::Expected],
-    author: Author<'a>,
-    arrived: Timestamp,
-}
-
-enum Attempt {
-    Done(Box<Answer>),
-    /// Something else was written; this is the newest known.
-    Again(Box<Held>),
 }
 
 /// What is for operators only.
@@ -365,7 +282,8 @@ fn own(command: &mut Command, by: &Principal, lag_ms: i64) {
     }
 }
 
-fn replay(answered: &Answered, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
+/// What was answered the first time, with the session as it stands.
+pub(super) fn replay(answered: &Answered, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
     if repeat.is_some_and(|repeat| repeat.body != answered.repeat.body) {
         return Err(Error::Mismatch);
     }

@@ -10,9 +10,4 @@ pub mod heartbeat;
 mod tests;
 pub mod worker;
 
-use std::sync::Arc;
-
-use crate::domain::time::Timestamp;
-
-/// Where the audit learns the time from.
-pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub use crate::store::Now;

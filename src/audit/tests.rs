@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::worker::Worker;
-use super::{Now, heartbeat};
+use super::Now;
+use super::heartbeat::Heartbeat;
 use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -23,7 +24,8 @@ use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, Pace};
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+use crate::ledger::{DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
+use crate::store::memory::MemoryStore;
 use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
 
 /// A ledger that can be told to fail, and remembers what it was asked.
@@ -138,12 +140,12 @@ impl Ledger for Odd {
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
         self.inner.unbury(entry).await
     }
-    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
+    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
         self.answers()?;
-        self.inner.beat(at).await
+        self.inner.beat(since, at).await
     }
-    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
-        self.inner.last_beat().await
+    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+        self.inner.presence(began).await
     }
     async fn ping(&self) -> Result<(), Error> {
         self.inner.ping().await
@@ -337,7 +339,9 @@ async fn the_heart_beats_at_once_and_at_the_end() {
         beat.0.send_modify(|beats| *beats += 1);
         Timestamp::from_ms(*beat.0.borrow())
     });
-    let task = tokio::spawn(heartbeat::run(Arc::clone(&ledger) as Arc<dyn Ledger>, clock, stop.clone()));
+    let store = Arc::new(MemoryStore::new(Box::new(|_, _, _| {}), outbox(), Timestamp::from_ms(0)));
+    let heartbeat = Heartbeat { ledger: Arc::clone(&ledger) as _, store, now: clock };
+    let task = tokio::spawn(heartbeat.run(stop.clone()));
     let mut beats = beat.1;
     while now == 0 {
         beats.changed().await.unwrap();
@@ -345,5 +349,6 @@ async fn the_heart_beats_at_once_and_at_the_end() {
     }
     stop.cancel();
     task.await.unwrap();
-    assert_eq!(ledger.last_beat().await.unwrap(), Some(Timestamp::from_ms(now + 1)));
+    let presence = ledger.presence(Timestamp::from_ms(0)).await.unwrap();
+    assert_eq!(presence.last_beat, Some(Timestamp::from_ms(now + 1)));
 }

@@ -7,6 +7,7 @@ mod healthcheck;
 mod migrate;
 mod serve;
 mod token;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, stderr};
@@ -29,6 +30,7 @@ pub struct Call {
 #[derive(Debug)]
 enum What {
     Serve(serve::Order),
+    Worker,
     Migrate,
     Token(token::Order),
     Audit(audit::Order),
@@ -44,6 +46,7 @@ impl Call {
     {
         let matches = command().try_get_matches_from(arguments)?;
         let (what, matches) = match matches.subcommand() {
+            Some(("worker", matches)) => (What::Worker, matches),
             Some(("migrate", matches)) => (What::Migrate, matches),
             Some(("token", matches)) => (What::Token(token::Order::read(matches)?), matches),
             Some(("audit", matches)) => (What::Audit(audit::Order::read(matches)), matches),
@@ -72,6 +75,7 @@ impl Call {
     pub async fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Serve(order) => serve::run(&order, self.settings).await,
+            What::Worker => worker::run(self.settings.config).await,
             What::Migrate => migrate::run(self.settings.config).await,
             What::Token(order) => token::run(&order, &self.settings.config),
             What::Audit(order) => audit::run(&order, &self.settings.config).await,
@@ -91,6 +95,7 @@ pub fn command() -> Command {
         .args(SETTINGS.iter().map(flag))
         .subcommands([
             serve::command(),
+            worker::command(),
             migrate::command(),
             token::command(),
             audit::command(),
@@ -172,7 +177,7 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused_before_anything_starts() {
         assert!(matches!(read("synckairos dance", &[]), Err(Failure::Usage(_))));
-        assert!(matches!(read("synckairos --redis-url redis://h", &[]), Err(Failure::Settings(_))));
+        assert!(matches!(read("synckairos --redis-url h", &[]), Err(Failure::Settings(_))));
         assert!(matches!(read("synckairos", &[("NTP_SERVERS", "h")]), Err(Failure::Settings(_))));
     }
 

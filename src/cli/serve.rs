@@ -15,11 +15,25 @@ use crate::shutdown::Shutdown;
 pub(super) struct Order {
     check: bool,
     migrate: bool,
+    single_instance: bool,
+    allow_eviction: bool,
+    no_audit: bool,
 }
 
 impl Order {
     pub(super) fn read(matches: &ArgMatches) -> Self {
-        Self { check: matches.get_flag("check"), migrate: matches.get_flag("migrate") }
+        Self {
+            check: matches.get_flag("check"),
+            migrate: matches.get_flag("migrate"),
+            single_instance: matches.get_flag("single-instance"),
+            allow_eviction: matches.get_flag("allow-eviction"),
+            no_audit: matches.get_flag("no-audit"),
+        }
+    }
+
+    fn settle(&self, config: Config) -> Config {
+        let Self { check: _, migrate, single_instance, allow_eviction, no_audit } = *self;
+        Config { migrate, single_instance, allow_eviction, audits: !no_audit, ..config }
     }
 }
 
@@ -29,9 +43,13 @@ pub(super) fn command() -> Command {
         .about("Serves (the default)")
         .arg(flag("check").help("Only validate the settings and say what they resolve to"))
         .arg(flag("migrate").help("First bring the schema of a ledger in PostgreSQL up"))
+        .arg(flag("single-instance").help("Nobody else uses that Redis, so the ledger may be SQLite"))
+        .arg(flag("allow-eviction").help("Serve also from a Redis that may throw sessions away when it is full"))
+        .arg(flag("no-audit").help("Leave it to `synckairos worker` to bring what was committed to the ledger"))
 }
 
-pub(super) async fn run(order: &Order, settings: Resolved) -> Result<(), Failure> {
+pub(super) async fn run(order: &Order, mut settings: Resolved) -> Result<(), Failure> {
+    settings.config = order.settle(settings.config);
     settings.config.check()?;
     if order.check {
         stdout().write_all(settings.report().as_bytes())?;
@@ -39,9 +57,8 @@ pub(super) async fn run(order: &Order, settings: Resolved) -> Result<(), Failure
     }
     warn_if_open(&settings.config);
     let shutdown = Shutdown::new();
-    tokio::spawn(stop_on_signals(Signals::new()?, shutdown.clone()));
-    let config = Config { migrate: order.migrate, ..settings.config };
-    Ok(server::serve(config, shutdown).await?)
+    stop_on_signals(&shutdown)?;
+    Ok(server::serve(settings.config, shutdown).await?)
 }
 
 fn warn_if_open(config: &Config) {
@@ -68,8 +85,13 @@ impl Signals {
     }
 }
 
-/// The first signal asks everyone to finish, the second does not wait for them.
-async fn stop_on_signals(mut signals: Signals, shutdown: Shutdown) {
+/// From now on, the first signal asks everyone to finish, the second does not wait for them.
+pub(super) fn stop_on_signals(shutdown: &Shutdown) -> io::Result<()> {
+    tokio::spawn(follow(Signals::new()?, shutdown.clone()));
+    Ok(())
+}
+
+async fn follow(mut signals: Signals, shutdown: Shutdown) {
     signals.next().await;
     tracing::info!("stopping; a second signal stops at once");
     shutdown.begin();

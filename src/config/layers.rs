@@ -154,7 +154,8 @@ mod tests {
             ("RUST_LOG", "a=b=c", "levels and targets"),
             ("LOG_FORMAT", "xml", "text or json"),
             ("INSTANCE_ID", "a b", "1 to 128 characters"),
-            ("REDIS_URL", "redis://h", "REDIS_URL is not built into this version yet"),
+            ("NTP_SERVERS", "h", "NTP_SERVERS is not built into this version yet"),
+            ("REDIS_URL", "h:6379", "REDIS_URL must be redis://, rediss://"),
             ("DATABASE_URL", "mysql://h/d", "DATABASE_URL must be sqlite:// and a file, or postgres://"),
         ] {
             let error = from_environment(name, value).unwrap_err().to_string();
@@ -173,6 +174,12 @@ mod tests {
         let long = "hunter2".repeat(6);
         let report = from_environment("JWT_SECRET", &long).unwrap().report();
         assert!(report.contains("a secret of 42 bytes") && !report.contains("hunter2"), "{report}");
+        for name in ["REDIS_URL", "DATABASE_URL"] {
+            let url = from_environment(name, "http://u:hunter2@h/d").unwrap_err().to_string();
+            assert!(!url.contains("hunter2"), "{url}");
+        }
+        let report = from_environment("REDIS_URL", "redis://u:hunter2@h/0").unwrap().report();
+        assert!(report.contains("redis://h/0") && !report.contains("hunter2"), "{report}");
         let report = from_environment("DATABASE_URL", "postgres://u:hunter2@h/d").unwrap().report();
         assert!(report.contains("postgres://h/d") && !report.contains("hunter2"), "{report}");
     }
@@ -185,6 +192,6 @@ mod tests {
         assert_eq!(read("LISTEN_ADDR = '127.0.0.1:1'"), Err(Error::UnknownKey("LISTEN_ADDR".into())));
         assert_eq!(read("durable = true"), Err(Error::Shape("DURABLE")));
         assert_eq!(read("[durable]\na = 1"), Err(Error::Shape("DURABLE")));
-        assert_eq!(read("redis_url = 'redis://h'"), Err(Error::NotBuilt("REDIS_URL".into())));
+        assert_eq!(read("ntp_servers = 'h'"), Err(Error::NotBuilt("NTP_SERVERS".into())));
     }
 }

@@ -28,14 +28,24 @@ pub struct Config {
     pub database: Database,
     /// Whether to bring the ledger's schema up before serving, where that is a step of its own.
     pub migrate: bool,
+    /// Where live sessions are shared; `None` keeps them in this process.
+    pub redis: Option<Address>,
+    /// Who may sign for Redis, over TLS; `None` is whom the host trusts.
+    pub redis_ca_file: Option<PathBuf>,
+    /// Whether nobody else uses that Redis, so that a ledger of its own will do.
+    pub single_instance: bool,
+    /// Whether to serve from a Redis that may throw away what it was given.
+    pub allow_eviction: bool,
+    /// Whether this instance brings what was committed to the ledger; otherwise workers do.
+    pub audits: bool,
     /// When an acknowledged command is on disk.
     pub durable: Durable,
     /// What tokens are signed and verified with; `None` is open mode.
     pub jwt_secret: Option<Secret>,
     /// How long an idle session stays in the store.
     pub session_idle_ttl: Duration,
-    /// Past this the outbox sheds the bodies of intermediate versions.
-    pub outbox_max_bytes: u64,
+    /// Past this the outbox sheds the bodies of intermediate versions; `None` is as much as the store can bear.
+    pub outbox_max_bytes: Option<u64>,
     /// Above this uncertainty of cluster time the instance is not ready.
     pub max_uncertainty: Duration,
     /// What the instance calls itself; `None` is a random name.
@@ -63,6 +73,10 @@ pub struct Spans {
     pub deadline_poll: Duration,
     /// Between two checks of what is remembered against what is stored.
     pub position_check: Duration,
+    /// How long an instance is taken to be alive without a word.
+    pub lease: Duration,
+    /// Between two words.
+    pub renew: Duration,
 }
 
 impl Default for Spans {
@@ -73,6 +87,8 @@ impl Default for Spans {
             pong_wait: Duration::from_secs(10),
             deadline_poll: Duration::from_millis(250),
             position_check: Duration::from_secs(5),
+            lease: Duration::from_secs(3),
+            renew: Duration::from_secs(1),
         }
     }
 }
@@ -203,6 +219,13 @@ pub enum Error {
     /// Open mode where others can reach it.
     #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
     OpenToOthers(SocketAddr),
+    /// Sessions that many share, and a ledger that one has.
+    #[error("REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
+             postgres:// address, or say --single-instance if nobody else uses that Redis")]
+    LedgerOfOne,
+    /// What was committed in this process, and nobody to bring it to the ledger.
+    #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]
+    NobodyAudits,
 }
 
 impl Default for Config {
@@ -213,10 +236,15 @@ impl Default for Config {
             data_dir: PathBuf::from("./synckairos-data"),
             database: Database::Sqlite(None),
             migrate: false,
+            redis: None,
+            redis_ca_file: None,
+            single_instance: false,
+            allow_eviction: false,
+            audits: true,
             durable: Durable::Flush,
             jwt_secret: None,
             session_idle_ttl: Duration::from_hours(1),
-            outbox_max_bytes: 1 << 30,
+            outbox_max_bytes: None,
             max_uncertainty: Duration::from_millis(50),
             instance_id: None,
             drain_timeout: Duration::from_secs(10),
@@ -252,10 +280,23 @@ impl Config {
         self.jwt_secret.is_none()
     }
 
-    /// Whether these settings may be served with: without a key only what runs on this machine may call.
+    /// Whether this process alone serves what it keeps.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.redis.is_none() || self.single_instance
+    }
+
+    /// Whether these settings may be served with: without a key only what runs on this machine may call,
+    /// and what many share is recorded where all of them can.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
             return Err(Error::OpenToOthers(self.listen_addr));
+        }
+        if !self.is_alone() && matches!(self.database, Database::Sqlite(_)) {
+            return Err(Error::LedgerOfOne);
+        }
+        if self.redis.is_none() && !self.audits {
+            return Err(Error::NobodyAudits);
         }
         Ok(())
     }
@@ -287,6 +328,16 @@ mod tests {
         let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
         let shown = format!("{config:?}");
         assert!(shown.contains("a secret of 32 bytes") && !shown.contains("kkk"), "{shown}");
+    }
+
+    #[test]
+    fn sessions_that_are_shared_need_a_ledger_that_is() {
+        let shared = Config { redis: Some(Address::new("redis://h")), ..Config::default() };
+        assert_eq!(shared.check(), Err(Error::LedgerOfOne));
+        let on_a_server = Config { database: Database::Postgres(Address::new("postgres://h/d")), ..shared.clone() };
+        assert_eq!(on_a_server.check(), Ok(()));
+        assert_eq!(Config { single_instance: true, ..shared }.check(), Ok(()));
+        assert_eq!(Config { audits: false, ..Config::default() }.check(), Err(Error::NobodyAudits));
     }
 
     #[test]

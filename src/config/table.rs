@@ -113,9 +113,31 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "REDIS_URL",
+        default: "none: sessions in memory",
+        doc: "Where instances share live sessions: `redis://[user:password@]host[:port][/db]`, `redis-cluster://`, `redis-sentinel://host:port?sentinelServiceName=name`; with `rediss` over TLS.",
+        form: Form::Built {
+            accepts: "redis://, rediss://, redis-cluster:// or redis-sentinel:// and a host",
+            read: |config, text| put(&mut config.redis, redis(text).map(Some)),
+            show: |config| config.redis.as_ref().map_or("none: sessions in memory".into(), Address::shown),
+        },
+    },
+    Setting {
+        name: "REDIS_CA_FILE",
+        default: "none: whom the host trusts",
+        doc: "Certificates, in PEM, of who may sign for Redis.",
+        form: Form::Built {
+            accepts: "a file",
+            read: |config, text| put(&mut config.redis_ca_file, filled(text).map(|file| Some(PathBuf::from(file)))),
+            show: |config| {
+                config.redis_ca_file.as_ref().map_or("none: whom the host trusts".into(), |file| file.display().to_string())
+            },
+        },
+    },
+    Setting {
         name: "DURABLE",
         default: "`flush`",
-        doc: "`flush`: an acknowledged command is on disk within 20 ms; `always`: before the answer.",
+        doc: "Without Redis, `flush`: an acknowledged command is on disk within 20 ms. `always`: the ledger holds it before the answer, with Redis too.",
         form: Form::Built {
             accepts: "flush or always",
             read: |config, text| put(&mut config.durable, durable(text)),
@@ -144,12 +166,12 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "OUTBOX_MAX_BYTES",
-        default: "`1073741824`",
+        default: "a quarter of Redis's `maxmemory`, else 1 GiB",
         doc: "While the ledger is away: past this, bodies of intermediate versions are shed, never a link.",
         form: Form::Built {
             accepts: "bytes from 1048576 up",
-            read: |config, text| put(&mut config.outbox_max_bytes, within(text, 1 << 20, u64::MAX)),
-            show: |config| config.outbox_max_bytes.to_string(),
+            read: |config, text| put(&mut config.outbox_max_bytes, within(text, 1 << 20, u64::MAX).map(Some)),
+            show: |config| config.outbox_max_bytes.map_or("by what the store can hold".into(), |bytes| bytes.to_string()),
         },
     },
     Setting {
@@ -204,7 +226,6 @@ pub const SETTINGS: &[Setting] = &[
             },
         },
     },
-    not_built("REDIS_URL", "Where live sessions are shared."),
     not_built("NTP_SERVERS", "What UTC is compared with."),
     not_built("JWT_PUBLIC_KEY_FILE", "Key of tokens that others sign."),
     not_built("JWT_JWKS_URL", "Where the keys of tokens that others sign are published."),
@@ -275,6 +296,15 @@ fn database(text: &str) -> Result<Database, Wrong> {
     Ok(Database::Sqlite(Some(PathBuf::from(file))))
 }
 
+/// What a Redis is reached by, as far as can be told without reaching it.
+fn redis(text: &str) -> Result<Address, Wrong> {
+    const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
+    let (scheme, rest) = text.split_once("://").ok_or(Wrong::Secret)?;
+    let (scheme, kind) = scheme.split_once('-').map_or((scheme, None), |(scheme, kind)| (scheme, Some(kind)));
+    let is_known = SCHEMES.contains(&scheme) && matches!(kind, None | Some("cluster" | "sentinel"));
+    if is_known && !rest.is_empty() { Ok(Address::new(text)) } else { Err(Wrong::Secret) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +343,16 @@ mod tests {
             let rows = reference.matches(&format!("| `{}` |", setting.name)).count();
             assert_eq!(rows, usize::from(setting.is_built()), "{}", setting.name);
             assert_eq!(SETTINGS.iter().filter(|other| other.name == setting.name).count(), 1, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn sessions_are_shared_by_any_kind_of_redis() {
+        for url in ["redis://h", "rediss://u:p@h:1/2", "redis-cluster://h:1", "valkeys-sentinel://h?sentinelServiceName=m"] {
+            assert_eq!(redis(url).ok(), Some(Address::new(url)));
+        }
+        for bad in ["h:6379", "redis://", "http://h", "redis-ring://h"] {
+            assert!(matches!(redis(bad), Err(Wrong::Secret)), "{bad}");
         }
     }
 

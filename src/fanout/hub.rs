@@ -193,8 +193,13 @@ impl Hub {
             }
             Heard::Gap => {
                 ::metrics::counter!(metrics::GAPS_TOTAL).increment(1);
-                self.all().iter().for_each(Topic::doubt);
+                self.doubt();
             }
         }
+    }
+
+    /// Reads again whatever is watched: what is known here may not be so any more.
+    pub fn doubt(&self) {
+        self.all().iter().for_each(Topic::doubt);
     }
 }

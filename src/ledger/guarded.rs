@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
 use crate::breaker::{Breaker, Leave, Settings};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -127,12 +127,12 @@ impl Ledger for Guarded {
     }
 
     /// Every second, so that it is also what finds that writing goes well again.
-    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
-        self.tell(self.inner.beat(at)).await
+    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.tell(self.inner.beat(since, at)).await
     }
 
-    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
-        self.ask(self.inner.last_beat()).await
+    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+        self.ask(self.inner.presence(began)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -23,6 +23,7 @@ use crate::domain::chain::Link;
 use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::session::restore::{Absence, OUTAGE_MS};
 use crate::domain::time::Timestamp;
 
 /// Why the ledger did not do as asked.
@@ -89,6 +90,21 @@ pub struct DeadLetter {
     /// When it was put aside.
     pub buried_at: Timestamp,
 }
+
+/// Who was there, and when nobody was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Presence {
+    /// The last proof of life, if there ever was one.
+    pub last_beat: Option<Timestamp>,
+    /// When nobody was there, before somebody was again.
+    pub absence: Option<Absence>,
+}
+
+/// Who begins to beat when a store has begun to live may be so much earlier or later.
+const AROUND_MS: i64 = OUTAGE_MS;
+
+/// An absence is remembered for a year.
+const ABSENCE_KEPT_MS: i64 = 366 * 24 * 3_600_000;
 
 /// Which of a tenant's sessions to list; everything absent lets all pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,11 +175,13 @@ pub trait Ledger: Send + Sync {
     /// Forgets one that was put aside; gives whether it was there.
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error>;
 
-    /// Proof of life: some instance was there at `at`. Never goes back.
-    async fn beat(&self, at: Timestamp) -> Result<(), Error>;
+    /// Proof of life: some instance was there from `since` to `at`, and the store with
+    /// it. If nobody had been for long before, that is written down as an absence; one
+    /// that this contradicts is forgotten.
+    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error>;
 
-    /// The last proof of life.
-    async fn last_beat(&self) -> Result<Option<Timestamp>, Error>;
+    /// The last proof of life, and the absence after which a store began to live at `began`.
+    async fn presence(&self, began: Timestamp) -> Result<Presence, Error>;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;

@@ -29,7 +29,7 @@ pub use alone::Alone;
 
 use super::row::{refused, unavailable};
 use super::timed::timed;
-use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
@@ -183,12 +183,12 @@ impl Ledger for PostgresLedger {
         timely("unbury", self.remove_dead_letter(entry)).await
     }
 
-    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
-        timely("beat", self.write_beat(at)).await
+    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        timely("beat", self.write_beat(since, at)).await
     }
 
-    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
-        timely("last_beat", self.read_beat()).await
+    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+        timely("presence", self.read_presence(began)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -17,7 +17,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::row::{refused, unavailable};
 use super::timed::timed;
-use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
@@ -177,12 +177,12 @@ impl Ledger for SqliteLedger {
         timely("unbury", self.remove_dead_letter(entry)).await
     }
 
-    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
-        timely("beat", self.write_beat(at)).await
+    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        timely("beat", self.write_beat(since, at)).await
     }
 
-    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
-        timely("last_beat", self.read_beat()).await
+    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+        timely("presence", self.read_presence(began)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -208,7 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/ledger.db");
         let ledger = SqliteLedger::open(&path, Durability::Always).await.unwrap();
-        ledger.beat(Timestamp::from_ms(1)).await.unwrap();
+        ledger.beat(Timestamp::from_ms(1), Timestamp::from_ms(1)).await.unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.with_extension("db-wal"))), (0o600, 0o600));
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::memory::MemoryLeases;
 use super::redis::RedisLeases;
 use super::{
-    Away, Formats, InstanceId, Leases, Member, Membership, NoPlace, Place, Places, Renewed, Roles, Spans, Subject,
+    Away, Formats, InstanceId, Leases, Member, Membership, NoPlace, Place, Places, Renewed, Roles, Spans, Subject, Work,
 };
 use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
@@ -28,7 +28,8 @@ const SPANS: Spans = Spans { lease: Duration::from_millis(900), renew: Duration:
 fn member(number: u64, newest: u32) -> Member {
     let formats = Formats { oldest: 1, newest };
     let instance = InstanceId::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    Member { instance, formats, settings_version: 1, started_at: Timestamp::from_ms(number.cast_signed()) }
+    let started_at = Timestamp::from_ms(number.cast_signed());
+    Member { instance, formats, settings_version: 1, started_at, work: Work::All }
 }
 
 fn subject(name: &str) -> Subject {
@@ -62,9 +63,14 @@ impl House {
     }
 
     fn instance(&self, number: u64) -> Instance {
+        self.doing(number, Work::All)
+    }
+
+    fn doing(&self, number: u64, work: Work) -> Instance {
+        let me = Member { work, ..member(number, 2) };
         let gate = Arc::new(Gate { leases: Arc::clone(&self.leases), is_shut: AtomicBool::new(false) });
         let leases: Arc<dyn Leases> = Arc::clone(&gate) as _;
-        let membership = Arc::new(Membership::new(Arc::clone(&leases), member(number, 2), SPANS));
+        let membership = Arc::new(Membership::new(Arc::clone(&leases), me, SPANS));
         let places = Places::new(leases, Arc::clone(&membership));
         let (renews, tells) = (Arc::clone(&membership), Arc::clone(&places));
         let running = [tokio::spawn(async move { renews.run().await }), tokio::spawn(async move { tells.run().await })];
@@ -93,7 +99,7 @@ impl Leases for Gate {
         self.leases.renew(member).await
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<(), Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
         self.pass().await;
         self.leases.leave(instance).await
     }
@@ -184,6 +190,8 @@ promises! {
     streams_are_counted_over_all_members_whose_leases_last
     telling_twice_changes_nothing
     members_share_all_partitions_and_take_over_from_the_dead
+    each_kind_of_work_is_shared_by_those_who_do_it
+    the_last_who_audits_is_left_with_all_of_it
     who_stood_still_knows_at_once_that_it_owns_nothing
     who_cannot_renew_owns_nothing_until_it_can
     streams_of_the_dead_count_no_more
@@ -210,8 +218,9 @@ async fn a_lease_that_is_left_ends_at_once(house: House) {
     let (one, two) = (member(1, 1), member(2, 1));
     house.renew(&one).await;
     assert_eq!(house.renew(&two).await.living.len(), 2);
-    house.leases.leave(one.instance).await.unwrap();
-    house.leases.leave(one.instance).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(house.leases.leave(one.instance).await.unwrap(), std::slice::from_ref(&two));
+    }
     assert_eq!(house.renew(&two).await.living, [two]);
 }
 
@@ -271,9 +280,34 @@ async fn members_share_all_partitions_and_take_over_from_the_dead(house: House) 
     assert_eq!(all, Partitions::ALL);
     for (instance, before) in living.iter().zip(owners) {
         assert!(before.without(instance.owner()).is_empty(), "what was owned stays owned");
-        assert_eq!(*instance.membership.owned().borrow(), instance.owner());
+        assert_eq!(*instance.membership.audited().borrow(), instance.owner());
     }
     assert_eq!(living[0].membership.newest_format(), Some(2));
+}
+
+async fn each_kind_of_work_is_shared_by_those_who_do_it(house: House) {
+    let (all, serving) = (house.instance(1), house.doing(2, Work::Serving));
+    let auditing = house.doing(3, Work::Auditing);
+    for instance in [&all, &serving, &auditing] {
+        instance.until_sees(3).await;
+    }
+    let audited = |instance: &Instance| *instance.membership.audited().borrow();
+    assert_eq!((all.owner().union(serving.owner()), auditing.owner()), (Partitions::ALL, Partitions::NONE));
+    assert_eq!((audited(&all).union(audited(&auditing)), audited(&serving)), (Partitions::ALL, Partitions::NONE));
+    assert!(audited(&all).and(audited(&auditing)).is_empty() && all.owner().and(serving.owner()).is_empty());
+}
+
+async fn the_last_who_audits_is_left_with_all_of_it(house: House) {
+    let (one, two) = (house.instance(1), house.instance(2));
+    let serving = house.doing(3, Work::Serving);
+    for instance in [&one, &two, &serving] {
+        instance.until_sees(3).await;
+    }
+    for (instance, left) in [(&one, Partitions::NONE), (&two, Partitions::ALL)] {
+        instance.running[0].abort();
+        instance.membership.leave().await.unwrap();
+        assert_eq!((instance.membership.roles(), *instance.membership.audited().borrow()), (Roles::default(), left));
+    }
 }
 
 async fn who_stood_still_knows_at_once_that_it_owns_nothing(house: House) {
@@ -291,7 +325,7 @@ async fn who_stood_still_knows_at_once_that_it_owns_nothing(house: House) {
 async fn who_cannot_renew_owns_nothing_until_it_can(house: House) {
     let one = house.instance(1);
     one.until_sees(1).await;
-    let mut owned = one.membership.owned();
+    let mut owned = one.membership.audited();
     owned.mark_unchanged();
     one.gate.is_shut.store(true, Ordering::Relaxed);
     timeout(SOON, owned.changed()).await.expect("it owns on").unwrap();

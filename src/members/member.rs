@@ -34,6 +34,48 @@ pub struct Formats {
     pub newest: u32,
 }
 
+/// What an instance does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// It serves, tells what happens by itself, and brings what was committed to the ledger.
+    All,
+    /// The same, but for the last.
+    Serving,
+    /// Only the last.
+    Auditing,
+}
+
+impl Work {
+    const EACH: [(&str, Self); 3] = [("all", Self::All), ("serving", Self::Serving), ("auditing", Self::Auditing)];
+
+    /// Whether it serves, and tells what happens by itself.
+    #[must_use]
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Serving)
+    }
+
+    /// Whether it brings what was committed to the ledger.
+    #[must_use]
+    pub const fn audits(self) -> bool {
+        matches!(self, Self::All | Self::Auditing)
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, _) = Self::EACH.iter().find(|(_, work)| work == self).unwrap_or(&Self::EACH[0]);
+        f.write_str(word)
+    }
+}
+
+impl FromStr for Work {
+    type Err = NoMember;
+
+    fn from_str(word: &str) -> Result<Self, NoMember> {
+        Self::EACH.iter().find(|(known, _)| *known == word).map(|(_, work)| *work).ok_or(NoMember)
+    }
+}
+
 /// A running instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -45,13 +87,15 @@ pub struct Member {
     pub settings_version: u64,
     /// Since when it has been running.
     pub started_at: Timestamp,
+    /// What it does.
+    pub work: Work,
 }
 
 impl fmt::Display for Member {
     /// As it is kept beside a lease. A later release may only add to the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { instance, formats, settings_version, started_at } = self;
-        write!(f, "{instance} {} {} {settings_version} {}", formats.oldest, formats.newest, started_at.as_ms())
+        let Self { instance, formats: Formats { oldest, newest }, settings_version, started_at, work } = self;
+        write!(f, "{instance} {oldest} {newest} {settings_version} {} {work}", started_at.as_ms())
     }
 }
 
@@ -71,6 +115,7 @@ impl FromStr for Member {
             formats: Formats { oldest: number(word()?)?, newest: number(word()?)? },
             settings_version: number(word()?)?,
             started_at: Timestamp::from_ms(number(word()?)?),
+            work: word()?.parse()?,
         })
     }
 }
@@ -113,11 +158,12 @@ mod tests {
             formats: Formats { oldest: 1, newest: 3 },
             settings_version: 7,
             started_at: Timestamp::from_ms(1_767_225_600_000),
+            work: Work::Auditing,
         };
-        assert_eq!(member.to_string(), "0000000000000abc 1 3 7 1767225600000");
+        assert_eq!(member.to_string(), "0000000000000abc 1 3 7 1767225600000 auditing");
         assert_eq!(member.to_string().parse(), Ok(member.clone()));
         assert_eq!(format!("{member} and more").parse(), Ok(member));
-        for text in ["", "xyz 1 3 7 1", "abc 1 3 7", "abc 1 -3 7 1"] {
+        for text in ["", "xyz 1 3 7 1 all", "abc 1 3 7", "abc 1 -3 7 1 all", "abc 1 3 7 1", "abc 1 3 7 1 some"] {
             assert_eq!(text.parse::<Member>(), Err(NoMember), "{text}");
         }
     }

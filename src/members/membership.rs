@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::member::{InstanceId, Member};
+use super::member::{InstanceId, Member, Work};
 use super::rendezvous::{Roles, roles};
 use super::{Away, Leases, Renewed};
 use crate::store::partition::Partitions;
@@ -37,7 +37,8 @@ pub struct Membership {
     me: Mutex<Member>,
     spans: Spans,
     lease: watch::Sender<Lease>,
-    owned: watch::Sender<Partitions>,
+    roles: watch::Sender<Roles>,
+    audited: watch::Sender<Partitions>,
     restarts: watch::Sender<u64>,
 }
 
@@ -65,7 +66,8 @@ impl Membership {
             me: Mutex::new(me),
             spans,
             lease: watch::channel(lease).0,
-            owned: watch::channel(Partitions::NONE).0,
+            roles: watch::channel(Roles::default()).0,
+            audited: watch::channel(Partitions::NONE).0,
             restarts: watch::channel(0).0,
         }
     }
@@ -94,11 +96,18 @@ impl Membership {
         if lease.lasts() { lease.roles } else { Roles::default() }
     }
 
-    /// What it owns, and whenever that changes. For whoever waits; who is about to act
-    /// asks for its roles, which end on time even where nothing runs.
+    /// Its roles, and whenever they change. For whoever waits; who is about to act asks
+    /// for its roles, which end on time even where nothing runs.
     #[must_use]
-    pub fn owned(&self) -> watch::Receiver<Partitions> {
-        self.owned.subscribe()
+    pub fn changes(&self) -> watch::Receiver<Roles> {
+        self.roles.subscribe()
+    }
+
+    /// From which partitions it brings what was committed to the ledger, and whenever
+    /// that changes.
+    #[must_use]
+    pub fn audited(&self) -> watch::Receiver<Partitions> {
+        self.audited.subscribe()
     }
 
     /// Who was running when it last asked; itself among them.
@@ -140,11 +149,19 @@ impl Membership {
 
     /// Ends the lease, so that nobody waits for it to end. To be called when nothing
     /// renews it any more.
+    ///
+    /// Who is the last to audit audits everything from then on: what is left is brought
+    /// to the ledger before the lights go out.
     pub async fn leave(&self) -> Result<(), Away> {
         self.lease.send_modify(|lease| lease.until = Instant::now());
-        self.lapse();
-        let asked = self.leases.leave(self.instance());
-        timeout_at(Instant::now() + self.spans.renew, asked).await.map_err(|late| Away(late.into()))?
+        self.become_of(Roles::default(), Partitions::NONE);
+        let me = self.me().clone();
+        let asked = self.leases.leave(me.instance);
+        let left = timeout_at(Instant::now() + self.spans.renew, asked).await.map_err(|late| Away(late.into()))??;
+        if me.work.audits() && !left.iter().any(|member| member.work.audits()) {
+            self.become_of(Roles::default(), Partitions::ALL);
+        }
+        Ok(())
     }
 
     /// Asks for no longer than the lease lasts that it has.
@@ -164,16 +181,22 @@ impl Membership {
 
     fn hold(&self, me: InstanceId, until: Instant, renewed: Renewed) {
         let before = self.lease.borrow().clone();
-        let ids = |living: &[Member]| living.iter().map(|member| member.instance).collect::<Vec<_>>();
-        let living = ids(&renewed.living);
-        let roles = if living == ids(&before.living) { before.roles } else { roles(me, &living) };
-        if living != ids(&before.living) {
-            tracing::info!(members = living.len(), owned = roles.owner.len(), "the members are others than before");
+        let Renewed { living, is_new } = renewed;
+        if *before.living != *living {
+            tracing::info!(members = living.len(), "the members are others than before");
         }
+        let among = |does: fn(Work) -> bool| {
+            let ids: Vec<_> = living.iter().filter(|member| does(member.work)).map(|member| member.instance).collect();
+            roles(me, &ids)
+        };
+        let (roles, audited) = match *before.living == *living && before.lasts() {
+            true => (before.roles, *self.audited.borrow()),
+            false => (among(Work::serves), among(Work::audits).owner),
+        };
         membership(living.len(), roles.owner.len());
-        self.lease.send_replace(Lease { until, living: renewed.living.into(), roles });
-        self.own(roles.owner);
-        if renewed.is_new {
+        self.lease.send_replace(Lease { until, living: living.into(), roles });
+        self.become_of(roles, audited);
+        if is_new {
             self.restarts.send_modify(|count| *count += 1);
         }
     }
@@ -189,15 +212,17 @@ impl Membership {
     }
 
     fn lapse(&self) {
-        if self.own(Partitions::NONE) {
-            tracing::warn!("the lease has ended, so nothing is owned here");
+        if self.become_of(Roles::default(), Partitions::NONE) {
+            tracing::warn!("the lease has ended, so nothing is looked after here");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);
             membership(0, 0);
         }
     }
 
-    fn own(&self, owned: Partitions) -> bool {
-        self.owned.send_if_modified(|before| std::mem::replace(before, owned) != owned)
+    /// Whether that is another share than before.
+    fn become_of(&self, roles: Roles, audited: Partitions) -> bool {
+        let is_new = self.roles.send_if_modified(|before| std::mem::replace(before, roles) != roles);
+        self.audited.send_if_modified(|before| std::mem::replace(before, audited) != audited) || is_new
     }
 
     /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.

@@ -53,9 +53,10 @@ impl Leases for MemoryLeases {
         Ok(Renewed { living: living.values().map(|kept| kept.member.clone()).collect(), is_new })
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<(), Away> {
-        self.living().remove(&instance);
-        Ok(())
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
+        let mut living = self.living();
+        living.remove(&instance);
+        Ok(living.values().map(|kept| kept.member.clone()).collect())
     }
 
     async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {

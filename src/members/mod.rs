@@ -1,6 +1,7 @@
 //! Who is running, by leases that end unless they are renewed, and what follows from it:
 //! who looks after which partition, and how many streams somebody has everywhere.
 
+mod duties;
 mod member;
 mod membership;
 pub mod memory;
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::member::{Formats, InstanceId, Member, Subject};
+pub use self::duties::Duties;
+pub use self::member::{Formats, InstanceId, Member, Subject, Work};
 pub use self::membership::{Membership, Spans};
 pub use self::places::{NoPlace, Place, Places};
 pub use self::rendezvous::{Roles, roles};
@@ -43,8 +45,9 @@ pub trait Leases: Send + Sync {
     /// earlier one said of the member.
     async fn renew(&self, member: &Member) -> Result<Renewed, Away>;
 
-    /// Ends a lease at once, and with it what the instance told of streams.
-    async fn leave(&self, instance: InstanceId) -> Result<(), Away>;
+    /// Ends a lease at once, and with it what the instance told of streams; tells whose
+    /// leases last.
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away>;
 
     /// Tells that an instance has so many streams of a subject, if with those of all
     /// other members whose leases last there are no more than `limit`; otherwise tells

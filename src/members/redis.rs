@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::member::{InstanceId, Member, Subject};
 use super::{Away, Leases, Renewed, TOLD_FOR};
-use crate::redis::{Argument, Failure, Redis, Script};
+use crate::redis::{Answer, Argument, Failure, Redis, Script};
 use crate::store::keys;
 
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
@@ -25,8 +25,8 @@ struct Scripts {
 impl Scripts {
     fn new() -> Self {
         Self {
-            renew: Script::new(&[include_str!("lua/renew.lua")]),
-            leave: Script::new(&[include_str!("lua/leave.lua")]),
+            renew: Script::new(&[include_str!("lua/living.lua"), include_str!("lua/renew.lua")]),
+            leave: Script::new(&[include_str!("lua/living.lua"), include_str!("lua/leave.lua")]),
             hold: Script::new(&[include_str!("lua/hold.lua")]),
             tell: Script::new(&[include_str!("lua/tell.lua")]),
         }
@@ -53,16 +53,12 @@ impl Leases for RedisLeases {
         let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
         let keys = [keys::leases(), keys::members()];
         let answer = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
-        // One that makes no sense must not end the leases of all others.
-        let told = answer.parts.into_iter().filter_map(|part| part.convert::<String>().ok());
-        let living = told.filter_map(|told| told.parse().ok()).collect();
-        Ok(Renewed { living, is_new: answer.word == "new" })
+        Ok(Renewed { is_new: answer.word == "new", living: members(answer) })
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<(), Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
         let keys = [keys::leases(), keys::members()];
-        self.redis.run(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?;
-        Ok(())
+        Ok(members(self.redis.ask(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?))
     }
 
     async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
@@ -85,6 +81,12 @@ impl From<Failure> for Away {
     fn from(failure: Failure) -> Self {
         Self(failure.into())
     }
+}
+
+/// One that makes no sense must not end the leases of all others.
+fn members(answer: Answer) -> Vec<Member> {
+    let told = answer.parts.into_iter().filter_map(|part| part.convert::<String>().ok());
+    told.filter_map(|told| told.parse().ok()).collect()
 }
 
 fn told_for() -> String {

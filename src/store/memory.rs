@@ -33,6 +33,7 @@ pub struct MemoryStore {
     partitions: Vec<Mutex<Partition>>,
     announce: Announce,
     outbox: Arc<MemoryOutbox>,
+    began: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -49,11 +50,11 @@ struct Kept {
 }
 
 impl MemoryStore {
-    /// An empty store that announces by `announce` and appends to `outbox`.
+    /// An empty store, as of `began`, that announces by `announce` and appends to `outbox`.
     #[must_use]
-    pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>) -> Self {
+    pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>, began: Timestamp) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { partitions, announce, outbox }
+        Self { partitions, announce, outbox, began }
     }
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
@@ -230,6 +231,10 @@ impl Store for MemoryStore {
     /// None: what waits dies with the sessions, and no session goes before it is recorded.
     async fn newest_waiting(&self, _key: &SessionKey) -> Result<Option<Ticket>, Error> {
         Ok(None)
+    }
+
+    async fn began(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
+        Ok(self.began)
     }
 
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Live sessions, shared by all instances.
 
+pub mod guarded;
 pub mod keys;
 pub mod memory;
 pub mod outbox;
@@ -40,6 +41,9 @@ pub struct Held {
     /// may hold that. Nothing is written on it until it has been restored.
     pub is_doubtful: bool,
 }
+
+/// Where a store learns the time from, to say since when it has held what it was given.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A number that nobody else has: what recognises the repeat of one and the same write.
 pub type Operation = u64;
@@ -154,6 +158,10 @@ pub trait Store: Send + Sync {
     /// have lost a session of whose versions one is among that: once it is recorded, all
     /// is that was committed there before.
     async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error>;
+
+    /// Since when the store has lived the life it is in, where that session belongs: what
+    /// it held before that may be lost.
+    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error>;
 
     /// Waits until the ledger holds the version with that place in the outbox. Fails
     /// where it can no longer be known, because the store began a new life.

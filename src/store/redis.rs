@@ -4,7 +4,7 @@
 //!
 //! | key | what it holds |
 //! | --- | --- |
-//! | `sk:{p07}:life` | the store life: `<number>-<run id of the master>` |
+//! | `sk:{p07}:life` | the store life: `<number>-<run id of the master>-<when it began>` |
 //! | `sk:{p07}:state:<tenant>/<session>` | a line that says where the session is, then the session as it is stored |
 //! | `sk:{p07}:ops:<tenant>/<session>` | operations that were done lately, and their places in the outbox; `ops-old` those before |
 //! | `sk:{p07}:answers:<tenant>/<session>` | idempotency keys and what they were answered with; `answers-old` those before |
@@ -35,7 +35,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::types::Value;
-use futures::future::try_join_all;
 use tokio::sync::watch;
 
 use self::following::Following;
@@ -43,7 +42,7 @@ use super::keys;
 use super::outbox::Ticket;
 use super::partition::{Partition, Partitions};
 use super::timed::timed;
-use super::{Commit, Committed, Error, Held, Store};
+use super::{Commit, Committed, Error, Held, Now, Store};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Answered;
 use crate::domain::id::SessionKey;
@@ -65,11 +64,12 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store over a connection of its own. What has been idle for `idle` is let go.
+    /// A store over a connection of its own. What has been idle for `idle` is let go; a
+    /// store life begins when it is noticed, by `now`.
     #[must_use]
-    pub fn new(redis: Redis, idle: Duration) -> Self {
+    pub fn new(redis: Redis, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        Self { lives: Lives::new(redis), following: Following::default(), idle_ms }
+        Self { lives: Lives::new(redis, now), following: Following::default(), idle_ms }
     }
 
     /// Counts the new lives that were noticed: whatever is running should be looked
@@ -121,22 +121,12 @@ impl RedisStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        let all = try_join_all(partitions.iter().map(|partition| self.due_in(partition, until, limit))).await?;
-        let mut due: Vec<_> = all.into_iter().flatten().collect();
+        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
+        let found = self.lives.ask_of(partitions, &SCRIPTS.due, keys::due, &arguments).await?;
+        let mut due = answer::due(found)?;
         due.sort_unstable();
         due.truncate(limit);
         Ok(due)
-    }
-
-    async fn due_in(
-        &self,
-        partition: Partition,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from).into();
-        let (answer, _) = self.lives.ask(partition, &SCRIPTS.due, vec![keys::due(partition)], arguments).await?;
-        answer::due(answer.parts)
     }
 
     async fn waiting(&self, partition: Partition) -> Result<Option<(Ticket, Ticket)>, Error> {
@@ -198,6 +188,10 @@ impl Store for RedisStore {
 
     async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
         timely("waiting", async { Ok(self.waiting(Partition::of(key)).await?.map(|(_, last)| last)) }).await
+    }
+
+    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        Ok(self.lives.of(Partition::of(key)).await?.began)
     }
 
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {

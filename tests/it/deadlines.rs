@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use synckairos::app::Asked;
-use synckairos::bus::{Bus as _, Heard, Message};
+use synckairos::bus::{Heard, Message};
 use synckairos::clock::Clock;
 use synckairos::config::Spans;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
@@ -115,7 +115,7 @@ async fn an_idle_session_comes_back_from_the_ledger_when_asked_for() {
     caller.get(format!("{}/history", session.path())).await.expect(200);
     let before = caller.snapshot(&session).await;
     cluster.clock().advance_ms(3_600_000);
-    assert_eq!(cluster.evict(), 0, "the ledger holds it");
+    cluster.let_go_of(&session);
     let after = caller.snapshot(&session).await;
     assert_eq!((&after["version"], &after["recovered"]), (&before["version"], &json!(true)));
     assert!(after["epoch"].as_i64() > before["epoch"].as_i64());
@@ -147,7 +147,7 @@ const AT_ONCE: usize = 64;
 async fn told_in_time(timers: usize, lead_ms: i64, span_ms: i64) {
     let cluster = Cluster::of(1).in_real_time().with(|config| config.spans = Spans::default()).start().await;
     let (parts, by) = (cluster.parts(), operator());
-    let bus = parts.hub.attach();
+    let bus = parts.live.ear().await.unwrap();
     let listening = tokio::spawn(expiries(bus.ear().unwrap(), Arc::clone(&parts.clock), timers));
     let total_ms = |number: usize| lead_ms + i64::try_from(number).unwrap() * span_ms / i64::try_from(timers).unwrap();
     let create = async |number: usize| {

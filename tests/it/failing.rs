@@ -85,6 +85,10 @@ impl Store for Ill {
         self.well.newest_waiting(key).await
     }
 
+    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        self.well.began(key).await
+    }
+
     async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
         self.well.recorded(ticket).await
     }
@@ -120,7 +124,6 @@ async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Aske
         clock: Arc::clone(&parts.clock),
         ids: Ids::Random,
         soon: mpsc::channel(8).0,
-        absence: None,
         is_durable: false,
     });
     let id = SessionId::new(&session.id).unwrap();

@@ -13,7 +13,7 @@ use synckairos::domain::principal::{Principal, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::ids::Ids;
 use synckairos::redis::{Address, Redis};
-use synckairos::store::Held;
+use synckairos::store::{Held, Now};
 use synckairos::store::keys;
 use synckairos::store::outbox::RedisOutbox;
 use synckairos::store::partition::Partitions;
@@ -43,15 +43,17 @@ impl House {
     async fn new() -> Self {
         let (cluster, server) = (Cluster::of(1).start().await, Server::start(Keeps::All));
         let redis = Redis::connect(&Address::new(&server.url(), None).unwrap()).await.unwrap();
-        let outbox = Arc::new(RedisOutbox::new(&redis, watch::channel(Partitions::ALL).1, IDLE).await.unwrap());
         let parts = cluster.parts();
+        let clock = Arc::clone(&parts.clock);
+        let now: Now = Arc::new(move || clock.now());
+        let owned = watch::channel(Partitions::ALL).1;
+        let outbox = Arc::new(RedisOutbox::new(&redis, owned, IDLE, Arc::clone(&now)).await.unwrap());
         let sessions = Sessions::new(sessions::Parts {
-            store: Arc::new(RedisStore::new(redis, IDLE)),
+            store: Arc::new(RedisStore::new(redis, IDLE, now)),
             ledger: Arc::clone(&parts.ledger),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
             soon: mpsc::channel(8).0,
-            absence: None,
             is_durable: false,
         });
         let by = Principal {

@@ -11,7 +11,7 @@ use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
-use synckairos::ledger::{DeadLetter, Due, Error, Filter, Ledger, Recorded, Row};
+use synckairos::ledger::{DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
 
 use crate::harness::{Cluster, Session, blitz, with};
 
@@ -77,11 +77,11 @@ impl Ledger for Counted {
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
         self.inner.unbury(entry).await
     }
-    async fn beat(&self, at: Timestamp) -> Result<(), Error> {
-        self.inner.beat(at).await
+    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.inner.beat(since, at).await
     }
-    async fn last_beat(&self) -> Result<Option<Timestamp>, Error> {
-        self.inner.last_beat().await
+    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+        self.inner.presence(began).await
     }
     async fn ping(&self) -> Result<(), Error> {
         self.inner.ping().await

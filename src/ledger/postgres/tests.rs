@@ -127,7 +127,7 @@ async fn of_two_sides_of_a_fork_written_at_once_one_is_counted() {
 #[tokio::test]
 async fn a_fork_is_found_in_another_month() {
     let bench = Bench::new().await;
-    bench.ledger.beat(Timestamp::from_ms(JANUARY)).await.unwrap();
+    bench.ledger.beat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
     bench.ledger.record(&[entry("a", 1, JANUARY, "x"), entry("a", 2, FEBRUARY, "x")]).await.unwrap();
     let recorded = bench.ledger.record(&[entry("a", 1, MARCH, "y")]).await.unwrap();
     assert_eq!((recorded.new, recorded.forks), (1, vec![key("a")]));
@@ -160,7 +160,7 @@ async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
     let early = entry("a", 1, FEBRUARY + 5, "x");
     bench.ledger.record(std::slice::from_ref(&early)).await.unwrap();
     assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 1);
-    bench.ledger.beat(Timestamp::from_ms(MARCH - 1)).await.unwrap();
+    bench.ledger.beat(Timestamp::from_ms(MARCH - 1), Timestamp::from_ms(MARCH - 1)).await.unwrap();
     assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 0);
     assert_eq!(bench.number("select count(*) from session_snapshot_2026_02").await, 1);
     let months = bench.months().await;
@@ -202,7 +202,7 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
     };
     let turning = async {
         for month in 0..12 {
-            other.beat(Timestamp::from_ms(JANUARY + month * MONTH)).await.unwrap();
+            other.beat(Timestamp::from_ms(JANUARY + month * MONTH), Timestamp::from_ms(JANUARY + month * MONTH)).await.unwrap();
             let forget = "select session_snapshot_forget('2026-04-01')";
             sqlx::query(forget).execute(&mut bench.sql).await.unwrap();
         }
@@ -219,7 +219,7 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
 #[tokio::test]
 async fn forgetting_months_leaves_the_newest_of_each_session() {
     let mut bench = Bench::new().await;
-    bench.ledger.beat(Timestamp::from_ms(JANUARY)).await.unwrap();
+    bench.ledger.beat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
     let idle = [entry("idle", 1, JANUARY, "x"), entry("idle", 2, JANUARY + 1, "x")];
     let alive = [entry("alive", 1, JANUARY, "x"), entry("alive", 2, FEBRUARY, "x")];
     let undated = [entry("odd", 1, 5, "x"), entry("odd", 2, 6, "x")];

@@ -16,9 +16,10 @@ use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::session::restore::OUTAGE_MS;
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{Columns, Listed, refused};
-use crate::ledger::{Error, Recorded};
+use crate::ledger::{ABSENCE_KEPT_MS, Error, Recorded};
 
 /// A batch that comes late or again never takes a session back. The rows are locked in
 /// one order by all who write, whether they change or not, so that nobody waits in a
@@ -106,7 +107,13 @@ const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, p
 const UNBURY: &str = "delete from dead_letter \
     where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
 
-const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
+/// Who beats at the same time waits for the row, and then finds no absence any more.
+/// What was written down is forgotten if somebody was there all along, or it was long ago.
+const BEAT: &str = "with before as (select at from heartbeat for update), \
+    gone as (insert into absence (gone_at, back_at) select at, $1 from before where $1 - at >= $3 \
+        on conflict (gone_at) do nothing), \
+    forgotten as (delete from absence where gone_at >= $1 or back_at < $4) \
+    insert into heartbeat (one, at) values (1, $2) \
     on conflict (one) do update set at = greatest(heartbeat.at, excluded.at)";
 
 const PREPARE: &str = "select session_snapshot_prepare($1, $2)";
@@ -172,8 +179,9 @@ impl PostgresLedger {
         Ok(removed.rows_affected() > 0)
     }
 
-    pub(super) async fn write_beat(&self, at: Timestamp) -> Result<(), Error> {
-        sqlx::query(BEAT).bind(at.as_ms()).execute(&self.write).await.map_err(failed)?;
+    pub(super) async fn write_beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        let beat = sqlx::query(BEAT).bind(since.as_ms()).bind(at.as_ms()).bind(OUTAGE_MS);
+        beat.bind(at.as_ms() - ABSENCE_KEPT_MS).execute(&self.write).await.map_err(failed)?;
         self.prepare_months(at).await;
         Ok(())
     }

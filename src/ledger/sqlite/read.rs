@@ -10,9 +10,10 @@ use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Entry, Repeat};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::session::restore::Absence;
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{DELETED, name, refused};
-use crate::ledger::{Answered, DeadLetter, Due, Error, Filter, Row};
+use crate::ledger::{AROUND_MS, Answered, DeadLetter, Due, Error, Filter, Presence, Row};
 
 /// The columns of a row, and whether it shares its position with another.
 macro_rules! select {
@@ -65,6 +66,10 @@ const DEAD_LETTERS: &str = "select * \
     order by tenant, session_id, position, digest \
     limit $5";
 const LAST_BEAT: &str = "select at from heartbeat";
+
+/// The one that ended when a store began to live, or a little before or after.
+const ABSENCE: &str = "select gone_at, back_at from absence \
+    where gone_at <= $1 + $2 and back_at >= $1 - $2 order by back_at desc limit 1";
 
 impl SqliteLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
@@ -165,9 +170,12 @@ impl SqliteLedger {
         found.iter().map(dead_letter).collect()
     }
 
-    pub(super) async fn read_beat(&self) -> Result<Option<Timestamp>, Error> {
-        let at: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
-        Ok(at.map(Timestamp::from_ms))
+    pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Presence, Error> {
+        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
+        let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
+        let absence: Option<(i64, i64)> = absence.fetch_optional(&self.read).await.map_err(failed)?;
+        let absence = absence.map(|(gone, back)| Absence { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
+        Ok(Presence { last_beat: last.map(Timestamp::from_ms), absence })
     }
 }
 

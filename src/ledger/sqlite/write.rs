@@ -9,9 +9,10 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::{SqliteLedger, failed};
 use crate::domain::entry::Entry;
 use crate::domain::id::{ParticipantId, SessionKey};
+use crate::domain::session::restore::OUTAGE_MS;
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{Columns, Listed};
-use crate::ledger::{Error, Recorded};
+use crate::ledger::{ABSENCE_KEPT_MS, Error, Recorded};
 
 /// Rows a statement. Few sizes, so that every statement is prepared once and kept.
 const SIZES: [usize; 3] = [100, 10, 1];
@@ -45,6 +46,13 @@ const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, p
 
 const UNBURY: &str = "delete from dead_letter \
     where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
+
+/// Before the beat that ends it: nobody else writes in between.
+const ABSENCE: &str = "insert into absence (gone_at, back_at) select at, $1 from heartbeat where $1 - at >= $2 \
+    on conflict (gone_at) do nothing";
+
+/// Somebody was there all along, or it was long ago.
+const NO_ABSENCE: &str = "delete from absence where gone_at >= $1 or back_at < $2";
 
 const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
     on conflict (one) do update set at = max(heartbeat.at, excluded.at)";
@@ -100,8 +108,14 @@ impl SqliteLedger {
         Ok(removed.rows_affected() > 0)
     }
 
-    pub(super) async fn write_beat(&self, at: Timestamp) -> Result<(), Error> {
-        sqlx::query(BEAT).bind(at.as_ms()).execute(&self.write).await.map_err(failed)?;
+    pub(super) async fn write_beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        let mut told = self.writing().await.map_err(failed)?;
+        let absence = sqlx::query(ABSENCE).bind(since.as_ms()).bind(OUTAGE_MS);
+        absence.execute(&mut *told).await.map_err(failed)?;
+        let forgotten = sqlx::query(NO_ABSENCE).bind(since.as_ms()).bind(at.as_ms() - ABSENCE_KEPT_MS);
+        forgotten.execute(&mut *told).await.map_err(failed)?;
+        sqlx::query(BEAT).bind(at.as_ms()).execute(&mut *told).await.map_err(failed)?;
+        told.commit().await.map_err(failed)?;
         // Whatever it cannot fold now it folds with the next beat.
         let _ = sqlx::query(FOLD).execute(&self.fold).await;
         Ok(())

@@ -2,7 +2,7 @@
 --
 --   KEYS     leases, members
 --   ARGV     instance
---   returns  1
+--   returns  {"left", member, ...}, those that are left
 redis.call('zrem', KEYS[1], ARGV[1])
 redis.call('hdel', KEYS[2], ARGV[1])
-return 1
+return with_living({ 'left' }, KEYS[1], KEYS[2], now_ms())

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Bench;
+use super::making::{NOW, still};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
@@ -38,7 +39,7 @@ impl Memory {
         let (outbox, announced) = (Arc::new(MemoryOutbox::new(usize::MAX)), Announced::default());
         let teller = Arc::clone(&announced);
         let announce = move |key, position, frames| teller.lock().unwrap().push((key, position, frames));
-        Self { store: MemoryStore::new(Box::new(announce), Arc::clone(&outbox)), outbox, announced }
+        Self { store: MemoryStore::new(Box::new(announce), Arc::clone(&outbox), NOW), outbox, announced }
     }
 }
 
@@ -119,8 +120,8 @@ impl InRedis {
         let (announced, (count, heard)) = (Announced::default(), watch::channel(0));
         let hearing = tokio::spawn(hear(Arc::clone(&ears), Arc::clone(&announced), count));
         Self {
-            store: RedisStore::new(redis.another().await.unwrap(), idle),
-            outbox: RedisOutbox::new(&redis, owned, idle).await.unwrap(),
+            store: RedisStore::new(redis.another().await.unwrap(), idle, still()),
+            outbox: RedisOutbox::new(&redis, owned, idle, still()).await.unwrap(),
             ears,
             listened: Mutex::default(),
             announced,

@@ -15,9 +15,14 @@ use crate::domain::session::control::{Rules, SyncMode};
 use crate::domain::session::create::NewSession;
 use crate::domain::session::event::Step;
 use crate::domain::time::Timestamp;
-use crate::store::{Commit, Committed, Held};
+use crate::store::{Commit, Committed, Held, Now};
 
 pub const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
+
+/// A clock that stands there.
+pub fn still() -> Now {
+    Arc::new(|| NOW)
+}
 
 pub fn key(session: &str) -> SessionKey {
     SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }

@@ -1,16 +1,17 @@
 -- Said before every script that rests on a store life: whether this master still
 -- lives it.
 --
--- A life is `<number>-<run id>`. The key tells a life that was lost or followed by
--- another; the run id tells a process that was started again from what it had on
+-- A life is `<number>-<run id>-<began>`. The key tells a life that was lost or followed
+-- by another; the run id tells a process that was started again from what it had on
 -- disk, or took over from one that died. No command can slip in before this check:
--- it is part of every command.
-local function is_alive(key, life)
+-- it is part of every command. `info` is what the server says of itself, where it has
+-- been asked already.
+local function is_alive(key, life, info)
     if redis.call('get', key) ~= life then
         return false
     end
-    local run = string.sub(life, string.find(life, '-', 1, true) + 1)
-    return string.find(redis.call('info', 'server'), run, 1, true) ~= nil
+    local run = string.match(life, '^%d+%-(%w+)')
+    return string.find(info or redis.call('info', 'server'), run, 1, true) ~= nil
 end
 
 -- What stands before a stored session's body:

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
 use crate::domain::id::SessionKey;
 use crate::redis::{Failure, Listening, Redis, Told};
+use crate::store::Now;
 use crate::store::keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::store::redis::{Asked, Lives, SCRIPTS, ticket};
@@ -52,15 +53,20 @@ struct Weight {
 impl RedisOutbox {
     /// The outbox of the partitions that are owned here at any time, over two connections
     /// of its own. A session is let go when it has been idle for `idle`, the same as the
-    /// store says.
-    pub async fn new(redis: &Redis, owned: watch::Receiver<Partitions>, idle: Duration) -> Result<Self, Failure> {
+    /// store says; and by `now` as there a store life begins.
+    pub async fn new(
+        redis: &Redis,
+        owned: watch::Receiver<Partitions>,
+        idle: Duration,
+        now: Now,
+    ) -> Result<Self, Failure> {
         let listening = Listening::new(redis.another().await?);
         for partition in Partition::all() {
             // What fails now is tried again as long as it runs.
             let _ = listening.listen(keys::wake(partition)).await;
         }
         Ok(Self {
-            lives: Lives::new(redis.another().await?),
+            lives: Lives::new(redis.another().await?, now),
             listening,
             owned,
             idle_ms: i64::try_from(idle.as_millis()).unwrap_or(i64::MAX),

@@ -7,11 +7,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fred::types::Value;
+use futures::future::try_join_all;
 use tokio::sync::watch;
 
+use crate::domain::time::Timestamp;
 use crate::redis::{Answer, Argument, Failure, Redis, Script};
 use crate::store::keys;
-use crate::store::partition::{PARTITIONS, Partition};
+use crate::store::Now;
+use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::telemetry::metrics::STORE_LIVES_TOTAL;
 
 use super::scripts::SCRIPTS;
@@ -24,6 +28,8 @@ const TRIES: usize = 3;
 pub struct Life {
     /// Lives of a partition are numbered; later ones are larger.
     pub number: u64,
+    /// When it began, by the clock of who noticed that.
+    pub began: Timestamp,
     text: Arc<str>,
 }
 
@@ -39,14 +45,15 @@ pub enum Asked {
 /// The life of each partition, as far as it is known here.
 pub struct Lives {
     redis: Redis,
+    now: Now,
     known: [Mutex<Option<Life>>; PARTITIONS],
     noticed: watch::Sender<u64>,
 }
 
 impl Lives {
     /// Nothing is known yet.
-    pub fn new(redis: Redis) -> Self {
-        Self { redis, known: std::array::from_fn(|_| Mutex::default()), noticed: watch::channel(0).0 }
+    pub fn new(redis: Redis, now: Now) -> Self {
+        Self { redis, now, known: std::array::from_fn(|_| Mutex::default()), noticed: watch::channel(0).0 }
     }
 
     /// The connection.
@@ -64,7 +71,8 @@ impl Lives {
         if let Some(life) = self.slot(partition).clone() {
             return Ok(life);
         }
-        let answer = self.redis.run(&SCRIPTS.life, &[keys::life(partition)], Vec::new()).await?;
+        let now = Argument::from((self.now)().as_ms().to_string());
+        let answer = self.redis.run(&SCRIPTS.life, &[keys::life(partition)], vec![now]).await?;
         let life = Life::parse(&answer.convert::<String>().map_err(|_| Failure::garbled())?)?;
         *self.slot(partition) = Some(life.clone());
         Ok(life)
@@ -106,6 +114,46 @@ impl Lives {
         Ok(Asked::Gone)
     }
 
+    /// Runs a script that takes the life's key and one more of each partition, and their
+    /// lives behind its other arguments; gives what was answered for all of them. It is
+    /// one script, but for a cluster, where the keys of a script stand in one slot.
+    pub async fn ask_of(
+        &self,
+        partitions: Partitions,
+        script: &Script,
+        key: fn(Partition) -> String,
+        arguments: &[Argument],
+    ) -> Result<Vec<Value>, Failure> {
+        let all: Vec<Partition> = partitions.iter().collect();
+        let at_once = if self.redis.is_cluster() { 1 } else { all.len().max(1) };
+        let each = all.chunks(at_once).map(|some| self.ask_of_some(some, script, key, arguments));
+        Ok(try_join_all(each).await?.concat())
+    }
+
+    async fn ask_of_some(
+        &self,
+        some: &[Partition],
+        script: &Script,
+        key: fn(Partition) -> String,
+        arguments: &[Argument],
+    ) -> Result<Vec<Value>, Failure> {
+        let keys: Vec<String> = some.iter().flat_map(|each| [keys::life(*each), key(*each)]).collect();
+        for _ in 0..TRIES {
+            let lives = try_join_all(some.iter().map(|each| self.of(*each))).await?;
+            let texts = lives.iter().map(|life| Argument::from(&*life.text));
+            let answer = self.redis.ask(script, &keys, arguments.iter().cloned().chain(texts).collect()).await?;
+            if answer.word != "life" {
+                return Ok(answer.parts);
+            }
+            for gone in answer.parts.iter().filter_map(|part| usize::try_from(part.as_u64()?).ok()) {
+                if let (Some(partition), Some(life)) = (some.get(gone), lives.get(gone)) {
+                    self.forget(*partition, life);
+                }
+            }
+        }
+        Err(Failure::Undone("the store goes from life to life".into()))
+    }
+
     fn forget(&self, partition: Partition, life: &Life) {
         let mut known = self.slot(partition);
         if known.as_ref() == Some(life) {
@@ -124,7 +172,9 @@ impl Lives {
 
 impl Life {
     fn parse(text: &str) -> Result<Self, Failure> {
-        let number = text.split('-').next().and_then(|number| number.parse().ok());
-        Ok(Self { number: number.ok_or_else(Failure::garbled)?, text: text.into() })
+        let mut words = text.splitn(3, '-');
+        let number = words.next().and_then(|number| number.parse().ok()).ok_or_else(Failure::garbled)?;
+        let began = words.nth(1).and_then(|began| began.parse().ok()).ok_or_else(Failure::garbled)?;
+        Ok(Self { number, began: Timestamp::from_ms(began), text: text.into() })
     }
 }

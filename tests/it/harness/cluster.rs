@@ -1,33 +1,30 @@
-//! Instances over shared memory parts.
+//! Instances, and what they stand on.
 //!
 //! Dropping a cluster stops it and fails if that takes longer than a second, if a task
 //! still runs or panicked, if an audit entry is not in the ledger, or if one was put
 //! aside as dead.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
-use synckairos::clock::{Clock, ManualClock, SystemClock};
+use synckairos::clock::{Clock, ManualClock};
 use synckairos::config::{Config, Secret, Spans};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Ledger;
-use synckairos::ledger::sqlite::{Durability, SqliteLedger};
-use synckairos::server::{Instance, Leftovers, Parts};
+use synckairos::members::Work;
+use synckairos::server::{Instance, Leftovers, Live, Parts, reach};
 use synckairos::shutdown::{Finished, Shutdown};
-use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::Session;
 use super::caller::{Authority, Caller, Client, client};
+use super::ground::{Ground, is_shared};
 use super::heard::Heard;
 use super::token::SECRET;
 use super::watch::Watching;
+use super::{Session, eventually};
 
 /// When a still clock is started: 2026-01-01T00:00:00Z.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -42,6 +39,7 @@ const STOP: Duration = Duration::from_secs(1);
 pub struct Plan {
     instances: usize,
     is_real: bool,
+    is_shared: bool,
     ledger: Option<Arc<dyn Ledger>>,
     config: Config,
 }
@@ -49,11 +47,10 @@ pub struct Plan {
 /// Instances that run, and what they share.
 pub struct Cluster {
     instances: Vec<Instance>,
-    parts: Option<Parts>,
+    /// Each instance's own where they are shared, else one for all.
+    parts: Vec<Parts>,
     manual: Option<Arc<ManualClock>>,
-    /// Holds the ledger, and goes with the cluster.
-    _folder: TempDir,
-    ledger_file: PathBuf,
+    ground: Ground,
     client: Client,
     has_key: bool,
     is_broken: AtomicBool,
@@ -82,33 +79,63 @@ impl Plan {
         self
     }
 
+    /// On a Redis and a PostgreSQL, whatever the others stand on.
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    /// Within one process, whatever the others stand on: for what only that has.
+    pub fn embedded(self) -> Self {
+        Self { is_shared: false, ..self }
+    }
+
     pub async fn start(self) -> Cluster {
-        let folder = tempfile::tempdir().unwrap();
-        let config = Config { data_dir: folder.path().to_path_buf(), ..self.config };
+        let ground = if self.is_shared { Ground::shared().await } else { Ground::embedded() };
+        let config = ground.settled(self.config);
         let manual = (!self.is_real).then(|| Arc::new(ManualClock::at(Timestamp::from_ms(BEGIN_MS))));
-        let clock: Arc<dyn Clock> = match &manual {
-            Some(manual) => Arc::clone(manual) as _,
-            None => Arc::new(SystemClock::start()),
-        };
-        let ledger_file = config.ledger_file();
-        let own = SqliteLedger::open(&ledger_file, Durability::Flush).await.unwrap();
-        let ledger = self.ledger.unwrap_or_else(|| Arc::new(own));
-        let parts = Parts::start(&config, clock, ledger, Shutdown::new()).await.unwrap();
-        let mut instances = Vec::new();
-        for _ in 0..self.instances {
-            instances.push(Instance::start(&config, &parts, Shutdown::new()).await.unwrap());
-        }
-        let is_broken = AtomicBool::new(false);
-        let has_key = config.jwt_secret.is_some();
-        Cluster {
-            instances,
-            parts: Some(parts),
+        let mut cluster = Cluster {
+            instances: Vec::new(),
+            parts: Vec::new(),
             manual,
-            _folder: folder,
-            ledger_file,
+            ground,
             client: client(),
-            has_key,
-            is_broken,
+            has_key: config.jwt_secret.is_some(),
+            is_broken: AtomicBool::new(false),
+        };
+        let processes = if self.is_shared { self.instances } else { 1 };
+        for _ in 0..processes {
+            let ledger = match &self.ledger {
+                Some(ledger) => Arc::clone(ledger),
+                None => cluster.ground.ledger().await,
+            };
+            let parts = cluster.started(&config, ledger).await;
+            cluster.parts.push(parts);
+        }
+        cluster.until_members(processes).await;
+        for number in 0..self.instances {
+            let parts = &cluster.parts[number % processes];
+            cluster.instances.push(Instance::start(&config, parts, Shutdown::new()).await.unwrap());
+        }
+        cluster
+    }
+}
+
+impl Cluster {
+    async fn started(&self, config: &Config, ledger: Arc<dyn Ledger>) -> Parts {
+        let (redis, back) = (reach::redis(config).await.unwrap(), Shutdown::new());
+        let clock: Arc<dyn Clock> = match &self.manual {
+            Some(manual) => Arc::clone(manual) as _,
+            None => reach::clock(config, redis.as_ref(), &back).await.unwrap(),
+        };
+        let live = Live::start(config, redis, &clock, Work::All).await.unwrap();
+        Parts::start(config, clock, ledger, live, back)
+    }
+
+    /// Whoever shares must know of all others before it knows its share.
+    async fn until_members(&self, processes: usize) {
+        for parts in &self.parts {
+            let Some(membership) = parts.live.membership() else { continue };
+            eventually("all members are seen", async || (membership.living().len() == processes).then_some(())).await;
         }
     }
 }
@@ -123,7 +150,7 @@ impl Cluster {
             spans: short(),
             ..Config::default()
         };
-        Plan { instances, is_real: false, ledger: None, config }
+        Plan { instances, is_real: false, is_shared: is_shared(), ledger: None, config }
     }
 
     /// An operator of tenant `acme`, who asks that instance.
@@ -142,8 +169,13 @@ impl Cluster {
         &self.instances[instance]
     }
 
+    /// Those of the first instance.
     pub fn parts(&self) -> &Parts {
-        self.parts.as_ref().unwrap()
+        &self.parts[0]
+    }
+
+    pub fn ground(&self) -> &Ground {
+        &self.ground
     }
 
     /// The still clock.
@@ -161,9 +193,17 @@ impl Cluster {
         self.is_broken.store(true, Ordering::Relaxed);
     }
 
-    /// Lets go of what is idle, as the service does every few seconds; gives what is left.
-    pub fn evict(&self) -> usize {
-        self.parts().evict()
+    /// The store lets go of a session that has been idle for long: it must be allowed to.
+    pub fn let_go_of(&self, session: &Session) {
+        let state = synckairos::store::keys::state(&key(TENANT, session));
+        match self.ground.redis() {
+            None => assert_eq!(self.parts().evict(), Some(0), "the ledger holds it"),
+            Some(redis) => {
+                let left: i64 = redis.say(&["PTTL", &state])[0].parse().unwrap();
+                assert!(left > 0, "the ledger holds it, and still it stays: {left}");
+                redis.say(&["DEL", &state]);
+            }
+        }
     }
 
     /// Everything that is announced of a session from now on, whoever caused it.
@@ -173,11 +213,7 @@ impl Cluster {
 
     /// The ledger, asked directly.
     pub async fn sql(&self, question: &str) -> Vec<Value> {
-        let mut connection = open(&self.ledger_file).await;
-        let rows: Vec<(String,)> =
-            sqlx::query_as(sqlx::AssertSqlSafe(question)).fetch_all(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        rows.into_iter().map(|(row,)| serde_json::from_str(&row).unwrap()).collect()
+        self.ground.sql(question).await
     }
 
     async fn stop(&mut self) -> Vec<String> {
@@ -194,7 +230,7 @@ impl Cluster {
                 faults.push(format!("tasks of an instance panicked: {}", instance.front.panics()));
             }
         }
-        if let Some(parts) = self.parts.take() {
+        for parts in &self.parts {
             parts.finish(STOP).await;
             let left = parts.leftovers().await;
             if left != Leftovers::default() {
@@ -204,7 +240,7 @@ impl Cluster {
         if began.elapsed() > STOP {
             faults.push(format!("took {:?} to stop", began.elapsed()));
         }
-        faults.extend(dead_letters(&self.ledger_file).await);
+        faults.extend(self.ground.left_over().await);
         faults
     }
 }
@@ -229,17 +265,8 @@ fn short() -> Spans {
         pong_wait: Duration::from_millis(500),
         deadline_poll: Duration::from_millis(10),
         position_check: Duration::from_millis(100),
+        // A machine that is busy with other tests must not end leases.
+        lease: Duration::from_secs(5),
+        renew: Duration::from_millis(50),
     }
-}
-
-async fn open(file: &PathBuf) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(file).connect().await.unwrap()
-}
-
-async fn dead_letters(file: &PathBuf) -> Option<String> {
-    let mut connection = open(file).await;
-    let dead: Vec<(String,)> =
-        sqlx::query_as("select reason from dead_letter").fetch_all(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-    (!dead.is_empty()).then(|| format!("put aside as dead: {dead:?}"))
 }

@@ -1,9 +1,10 @@
 //! An ear on the bus: what is announced of a session, without asking for it.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use synckairos::bus;
-use synckairos::bus::memory::MemoryBus;
-use synckairos::bus::{Bus as _, Message};
+use synckairos::bus::{Bus, Message};
 use synckairos::domain::id::SessionKey;
 use synckairos::server::Parts;
 use tokio::sync::mpsc::Receiver;
@@ -13,32 +14,35 @@ use super::soon;
 /// What was announced of one session since.
 pub struct Heard {
     receiver: Receiver<bus::Heard>,
-    _bus: MemoryBus,
+    _bus: Arc<dyn Bus>,
 }
 
 impl Heard {
     pub async fn of(parts: &Parts, key: &SessionKey) -> Self {
-        let bus = parts.hub.attach();
+        let bus = parts.live.ear().await.unwrap();
         bus.listen(key).await.unwrap();
         Self { receiver: bus.ear().unwrap(), _bus: bus }
     }
 
-    /// The next write's frames.
+    /// The next write's frames. Who begins to listen is told of a gap first.
     pub async fn next(&mut self) -> Vec<Value> {
-        match soon("an announcement", self.receiver.recv()).await {
-            Some(bus::Heard::Message(message)) => frames(&message),
-            other => panic!("an announcement, not {other:?}"),
+        loop {
+            match soon("an announcement", self.receiver.recv()).await {
+                Some(bus::Heard::Message(message)) => return frames(&message),
+                Some(bus::Heard::Gap) => {}
+                None => panic!("nothing is heard any more"),
+            }
         }
     }
 
     /// What has come so far and was not asked for.
     pub fn rest(&mut self) -> Vec<Vec<Value>> {
-        std::iter::from_fn(|| self.receiver.try_recv().ok())
-            .map(|heard| match heard {
-                bus::Heard::Message(message) => frames(&message),
-                bus::Heard::Gap => panic!("a gap in one process"),
-            })
-            .collect()
+        let heard = std::iter::from_fn(|| self.receiver.try_recv().ok());
+        let messages = heard.filter_map(|heard| match heard {
+            bus::Heard::Message(message) => Some(frames(&message)),
+            bus::Heard::Gap => None,
+        });
+        messages.collect()
     }
 }
 

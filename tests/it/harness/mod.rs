@@ -9,6 +9,7 @@ pub mod caller;
 pub mod cluster;
 pub mod dice;
 pub mod follow;
+pub mod ground;
 pub mod heard;
 pub mod postgres;
 pub mod process;

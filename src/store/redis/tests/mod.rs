@@ -19,7 +19,7 @@ use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::redis::{Address, Redis};
-use crate::store::contract::making::{START, after, commit, created, key, switch};
+use crate::store::contract::making::{START, after, commit, created, key, still, switch};
 use crate::store::outbox::{Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::{Commit, Committed, Error, Held, Store as _};
@@ -48,10 +48,11 @@ impl House {
     async fn over(address: &Address) -> Self {
         let redis = Redis::connect(address).await.unwrap();
         let owned = watch::channel(Partitions::ALL).1;
-        let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, owned, IDLE)).await.unwrap());
+        let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, owned, IDLE, still())).await.unwrap());
         let runs = Arc::clone(&outbox);
         let running = tokio::spawn(async move { runs.run(u64::MAX).await });
-        Self { store: RedisStore::new(redis.another().await.unwrap(), IDLE), outbox, running, redis }
+        let store = RedisStore::new(redis.another().await.unwrap(), IDLE, still());
+        Self { store, outbox, running, redis }
     }
 
     async fn stored(&self, commit: Commit) -> Held {

@@ -1,0 +1,169 @@
+//! Carrying out a command: judge by what is remembered, commit, and read only where
+//! that turns out not to be the newest.
+//!
+//! Only a commit may rest on what is remembered, for the store refuses one that is made
+//! from anything but the newest version. Whatever else an answer rests on (a refusal, a
+//! 403 that depends on the state) was told by the store in this request.
+
+use tokio::time::{Instant, timeout_at};
+
+use super::asked::{Answer, Expected};
+use super::error::Error;
+use super::sessions::{PATIENCE, Sessions, replay};
+use super::writing::{Author, commit};
+use crate::domain::id::SessionKey;
+use crate::domain::session::Status;
+use crate::domain::session::command::{Command, Refused};
+use crate::domain::session::event::{Change, Outcome, Step};
+use crate::domain::time::Timestamp;
+use crate::store::{Committed, Held};
+use crate::telemetry::metrics;
+
+/// A command, and what came with it.
+pub(super) struct Asking<'a> {
+    pub key: &'a SessionKey,
+    pub command: &'a Command,
+    pub expected: &'a [Expected],
+    pub author: Author<'a>,
+    pub arrived: Timestamp,
+}
+
+/// A version to judge by.
+struct Basis {
+    held: Held,
+    /// The store told it in this request.
+    is_told: bool,
+}
+
+impl Basis {
+    const fn told(held: Held) -> Self {
+        Self { held, is_told: true }
+    }
+}
+
+enum Attempt {
+    Done(Box<Answer>),
+    /// Something was written: this is the newest known.
+    Again(Box<Basis>),
+    /// The newest must be read first.
+    Read,
+}
+
+impl Sessions {
+    /// Does what is asked for, again where a race was lost, for as long as anyone may wait.
+    pub(super) async fn carry_out(&self, asking: Asking<'_>) -> Result<Answer, Error> {
+        let patience = Instant::now() + PATIENCE;
+        let Ok(mut place) = timeout_at(patience, self.remembered.turn(asking.key)).await else {
+            return Err(Error::Contended(Box::new(self.live(asking.key).await?)));
+        };
+        let mut basis = place.take().map(|held| Basis { held, is_told: false });
+        let mut attempts = 0_u32;
+        loop {
+            let by = match basis.take() {
+                Some(basis) => basis,
+                None => Basis::told(self.live(asking.key).await?),
+            };
+            attempts += 1;
+            match self.attempt(&asking, by).await? {
+                Attempt::Done(answer) => {
+                    metrics::compared_and_set(attempts);
+                    place.learn(&answer.held);
+                    drop(place);
+                    return self.durable(*answer).await;
+                }
+                Attempt::Again(newest) if Instant::now() >= patience => {
+                    return Err(Error::Contended(Box::new(newest.held)));
+                }
+                Attempt::Again(newest) => basis = Some(*newest),
+                Attempt::Read => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, asking: &Asking<'_>, basis: Basis) -> Result<Attempt, Error> {
+        let now = asking.arrived;
+        let session = &basis.held.session;
+        if !session.is_due(now) {
+            if !asking.expected.iter().all(|expected| expected.is_at(session.position)) {
+                return self.decline(asking, basis, |held| Error::Stale(Box::new(held))).await;
+            }
+            if !asking.author.by.is_none_or(|by| by.may(asking.command, session)) {
+                return self.decline(asking, basis, |_| Error::Forbidden).await;
+            }
+        }
+        match session.next(asking.command, now) {
+            Step::Refused(why) => self.decline(asking, basis, |held| Error::Refused(why, Box::new(held))).await,
+            Step::Due(change, refused) => self.settle_first(asking, basis.held, *change, refused).await,
+            Step::Done(change) => self.write(asking, basis.held, *change).await,
+        }
+    }
+
+    /// Says no, unless it was yes the first time, or is not known to be no now.
+    async fn decline(
+        &self,
+        asking: &Asking<'_>,
+        basis: Basis,
+        no: impl FnOnce(Held) -> Error,
+    ) -> Result<Attempt, Error> {
+        if !basis.is_told {
+            return Ok(Attempt::Read);
+        }
+        match self.answered(asking.key, asking.author.repeat).await? {
+            Some(answered) => Ok(done(replay(&answered, basis.held, asking.author.repeat)?)),
+            None => Err(no(basis.held)),
+        }
+    }
+
+    /// What had to happen by now is written first, also if the command is then refused.
+    async fn settle_first(
+        &self,
+        asking: &Asking<'_>,
+        held: Held,
+        change: Change,
+        refused: Option<Refused>,
+    ) -> Result<Attempt, Error> {
+        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, Author::NOBODY);
+        match self.store.commit(write).await? {
+            Committed::Stored(settled) => {
+                self.announce(asking.key, &settled);
+                let basis = Basis::told(settled);
+                match refused {
+                    Some(why) => self.decline(asking, basis, |held| Error::Refused(why, Box::new(held))).await,
+                    None => Ok(Attempt::Again(Box::new(basis))),
+                }
+            }
+            Committed::Stale(newer) => Ok(lost_to(newer)),
+            Committed::Missing | Committed::Repeated(..) => Ok(Attempt::Read),
+        }
+    }
+
+    async fn write(&self, asking: &Asking<'_>, held: Held, change: Change) -> Result<Attempt, Error> {
+        let outcome = change.outcome.clone();
+        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, asking.author);
+        match self.store.commit(write).await? {
+            Committed::Stored(held) => {
+                self.announce(asking.key, &held);
+                Ok(stored(held, outcome))
+            }
+            Committed::Repeated(answered, held) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
+            Committed::Stale(newer) => Ok(lost_to(newer)),
+            Committed::Missing => Ok(Attempt::Read),
+        }
+    }
+}
+
+fn stored(held: Held, outcome: Outcome) -> Attempt {
+    done(Answer { held, outcome, replayed: None })
+}
+
+fn done(answer: Answer) -> Attempt {
+    Attempt::Done(Box::new(answer))
+}
+
+/// Somebody else wrote. What cannot be written on is looked at the long way.
+fn lost_to(newer: Held) -> Attempt {
+    if newer.is_doubtful || newer.session.status == Status::Deleted {
+        return Attempt::Read;
+    }
+    Attempt::Again(Box::new(Basis::told(newer)))
+}

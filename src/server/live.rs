@@ -1,0 +1,193 @@
+//! Where live sessions are, and what goes with them: in this process, or in the Redis
+//! that all instances share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Error;
+use super::reach::OUTBOX_BYTES;
+use crate::breaker;
+use crate::bus::memory::MemoryHub;
+use crate::bus::redis::RedisBus;
+use crate::bus::{Bus, Message};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::session::stored::FORMAT;
+use crate::domain::time::Timestamp;
+use crate::ids::Ids;
+use crate::members::redis::RedisLeases;
+use crate::members::{Duties, Formats, InstanceId, Member, Membership, Spans, Work};
+use crate::redis::Redis;
+use crate::shutdown::Shutdown;
+use crate::store::guarded::Guarded;
+use crate::store::memory::MemoryStore;
+use crate::store::outbox::{MemoryOutbox, Outbox, RedisOutbox};
+use crate::store::redis::RedisStore;
+use crate::store::{Now, Store};
+
+/// The only version of the settings there is.
+const SETTINGS_VERSION: u64 = 1;
+
+/// How long who takes part in nothing any more may take to say so.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Live sessions, and what goes with them.
+pub struct Live {
+    /// Where they are.
+    pub store: Arc<dyn Store>,
+    /// What was committed and is not in the ledger yet.
+    pub outbox: Arc<dyn Outbox>,
+    /// What is looked after here.
+    pub duties: Duties,
+    /// Counts what the store may have lost.
+    pub new_lives: watch::Receiver<u64>,
+    place: Place,
+    /// What must run until nothing is left for the ledger.
+    running: Shutdown,
+}
+
+enum Place {
+    Here { store: Arc<MemoryStore>, hub: MemoryHub },
+    Shared { redis: Redis, membership: Arc<Membership>, renewing: Shutdown },
+}
+
+/// A closure over a clock.
+pub(super) fn now_of(clock: &Arc<dyn Clock>) -> Now {
+    let clock = Arc::clone(clock);
+    Arc::new(move || clock.now())
+}
+
+impl Live {
+    /// In this process, or where `redis` leads; an instance that does `work` takes part.
+    pub async fn start(
+        config: &Config,
+        redis: Option<Redis>,
+        clock: &Arc<dyn Clock>,
+        work: Work,
+    ) -> Result<Self, Error> {
+        match redis {
+            None => Ok(Self::here(config, clock)),
+            Some(redis) => Self::shared(config, redis, clock, work).await,
+        }
+    }
+
+    fn here(config: &Config, clock: &Arc<dyn Clock>) -> Self {
+        let bytes = usize::try_from(config.outbox_max_bytes.unwrap_or(OUTBOX_BYTES)).unwrap_or(usize::MAX);
+        let (outbox, hub) = (Arc::new(MemoryOutbox::new(bytes)), MemoryHub::default());
+        let announced = hub.clone();
+        let announce = move |key, position, frames| announced.announce(&Message { key, position, frames });
+        let store = Arc::new(MemoryStore::new(Box::new(announce), Arc::clone(&outbox), clock.now()));
+        Self {
+            store: Arc::clone(&store) as _,
+            outbox,
+            duties: Duties::All,
+            new_lives: watch::channel(0).1,
+            place: Place::Here { store, hub },
+            running: Shutdown::new(),
+        }
+    }
+
+    async fn shared(config: &Config, redis: Redis, clock: &Arc<dyn Clock>, work: Work) -> Result<Self, Error> {
+        let (idle, now) = (config.session_idle_ttl, now_of(clock));
+        let store = Arc::new(RedisStore::new(redis.another().await?, idle, Arc::clone(&now)));
+        let spans = Spans { lease: config.spans.lease, renew: config.spans.renew };
+        let leases = Arc::new(RedisLeases::new(redis.another().await?, spans.lease));
+        let membership = Arc::new(Membership::new(leases, member(clock, work), spans));
+        let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, membership.audited(), idle, now)).await?);
+        let max_bytes = outbox_bytes(config, &redis).await?;
+        let (running, renewing) = (Shutdown::new(), Shutdown::new());
+        let (hears, renews) = (Arc::clone(&outbox), Arc::clone(&membership));
+        until_stopped(&running, "outbox", async move { hears.run(max_bytes).await });
+        until_stopped(&renewing, "membership", async move { renews.run().await });
+        Ok(Self {
+            new_lives: store.new_lives(),
+            store: Arc::new(Guarded::new(store, breaker::Settings::default())),
+            outbox,
+            duties: Duties::Shared(Arc::clone(&membership)),
+            place: Place::Shared { redis, membership, renewing },
+            running,
+        })
+    }
+
+    /// Where one more instance hears of writes.
+    pub async fn ear(&self) -> Result<Arc<dyn Bus>, Error> {
+        match &self.place {
+            Place::Here { hub, .. } => Ok(Arc::new(hub.attach())),
+            Place::Shared { redis, .. } => {
+                let bus = Arc::new(RedisBus::new(redis.another().await?));
+                let hears = Arc::clone(&bus);
+                until_stopped(&self.running, "bus", async move { hears.run().await });
+                Ok(bus)
+            }
+        }
+    }
+
+    /// Lets go of what nothing has happened to since then; gives how many are left. In
+    /// Redis that happens by itself.
+    pub fn evict(&self, idle_since: Timestamp) -> Option<usize> {
+        match &self.place {
+            Place::Here { store, .. } => Some(store.evict(idle_since)),
+            Place::Shared { .. } => None,
+        }
+    }
+
+    /// Who takes part, as this instance sees it.
+    #[must_use]
+    pub fn membership(&self) -> Option<&Arc<Membership>> {
+        match &self.place {
+            Place::Here { .. } => None,
+            Place::Shared { membership, .. } => Some(membership),
+        }
+    }
+
+    /// Looks after nothing any more, so that others do; who is the last is left with
+    /// what waits for the ledger.
+    pub(super) async fn leave(&self) {
+        let Place::Shared { membership, renewing, .. } = &self.place else { return };
+        renewing.finish(GOODBYE).await;
+        if let Err(away) = membership.leave().await {
+            tracing::info!(error = &away as &dyn std::error::Error, "the lease will end by itself");
+        }
+    }
+
+    /// Ends what ran until the last entry was recorded.
+    pub(super) async fn finish(&self) {
+        self.running.finish(GOODBYE).await;
+    }
+
+    /// Every stop there is.
+    pub(super) fn stops(&self) -> Vec<&Shutdown> {
+        match &self.place {
+            Place::Here { .. } => vec![&self.running],
+            Place::Shared { renewing, .. } => vec![&self.running, renewing],
+        }
+    }
+}
+
+/// Runs `task` until the stop begins.
+pub(super) fn until_stopped(stop: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    let soft = stop.soft();
+    stop.spawn(name, async move {
+        soft.run_until_cancelled(task).await;
+    });
+}
+
+fn member(clock: &Arc<dyn Clock>, work: Work) -> Member {
+    let format = u32::from(FORMAT);
+    Member {
+        instance: InstanceId::new(Ids::Random.nonce()),
+        formats: Formats { oldest: 1, newest: format },
+        settings_version: SETTINGS_VERSION,
+        started_at: clock.now(),
+        work,
+    }
+}
+
+async fn outbox_bytes(config: &Config, redis: &Redis) -> Result<u64, Error> {
+    match config.outbox_max_bytes {
+        Some(bytes) => Ok(bytes),
+        None => Ok(redis.capacity().await?.outbox_bytes().unwrap_or(OUTBOX_BYTES)),
+    }
+}

@@ -1,0 +1,44 @@
+//! A process that only brings what was committed to the ledger.
+
+use tokio_util::sync::CancellationToken;
+
+use super::live::{Live, now_of};
+use super::parts::drain;
+use super::{Error, ledger, listen, reach};
+use crate::audit::worker::Worker;
+use crate::config::Config;
+use crate::http;
+use crate::members::Work;
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics;
+
+/// Works until `shutdown` begins; what is under way then is finished.
+pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
+    let back = Shutdown::new();
+    let starting = start(&config, &back);
+    let Some(started) = shutdown.soft().run_until_cancelled(starting).await else { return Ok(()) };
+    let (worker, live) = started?;
+    let scrapes = http::metrics::router(metrics::install());
+    let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &shutdown).await?;
+    tracing::info!(%metrics_address, "draining the audit");
+    let stop = CancellationToken::new();
+    let audit = Shutdown::new();
+    audit.spawn("audit", drain(worker, stop.clone()));
+    shutdown.begun().await;
+    shutdown.finish(config.drain_timeout).await;
+    live.leave().await;
+    stop.cancel();
+    audit.finish(config.drain_timeout).await;
+    live.finish().await;
+    back.finish(config.drain_timeout).await;
+    Ok(())
+}
+
+async fn start(config: &Config, back: &Shutdown) -> Result<(Worker, Live), Error> {
+    let ledger = ledger(config).await?;
+    let redis = reach::redis(config).await?.ok_or(Error::NothingShared)?;
+    let clock = reach::clock(config, Some(&redis), back).await?;
+    let live = Live::start(config, Some(redis), &clock, Work::Auditing).await?;
+    let worker = Worker::new(live.outbox.clone(), ledger, now_of(&clock));
+    Ok((worker, live))
+}

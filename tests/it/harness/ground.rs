@@ -1,0 +1,126 @@
+//! What the instances of a cluster stand on: the parts of one process and SQLite, or a
+//! Redis and a PostgreSQL of their own.
+//!
+//! `SYNCKAIROS_TEST_GROUND` says `shared` where all clusters are to stand on the latter.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use synckairos::config::{Address, Config};
+use synckairos::ledger::Ledger;
+use synckairos::ledger::postgres::PostgresLedger;
+use synckairos::ledger::sqlite::{Durability, SqliteLedger};
+use synckairos::store::keys;
+use synckairos::store::partition::Partition;
+use tempfile::TempDir;
+
+use super::postgres;
+use super::redis::{Keeps, Server};
+
+/// What is beneath the instances.
+pub enum Ground {
+    Embedded { folder: TempDir },
+    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String },
+}
+
+/// What the environment asks for.
+#[expect(clippy::disallowed_methods, reason = "it is the tests' own setting, and no Config is made for them")]
+pub fn is_shared() -> bool {
+    match std::env::var("SYNCKAIROS_TEST_GROUND").as_deref() {
+        Err(_) | Ok("embedded") => false,
+        Ok("shared") => true,
+        Ok(other) => panic!("SYNCKAIROS_TEST_GROUND is embedded or shared, not {other}"),
+    }
+}
+
+impl Ground {
+    pub fn embedded() -> Self {
+        Self::Embedded { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Fresh ones.
+    pub async fn shared() -> Self {
+        let (redis, postgres) = (Server::start(Keeps::Nothing), postgres::Server::shared().await);
+        let database = postgres.database().await;
+        PostgresLedger::migrate(&database, "test").await.unwrap();
+        Self::Shared { redis, postgres, database }
+    }
+
+    /// The settings that lead to it.
+    pub fn settled(&self, config: Config) -> Config {
+        match self {
+            Self::Embedded { folder } => Config { data_dir: folder.path().to_path_buf(), ..config },
+            Self::Shared { redis, database, .. } => Config {
+                redis: Some(Address::new(&redis.url())),
+                database: synckairos::config::Database::Postgres(Address::new(database)),
+                ..config
+            },
+        }
+    }
+
+    /// A ledger on it.
+    pub async fn ledger(&self) -> Arc<dyn Ledger> {
+        match self {
+            Self::Embedded { .. } => Arc::new(SqliteLedger::open(&self.file(), Durability::Flush).await.unwrap()),
+            Self::Shared { database, .. } => Arc::new(PostgresLedger::open(database, "test").await.unwrap()),
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        let Self::Embedded { folder } = self else { panic!("there is no file") };
+        Config { data_dir: folder.path().to_path_buf(), ..Config::default() }.ledger_file()
+    }
+
+    /// The Redis beneath.
+    pub fn redis(&self) -> Option<&Server> {
+        match self {
+            Self::Embedded { .. } => None,
+            Self::Shared { redis, .. } => Some(redis),
+        }
+    }
+
+    /// The ledger, asked for one column of JSON.
+    pub async fn sql(&self, question: &str) -> Vec<Value> {
+        let rows: Vec<(String,)> = match self {
+            Self::Embedded { .. } => {
+                let mut connection = open(&self.file()).await;
+                let rows = sqlx::query_as(sqlx::AssertSqlSafe(question)).fetch_all(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                rows
+            }
+            Self::Shared { database, .. } => {
+                let question = question.replace("json_array(", "json_build_array(");
+                let question = format!("select answer::text from ({question}) as question (answer)");
+                let mut connection = postgres::connect(database).await.unwrap();
+                let rows = sqlx::query_as(sqlx::AssertSqlSafe(question)).fetch_all(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                rows
+            }
+        };
+        rows.into_iter().map(|(row,)| serde_json::from_str(&row).unwrap()).collect()
+    }
+
+    /// What must not be there when all is over.
+    pub async fn left_over(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let dead = self.sql("select json_array(reason) from dead_letter").await;
+        if !dead.is_empty() {
+            left.push(format!("put aside as dead: {dead:?}"));
+        }
+        if let Self::Shared { redis, .. } = self {
+            let waiting = |partition| redis.say(&["XLEN", &keys::outbox(partition)]);
+            let waiting: Vec<_> = Partition::all().map(waiting).filter(|length| *length != ["0"]).collect();
+            if !waiting.is_empty() {
+                left.push(format!("not in the ledger: {waiting:?}"));
+            }
+        }
+        left
+    }
+}
+
+async fn open(file: &PathBuf) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+}
