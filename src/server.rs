@@ -74,7 +74,9 @@ pub enum Error {
     #[error("failed to reach Redis")]
     Redis(#[from] redis::Failure),
     /// Redis does not keep what it is given.
-    #[error("Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction")]
+    #[error(
+        "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
+    )]
     Evicts(String),
     /// There is nothing a worker could take.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
@@ -115,9 +117,10 @@ impl Instance {
             shutdown: front.clone(),
             timing: timing(config),
         });
-        let address = listen::serve("requests", config.listen_addr, http::router(&api, &streams), &front).await?;
+        // Whoever finds it ready may scrape it.
         let scrapes = http::metrics::router(metrics::install());
         let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &front).await?;
+        let address = listen::serve("requests", config.listen_addr, http::router(&api, &streams), &front).await?;
         Ok(Self { address, metrics_address, front })
     }
 }

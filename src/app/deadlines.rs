@@ -53,7 +53,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// The same, when it was asked in vain.
 const SWEEP_AGAIN: Duration = Duration::from_secs(1);
 
-/// So many of them are taken back at a time.
+/// So many of them are taken back at once, so that whoever asks for one is not kept waiting.
+const SWEPT_AT_ONCE: usize = 16;
+
+/// So many of them are looked for at a time.
 const SWEEP_BATCH: u32 = 1_000;
 
 /// The ledger hears of everything a little later. What fell due less long ago is left
@@ -183,28 +186,29 @@ impl Deadlines {
         }
     }
 
-    /// Takes back what is due and only the ledger knows; runs until it is dropped. It
-    /// begins anew whenever the store may have lost something, or more is looked after
-    /// here than before.
+    /// Takes back what is due and only the ledger knows; runs until it is dropped.
+    ///
+    /// A store that may have lost something is given back whatever will happen by itself,
+    /// the soonest first, so that it is told in time though nobody asks.
     pub async fn sweep(mut self) {
         let mut shares = self.duties.changes();
-        let (mut swept, mut behind_ms) = (None, 0);
+        // A store of this process alone has just begun.
+        let mut until = if shares.is_none() { Timestamp::NEVER } else { self.clock.now() };
         loop {
-            let until = self.clock.now() - behind_ms;
-            let pause = match self.sweep_until(&mut swept, until).await {
-                Ok(()) => SWEEP_EVERY,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "not all that is due was taken back");
-                    SWEEP_AGAIN
-                }
-            };
-            behind_ms = SWEEP_BEHIND_MS;
-            tokio::select! {
-                () = sleep(pause) => continue,
-                Ok(()) = self.new_lives.changed() => {}
-                Ok(()) = changed(&mut shares) => {}
+            let outcome = self.sweep_until(until).await;
+            let pause = if outcome.is_ok() { SWEEP_EVERY } else { SWEEP_AGAIN };
+            if let Err(error) = &outcome {
+                tracing::warn!(error = error as &dyn std::error::Error, "not all that is due was taken back");
             }
-            (swept, behind_ms) = (None, 0);
+            tokio::select! {
+                () = sleep(pause) => {
+                    if outcome.is_ok() {
+                        until = self.clock.now() - SWEEP_BEHIND_MS;
+                    }
+                }
+                Ok(()) = self.new_lives.changed() => until = Timestamp::NEVER,
+                Ok(()) = changed(&mut shares) => until = until.max(self.clock.now()),
+            }
         }
     }
 
@@ -220,20 +224,25 @@ impl Deadlines {
         }
     }
 
-    /// Takes back what fell due since it was last asked, of what is looked after here.
-    /// What was taken back is in the store, and the store tells of its deadlines itself.
-    async fn sweep_until(&self, swept: &mut Option<Due>, until: Timestamp) -> Result<(), Error> {
+    /// Takes back what is due by then, of what is looked after here. What was taken back
+    /// is in the store, and the store tells of its deadlines itself.
+    async fn sweep_until(&self, until: Timestamp) -> Result<(), Error> {
+        let (mut swept, mut outcome): (Option<Due>, _) = (None, Ok(()));
         loop {
             let due = self.ledger.due(swept.as_ref(), until, SWEEP_BATCH).await?;
-            let Some(last) = due.last().cloned() else { return Ok(()) };
+            let Some(last) = due.last().cloned() else { return outcome };
             let owned = self.duties.roles().owner;
             let ours = due.into_iter().filter(|(_, key)| owned.contains(Partition::of(key)));
-            let mut settling = stream::iter(ours).map(|(_, key)| self.take_back(key)).buffer_unordered(AT_ONCE);
+            let mut settling = stream::iter(ours).map(|(_, key)| self.take_back(key)).buffer_unordered(SWEPT_AT_ONCE);
             while let Some(taken) = settling.next().await {
-                taken?;
+                match taken {
+                    // One partition's turn is to come; the others need not wait for it.
+                    Err(Error::Restoring) => outcome = taken,
+                    taken => taken?,
+                }
             }
             drop(settling);
-            *swept = Some(last);
+            swept = Some(last);
         }
     }
 }

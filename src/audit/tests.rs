@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::Worker;
 use super::Now;
 use super::heartbeat::Heartbeat;
+use super::worker::Worker;
 use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Answered, Entry};
 use crate::domain::id::{SessionId, SessionKey, TenantId};

@@ -220,8 +220,10 @@ pub enum Error {
     #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
     OpenToOthers(SocketAddr),
     /// Sessions that many share, and a ledger that one has.
-    #[error("REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
-             postgres:// address, or say --single-instance if nobody else uses that Redis")]
+    #[error(
+        "REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
+             postgres:// address, or say --single-instance if nobody else uses that Redis"
+    )]
     LedgerOfOne,
     /// What was committed in this process, and nobody to bring it to the ledger.
     #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]

@@ -130,7 +130,10 @@ pub const SETTINGS: &[Setting] = &[
             accepts: "a file",
             read: |config, text| put(&mut config.redis_ca_file, filled(text).map(|file| Some(PathBuf::from(file)))),
             show: |config| {
-                config.redis_ca_file.as_ref().map_or("none: whom the host trusts".into(), |file| file.display().to_string())
+                config
+                    .redis_ca_file
+                    .as_ref()
+                    .map_or("none: whom the host trusts".into(), |file| file.display().to_string())
             },
         },
     },
@@ -171,7 +174,9 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "bytes from 1048576 up",
             read: |config, text| put(&mut config.outbox_max_bytes, within(text, 1 << 20, u64::MAX).map(Some)),
-            show: |config| config.outbox_max_bytes.map_or("by what the store can hold".into(), |bytes| bytes.to_string()),
+            show: |config| {
+                config.outbox_max_bytes.map_or("by what the store can hold".into(), |bytes| bytes.to_string())
+            },
         },
     },
     Setting {
@@ -348,7 +353,9 @@ mod tests {
 
     #[test]
     fn sessions_are_shared_by_any_kind_of_redis() {
-        for url in ["redis://h", "rediss://u:p@h:1/2", "redis-cluster://h:1", "valkeys-sentinel://h?sentinelServiceName=m"] {
+        for url in
+            ["redis://h", "rediss://u:p@h:1/2", "redis-cluster://h:1", "valkeys-sentinel://h?sentinelServiceName=m"]
+        {
             assert_eq!(redis(url).ok(), Some(Address::new(url)));
         }
         for bad in ["h:6379", "redis://", "http://h", "redis-ring://h"] {

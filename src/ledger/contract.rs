@@ -1,5 +1,6 @@
 //! One test for each sentence of the ledger's promise, for every backend.
 
+mod alive;
 mod aside;
 mod bench;
 
@@ -8,11 +9,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use self::alive::{
+    an_absence_that_somebody_contradicts_is_forgotten, beat, presence, proof_of_life_never_goes_back,
+    when_nobody_was_there_is_known_to_who_came_back,
+};
 use self::aside::{
     any_text_fits, dead_letters_come_in_pages_as_they_were_and_can_be_forgotten, what_is_buried_is_buried_once,
 };
 use self::bench::{Postgres, Sqlite};
-use super::{Error, Filter, Ledger, Presence, Row};
+use super::{Error, Filter, Ledger, Row};
 use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Entry, Repeat};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -395,55 +400,6 @@ async fn answers_are_those_of_the_surviving_line_since_an_instant(ledger: &dyn L
     let seen: Vec<_> = answers.iter().map(|answer| (Some(answer.repeat), answer.position.version)).collect();
     assert_eq!(seen, [(repeat(b"three"), 3), (repeat(b"four"), 4)]);
     assert_eq!((answers[0].at, &answers[0].change), (old[2].link.at, &old[2].change));
-}
-
-async fn beat(ledger: &dyn Ledger, since: i64, at: i64) {
-    ledger.beat(Timestamp::from_ms(since), Timestamp::from_ms(at)).await.unwrap();
-}
-
-/// The last beat, and the absence before a store that began to live then.
-async fn presence(ledger: &dyn Ledger, began: i64) -> (Option<i64>, Option<(i64, i64)>) {
-    let Presence { last_beat, absence } = ledger.presence(Timestamp::from_ms(began)).await.unwrap();
-    (last_beat.map(Timestamp::as_ms), absence.map(|span| (span.from.as_ms(), span.until.as_ms())))
-}
-
-async fn proof_of_life_never_goes_back(ledger: &dyn Ledger) {
-    assert_eq!(presence(ledger, 0).await, (None, None));
-    for at in [5, 7, 6] {
-        beat(ledger, at, at).await;
-    }
-    assert_eq!(presence(ledger, 0).await, (Some(7), None));
-}
-
-async fn when_nobody_was_there_is_known_to_who_came_back(ledger: &dyn Ledger) {
-    beat(ledger, 1_000, 1_000).await;
-    beat(ledger, 5_999, 6_000).await;
-    assert_eq!(presence(ledger, 5_999).await, (Some(6_000), None), "it was short");
-    beat(ledger, 40_000, 41_000).await;
-    for number in 42..60 {
-        beat(ledger, 40_000, number * 1_000).await;
-    }
-    beat(ledger, 90_000, 90_001).await;
-    for (began, absence) in [
-        (999, None),
-        (1_000, Some((6_000, 40_000))),
-        (39_000, Some((6_000, 40_000))),
-        (44_000, Some((6_000, 40_000))),
-        (46_000, None),
-        (89_000, Some((59_000, 90_000))),
-        (200_000, None),
-    ] {
-        assert_eq!(presence(ledger, began).await, (Some(90_001), absence), "{began}");
-    }
-}
-
-async fn an_absence_that_somebody_contradicts_is_forgotten(ledger: &dyn Ledger) {
-    beat(ledger, 1_000, 1_000).await;
-    // One that came while the ledger was away is the first to reach it again.
-    beat(ledger, 30_000, 31_000).await;
-    assert_eq!(presence(ledger, 30_000).await, (Some(31_000), Some((1_000, 30_000))));
-    beat(ledger, 500, 31_000).await;
-    assert_eq!(presence(ledger, 30_000).await, (Some(31_000), None));
 }
 
 async fn a_closed_ledger_does_not_answer(ledger: &dyn Ledger) {

@@ -36,7 +36,7 @@ async fn a_check_says_what_the_settings_resolve_to_and_starts_nothing() {
     for line in [
         "DURABLE              always  (environment)",
         "MAX_UNCERTAINTY_MS   7  (flag)",
-        "OUTBOX_MAX_BYTES     1073741824  (default)",
+        "SESSION_IDLE_TTL_MS  3600000  (default)",
     ] {
         assert!(report.contains(line), "{line} in {report}");
     }

@@ -46,11 +46,15 @@ mod polling;
 #[cfg(test)]
 mod positions;
 #[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod repeats;
+#[cfg(test)]
+mod sharing;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

@@ -190,7 +190,8 @@ impl PostgresLedger {
         let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
         let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
         let absence: Option<(i64, i64)> = absence.fetch_optional(&self.read).await.map_err(failed)?;
-        let absence = absence.map(|(gone, back)| Absence { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
+        let absence =
+            absence.map(|(gone, back)| Absence { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
         Ok(Presence { last_beat: last.map(Timestamp::from_ms), absence })
     }
 }

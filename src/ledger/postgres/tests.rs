@@ -202,7 +202,10 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
     };
     let turning = async {
         for month in 0..12 {
-            other.beat(Timestamp::from_ms(JANUARY + month * MONTH), Timestamp::from_ms(JANUARY + month * MONTH)).await.unwrap();
+            other
+                .beat(Timestamp::from_ms(JANUARY + month * MONTH), Timestamp::from_ms(JANUARY + month * MONTH))
+                .await
+                .unwrap();
             let forget = "select session_snapshot_forget('2026-04-01')";
             sqlx::query(forget).execute(&mut bench.sql).await.unwrap();
         }

@@ -107,13 +107,17 @@ const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, p
 const UNBURY: &str = "delete from dead_letter \
     where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
 
-/// Who beats at the same time waits for the row, and then finds no absence any more.
-/// What was written down is forgotten if somebody was there all along, or it was long ago.
-const BEAT: &str = "with before as (select at from heartbeat for update), \
-    gone as (insert into absence (gone_at, back_at) select at, $1 from before where $1 - at >= $3 \
-        on conflict (gone_at) do nothing), \
-    forgotten as (delete from absence where gone_at >= $1 or back_at < $4) \
-    insert into heartbeat (one, at) values (1, $2) \
+/// Whoever beats at the same time waits here, and then finds no absence any more.
+const ALONE: &str = "select at from heartbeat for update";
+
+/// Before the beat that ends it.
+const ABSENCE: &str = "insert into absence (gone_at, back_at) select at, $1 from heartbeat where $1 - at >= $2 \
+    on conflict (gone_at) do nothing";
+
+/// Somebody was there all along, or it was long ago.
+const NO_ABSENCE: &str = "delete from absence where gone_at >= $1 or back_at < $2";
+
+const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
     on conflict (one) do update set at = greatest(heartbeat.at, excluded.at)";
 
 const PREPARE: &str = "select session_snapshot_prepare($1, $2)";
@@ -180,8 +184,14 @@ impl PostgresLedger {
     }
 
     pub(super) async fn write_beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        let beat = sqlx::query(BEAT).bind(since.as_ms()).bind(at.as_ms()).bind(OUTAGE_MS);
-        beat.bind(at.as_ms() - ABSENCE_KEPT_MS).execute(&self.write).await.map_err(failed)?;
+        let mut told = self.write.begin().await.map_err(failed)?;
+        sqlx::query(ALONE).execute(&mut *told).await.map_err(failed)?;
+        let absence = sqlx::query(ABSENCE).bind(since.as_ms()).bind(OUTAGE_MS);
+        absence.execute(&mut *told).await.map_err(failed)?;
+        let forgotten = sqlx::query(NO_ABSENCE).bind(since.as_ms()).bind(at.as_ms() - ABSENCE_KEPT_MS);
+        forgotten.execute(&mut *told).await.map_err(failed)?;
+        sqlx::query(BEAT).bind(at.as_ms()).execute(&mut *told).await.map_err(failed)?;
+        told.commit().await.map_err(failed)?;
         self.prepare_months(at).await;
         Ok(())
     }

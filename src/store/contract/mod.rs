@@ -75,6 +75,7 @@ contract! {
         announcements_and_entries_come_in_the_order_of_the_versions,
         a_repeated_key_is_answered_as_the_first_time,
         an_answer_is_remembered_for_ten_minutes,
+        hundreds_of_answers_are_remembered,
         it_answers,
     ]
     dues: [

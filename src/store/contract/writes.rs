@@ -159,6 +159,21 @@ pub async fn an_answer_is_remembered_for_ten_minutes(bench: &impl Bench) {
     assert!(bench.store().answered(&key, &repeat("k").key).await.unwrap().is_some());
 }
 
+pub async fn hundreds_of_answers_are_remembered(bench: &impl Bench) {
+    let key = key("a");
+    let held = first(bench, &key).await;
+    let mut held = stored(bench, commit(&key, Some(&held), after(&held, &START, NOW), None)).await;
+    let names: Vec<_> = (0..300).map(|number| format!("k-{number}")).collect();
+    for name in &names {
+        held = stored(bench, commit(&key, Some(&held), after(&held, &switch(), NOW), Some(repeat(name)))).await;
+    }
+    for name in &names {
+        assert!(bench.store().answered(&key, &repeat(name).key).await.unwrap().is_some(), "{name}");
+    }
+    // One entry a write, and no write without its state.
+    assert_eq!(bench.waiting().await.len(), 302);
+}
+
 pub async fn it_answers(bench: &impl Bench) {
     bench.store().ping().await.unwrap();
 }

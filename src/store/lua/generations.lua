@@ -11,7 +11,7 @@ local function remember(young, old, field, value, enough, most, span, ttl)
     local count = redis.call('hlen', young)
     if count > 0 and count % enough == 0 then
         local age = redis.call('time')[1] - redis.call('hget', young, '')
-        if age * 1000 > span or count >= most then
+        if age * 1000 > tonumber(span) or count >= most then
             redis.call('rename', young, old)
             redis.call('pexpire', old, ttl)
             count = 0

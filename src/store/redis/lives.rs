@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use crate::domain::time::Timestamp;
 use crate::redis::{Answer, Argument, Failure, Redis, Script};
-use crate::store::keys;
 use crate::store::Now;
+use crate::store::keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::telemetry::metrics::STORE_LIVES_TOTAL;
 

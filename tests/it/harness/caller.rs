@@ -145,6 +145,21 @@ impl Caller {
         self.command_with(session, command, json!({})).await.expect(200)
     }
 
+    /// The status a command with that key is answered with; nothing, where nobody answers.
+    pub async fn try_command(&self, session: &Session, command: &str, key: &str) -> Option<u16> {
+        let uri = format!("http://{}{}/{command}", self.address, session.path());
+        let request = Request::builder().method(Method::POST).uri(uri).header("idempotency-key", key);
+        let request = request.header("authorization", format!("Bearer {}", self.token.as_deref()?));
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        let answering = async {
+            let answer = self.client.request(request).await.ok()?;
+            let status = answer.status().as_u16();
+            answer.into_body().collect().await.ok()?;
+            Some(status)
+        };
+        soon("an answer, or none", answering).await
+    }
+
     pub async fn command_with(&self, session: &Session, command: &str, body: Value) -> Answer {
         self.post(format!("{}/{command}", session.path()), body).await
     }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::caller::{Authority, Caller, Client, client};
 use super::ground::{Ground, is_shared};
 use super::heard::Heard;
+use super::redis::Keeps;
 use super::token::SECRET;
 use super::watch::Watching;
 use super::{Session, eventually};
@@ -40,6 +41,7 @@ pub struct Plan {
     instances: usize,
     is_real: bool,
     is_shared: bool,
+    keeps: Keeps,
     ledger: Option<Arc<dyn Ledger>>,
     config: Config,
 }
@@ -84,13 +86,18 @@ impl Plan {
         Self { is_shared: true, ..self }
     }
 
+    /// The same, on a Redis that keeps everything when it is killed.
+    pub fn kept(self) -> Self {
+        Self { is_shared: true, keeps: Keeps::All, ..self }
+    }
+
     /// Within one process, whatever the others stand on: for what only that has.
     pub fn embedded(self) -> Self {
         Self { is_shared: false, ..self }
     }
 
     pub async fn start(self) -> Cluster {
-        let ground = if self.is_shared { Ground::shared().await } else { Ground::embedded() };
+        let ground = if self.is_shared { Ground::shared(self.keeps).await } else { Ground::embedded() };
         let config = ground.settled(self.config);
         let manual = (!self.is_real).then(|| Arc::new(ManualClock::at(Timestamp::from_ms(BEGIN_MS))));
         let mut cluster = Cluster {
@@ -150,7 +157,7 @@ impl Cluster {
             spans: short(),
             ..Config::default()
         };
-        Plan { instances, is_real: false, is_shared: is_shared(), ledger: None, config }
+        Plan { instances, is_real: false, is_shared: is_shared(), keeps: Keeps::Nothing, ledger: None, config }
     }
 
     /// An operator of tenant `acme`, who asks that instance.
@@ -174,8 +181,17 @@ impl Cluster {
         &self.parts[0]
     }
 
+    /// Those of an instance, where each has its own.
+    pub fn part(&self, instance: usize) -> &Parts {
+        &self.parts[instance]
+    }
+
     pub fn ground(&self) -> &Ground {
         &self.ground
+    }
+
+    pub fn ground_mut(&mut self) -> &mut Ground {
+        &mut self.ground
     }
 
     /// The still clock.

@@ -18,12 +18,22 @@ use synckairos::store::partition::Partition;
 use tempfile::TempDir;
 
 use super::postgres;
+use super::process::Host;
 use super::redis::{Keeps, Server};
 
 /// What is beneath the instances.
 pub enum Ground {
     Embedded { folder: TempDir },
-    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String },
+    Shared { redis: Server, _postgres: Arc<postgres::Server>, database: String },
+}
+
+/// Who has nothing in common but what is beneath them: processes, each with settings of its own.
+impl Ground {
+    /// The settings of a process that lead to it.
+    pub fn lead(&self, host: Host) -> Host {
+        let Self::Shared { redis, database, .. } = self else { panic!("processes share no memory") };
+        host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", database)
+    }
 }
 
 /// What the environment asks for.
@@ -41,12 +51,14 @@ impl Ground {
         Self::Embedded { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Fresh ones.
-    pub async fn shared() -> Self {
-        let (redis, postgres) = (Server::start(Keeps::Nothing), postgres::Server::shared().await);
+    /// Fresh ones, the Redis of which keeps so much when it is killed.
+    pub async fn shared(keeps: Keeps) -> Self {
+        let (redis, postgres) = (Server::start(keeps), postgres::Server::shared().await);
+        // Otherwise the first to come waits for whoever might know the time better.
+        redis.is_behind_by(0);
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "test").await.unwrap();
-        Self::Shared { redis, postgres, database }
+        Self::Shared { redis, _postgres: postgres, database }
     }
 
     /// The settings that lead to it.
@@ -80,6 +92,12 @@ impl Ground {
             Self::Embedded { .. } => None,
             Self::Shared { redis, .. } => Some(redis),
         }
+    }
+
+    /// The same, to be put through something.
+    pub fn redis_mut(&mut self) -> &mut Server {
+        let Self::Shared { redis, .. } = self else { panic!("there is no Redis") };
+        redis
     }
 
     /// The ledger, asked for one column of JSON.

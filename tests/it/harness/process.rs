@@ -89,12 +89,22 @@ impl Host {
         self.caller().scrape(self.metrics).await
     }
 
-    /// Starts it and waits until it is ready.
-    pub async fn serve(&self) -> Process {
+    /// Starts it with those arguments.
+    pub fn spawn(&self, arguments: &[&str]) -> Process {
         let log = self.folder.path().join("log");
         let file = File::options().append(true).create(true).open(&log).unwrap();
-        let child = self.command(&["serve"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        let mut process = Process { child, log };
+        let child = self.command(arguments).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Process { child, log }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn serve(&self) -> Process {
+        self.start(&["serve"]).await
+    }
+
+    /// The same, with those arguments.
+    pub async fn start(&self, arguments: &[&str]) -> Process {
+        let mut process = self.spawn(arguments);
         eventually("a server that is ready", async || {
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("it ended with {status}: {}", process.log());

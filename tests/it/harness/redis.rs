@@ -127,6 +127,13 @@ impl Server {
         assert!(self.is_ready(), "redis-server does not start again");
     }
 
+    /// Cluster time is so much ahead of this server's, as after a failover from another host.
+    pub fn is_behind_by(&self, ms: i64) {
+        let said = self.say(&["INFO", "server"]).concat();
+        let run_id = said.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim().to_owned();
+        self.say(&["HSET", "sk:{clock}", "run_id", &run_id, "offset_ms", &ms.to_string()]);
+    }
+
     /// It neither answers nor goes away.
     pub fn freeze(&self) {
         signal(&self.child, "-STOP");

@@ -1,0 +1,53 @@
+//! Who was there, and when nobody was.
+
+use crate::domain::time::Timestamp;
+use crate::ledger::{Ledger, Presence};
+
+pub(super) async fn beat(ledger: &dyn Ledger, since: i64, at: i64) {
+    ledger.beat(Timestamp::from_ms(since), Timestamp::from_ms(at)).await.unwrap();
+}
+
+/// The last beat, and the absence before a store that began to live then.
+pub(super) async fn presence(ledger: &dyn Ledger, began: i64) -> (Option<i64>, Option<(i64, i64)>) {
+    let Presence { last_beat, absence } = ledger.presence(Timestamp::from_ms(began)).await.unwrap();
+    (last_beat.map(Timestamp::as_ms), absence.map(|span| (span.from.as_ms(), span.until.as_ms())))
+}
+
+pub(super) async fn proof_of_life_never_goes_back(ledger: &dyn Ledger) {
+    assert_eq!(presence(ledger, 0).await, (None, None));
+    for at in [5, 7, 6] {
+        beat(ledger, at, at).await;
+    }
+    assert_eq!(presence(ledger, 0).await, (Some(7), None));
+}
+
+pub(super) async fn when_nobody_was_there_is_known_to_who_came_back(ledger: &dyn Ledger) {
+    beat(ledger, 1_000, 1_000).await;
+    beat(ledger, 5_999, 6_000).await;
+    assert_eq!(presence(ledger, 5_999).await, (Some(6_000), None), "it was short");
+    beat(ledger, 40_000, 41_000).await;
+    for number in 42..60 {
+        beat(ledger, 40_000, number * 1_000).await;
+    }
+    beat(ledger, 90_000, 90_001).await;
+    for (began, absence) in [
+        (999, None),
+        (1_000, Some((6_000, 40_000))),
+        (39_000, Some((6_000, 40_000))),
+        (44_000, Some((6_000, 40_000))),
+        (46_000, None),
+        (89_000, Some((59_000, 90_000))),
+        (200_000, None),
+    ] {
+        assert_eq!(presence(ledger, began).await, (Some(90_001), absence), "{began}");
+    }
+}
+
+pub(super) async fn an_absence_that_somebody_contradicts_is_forgotten(ledger: &dyn Ledger) {
+    beat(ledger, 1_000, 1_000).await;
+    // One that came while the ledger was away is the first to reach it again.
+    beat(ledger, 30_000, 31_000).await;
+    assert_eq!(presence(ledger, 30_000).await, (Some(31_000), Some((1_000, 30_000))));
+    beat(ledger, 500, 31_000).await;
+    assert_eq!(presence(ledger, 30_000).await, (Some(31_000), None));
+}

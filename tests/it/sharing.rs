@@ -1,0 +1,208 @@
+//! Several instances over one Redis and one PostgreSQL: what each tells of what another
+//! wrote, and what becomes of all of them when Redis is frozen, killed or emptied.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use synckairos::config::Config;
+use synckairos::store::keys;
+use tokio::time::Instant;
+
+use crate::harness::cluster::{TENANT, key};
+use crate::harness::follow::{By, Whose};
+use crate::harness::process::Host;
+use crate::harness::watch::{Transport, Watcher};
+use crate::harness::{Answer, Caller, Cluster, Session, blitz, eventually, stopwatch, with};
+
+/// Whoever is told that nobody answers is told so within this.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// Watchers that are not looked after for a while are not sent away for that.
+fn patient(config: &mut Config) {
+    config.spans.ping = Duration::from_mins(1);
+    config.spans.pong_wait = Duration::from_mins(1);
+}
+
+async fn watcher(cluster: &Cluster, instance: usize, session: &Session) -> Watcher {
+    cluster.watch(instance, session).over(Transport::WebSocket).await
+}
+
+async fn versions(cluster: &Cluster, session: &Session) -> Vec<u64> {
+    let rows = cluster.sql("select json_array(version) from session_snapshot order by epoch, version").await;
+    assert!(!session.id.is_empty());
+    rows.iter().map(|row| row[0].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_hundred_racing_switches_none_is_refused_and_none_is_lost() {
+    let cluster = Cluster::of(3).shared().in_real_time().with(patient).start().await;
+    let session = cluster.caller(0).running(stopwatch()).await;
+    let mut watchers = Vec::new();
+    for instance in 0..3 {
+        watchers.push(watcher(&cluster, instance, &session).await);
+    }
+    let switching = (0..300).map(|number| {
+        let caller = cluster.caller(number % 3);
+        let session = &session;
+        async move { caller.command(session, "switch").await.version() }
+    });
+    let mut made = join_all(switching).await;
+    made.sort_unstable();
+    assert_eq!(made, (3..=302).collect::<Vec<_>>());
+    for watcher in &mut watchers {
+        watcher.until_version(302).await;
+    }
+    let path = format!("{}/history?limit=1000", session.path());
+    let history = cluster.caller(1).get(path).await.expect(200).body;
+    assert_eq!(
+        (&history["complete_to"], history["changes"].as_array().map(Vec::len)),
+        (&history["changes"][301]["position"], Some(302))
+    );
+    assert_eq!(versions(&cluster, &session).await, (1..=302).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_instance_writes_is_told_on_each_by_every_transport() {
+    let cluster = Cluster::of(2).shared().start().await;
+    let session = cluster.caller(0).running(blitz()).await;
+    for (instance, by) in [0, 1].into_iter().flat_map(|instance| By::ALL.map(|by| (instance, by))) {
+        let before = cluster.caller(instance).get(session.path()).await.expect(200);
+        let position = before.header("etag").trim_start_matches("W/").trim_matches('"').to_owned();
+        let whose = Whose::new(cluster.instance(instance).address, &session, Host::authorization());
+        let mut follower = whose.follow(by, Some(&position)).await;
+        cluster.clock().advance_ms(1_000);
+        cluster.caller(1 - instance).command(&session, "switch").await;
+        follower.until_version(before.version() + 1).await;
+    }
+}
+
+/// Asks for a switch until it is done; whatever else is said says when to come again.
+async fn insist(caller: &Caller, session: &Session) -> Answer {
+    eventually("a switch", async || {
+        let answer = caller.command_with(session, "switch", json!({})).await;
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        assert!(answer.status == 200 || answer.body["retry_after_ms"].as_u64().is_some(), "{answer:?}");
+        (answer.status == 200).then_some(answer)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_frozen_callers_are_told_at_once_and_streams_stay_up() {
+    let cluster = Cluster::of(2).shared().in_real_time().with(patient).start().await;
+    let session = cluster.caller(0).running(stopwatch()).await;
+    let mut watcher = watcher(&cluster, 1, &session).await;
+    cluster.ground().redis().unwrap().freeze();
+    let caller = cluster.caller(1);
+    // The first few wait for an answer; then nobody does.
+    eventually("the breaker opens", async || {
+        let began = Instant::now();
+        let answer = caller.command_with(&session, "switch", json!({})).await.expect(503);
+        assert!(["store_unavailable", "outcome_unknown"].contains(&answer.code()), "{answer:?}");
+        (began.elapsed() < AT_ONCE).then_some(())
+    })
+    .await;
+    caller.get("/ready").await.expect(503);
+    caller.get("/health").await.expect(200);
+    caller.get("/v1/time").await.expect(200);
+    eventually("heartbeats say so", async || {
+        watcher.until("HEARTBEAT").await["payload"]["store"]["stale_since"].is_string().then_some(())
+    })
+    .await;
+    cluster.ground().redis().unwrap().thaw();
+    // What had been asked for before may have been done by now, and shows.
+    let version = insist(&caller, &session).await.version();
+    watcher.until_version(version).await;
+    eventually("heartbeats say so", async || {
+        (watcher.until("HEARTBEAT").await["payload"]["store"] == "ok").then_some(())
+    })
+    .await;
+    // The ledger's wait for it has ended as well, or what is left over fails the test.
+    caller.get(format!("{}/history", session.path())).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_was_killed_goes_on_from_what_it_kept_in_a_new_epoch() {
+    let mut cluster = Cluster::of(2).kept().in_real_time().with(patient).start().await;
+    let session = cluster.caller(0).running(stopwatch()).await;
+    let mut watchers = [watcher(&cluster, 0, &session).await, watcher(&cluster, 1, &session).await];
+    let before = cluster.caller(0).command(&session, "switch").await.body;
+    cluster.ground_mut().redis_mut().kill();
+    cluster.ground_mut().redis_mut().start_again();
+    let after = insist(&cluster.caller(1), &session).await.body;
+    assert_eq!(after["version"].as_u64(), before["version"].as_u64().map(|version| version + 1));
+    assert!(after["epoch"].as_i64() > before["epoch"].as_i64(), "{after}");
+    assert_eq!(after["recovered"], true);
+    for watcher in &mut watchers {
+        assert_eq!(watcher.until_version(4).await["payload"]["epoch"], after["epoch"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_forgot_everything_is_noticed_though_nobody_was_cut_off() {
+    let cluster = Cluster::of(2).shared().in_real_time().with(patient).start().await;
+    let session = cluster.caller(0).running(stopwatch()).await;
+    let mut watcher = watcher(&cluster, 1, &session).await;
+    watcher.until_version(2).await;
+    let before = cluster.caller(0).command(&session, "switch").await.body;
+    watcher.until_version(3).await;
+    cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
+    cluster.ground().redis().unwrap().say(&["FLUSHALL"]);
+    // Nobody asks: what is watched is read again by itself, and taken back from the ledger.
+    let told = watcher.until_version(3).await;
+    assert!(told["payload"]["epoch"].as_i64() > before["epoch"].as_i64(), "{told}");
+    assert_eq!(cluster.caller(0).command(&session, "switch").await.version(), 4);
+    watcher.until_version(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_runs_out_while_redis_has_forgotten_it_is_told_though_nobody_asks() {
+    let cluster = Cluster::of(2).shared().start().await;
+    let session = cluster.caller(0).running(blitz()).await;
+    cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
+    let mut heard = cluster.hear(&session).await;
+    cluster.clock().advance_ms(120_000);
+    let expired = heard.next().await;
+    assert_eq!(expired[1]["type"], "TIME_EXPIRED");
+    let other = cluster.caller(1).running(with(blitz(), json!({"session_id": "other"}))).await;
+    cluster.caller(1).get(format!("{}/history", other.path())).await.expect(200);
+    let mut heard = cluster.hear(&other).await;
+    cluster.ground().redis().unwrap().say(&["FLUSHALL"]);
+    cluster.clock().advance_ms(60_000);
+    let expired = heard.next().await;
+    assert_eq!((&expired[1]["type"], &expired[0]["payload"]["recovered"]), (&json!("TIME_EXPIRED"), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_release_wrote_is_answered_with_503_and_left_alone() {
+    let cluster = Cluster::of(1).shared().start().await;
+    let session = cluster.caller(0).running(blitz()).await;
+    cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
+    let (redis, state) = (cluster.ground().redis().unwrap(), keys::state(&key(TENANT, &session)));
+    let newer = format!("2 another form of {}", session.id);
+    redis.say(&["SET", &state, &newer]);
+    let caller = cluster.caller(0);
+    caller.get(session.path()).await.expect(503).refused("needs_repair");
+    for command in ["switch", "pause"] {
+        caller.command_with(&session, command, json!({})).await.expect(503).refused("needs_repair");
+    }
+    cluster.clock().advance_ms(120_000);
+    assert_eq!(redis.say(&["GET", &state]), [newer]);
+    cluster.broken_on_purpose();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_leaves_hands_over_what_it_looked_after() {
+    let cluster = Cluster::of(3).shared().start().await;
+    let session = cluster.caller(0).running(blitz()).await;
+    let knows = |instance: usize| cluster.part(instance).live.membership().unwrap().living().len();
+    cluster.part(2).finish(Duration::from_secs(1)).await;
+    eventually("the others know", async || (knows(0) == 2 && knows(1) == 2).then_some(())).await;
+    let mut heard = cluster.hear(&session).await;
+    cluster.clock().advance_ms(60_000);
+    let expired: Vec<Value> = heard.next().await;
+    assert_eq!(expired[1]["type"], "TIME_EXPIRED");
+    cluster.caller(1).get(format!("{}/history", session.path())).await.expect(200);
+    cluster.broken_on_purpose();
+}
