@@ -81,6 +81,16 @@ describe('a cluster', () => {
     frames.close();
   });
 
+  test('what an instance does is counted, from its first moment on', async () => {
+    const scrapes = await Promise.all(given.METRICS_URLS.split(' ').map(async (url) => (await fetch(url)).text()));
+    const sum = (name) => scrapes.map((text) => Number(text.match(RegExp(`^synckairos_${name} (.*)$`, 'm'))?.[1] ?? 0)).reduce((a, b) => a + b);
+    // Both streams of the test before this one.
+    assert.ok(sum('frames_total{direction="out"}') >= 10);
+    assert.ok(sum('fanout_lag_seconds_count') >= 8);
+    assert.equal(sum('partitions_owned'), 64);
+    for (const text of scrapes) assert.match(text, /^synckairos_breaker_open\{of="ledger_writes"\} 0$/m);
+  });
+
   test('nobody who asks through nginx notices that an instance is killed', async () => {
     const { session_id: id } = await ask(given.URL, 'POST', '/v1/sessions', BLITZ);
     // One on each instance.
