@@ -166,6 +166,8 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 }
 
 async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Parts, Instance), Error> {
+    // First of all: a counter that is made before there is a recorder counts nothing, ever.
+    metrics::install();
     if config.is_alone() {
         lock::Lock::hold(config).await?.keep(last, shutdown);
     }

@@ -35,6 +35,7 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 }
 
 async fn start(config: &Config, back: &Shutdown) -> Result<(Worker, Live), Error> {
+    metrics::install();
     let ledger = ledger(config).await?;
     let redis = reach::redis(config).await?.ok_or(Error::NothingShared)?;
     let clock = reach::clock(config, Some(&redis), back).await?;
