@@ -14,6 +14,9 @@ pub enum Failure {
     /// A driver process did not do its part.
     #[error("a driver process: {0}")]
     Driver(String),
+    /// A signal came before the end.
+    #[error("stopped before the end")]
+    Stopped,
     /// The service could not be started here.
     #[error("the local service: {0}")]
     Local(String),

@@ -3,6 +3,8 @@
 use std::io::{Write as _, stdout};
 use std::path::Path;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::args::{Command, Deployment, Driving, Output, Run};
 use crate::audience::{self, Terms};
 use crate::failure::Failure;
@@ -40,13 +42,26 @@ async fn scenario<S: clap::Args>(
     let open_files = raise_open_files();
     let local = started(&run.deployment).await?;
     let bench = bench(&run.deployment, &run.driving, local.as_ref(), open_files)?;
-    let found = measure(&bench).await;
+    let found = tokio::select! {
+        found = measure(&bench) => found,
+        stopped = signalled() => stopped.and(Err(Failure::Stopped)),
+    };
     bench.progress.end();
     if let Some(local) = local {
         local.stop().await?;
     }
     let report = Report { label: run.output.label.clone(), ..found? };
     tell(&report, &run.output)
+}
+
+/// Until somebody wants it to end: what was started here must not stay behind.
+async fn signalled() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 async fn started(deployment: &Deployment) -> Result<Option<Local>, Failure> {

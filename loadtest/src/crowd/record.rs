@@ -70,11 +70,13 @@ impl Record {
         (0..self.places.len()).for_each(|place| self.left(place));
     }
 
-    /// Its stream ended, and nobody here ended it.
-    pub fn lost(&mut self, place: usize, why: &str) {
-        self.counts.lost += u64::from(self.places[place].is_open);
+    /// Its stream ended, or did not open, and nobody here ended it; whether it was open.
+    pub fn lost(&mut self, place: usize, why: &str) -> bool {
+        let was_open = self.places[place].is_open;
+        self.counts.lost += u64::from(was_open);
         self.left(place);
         self.counts.first_error.get_or_insert_with(|| why.to_owned());
+        was_open
     }
 
     pub fn gave_up(&mut self) {
@@ -214,8 +216,8 @@ mod tests {
         record.opened(0);
         record.opened(0);
         record.opened(1);
-        record.lost(1, "gone");
-        record.lost(1, "again");
+        assert!(record.lost(1, "gone"));
+        assert!(!record.lost(1, "again"));
         assert_eq!((record.counts.open, record.counts.lost), (1, 1));
         assert_eq!(record.counts.first_error.as_deref(), Some("gone"));
         record.all_left();

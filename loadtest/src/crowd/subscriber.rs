@@ -14,7 +14,7 @@ use crate::net::socket::Arrival;
 use crate::position::State;
 use crate::target::Transport;
 
-/// So often it is tried to open a stream before it is given up.
+/// So often in a row it is tried to open a stream before it is given up.
 const ATTEMPTS: u32 = 50;
 
 /// Until it is tried again: so much, and up to twice that as the place has it, so that not all come together.
@@ -34,11 +34,13 @@ pub type Permit = Option<OwnedSemaphorePermit>;
 impl Subscriber {
     /// Stays until it is ended, or until nobody lets it in any more.
     pub async fn stay(self, gate: Arc<Semaphore>) {
-        for attempt in 0..ATTEMPTS {
+        let mut attempts = 0;
+        while attempts < ATTEMPTS {
             let permit = Arc::clone(&gate).acquire_owned().await.ok();
             let Err(error) = self.follow(permit).await;
-            self.record.with(|record| record.lost(self.place, &error.to_string()));
-            sleep(self.pause(attempt)).await;
+            let was_open = self.record.with(|record| record.lost(self.place, &error.to_string()));
+            attempts = if was_open { 1 } else { attempts + 1 };
+            sleep(self.pause(attempts)).await;
         }
         self.record.with(super::record::Record::gave_up);
     }
@@ -51,8 +53,8 @@ impl Subscriber {
         }
     }
 
-    fn pause(&self, attempt: u32) -> Duration {
-        let place = self.place as u64 + u64::from(attempt);
+    fn pause(&self, attempts: u32) -> Duration {
+        let place = self.place as u64 + u64::from(attempts);
         Duration::from_millis(PAUSE_MS + place.wrapping_mul(7_919) % PAUSE_MS)
     }
 

@@ -30,7 +30,7 @@ const FOLLOWED: usize = 1_000;
 /// Past the last deadline, so long the last frames are waited for.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 
-/// Many clocks run out, evenly over some seconds: how late each is told.
+/// How many clocks, and when they run out.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Expiry {
     #[arg(short = 'm', long, default_value = "10000", value_parser = up_to::<1_000_000>)]

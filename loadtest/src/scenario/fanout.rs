@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::report::Report;
 use crate::target::Transport;
 
-/// One session with many subscribers, switched on one instance after the other.
+/// How many subscribers, and how often they are told something.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Fanout {
     #[arg(short = 's', long, default_value = "1000", value_parser = up_to::<1_000_000>)]

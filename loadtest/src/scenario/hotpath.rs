@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::host::meter::Meter;
 use crate::report::Report;
 
-/// Commands as fast as the answers come, or with --rate by the clock.
+/// Which commands, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Hotpath {
     /// Workers, each with a connection of its own and one command under way

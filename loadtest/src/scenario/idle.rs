@@ -11,9 +11,7 @@ use crate::host::process::{Memory, family, memory};
 use crate::report::{Report, ratio, real};
 use crate::target::Transport;
 
-/// Connections that only wait: memory and processor time of each.
-///
-/// Give it servers that were just started: what earlier load left free would be taken for nothing.
+/// How many connections, and how long they wait.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Idle {
     #[arg(short = 'n', long, default_value = "10000", value_parser = up_to::<1_000_000>)]

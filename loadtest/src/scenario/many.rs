@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::report::real;
 use crate::target::Transport;
 
-/// Many sessions with a few subscribers each.
+/// How many sessions, and how busy each is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Many {
     #[arg(short = 'm', long, default_value = "500", value_parser = up_to::<1_000_000>)]

@@ -22,8 +22,7 @@ use crate::target::Transport;
 /// Short clocks that run out within their round.
 const SHORT_MS: u64 = 50;
 
-/// Sessions with subscribers on every transport, some of whom leave and come back; short ones that run out and are
-/// deleted; memory watched all the while.
+/// What goes on, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Soak {
     #[arg(short = 'm', long, default_value = "200", value_parser = up_to::<1_000_000>)]

@@ -24,7 +24,7 @@ const RIGHT_WITHIN: Duration = Duration::from_mins(1);
 /// So many sessions are switched at a time while nobody is there.
 const LANES: usize = 16;
 
-/// All subscribers lose their streams, miss a change, and come back at once to go on from where they stood.
+/// How many come back, and what goes on meanwhile.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Storm {
     #[arg(short = 's', long, default_value = "10000", value_parser = up_to::<1_000_000>)]
