@@ -17,6 +17,7 @@ pub const DRIVER: &str = "driver";
 pub struct Meter {
     groups: Groups,
     before: BTreeMap<String, Duration>,
+    machine_before: Duration,
     began: Instant,
 }
 
@@ -25,6 +26,8 @@ pub struct Meter {
 pub struct Usage {
     pub wall: Duration,
     pub cpu: BTreeMap<String, Duration>,
+    /// What the rest of the machine took. Much of it makes a run worthless.
+    pub others: Duration,
 }
 
 impl Meter {
@@ -35,7 +38,7 @@ impl Meter {
         // A server that was started here is a child of the driver, and must not count twice.
         let driver = process::family(&[std::process::id()]).into_iter().filter(|pid| !measured.contains(pid));
         groups.insert(DRIVER.to_owned(), driver.collect());
-        Self { before: spent(&groups), groups, began: Instant::now() }
+        Self { before: spent(&groups), groups, machine_before: process::machine_cpu(), began: Instant::now() }
     }
 
     pub fn stop(&self) -> Usage {
@@ -43,7 +46,10 @@ impl Meter {
             let before = self.before.get(&name).copied().unwrap_or_default();
             (name, after.saturating_sub(before))
         };
-        Usage { wall: self.began.elapsed(), cpu: spent(&self.groups).into_iter().map(used).collect() }
+        let cpu: BTreeMap<_, _> = spent(&self.groups).into_iter().map(used).collect();
+        let machine = process::machine_cpu().saturating_sub(self.machine_before);
+        let others = machine.saturating_sub(cpu.values().sum());
+        Usage { wall: self.began.elapsed(), cpu, others }
     }
 }
 

@@ -32,20 +32,31 @@ fn children(pid: u32) -> Vec<u32> {
 
 /// Processor time used so far. A process that has ended counts as nothing.
 pub fn cpu(pids: &[u32]) -> Duration {
-    let ticks: u64 = pids
-        .iter()
-        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok())
-        .map(|stat| ticks(&stat))
-        .sum();
-    let per_second =
-        sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100);
-    Duration::from_millis(ticks * 1_000 / per_second)
+    let stats = pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    span(stats.map(|stat| ticks(&stat)).sum())
+}
+
+/// Processor time that all of the machine has used so far.
+pub fn machine_cpu() -> Duration {
+    span(fs::read_to_string("/proc/stat").map_or(0, |stat| busy_ticks(&stat)))
+}
+
+fn span(ticks: u64) -> Duration {
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
+    Duration::from_millis(ticks * 1_000 / per_second.unwrap_or(100))
 }
 
 /// User and system time. A process may call itself what it likes, so fields are counted from behind its name.
 fn ticks(stat: &str) -> u64 {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// All but the fourth and fifth, which are idle, and the guests' at the end, which are in the first two already.
+fn busy_ticks(stat: &str) -> u64 {
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+    let busy = fields.enumerate().filter(|(nth, _)| !matches!(nth, 3 | 4));
+    busy.filter_map(|(_, field)| field.parse::<u64>().ok()).sum()
 }
 
 pub fn memory(pids: &[u32]) -> Memory {
@@ -70,6 +81,12 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 9 9 20 0 1 0 100 1 1";
         assert_eq!(ticks(stat), 300);
         assert_eq!(ticks(""), 0);
+    }
+
+    #[test]
+    fn a_machine_that_waits_is_not_busy() {
+        assert_eq!(busy_ticks("cpu  1 2 4 1000 1000 8 16 32 64 64\ncpu0 9 9 9 9\n"), 63);
+        assert!(machine_cpu() > Duration::ZERO);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Report {
             self.figure(&format!("{group}_cpu_cores"), ratio(cpu.as_secs_f64(), usage.wall.as_secs_f64()));
             self.figure(&format!("{group}_cpu_ms_per_1000"), ratio(cpu.as_secs_f64() * 1e6, real(operations)));
         }
+        self.figure("others_cpu_cores", ratio(usage.others.as_secs_f64(), usage.wall.as_secs_f64()));
     }
 
     pub fn errors(&mut self, errors: Errors) {
@@ -118,9 +119,12 @@ mod tests {
         let mut report = Report::of("hotpath");
         report.rate("commands", 500, Duration::from_secs(2));
         let cpu = BTreeMap::from([("server".to_owned(), Duration::from_millis(10))]);
-        report.usage(&Usage { wall: Duration::from_secs(1), cpu }, 500);
+        report.usage(&Usage { wall: Duration::from_secs(1), cpu, others: Duration::from_millis(500) }, 500);
         let found: Vec<_> = report.figures.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(found, ["commands_per_s=250", "server_cpu_cores=0.01", "server_cpu_ms_per_1000=20"]);
+        assert_eq!(
+            found,
+            ["commands_per_s=250", "others_cpu_cores=0.5", "server_cpu_cores=0.01", "server_cpu_ms_per_1000=20"]
+        );
     }
 
     #[test]

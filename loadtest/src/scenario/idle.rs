@@ -32,6 +32,7 @@ type Taken = BTreeMap<String, Memory>;
 
 impl Idle {
     pub async fn run(&self, bench: &Bench) -> Result<Report, Failure> {
+        bench.check_room(self.connections)?;
         let empty = taken(bench);
         let sessions = bench.sessions(self.sessions.min(self.connections)).await?;
         let first = self.connections / 2;
@@ -56,6 +57,7 @@ impl Idle {
         tell_memory(&mut report, "connection", &empty, &full, self.connections);
         tell_memory(&mut report, "further_connection", &half, &full, second);
         tell_cpu(&mut report, &usage, self.connections);
+        report.figure("others_cpu_cores", ratio(usage.others.as_secs_f64(), usage.wall.as_secs_f64()));
         tell_streams(&mut report, &audience.counts().await?);
         Ok(report)
     }

@@ -44,10 +44,15 @@ impl Bench {
         count: usize,
         transports: &[Transport],
     ) -> Result<(Audience, Duration), Failure> {
-        check_room(count, self.terms.drivers, self.open_files)?;
+        self.check_room(count)?;
         let mut audience = Audience::gather(&self.target, sessions, self.terms).await?;
         let opened_in = audience.seat(count, &self.seating(sessions, transports), &self.progress).await?;
         Ok((audience, opened_in))
+    }
+
+    /// Refuses more subscribers than all drivers may open files for.
+    pub fn check_room(&self, connections: usize) -> Result<(), Failure> {
+        check_room(connections, self.terms.drivers, self.open_files)
     }
 
     pub fn seating<'a>(&self, sessions: &[Session], transports: &'a [Transport]) -> Seating<'a> {
