@@ -49,7 +49,18 @@ struct Told {
     lateness: Latencies,
     /// Told more than once, or never.
     repeated: u64,
+    /// Whoever came to follow it found it over already: the lead was too short, or a stream fell behind.
+    over_before: u64,
     missing: u64,
+}
+
+/// How it is known that a time ran out.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// By its own frame, which says when.
+    Told { at_ns: u64 },
+    /// By a whole state, in which it has happened.
+    Over,
 }
 
 /// One stream, and what came over it.
@@ -83,6 +94,7 @@ impl Expiry {
         report.count("told", told.lateness.count());
         report.count("repeated", told.repeated);
         report.count("missing", told.missing);
+        report.count("over_before", told.over_before);
         report.figure("cluster_offset", offset.ms());
         report.usage(&usage, told.lateness.count());
         Ok(report)
@@ -137,30 +149,40 @@ impl Watch {
     }
 
     fn saw(&mut self, frame: &str, now_ns: u64) {
-        let Some((session, expired_ns)) = expired(frame) else { return };
+        let Some((session, end)) = End::read(frame) else { return };
         let Ok(place) = self.sessions.binary_search(&session) else { return };
-        if std::mem::replace(&mut self.seen[place], true) {
-            self.told.repeated += 1;
-        } else {
-            self.told.lateness.record_between(expired_ns, self.offset.on_theirs(now_ns));
+        let was_seen = std::mem::replace(&mut self.seen[place], true);
+        match end {
+            End::Told { .. } if was_seen => self.told.repeated += 1,
+            End::Told { at_ns } => self.told.lateness.record_between(at_ns, self.offset.on_theirs(now_ns)),
+            End::Over => self.told.over_before += u64::from(!was_seen),
         }
     }
 }
 
-/// Whose time ran out, and when. Other frames are passed over without reading them.
-fn expired(frame: &str) -> Option<(String, u64)> {
-    if !frame.starts_with("{\"type\":\"TIME_EXPIRED\"") {
-        return None;
+impl End {
+    /// Whose time ran out, and how that is known. Other frames are passed over without reading them.
+    fn read(frame: &str) -> Option<(String, Self)> {
+        let is_told = frame.starts_with("{\"type\":\"TIME_EXPIRED\"");
+        if !is_told && !frame.starts_with("{\"type\":\"STATE_SYNC\"") {
+            return None;
+        }
+        let frame: Value = serde_json::from_str(frame).ok()?;
+        let session = frame["session_id"].as_str()?.to_owned();
+        let payload = &frame["payload"];
+        if !is_told {
+            return (payload["status"] == "expired").then_some((session, Self::Over));
+        }
+        let at = OffsetDateTime::parse(payload["expired_at"].as_str()?, &Rfc3339).ok()?;
+        Some((session, Self::Told { at_ns: u64::try_from(at.unix_timestamp_nanos()).ok()? }))
     }
-    let frame: Value = serde_json::from_str(frame).ok()?;
-    let at = OffsetDateTime::parse(frame["payload"]["expired_at"].as_str()?, &Rfc3339).ok()?;
-    Some((frame["session_id"].as_str()?.to_owned(), u64::try_from(at.unix_timestamp_nanos()).ok()?))
 }
 
 impl Told {
     fn add(&mut self, other: &Self) {
         self.lateness.add(&other.lateness);
         self.repeated += other.repeated;
+        self.over_before += other.over_before;
         self.missing += other.missing;
     }
 }
@@ -172,8 +194,12 @@ mod tests {
     #[test]
     fn only_what_ran_out_is_read() {
         let frame = r#"{"type":"TIME_EXPIRED","session_id":"s","position":"1-3","payload":{"expired_at":"2026-01-01T00:00:00.250Z"}}"#;
-        assert_eq!(expired(frame), Some(("s".to_owned(), 1_767_225_600_250_000_000)));
-        assert_eq!(expired(r#"{"type":"STATE_UPDATE"}"#), None);
+        let told = End::Told { at_ns: 1_767_225_600_250_000_000 };
+        assert_eq!(End::read(frame), Some(("s".to_owned(), told)));
+        let sync = |status| format!(r#"{{"type":"STATE_SYNC","session_id":"s","payload":{{"status":"{status}"}}}}"#);
+        assert_eq!(End::read(&sync("expired")), Some(("s".to_owned(), End::Over)));
+        assert_eq!(End::read(&sync("running")), None);
+        assert_eq!(End::read(r#"{"type":"STATE_UPDATE"}"#), None);
     }
 
     #[test]

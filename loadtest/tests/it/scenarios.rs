@@ -42,9 +42,9 @@ fn idle_connections_cost_something() {
 
 #[test]
 fn each_expiry_is_told_once() {
-    let report = run("expiry -m 40 --seconds 0.5 --lead 1");
-    let counts = ["told", "repeated", "missing"].map(|name| count(&report, name));
-    assert_eq!(counts, ["40", "0", "0"]);
+    let report = run("expiry -m 40 --seconds 0.5 --lead 2");
+    let counts = ["told", "repeated", "missing", "over_before"].map(|name| count(&report, name));
+    assert_eq!(counts, ["40", "0", "0", "0"]);
 }
 
 #[test]
