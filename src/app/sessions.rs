@@ -39,6 +39,16 @@ const DELETE_WAIT: Duration = Duration::from_secs(2);
 /// How long an answer waits to be durable, where every answer is.
 const DURABLE_WAIT: Duration = Duration::from_secs(5);
 
+/// Where the name of a new session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// The caller gave it, or it follows from a key of the caller's: there may be such a
+    /// session, or have been one.
+    Given,
+    /// It was made just now, and nobody had it before: nothing is looked for.
+    Fresh,
+}
+
 /// A deadline that somebody must see to soon.
 pub type Soon = (Timestamp, SessionKey);
 
@@ -93,6 +103,7 @@ impl Sessions {
         &self,
         by: &Principal,
         new: NewSession,
+        name: Name,
         idempotency: Option<(String, crate::domain::chain::Digest)>,
         arrived: Timestamp,
     ) -> Result<Answer, Error> {
@@ -100,10 +111,10 @@ impl Sessions {
         operates(by)?;
         let repeat = idempotency.map(|(text, body)| Repeat::of(&key, &by.subject, &text, body));
         let change = Session::create(new, arrived)?;
-        match self.restoring.present(&key).await {
-            Ok(held) => return self.existing(&key, held, repeat).await,
-            Err(Error::NoSession) => {}
-            Err(error) => return Err(error),
+        if name == Name::Given
+            && let Some(held) = self.found(&key).await?
+        {
+            return self.existing(&key, held, repeat).await;
         }
         let author = Author { command: "create", by: Some(by), repeat };
         match self.store.commit(commit(self.ids.nonce(), &key, None, change, author)).await? {
@@ -114,6 +125,14 @@ impl Sessions {
             Committed::Repeated(answered, held) => replay(&answered, held, repeat),
             Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
             Committed::Missing => Err(Error::NoSession),
+        }
+    }
+
+    async fn found(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        match self.restoring.present(key).await {
+            Ok(held) => Ok(Some(held)),
+            Err(Error::NoSession) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
