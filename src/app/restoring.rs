@@ -1,6 +1,5 @@
 //! A session that the store does not hold is taken back from the ledger.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +14,9 @@ use crate::domain::id::SessionKey;
 use crate::domain::session::restore::Absence;
 use crate::domain::session::{Session, Status};
 use crate::ledger::{Ledger, Row};
+use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Held, Store};
 use crate::telemetry::metrics;
-
-/// So many sessions are restored at a time; two askers of one wait for each other.
-const LANES: usize = 64;
 
 /// How long a restoring waits for the ledger to hold what was committed before.
 const TURN_WAIT: Duration = Duration::from_secs(2);
@@ -29,16 +26,17 @@ pub(super) struct Restoring {
     store: Arc<dyn Store>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
+    /// Of each partition one session is restored at a time: two askers of one wait for each
+    /// other, and a partition whose turn is not yet holds up no other.
     lanes: Vec<Mutex<()>>,
     /// What the ledger did not know a moment ago.
     unknown: Unknown,
-    hasher: RandomState,
 }
 
 impl Restoring {
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
-        Self { store, ledger, clock, lanes, unknown: Unknown::default(), hasher: RandomState::new() }
+        let lanes = (0..PARTITIONS).map(|_| Mutex::new(())).collect();
+        Self { store, ledger, clock, lanes, unknown: Unknown::default() }
     }
 
     /// The session as the store holds it, taken back first if need be. A deleted
@@ -60,8 +58,7 @@ impl Restoring {
     }
 
     async fn restore(&self, key: &SessionKey) -> Result<Held, Error> {
-        let lane = usize::try_from(self.hasher.hash_one(key) % LANES as u64).unwrap_or(0);
-        let _alone = self.lanes[lane].lock().await;
+        let _alone = self.lanes[Partition::of(key).index()].lock().await;
         let doubtful = match self.store.read(key).await? {
             Some(held) if !held.is_doubtful => return Ok(held),
             Some(doubtful) => Some(doubtful),
