@@ -56,6 +56,8 @@ mod repeats;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod tokens;

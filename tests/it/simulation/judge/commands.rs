@@ -1,0 +1,118 @@
+//! What clients were told of their commands, against what became of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use synckairos::domain::position::Position;
+use synckairos::domain::session::command::Refused;
+use synckairos::domain::session::event::Step;
+use synckairos::domain::time::Timestamp;
+
+use super::lines::Line;
+use super::timeline::Version;
+use super::{Case, Complaint};
+use crate::simulation::record::{Event, Said, Try};
+
+/// A command, by all its tries.
+#[derive(Default)]
+struct Asked<'a> {
+    /// In the order they were answered.
+    tries: Vec<(Timestamp, &'a Try)>,
+    made: Vec<Version<'a>>,
+}
+
+impl<'a> Case<'a> {
+    pub fn commands(&self, line: &Line<'_>) -> Result<(), Complaint> {
+        let mut asked = BTreeMap::<Arc<str>, Asked<'a>>::new();
+        for (at, event) in &self.events {
+            if let Event::Tried(tried) = event {
+                asked.entry(Arc::clone(&tried.subject)).or_default().tries.push((*at, tried));
+            }
+        }
+        for version in &self.timeline.versions {
+            if let Some(subject) = version.stored.subject() {
+                asked.entry(subject.into()).or_default().made.push(*version);
+            }
+        }
+        asked.iter().try_for_each(|(subject, asked)| self.command(subject, asked, line))
+    }
+
+    fn command(&self, subject: &str, asked: &Asked<'_>, line: &Line<'_>) -> Result<(), Complaint> {
+        let lasting = asked.made.iter().filter(|made| line.has(&made.stored.entry.link.digest()));
+        let lasting: Vec<_> = lasting.map(|made| made.stored.position()).collect();
+        if lasting.len() > 1 {
+            return self.complain(format!("{subject} was done more than once: {lasting:?}"));
+        }
+        let is_open = asked.tries.iter().any(|(_, tried)| matches!(tried.said, Said::Unknown | Said::Done { .. }));
+        if let (false, Some(made)) = (is_open, asked.made.first()) {
+            return self.complain(format!("{subject} was declined, and done as {}", made.stored.position()));
+        }
+        asked.tries.iter().try_for_each(|(ended, tried)| self.answer(tried, *ended, asked, &lasting))
+    }
+
+    fn answer(&self, tried: &Try, ended: Timestamp, asked: &Asked<'_>, lasting: &[Position]) -> Result<(), Complaint> {
+        let subject = &tried.subject;
+        match &tried.said {
+            Said::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
+            Said::Refused(..) | Said::Stale(_) if self.was_done_before(tried, asked, lasting) => {
+                self.complain(format!("{subject} was done, and then declined under the same key"))
+            }
+            Said::Refused(why, at) => {
+                self.stood(tried, *at, ended)?;
+                self.refused(tried, *why, *at)
+            }
+            Said::Stale(at) if tried.expected == Some(at.version) => {
+                self.complain(format!("{subject} named version {}, and was told that it is another", at.version))
+            }
+            Said::Stale(at) | Said::Exists(at) => self.stood(tried, *at, ended),
+            Said::Missing => self.missing(tried),
+            Said::Odd(what) => self.complain(format!("{subject} was answered {what}")),
+            Said::Away(_) | Said::Unknown => Ok(()),
+        }
+    }
+
+    /// Done is done: it was stored there, and is still, unless the store lost it.
+    fn done(&self, tried: &Try, at: Position, asked: &Asked<'_>) -> Result<(), Complaint> {
+        let subject = &tried.subject;
+        if asked.made.iter().any(|made| made.stored.position() == at) {
+            // That it lasts is a matter of the line.
+            return Ok(());
+        }
+        self.complain(format!("{subject} was told that it was done as {at}, which was never stored"))
+    }
+
+    fn was_done_before(&self, tried: &Try, asked: &Asked<'_>, lasting: &[Position]) -> bool {
+        let is_before = |made: &Version<'_>| made.at < tried.began && lasting.contains(&made.stored.position());
+        tried.has_key && asked.made.iter().any(is_before)
+    }
+
+    /// A refusal rests on where the session stood while it was asked.
+    fn stood(&self, tried: &Try, at: Position, ended: Timestamp) -> Result<(), Complaint> {
+        if self.timeline.stood(at, tried.began, ended) {
+            return Ok(());
+        }
+        self.complain(format!("{} was declined as of {at}, where it did not stand meanwhile", tried.subject))
+    }
+
+    /// The rules say the same of that state.
+    fn refused(&self, tried: &Try, why: Refused, at: Position) -> Result<(), Complaint> {
+        let (Some(command), Some(arrived)) = (&tried.command, tried.arrived) else { return Ok(()) };
+        let session = &self.timeline.states[&at];
+        match session.next(command, arrived) {
+            Step::Refused(same) if same == why => Ok(()),
+            // It was refused because of what had to happen first, and that was written.
+            _ if session.updated_at >= arrived => Ok(()),
+            other => self.complain(format!("{} was refused as {why:?} at {at}, by the rules {other:?}", tried.subject)),
+        }
+    }
+
+    fn missing(&self, tried: &Try) -> Result<(), Complaint> {
+        let made = self.timeline.versions.first().filter(|first| first.at < tried.began);
+        match made {
+            Some(_) if !self.timeline.may_be_missing() => {
+                self.complain(format!("{} was told that there is no such session", tried.subject))
+            }
+            _ => Ok(()),
+        }
+    }
+}

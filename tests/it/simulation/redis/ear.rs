@@ -1,0 +1,96 @@
+//! The bus of an instance: pub/sub over a connection that may be cut.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synckairos::bus::{Bus, Deaf, Heard, Message};
+use synckairos::domain::id::SessionKey;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::server::Server;
+use crate::simulation::link::Link;
+
+/// More than any schedule says.
+const CAPACITY: usize = 4_096;
+
+/// A cut is noticed so soon.
+const PULSE: Duration = Duration::from_millis(20);
+
+/// Where what is heard goes.
+pub struct Hearing(mpsc::Sender<Heard>);
+
+impl Hearing {
+    pub fn hear(&self, message: Message) {
+        let _ = self.0.try_send(Heard::Message(message));
+    }
+}
+
+/// One instance's ear.
+pub struct SimulatedBus {
+    server: Server,
+    link: Link,
+    /// Which connection this is, for the server.
+    number: u64,
+    wanted: Mutex<BTreeSet<SessionKey>>,
+    hearing: Arc<Hearing>,
+    ear: Mutex<Option<mpsc::Receiver<Heard>>>,
+    /// The cuts that were noticed.
+    cuts: AtomicU64,
+}
+
+impl SimulatedBus {
+    pub fn new(server: Server, link: Link, number: u64) -> Self {
+        let (sender, ear) = mpsc::channel(CAPACITY);
+        let hearing = Arc::new(Hearing(sender));
+        let (wanted, cuts) = (Mutex::default(), AtomicU64::new(link.cuts()));
+        Self { server, link, number, wanted, hearing, ear: Mutex::new(Some(ear)), cuts }
+    }
+
+    /// Listens anew after a cut, and tells of it; runs until it is dropped.
+    pub async fn run(&self) {
+        loop {
+            sleep(PULSE).await;
+            let cuts = self.link.cuts();
+            if cuts == self.cuts.load(Ordering::Relaxed) {
+                continue;
+            }
+            self.server.forget(self.number);
+            let wanted: Vec<_> = self.wanted().iter().cloned().collect();
+            if self.subscribe(wanted).await.is_ok() && self.link.cuts() == cuts {
+                self.cuts.store(cuts, Ordering::Relaxed);
+                let _ = self.hearing.0.try_send(Heard::Gap);
+            }
+        }
+    }
+
+    async fn subscribe(&self, keys: Vec<SessionKey>) -> Result<(), Deaf> {
+        let (server, link, number) = (self.server.clone(), self.link.clone(), self.number);
+        let hearing = Arc::clone(&self.hearing);
+        self.link.ask(move || server.listen(number, &link, &hearing, &keys)).await.map_err(|_| Deaf)
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<SessionKey>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Bus for SimulatedBus {
+    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
+        self.wanted().insert(key.clone());
+        self.subscribe(vec![key.clone()]).await
+    }
+
+    async fn ignore(&self, key: &SessionKey) {
+        self.wanted().remove(key);
+        self.server.ignore(self.number, key);
+    }
+
+    fn ear(&self) -> Option<mpsc::Receiver<Heard>> {
+        self.ear.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

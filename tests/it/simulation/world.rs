@@ -1,0 +1,218 @@
+//! A world: instances over simulated seams, clients, watchers, faults, from a plan to the
+//! record of what happened.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use synckairos::domain::chain::Digest;
+use synckairos::domain::entry::Entry;
+use synckairos::domain::id::SessionKey;
+use synckairos::domain::position::Position;
+use synckairos::domain::session::Session;
+use synckairos::domain::time::Timestamp;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::client::{Client, key};
+use super::clock::Truth;
+use super::faults;
+use super::instance::{Around, Instance};
+use super::ledger::Book;
+use super::link::Weather;
+use super::plan::Plan;
+use super::record::{Event, Record};
+use super::redis::{Flaw, Server};
+use super::watcher::Watcher;
+
+/// Once nothing is broken, everyone is right within so long.
+const CALM: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether all are right.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What is shared by all that happens.
+pub struct World {
+    pub around: Around,
+    pub record: Record,
+    slots: Mutex<Vec<Option<Arc<Instance>>>>,
+    started: AtomicU64,
+    /// Where each watcher is.
+    places: Mutex<BTreeMap<usize, Position>>,
+    is_calm: AtomicBool,
+    /// Faults of the store that last.
+    falls: AtomicUsize,
+}
+
+/// What is left when all is over, with all that happened.
+pub struct Outcome {
+    pub plan: Arc<Plan>,
+    pub events: Vec<(Timestamp, Event)>,
+    /// Where each session stands, as an instance tells it.
+    pub finals: BTreeMap<SessionKey, Final>,
+    /// By session, in the order they came.
+    pub ledger: BTreeMap<SessionKey, Vec<Arc<Entry>>>,
+    /// What everybody waited for in vain.
+    pub stuck: Option<String>,
+    /// From the end of the last fault to when all were right.
+    pub right_after: Duration,
+}
+
+/// The end of a session.
+pub struct Final {
+    pub session: Arc<Session>,
+    pub head: Digest,
+}
+
+/// Lets a plan happen, in virtual time.
+pub fn run(plan: &Plan, flaw: Flaw) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async { World::new(plan, flaw).live().await })
+}
+
+impl World {
+    fn new(plan: &Plan, flaw: Flaw) -> Arc<Self> {
+        let truth = Truth::begin();
+        let record = Record::new(truth);
+        let (plan, book) = (Arc::new(plan.clone()), Book::new(record.clone()));
+        let server = Server::new(record.clone(), plan.dice("server", 0), flaw);
+        let slots = Mutex::new(vec![None; plan.instances]);
+        Arc::new(Self {
+            around: Around { plan, truth, server, book },
+            record,
+            slots,
+            started: AtomicU64::new(0),
+            places: Mutex::default(),
+            is_calm: AtomicBool::new(false),
+            falls: AtomicUsize::new(0),
+        })
+    }
+
+    async fn live(self: Arc<Self>) -> Outcome {
+        let plan = Arc::clone(&self.around.plan);
+        (0..plan.instances).for_each(|slot| self.start(slot));
+        for (number, session) in plan.watchers.iter().enumerate() {
+            tokio::spawn(Watcher::new(&self, number, *session).run());
+        }
+        let steps = plan.clients.iter().enumerate();
+        let clients = steps.map(|(number, steps)| tokio::spawn(Client::new(&self, number).run(steps.clone())));
+        let faults = plan.faults.iter().map(|fault| tokio::spawn(faults::happen(Arc::clone(&self), fault.clone())));
+        let (clients, faults): (Vec<_>, Vec<_>) = (clients.collect(), faults.collect());
+        let broken = join_all(faults).await;
+        broken.into_iter().for_each(|fault| fault.unwrap());
+        sleep_until(self.around.truth.after(Duration::from_millis(plan.mended_ms()))).await;
+        self.set_weather(Weather::FAIR);
+        let mended = Instant::now();
+        let asked = join_all(clients).await;
+        asked.into_iter().for_each(|client| client.unwrap());
+        self.is_calm.store(true, Ordering::Relaxed);
+        self.outcome(mended).await
+    }
+
+    async fn outcome(&self, mended: Instant) -> Outcome {
+        let asked = Instant::now();
+        let mut stuck = self.is_unsettled();
+        while stuck.is_some() && asked.elapsed() < CALM {
+            sleep(LOOK).await;
+            stuck = self.is_unsettled();
+        }
+        let right_after = if asked > mended { asked.elapsed() } else { mended.elapsed() };
+        let mut finals = BTreeMap::new();
+        for session in 0..self.around.plan.sessions.len() {
+            match self.final_of(&key(session)).await {
+                Ok(found) => finals.extend(found.map(|found| (key(session), found))),
+                Err(error) => stuck = stuck.or(Some(format!("s{session} cannot be read: {error}"))),
+            }
+        }
+        // What reading has written is recorded as well.
+        for _ in 0..40 {
+            sleep(LOOK).await;
+        }
+        let (events, ledger) = (self.record.take(), self.around.book.entries());
+        self.panicked(&mut stuck);
+        Outcome { plan: Arc::clone(&self.around.plan), events, finals, ledger, stuck, right_after }
+    }
+
+    fn panicked(&self, stuck: &mut Option<String>) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let panics: usize = slots.iter().flatten().map(|instance| instance.running.panics()).sum();
+        if panics > 0 {
+            *stuck = Some(format!("{panics} tasks panicked"));
+        }
+    }
+
+    async fn final_of(&self, key: &SessionKey) -> Result<Option<Final>, synckairos::app::error::Error> {
+        let instance = self.instance(0).unwrap();
+        match instance.sessions.newest(key).await {
+            Ok(held) => Ok(Some(Final { session: held.session, head: held.head })),
+            Err(synckairos::app::error::Error::NoSession) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is not yet as it will be.
+    fn is_unsettled(&self) -> Option<String> {
+        let waiting = self.around.server.waiting();
+        if waiting > 0 {
+            return Some(format!("{waiting} entries wait for the ledger"));
+        }
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, session) in self.around.plan.watchers.iter().enumerate() {
+            let (newest, place) = (self.around.server.position(&key(*session)), places.get(&number).copied());
+            if place != newest {
+                return Some(format!("watcher {number} is at {place:?}, s{session} at {newest:?}"));
+            }
+        }
+        None
+    }
+
+    fn start(&self, slot: usize) {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        self.record.add(Event::Fault(format!("instance {slot} starts, the {number}th")));
+        let instance = Instance::start(&self.around, number);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot] = Some(instance);
+    }
+
+    /// Whoever runs in a place, if anyone does.
+    pub fn instance(&self, slot: usize) -> Option<Arc<Instance>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot].clone()
+    }
+
+    /// An instance goes, and after a while another takes its place.
+    pub async fn replace(&self, slot: usize, after: Duration, is_polite: bool) {
+        let gone = self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot].take();
+        let Some(gone) = gone else { return };
+        if is_polite {
+            gone.leave(&self.around.server).await;
+        } else {
+            gone.crash(&self.around.server);
+        }
+        sleep(after).await;
+        self.start(slot);
+    }
+
+    pub fn set_weather(&self, weather: Weather) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().flatten().for_each(|instance| instance.set_weather(weather));
+    }
+
+    /// A watcher was handed what stands there.
+    pub fn is_at(&self, watcher: usize, position: Position) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(watcher, position);
+    }
+
+    /// Whether nothing is broken any more, and nobody commands.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm.load(Ordering::Relaxed)
+    }
+
+    pub fn store_falls(&self) {
+        self.falls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether no other fault keeps the store down.
+    pub fn store_may_rise(&self) -> bool {
+        self.falls.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
