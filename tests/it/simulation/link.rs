@@ -16,7 +16,7 @@ use crate::harness::dice::Dice;
 const PATIENCE: Duration = Duration::from_millis(750);
 
 /// How bad it is out there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weather {
     /// No way takes longer, but for the slow ones.
     pub delay_ms: usize,

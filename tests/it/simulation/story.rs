@@ -2,21 +2,21 @@
 
 use std::fmt::Write as _;
 
-use synckairos::domain::id::SessionKey;
-
 use super::clock::Truth;
 use super::world::Outcome;
 
-/// The story of one session, or of all.
-pub fn of(outcome: &Outcome, key: Option<&SessionKey>) -> String {
+/// The story of a schedule.
+pub fn of(outcome: &Outcome) -> String {
     let plan = &outcome.plan;
     let mut story = format!("seed {}, {} instances, {:?}\n", plan.seed, plan.instances, plan.weather);
-    plan.sessions.iter().enumerate().for_each(|(number, body)| drop(writeln!(story, "s{number}: {body}")));
-    plan.faults.iter().for_each(|fault| drop(writeln!(story, "{fault}")));
+    for (number, body) in plan.sessions.iter().enumerate() {
+        let _ = writeln!(story, "s{number}: {body}");
+    }
+    for fault in &plan.faults {
+        let _ = writeln!(story, "{fault}");
+    }
     for (at, event) in &outcome.events {
-        if key.is_none() || event.key().is_none() || event.key() == key {
-            let _ = writeln!(story, "{:>6} ms  {event}", Truth::told(*at));
-        }
+        let _ = writeln!(story, "{:>6} ms  {event}", Truth::told(*at));
     }
     for (key, last) in &outcome.finals {
         let _ =

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use synckairos::domain::chain::Digest;
+use synckairos::app::error::Error;
 use synckairos::domain::entry::Entry;
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
-use synckairos::domain::session::Session;
 use synckairos::domain::time::Timestamp;
+use synckairos::store::Held;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{Client, key};
@@ -49,20 +49,14 @@ pub struct World {
 pub struct Outcome {
     pub plan: Arc<Plan>,
     pub events: Vec<(Timestamp, Event)>,
-    /// Where each session stands, as an instance tells it.
-    pub finals: BTreeMap<SessionKey, Final>,
+    /// Where each session stands.
+    pub finals: BTreeMap<SessionKey, Held>,
     /// By session, in the order they came.
     pub ledger: BTreeMap<SessionKey, Vec<Arc<Entry>>>,
     /// What everybody waited for in vain.
     pub stuck: Option<String>,
     /// From the end of the last fault to when all were right.
     pub right_after: Duration,
-}
-
-/// The end of a session.
-pub struct Final {
-    pub session: Arc<Session>,
-    pub head: Digest,
 }
 
 /// Lets a plan happen, in virtual time.
@@ -112,47 +106,39 @@ impl World {
 
     async fn outcome(&self, mended: Instant) -> Outcome {
         let asked = Instant::now();
-        let mut stuck = self.is_unsettled();
+        let mut stuck = self.is_unsettled().await;
         while stuck.is_some() && asked.elapsed() < CALM {
             sleep(LOOK).await;
-            stuck = self.is_unsettled();
+            stuck = self.is_unsettled().await;
         }
         let right_after = if asked > mended { asked.elapsed() } else { mended.elapsed() };
-        let mut finals = BTreeMap::new();
-        for session in 0..self.around.plan.sessions.len() {
-            match self.final_of(&key(session)).await {
-                Ok(found) => finals.extend(found.map(|found| (key(session), found))),
-                Err(error) => stuck = stuck.or(Some(format!("s{session} cannot be read: {error}"))),
-            }
-        }
-        // What reading has written is recorded as well.
-        for _ in 0..40 {
-            sleep(LOOK).await;
-        }
+        // From here on nothing may happen, or the record and the end would not agree.
+        let finals = self.around.server.sessions();
         let (events, ledger) = (self.record.take(), self.around.book.entries());
-        self.panicked(&mut stuck);
+        let stuck = self.panicked().or(stuck);
         Outcome { plan: Arc::clone(&self.around.plan), events, finals, ledger, stuck, right_after }
     }
 
-    fn panicked(&self, stuck: &mut Option<String>) {
+    fn panicked(&self) -> Option<String> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let panics: usize = slots.iter().flatten().map(|instance| instance.running.panics()).sum();
-        if panics > 0 {
-            *stuck = Some(format!("{panics} tasks panicked"));
-        }
+        (panics > 0).then(|| format!("{panics} tasks panicked"))
     }
 
-    async fn final_of(&self, key: &SessionKey) -> Result<Option<Final>, synckairos::app::error::Error> {
-        let instance = self.instance(0).unwrap();
-        match instance.sessions.newest(key).await {
-            Ok(held) => Ok(Some(Final { session: held.session, head: held.head })),
-            Err(synckairos::app::error::Error::NoSession) => Ok(None),
-            Err(error) => Err(error),
+    /// What is not yet as it will be. Asking for a session takes it back, if the store has
+    /// let go of it or lost it.
+    async fn is_unsettled(&self) -> Option<String> {
+        for session in 0..self.around.plan.sessions.len() {
+            let Some(instance) = self.instance(0) else { return Some("an instance is not there".to_owned()) };
+            match instance.sessions.newest(&key(session)).await {
+                Ok(_) | Err(Error::NoSession) => {}
+                Err(error) => return Some(format!("s{session} cannot be read: {error}")),
+            }
         }
+        self.is_behind()
     }
 
-    /// What is not yet as it will be.
-    fn is_unsettled(&self) -> Option<String> {
+    fn is_behind(&self) -> Option<String> {
         let waiting = self.around.server.waiting();
         if waiting > 0 {
             return Some(format!("{waiting} entries wait for the ledger"));

@@ -9,7 +9,9 @@ use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 use synckairos::members::{InstanceId, Member};
-use synckairos::store::Commit;
+use synckairos::store::outbox::Ticket;
+use synckairos::store::partition::Partition;
+use synckairos::store::{Commit, Held};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -143,6 +145,16 @@ impl Server {
         self.state().image.partitions.values().map(|kept| kept.outbox.len()).sum()
     }
 
+    /// What is held of each session.
+    pub fn sessions(&self) -> BTreeMap<SessionKey, Held> {
+        let state = self.state();
+        let held = |kept: &Kept| -> Vec<_> {
+            let Some(life) = &kept.life else { return Vec::new() };
+            kept.states.keys().filter_map(|key| Some((key.clone(), kept.held(key, life)?))).collect()
+        };
+        state.image.partitions.values().flat_map(held).collect()
+    }
+
     pub fn position(&self, key: &SessionKey) -> Option<Position> {
         self.state().image.position(key)
     }
@@ -185,12 +197,12 @@ impl State {
     }
 
     /// The partition's life, or the one that begins now by the clock of whoever asks.
-    pub fn live(&mut self, key: synckairos::store::partition::Partition, began: Timestamp) -> Life {
+    pub fn live(&mut self, key: Partition, began: Timestamp) -> Life {
         let (run, now) = (self.run, self.now());
         self.image.partitions.entry(key).or_default().live(run, began, now)
     }
 
-    pub fn is_alive(&self, partition: synckairos::store::partition::Partition, life: &Life) -> bool {
+    pub fn is_alive(&self, partition: Partition, life: &Life) -> bool {
         let lived = self.image.partitions.get(&partition).and_then(|kept| kept.life.as_ref());
         lived == Some(life) && life.run == self.run
     }
@@ -207,8 +219,8 @@ impl State {
         let number = self.image.next_ticket(self.now());
         if self.flaw == Flaw::TellsFirst && self.dice.chance(10) {
             self.tell(commit);
-            let partition = Some(synckairos::store::partition::Partition::of(&commit.key));
-            return Word::Stored(synckairos::store::outbox::Ticket { partition, life: life.number, number });
+            let partition = Some(Partition::of(&commit.key));
+            return Word::Stored(Ticket { partition, life: life.number, number });
         }
         let before = self.image.position(&commit.key);
         let kept = self.image.partition(&commit.key);
