@@ -108,9 +108,11 @@ impl Sessions {
         if !basis.is_told {
             return Ok(Attempt::Read);
         }
-        match self.answered(asking.key, asking.author.repeat).await? {
-            Some(answered) => Ok(done(replay(&answered, basis.held, asking.author.repeat)?)),
-            None => Err(no(basis.held)),
+        let judged = basis.held.session.position;
+        match self.answered(asking.key, basis.held, asking.author.repeat).await? {
+            (held, Some(answered)) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
+            (held, None) if held.session.position == judged => Err(no(held)),
+            (_, None) => Ok(Attempt::Read),
         }
     }
 

@@ -118,10 +118,10 @@ impl Sessions {
     }
 
     async fn existing(&self, key: &SessionKey, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
-        match self.answered(key, repeat).await? {
-            Some(_) if held.session.status == Status::Deleted => Err(Error::NoSession),
-            Some(answered) => replay(&answered, held, repeat),
-            None => Err(Error::Exists(Box::new(held))),
+        match self.answered(key, held, repeat).await? {
+            (held, Some(_)) if held.session.status == Status::Deleted => Err(Error::NoSession),
+            (held, Some(answered)) => replay(&answered, held, repeat),
+            (held, None) => Err(Error::Exists(Box::new(held))),
         }
     }
 
@@ -232,10 +232,27 @@ impl Sessions {
         if held.session.status == Status::Deleted { Err(Error::NoSession) } else { Ok(held) }
     }
 
-    pub(super) async fn answered(&self, key: &SessionKey, repeat: Option<Repeat>) -> Result<Option<Answered>, Error> {
-        match repeat {
-            Some(repeat) => Ok(self.store.answered(key, &repeat.key).await?),
-            None => Ok(None),
+    /// What a command was answered with before, if it was; asked of a session that stood
+    /// where `held` says. A store that has lost the session since then has lost the answer
+    /// as well, so a no is one only in that epoch; in a later one it is asked again, of the
+    /// session as it stands there.
+    pub(super) async fn answered(
+        &self,
+        key: &SessionKey,
+        mut held: Held,
+        repeat: Option<Repeat>,
+    ) -> Result<(Held, Option<Answered>), Error> {
+        let Some(repeat) = repeat else { return Ok((held, None)) };
+        loop {
+            let answered = self.store.answered(key, &repeat.key).await?;
+            if answered.is_some() {
+                return Ok((held, answered));
+            }
+            let newest = self.restoring.present(key).await?;
+            if newest.session.position.epoch == held.session.position.epoch {
+                return Ok((held, None));
+            }
+            held = newest;
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
-use synckairos::fanout::{Delivery, Kind, Subscription, Told};
+use synckairos::fanout::{Delivery, Ended, Kind, Subscription, Told};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::key;
@@ -69,8 +69,10 @@ impl Watcher {
             match subscription.next().await {
                 Delivery::Told(told) => self.told(&told),
                 // Whoever was told of the end hears no more.
-                Delivery::Ended(_) if self.last.is_some() => std::future::pending().await,
-                Delivery::Ended(_) => {
+                Delivery::Ended(Ended::Deleted) => std::future::pending().await,
+                Delivery::Ended(Ended::Missing) => {
+                    self.last = None;
+                    self.world.is_nowhere(self.number);
                     self.saw(Seen::Missing);
                     return End::Missing;
                 }

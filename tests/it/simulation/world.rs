@@ -188,6 +188,11 @@ impl World {
         self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(watcher, position);
     }
 
+    /// A watcher was told that there is no such session.
+    pub fn is_nowhere(&self, watcher: usize) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&watcher);
+    }
+
     /// Whether nothing is broken any more, and nobody commands.
     pub fn is_calm(&self) -> bool {
         self.is_calm.load(Ordering::Relaxed)

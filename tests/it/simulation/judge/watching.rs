@@ -29,7 +29,9 @@ impl Case<'_> {
                     self.is_write(*watcher, *position, frames)?;
                     lasts.insert(*watcher, *position);
                 }
-                Seen::Connected(_) | Seen::Missing | Seen::Cut => {}
+                // It may be made anew.
+                Seen::Missing => drop(lasts.remove(watcher)),
+                Seen::Connected(_) | Seen::Cut => {}
             }
         }
         Ok(())
