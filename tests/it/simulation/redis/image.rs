@@ -56,6 +56,8 @@ pub struct State {
     head: Digest,
     ticket: Option<Ticket>,
     life: u64,
+    /// Since when it has been idle, as far as letting go goes.
+    since: Timestamp,
 }
 
 /// Which comparison a flawed script leaves out.
@@ -127,7 +129,7 @@ impl Kept {
         })
     }
 
-    pub fn write(&mut self, commit: &Commit, life: &Life, number: (u64, u64)) -> Ticket {
+    pub fn write(&mut self, commit: &Commit, life: &Life, number: (u64, u64), now: Timestamp) -> Ticket {
         let Commit { operation, key, session, entry, .. } = commit;
         let ticket = Ticket { partition: Some(Partition::of(key)), life: life.number, number };
         self.outbox.insert(number, Arc::clone(entry));
@@ -137,16 +139,19 @@ impl Kept {
             answers.insert(repeat.key, Answered { repeat, position, at, change });
         }
         self.operations.entry(key.clone()).or_default().insert(*operation, ticket);
-        self.hold(key, session, entry.link.digest(), Some(ticket), life);
+        let head = entry.link.digest();
+        self.hold(
+            key,
+            State { session: Arc::clone(session), head, ticket: Some(ticket), life: life.number, since: now },
+        );
         ticket
     }
 
-    fn hold(&mut self, key: &SessionKey, session: &Arc<Session>, head: Digest, ticket: Option<Ticket>, life: &Life) {
+    fn hold(&mut self, key: &SessionKey, state: State) {
         self.due.retain(|(_, other)| other != key);
-        if let Some(at) = session.due_at {
+        if let Some(at) = state.session.due_at {
             self.due.insert((at, key.clone()));
         }
-        let state = State { session: Arc::clone(session), head, ticket, life: life.number };
         self.states.insert(key.clone(), state);
     }
 
@@ -163,13 +168,15 @@ impl Kept {
         held: &Held,
         answered: &[Answered],
         life: &Life,
+        now: Timestamp,
     ) -> bool {
         if let Some(state) = self.states.get(key)
             && (state.life == life.number || Some(state.session.position) != over)
         {
             return false;
         }
-        self.hold(key, &held.session, held.head, None, life);
+        let (session, head) = (Arc::clone(&held.session), held.head);
+        self.hold(key, State { session, head, ticket: None, life: life.number, since: now });
         let answers = self.answers.entry(key.clone()).or_default();
         answers.extend(answered.iter().map(|each| (each.repeat.key, each.clone())));
         true
@@ -182,13 +189,21 @@ impl Kept {
         oldest.map(|(number, entry)| Waiting { ticket: named(*number), entry: Arc::clone(entry) }).collect()
     }
 
-    /// Those that may be let go when they have been idle: nothing will happen to them by
-    /// itself, and the ledger holds them.
-    pub fn idle(&self) -> Vec<SessionKey> {
+    /// The ledger holds it.
+    pub fn acknowledge(&mut self, number: (u64, u64), now: Timestamp) {
+        self.outbox.remove(&number);
+        let newest = |state: &&mut State| state.ticket.is_some_and(|ticket| ticket.number == number);
+        self.states.values_mut().filter(newest).for_each(|state| state.since = now);
+    }
+
+    /// Those that may be let go because they have been idle since then: nothing will
+    /// happen to them by itself, and the ledger holds them.
+    pub fn idle(&self, since: Timestamp) -> Vec<SessionKey> {
         let may_go = |state: &State| {
             let session = &state.session;
             let is_recorded = state.ticket.is_none_or(|ticket| !self.outbox.contains_key(&ticket.number));
-            session.status != Status::Running && session.due_at.is_none() && is_recorded
+            let is_idle = session.status != Status::Running && session.due_at.is_none();
+            is_idle && is_recorded && state.since <= since
         };
         self.states.iter().filter(|(_, state)| may_go(state)).map(|(key, _)| key.clone()).collect()
     }

@@ -44,8 +44,9 @@ impl SimulatedOutbox {
         let life = self.lives.of(partition).await?;
         let done: Vec<_> = done.into_iter().filter(|each| each.ticket.life == life.number).collect();
         let acknowledged = self.lives.ask_in(&life, partition, move |state, _| {
+            let now = state.now();
             if let Some(kept) = state.image.partitions.get_mut(&partition) {
-                done.iter().for_each(|each| drop(kept.outbox.remove(&each.ticket.number)));
+                done.iter().for_each(|each| kept.acknowledge(each.ticket.number, now));
             }
         });
         acknowledged.await.map(drop)

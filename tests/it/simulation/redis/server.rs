@@ -21,6 +21,9 @@ use crate::harness::dice::Dice;
 use crate::simulation::link::Link;
 use crate::simulation::record::{Event, Record, Stored};
 
+/// Nothing is let go sooner.
+const LEAST_IDLE_MS: i64 = 1_000;
+
 /// A build that lies: what the simulation must catch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flaw {
@@ -133,7 +136,8 @@ impl Server {
     /// Lets go of what has been idle, as a long schedule would.
     pub fn let_go_of_idle(&self) {
         let mut state = self.state();
-        let idle: Vec<_> = state.image.partitions.values().flat_map(Kept::idle).collect();
+        let since = state.now() - LEAST_IDLE_MS;
+        let idle: Vec<_> = state.image.partitions.values().flat_map(|kept| kept.idle(since)).collect();
         for key in idle {
             state.image.partition(&key).let_go(&key);
             state.record.add(Event::LetGo(key));
@@ -222,10 +226,10 @@ impl State {
             let partition = Some(Partition::of(&commit.key));
             return Word::Stored(Ticket { partition, life: life.number, number });
         }
-        let before = self.image.position(&commit.key);
+        let (before, now) = (self.image.position(&commit.key), self.now());
         let kept = self.image.partition(&commit.key);
         let is_first = kept.outbox.is_empty();
-        let ticket = kept.write(commit, life, number);
+        let ticket = kept.write(commit, life, number, now);
         let Commit { key, base, session, frames, entry, .. } = commit.clone();
         self.record.add(Event::Stored(Stored { key, base, before, session, frames, entry }));
         self.tell(commit);

@@ -141,7 +141,8 @@ impl Store for SimulatedStore {
     ) -> Result<Held, Error> {
         let (asked, partition) = (key.clone(), Partition::of(key));
         let restored = self.lives.ask(partition, move |state, life| {
-            if state.image.partition(&asked).restore(&asked, over, &held, &answered, life) {
+            let now = state.now();
+            if state.image.partition(&asked).restore(&asked, over, &held, &answered, life, now) {
                 let (session, head) = (Arc::clone(&held.session), held.head);
                 state.restored(Event::Restored { key: asked.clone(), over, session, head });
                 return held;
