@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use synckairos::app::error::Error;
 use synckairos::app::{Answer, Asked, Expected};
 use synckairos::clock::Clock as _;
@@ -15,14 +15,14 @@ use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Role};
 use synckairos::domain::session::command::Command;
 use synckairos::domain::time::Timestamp;
-use synckairos::wire::command::{self, Wish};
+use synckairos::wire::command::{self, Wish as Wished};
 use synckairos::wire::create::CreateBody;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::instance::Instance;
-use super::plan::Step;
-use super::record::{Event, Said, Try};
+use super::plan::{Step, What};
+use super::record::{Event, Said, Try, Wish};
 use super::world::World;
 use crate::harness::dice::Dice;
 
@@ -54,7 +54,7 @@ pub struct Client {
 struct Wanted {
     by: Principal,
     key: SessionKey,
-    command: Option<Command>,
+    wish: Wish,
     body: Value,
     expected: Option<u64>,
     idempotency: Option<(String, Digest)>,
@@ -76,9 +76,14 @@ impl Client {
 
     async fn carry_out(&mut self, step: &Step) {
         let wanted = self.wanted(step);
+        if step.is_doubled {
+            let twin = Self::new(&self.world, 1_000 + 100 * self.number + step.number);
+            let wanted = wanted.clone();
+            tokio::spawn(async move { twin.ask_once(&wanted).await });
+        }
         for attempt in 0..TRIES {
             let said = self.ask(&wanted).await;
-            if let Said::Done { at, .. } | Said::Refused(_, at) | Said::Stale(at) | Said::Exists(at) = &said {
+            if let Said::Done { at, .. } | Said::Refused(_, at) | Said::Stale(at) | Said::Stands(at) = &said {
                 self.seen.insert(step.session, *at);
             }
             let is_known = !matches!(said, Said::Away(_) | Said::Unknown);
@@ -89,18 +94,20 @@ impl Client {
         }
     }
 
+    /// Whatever comes of it.
+    async fn ask_once(mut self, wanted: &Wanted) {
+        self.ask(wanted).await;
+    }
+
     fn wanted(&self, step: &Step) -> Wanted {
         let subject = format!("c{}-{}", self.number, step.number);
-        let command = step.command.as_ref().map(|(name, body)| {
-            let Value::Object(body) = body.clone() else { panic!("an object") };
-            let Wish::Command(command) = command::read(name, body).unwrap().wish else { panic!("a command") };
-            command
-        });
-        let seen = self.seen.get(&step.session).filter(|_| step.names_version && command.is_some());
+        let wish = wish(&step.what);
+        let names_version = step.names_version && !matches!(wish, Wish::Create | Wish::Look);
+        let seen = self.seen.get(&step.session).filter(|_| names_version);
         Wanted {
             by: principal(&subject),
             key: key(step.session),
-            command,
+            wish,
             body: self.world.around.plan.sessions[step.session].clone(),
             expected: seen.map(|position| position.version),
             idempotency: step.has_key.then(|| (subject.clone(), Digest::of(subject.as_bytes()))),
@@ -117,11 +124,11 @@ impl Client {
             }
             Some(instance) => self.ask_of(&instance, wanted).await,
         };
-        let Wanted { by, key, command, expected, idempotency, .. } = wanted.clone();
+        let Wanted { by, key, wish, expected, idempotency, .. } = wanted.clone();
         let tried = Try {
             subject: by.subject.into(),
             key,
-            command,
+            wish,
             expected,
             has_key: idempotency.is_some(),
             arrived,
@@ -171,27 +178,53 @@ fn principal(subject: &str) -> Principal {
     }
 }
 
-async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Said {
-    let Wanted { by, key, command, body, expected, idempotency } = wanted;
-    let answer = match command {
-        Some(command) => {
-            let expected = expected.map(Expected::Version).into_iter().collect();
-            let asked = Asked { expected, idempotency, ..Asked::plainly(Wish::Command(command)) };
-            instance.sessions.command(&by, &key.session, asked, arrived).await
-        }
-        None => {
-            let Value::Object(body) = body else { panic!("an object") };
-            let body: CreateBody = command::parsed(body).unwrap();
-            let new = body.into_new(key.session.clone()).unwrap();
-            instance.sessions.create(&by, new, idempotency, arrived).await
-        }
-    };
-    said(answer)
+fn wish(what: &What) -> Wish {
+    match what {
+        What::Create => Wish::Create,
+        What::Delete => Wish::Delete,
+        What::Look => Wish::Look,
+        What::Command(name, body) => match command::read(name, object(body)).unwrap().wish {
+            Wished::Command(command) => Wish::Command(command),
+            Wished::Revert { to_version } => Wish::Revert(to_version),
+        },
+    }
 }
 
-fn said(answer: Result<Answer, Error>) -> Said {
+fn object(body: &Value) -> Map<String, Value> {
+    body.as_object().unwrap().clone()
+}
+
+async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Said {
+    let Wanted { by, key, wish, body, expected, idempotency } = wanted;
+    let (sessions, id) = (&instance.sessions, &key.session);
+    let expected = expected.map(Expected::Version).into_iter().collect();
+    let asked = |wish| Asked { wish, expected, idempotency: idempotency.clone(), lag_ms: 0 };
+    match wish {
+        Wish::Command(command) => {
+            said(sessions.command(&by, id, asked(Wished::Command(command)), arrived).await.map(done))
+        }
+        Wish::Revert(to_version) => {
+            said(sessions.command(&by, id, asked(Wished::Revert { to_version }), arrived).await.map(done))
+        }
+        Wish::Delete => {
+            said(sessions.delete(&by, id, asked(Wished::Command(Command::Delete)), arrived).await.map(|()| Said::Gone))
+        }
+        Wish::Look => said(sessions.look(&by, id).await.map(|held| Said::Stands(held.session.position))),
+        Wish::Create => {
+            let body: CreateBody = command::parsed(object(&body)).unwrap();
+            let new = body.into_new(id.clone()).unwrap();
+            said(sessions.create(&by, new, idempotency, arrived).await.map(done))
+        }
+    }
+}
+
+fn done(answer: Answer) -> Said {
+    Said::Done { at: answer.position(), replayed: answer.replayed }
+}
+
+fn said(answer: Result<Said, Error>) -> Said {
     match answer {
-        Ok(answer) => Said::Done { at: answer.position(), replayed: answer.replayed },
+        Ok(said) => said,
         Err(Error::Refused(why, held)) => Said::Refused(why, held.session.position),
         Err(Error::Stale(held)) => Said::Stale(held.session.position),
         Err(Error::Exists(held)) => Said::Exists(held.session.position),
@@ -200,7 +233,10 @@ fn said(answer: Result<Answer, Error>) -> Said {
         Err(Error::LedgerAway(_)) => Said::Away("the ledger"),
         Err(Error::Restoring) => Said::Away("the turn"),
         Err(Error::Contended(_)) => Said::Away("a race"),
-        Err(Error::Unknown(_)) => Said::Unknown,
+        // What was written is to be asked for again.
+        Err(Error::Unknown(_) | Error::NotRecorded) => Said::Unknown,
+        // There is no such version to go back to.
+        Err(Error::Invalid { .. }) => Said::Missing,
         Err(error) => Said::Odd(format!("{error:?}")),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{sleep, sleep_until};
 
 use super::link::Weather;
-use super::plan::{Fault, Kind};
+use super::plan::{Fault, Kind, Way};
 use super::record::Event;
 use super::redis::Keeps;
 use super::world::World;
@@ -39,6 +39,11 @@ pub async fn happen(world: Arc<World>, fault: Fault) {
         Kind::Cut(slot, way) => {
             if let Some(instance) = world.instance(slot) {
                 instance.link(way).cut(span);
+            }
+        }
+        Kind::Freeze(slot) => {
+            if let Some(instance) = world.instance(slot) {
+                Way::ALL.iter().for_each(|way| instance.link(*way).hold(span));
             }
         }
         Kind::Storm => {

@@ -38,6 +38,7 @@ struct Pages {
 struct Newest {
     entry: Arc<Entry>,
     due_at: Option<Timestamp>,
+    is_deleted: bool,
 }
 
 impl Book {
@@ -70,9 +71,9 @@ impl Book {
         self.pages().entries.clone()
     }
 
-    /// Digests on the line that leads to the newest version.
-    pub fn line(&self, key: &SessionKey) -> BTreeSet<Digest> {
-        self.pages().line(key)
+    /// The newest version, if it is the session's deletion.
+    pub fn deleted(&self, key: &SessionKey) -> Option<Arc<Entry>> {
+        self.pages().newest.get(key).filter(|newest| newest.is_deleted).map(|newest| Arc::clone(&newest.entry))
     }
 }
 
@@ -103,8 +104,9 @@ impl Pages {
         if before.is_none_or(|before| entry.link.position > before) {
             let session = Session::from_stored(entry.body.as_ref().unwrap()).unwrap();
             // A deleted session waits for nothing, whatever its last state said.
-            let due_at = session.due_at.filter(|_| session.status != Status::Deleted);
-            let newest = Newest { entry: Arc::clone(entry), due_at };
+            let is_deleted = session.status == Status::Deleted;
+            let due_at = session.due_at.filter(|_| !is_deleted);
+            let newest = Newest { entry: Arc::clone(entry), due_at, is_deleted };
             self.newest.insert(entry.key.clone(), newest);
         }
     }

@@ -81,6 +81,12 @@ impl Link {
         state.cuts += 1;
     }
 
+    /// What is sent from now on arrives after that.
+    pub fn hold(&self, span: Duration) {
+        let mut state = self.state();
+        state.newest = state.newest.max(Instant::now() + span);
+    }
+
     pub fn set_weather(&self, weather: Weather) {
         self.state().weather = weather;
     }

@@ -32,10 +32,21 @@ pub struct Step {
     pub number: usize,
     pub at_ms: u64,
     pub session: usize,
-    /// None makes the session.
-    pub command: Option<(&'static str, Value)>,
+    pub what: What,
     pub has_key: bool,
+    /// It is asked twice at once, as by a client that does not wait.
+    pub is_doubled: bool,
     pub names_version: bool,
+}
+
+/// What a step asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    Create,
+    Command(&'static str, Value),
+    Delete,
+    /// Where it stands.
+    Look,
 }
 
 /// Something breaks, and is mended.
@@ -60,6 +71,8 @@ pub enum Kind {
     StoreForgets,
     /// A link is cut.
     Cut(usize, Way),
+    /// All links of an instance stand still: nothing is lost, all is late.
+    Freeze(usize),
     /// All links are slow, and lose much.
     Storm,
     LedgerAway,
@@ -124,11 +137,24 @@ fn steps(dice: &mut Dice, client: usize, sessions: usize) -> Vec<Step> {
     for number in 0..3 + dice.below(10) {
         at_ms += dice.below(ACTIVE_MS / 8) as u64;
         let is_first = number == 0 && client < sessions;
-        let (session, command) = if is_first { (client, None) } else { (dice.below(sessions), Some(command(dice))) };
+        let (session, what) = if is_first { (client, What::Create) } else { (dice.below(sessions), what(dice)) };
         let (has_key, names_version) = (dice.chance(60), dice.chance(20));
-        steps.push(Step { number, at_ms, session, command, has_key, names_version });
+        let is_doubled = has_key && dice.chance(20);
+        steps.push(Step { number, at_ms, session, what, has_key, is_doubled, names_version });
     }
     steps
+}
+
+fn what(dice: &mut Dice) -> What {
+    match dice.below(40) {
+        0 => What::Delete,
+        1..=4 => What::Look,
+        5 => What::Create,
+        _ => {
+            let (name, body) = command(dice);
+            What::Command(name, body)
+        }
+    }
 }
 
 fn command(dice: &mut Dice) -> (&'static str, Value) {
@@ -140,6 +166,7 @@ fn command(dice: &mut Dice) -> (&'static str, Value) {
         14 | 15 => ("resume", json!({})),
         16 | 17 => ("adjust", json!({"participant_id": person, "add_ms": 1 + dice.span_ms()})),
         18 => ("adjust", json!({"add_ms": 1 + dice.span_ms()})),
+        19 if dice.chance(30) => ("revert", json!({"to_version": 1 + dice.below(4)})),
         _ if dice.chance(30) => ("complete", json!({})),
         _ if dice.chance(20) => ("cancel", json!({})),
         _ => ("start", json!({"participant_id": person})),
@@ -168,7 +195,7 @@ fn fault(dice: &mut Dice, instances: usize) -> Fault {
     let at_ms = (300 + dice.below(ACTIVE_MS)) as u64;
     let longest = *dice.one_of(&[100, 1_000, 3_000]);
     let for_ms = (20 + dice.below(longest)) as u64;
-    let kind = match dice.below(12) {
+    let kind = match dice.below(13) {
         0..=2 => Kind::Crash(dice.below(instances)),
         3 => Kind::Leave(dice.below(instances)),
         4 => Kind::StoreDies,
@@ -182,6 +209,7 @@ fn fault(dice: &mut Dice, instances: usize) -> Fault {
                 Kind::LetGo
             }
         }
+        11 => Kind::Freeze(dice.below(instances)),
         _ => Kind::LedgerAway,
     };
     Fault { at_ms, for_ms, kind }

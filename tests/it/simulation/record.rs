@@ -32,6 +32,10 @@ pub struct Stored {
 pub enum Said {
     /// Done, and this is where it stood then; by the first of its repeats at another place.
     Done { at: Position, replayed: Option<Position> },
+    /// It is deleted, and the ledger has that.
+    Gone,
+    /// It stands there.
+    Stands(Position),
     /// The rules decline, as of this state.
     Refused(Refused, Position),
     /// The version that was named is not the newest; this is.
@@ -48,14 +52,23 @@ pub enum Said {
     Odd(String),
 }
 
+/// What was wished for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    Create,
+    Command(Command),
+    Revert(u64),
+    Delete,
+    Look,
+}
+
 /// One try of a command.
 #[derive(Debug, Clone)]
 pub struct Try {
     /// Who made it: the name is the command's own, its repeats have the same.
     pub subject: Arc<str>,
     pub key: SessionKey,
-    /// None, if it makes the session.
-    pub command: Option<Command>,
+    pub wish: Wish,
     pub expected: Option<u64>,
     pub has_key: bool,
     /// By the clock of the instance that was asked; none, if it never got there.
@@ -75,6 +88,8 @@ pub enum Seen {
     State(Position, Bytes),
     /// A write.
     Write(Position, Vec<Bytes>),
+    /// It is deleted.
+    Deleted(Position),
     /// There is no such session.
     Missing,
     /// The connection ended.
@@ -161,6 +176,18 @@ impl Stored {
     }
 }
 
+impl Wish {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Command(command) => command.name(),
+            Self::Revert(_) => "revert",
+            Self::Delete => "delete",
+            Self::Look => "look",
+        }
+    }
+}
+
 fn at(position: Option<Position>) -> String {
     position.map_or_else(|| "nowhere".to_owned(), |position| position.to_string())
 }
@@ -184,10 +211,9 @@ impl fmt::Display for Event {
             }
             Self::Recorded(entry) => write!(f, "{}: recorded {}", entry.key.session, entry.link.position),
             Self::Tried(tried) => {
-                let name = tried.command.as_ref().map_or("create", Command::name);
-                let Try { subject, key, expected, instance, said, .. } = tried;
+                let Try { subject, key, wish, expected, instance, said, .. } = tried;
                 let began = Truth::told(tried.began);
-                write!(f, "{}: {subject} asked {instance} at {began} to {name}", key.session)?;
+                write!(f, "{}: {subject} asked {instance} at {began} to {}", key.session, wish.name())?;
                 expected.map_or(Ok(()), |version| write!(f, " version {version}"))?;
                 write!(f, ": {said:?}")
             }

@@ -82,7 +82,7 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
     smaller.extend((0..plan.faults.len()).map(|fault| with(&|plan| drop(plan.faults.remove(fault)))));
     if !plan.watchers.is_empty() {
         smaller.push(with(&|plan| plan.watchers.clear()));
-        smaller.push(with(&|plan| drop(plan.watchers.pop())));
+        smaller.push(with(&|plan| plan.watchers.truncate(plan.watchers.len() - 1)));
     }
     if plan.weather != Weather::FAIR {
         smaller.push(with(&|plan| plan.weather = Weather::FAIR));

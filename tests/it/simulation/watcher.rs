@@ -86,6 +86,7 @@ impl Watcher {
         self.world.is_at(self.number, position);
         self.saw(match told.kind {
             Kind::State => Seen::State(position, told.frames[0].clone()),
+            Kind::Deletion => Seen::Deleted(position),
             _ => Seen::Write(position, told.frames.to_vec()),
         });
     }

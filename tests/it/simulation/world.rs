@@ -145,12 +145,17 @@ impl World {
         }
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, session) in self.around.plan.watchers.iter().enumerate() {
-            let (newest, place) = (self.around.server.position(&key(*session)), places.get(&number).copied());
+            let (newest, place) = (self.position(&key(*session)), places.get(&number).copied());
             if place != newest {
                 return Some(format!("watcher {number} is at {place:?}, s{session} at {newest:?}"));
             }
         }
         None
+    }
+
+    /// Where a session stands; of a deleted one the ledger knows, if nobody else does.
+    fn position(&self, key: &SessionKey) -> Option<Position> {
+        self.around.server.position(key).or_else(|| self.around.book.deleted(key).map(|entry| entry.link.position))
     }
 
     fn start(&self, slot: usize) {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synckairos::domain::position::Position;
-use synckairos::domain::session::command::Refused;
+use synckairos::domain::session::command::{Command, Refused};
 use synckairos::domain::session::event::Step;
+use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
 
 use super::lines::Line;
 use super::timeline::Version;
 use super::{Case, Complaint};
-use crate::simulation::record::{Event, Said, Try};
+use crate::simulation::record::{Event, Said, Try, Wish};
 
 /// A command, by all its tries.
 #[derive(Default)]
@@ -43,14 +44,23 @@ impl<'a> Case<'a> {
         if lasting.len() > 1 {
             return self.complain(format!("{subject} was done more than once: {lasting:?}"));
         }
-        let is_open = asked.tries.iter().any(|(_, tried)| matches!(tried.said, Said::Unknown | Said::Done { .. }));
+        let is_open =
+            asked.tries.iter().any(|(_, tried)| matches!(tried.said, Said::Unknown | Said::Done { .. } | Said::Gone));
         if let (false, Some(made)) = (is_open, asked.made.first()) {
             return self.complain(format!("{subject} was declined, and done as {}", made.stored.position()));
         }
-        asked.tries.iter().try_for_each(|(ended, tried)| self.answer(tried, *ended, asked, &lasting))
+        asked.made.iter().try_for_each(|made| self.follows_the_rules(made, asked))?;
+        asked.tries.iter().try_for_each(|(ended, tried)| self.answer(tried, *ended, asked, &lasting, line))
     }
 
-    fn answer(&self, tried: &Try, ended: Timestamp, asked: &Asked<'_>, lasting: &[Position]) -> Result<(), Complaint> {
+    fn answer(
+        &self,
+        tried: &Try,
+        ended: Timestamp,
+        asked: &Asked<'_>,
+        lasting: &[Position],
+        line: &Line<'_>,
+    ) -> Result<(), Complaint> {
         let subject = &tried.subject;
         match &tried.said {
             Said::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
@@ -64,8 +74,9 @@ impl<'a> Case<'a> {
             Said::Stale(at) if tried.expected == Some(at.version) => {
                 self.complain(format!("{subject} named version {}, and was told that it is another", at.version))
             }
-            Said::Stale(at) | Said::Exists(at) => self.stood(tried, *at, ended),
-            Said::Missing => self.missing(tried),
+            Said::Stale(at) | Said::Exists(at) | Said::Stands(at) => self.stood(tried, *at, ended),
+            Said::Missing => self.missing(tried, ended),
+            Said::Gone => self.gone(tried, line),
             Said::Odd(what) => self.complain(format!("{subject} was answered {what}")),
             Said::Away(_) | Said::Unknown => Ok(()),
         }
@@ -86,9 +97,42 @@ impl<'a> Case<'a> {
         tried.has_key && asked.made.iter().any(is_before)
     }
 
+    /// A deletion that was answered is in the ledger, and nothing follows it.
+    fn gone(&self, tried: &Try, line: &Line<'_>) -> Result<(), Complaint> {
+        let last = line.entries.last().and_then(|entry| Session::from_stored(entry.body.as_ref()?).ok());
+        match last {
+            Some(last) if last.status == Status::Deleted => Ok(()),
+            _ => self.complain(format!("{} was told that it is deleted, and it is not", tried.subject)),
+        }
+    }
+
+    /// What was stored is what the rules make of one of its tries.
+    fn follows_the_rules(&self, made: &Version<'_>, asked: &Asked<'_>) -> Result<(), Complaint> {
+        let Some(base) = made.stored.base.and_then(|base| self.timeline.states.get(&base)) else { return Ok(()) };
+        let made_by = |(_, tried): &(Timestamp, &Try)| {
+            let command = match &tried.wish {
+                Wish::Command(command) => command,
+                Wish::Delete => &Command::Delete,
+                Wish::Create | Wish::Revert(_) | Wish::Look => return true,
+            };
+            tried.arrived.is_some_and(|arrived| match base.next(command, arrived) {
+                Step::Done(change) => is_same(&change.session, &made.stored.session),
+                Step::Refused(_) | Step::Due(..) => false,
+            })
+        };
+        // A try of which nobody heard any more is not in the record.
+        if asked.tries.iter().any(made_by) || asked.tries.iter().all(|(_, tried)| tried.arrived.is_none()) {
+            return Ok(());
+        }
+        let (made, base) = (made.stored.position(), base.position);
+        self.complain(format!("{made} is not what the rules make of {base}"))
+    }
+
     /// A refusal rests on where the session stood while it was asked.
     fn stood(&self, tried: &Try, at: Position, ended: Timestamp) -> Result<(), Complaint> {
-        if self.timeline.stood(at, tried.began, ended) {
+        // What is deleted stays so, whatever the store does.
+        let is_deleted = self.timeline.states.get(&at).is_some_and(|session| session.status == Status::Deleted);
+        if is_deleted || self.timeline.stood(at, tried.began, ended) {
             return Ok(());
         }
         self.complain(format!("{} was declined as of {at}, where it did not stand meanwhile", tried.subject))
@@ -96,7 +140,7 @@ impl<'a> Case<'a> {
 
     /// The rules say the same of that state.
     fn refused(&self, tried: &Try, why: Refused, at: Position) -> Result<(), Complaint> {
-        let (Some(command), Some(arrived)) = (&tried.command, tried.arrived) else { return Ok(()) };
+        let (Wish::Command(command), Some(arrived)) = (&tried.wish, tried.arrived) else { return Ok(()) };
         let session = &self.timeline.states[&at];
         match session.next(command, arrived) {
             Step::Refused(same) if same == why => Ok(()),
@@ -106,13 +150,20 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn missing(&self, tried: &Try) -> Result<(), Complaint> {
+    fn missing(&self, tried: &Try, ended: Timestamp) -> Result<(), Complaint> {
+        // It may be the version that is not there.
+        let is_revert = matches!(tried.wish, Wish::Revert(_));
         let made = self.timeline.versions.first().filter(|first| first.at < tried.began);
         match made {
-            Some(_) if !self.timeline.may_be_missing() => {
+            Some(_) if !self.timeline.may_be_missing() && !self.timeline.was_deleted(ended) && !is_revert => {
                 self.complain(format!("{} was told that there is no such session", tried.subject))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// But for the link, which the rules know nothing of.
+fn is_same(made: &Session, stored: &Session) -> bool {
+    Session { previous: stored.previous, ..made.clone() } == *stored
 }

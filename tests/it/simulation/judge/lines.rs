@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use synckairos::domain::chain::Digest;
 use synckairos::domain::entry::Entry;
-use synckairos::domain::session::Session;
+use synckairos::domain::position::Position;
+use synckairos::domain::session::{Session, Status};
 
 use super::{Case, Complaint};
 
@@ -27,17 +28,28 @@ impl<'a> Case<'a> {
         self.outcome.ledger.get(&self.key).map_or(&[], Vec::as_slice)
     }
 
+    /// Where it stands in the end, and the link it made there. Of a deleted one the ledger
+    /// knows, if nobody else does.
+    fn last(&self) -> Option<(Position, Digest)> {
+        if let Some(held) = self.outcome.finals.get(&self.key) {
+            return Some((held.session.position, held.head));
+        }
+        let last = self.rows().iter().max_by_key(|row| row.link.position)?;
+        let is_deleted = Session::from_stored(last.body.as_ref()?).ok()?.status == Status::Deleted;
+        is_deleted.then(|| (last.link.position, last.link.digest()))
+    }
+
     /// Follows the links back. Every version is there, once, and none is left out.
     pub fn line(&self) -> Result<Line<'a>, Complaint> {
         let mut line = Line { entries: Vec::new(), digests: BTreeSet::new() };
-        let Some(last) = self.outcome.finals.get(&self.key) else {
+        let Some((last, mut next)) = self.last() else {
             return match self.timeline.may_be_missing() {
                 true => Ok(line),
                 false => self.complain("it is not there in the end".to_owned()),
             };
         };
         let rows: BTreeMap<_, _> = self.rows().iter().map(|row| (row.link.digest(), row)).collect();
-        let (mut next, mut version) = (last.head, last.session.position.version);
+        let mut version = last.version;
         while next != Digest::NONE {
             let Some(row) = rows.get(&next) else {
                 return self.complain(format!("the ledger has no link that leads to version {version}"));
@@ -85,7 +97,7 @@ impl<'a> Case<'a> {
 
     /// What was lost is told by a new epoch, which is later than all that were lost.
     fn epochs(&self, line: &Line<'_>) -> Result<(), Complaint> {
-        let last = self.outcome.finals.get(&self.key).map(|last| last.session.position);
+        let last = self.last().map(|(position, _)| position);
         let newest = self.timeline.states.keys().next_back().copied();
         let is_gone = last.is_none() && self.timeline.may_be_missing();
         if !is_gone && newest > last {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synckairos::domain::position::Position;
-use synckairos::domain::session::Session;
+use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
 
 use crate::simulation::record::{Event, Stored};
@@ -77,6 +77,11 @@ impl<'a> Timeline<'a> {
             .iter()
             .zip(ends)
             .any(|(stand, end)| stand.at == Some(position) && stand.from <= until && end >= from)
+    }
+
+    /// Whether its deletion was stored by then.
+    pub fn was_deleted(&self, by: Timestamp) -> bool {
+        self.versions.iter().any(|version| version.at <= by && version.stored.session.status == Status::Deleted)
     }
 
     /// Whether a version that was stored then may be gone: the store lost it, and the

@@ -68,7 +68,9 @@ impl Case<'_> {
 
     fn was_adjusted(&self, after: &Session) -> bool {
         let mut made = self.timeline.versions.iter().filter(|version| version.stored.position() == after.position);
-        made.any(|version| version.stored.change()["command"] == "adjust")
+        made.any(|version| {
+            ["adjust", "revert"].contains(&version.stored.change()["command"].as_str().unwrap_or_default())
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use synckairos::domain::position::Position;
+use synckairos::domain::session::Status;
 use synckairos::wire::frame;
 
 use super::{Case, Complaint};
@@ -29,6 +30,14 @@ impl Case<'_> {
                     self.is_write(*watcher, *position, frames)?;
                     lasts.insert(*watcher, *position);
                 }
+                Seen::Deleted(position) => {
+                    // Who comes back after the end is told of it again.
+                    if last > Some(*position) {
+                        return self.complain(format!("watcher {watcher} was told the end {position} after {last:?}"));
+                    }
+                    self.is_deleted(*watcher, *position)?;
+                    lasts.insert(*watcher, *position);
+                }
                 // It may be made anew.
                 Seen::Missing => drop(lasts.remove(watcher)),
                 Seen::Connected(_) | Seen::Cut => {}
@@ -51,6 +60,13 @@ impl Case<'_> {
             return Ok(());
         }
         self.complain(format!("watcher {watcher} was told a write {position} that was never stored"))
+    }
+
+    fn is_deleted(&self, watcher: usize, position: Position) -> Result<(), Complaint> {
+        if self.timeline.states.get(&position).is_some_and(|session| session.status == Status::Deleted) {
+            return Ok(());
+        }
+        self.complain(format!("watcher {watcher} was told of an end {position} that never was"))
     }
 
     fn is_state(&self, watcher: usize, position: Position, told: &Bytes) -> Result<(), Complaint> {
