@@ -13,6 +13,7 @@ use crate::domain::entry::ANSWERED_MS;
 use crate::domain::id::SessionKey;
 use crate::domain::session::restore::Absence;
 use crate::domain::session::{Session, Status};
+use crate::domain::time::Timestamp;
 use crate::ledger::{Ledger, Row};
 use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Held, Store};
@@ -46,7 +47,7 @@ impl Restoring {
             Some(held) if !held.is_doubtful => Ok(held),
             Some(_) => self.restore(key).await,
             None => {
-                self.still_unknown(key)?;
+                self.still_unknown(key, self.store.began(key).await?)?;
                 self.restore(key).await
             }
         }
@@ -59,18 +60,21 @@ impl Restoring {
 
     async fn restore(&self, key: &SessionKey) -> Result<Held, Error> {
         let _alone = self.lanes[Partition::of(key).index()].lock().await;
+        // Of the life it is read in, or of one before: what is not known then is not
+        // remembered in a later one.
+        let life = self.store.began(key).await?;
         let doubtful = match self.store.read(key).await? {
             Some(held) if !held.is_doubtful => return Ok(held),
             Some(doubtful) => Some(doubtful),
             // Whoever went before in this lane may have asked the same.
             None => {
-                self.still_unknown(key)?;
+                self.still_unknown(key, life)?;
                 None
             }
         };
         self.wait_for_turn(key).await?;
         let over = doubtful.as_ref().map(|held| held.session.position);
-        let newest = self.newest(key, doubtful).await?;
+        let newest = self.newest(key, doubtful, life).await?;
         if newest.session.status == Status::Deleted {
             return Ok(newest);
         }
@@ -81,8 +85,8 @@ impl Restoring {
         Ok(held)
     }
 
-    fn still_unknown(&self, key: &SessionKey) -> Result<(), Error> {
-        if !self.unknown.remembers(key, Instant::now()) {
+    fn still_unknown(&self, key: &SessionKey, life: Timestamp) -> Result<(), Error> {
+        if !self.unknown.remembers(key, Instant::now(), life) {
             return Ok(());
         }
         metrics::restoring("remembered");
@@ -98,7 +102,7 @@ impl Restoring {
     }
 
     /// The newer of what the ledger holds and what outlived a store that went back.
-    async fn newest(&self, key: &SessionKey, doubtful: Option<Held>) -> Result<Held, Error> {
+    async fn newest(&self, key: &SessionKey, doubtful: Option<Held>, life: Timestamp) -> Result<Held, Error> {
         let asked_at = Instant::now();
         let row = self.ledger.newest(key).await?;
         let in_ledger = row.as_ref().map(|row| row.link.position);
@@ -106,7 +110,7 @@ impl Restoring {
             (_, Some(held)) if in_ledger <= Some(held.session.position) => Ok(held),
             (Some(row), _) => recorded(&row),
             (None, _) => {
-                self.unknown.remember(key, asked_at);
+                self.unknown.remember(key, asked_at, life);
                 metrics::restoring("unknown");
                 Err(Error::NoSession)
             }
