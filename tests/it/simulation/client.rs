@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Map, Value};
 use synckairos::app::error::Error;
 use synckairos::app::{Answer, Asked, Expected};
@@ -18,6 +19,7 @@ use synckairos::domain::time::Timestamp;
 use synckairos::wire::command::{self, Wish as Wished};
 use synckairos::wire::create::CreateBody;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::instance::Instance;
@@ -47,6 +49,8 @@ pub struct Client {
     dice: Dice,
     /// Where it last saw each session.
     seen: BTreeMap<usize, Position>,
+    /// What was asked beside.
+    twins: Vec<JoinHandle<()>>,
 }
 
 /// A command, and who asks it.
@@ -63,7 +67,7 @@ struct Wanted {
 impl Client {
     pub fn new(world: &Arc<World>, number: usize) -> Self {
         let dice = world.around.plan.dice("client", number as u64);
-        Self { world: Arc::clone(world), number, dice, seen: BTreeMap::new() }
+        Self { world: Arc::clone(world), number, dice, seen: BTreeMap::new(), twins: Vec::new() }
     }
 
     /// Does everything in its time.
@@ -72,6 +76,7 @@ impl Client {
             sleep_until(self.world.around.truth.after(Duration::from_millis(step.at_ms))).await;
             self.carry_out(&step).await;
         }
+        join_all(self.twins).await.into_iter().for_each(|twin| twin.unwrap());
     }
 
     async fn carry_out(&mut self, step: &Step) {
@@ -79,7 +84,7 @@ impl Client {
         if step.is_doubled {
             let twin = Self::new(&self.world, 1_000 + 100 * self.number + step.number);
             let wanted = wanted.clone();
-            tokio::spawn(async move { twin.ask_once(&wanted).await });
+            self.twins.push(tokio::spawn(async move { twin.ask_once(&wanted).await }));
         }
         for attempt in 0..TRIES {
             let said = self.ask(&wanted).await;
