@@ -25,6 +25,8 @@ use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
+use crate::store;
+use crate::store::outbox::Ticket;
 use crate::store::{Committed, Held, Store};
 use crate::telemetry::metrics;
 use crate::wire::command::Wish;
@@ -203,8 +205,7 @@ impl Sessions {
             self.command(by, id, asked, arrived).await?.held
         };
         let Some(ticket) = held.ticket else { return Ok(()) };
-        let recorded = tokio::time::timeout(DELETE_WAIT, self.store.recorded(ticket)).await;
-        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::from)
+        self.recorded(ticket, DELETE_WAIT, Error::NotRecorded).await
     }
 
     /// Writes what had to happen by now, if anything had; gives whether it did.
@@ -267,13 +268,21 @@ impl Sessions {
     pub(super) async fn durable(&self, answer: Answer) -> Result<Answer, Error> {
         match answer.held.ticket {
             Some(ticket) if self.is_durable => {
-                let recorded = tokio::time::timeout(DURABLE_WAIT, self.store.recorded(ticket)).await;
-                recorded.map_err(|_| Error::NotDurable)??;
+                self.recorded(ticket, DURABLE_WAIT, Error::NotDurable).await?;
             }
             Some(_) => self.store.in_step().await,
             None => {}
         }
         Ok(answer)
+    }
+
+    /// Waits for the ledger to hold what was written. Who cannot learn that, because the
+    /// store does not answer now, must not say that nothing was written.
+    async fn recorded(&self, ticket: Ticket, within: Duration, not_yet: Error) -> Result<(), Error> {
+        match tokio::time::timeout(within, self.store.recorded(ticket)).await {
+            Err(_) | Ok(Err(store::Error::Unavailable(_))) => Err(not_yet),
+            Ok(recorded) => Ok(recorded?),
+        }
     }
 
     /// The key of a session the caller can see.
@@ -313,7 +322,7 @@ fn impatient(patience: Instant) -> Result<(), Error> {
         return Ok(());
     }
     let why = "a session was written to faster than it could be read";
-    Err(Error::StoreAway(crate::store::Error::Unavailable(why.into())))
+    Err(Error::StoreAway(store::Error::Unavailable(why.into())))
 }
 
 fn said(outcome: &Result<Answer, Error>) -> &'static str {
