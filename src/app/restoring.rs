@@ -11,10 +11,12 @@ use super::unknown::Unknown;
 use crate::clock::Clock;
 use crate::domain::entry::ANSWERED_MS;
 use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
 use crate::domain::session::restore::Absence;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Ledger, Row};
+use crate::store;
 use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Held, Store};
 use crate::telemetry::metrics;
@@ -76,13 +78,23 @@ impl Restoring {
         let over = doubtful.as_ref().map(|held| held.session.position);
         let newest = self.newest(key, doubtful, life).await?;
         if newest.session.status == Status::Deleted {
-            return Ok(newest);
+            return self.ended(key, over, newest).await;
         }
         let held = self.made_again(key, &newest).await?;
         let answered = self.ledger.answered(key, self.clock.now() - ANSWERED_MS).await?;
         let held = self.store.restore(key, over, held, answered).await?;
         metrics::restoring("restored");
         Ok(held)
+    }
+
+    /// An end needs no new epoch, and nothing is made of it where nothing stands. What
+    /// outlived its store life makes room for it, or it would be doubted for good.
+    async fn ended(&self, key: &SessionKey, over: Option<Position>, newest: Held) -> Result<Held, Error> {
+        let held = Held { ticket: None, is_doubtful: false, ..newest };
+        match over {
+            None => Ok(held),
+            Some(_) => Ok(self.store.restore(key, over, held, Vec::new()).await?),
+        }
     }
 
     fn still_unknown(&self, key: &SessionKey, life: Timestamp) -> Result<(), Error> {
@@ -97,8 +109,12 @@ impl Restoring {
     /// be taken for the newest.
     async fn wait_for_turn(&self, key: &SessionKey) -> Result<(), Error> {
         let Some(newest) = self.store.newest_waiting(key).await? else { return Ok(()) };
-        timeout(TURN_WAIT, self.store.recorded(newest)).await.map_err(|_| Error::Restoring)??;
-        Ok(())
+        match timeout(TURN_WAIT, self.store.recorded(newest)).await {
+            // Not yet; or the store went back once more, and the turn is another. Nothing of
+            // the caller's was written so far.
+            Err(_) | Ok(Err(store::Error::Unknown(_))) => Err(Error::Restoring),
+            Ok(recorded) => Ok(recorded?),
+        }
     }
 
     /// The newer of what the ledger holds and what outlived a store that went back.
