@@ -148,7 +148,7 @@ impl Honest {
         self.history.finals = Final::of("s", &snapshot, at_us).into_iter().collect();
         let position = Some(self.session.position);
         let (client, session) = ("w".to_owned(), "s".to_owned());
-        self.history.ends.push(End { client, session, position, at_us });
+        self.history.ends.push(End { client, session, position });
         self.history
     }
 }

@@ -103,7 +103,6 @@ pub struct End {
     pub client: String,
     pub session: String,
     pub position: Option<Position>,
-    pub at_us: i64,
 }
 
 /// What the store held at the end.
@@ -164,8 +163,8 @@ impl Recorder {
 
     /// A client stands there now, and the recording ends.
     pub fn end(&self, client: &str, session: &str, position: Option<Position>) {
-        let (client, session, at_us) = (client.to_owned(), session.to_owned(), self.now_us());
-        self.with(|history| history.ends.push(End { client, session, position, at_us }));
+        let (client, session) = (client.to_owned(), session.to_owned());
+        self.with(|history| history.ends.push(End { client, session, position }));
     }
 
     /// For what is no call and no frame.
