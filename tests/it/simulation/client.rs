@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Map, Value};
 use synckairos::app::error::Error;
-use synckairos::app::{Answer, Asked, Expected};
+use synckairos::app::{Answer, Asked, Expected, Held};
 use synckairos::clock::Clock as _;
 use synckairos::domain::chain::Digest;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::session::Session;
 use synckairos::domain::session::command::Command;
 use synckairos::domain::time::Timestamp;
 use synckairos::wire::command::{self, Wish as Wished};
@@ -53,11 +54,15 @@ pub struct Client {
     twins: Vec<JoinHandle<()>>,
 }
 
+/// What was answered, and the session that came with it.
+type Told = (Said, Option<Arc<Session>>);
+
 /// A command, and who asks it.
 #[derive(Clone)]
 struct Wanted {
     by: Principal,
     key: SessionKey,
+    what: What,
     wish: Wish,
     body: Value,
     expected: Option<u64>,
@@ -112,6 +117,7 @@ impl Client {
         Wanted {
             by: principal(&subject),
             key: key(step.session),
+            what: step.what.clone(),
             wish,
             body: self.world.around.plan.sessions[step.session].clone(),
             expected: seen.map(|position| position.version),
@@ -122,17 +128,18 @@ impl Client {
     async fn ask(&mut self, wanted: &Wanted) -> Said {
         let slot = self.dice.below(self.world.around.plan.instances);
         let began = self.world.around.truth.now();
-        let (arrived, said) = match self.world.instance(slot) {
+        let (arrived, (said, shown)) = match self.world.instance(slot) {
             None => {
                 sleep(Duration::from_millis(2)).await;
-                (None, Said::Away("the instance"))
+                (None, (Said::Away("the instance"), None))
             }
             Some(instance) => self.ask_of(&instance, wanted).await,
         };
-        let Wanted { by, key, wish, expected, idempotency, .. } = wanted.clone();
+        let Wanted { by, key, what, wish, expected, idempotency, .. } = wanted.clone();
         let tried = Try {
             subject: by.subject.into(),
             key,
+            what,
             wish,
             expected,
             has_key: idempotency.is_some(),
@@ -140,15 +147,16 @@ impl Client {
             instance: slot,
             began,
             said: said.clone(),
+            shown,
         };
         self.world.record.add(Event::Tried(tried));
         said
     }
 
-    async fn ask_of(&mut self, instance: &Arc<Instance>, wanted: &Wanted) -> (Option<Timestamp>, Said) {
+    async fn ask_of(&mut self, instance: &Arc<Instance>, wanted: &Wanted) -> (Option<Timestamp>, Told) {
         if !self.travels().await {
             sleep(PATIENCE).await;
-            return (None, Said::Unknown);
+            return (None, (Said::Unknown, None));
         }
         let arrived = instance.clock.now();
         let (tell, told) = oneshot::channel();
@@ -158,7 +166,7 @@ impl Client {
         });
         let said = match timeout(PATIENCE, told).await {
             Ok(Ok(said)) if self.travels().await => said,
-            Ok(Ok(_)) | Ok(Err(_)) | Err(_) => Said::Unknown,
+            Ok(Ok(_)) | Ok(Err(_)) | Err(_) => (Said::Unknown, None),
         };
         (Some(arrived), said)
     }
@@ -199,8 +207,8 @@ fn object(body: &Value) -> Map<String, Value> {
     body.as_object().unwrap().clone()
 }
 
-async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Said {
-    let Wanted { by, key, wish, body, expected, idempotency } = wanted;
+async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Told {
+    let Wanted { by, key, wish, body, expected, idempotency, .. } = wanted;
     let (sessions, id) = (&instance.sessions, &key.session);
     let expected = expected.map(Expected::Version).into_iter().collect();
     let asked = |wish| Asked { wish, expected, idempotency: idempotency.clone(), lag_ms: 0 };
@@ -211,10 +219,13 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
         Wish::Revert(to_version) => {
             said(sessions.command(&by, id, asked(Wished::Revert { to_version }), arrived).await.map(done))
         }
-        Wish::Delete => {
-            said(sessions.delete(&by, id, asked(Wished::Command(Command::Delete)), arrived).await.map(|()| Said::Gone))
-        }
-        Wish::Look => said(sessions.look(&by, id).await.map(|held| Said::Stands(held.session.position))),
+        Wish::Delete => said(
+            sessions
+                .delete(&by, id, asked(Wished::Command(Command::Delete)), arrived)
+                .await
+                .map(|()| (Said::Gone, None)),
+        ),
+        Wish::Look => said(sessions.look(&by, id).await.map(stands)),
         Wish::Create => {
             let body: CreateBody = command::parsed(object(&body)).unwrap();
             let new = body.into_new(id.clone()).unwrap();
@@ -223,25 +234,32 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
     }
 }
 
-fn done(answer: Answer) -> Said {
-    Said::Done { at: answer.position(), replayed: answer.replayed }
+fn done(answer: Answer) -> Told {
+    (Said::Done { at: answer.position(), replayed: answer.replayed }, Some(answer.held.session))
 }
 
-fn said(answer: Result<Said, Error>) -> Said {
-    match answer {
-        Ok(said) => said,
-        Err(Error::Refused(why, held)) => Said::Refused(why, held.session.position),
-        Err(Error::Stale(held)) => Said::Stale(held.session.position),
-        Err(Error::Exists(held)) => Said::Exists(held.session.position),
-        Err(Error::NoSession) => Said::Missing,
-        Err(Error::StoreAway(_)) => Said::Away("the store"),
-        Err(Error::LedgerAway(_)) => Said::Away("the ledger"),
-        Err(Error::Restoring) => Said::Away("the turn"),
-        Err(Error::Contended(_)) => Said::Away("a race"),
+fn stands(held: Held) -> Told {
+    (Said::Stands(held.session.position), Some(held.session))
+}
+
+fn said(answer: Result<Told, Error>) -> Told {
+    let error = match answer {
+        Ok(told) => return told,
+        Err(error) => error,
+    };
+    let (said, held) = match error {
+        Error::Refused(why, held) => (Said::Refused(why, held.session.position), Some(held)),
+        Error::Stale(held) => (Said::Stale(held.session.position), Some(held)),
+        Error::Exists(held) => (Said::Exists(held.session.position), Some(held)),
+        // As if there were no such version to go back to.
+        Error::NoSession | Error::Invalid { .. } => (Said::Missing, None),
+        Error::StoreAway(_) => (Said::Away("the store"), None),
+        Error::LedgerAway(_) => (Said::Away("the ledger"), None),
+        Error::Restoring => (Said::Away("the turn"), None),
+        Error::Contended(_) => (Said::Away("a race"), None),
         // What was written is to be asked for again.
-        Err(Error::Unknown(_) | Error::NotRecorded) => Said::Unknown,
-        // There is no such version to go back to.
-        Err(Error::Invalid { .. }) => Said::Missing,
-        Err(error) => Said::Odd(format!("{error:?}")),
-    }
+        Error::Unknown(_) | Error::NotRecorded => (Said::Unknown, None),
+        error => (Said::Odd(format!("{error:?}")), None),
+    };
+    (said, held.map(|held| held.session))
 }

@@ -29,6 +29,9 @@ impl Truth {
         self.0 + span
     }
 
+    /// When it began, in microseconds.
+    pub const BEGAN_US: i64 = BEGAN_MS * 1_000;
+
     /// So many milliseconds after the beginning, for whoever reads a story.
     pub fn told(at: Timestamp) -> i64 {
         at.as_ms() - BEGAN_MS

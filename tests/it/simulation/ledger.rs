@@ -66,6 +66,11 @@ impl Book {
         self.pages().newest.get(key).map(|newest| newest.entry.link.position)
     }
 
+    /// When nobody was there.
+    pub fn absences(&self) -> Vec<Absence> {
+        self.pages().absences.iter().map(|(from, until)| Absence { from: *from, until: *until }).collect()
+    }
+
     /// Every entry of every session, in the order they came.
     pub fn entries(&self) -> BTreeMap<SessionKey, Vec<Arc<Entry>>> {
         self.pages().entries.clone()

@@ -175,7 +175,7 @@ fn command(dice: &mut Dice) -> (&'static str, Value) {
 
 fn configuration(dice: &mut Dice) -> Value {
     let span = 500 + dice.below(4_000);
-    let action = *dice.one_of(&["expire", "expire", "advance", "pause", "continue"]);
+    let action = *dice.one_of(&["expire", "expire", "advance", "pause"]);
     let people = json!([{"participant_id": "p0"}, {"participant_id": "p1"}]);
     match dice.below(4) {
         0 => json!({"sync_mode": "global", "total_time_ms": span, "participants": people}),

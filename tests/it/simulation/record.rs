@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use synckairos::domain::chain::Digest;
 use synckairos::domain::entry::Entry;
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
@@ -13,6 +12,7 @@ use synckairos::domain::session::command::{Command, Refused};
 use synckairos::domain::time::Timestamp;
 
 use super::clock::Truth;
+use super::plan::What;
 
 /// A version that was stored.
 #[derive(Debug, Clone)]
@@ -20,8 +20,6 @@ pub struct Stored {
     pub key: SessionKey,
     /// What it was made from.
     pub base: Option<Position>,
-    /// What was the newest then.
-    pub before: Option<Position>,
     pub session: Arc<Session>,
     pub frames: Bytes,
     pub entry: Arc<Entry>,
@@ -68,6 +66,8 @@ pub struct Try {
     /// Who made it: the name is the command's own, its repeats have the same.
     pub subject: Arc<str>,
     pub key: SessionKey,
+    /// As the plan has it.
+    pub what: What,
     pub wish: Wish,
     pub expected: Option<u64>,
     pub has_key: bool,
@@ -77,6 +77,8 @@ pub struct Try {
     /// True time.
     pub began: Timestamp,
     pub said: Said,
+    /// The session that came with the answer.
+    pub shown: Option<Arc<Session>>,
 }
 
 /// What a watcher was handed.
@@ -105,7 +107,6 @@ pub enum Event {
         key: SessionKey,
         over: Option<Position>,
         session: Arc<Session>,
-        head: Digest,
     },
     /// The store has let go of an idle session.
     LetGo(SessionKey),
@@ -201,7 +202,7 @@ impl fmt::Display for Event {
                 let by = stored.subject().unwrap_or_default();
                 write!(f, "{key}: stored {made} on {base}, {} {by}, {status}", change["command"])
             }
-            Self::Restored { key, over, session, .. } => {
+            Self::Restored { key, over, session } => {
                 write!(f, "{}: taken back as {} over {}", key.session, session.position, at(*over))
             }
             Self::LetGo(key) => write!(f, "{}: let go", key.session),

@@ -84,6 +84,7 @@ impl Watcher {
         let Some(position) = told.position else { return };
         self.last = Some(position);
         self.world.is_at(self.number, position);
+        self.world.is_over(self.number, told.kind == Kind::Deletion);
         self.saw(match told.kind {
             Kind::State => Seen::State(position, told.frames[0].clone()),
             Kind::Deletion => Seen::Deleted(position),

@@ -1,9 +1,9 @@
 //! A world: instances over simulated seams, clients, watchers, faults, from a plan to the
 //! record of what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -11,6 +11,7 @@ use synckairos::app::error::Error;
 use synckairos::domain::entry::Entry;
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
+use synckairos::domain::session::restore::Absence;
 use synckairos::domain::time::Timestamp;
 use synckairos::store::Held;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -40,6 +41,8 @@ pub struct World {
     started: AtomicU64,
     /// Where each watcher is.
     places: Mutex<BTreeMap<usize, Position>>,
+    /// Watchers who were told of an end: they wait for nothing, even if the store has lost it.
+    ended: Mutex<BTreeSet<usize>>,
     is_calm: AtomicBool,
     /// Faults of the store that last.
     falls: AtomicUsize,
@@ -53,6 +56,10 @@ pub struct Outcome {
     pub finals: BTreeMap<SessionKey, Held>,
     /// By session, in the order they came.
     pub ledger: BTreeMap<SessionKey, Vec<Arc<Entry>>>,
+    /// When nobody was there, as the ledger says.
+    pub absences: Vec<Absence>,
+    /// When all was over.
+    pub ended: Timestamp,
     /// What everybody waited for in vain.
     pub stuck: Option<String>,
     /// From the end of the last fault to when all were right.
@@ -78,6 +85,7 @@ impl World {
             slots,
             started: AtomicU64::new(0),
             places: Mutex::default(),
+            ended: Mutex::default(),
             is_calm: AtomicBool::new(false),
             falls: AtomicUsize::new(0),
         })
@@ -116,7 +124,9 @@ impl World {
         let finals = self.around.server.sessions();
         let (events, ledger) = (self.record.take(), self.around.book.entries());
         let stuck = self.panicked().or(stuck);
-        Outcome { plan: Arc::clone(&self.around.plan), events, finals, ledger, stuck, right_after }
+        let (absences, ended) = (self.around.book.absences(), self.around.truth.now());
+        let plan = Arc::clone(&self.around.plan);
+        Outcome { plan, events, finals, ledger, absences, ended, stuck, right_after }
     }
 
     fn panicked(&self) -> Option<String> {
@@ -146,7 +156,7 @@ impl World {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, session) in self.around.plan.watchers.iter().enumerate() {
             let (newest, place) = (self.position(&key(*session)), places.get(&number).copied());
-            if place != newest {
+            if place != newest && !self.ended().contains(&number) {
                 return Some(format!("watcher {number} is at {place:?}, s{session} at {newest:?}"));
             }
         }
@@ -191,6 +201,19 @@ impl World {
     /// A watcher was handed what stands there.
     pub fn is_at(&self, watcher: usize, position: Position) {
         self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(watcher, position);
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A watcher was told whether it is the end.
+    pub fn is_over(&self, watcher: usize, is_over: bool) {
+        if is_over {
+            self.ended().insert(watcher);
+        } else {
+            self.ended().remove(&watcher);
+        }
     }
 
     /// A watcher was told that there is no such session.

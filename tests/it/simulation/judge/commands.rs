@@ -62,6 +62,7 @@ impl<'a> Case<'a> {
         line: &Line<'_>,
     ) -> Result<(), Complaint> {
         let subject = &tried.subject;
+        self.is_as_it_stood(tried)?;
         match &tried.said {
             Said::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
             Said::Refused(..) | Said::Stale(_) if self.was_done_before(tried, asked, lasting) => {
@@ -79,6 +80,17 @@ impl<'a> Case<'a> {
             Said::Gone => self.gone(tried, line),
             Said::Odd(what) => self.complain(format!("{subject} was answered {what}")),
             Said::Away(_) | Said::Unknown => Ok(()),
+        }
+    }
+
+    /// What an answer shows is what stood there.
+    fn is_as_it_stood(&self, tried: &Try) -> Result<(), Complaint> {
+        let Some(shown) = &tried.shown else { return Ok(()) };
+        match self.timeline.states.get(&shown.position) {
+            Some(stood) if stood == shown => Ok(()),
+            // That it was told what was never stored is said elsewhere.
+            None if matches!(tried.said, Said::Done { .. }) => Ok(()),
+            _ => self.complain(format!("{} was shown a {} that never stood", tried.subject, shown.position)),
         }
     }
 

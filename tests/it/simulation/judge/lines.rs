@@ -18,6 +18,11 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// As the ledger would say it.
+    pub fn is_superseded(&self, entry: &Entry) -> bool {
+        !self.has(&entry.link.digest())
+    }
+
     pub fn has(&self, digest: &Digest) -> bool {
         self.digests.contains(digest)
     }

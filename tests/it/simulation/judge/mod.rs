@@ -1,6 +1,7 @@
 //! Whether a schedule went as promised.
 
 mod commands;
+mod history;
 mod lines;
 mod timeline;
 mod times;
@@ -46,7 +47,8 @@ impl<'a> Case<'a> {
         self.ledger(&line)?;
         self.commands(&line)?;
         self.watchers()?;
-        self.times(&line)
+        self.times(&line)?;
+        self.history(&line)
     }
 }
 

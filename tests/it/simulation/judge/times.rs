@@ -52,11 +52,6 @@ impl Case<'_> {
         if !is_plain || !is_same_epoch || self.was_adjusted(after) {
             return Ok(());
         }
-        // A clock that is out runs on without an end.
-        let is_out = before.running().and_then(|owner| before.remaining(owner, now)) == Some(0);
-        if is_out {
-            return Ok(());
-        }
         let ran = if before.status == Status::Running { now.since(before.updated_at) } else { 0 };
         let (had, has) = (left(before, before.updated_at), left(after, now));
         if had - ran == has {

@@ -226,12 +226,12 @@ impl State {
             let partition = Some(Partition::of(&commit.key));
             return Word::Stored(Ticket { partition, life: life.number, number });
         }
-        let (before, now) = (self.image.position(&commit.key), self.now());
+        let now = self.now();
         let kept = self.image.partition(&commit.key);
         let is_first = kept.outbox.is_empty();
         let ticket = kept.write(commit, life, number, now);
         let Commit { key, base, session, frames, entry, .. } = commit.clone();
-        self.record.add(Event::Stored(Stored { key, base, before, session, frames, entry }));
+        self.record.add(Event::Stored(Stored { key, base, session, frames, entry }));
         self.tell(commit);
         if is_first {
             self.wake();

@@ -143,8 +143,8 @@ impl Store for SimulatedStore {
         let restored = self.lives.ask(partition, move |state, life| {
             let now = state.now();
             if state.image.partition(&asked).restore(&asked, over, &held, &answered, life, now) {
-                let (session, head) = (Arc::clone(&held.session), held.head);
-                state.restored(Event::Restored { key: asked.clone(), over, session, head });
+                let session = Arc::clone(&held.session);
+                state.restored(Event::Restored { key: asked.clone(), over, session });
                 return held;
             }
             state.image.partition(&asked).held(&asked, life).unwrap()
