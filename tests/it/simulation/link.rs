@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::harness::dice::Dice;
@@ -52,6 +52,7 @@ struct State {
     cut_until: Instant,
     /// Counts the cuts: what is under way across one is lost.
     cuts: u64,
+    was_cut: Arc<Notify>,
 }
 
 /// What becomes of a question.
@@ -67,7 +68,14 @@ struct Fate {
 impl Link {
     pub fn new(dice: Dice, weather: Weather) -> Self {
         let now = Instant::now();
-        Self(Arc::new(Mutex::new(State { dice, weather, newest: now, cut_until: now, cuts: 0 })))
+        Self(Arc::new(Mutex::new(State {
+            dice,
+            weather,
+            newest: now,
+            cut_until: now,
+            cuts: 0,
+            was_cut: Arc::default(),
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -79,6 +87,12 @@ impl Link {
         let mut state = self.state();
         state.cut_until = Instant::now() + span;
         state.cuts += 1;
+        state.was_cut.notify_one();
+    }
+
+    /// Tells one who waits of cuts.
+    pub fn was_cut(&self) -> Arc<Notify> {
+        Arc::clone(&self.state().was_cut)
     }
 
     /// What is sent from now on arrives after that.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use synckairos::domain::position::Position;
-use synckairos::domain::session::Session;
 use synckairos::domain::session::restore::Absence;
+use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Row;
 use synckairos::wire::frame;
@@ -127,6 +127,8 @@ impl Case<'_> {
             let told = Seen::of(&client, "simulated", 0, session, &frame);
             seen.push(Seen { position, content, at_us: us(*at), ..told });
         }
+        // Who was told of an end waits for nothing, also if the store has lost it.
+        lasts.retain(|_, last| self.timeline.states.get(last).is_none_or(|state| state.status != Status::Deleted));
         let session = self.key.session.to_string();
         let end = |(watcher, position)| End {
             client: format!("w{watcher}"),

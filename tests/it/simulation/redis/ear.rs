@@ -1,7 +1,6 @@
 //! The bus of an instance: pub/sub over a connection that may be cut.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +16,8 @@ use crate::simulation::link::Link;
 /// More than any schedule says.
 const CAPACITY: usize = 4_096;
 
-/// A cut is noticed so soon.
-const PULSE: Duration = Duration::from_millis(20);
+/// Between two tries to listen again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where what is heard goes.
 pub struct Hearing(mpsc::Sender<Heard>);
@@ -38,33 +37,33 @@ pub struct SimulatedBus {
     wanted: Mutex<BTreeSet<SessionKey>>,
     hearing: Arc<Hearing>,
     ear: Mutex<Option<mpsc::Receiver<Heard>>>,
-    /// The cuts that were noticed.
-    cuts: AtomicU64,
 }
 
 impl SimulatedBus {
     pub fn new(server: Server, link: Link, number: u64) -> Self {
         let (sender, ear) = mpsc::channel(CAPACITY);
         let hearing = Arc::new(Hearing(sender));
-        let (wanted, cuts) = (Mutex::default(), AtomicU64::new(link.cuts()));
-        Self { server, link, number, wanted, hearing, ear: Mutex::new(Some(ear)), cuts }
+        Self { server, link, number, wanted: Mutex::default(), hearing, ear: Mutex::new(Some(ear)) }
     }
 
     /// Listens anew after a cut, and tells of it; runs until it is dropped.
     pub async fn run(&self) {
+        let was_cut = self.link.was_cut();
         loop {
-            sleep(PULSE).await;
-            let cuts = self.link.cuts();
-            if cuts == self.cuts.load(Ordering::Relaxed) {
-                continue;
+            was_cut.notified().await;
+            while !self.is_renewed().await {
+                sleep(PAUSE).await;
             }
-            self.server.forget(self.number);
-            let wanted: Vec<_> = self.wanted().iter().cloned().collect();
-            if self.subscribe(wanted).await.is_ok() && self.link.cuts() == cuts {
-                self.cuts.store(cuts, Ordering::Relaxed);
-                let _ = self.hearing.0.try_send(Heard::Gap);
-            }
+            let _ = self.hearing.0.try_send(Heard::Gap);
         }
+    }
+
+    /// Whether all that is wanted is listened to again.
+    async fn is_renewed(&self) -> bool {
+        let cuts = self.link.cuts();
+        self.server.forget(self.number);
+        let wanted: Vec<_> = self.wanted().iter().cloned().collect();
+        self.subscribe(wanted).await.is_ok() && self.link.cuts() == cuts
     }
 
     async fn subscribe(&self, keys: Vec<SessionKey>) -> Result<(), Deaf> {

@@ -1,8 +1,10 @@
 //! What an instance knows of store lives, and how it names them.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use synckairos::store::partition::{PARTITIONS, Partition, Partitions};
+use synckairos::domain::time::Timestamp;
+use synckairos::store::partition::{Partition, Partitions};
 use synckairos::store::{Error, Now};
 use tokio::sync::watch;
 
@@ -13,12 +15,15 @@ use crate::simulation::link::{Failure, Link};
 /// A life that was gone when it was named is asked for anew so many times.
 const TRIES: usize = 3;
 
+/// By partition, as far as they are known.
+type Known = BTreeMap<Partition, Life>;
+
 /// The lives that are known over one connection.
 pub struct Lives {
     server: Server,
     link: Link,
     now: Now,
-    known: Mutex<[Option<Life>; PARTITIONS]>,
+    known: Mutex<Known>,
     /// Whoever waits for new lives, in the order they are told: a channel that many wait
     /// on wakes them in any order.
     noticed: Vec<watch::Sender<u64>>,
@@ -27,7 +32,7 @@ pub struct Lives {
 impl Lives {
     pub fn new(server: Server, link: Link, now: Now) -> Self {
         let noticed = (0..2).map(|_| watch::channel(0).0).collect();
-        Self { server, link, now, known: Mutex::new([const { None }; PARTITIONS]), noticed }
+        Self { server, link, now, known: Mutex::default(), noticed }
     }
 
     /// One of the two that count new lives.
@@ -39,18 +44,18 @@ impl Lives {
         &self.server
     }
 
-    fn known(&self) -> MutexGuard<'_, [Option<Life>; PARTITIONS]> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The life a partition is in, as far as is known, or else the server's answer.
     pub async fn of(&self, partition: Partition) -> Result<Life, Failure> {
-        if let Some(life) = self.known()[partition.index()].clone() {
+        if let Some(life) = self.known().get(&partition).cloned() {
             return Ok(life);
         }
         let began = (self.now)();
         let life = self.ask_anything(move |state| state.live(partition, began)).await?;
-        self.known()[partition.index()] = Some(life.clone());
+        self.known().insert(partition, life.clone());
         Ok(life)
     }
 
@@ -106,7 +111,7 @@ impl Lives {
             let told = self.ask_anything(move |state| ask_each(state, partitions, &known, began, &act)).await?;
             match told {
                 Ok((lives, answers)) => {
-                    lives.into_iter().for_each(|(partition, life)| self.known()[partition.index()] = Some(life));
+                    self.known().extend(lives);
                     return Ok(answers);
                 }
                 Err(gone) => gone.iter().for_each(|(partition, life)| self.forget(*partition, life)),
@@ -117,9 +122,8 @@ impl Lives {
 
     fn forget(&self, partition: Partition, life: &Life) {
         let mut known = self.known();
-        let slot = &mut known[partition.index()];
-        if slot.as_ref() == Some(life) {
-            *slot = None;
+        if known.get(&partition) == Some(life) {
+            known.remove(&partition);
             drop(known);
             self.noticed.iter().for_each(|noticed| noticed.send_modify(|count| *count += 1));
         }
@@ -131,14 +135,14 @@ type Told<T> = Result<(Vec<(Partition, Life)>, Vec<T>), Vec<(Partition, Life)>>;
 fn ask_each<T>(
     state: &mut State,
     partitions: Partitions,
-    known: &[Option<Life>; PARTITIONS],
-    began: synckairos::domain::time::Timestamp,
+    known: &Known,
+    began: Timestamp,
     act: &impl Fn(&State, Partition, &Life) -> T,
 ) -> Told<T> {
     let is_used =
-        |partition: &Partition| known[partition.index()].is_some() || state.image.partitions.contains_key(partition);
+        |partition: &Partition| known.contains_key(partition) || state.image.partitions.contains_key(partition);
     let used: Vec<_> = partitions.iter().filter(is_used).collect();
-    let named = used.iter().filter_map(|each| Some((*each, known[each.index()].clone()?)));
+    let named = used.iter().filter_map(|each| Some((*each, known.get(each)?.clone())));
     let gone: Vec<_> = named.filter(|(partition, life)| !state.is_alive(*partition, life)).collect();
     if !gone.is_empty() {
         return Err(gone);
