@@ -66,6 +66,11 @@ impl Book {
         self.pages().newest.get(key).map(|newest| newest.entry.link.position)
     }
 
+    /// Whose newest versions say that something happens by then.
+    pub fn due_by(&self, until: Timestamp) -> Vec<SessionKey> {
+        self.pages().due(None, until, u32::MAX).into_iter().map(|(_, key)| key).collect()
+    }
+
     /// When nobody was there.
     pub fn absences(&self) -> Vec<Absence> {
         self.pages().absences.iter().map(|(from, until)| Absence { from: *from, until: *until }).collect()

@@ -129,3 +129,19 @@ fn a_store_that_tells_before_it_stores_is_caught() {
 fn an_instance_that_trusts_what_it_remembers_is_caught() {
     is_caught(Flaw::TrustsItself);
 }
+
+#[test]
+fn measure() {
+    let mut all = Vec::new();
+    for seed in 0..asked("SYNCKAIROS_SIMULATION_SECONDS").unwrap_or(300) {
+        let outcome = world::run(&Plan::of(seed), Flaw::None);
+        all.push((outcome.right_after, seed, outcome.judge()));
+    }
+    all.sort_by_key(|each| each.0);
+    println!("{:?}", &all[all.len() - 12..].iter().map(|(a, b, _)| (a, b)).collect::<Vec<_>>());
+    for (a, b, c) in &all {
+        if let Err(c) = c {
+            println!("{a:?} {b} {}", &c.what[..c.what.len().min(400)]);
+        }
+    }
+}

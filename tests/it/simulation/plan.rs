@@ -193,7 +193,8 @@ fn configuration(dice: &mut Dice) -> Value {
 
 fn fault(dice: &mut Dice, instances: usize) -> Fault {
     let at_ms = (300 + dice.below(ACTIVE_MS)) as u64;
-    let longest = *dice.one_of(&[100, 1_000, 3_000]);
+    // Now and then long enough for nobody to be charged.
+    let longest = *dice.one_of(&[100, 100, 1_000, 1_000, 3_000, 3_000, 9_000]);
     let for_ms = (20 + dice.below(longest)) as u64;
     let kind = match dice.below(13) {
         0..=2 => Kind::Crash(dice.below(instances)),

@@ -30,6 +30,12 @@ use super::watcher::Watcher;
 /// Once nothing is broken, everyone is right within so long.
 const CALM: Duration = Duration::from_secs(15);
 
+/// So long nobody asks.
+const QUIET: Duration = Duration::from_millis(1_500);
+
+/// What happens by itself is told before it has been due for so long.
+const OVERDUE_MS: i64 = 1_000;
+
 /// How often it is looked whether all are right.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -113,17 +119,24 @@ impl World {
     }
 
     async fn outcome(&self, mended: Instant) -> Outcome {
-        let asked = Instant::now();
-        let mut stuck = self.is_unsettled().await;
-        while stuck.is_some() && asked.elapsed() < CALM {
+        let asked = Instant::now().max(mended);
+        while self.is_behind().is_some() && asked.elapsed() < CALM {
+            sleep(LOOK).await;
+        }
+        let right_after = asked.elapsed();
+        // While nobody asks, what happens by itself is told all the same.
+        sleep(QUIET).await;
+        let overdue = self.is_overdue();
+        // Sessions that nobody watches are taken back when somebody asks.
+        let (calm, mut stuck) = (Instant::now(), self.is_unsettled().await);
+        while stuck.is_some() && calm.elapsed() < CALM {
             sleep(LOOK).await;
             stuck = self.is_unsettled().await;
         }
-        let right_after = if asked > mended { asked.elapsed() } else { mended.elapsed() };
         // From here on nothing may happen, or the record and the end would not agree.
         let finals = self.around.server.sessions();
         let (events, ledger) = (self.record.take(), self.around.book.entries());
-        let stuck = self.panicked().or(stuck);
+        let stuck = self.panicked().or(overdue).or(stuck);
         let (absences, ended) = (self.around.book.absences(), self.around.truth.now());
         let plan = Arc::clone(&self.around.plan);
         Outcome { plan, events, finals, ledger, absences, ended, stuck, right_after }
@@ -133,6 +146,16 @@ impl World {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let panics: usize = slots.iter().flatten().map(|instance| instance.running.panics()).sum();
         (panics > 0).then(|| format!("{panics} tasks panicked"))
+    }
+
+    /// Something should have happened by itself a while ago, and has not.
+    fn is_overdue(&self) -> Option<String> {
+        let a_while_ago = self.around.truth.now() - OVERDUE_MS;
+        let sessions = self.around.server.sessions();
+        let overdue = sessions.iter().find(|(_, held)| held.session.due_at.is_some_and(|at| at <= a_while_ago));
+        let lost = self.around.book.due_by(a_while_ago).into_iter().find(|key| !sessions.contains_key(key));
+        let key = overdue.map(|(key, _)| key.clone()).or(lost)?;
+        Some(format!("nobody sees to what {} waits for", key.session))
     }
 
     /// What is not yet as it will be. Asking for a session takes it back, if the store has
@@ -149,6 +172,9 @@ impl World {
     }
 
     fn is_behind(&self) -> Option<String> {
+        if let Some(overdue) = self.is_overdue() {
+            return Some(overdue);
+        }
         let waiting = self.around.server.waiting();
         if waiting > 0 {
             return Some(format!("{waiting} entries wait for the ledger"));
