@@ -62,7 +62,7 @@ impl<'a> Case<'a> {
         line: &Line<'_>,
     ) -> Result<(), Complaint> {
         let subject = &tried.subject;
-        self.is_as_it_stood(tried)?;
+        self.is_as_it_stood(tried, ended)?;
         match &tried.said {
             Said::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
             Said::Refused(..) | Said::Stale(_) if self.was_done_before(tried, asked, lasting) => {
@@ -83,11 +83,11 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What an answer shows is what stood there.
-    fn is_as_it_stood(&self, tried: &Try) -> Result<(), Complaint> {
+    /// What an answer shows is what stood there, and it stood there meanwhile.
+    fn is_as_it_stood(&self, tried: &Try, ended: Timestamp) -> Result<(), Complaint> {
         let Some(shown) = &tried.shown else { return Ok(()) };
         match self.timeline.states.get(&shown.position) {
-            Some(stood) if stood == shown => Ok(()),
+            Some(stood) if stood == shown => self.stood(tried, shown.position, ended),
             // That it was told what was never stored is said elsewhere.
             None if matches!(tried.said, Said::Done { .. }) => Ok(()),
             _ => self.complain(format!("{} was shown a {} that never stood", tried.subject, shown.position)),
@@ -147,7 +147,7 @@ impl<'a> Case<'a> {
         if is_deleted || self.timeline.stood(at, tried.began, ended) {
             return Ok(());
         }
-        self.complain(format!("{} was declined as of {at}, where it did not stand meanwhile", tried.subject))
+        self.complain(format!("{} was shown {at}, where it did not stand meanwhile", tried.subject))
     }
 
     /// The rules say the same of that state.
