@@ -147,6 +147,8 @@ impl Sessions {
                 self.announce(asking.key, &held);
                 Ok(stored(held, outcome))
             }
+            // It was done; but where the session stands is not known.
+            Committed::Repeated(_, held) if held.is_doubtful => Ok(Attempt::Read),
             Committed::Repeated(answered, held) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
             Committed::Stale(newer) => Ok(lost_to(newer)),
             Committed::Missing => Ok(Attempt::Read),

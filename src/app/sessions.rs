@@ -113,6 +113,10 @@ impl Sessions {
                 self.restoring.created(&key);
                 self.durable(Answer { held, outcome: Outcome::of(Kind::Created), replayed: None }).await
             }
+            // The store went back meanwhile: what stands there is not shown before it is taken back.
+            Committed::Repeated(_, held) | Committed::Stale(held) if held.is_doubtful => {
+                self.existing(&key, self.restoring.present(&key).await?, repeat).await
+            }
             Committed::Repeated(answered, held) => replay(&answered, held, repeat),
             Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
             Committed::Missing => Err(Error::NoSession),
