@@ -35,11 +35,10 @@ use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
-use self::watched::Watched;
-
 pub use live::Live;
 pub use parts::{Leftovers, Parts};
 pub use reference::RedisReference;
+pub use watched::Watched;
 pub use worker::work;
 
 /// Why an instance does not serve.

@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod commands;
@@ -55,6 +57,8 @@ mod readme;
 mod repeats;
 #[cfg(test)]
 mod sharing;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

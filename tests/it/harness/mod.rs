@@ -6,13 +6,16 @@
 
 pub mod answer;
 pub mod caller;
+pub mod checker;
 pub mod cluster;
 pub mod dice;
 pub mod follow;
 pub mod ground;
 pub mod heard;
+pub mod history;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod token;

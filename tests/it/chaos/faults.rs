@@ -1,0 +1,239 @@
+//! What may happen, and how it is brought about. Each begins and ends within its call.
+
+use std::fs;
+use std::pin::Pin;
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::field::{Deployed, Field};
+use super::redis_faults::{cluster_failover, cluster_migration, commands, memory_full, sentinel_failover};
+use super::round::Load;
+use super::storm::storm;
+use crate::harness::postgres::connect;
+use crate::harness::process::{Host, Process};
+use crate::harness::proxy::Way;
+
+type Striking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+pub struct Fault {
+    pub name: &'static str,
+    /// What users see, in a few words.
+    pub seen: &'static str,
+    pub deployed: Deployed,
+    /// What that Redis keeps does not cover it: what is lost is told.
+    pub may_lose: bool,
+    pub hosts: fn(usize, Host) -> Host,
+    pub strike: for<'a> fn(&'a mut Field, Load) -> Striking<'a>,
+}
+
+macro_rules! faults {
+    ($($name:literal $seen:literal $deployed:ident $loses:literal $hosts:ident $strike:expr;)*) => {
+        pub const FAULTS: &[Fault] = &[$(Fault {
+            name: $name,
+            seen: $seen,
+            deployed: Deployed::$deployed,
+            may_lose: $loses,
+            hosts: $hosts,
+            strike: |field, load| Box::pin($strike(field, load)),
+        },)*];
+    };
+}
+
+faults! {
+    "kill" "an instance is killed with SIGKILL and started again: its clients go elsewhere" Appending false plain kill;
+    "stop" "an instance is held still and let go: its clients go elsewhere after a silence" Appending false plain stop;
+    "rolling" "all instances are restarted in turn: streams close with 1012 and come back" Appending false plain rolling;
+    "redis-killed" "Redis is killed and started from its file: 503 meanwhile, then a new epoch" Appending false plain redis_killed;
+    "redis-emptied" "Redis is killed and had nothing on disk: 503 meanwhile, then a new epoch" Forgetful true plain redis_killed;
+    "redis-cut" "no instance reaches Redis: 503, streams stay up and say so" Appending false plain redis_cut;
+    "redis-slow" "Redis answers late: commands are slow" Appending false plain redis_slow;
+    "redis-deaf" "Redis hears nothing, connections stay: 503 at once after the first" Appending false plain redis_deaf;
+    "redis-mute" "Redis is not heard, connections stay: outcomes unknown, then 503" Appending false plain redis_mute;
+    "pubsub-killed" "connections that listen are killed again and again: a frame may come late" Appending false plain pubsub_killed;
+    "scripts-flushed" "Redis forgets its scripts again and again: nothing" Appending false plain scripts_flushed;
+    "flushall" "Redis is emptied: sessions come back from the ledger in a new epoch" Forgetful true plain flushall;
+    "memory-full" "Redis takes no more writes: 503, reads go on" Appending false plain memory_full;
+    "postgres-stopped" "PostgreSQL is away: nothing, but for reads of the past" Appending false plain postgres_stopped;
+    "postgres-cut" "no instance reaches PostgreSQL: the same" Appending false plain postgres_cut;
+    "postgres-slow" "PostgreSQL answers late: the past is slow" Appending false plain postgres_slow;
+    "postgres-mute" "PostgreSQL is not heard: the past is not told" Appending false plain postgres_mute;
+    "disk-full" "PostgreSQL has no room: nothing, the audit waits" Appending false plain disk_full;
+    "clocks-apart" "hosts whose clocks are five minutes off: nothing" Appending false apart calm;
+    "clocks-step" "hosts whose clocks jump by minutes while they serve: nothing" Appending false stepping clocks_step;
+    "cluster-migration" "slots of a Redis Cluster move: a command may take longer" Cluster false plain cluster_migration;
+    "cluster-failover" "a master of a Redis Cluster dies, its replica takes over: 503 until then" Cluster true plain cluster_failover;
+    "sentinel-failover" "a master dies, a replica that lags takes over: 503 until then, a new epoch" Sentinel true plain sentinel_failover;
+    "storm" "all clients are cut off at once and come back at once" Appending false plain storm;
+    "mixed" "several of these, one after the other" Appending false plain mixed;
+}
+
+fn plain(_: usize, host: Host) -> Host {
+    host
+}
+
+fn faketime(host: Host) -> Host {
+    let folders = fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
+    let library = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|file| file.exists());
+    let library = library.expect("libfaketime is not installed, and these tests need it");
+    host.with("LD_PRELOAD", library.to_str().unwrap()).with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
+
+fn apart(number: usize, host: Host) -> Host {
+    faketime(host).with("FAKETIME", ["-5m", "+0", "+5m"][number])
+}
+
+fn stepping(_: usize, host: Host) -> Host {
+    let file = clock_file(&host);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "+0").unwrap();
+    let host = faketime(host).with("FAKETIME_NO_CACHE", "1");
+    host.with("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap())
+}
+
+fn clock_file(host: &Host) -> std::path::PathBuf {
+    host.data().with_file_name("faketime")
+}
+
+async fn calm(_: &mut Field, load: Load) {
+    sleep(load.span).await;
+}
+
+async fn clocks_step(field: &mut Field, load: Load) {
+    let until = Instant::now() + load.span;
+    for step in ["+5m", "-5m", "+90s", "+0"].iter().cycle() {
+        for host in &field.hosts {
+            fs::write(clock_file(host), step).unwrap();
+            sleep(load.span / 16).await;
+        }
+        if Instant::now() > until {
+            return;
+        }
+    }
+}
+
+async fn kill(field: &mut Field, load: Load) {
+    field.processes[1].take().unwrap().kill();
+    sleep(load.span / 2).await;
+    field.processes[1] = Some(field.hosts[1].serve().await);
+}
+
+async fn stop(field: &mut Field, load: Load) {
+    signal(field.process(0), "-STOP");
+    sleep(load.span).await;
+    signal(field.process(0), "-CONT");
+}
+
+fn signal(process: &Process, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+async fn rolling(field: &mut Field, _: Load) {
+    for number in 0..3 {
+        let ended = field.processes[number].take().unwrap().terminate().await;
+        assert!(ended.success(), "{ended}");
+        field.processes[number] = Some(field.hosts[number].serve().await);
+    }
+}
+
+async fn redis_killed(field: &mut Field, load: Load) {
+    field.server().kill();
+    sleep(load.span / 4).await;
+    field.server().start_again();
+}
+
+async fn redis_way(field: &Field, load: Load, way: Way) {
+    field.redis_door().set(way);
+    sleep(load.span).await;
+    field.redis_door().set(Way::Open);
+}
+
+async fn redis_cut(field: &mut Field, load: Load) {
+    redis_way(field, load, Way::Cut).await;
+}
+
+async fn redis_slow(field: &mut Field, load: Load) {
+    redis_way(field, load, Way::Slow(Duration::from_millis(100))).await;
+}
+
+async fn redis_deaf(field: &mut Field, load: Load) {
+    redis_way(field, load, Way::Deaf).await;
+}
+
+async fn redis_mute(field: &mut Field, load: Load) {
+    redis_way(field, load, Way::Mute).await;
+}
+
+async fn pubsub_killed(field: &mut Field, load: Load) {
+    commands(field, load, Duration::from_millis(200), &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+}
+
+async fn scripts_flushed(field: &mut Field, load: Load) {
+    commands(field, load, Duration::from_millis(40), &["SCRIPT", "FLUSH"]).await;
+}
+
+async fn flushall(field: &mut Field, _: Load) {
+    field.server().say(&["FLUSHALL"]);
+}
+
+async fn postgres_stopped(field: &mut Field, load: Load) {
+    field.postgres.stop();
+    sleep(load.span).await;
+    field.postgres.start().await;
+}
+
+async fn postgres_way(field: &Field, load: Load, way: Way) {
+    field.postgres_door.set(way);
+    sleep(load.span).await;
+    field.postgres_door.set(Way::Open);
+}
+
+async fn postgres_cut(field: &mut Field, load: Load) {
+    postgres_way(field, load, Way::Cut).await;
+}
+
+async fn postgres_slow(field: &mut Field, load: Load) {
+    postgres_way(field, load, Way::Slow(Duration::from_millis(100))).await;
+}
+
+async fn postgres_mute(field: &mut Field, load: Load) {
+    postgres_way(field, load, Way::Mute).await;
+}
+
+/// As PostgreSQL says it: a tablespace of its own would need rights that tests do not have.
+async fn disk_full(field: &mut Field, load: Load) {
+    let mut connection = connect(&field.database).await.unwrap();
+    let full = "create function disk_full() returns trigger language plpgsql as \
+        $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$; \
+        create trigger disk_full before insert on session_snapshot for each row execute function disk_full()";
+    sqlx::raw_sql(full).execute(&mut connection).await.unwrap();
+    sleep(load.span).await;
+    sqlx::raw_sql("drop trigger disk_full on session_snapshot").execute(&mut connection).await.unwrap();
+}
+
+async fn mixed(field: &mut Field, load: Load) {
+    let mut dice = crate::harness::dice::Dice::of(load.seed);
+    let short = Load { span: load.span.min(Duration::from_secs(2)), ..load };
+    let until = Instant::now() + load.span;
+    while Instant::now() < until {
+        let names = [
+            "kill",
+            "stop",
+            "redis-cut",
+            "redis-slow",
+            "redis-mute",
+            "pubsub-killed",
+            "scripts-flushed",
+            "postgres-cut",
+        ];
+        let name = *dice.one_of(&names);
+        let fault = FAULTS.iter().find(|fault| fault.name == name).unwrap();
+        println!("  {name}");
+        (fault.strike)(field, short).await;
+        sleep(Duration::from_millis(300)).await;
+    }
+    field.redis_door().cut_once();
+    println!("  {} connections to Redis came about", field.redis_door().taken());
+}

@@ -1,0 +1,184 @@
+//! What a fault strikes: three processes behind nginx, over a Redis and a PostgreSQL of
+//! their own, each behind a door that can be cut.
+
+use std::net::SocketAddr;
+
+use futures::future::join_all;
+use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::session::restore::Absence;
+use synckairos::domain::time::Timestamp;
+use synckairos::ledger::postgres::PostgresLedger;
+use synckairos::ledger::{Ledger as _, Row};
+
+use super::nginx::Nginx;
+use crate::harness::cluster::TENANT;
+use crate::harness::postgres;
+use crate::harness::process::{Host, Process};
+use crate::harness::proxy::Proxy;
+use crate::harness::redis::{Keeps, Server, Trio};
+use crate::harness::{eventually, soon};
+
+/// How Redis is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployed {
+    /// It keeps nothing when it is killed.
+    Forgetful,
+    /// It appends to a file, `everysec`.
+    Appending,
+    /// Three masters, and a replica of the first.
+    Cluster,
+    /// A master, a replica, and a sentinel.
+    Sentinel,
+}
+
+/// Redis, and the door before it where there is one.
+pub enum Redis {
+    One { server: Server, door: Proxy },
+    Cluster { trio: Trio, replica: Server },
+    Watched { master: Server, replica: Server, sentinel: Server },
+}
+
+pub struct Field {
+    pub redis: Redis,
+    pub postgres: postgres::Server,
+    pub postgres_door: Proxy,
+    pub database: String,
+    pub hosts: Vec<Host>,
+    pub processes: Vec<Option<Process>>,
+    pub nginx: Nginx,
+}
+
+impl Redis {
+    async fn start(deployed: Deployed) -> Self {
+        match deployed {
+            Deployed::Forgetful => Self::one(Server::start(Keeps::Nothing)).await,
+            Deployed::Appending => Self::one(Server::with(Keeps::All, &["--appendfsync", "everysec"])).await,
+            Deployed::Cluster => {
+                let trio = Trio::start();
+                let replica = trio.replica_of_first();
+                Self::Cluster { trio, replica }
+            }
+            Deployed::Sentinel => {
+                let master = Server::start(Keeps::Nothing);
+                let port = master.port().to_string();
+                let replica = Server::with(Keeps::Nothing, &["--replicaof", "127.0.0.1", &port]);
+                master.is_behind_by(0);
+                master.until_copied();
+                let sentinel = Server::sentinel(&master);
+                Self::Watched { master, replica, sentinel }
+            }
+        }
+    }
+
+    async fn one(server: Server) -> Self {
+        // Otherwise the first to come waits for whoever might know the time better.
+        server.is_behind_by(0);
+        let door = Proxy::to(server.port()).await;
+        Self::One { server, door }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::One { door, .. } => format!("redis://{}", door.address),
+            Self::Cluster { trio, .. } => trio.url(),
+            Self::Watched { sentinel, .. } => {
+                format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=main", sentinel.port())
+            }
+        }
+    }
+}
+
+impl Field {
+    /// With hosts as `change` makes them.
+    pub async fn of(deployed: Deployed, change: impl Fn(usize, Host) -> Host) -> Self {
+        let (redis, postgres) = (Redis::start(deployed).await, postgres::Server::own(&[]).await);
+        let database = postgres.database().await;
+        PostgresLedger::migrate(&database, "chaos").await.unwrap();
+        let port = port_in(&database);
+        let postgres_door = Proxy::to(port).await;
+        let through = database.replace(&format!(":{port}/"), &format!(":{}/", postgres_door.address.port()));
+        let led = |host: Host| host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", &through);
+        let hosts: Vec<_> = (0..3).map(|number| change(number, led(Host::new()))).collect();
+        let processes = join_all(hosts.iter().map(Host::serve)).await.into_iter().map(Some).collect();
+        let nginx = Nginx::before(hosts.iter().map(Host::address)).await;
+        let field = Self { redis, postgres, postgres_door, database, hosts, processes, nginx };
+        field.until_members().await;
+        field
+    }
+
+    /// Whoever shares must know of the others before it knows its share.
+    async fn until_members(&self) {
+        for host in &self.hosts {
+            let all = "synckairos_members 3";
+            eventually("all are seen", async || host.scrape().await.contains(all).then_some(())).await;
+        }
+    }
+
+    /// Where clients may knock: the instances, and nginx as the fourth.
+    pub fn doors(&self) -> Vec<SocketAddr> {
+        self.hosts.iter().map(Host::address).chain([self.nginx.address]).collect()
+    }
+
+    pub fn process(&self, number: usize) -> &Process {
+        self.processes[number].as_ref().expect("it runs")
+    }
+
+    /// The Redis that is alone.
+    pub fn server(&mut self) -> &mut Server {
+        let Redis::One { server, .. } = &mut self.redis else { panic!("there are several") };
+        server
+    }
+
+    pub fn redis_door(&self) -> &Proxy {
+        let Redis::One { door, .. } = &self.redis else { panic!("there is none") };
+        door
+    }
+
+    /// All rows of a session, and what the ledger says of absences.
+    pub async fn recorded(&self, sessions: &[String]) -> (Vec<Row>, Vec<Absence>) {
+        let ledger = PostgresLedger::open(&self.database, "chaos").await.unwrap();
+        let mut rows = Vec::new();
+        for session in sessions {
+            let key = SessionKey {
+                tenant: TenantId::new(TENANT).unwrap(),
+                session: SessionId::new(session.as_str()).unwrap(),
+            };
+            let mut after = None;
+            loop {
+                let page = ledger.history(&key, after, 1_000).await.unwrap();
+                let Some(last) = page.last() else { break };
+                after = Some(last.link.position);
+                rows.extend(page);
+            }
+        }
+        ledger.close().await;
+        (rows, self.absences().await)
+    }
+
+    /// The newest version that the ledger holds of a session.
+    pub async fn holds(&self, session: &str) -> Option<i64> {
+        let mut connection = postgres::connect(&self.database).await.ok()?;
+        let question = "select max(version) from session_snapshot where session_id = $1";
+        sqlx::query_scalar(question).bind(session).fetch_one(&mut connection).await.ok()?
+    }
+
+    async fn absences(&self) -> Vec<Absence> {
+        let mut connection = postgres::connect(&self.database).await.unwrap();
+        let question = "select gone_at, back_at from absence";
+        let rows: Vec<(i64, i64)> = sqlx::query_as(question).fetch_all(&mut connection).await.unwrap();
+        let at = Timestamp::from_ms;
+        rows.into_iter().map(|(from, until)| Absence { from: at(from), until: at(until) }).collect()
+    }
+
+    /// Ends all in order; gives who did not end well.
+    pub async fn end(mut self) -> Vec<String> {
+        let ending = self.processes.drain(..).flatten().map(Process::terminate);
+        let ended = soon("the end of all", join_all(ending)).await;
+        ended.into_iter().filter(|status| !status.success()).map(|status| format!("ended with {status}")).collect()
+    }
+}
+
+fn port_in(url: &str) -> u16 {
+    let (_, rest) = url.split_once("@127.0.0.1:").unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
+}

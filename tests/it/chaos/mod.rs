@@ -1,0 +1,121 @@
+//! Real faults: three processes behind nginx over a Redis and a PostgreSQL, clients on
+//! every transport and door, and something that breaks. Afterwards all must be right
+//! again, and the checker judges what everybody was told.
+//!
+//! The short form is a handful of faults. `scripts/chaos` runs all of them for as long as
+//! it is told, by the environment: `SYNCKAIROS_CHAOS_SECONDS`, `SYNCKAIROS_CHAOS_FAULT`
+//! and `SYNCKAIROS_CHAOS_SEED`.
+
+mod client;
+mod faults;
+mod field;
+#[cfg(feature = "mutants")]
+mod mutants;
+mod nginx;
+mod redis_faults;
+mod round;
+mod storm;
+mod watcher;
+
+use std::time::Duration;
+
+use self::faults::{FAULTS, Fault};
+use self::round::{Load, Outcome};
+
+/// From the fault's end until all are right.
+const GOAL: Duration = Duration::from_secs(2);
+
+const SHORT: Load = Load { seed: 1, span: Duration::from_millis(2_500), sessions: 4, timers: 3, crowd: 300 };
+const LONG: Load = Load { seed: 1, span: Duration::from_secs(8), sessions: 6, timers: 6, crowd: 10_000 };
+
+#[expect(clippy::disallowed_methods, reason = "how long a test runs is nothing the service is told")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(format!("SYNCKAIROS_CHAOS_{name}")).ok().filter(|value| !value.is_empty())
+}
+
+fn row(fault: &Fault, outcome: &Outcome) -> String {
+    let Outcome { right, verdict, not_done, patience, .. } = outcome;
+    let right = right.map_or_else(|| "not".to_owned(), |right| format!("{:.2} s", right.as_secs_f64()));
+    let figures = verdict.figures;
+    let lost = if figures.lost == 0 { "0".to_owned() } else { format!("{}, told by a new epoch", figures.lost) };
+    format!(
+        "| {} | {} | {right} | {not_done} of {} (longest {:.1} s) | {lost} | `scripts/chaos --fault {}` |",
+        fault.name,
+        fault.seen,
+        figures.applied + figures.refused + figures.unavailable + figures.unknown,
+        patience.as_secs_f64(),
+        fault.name
+    )
+}
+
+async fn is_survived(name: &str, load: Load) -> (String, Vec<String>) {
+    let fault = FAULTS.iter().find(|fault| fault.name == name).unwrap_or_else(|| panic!("no fault is called {name}"));
+    let outcome = round::play(fault, load).await;
+    let row = row(fault, &outcome);
+    println!("{row}");
+    let mut wrong = outcome.faults.clone();
+    if !outcome.verdict.violations.is_empty() {
+        wrong.push(outcome.verdict.to_string());
+    }
+    println!("  {:?}", outcome.verdict.figures);
+    wrong.iter().for_each(|wrong| println!("  WRONG in {name} with seed {}: {wrong}", load.seed));
+    if outcome.right.is_some_and(|right| right > GOAL) {
+        println!("  later than the goal of {GOAL:?}");
+    }
+    (row, wrong)
+}
+
+macro_rules! short {
+    ($($test:ident $name:literal)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let (_, wrong) = is_survived($name, SHORT).await;
+                assert_eq!(wrong, Vec::<String>::new());
+            }
+        )*
+    };
+}
+
+short! {
+    an_instance_that_is_killed_loses_nothing "kill"
+    a_redis_that_is_killed_goes_on_from_its_file "redis-killed"
+    a_redis_that_is_not_heard_leaves_nobody_in_the_dark "redis-mute"
+    a_ledger_that_is_away_costs_nothing "postgres-cut"
+    a_redis_that_is_emptied_is_noticed "flushall"
+}
+
+/// All of them, or the one that is named, again and again for as long as is asked; ends
+/// with the table.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as it is told, half an hour by default: scripts/chaos"]
+async fn all_faults_in_turn() {
+    let seconds = setting("SECONDS").map_or(1_800, |seconds| seconds.parse().expect("seconds are a number"));
+    let seed = setting("SEED").map_or(1, |seed| seed.parse().expect("a seed is a number"));
+    let named = setting("FAULT");
+    let chosen = || FAULTS.iter().filter(|fault| named.as_ref().is_none_or(|named| fault.name == *named));
+    assert!(chosen().count() > 0, "no fault is called {named:?}");
+    let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    let (mut rows, mut wrong) = (Vec::new(), Vec::new());
+    for round in 0.. {
+        for fault in chosen() {
+            // Each comes once at least.
+            if round > 0 && tokio::time::Instant::now() > until {
+                break;
+            }
+            let (row, broken) = is_survived(fault.name, Load { seed: seed + round, ..LONG }).await;
+            rows.push(row);
+            wrong.extend(broken.into_iter().map(|wrong| format!("{}: {wrong}", fault.name)));
+        }
+        if tokio::time::Instant::now() > until {
+            break;
+        }
+    }
+    rows.sort();
+    println!(
+        "\n| fault | what users see | all right after | refused or unknown meanwhile | acknowledged and lost | again by |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- |");
+    rows.iter().for_each(|row| println!("{row}"));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
