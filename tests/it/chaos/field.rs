@@ -170,6 +170,17 @@ impl Field {
         rows.into_iter().map(|(from, until)| Absence { from: at(from), until: at(until) }).collect()
     }
 
+    /// Puts the logs where they outlive the field, and says where.
+    pub fn keep_logs(&self, name: &str) -> String {
+        let folder = std::env::temp_dir().join(format!("synckairos-chaos-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (number, process) in self.processes.iter().enumerate() {
+            let log = process.as_ref().map(Process::log).unwrap_or_default();
+            std::fs::write(folder.join(format!("{name}-{number}.log")), log).unwrap();
+        }
+        folder.display().to_string()
+    }
+
     /// Ends all in order; gives who did not end well.
     pub async fn end(mut self) -> Vec<String> {
         let ending = self.processes.drain(..).flatten().map(Process::terminate);
