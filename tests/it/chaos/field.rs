@@ -97,7 +97,9 @@ impl Field {
         let port = port_in(&database);
         let postgres_door = Proxy::to(port).await;
         let through = database.replace(&format!(":{port}/"), &format!(":{}/", postgres_door.address.port()));
-        let led = |host: Host| host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", &through);
+        let log = super::setting("LOG").unwrap_or_default();
+        let led =
+            |host: Host| host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", &through).with("RUST_LOG", &log);
         let hosts: Vec<_> = (0..3).map(|number| change(number, led(Host::new()))).collect();
         let processes = join_all(hosts.iter().map(Host::serve)).await.into_iter().map(Some).collect();
         let nginx = Nginx::before(hosts.iter().map(Host::address)).await;
