@@ -68,6 +68,13 @@ fn is_unsent(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Config | ErrorKind::Url)
 }
 
+/// Its keys are not there, or not all of them, because they move to another server.
+pub(super) fn is_moving(error: &Error) -> bool {
+    let code = error.details().split_whitespace().next().unwrap_or_default();
+    // The library does not say in which of these ways it was sent elsewhere.
+    ["MOVED", "ASK", "TRYAGAIN"].contains(&code) || error.details() == "Too many redirections."
+}
+
 fn is_declined(error: &Error) -> bool {
     let code = error.details().split_whitespace().next();
     code.is_some_and(|code| DECLINES.contains(&code))
@@ -83,6 +90,7 @@ mod tests {
             (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", true),
             (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", true),
             (ErrorKind::Cluster, "MOVED 1 127.0.0.1:1", true),
+            (ErrorKind::Routing, "Too many redirections.", true),
             (ErrorKind::Backpressure, "Max command queue length exceeded.", true),
             (ErrorKind::Unknown, "ERR user_script:12: bad argument", false),
             (ErrorKind::Timeout, "Request timed out.", false),

@@ -16,9 +16,9 @@ use std::time::Duration;
 use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::config::{ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig};
-use fred::types::{Builder, ClientState, ConnectHandle};
-use tokio::task::JoinHandle;
+use fred::types::{Builder, ClientState};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::address::{Address, InvalidAddress};
 pub use self::capacity::Capacity;
@@ -48,8 +48,7 @@ const MAX_UNHEARD: usize = 8_192;
 pub struct Redis {
     client: Client,
     address: Address,
-    task: ConnectHandle,
-    pulse: JoinHandle<()>,
+    _pulse: AbortOnDropHandle<()>,
 }
 
 impl Redis {
@@ -57,8 +56,8 @@ impl Redis {
     pub async fn connect(address: &Address) -> Result<Self, Failure> {
         let client = builder(address).build().map_err(Failure::undone)?;
         let task = client.init().await.map_err(Failure::undone)?;
-        let pulse = tokio::spawn(pulse::feel(client.clone()));
-        Ok(Self { client, address: address.clone(), task, pulse })
+        let pulse = AbortOnDropHandle::new(tokio::spawn(pulse::feel(client.clone(), AbortOnDropHandle::new(task))));
+        Ok(Self { client, address: address.clone(), _pulse: pulse })
     }
 
     /// Another connection to the same place.
@@ -91,13 +90,6 @@ impl Redis {
     }
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.pulse.abort();
-        self.task.abort();
-    }
-}
-
 fn builder(address: &Address) -> Builder {
     let mut builder = Builder::from_config(address.config());
     builder.set_policy(ReconnectPolicy::new_exponential(0, 20, 500, 2));
@@ -110,6 +102,8 @@ fn limit_connection(connection: &mut ConnectionConfig) {
         connection_timeout: CONNECTING,
         internal_command_timeout: CONNECTING,
         max_command_attempts: 1,
+        // The library ends for good where it may not send a command again after an ASK.
+        max_redirections: 0,
         max_command_buffer_len: MAX_UNSENT,
         reconnect_on_auth_error: true,
         tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },

@@ -2,17 +2,19 @@
 //! says why. So each is felt, and opened anew when it does not answer.
 //!
 //! The client library can look for that too, but counts from the last time something was
-//! sent: who goes on asking would keep a dead connection for good.
+//! sent: who goes on asking would keep a dead connection for good. And some errors end its
+//! own work, after which nobody is answered: then it is begun anew.
 
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::error::ErrorKind;
+use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::ClientState;
 use fred::types::config::{Options, Server};
 use futures::future::join_all;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::PATIENCE;
 
@@ -22,13 +24,17 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Without an answer so many times, one after the other, it is given up.
 const MISSES: u32 = 2;
 
-/// Feels all connections of a client; runs until it is dropped.
-pub(super) async fn feel(client: Client) {
+/// Feels all connections of a client, the work of which is `task`; runs until it is dropped.
+pub(super) async fn feel(client: Client, mut task: AbortOnDropHandle<Result<(), Error>>) {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut missed = 0;
     loop {
         every.tick().await;
+        if task.is_finished() {
+            tracing::warn!("the connections to Redis have ended; they are opened anew");
+            task = AbortOnDropHandle::new(client.connect());
+        }
         let is_silent = client.state() == ClientState::Connected && !all_answer(&client).await;
         missed = if is_silent { missed + 1 } else { 0 };
         if missed == MISSES {
