@@ -31,6 +31,8 @@ pub mod ids;
 pub mod jobs;
 pub mod ledger;
 pub mod members;
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod redis;
 pub mod server;
 pub mod shutdown;

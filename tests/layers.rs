@@ -11,19 +11,21 @@ use std::path::{Path, PathBuf};
 /// `auth` is pure and stands by itself because both `http` and `cli` need it: a token is
 /// verified by the one and signed by both. `fanout` tells warnings at an instant, so it needs
 /// `clock`, and its tasks are stopped like all others, so it needs `shutdown`. `redis` is
-/// the connection that `store`, `bus` and `members` stand on; it knows no keys.
+/// the connection that `store`, `bus` and `members` stand on; it knows no keys. `mutants` is
+/// in no build that is shipped.
 const DIRECTION: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &[]),
     ("shutdown", &[]),
     ("telemetry", &[]),
+    ("mutants", &[]),
     ("breaker", &["telemetry"]),
     ("redis", &["telemetry"]),
     ("ids", &["domain"]),
     ("auth", &["domain"]),
     ("wire", &["domain"]),
     ("clock", &["domain", "telemetry"]),
-    ("store", &["domain", "breaker", "redis", "telemetry"]),
+    ("store", &["domain", "breaker", "mutants", "redis", "telemetry"]),
     ("bus", &["domain", "redis", "store::keys", "telemetry"]),
     ("ledger", &["domain", "breaker", "telemetry"]),
     ("jobs", &["shutdown", "telemetry"]),
@@ -43,6 +45,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
             "jobs",
             "audit",
             "members",
+            "mutants",
             "shutdown",
             "telemetry",
         ],

@@ -105,6 +105,8 @@ impl Sessions {
         basis: Basis,
         no: impl FnOnce(Held) -> Error,
     ) -> Result<Attempt, Error> {
+        #[cfg(feature = "mutants")]
+        let basis = Basis { is_told: basis.is_told || crate::mutants::trusts_memory(), ..basis };
         if !basis.is_told {
             return Ok(Attempt::Read);
         }

@@ -20,9 +20,9 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection as _};
 use sqlx::{Postgres, Transaction};
 
 pub use alone::Alone;
@@ -40,6 +40,10 @@ const READERS: u32 = 8;
 
 /// Nobody waits longer for a connection. Where nothing listens, that long is tried.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Who gave up on a question may have done so because the connection is dead: when it
+/// comes back, and does not answer within this either, it is thrown away.
+const RETURN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A read that takes longer serves nobody any more.
 const READ_LIMIT: &str = "3s";
@@ -107,7 +111,16 @@ fn connecting(url: &str, instance: &str, limit: &str) -> Result<PgConnectOptions
 
 fn pool(size: u32) -> PgPoolOptions {
     // After an outage the whole pool is dead: better tried before use than a failure for each.
-    PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT_PATIENCE).test_before_acquire(true)
+    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT_PATIENCE).test_before_acquire(true);
+    // The pool tries it too, but waits for the answer without end, and keeps its place.
+    pool.after_release(|connection, _| Box::pin(answers(connection)))
+}
+
+async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let answered = tokio::time::timeout(RETURN_PATIENCE, connection.ping()).await;
+    answered
+        .map_err(|elapsed| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))?
+        .map(|()| true)
 }
 
 /// A value or a constraint says no for good; anything else, a schema or a right that

@@ -68,6 +68,13 @@ fn is_unsent(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Config | ErrorKind::Url)
 }
 
+/// Its keys are not there, or not all of them, because they move to another server.
+pub(super) fn is_moving(error: &Error) -> bool {
+    let code = error.details().split_whitespace().next().unwrap_or_default();
+    // The library does not say in which of these ways it was sent elsewhere.
+    ["MOVED", "ASK", "TRYAGAIN"].contains(&code) || error.details() == "Too many redirections."
+}
+
 /// Before version 7, what a command within a script was answered with stands at the end.
 /// A script of ours that is declined has written nothing: the first of its writes was.
 fn is_declined(error: &Error) -> bool {
@@ -87,6 +94,7 @@ mod tests {
             (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", true),
             (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", true),
             (ErrorKind::Cluster, "MOVED 1 127.0.0.1:1", true),
+            (ErrorKind::Routing, "Too many redirections.", true),
             (ErrorKind::Backpressure, "Max command queue length exceeded.", true),
             (ErrorKind::Unknown, "ERR user_script:12: bad argument", false),
             (ErrorKind::Unknown, "ERR Error running script (call to f_1): @user_script:57: -OOM command not allowed", true),

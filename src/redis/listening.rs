@@ -13,15 +13,12 @@ use fred::types::Message;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Fuse, FusedFuture as _, join_all};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{Failure, PATIENCE, Redis};
 
 /// So many channels are asked for at once.
 const AT_ONCE: usize = 256;
-
-/// A connection that nothing comes from is tried so often: it may be gone without a word.
-const PULSE: Duration = Duration::from_secs(2);
 
 /// Between two tries to listen again: first, and at most.
 const WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -67,8 +64,6 @@ impl Listening {
         let client = &self.redis.client;
         let (mut messages, mut reconnects) = (client.message_rx(), client.reconnect_rx());
         let mut changes = client.cluster_change_rx();
-        let mut pulse = interval(PULSE);
-        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was wanted before this ran may not be heard yet.
         let (mut wait, mut renewing) = (WAITS.0, self.renewed_after(Duration::ZERO));
         loop {
@@ -95,16 +90,7 @@ impl Listening {
                         wait = (wait * 2).min(WAITS.1);
                     }
                 },
-                _ = pulse.tick() => self.feel().await,
             }
-        }
-    }
-
-    /// A connection that does not answer is opened anew.
-    async fn feel(&self) {
-        if self.redis.client.is_connected() && self.redis.ping().await.is_err() {
-            // It tells of itself, as a reconnect, if it helps.
-            let _ = timeout(PATIENCE, self.redis.client.force_reconnection()).await;
         }
     }
 

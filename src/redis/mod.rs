@@ -8,17 +8,17 @@ mod address;
 mod capacity;
 mod failure;
 mod listening;
+mod pulse;
 mod script;
 
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
-use fred::types::config::{
-    ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
-};
-use fred::types::{Builder, ClientState, ConnectHandle};
+use fred::types::config::{ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig};
+use fred::types::{Builder, ClientState};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::address::{Address, InvalidAddress};
 pub use self::capacity::Capacity;
@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(750);
 /// How long a command waits for a connection that was lost to come back.
 const ABSENCE: Duration = Duration::from_millis(500);
 
-/// A connection on which an answer is missing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(3);
+/// A connection that takes longer does not come about, and is tried again.
+const CONNECTING: Duration = Duration::from_secs(1);
 
 /// Commands that may wait to be sent; past it they are turned away unsent.
 const MAX_UNSENT: usize = 10_000;
@@ -48,7 +48,7 @@ const MAX_UNHEARD: usize = 8_192;
 pub struct Redis {
     client: Client,
     address: Address,
-    task: ConnectHandle,
+    _pulse: AbortOnDropHandle<()>,
 }
 
 impl Redis {
@@ -56,7 +56,8 @@ impl Redis {
     pub async fn connect(address: &Address) -> Result<Self, Failure> {
         let client = builder(address).build().map_err(Failure::undone)?;
         let task = client.init().await.map_err(Failure::undone)?;
-        Ok(Self { client, address: address.clone(), task })
+        let pulse = AbortOnDropHandle::new(tokio::spawn(pulse::feel(client.clone(), AbortOnDropHandle::new(task))));
+        Ok(Self { client, address: address.clone(), _pulse: pulse })
     }
 
     /// Another connection to the same place.
@@ -89,12 +90,6 @@ impl Redis {
     }
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 fn builder(address: &Address) -> Builder {
     let mut builder = Builder::from_config(address.config());
     builder.set_policy(ReconnectPolicy::new_exponential(0, 20, 500, 2));
@@ -104,12 +99,13 @@ fn builder(address: &Address) -> Builder {
 
 fn limit_connection(connection: &mut ConnectionConfig) {
     *connection = ConnectionConfig {
-        connection_timeout: Duration::from_secs(2),
-        internal_command_timeout: Duration::from_secs(2),
+        connection_timeout: CONNECTING,
+        internal_command_timeout: CONNECTING,
         max_command_attempts: 1,
+        // The library ends for good where it may not send a command again after an ASK.
+        max_redirections: 0,
         max_command_buffer_len: MAX_UNSENT,
         reconnect_on_auth_error: true,
-        unresponsive: UnresponsiveConfig { max_timeout: Some(SILENCE), interval: SILENCE / 6 },
         tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
         ..ConnectionConfig::default()
     };

@@ -1,10 +1,18 @@
 //! Scripts: run by their digest, sent as text only to a server that does not know them.
 
+use std::time::Duration;
+
+use fred::error::Error;
 use fred::interfaces::LuaInterface as _;
 use fred::types::Value;
 use fred::util::sha1_hash;
+use tokio::time::{Instant, sleep};
 
-use super::{Failure, Redis};
+use super::failure::is_moving;
+use super::{ABSENCE, Failure, Redis};
+
+/// Between two tries while keys move.
+const MOVING: Duration = Duration::from_millis(20);
 
 /// What a script is given: texts, numbers, bytes.
 pub type Argument = Value;
@@ -45,18 +53,34 @@ impl Answer {
 }
 
 impl Redis {
-    /// Runs a script once, on the server that holds its keys.
+    /// Runs a script once, on the server that holds its keys. While these are on their way
+    /// to another server it is declined, and asked for again a little later.
     pub async fn run(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Value, Failure> {
+        let until = Instant::now() + ABSENCE;
+        loop {
+            match self.attempt(script, keys, arguments.clone()).await? {
+                Err(declined) if is_moving(&declined) && Instant::now() < until => sleep(MOVING).await,
+                answer => return answer.map_err(Failure::of),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: Vec<Argument>,
+    ) -> Result<Result<Value, Error>, Failure> {
         let client = self.commands().await?;
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // The library's futures are of ten kilobytes each.
         let asked = Box::pin(client.evalsha::<Value, _, _, _>(&*script.digest, keys.clone(), arguments.clone()));
-        match asked.await {
+        Ok(match asked.await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                Box::pin(client.eval(&*script.text, keys, arguments)).await.map_err(Failure::of)
+                Box::pin(client.eval(&*script.text, keys, arguments)).await
             }
-            answer => answer.map_err(Failure::of),
-        }
+            answer => answer,
+        })
     }
 
     /// Runs a script that answers with a word and what belongs to it.

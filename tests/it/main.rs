@@ -36,6 +36,8 @@ mod fuzz;
 #[cfg(test)]
 mod going_back;
 #[cfg(test)]
+mod half_open;
+#[cfg(test)]
 mod ledger_away;
 #[cfg(test)]
 mod on_postgres;

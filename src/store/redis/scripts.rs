@@ -31,7 +31,7 @@ impl Scripts {
         let generations = include_str!("../lua/generations.lua");
         Self {
             life: Script::new(&[include_str!("../lua/life.lua")]),
-            commit: Script::new(&[alive, generations, include_str!("../lua/commit.lua")]),
+            commit: Script::new(&[alive, generations, &commit()]),
             read: Script::new(&[alive, include_str!("../lua/read.lua")]),
             answered: Script::new(&[generations, include_str!("../lua/answered.lua")]),
             restore: Script::new(&[alive, generations, include_str!("../lua/restore.lua")]),
@@ -45,4 +45,14 @@ impl Scripts {
             claim: Script::new(&[include_str!("../lua/claim.lua")]),
         }
     }
+}
+
+#[cfg(not(feature = "mutants"))]
+fn commit() -> &'static str {
+    include_str!("../lua/commit.lua")
+}
+
+#[cfg(feature = "mutants")]
+fn commit() -> String {
+    crate::mutants::commit(include_str!("../lua/commit.lua"))
 }

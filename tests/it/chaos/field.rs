@@ -97,7 +97,9 @@ impl Field {
         let port = port_in(&database);
         let postgres_door = Proxy::to(port).await;
         let through = database.replace(&format!(":{port}/"), &format!(":{}/", postgres_door.address.port()));
-        let led = |host: Host| host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", &through);
+        let log = super::setting("LOG").unwrap_or_default();
+        let led =
+            |host: Host| host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", &through).with("RUST_LOG", &log);
         let hosts: Vec<_> = (0..3).map(|number| change(number, led(Host::new()))).collect();
         let processes = join_all(hosts.iter().map(Host::serve)).await.into_iter().map(Some).collect();
         let nginx = Nginx::before(hosts.iter().map(Host::address)).await;
@@ -168,6 +170,17 @@ impl Field {
         let rows: Vec<(i64, i64)> = sqlx::query_as(question).fetch_all(&mut connection).await.unwrap();
         let at = Timestamp::from_ms;
         rows.into_iter().map(|(from, until)| Absence { from: at(from), until: at(until) }).collect()
+    }
+
+    /// Puts the logs where they outlive the field, and says where.
+    pub fn keep_logs(&self, name: &str) -> String {
+        let folder = std::env::temp_dir().join(format!("synckairos-chaos-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (number, process) in self.processes.iter().enumerate() {
+            let log = process.as_ref().map(Process::log).unwrap_or_default();
+            std::fs::write(folder.join(format!("{name}-{number}.log")), log).unwrap();
+        }
+        folder.display().to_string()
     }
 
     /// Ends all in order; gives who did not end well.

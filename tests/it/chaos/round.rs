@@ -72,6 +72,9 @@ pub async fn play(fault: &Fault, load: Load) -> Outcome {
     let right = faults.is_empty().then(|| healed.elapsed());
     faults.extend(round.end(&field).await);
     let history = round.recorder.history();
+    if !faults.is_empty() {
+        faults.push(format!("the logs are in {}", field.keep_logs(fault.name)));
+    }
     faults.extend(field.end().await);
     let rules = Rules { may_lose: fault.may_lose, ..Rules::default() };
     let verdict = judge(&history, &rules);

@@ -23,7 +23,8 @@ pub enum Way {
     Slow(Duration),
     /// What is said to the other side is swallowed.
     Deaf,
-    /// What the other side says is swallowed.
+    /// What the other side says is swallowed. A connection of which something was
+    /// swallowed, this way or that, stays so: nobody says that it is dead.
     Mute,
 }
 
@@ -100,13 +101,15 @@ async fn join(here: TcpStream, port: u16, mut state: watch::Receiver<State>) {
 }
 
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, towards: Towards, state: watch::Receiver<State>) {
-    let mut piece = vec![0; 64 * 1024];
+    let (mut piece, mut is_dead) = (vec![0; 64 * 1024], false);
     while let Ok(length @ 1..) = from.read(&mut piece).await {
         let way = state.borrow().0;
-        match (way, towards) {
-            (Way::Deaf, Towards::There) | (Way::Mute, Towards::Back) => continue,
-            (Way::Slow(delay), _) => tokio::time::sleep(delay).await,
-            _ => {}
+        is_dead |= matches!((way, towards), (Way::Deaf, Towards::There) | (Way::Mute, Towards::Back));
+        if is_dead {
+            continue;
+        }
+        if let Way::Slow(delay) = way {
+            tokio::time::sleep(delay).await;
         }
         if to.write_all(&piece[..length]).await.is_err() {
             return;

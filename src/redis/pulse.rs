@@ -1,0 +1,60 @@
+//! A connection may be gone without a word: what is sent on it has no answer, and nobody
+//! says why. So each is felt, and opened anew when it does not answer.
+//!
+//! The client library can look for that too, but counts from the last time something was
+//! sent: who goes on asking would keep a dead connection for good. And some errors end its
+//! own work, after which nobody is answered: then it is begun anew.
+
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::ClientLike as _;
+use fred::types::ClientState;
+use fred::types::config::{Options, Server};
+use futures::future::join_all;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::PATIENCE;
+
+/// So often each connection is felt.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Without an answer so many times, one after the other, it is given up.
+const MISSES: u32 = 2;
+
+/// Feels all connections of a client, the work of which is `task`; runs until it is dropped.
+pub(super) async fn feel(client: Client, mut task: AbortOnDropHandle<Result<(), Error>>) {
+    let mut every = interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut missed = 0;
+    loop {
+        every.tick().await;
+        if task.is_finished() {
+            tracing::warn!("the connections to Redis have ended; they are opened anew");
+            task = AbortOnDropHandle::new(client.connect());
+        }
+        let is_silent = client.state() == ClientState::Connected && !all_answer(&client).await;
+        missed = if is_silent { missed + 1 } else { 0 };
+        if missed == MISSES {
+            missed = 0;
+            tracing::warn!("Redis does not answer on a connection; another is opened");
+            // It goes on by itself; what comes of it is seen the next time.
+            let _ = timeout(PATIENCE, client.force_reconnection()).await;
+        }
+    }
+}
+
+async fn all_answer(client: &Client) -> bool {
+    let answers = client.active_connections().into_iter().map(|server| answers(client, server));
+    join_all(answers).await.into_iter().all(|answers| answers)
+}
+
+/// Whatever it says is an answer.
+async fn answers(client: &Client, server: Server) -> bool {
+    let options = Options { timeout: Some(PATIENCE), fail_fast: true, ..Options::default() };
+    let node = client.is_clustered().then_some(server);
+    let asked = client.with_options(&Options { cluster_node: node, ..options }).ping::<()>(None).await;
+    !asked.is_err_and(|error| *error.kind() == ErrorKind::Timeout)
+}

@@ -1,0 +1,58 @@
+//! Connections that are dead and do not say so.
+
+use std::time::Duration;
+
+use synckairos::ledger::Ledger as _;
+use synckairos::ledger::postgres::PostgresLedger;
+use synckairos::redis::{Address, Redis};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::harness::eventually;
+use crate::harness::postgres;
+use crate::harness::proxy::{Proxy, Way};
+use crate::harness::redis::{Keeps, Server};
+
+/// From the end of it until questions are answered.
+const GOAL: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_redis_that_is_dead_is_given_up_though_questions_are_asked_on_it_all_the_time() {
+    for way in [Way::Mute, Way::Deaf] {
+        let server = Server::start(Keeps::Nothing);
+        let door = Proxy::to(server.port()).await;
+        let url = format!("redis://{}", door.address);
+        let redis = Redis::connect(&Address::new(&url, None).unwrap()).await.unwrap();
+        redis.ping().await.unwrap();
+        door.set(way);
+        let until = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < until {
+            assert!(redis.ping().await.is_err());
+            sleep(Duration::from_millis(50)).await;
+        }
+        door.set(Way::Open);
+        let began = Instant::now();
+        eventually("an answer", async || redis.ping().await.ok()).await;
+        assert!(began.elapsed() < GOAL, "{way:?}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_postgresql_that_are_dead_do_not_keep_the_place_of_those_that_are_not() {
+    let server = postgres::Server::own(&[]).await;
+    let database = server.database().await;
+    PostgresLedger::migrate(&database, "test").await.unwrap();
+    let (before, port) = database.split_once("@127.0.0.1:").unwrap();
+    let (port, name) = port.split_once('/').unwrap();
+    let door = Proxy::to(port.parse().unwrap()).await;
+    let ledger = PostgresLedger::open(&format!("{before}@{}/{name}", door.address), "test").await.unwrap();
+    door.set(Way::Mute);
+    // More than there are connections, each given up by who asked.
+    for _ in 0..12 {
+        assert!(timeout(Duration::from_millis(100), ledger.ping()).await.is_err());
+    }
+    door.set(Way::Open);
+    let began = Instant::now();
+    eventually("an answer", async || ledger.ping().await.ok()).await;
+    assert!(began.elapsed() < GOAL + Duration::from_secs(1), "{:?}", began.elapsed());
+    timeout(GOAL + Duration::from_secs(1), ledger.close()).await.expect("it lets go of what is dead");
+}
