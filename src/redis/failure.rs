@@ -97,7 +97,11 @@ mod tests {
             (ErrorKind::Routing, "Too many redirections.", true),
             (ErrorKind::Backpressure, "Max command queue length exceeded.", true),
             (ErrorKind::Unknown, "ERR user_script:12: bad argument", false),
-            (ErrorKind::Unknown, "ERR Error running script (call to f_1): @user_script:57: -OOM command not allowed", true),
+            (
+                ErrorKind::Unknown,
+                "ERR Error running script (call to f_1): @user_script:57: -OOM command not allowed",
+                true,
+            ),
             (ErrorKind::Timeout, "Request timed out.", false),
             (ErrorKind::Canceled, "Connection closed unexpectedly.", false),
             (ErrorKind::IO, "Connection reset by peer", false),

@@ -1,5 +1,6 @@
 //! The scripts, as they are sent.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::redis::Script;
@@ -48,11 +49,11 @@ impl Scripts {
 }
 
 #[cfg(not(feature = "mutants"))]
-fn commit() -> &'static str {
-    include_str!("../lua/commit.lua")
+fn commit() -> Cow<'static, str> {
+    include_str!("../lua/commit.lua").into()
 }
 
 #[cfg(feature = "mutants")]
-fn commit() -> String {
-    crate::mutants::commit(include_str!("../lua/commit.lua"))
+fn commit() -> Cow<'static, str> {
+    crate::mutants::commit(include_str!("../lua/commit.lua")).into()
 }
