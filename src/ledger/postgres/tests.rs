@@ -220,6 +220,15 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
 }
 
 #[tokio::test]
+async fn bodies_are_compressed_the_quick_way_where_the_server_can() {
+    let mut bench = Bench::new().await;
+    bench.ledger.record(&[entry("a", 1, JANUARY, &"hall ".repeat(1_000))]).await.unwrap();
+    let can = "select count(*) from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
+    let does = "select count(*) from session_snapshot where pg_column_compression(body) = 'lz4'";
+    assert_eq!(bench.number(does).await, bench.number(can).await);
+}
+
+#[tokio::test]
 async fn forgetting_months_leaves_the_newest_of_each_session() {
     let mut bench = Bench::new().await;
     bench.ledger.beat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
