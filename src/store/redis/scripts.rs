@@ -47,12 +47,10 @@ impl Scripts {
     }
 }
 
-#[cfg(not(feature = "mutants"))]
-fn commit() -> &'static str {
-    include_str!("../lua/commit.lua")
-}
-
-#[cfg(feature = "mutants")]
 fn commit() -> String {
-    crate::mutants::commit(include_str!("../lua/commit.lua"))
+    let script = include_str!("../lua/commit.lua");
+    #[cfg(feature = "mutants")]
+    return crate::mutants::commit(script);
+    #[cfg(not(feature = "mutants"))]
+    script.to_owned()
 }

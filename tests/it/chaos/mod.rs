@@ -68,7 +68,9 @@ async fn is_survived(name: &str, load: Load) -> (String, Vec<String>) {
             wrong.push(format!("right after {right:?} only"));
         }
     }
-    wrong.iter().for_each(|wrong| println!("  WRONG in {name} with seed {}: {wrong}", load.seed));
+    for wrong in &wrong {
+        println!("  WRONG in {name} with seed {}: {wrong}", load.seed);
+    }
     (row, wrong)
 }
 
@@ -124,6 +126,6 @@ async fn all_faults_in_turn() {
         "\n| fault | what users see | all right after | refused or unknown meanwhile | acknowledged and lost | again by |"
     );
     println!("| --- | --- | --- | --- | --- | --- |");
-    rows.iter().for_each(|row| println!("{row}"));
+    println!("{}", rows.join("\n"));
     assert!(wrong.is_empty(), "{} things went wrong", wrong.len());
 }
