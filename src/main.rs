@@ -7,6 +7,9 @@ use std::time::Duration;
 use synckairos::cli::{Call, Failure};
 use synckairos::config::{Pairs, SETTINGS};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long work that cannot be dropped (a file being written) may hold up the exit.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 

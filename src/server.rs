@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::auth::Authenticator;
-use crate::config::{Config, Database, Durable, Secret, Spans};
+use crate::config::{Audit, Config, Database, Durable, Secret, Spans};
 use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
@@ -35,11 +35,10 @@ use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
-use self::watched::Watched;
-
 pub use live::Live;
 pub use parts::{Leftovers, Parts};
 pub use reference::RedisReference;
+pub use watched::Watched;
 pub use worker::work;
 
 /// Why an instance does not serve.
@@ -153,7 +152,7 @@ fn timing(config: &Config) -> Timing {
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     // What must outlast everything else.
     let last = Shutdown::new();
-    let starting = start(&config, &shutdown, &last);
+    let starting = Box::pin(start(&config, &shutdown, &last));
     let Some(started) = shutdown.soft().run_until_cancelled(starting).await else { return Ok(()) };
     let (parts, instance) = started?;
     tell_address(&instance);
@@ -166,13 +165,18 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 }
 
 async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Parts, Instance), Error> {
+    // First of all: a counter that is made before there is a recorder counts nothing, ever.
+    metrics::install();
     if config.is_alone() {
         lock::Lock::hold(config).await?.keep(last, shutdown);
     }
     let (ledger, back) = (ledger(config).await?, Shutdown::new());
     let redis = reach::redis(config).await?;
     let clock = reach::clock(config, redis.as_ref(), &back).await?;
-    let work = if config.audits { Work::All } else { Work::Serving };
+    let work = match config.audit {
+        Audit::Here => Work::All,
+        Audit::ByWorkers => Work::Serving,
+    };
     let live = Live::start(config, redis, &clock, work).await?;
     let parts = Parts::start(config, clock, ledger, live, back);
     let instance = Instance::start(config, &parts, shutdown.clone()).await?;

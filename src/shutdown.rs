@@ -3,7 +3,7 @@
 //! Every task that outlives its caller is spawned here, so that a stop can wait for
 //! it, a panic in it is counted, and a test can fail on what is left over.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +29,7 @@ struct Inner {
     is_begun: AtomicBool,
     tasks: TaskTracker,
     spawned: AtomicU64,
-    running: Mutex<HashMap<u64, Running>>,
+    running: Mutex<BTreeMap<u64, Running>>,
     panics: AtomicUsize,
 }
 
@@ -156,7 +156,7 @@ impl Shutdown {
 }
 
 impl Inner {
-    fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<u64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -110,9 +110,11 @@ impl Sessions {
         if !basis.is_told {
             return Ok(Attempt::Read);
         }
-        match self.answered(asking.key, asking.author.repeat).await? {
-            Some(answered) => Ok(done(replay(&answered, basis.held, asking.author.repeat)?)),
-            None => Err(no(basis.held)),
+        let judged = basis.held.session.position;
+        match self.answered(asking.key, basis.held, asking.author.repeat).await? {
+            (held, Some(answered)) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
+            (held, None) if held.session.position == judged => Err(no(held)),
+            (_, None) => Ok(Attempt::Read),
         }
     }
 
@@ -147,6 +149,8 @@ impl Sessions {
                 self.announce(asking.key, &held);
                 Ok(stored(held, outcome))
             }
+            // It was done; but where the session stands is not known.
+            Committed::Repeated(_, held) if held.is_doubtful => Ok(Attempt::Read),
             Committed::Repeated(answered, held) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
             Committed::Stale(newer) => Ok(lost_to(newer)),
             Committed::Missing => Ok(Attempt::Read),

@@ -125,9 +125,11 @@ impl Deadlines {
             }
             let is_full = settling.len() >= AT_ONCE;
             tokio::select! {
+                // In this order always, so that a run can be repeated: the rarest first.
+                biased;
+                _ = poll.tick() => self.look_ahead(&mut schedule, &mut is_away).await,
                 Some(()) = settling.next() => {}
                 Some(hint) = soon.recv() => self.take(&mut schedule, hint),
-                _ = poll.tick() => self.look_ahead(&mut schedule, &mut is_away).await,
                 () = self.clock.sleep_until(schedule.next_at() + self.margin_ms()), if !is_full => {}
             }
         }
@@ -201,13 +203,14 @@ impl Deadlines {
                 tracing::warn!(error = error as &dyn std::error::Error, "not all that is due was taken back");
             }
             tokio::select! {
+                biased;
+                Ok(()) = self.new_lives.changed() => until = Timestamp::NEVER,
+                Ok(()) = changed(&mut shares) => until = until.max(self.clock.now()),
                 () = sleep(pause) => {
                     if outcome.is_ok() {
                         until = self.clock.now() - SWEEP_BEHIND_MS;
                     }
                 }
-                Ok(()) = self.new_lives.changed() => until = Timestamp::NEVER,
-                Ok(()) = changed(&mut shares) => until = until.max(self.clock.now()),
             }
         }
     }

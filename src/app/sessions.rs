@@ -25,6 +25,8 @@ use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
+use crate::store;
+use crate::store::outbox::Ticket;
 use crate::store::{Committed, Held, Store};
 use crate::telemetry::metrics;
 use crate::wire::command::Wish;
@@ -38,6 +40,16 @@ const DELETE_WAIT: Duration = Duration::from_secs(2);
 
 /// How long an answer waits to be durable, where every answer is.
 const DURABLE_WAIT: Duration = Duration::from_secs(5);
+
+/// Where the name of a new session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// The caller gave it, or it follows from a key of the caller's: there may be such a
+    /// session, or have been one.
+    Given,
+    /// It was made just now, and nobody had it before: nothing is looked for.
+    Fresh,
+}
 
 /// A deadline that somebody must see to soon.
 pub type Soon = (Timestamp, SessionKey);
@@ -93,6 +105,7 @@ impl Sessions {
         &self,
         by: &Principal,
         new: NewSession,
+        name: Name,
         idempotency: Option<(String, crate::domain::chain::Digest)>,
         arrived: Timestamp,
     ) -> Result<Answer, Error> {
@@ -100,10 +113,10 @@ impl Sessions {
         operates(by)?;
         let repeat = idempotency.map(|(text, body)| Repeat::of(&key, &by.subject, &text, body));
         let change = Session::create(new, arrived)?;
-        match self.restoring.present(&key).await {
-            Ok(held) => return self.existing(&key, held, repeat).await,
-            Err(Error::NoSession) => {}
-            Err(error) => return Err(error),
+        if name == Name::Given
+            && let Some(held) = self.found(&key).await?
+        {
+            return self.existing(&key, held, repeat).await;
         }
         let author = Author { command: "create", by: Some(by), repeat };
         match self.store.commit(commit(self.ids.nonce(), &key, None, change, author)).await? {
@@ -111,17 +124,29 @@ impl Sessions {
                 self.restoring.created(&key);
                 self.durable(Answer { held, outcome: Outcome::of(Kind::Created), replayed: None }).await
             }
+            // The store went back meanwhile: what stands there is not shown before it is taken back.
+            Committed::Repeated(_, held) | Committed::Stale(held) if held.is_doubtful => {
+                self.existing(&key, self.restoring.present(&key).await?, repeat).await
+            }
             Committed::Repeated(answered, held) => replay(&answered, held, repeat),
             Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
             Committed::Missing => Err(Error::NoSession),
         }
     }
 
+    async fn found(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        match self.restoring.present(key).await {
+            Ok(held) => Ok(Some(held)),
+            Err(Error::NoSession) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn existing(&self, key: &SessionKey, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
-        match self.answered(key, repeat).await? {
-            Some(_) if held.session.status == Status::Deleted => Err(Error::NoSession),
-            Some(answered) => replay(&answered, held, repeat),
-            None => Err(Error::Exists(Box::new(held))),
+        match self.answered(key, held, repeat).await? {
+            (held, Some(_)) if held.session.status == Status::Deleted => Err(Error::NoSession),
+            (held, Some(answered)) => replay(&answered, held, repeat),
+            (held, None) => Err(Error::Exists(Box::new(held))),
         }
     }
 
@@ -203,8 +228,7 @@ impl Sessions {
             self.command(by, id, asked, arrived).await?.held
         };
         let Some(ticket) = held.ticket else { return Ok(()) };
-        let recorded = tokio::time::timeout(DELETE_WAIT, self.store.recorded(ticket)).await;
-        recorded.map_err(|_| Error::NotRecorded)?.map_err(Error::from)
+        self.recorded(ticket, DELETE_WAIT, Error::NotRecorded).await
     }
 
     /// Writes what had to happen by now, if anything had; gives whether it did.
@@ -232,10 +256,27 @@ impl Sessions {
         if held.session.status == Status::Deleted { Err(Error::NoSession) } else { Ok(held) }
     }
 
-    pub(super) async fn answered(&self, key: &SessionKey, repeat: Option<Repeat>) -> Result<Option<Answered>, Error> {
-        match repeat {
-            Some(repeat) => Ok(self.store.answered(key, &repeat.key).await?),
-            None => Ok(None),
+    /// What a command was answered with before, if it was; asked of a session that stood
+    /// where `held` says. A store that has lost the session since then has lost the answer
+    /// as well, so a no is one only in that epoch; in a later one it is asked again, of the
+    /// session as it stands there.
+    pub(super) async fn answered(
+        &self,
+        key: &SessionKey,
+        mut held: Held,
+        repeat: Option<Repeat>,
+    ) -> Result<(Held, Option<Answered>), Error> {
+        let Some(repeat) = repeat else { return Ok((held, None)) };
+        loop {
+            let answered = self.store.answered(key, &repeat.key).await?;
+            if answered.is_some() {
+                return Ok((held, answered));
+            }
+            let newest = self.restoring.present(key).await?;
+            if newest.session.position.epoch == held.session.position.epoch {
+                return Ok((held, None));
+            }
+            held = newest;
         }
     }
 
@@ -250,13 +291,21 @@ impl Sessions {
     pub(super) async fn durable(&self, answer: Answer) -> Result<Answer, Error> {
         match answer.held.ticket {
             Some(ticket) if self.is_durable => {
-                let recorded = tokio::time::timeout(DURABLE_WAIT, self.store.recorded(ticket)).await;
-                recorded.map_err(|_| Error::NotDurable)??;
+                self.recorded(ticket, DURABLE_WAIT, Error::NotDurable).await?;
             }
             Some(_) => self.store.in_step().await,
             None => {}
         }
         Ok(answer)
+    }
+
+    /// Waits for the ledger to hold what was written. Who cannot learn that, because the
+    /// store does not answer now, must not say that nothing was written.
+    async fn recorded(&self, ticket: Ticket, within: Duration, not_yet: Error) -> Result<(), Error> {
+        match tokio::time::timeout(within, self.store.recorded(ticket)).await {
+            Err(_) | Ok(Err(store::Error::Unavailable(_))) => Err(not_yet),
+            Ok(recorded) => Ok(recorded?),
+        }
     }
 
     /// The key of a session the caller can see.
@@ -296,7 +345,7 @@ fn impatient(patience: Instant) -> Result<(), Error> {
         return Ok(());
     }
     let why = "a session was written to faster than it could be read";
-    Err(Error::StoreAway(crate::store::Error::Unavailable(why.into())))
+    Err(Error::StoreAway(store::Error::Unavailable(why.into())))
 }
 
 fn said(outcome: &Result<Answer, Error>) -> &'static str {

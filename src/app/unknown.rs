@@ -2,7 +2,8 @@
 //! them again and again asks in vain, and the ledger is left alone.
 //!
 //! The store is always asked first, and a session that was made, here or elsewhere,
-//! stays in it for longer than anything is remembered here.
+//! stays in it for longer than anything is remembered here, unless its life ends: so
+//! nothing is remembered from one life to the next.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::id::SessionKey;
+use crate::domain::time::Timestamp;
 
 /// Half of the shortest time a session is held in the store.
 const KEPT: Duration = Duration::from_millis(500);
@@ -24,21 +26,22 @@ pub(super) struct Unknown(Mutex<Asked>);
 
 #[derive(Debug, Default)]
 struct Asked {
-    at: HashMap<SessionKey, Instant>,
+    at: HashMap<SessionKey, (Instant, Timestamp)>,
     /// Oldest first; one that was asked again stands here twice, and only its newest counts.
     oldest: VecDeque<(Instant, SessionKey)>,
 }
 
 impl Unknown {
-    /// Whether it was not known a moment before `now`.
-    pub fn remembers(&self, key: &SessionKey, now: Instant) -> bool {
-        self.asked().at.get(key).is_some_and(|at| now < *at + KEPT)
+    /// Whether it was not known a moment before `now`, in the store life that began then.
+    pub fn remembers(&self, key: &SessionKey, now: Instant, life: Timestamp) -> bool {
+        self.asked().at.get(key).is_some_and(|(at, then)| now < *at + KEPT && *then == life)
     }
 
-    /// It was not known at `at`, which is when somebody began to ask.
-    pub fn remember(&self, key: &SessionKey, at: Instant) {
+    /// It was not known at `at`, which is when somebody began to ask, in the store life
+    /// that had begun then.
+    pub fn remember(&self, key: &SessionKey, at: Instant, life: Timestamp) {
         let mut asked = self.asked();
-        asked.at.insert(key.clone(), at);
+        asked.at.insert(key.clone(), (at, life));
         asked.oldest.push_back((at, key.clone()));
         asked.let_go(at);
     }
@@ -58,7 +61,7 @@ impl Asked {
     fn let_go(&mut self, now: Instant) {
         while self.oldest.len() > CAPACITY || self.oldest.front().is_some_and(|(at, _)| *at + KEPT <= now) {
             let Some((at, key)) = self.oldest.pop_front() else { return };
-            if self.at.get(&key) == Some(&at) {
+            if self.at.get(&key).is_some_and(|(newest, _)| *newest == at) {
                 self.at.remove(&key);
             }
         }
@@ -70,6 +73,8 @@ mod tests {
     use super::*;
     use crate::domain::id::{SessionId, TenantId};
 
+    const LIFE: Timestamp = Timestamp::from_ms(1);
+
     fn key(session: usize) -> SessionKey {
         SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }
     }
@@ -77,32 +82,40 @@ mod tests {
     #[test]
     fn an_id_is_remembered_for_a_moment() {
         let (unknown, now) = (Unknown::default(), Instant::now());
-        assert!(!unknown.remembers(&key(0), now));
-        unknown.remember(&key(0), now);
-        assert!(unknown.remembers(&key(0), now + KEPT / 2));
-        assert!(!unknown.remembers(&key(0), now + KEPT));
-        assert!(!unknown.remembers(&key(1), now));
+        assert!(!unknown.remembers(&key(0), now, LIFE));
+        unknown.remember(&key(0), now, LIFE);
+        assert!(unknown.remembers(&key(0), now + KEPT / 2, LIFE));
+        assert!(!unknown.remembers(&key(0), now + KEPT, LIFE));
+        assert!(!unknown.remembers(&key(1), now, LIFE));
         unknown.forget(&key(0));
-        assert!(!unknown.remembers(&key(0), now));
+        assert!(!unknown.remembers(&key(0), now, LIFE));
+    }
+
+    #[test]
+    fn nothing_is_remembered_in_another_life() {
+        let (unknown, now) = (Unknown::default(), Instant::now());
+        unknown.remember(&key(0), now, LIFE);
+        assert!(!unknown.remembers(&key(0), now, LIFE + 1));
+        assert!(unknown.remembers(&key(0), now, LIFE));
     }
 
     #[test]
     fn asking_again_counts_anew() {
         let (unknown, now) = (Unknown::default(), Instant::now());
-        unknown.remember(&key(0), now);
-        unknown.remember(&key(0), now + KEPT / 2);
-        unknown.remember(&key(1), now + KEPT);
-        assert!(unknown.remembers(&key(0), now + KEPT));
+        unknown.remember(&key(0), now, LIFE);
+        unknown.remember(&key(0), now + KEPT / 2, LIFE);
+        unknown.remember(&key(1), now + KEPT, LIFE);
+        assert!(unknown.remembers(&key(0), now + KEPT, LIFE));
     }
 
     #[test]
     fn it_never_holds_more_than_its_room() {
         let (unknown, now) = (Unknown::default(), Instant::now());
         for session in 0..CAPACITY + 10 {
-            unknown.remember(&key(session), now);
+            unknown.remember(&key(session), now, LIFE);
         }
-        assert!(!unknown.remembers(&key(9), now) && unknown.remembers(&key(10), now));
-        unknown.remember(&key(0), now + KEPT);
+        assert!(!unknown.remembers(&key(9), now, LIFE) && unknown.remembers(&key(10), now, LIFE));
+        unknown.remember(&key(0), now + KEPT, LIFE);
         let asked = unknown.asked();
         assert_eq!((asked.at.len(), asked.oldest.len()), (1, 1));
     }

@@ -6,52 +6,57 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::config::{Config, Resolved};
+use crate::config::{Audit, Config, Resolved};
 use crate::server;
 use crate::shutdown::Shutdown;
 
 /// What `serve` was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    check: bool,
-    migrate: bool,
-    single_instance: bool,
-    allow_eviction: bool,
-    no_audit: bool,
+    /// The flags that were given.
+    given: Vec<&'static str>,
 }
+
+/// Each flag, and what it is for.
+const FLAGS: [(&str, &str); 5] = [
+    ("check", "Only validate the settings and say what they resolve to"),
+    ("migrate", "First bring the schema of a ledger in PostgreSQL up"),
+    ("single-instance", "Nobody else uses that Redis, so the ledger may be SQLite"),
+    ("allow-eviction", "Serve also from a Redis that may throw sessions away when it is full"),
+    ("no-audit", "Leave it to `synckairos worker` to bring what was committed to the ledger"),
+];
 
 impl Order {
     pub(super) fn read(matches: &ArgMatches) -> Self {
-        Self {
-            check: matches.get_flag("check"),
-            migrate: matches.get_flag("migrate"),
-            single_instance: matches.get_flag("single-instance"),
-            allow_eviction: matches.get_flag("allow-eviction"),
-            no_audit: matches.get_flag("no-audit"),
-        }
+        let given = FLAGS.iter().map(|(name, _)| *name).filter(|name| matches.get_flag(name)).collect();
+        Self { given }
+    }
+
+    fn says(&self, flag: &str) -> bool {
+        self.given.contains(&flag)
     }
 
     fn settle(&self, config: Config) -> Config {
-        let Self { check: _, migrate, single_instance, allow_eviction, no_audit } = *self;
-        Config { migrate, single_instance, allow_eviction, audits: !no_audit, ..config }
+        Config {
+            migrate: self.says("migrate"),
+            single_instance: self.says("single-instance"),
+            allow_eviction: self.says("allow-eviction"),
+            audit: if self.says("no-audit") { Audit::ByWorkers } else { Audit::Here },
+            ..config
+        }
     }
 }
 
 pub(super) fn command() -> Command {
-    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
-    Command::new("serve")
-        .about("Serves (the default)")
-        .arg(flag("check").help("Only validate the settings and say what they resolve to"))
-        .arg(flag("migrate").help("First bring the schema of a ledger in PostgreSQL up"))
-        .arg(flag("single-instance").help("Nobody else uses that Redis, so the ledger may be SQLite"))
-        .arg(flag("allow-eviction").help("Serve also from a Redis that may throw sessions away when it is full"))
-        .arg(flag("no-audit").help("Leave it to `synckairos worker` to bring what was committed to the ledger"))
+    let flag =
+        |(name, help): (&'static str, &'static str)| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    Command::new("serve").about("Serves (the default)").args(FLAGS.map(flag))
 }
 
 pub(super) async fn run(order: &Order, mut settings: Resolved) -> Result<(), Failure> {
     settings.config = order.settle(settings.config);
     settings.config.check()?;
-    if order.check {
+    if order.says("check") {
         stdout().write_all(settings.report().as_bytes())?;
         return Ok(());
     }

@@ -36,8 +36,8 @@ pub struct Config {
     pub single_instance: bool,
     /// Whether to serve from a Redis that may throw away what it was given.
     pub allow_eviction: bool,
-    /// Whether this instance brings what was committed to the ledger; otherwise workers do.
-    pub audits: bool,
+    /// Who brings what was committed to the ledger.
+    pub audit: Audit,
     /// When an acknowledged command is on disk.
     pub durable: Durable,
     /// What tokens are signed and verified with; `None` is open mode.
@@ -133,6 +133,15 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown())
     }
+}
+
+/// Who brings what was committed to the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audit {
+    /// The instances that serve, each its share.
+    Here,
+    /// Processes that do nothing else.
+    ByWorkers,
 }
 
 /// When an acknowledged command is on disk.
@@ -242,7 +251,7 @@ impl Default for Config {
             redis_ca_file: None,
             single_instance: false,
             allow_eviction: false,
-            audits: true,
+            audit: Audit::Here,
             durable: Durable::Flush,
             jwt_secret: None,
             session_idle_ttl: Duration::from_hours(1),
@@ -297,7 +306,7 @@ impl Config {
         if !self.is_alone() && matches!(self.database, Database::Sqlite(_)) {
             return Err(Error::LedgerOfOne);
         }
-        if self.redis.is_none() && !self.audits {
+        if self.redis.is_none() && self.audit == Audit::ByWorkers {
             return Err(Error::NobodyAudits);
         }
         Ok(())
@@ -339,7 +348,7 @@ mod tests {
         let on_a_server = Config { database: Database::Postgres(Address::new("postgres://h/d")), ..shared.clone() };
         assert_eq!(on_a_server.check(), Ok(()));
         assert_eq!(Config { single_instance: true, ..shared }.check(), Ok(()));
-        assert_eq!(Config { audits: false, ..Config::default() }.check(), Err(Error::NobodyAudits));
+        assert_eq!(Config { audit: Audit::ByWorkers, ..Config::default() }.check(), Err(Error::NobodyAudits));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! All that is watched in one instance.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -45,6 +45,8 @@ pub(super) struct Lines {
     /// From hearing of a write to handing it to a subscriber.
     pub(super) lag: ::metrics::Histogram,
     subscribers: AtomicUsize,
+    /// Topics there have ever been.
+    topics: AtomicU64,
     deserted: Notify,
 }
 
@@ -65,8 +67,14 @@ impl Lines {
             warnings: Line::default(),
             lag: ::metrics::histogram!(metrics::FANOUT_LAG_SECONDS),
             subscribers: AtomicUsize::new(0),
+            topics: AtomicU64::new(0),
             deserted: Notify::new(),
         }
+    }
+
+    /// One more topic: its number.
+    pub(super) fn named(&self) -> u64 {
+        self.topics.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn joined(&self) {
@@ -164,8 +172,11 @@ impl Hub {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// In the order they came, the same in every run.
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
-        self.topics().values().cloned().collect()
+        let mut all: Vec<_> = self.topics().values().cloned().collect();
+        all.sort_unstable_by_key(|topic| topic.number);
+        all
     }
 
     async fn deserted(&self) {

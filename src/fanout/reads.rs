@@ -30,6 +30,8 @@ pub(super) async fn run(hub: &Hub) {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
+            // In this order always, so that a run can be repeated; the line is left alone when all places are taken.
+            biased;
             topic = hub.lines.reads.next(), if running.len() < AT_ONCE => running.push(attend(hub, topic)),
             Some(()) = running.next() => {}
         }

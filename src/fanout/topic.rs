@@ -24,6 +24,8 @@ use crate::telemetry::metrics;
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) key: SessionKey,
+    /// Later ones have larger ones.
+    pub(super) number: u64,
     lines: Arc<Lines>,
     ring: RwLock<Ring>,
     /// The ring's next place, to be compared without its lock.
@@ -64,6 +66,7 @@ impl Topic {
         let crowd = Crowd { wakers: Wakers::default(), empty_since: None };
         Self {
             key,
+            number: lines.named(),
             lines,
             ring: RwLock::new(Ring::new()),
             next: AtomicU64::new(0),

@@ -53,7 +53,10 @@ fn deserted(hub: &Hub, now: Instant) -> Vec<Arc<Topic>> {
     let is_crowded = topics.len() > MAX_DESERTED + hub.subscribers();
     let since = if is_crowded { Some(now) } else { now.checked_sub(hub.settings.linger) };
     let Some(since) = since else { return Vec::new() };
-    topics.values().filter(|topic| topic.is_deserted(since) && topic.begin_leave()).cloned().collect()
+    let left = topics.values().filter(|topic| topic.is_deserted(since) && topic.begin_leave());
+    let mut left: Vec<_> = left.cloned().collect();
+    left.sort_unstable_by_key(|topic| topic.number);
+    left
 }
 
 /// Takes it off the list, unless somebody came while the bus was told; then it is read anew.

@@ -12,6 +12,7 @@ use super::answer;
 use super::error::{ApiError, logged};
 use super::extract::{Body, Caller, Conditions, InSession, Part, digest, position_in};
 use crate::app::error::Error;
+use crate::app::sessions::Name;
 use crate::app::{Answer, Asked, Expected};
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
@@ -43,12 +44,12 @@ pub(super) async fn create(
 ) -> Answered {
     let digest = digest("create", &body);
     let wanted: CreateBody = command::parsed(body)?;
-    let id = match &wanted.session_id {
-        Some(id) => id.clone(),
+    let (id, name) = match &wanted.session_id {
+        Some(id) => (id.clone(), Name::Given),
         None => api.name(&caller, &conditions)?,
     };
     let new = wanted.into_new(id).ok_or_else(|| ApiError::invalid("/sync_mode", "is needed"))?;
-    api.created(&caller, new, conditions.key.map(|key| (key, digest))).await
+    api.created(&caller, new, name, conditions.key.map(|key| (key, digest))).await
 }
 
 /// `POST /sessions/{id}/clone`.
@@ -64,31 +65,32 @@ pub(super) async fn clone(
     if let Some(field) = body.keys().next() {
         return Err(ApiError::invalid(format!("/{field}"), "is no field of a clone"));
     }
-    let clone_id = match named {
+    let (clone_id, name) = match named {
         None => api.name(&caller, &conditions)?,
         Some(id) => id
             .as_str()
             .and_then(|id| SessionId::new(id).ok())
+            .map(|id| (id, Name::Given))
             .ok_or_else(|| ApiError::invalid("/session_id", "must be an identifier"))?,
     };
     let new = api.sessions.blueprint(&caller.principal, &id, clone_id).await;
     let new = new.map_err(|error| api.problem(&error))?;
-    api.created(&caller, new, conditions.key.map(|key| (key, digest))).await
+    api.created(&caller, new, name, conditions.key.map(|key| (key, digest))).await
 }
 
 impl Api {
     /// An id for what the caller does not name: its key's, so that a repeat finds it.
-    fn name(&self, caller: &Caller, conditions: &Conditions) -> Result<SessionId, ApiError> {
+    fn name(&self, caller: &Caller, conditions: &Conditions) -> Result<(SessionId, Name), ApiError> {
         let Principal { tenant, subject, .. } = &*caller.principal;
-        let made = match &conditions.key {
-            Some(key) => ids::derived(tenant, subject, key),
-            None => self.ids.session(caller.arrived),
+        let (made, name) = match &conditions.key {
+            Some(key) => (ids::derived(tenant, subject, key), Name::Given),
+            None => (self.ids.session(caller.arrived), Name::Fresh),
         };
-        made.map_err(|_| ApiError::of(Code::Internal))
+        Ok((made.map_err(|_| ApiError::of(Code::Internal))?, name))
     }
 
-    async fn created(&self, caller: &Caller, new: NewSession, key: Option<(String, Digest)>) -> Answered {
-        let answer = self.sessions.create(&caller.principal, new, key, caller.arrived).await;
+    async fn created(&self, caller: &Caller, new: NewSession, name: Name, key: Option<(String, Digest)>) -> Answered {
+        let answer = self.sessions.create(&caller.principal, new, name, key, caller.arrived).await;
         let answer = answer.map_err(|error| self.problem(&error))?;
         let mut response = answer::command(StatusCode::CREATED, &answer, self.clock.now());
         let location = format!("/v1/sessions/{}", answer.held.session.session_id);

@@ -122,6 +122,8 @@ async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken, not_be
         let is_ending = soft.is_cancelled();
         let patience = if is_ending { Duration::ZERO } else { pace.patience };
         let asked = tokio::select! {
+            // In this order always, so that a run can be repeated.
+            biased;
             asked = work.next(pace.batch, patience) => asked,
             () = soft.cancelled(), if !is_ending => continue,
         };

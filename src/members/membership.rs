@@ -189,9 +189,10 @@ impl Membership {
             let ids: Vec<_> = living.iter().filter(|member| does(member.work)).map(|member| member.instance).collect();
             roles(me, &ids)
         };
-        let (roles, audited) = match *before.living == *living && before.lasts() {
-            true => (before.roles, *self.audited.borrow()),
-            false => (among(Work::serves), among(Work::audits).owner),
+        let (roles, audited) = if *before.living == *living && before.lasts() {
+            (before.roles, *self.audited.borrow())
+        } else {
+            (among(Work::serves), among(Work::audits).owner)
         };
         membership(living.len(), roles.owner.len());
         self.lease.send_replace(Lease { until, living: living.into(), roles });

@@ -75,9 +75,13 @@ pub(super) fn is_moving(error: &Error) -> bool {
     ["MOVED", "ASK", "TRYAGAIN"].contains(&code) || error.details() == "Too many redirections."
 }
 
+/// Before version 7, what a command within a script was answered with stands at the end.
+/// A script of ours that is declined has written nothing: the first of its writes was.
 fn is_declined(error: &Error) -> bool {
-    let code = error.details().split_whitespace().next();
-    code.is_some_and(|code| DECLINES.contains(&code))
+    let details = error.details();
+    let within = details.rsplit_once(": -").map(|(_, answer)| answer);
+    let code = |text: &str| text.split_whitespace().next().is_some_and(|code| DECLINES.contains(&code));
+    code(details) || within.is_some_and(code)
 }
 
 #[cfg(test)]
@@ -93,6 +97,11 @@ mod tests {
             (ErrorKind::Routing, "Too many redirections.", true),
             (ErrorKind::Backpressure, "Max command queue length exceeded.", true),
             (ErrorKind::Unknown, "ERR user_script:12: bad argument", false),
+            (
+                ErrorKind::Unknown,
+                "ERR Error running script (call to f_1): @user_script:57: -OOM command not allowed",
+                true,
+            ),
             (ErrorKind::Timeout, "Request timed out.", false),
             (ErrorKind::Canceled, "Connection closed unexpectedly.", false),
             (ErrorKind::IO, "Connection reset by peer", false),

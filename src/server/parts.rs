@@ -14,7 +14,7 @@ use crate::app::sessions::{Sessions, Soon};
 use crate::audit::heartbeat::Heartbeat;
 use crate::audit::worker::Worker;
 use crate::clock::Clock;
-use crate::config::{Config, Durable};
+use crate::config::{Audit, Config, Durable};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::shutdown::Shutdown;
@@ -58,7 +58,7 @@ impl Parts {
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let parts = Self { clock, sessions, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };
-        if config.audits {
+        if config.audit == Audit::Here {
             parts.start_audit();
         }
         parts.start_heartbeat();

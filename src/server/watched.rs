@@ -12,7 +12,7 @@ use crate::fanout::{Newest, Source, Unavailable};
 use crate::wire::frame;
 
 /// Sessions, as a source for those who watch.
-pub(super) struct Watched(pub Arc<Sessions>);
+pub struct Watched(pub Arc<Sessions>);
 
 #[async_trait]
 impl Source for Watched {

@@ -15,7 +15,7 @@ use crate::telemetry::metrics;
 /// Works until `shutdown` begins; what is under way then is finished.
 pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let back = Shutdown::new();
-    let starting = start(&config, &back);
+    let starting = Box::pin(start(&config, &back));
     let Some(started) = shutdown.soft().run_until_cancelled(starting).await else { return Ok(()) };
     let (worker, live) = started?;
     let scrapes = http::metrics::router(metrics::install());
@@ -35,6 +35,7 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 }
 
 async fn start(config: &Config, back: &Shutdown) -> Result<(Worker, Live), Error> {
+    metrics::install();
     let ledger = ledger(config).await?;
     let redis = reach::redis(config).await?.ok_or(Error::NothingShared)?;
     let clock = reach::clock(config, Some(&redis), back).await?;

@@ -19,12 +19,12 @@ pub use redis::RedisOutbox;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     /// Whose outbox; none where one holds the entries of all.
-    pub(super) partition: Option<Partition>,
+    pub partition: Option<Partition>,
     /// The life of the store it was given in.
-    pub(super) life: u64,
+    pub life: u64,
     /// Its number there: in Redis, the milliseconds of the entry's name in the stream,
     /// then what comes after them.
-    pub(super) number: (u64, u64),
+    pub number: (u64, u64),
 }
 
 /// An entry that waits for the ledger.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use synckairos::app::Asked;
+use synckairos::app::sessions::Name;
 use synckairos::bus::{Heard, Message};
 use synckairos::clock::Clock;
 use synckairos::config::Spans;
@@ -153,7 +154,7 @@ async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
     let total_ms = |number: usize| lead_ms + i64::try_from(number).unwrap() * span_ms / i64::try_from(timers).unwrap();
     let create = async |number: usize| {
         let key = SessionKey { tenant: by.tenant.clone(), session: SessionId::new(format!("t-{number}")).unwrap() };
-        parts.sessions.create(&by, timer(&key, total_ms(number)), None, parts.clock.now()).await.unwrap();
+        parts.sessions.create(&by, timer(&key, total_ms(number)), Name::Fresh, None, parts.clock.now()).await.unwrap();
         bus.listen(&key).await.unwrap();
         key
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use synckairos::app::Asked;
 use synckairos::app::error::Error;
-use synckairos::app::sessions::{self, Sessions};
+use synckairos::app::sessions::{self, Name, Sessions};
 use synckairos::audit::worker::Worker;
 use synckairos::domain::id::SessionId;
 use synckairos::domain::principal::{Principal, Role};
@@ -78,7 +78,7 @@ impl House {
         let body: CreateBody = serde_json::from_value(blitz()).unwrap();
         let new = body.into_new(self.id.clone()).unwrap();
         let now = self.cluster.parts().clock.now();
-        self.sessions.create(&self.by, new, None, now).await.unwrap();
+        self.sessions.create(&self.by, new, Name::Given, None, now).await.unwrap();
         let start = Asked::plainly(Wish::Command(Command::Start { at: None, participant: None }));
         self.sessions.command(&self.by, &self.id, start, now).await.unwrap();
         self.switch().await

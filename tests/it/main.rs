@@ -60,6 +60,8 @@ mod repeats;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod tokens;

@@ -60,8 +60,12 @@ fn faketime() -> String {
     library.expect("libfaketime is not installed, and this test needs it").to_str().unwrap().to_owned()
 }
 
-fn ms(body: &Value) -> f64 {
-    body["timestamp_ms"].as_f64().unwrap()
+/// What `/v1/time` says, in microseconds.
+async fn now_us(caller: &Caller) -> i64 {
+    let body = caller.get("/v1/time").await.expect(200).body;
+    let (whole, rest) =
+        body["timestamp_ms"].to_string().split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
+    format!("{whole}{rest:0<3}").parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,9 +81,9 @@ async fn hosts_whose_clocks_are_minutes_apart_agree_and_charge_exactly_what_elap
     let mut apart = Vec::new();
     for _ in 0..50 {
         for pair in [[0, 1], [1, 2], [2, 0]] {
-            let told = async |at: usize| ms(&callers[pair[at]].get("/v1/time").await.expect(200).body);
-            let (before, other, after) = (told(0).await, told(1).await, told(0).await);
-            apart.push(((before - other).max(other - after).max(0.0) * 1_000.0) as i64);
+            let [one, another] = pair.map(|at| &callers[at]);
+            let (before, other, after) = (now_us(one).await, now_us(another).await, now_us(one).await);
+            apart.push((before - other).max(other - after).max(0));
         }
     }
     apart.sort_unstable();
@@ -127,8 +131,7 @@ async fn deadlines_of_a_process_that_was_killed_are_told_by_another_in_time() {
     house.processes[0].take().unwrap().kill();
     let told = watchers.iter_mut().map(async |watcher| {
         let expired = watcher.until("TIME_EXPIRED").await;
-        let now = ms(&house.caller(2).get("/v1/time").await.expect(200).body);
-        (now - instant_ms(&expired["payload"]["expired_at"]) as f64).round() as i64
+        now_us(&house.caller(2)).await / 1_000 - instant_ms(&expired["payload"]["expired_at"])
     });
     let mut late = join_all(told).await;
     late.sort_unstable();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use synckairos::app::error::Error;
+use synckairos::app::sessions::Name;
 use synckairos::app::{Asked, Expected};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
@@ -91,7 +92,7 @@ async fn made(
     let Value::Object(body) = configuration(dice) else { panic!("an object") };
     let body: CreateBody = command::parsed(body).unwrap();
     let new = body.into_new(key.session.clone()).unwrap();
-    match parts.sessions.create(&operator(), new, None, parts.clock.now()).await {
+    match parts.sessions.create(&operator(), new, Name::Given, None, parts.clock.now()).await {
         Ok(_) => {
             known.push(key.clone());
             tally.created += 1;

@@ -27,6 +27,9 @@ pub(super) async fn run(hub: &Hub) {
     loop {
         let next = due.first_key_value().map_or(Timestamp::NEVER, |((at, _), _)| *at);
         tokio::select! {
+            // In this order always, so that a run can be repeated: what is due is told first.
+            biased;
+            () = hub.parts.clock.sleep_until(next), if !due.is_empty() => tell(hub, &mut due),
             topic = hub.lines.warnings.next() => {
                 let now = hub.parts.clock.now();
                 look_at(&mut due, &topic, now);
@@ -34,7 +37,6 @@ pub(super) async fn run(hub: &Hub) {
                     look_at(&mut due, &topic, now);
                 }
             }
-            () = hub.parts.clock.sleep_until(next), if !due.is_empty() => tell(hub, &mut due),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The scripts, as they are sent.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::redis::Script;
@@ -47,10 +48,12 @@ impl Scripts {
     }
 }
 
-fn commit() -> String {
-    let script = include_str!("../lua/commit.lua");
-    #[cfg(feature = "mutants")]
-    return crate::mutants::commit(script);
-    #[cfg(not(feature = "mutants"))]
-    script.to_owned()
+#[cfg(not(feature = "mutants"))]
+fn commit() -> Cow<'static, str> {
+    include_str!("../lua/commit.lua").into()
+}
+
+#[cfg(feature = "mutants")]
+fn commit() -> Cow<'static, str> {
+    crate::mutants::commit(include_str!("../lua/commit.lua")).into()
 }

@@ -52,7 +52,7 @@ impl House {
         let runs = Arc::clone(&outbox);
         let running = tokio::spawn(async move { runs.run(u64::MAX).await });
         let store = RedisStore::new(redis.another().await.unwrap(), IDLE, still());
-        Self { store, outbox, running, redis }
+        Self { redis, store, outbox, running }
     }
 
     async fn stored(&self, commit: Commit) -> Held {

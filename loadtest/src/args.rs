@@ -1,0 +1,176 @@
+//! What the program can be told.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::host::meter::Groups;
+use crate::scenario::expiry::Expiry;
+use crate::scenario::fanout::Fanout;
+use crate::scenario::hotpath::Hotpath;
+use crate::scenario::idle::Idle;
+use crate::scenario::many::Many;
+use crate::scenario::soak::Soak;
+use crate::scenario::storm::Storm;
+use crate::scenario::up_to;
+
+/// What processes are that were given without a name.
+const SERVER: &str = "server";
+
+/// Puts a `SyncKairos` deployment under load and says how fast it is.
+///
+/// Without --to it starts the service by itself, embedded, and ends it after the run.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Commands as fast as the answers come, or with --rate by the clock
+    Hotpath(Run<Hotpath>),
+    /// One session with many subscribers, switched on one instance after the other
+    Fanout(Run<Fanout>),
+    /// Many sessions with a few subscribers each
+    Many(Run<Many>),
+    /// Connections that only wait: memory and processor time of each
+    ///
+    /// Give it servers that were just started: what earlier load left free would be taken for nothing.
+    Idle(Run<Idle>),
+    /// Many clocks run out, evenly over some seconds: how late each is told
+    Expiry(Run<Expiry>),
+    /// All subscribers lose their streams, miss a change, and come back at once to go on from where they stood
+    Storm(Run<Storm>),
+    /// A mixed load for long: whether memory grows
+    ///
+    /// Subscribers on every transport, some of whom leave and come back; short sessions that run out and are deleted.
+    Soak(Run<Soak>),
+    /// Compares two files of runs, figure by figure
+    Compare { a: PathBuf, b: PathBuf },
+    /// Holds subscribers for another process of this program
+    #[command(hide = true)]
+    Drive,
+}
+
+// A scenario, and what all scenarios can be told. No doc comment: it would stand in the help of each.
+#[derive(Debug, Args)]
+pub struct Run<S: Args> {
+    #[command(flatten)]
+    pub scenario: S,
+    #[command(flatten)]
+    pub deployment: Deployment,
+    #[command(flatten)]
+    pub driving: Driving,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Deployment")]
+pub struct Deployment {
+    /// An instance, such as `http://127.0.0.1:8001`; repeat for several
+    #[arg(long = "to", value_name = "URL")]
+    pub to: Vec<String>,
+    /// Processes whose time and memory are told, a name before them where they are not servers: redis=4711
+    #[arg(long = "pid", value_name = "[NAME=]PID", value_parser = named_pid)]
+    pub pids: Vec<(String, u32)>,
+    /// An operator's token
+    #[arg(long)]
+    pub token: Option<String>,
+    /// The deployment's key, to sign a token with
+    #[arg(long, conflicts_with = "token")]
+    pub jwt_secret: Option<String>,
+    /// The tenant of a token that is signed here
+    #[arg(long, default_value = "loadtest")]
+    pub tenant: String,
+    /// The service to start where none was named; by default the one that was built here
+    #[arg(long, conflicts_with = "to")]
+    pub program: Option<PathBuf>,
+    /// So many of it
+    #[arg(long, default_value = "1", value_parser = up_to::<16>, conflicts_with = "to")]
+    pub instances: usize,
+    /// Lets load go to other machines
+    #[arg(long)]
+    pub allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Driving")]
+pub struct Driving {
+    /// Processes that hold the subscribers, for more than one may open files for
+    #[arg(long, default_value = "1", value_parser = up_to::<64>)]
+    pub drivers: usize,
+    /// Addresses each of them connects from; 0: whatever the system chooses
+    #[arg(long, default_value = "4", value_parser = clap::value_parser!(u8).range(0..=250))]
+    pub sources: u8,
+    /// Streams that are opened at a time, storms aside
+    #[arg(long, default_value = "64", value_parser = up_to::<100_000>)]
+    pub at_once: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Appends the run to this file, as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Prints the JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Stands with the run
+    #[arg(long, default_value = "")]
+    pub label: String,
+}
+
+impl Deployment {
+    pub fn groups(&self) -> Groups {
+        let mut groups = Groups::new();
+        for (name, pid) in &self.pids {
+            groups.entry(name.clone()).or_default().push(*pid);
+        }
+        groups
+    }
+
+    /// The token that was given, or one signed with the key that was.
+    pub fn token(&self) -> Result<Option<String>, Failure> {
+        match &self.jwt_secret {
+            Some(secret) => crate::token::sign(secret, &self.tenant).map(Some),
+            None => Ok(self.token.clone()),
+        }
+    }
+
+    /// What processes are called that were started here.
+    pub fn started(pids: Vec<u32>) -> Groups {
+        Groups::from([(SERVER.to_owned(), pids)])
+    }
+}
+
+fn named_pid(text: &str) -> Result<(String, u32), String> {
+    let (name, pid) = text.split_once('=').unwrap_or((SERVER, text));
+    let pid = pid.parse().map_err(|_| "must be a process id, or a name, = and a process id".to_owned())?;
+    Ok((name.to_owned(), pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn processes_have_names() {
+        let line = "loadtest many --to http://127.0.0.1:1 --pid 5 --pid redis=6 --pid 7";
+        let Command::Many(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("{line}") };
+        let groups = run.deployment.groups();
+        assert_eq!((&groups["server"], &groups["redis"]), (&vec![5, 7], &vec![6]));
+        assert!(named_pid("x=y").is_err());
+    }
+}

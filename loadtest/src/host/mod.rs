@@ -1,0 +1,6 @@
+//! This machine: its limits, and what the processes under load take of it.
+
+pub mod limits;
+pub mod local;
+pub mod meter;
+pub mod process;

@@ -1,0 +1,44 @@
+//! What is driven, and what is refused.
+
+use crate::harness::{SECRET, Service, ended, figure, found, loadtest, program};
+
+#[test]
+fn a_deployment_is_driven_by_its_address_and_runs_are_compared() {
+    let service = Service::start();
+    let file = service.folder.path().join("runs.jsonl");
+    for label in ["a", "b"] {
+        let line = format!(
+            "hotpath -c 2 --seconds 0.5 --warmup 0 --json --label {label} --to http://{} --pid web={}",
+            service.address,
+            service.child.id()
+        );
+        let mut command = loadtest(&line);
+        command.arg("--jwt-secret").arg(SECRET).arg("--out").arg(&file);
+        let report = found(command);
+        assert_eq!(report["label"], label);
+        assert!(figure(&report, "web_cpu_cores") >= 0.0);
+    }
+    let mut compare = loadtest("compare");
+    compare.arg(&file).arg(&file);
+    let compared = String::from_utf8(ended(compare).stdout).unwrap();
+    assert!(compared.contains("commands_per_s") && compared.contains("1.00"), "{compared}");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    for (line, says) in [
+        ("hotpath --to http://192.0.2.1:80", "--allow-remote"),
+        ("hotpath --program /nowhere/synckairos", "/nowhere/synckairos"),
+        ("hotpath --instances 2", "name it with --to"),
+        ("hotpath --seconds 9999999", "up to a week"),
+        ("compare /nowhere/a /nowhere/b", "No such file"),
+    ] {
+        let mut command = loadtest(line);
+        if !line.contains("--to") && !line.contains("--program") && line.starts_with("hotpath") {
+            command.arg("--program").arg(program());
+        }
+        let output = ended(command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(says), "{line}: {said}");
+    }
+}

@@ -1,0 +1,155 @@
+//! What the deployment files name, held against what there is: metrics and their labels, settings, commands, ports.
+//!
+//! `scripts/check-deploy` asks the tools that will read these files whether they can.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use synckairos::cli;
+use synckairos::config::SETTINGS;
+use synckairos::telemetry::metrics::{Kind, METRICS, Metric};
+
+/// What Prometheus and its histograms add to our own labels.
+const ADDED: &[&str] = &["job", "instance", "le", "alertname", "alertstate"];
+
+fn read(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// What asks for metrics: name and text.
+fn askers() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/dashboards");
+    let files = fs::read_dir(folder).expect("there is such a folder").flatten().map(|entry| entry.path());
+    let dashboards: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "json")).collect();
+    assert!(!dashboards.is_empty(), "there is no dashboard");
+    let alerts = ["docker/alerts.yml", "docker/alerts.test.yml"].map(PathBuf::from);
+    let texts = alerts.into_iter().chain(dashboards).map(|file| {
+        let name = file.display().to_string();
+        // In JSON, quotes within a text have a backslash before them.
+        (name.clone(), read(&name).replace("\\\"", "\""))
+    });
+    texts.collect()
+}
+
+/// Every `synckairos_...` of `text`, with what follows it.
+fn asked(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.match_indices("synckairos_").map(|(at, _)| {
+        let rest = &text[at..];
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
+        rest.split_at(end)
+    })
+}
+
+/// The metric that a scrape shows under this name.
+fn metric(shown: &str) -> Option<&'static Metric> {
+    METRICS.iter().find(|metric| match metric.kind {
+        Kind::Counter | Kind::Gauge => metric.name == shown,
+        Kind::Histogram(_) => {
+            shown.strip_prefix(metric.name).is_some_and(|part| ["_bucket", "_sum", "_count"].contains(&part))
+        }
+    })
+}
+
+/// The labels of a selector right behind a metric's name: `{a="1", b!="2"}`.
+fn selected(rest: &str) -> Vec<&str> {
+    let Some(inside) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(inside, _)| inside) else {
+        return Vec::new();
+    };
+    inside.split(',').filter_map(|pair| pair.split(['=', '!']).next().map(str::trim)).collect()
+}
+
+#[test]
+fn alerts_and_dashboards_ask_for_metrics_and_labels_that_exist() {
+    for (file, text) in askers() {
+        assert!(asked(&text).count() > 10, "{file} asks for next to nothing");
+        for (shown, rest) in asked(&text) {
+            let metric = metric(shown).unwrap_or_else(|| panic!("{file}: there is no {shown}"));
+            for label in selected(rest) {
+                assert!(metric.labels.contains(&label) || ADDED.contains(&label), "{file}: {shown} has no {label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_summed_by_is_a_label() {
+    let known: BTreeSet<&str> = METRICS.iter().flat_map(|metric| metric.labels).chain(ADDED).copied().collect();
+    for (file, text) in askers() {
+        let lists = text.split(" by (").skip(1).filter_map(|rest| rest.split_once(')'));
+        for label in lists.flat_map(|(list, _)| list.split(", ")) {
+            assert!(known.contains(label), "{file}: nothing has a label {label}");
+        }
+    }
+}
+
+#[test]
+fn every_metric_is_on_the_dashboard() {
+    let text = read("docker/dashboards/synckairos.json");
+    let shown: BTreeSet<&str> = asked(&text).filter_map(|(shown, _)| metric(shown)).map(|metric| metric.name).collect();
+    let missing: Vec<&str> = METRICS.iter().map(|metric| metric.name).filter(|name| !shown.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn is_setting(name: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.name == name && setting.is_built())
+}
+
+/// What a line `NAME=VALUE NAME=VALUE` or the lines `NAME: VALUE` set.
+fn names(text: &str) -> Vec<&str> {
+    let words = text.split([' ', '\n']).map(|word| word.split(['=', ':']).next().unwrap_or_default());
+    words
+        .filter(|word| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'))
+        .collect()
+}
+
+#[test]
+fn containers_are_given_settings_that_exist() {
+    let (image, compose) = (read("docker/Dockerfile"), read("docker/compose.yml"));
+    let image = image.lines().find_map(|line| line.strip_prefix("ENV ")).expect("the image has settings");
+    let compose =
+        compose.split("x-settings:").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("so has compose");
+    for text in [image, compose] {
+        let names = names(text);
+        assert!(names.len() >= 3, "{names:?}");
+        for name in names {
+            assert!(is_setting(name), "there is no setting {name}");
+        }
+    }
+}
+
+/// That the program understands this command line.
+fn is_command(line: &str) {
+    if let Err(error) = cli::command().try_get_matches_from(line.split(' ')) {
+        panic!("{line}: {error}");
+    }
+}
+
+#[test]
+fn containers_are_told_commands_that_exist() {
+    let (image, compose) = (read("docker/Dockerfile"), read("docker/compose.yml"));
+    let lists = image.split("CMD [").skip(1).chain(compose.split("command: [").skip(1));
+    let lists: Vec<&str> = lists.filter_map(|rest| rest.split(']').next()).collect();
+    let ours: Vec<String> = lists.iter().map(|list| list.replace(['"', ','], "")).collect();
+    let ours: BTreeSet<&str> = ours.iter().map(String::as_str).filter(|line| line.starts_with("synckairos")).collect();
+    assert_eq!(ours, BTreeSet::from(["synckairos healthcheck", "synckairos migrate", "synckairos serve"]));
+    ours.into_iter().for_each(is_command);
+}
+
+#[test]
+fn fly_is_told_what_the_service_does() {
+    let fly: toml::Table = read("fly.toml").parse().expect("it is TOML");
+    let env = fly["env"].as_table().unwrap();
+    for name in env.keys() {
+        assert!(is_setting(name), "there is no setting {name}");
+    }
+    let ends_in = |name: &str, port: &toml::Value| env[name].as_str().unwrap().ends_with(&format!(":{port}"));
+    assert!(ends_in("LISTEN_ADDR", &fly["http_service"]["internal_port"]));
+    assert!(ends_in("LISTEN_ADDR", &fly["checks"]["alive"]["port"]));
+    assert!(ends_in("METRICS_ADDR", &fly["metrics"]["port"]));
+    is_command(fly["deploy"]["release_command"].as_str().unwrap());
+    // An instance waits three times at most: for its streams, for the outbox, for its lock.
+    let drain_ms: i64 = env["DRAIN_TIMEOUT_MS"].as_str().unwrap().parse().unwrap();
+    assert!(fly["kill_timeout"].as_integer().unwrap() * 1_000 > 3 * drain_ms);
+}

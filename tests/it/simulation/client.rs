@@ -1,0 +1,265 @@
+//! A client: commands, one after the other, asked again with the same key while nobody
+//! says what became of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Map, Value};
+use synckairos::app::error::Error;
+use synckairos::app::{Answer, Asked, Expected, Held};
+use synckairos::clock::Clock as _;
+use synckairos::domain::chain::Digest;
+use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::position::Position;
+use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::session::Session;
+use synckairos::domain::session::command::Command;
+use synckairos::domain::time::Timestamp;
+use synckairos::wire::command::{self, Wish as Wished};
+use synckairos::wire::create::CreateBody;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::instance::Instance;
+use super::plan::{Step, What};
+use super::record::{Event, Said, Try, Wish};
+use super::world::World;
+use crate::harness::dice::Dice;
+
+/// A client gives up on an answer after so long.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How often a command is asked, with the pauses in between enough to outlast any fault.
+const TRIES: usize = 12;
+
+pub fn tenant() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+pub fn key(session: usize) -> SessionKey {
+    SessionKey { tenant: tenant(), session: SessionId::new(format!("s{session}")).unwrap() }
+}
+
+/// A client of the world.
+pub struct Client {
+    world: Arc<World>,
+    number: usize,
+    dice: Dice,
+    /// Where it last saw each session.
+    seen: BTreeMap<usize, Position>,
+    /// What was asked beside.
+    twins: Vec<JoinHandle<()>>,
+}
+
+/// What was answered, and the session that came with it.
+type Told = (Said, Option<Arc<Session>>);
+
+/// A command, and who asks it.
+#[derive(Clone)]
+struct Wanted {
+    by: Principal,
+    key: SessionKey,
+    what: What,
+    wish: Wish,
+    body: Value,
+    expected: Option<u64>,
+    idempotency: Option<(String, Digest)>,
+}
+
+impl Client {
+    pub fn new(world: &Arc<World>, number: usize) -> Self {
+        let dice = world.around.plan.dice("client", number as u64);
+        Self { world: Arc::clone(world), number, dice, seen: BTreeMap::new(), twins: Vec::new() }
+    }
+
+    /// Does everything in its time.
+    pub async fn run(mut self, steps: Vec<Step>) {
+        for step in steps {
+            sleep_until(self.world.around.truth.after(Duration::from_millis(step.at_ms))).await;
+            self.carry_out(&step).await;
+        }
+        join_all(self.twins).await.into_iter().for_each(|twin| twin.unwrap());
+    }
+
+    async fn carry_out(&mut self, step: &Step) {
+        let wanted = self.wanted(step);
+        if step.is_doubled {
+            let twin = Self::new(&self.world, 1_000 + 100 * self.number + step.number);
+            let wanted = wanted.clone();
+            self.twins.push(tokio::spawn(async move { twin.ask_once(&wanted).await }));
+        }
+        for attempt in 0..TRIES {
+            let said = self.ask(&wanted).await;
+            if let Said::Done { at, .. } | Said::Refused(_, at) | Said::Stale(at) | Said::Stands(at) = &said {
+                self.seen.insert(step.session, *at);
+            }
+            let is_known = !matches!(said, Said::Away(_) | Said::Unknown);
+            if is_known || (said == Said::Unknown && wanted.idempotency.is_none()) {
+                return;
+            }
+            sleep(Duration::from_millis((50 << attempt.min(4)) + self.dice.below(100) as u64)).await;
+        }
+    }
+
+    /// Whatever comes of it.
+    async fn ask_once(mut self, wanted: &Wanted) {
+        self.ask(wanted).await;
+    }
+
+    fn wanted(&self, step: &Step) -> Wanted {
+        let subject = format!("c{}-{}", self.number, step.number);
+        let wish = wish(&step.what);
+        let names_version = step.names_version && !matches!(wish, Wish::Create | Wish::Look);
+        let seen = self.seen.get(&step.session).filter(|_| names_version);
+        Wanted {
+            by: principal(&subject),
+            key: key(step.session),
+            what: step.what.clone(),
+            wish,
+            body: self.world.around.plan.sessions[step.session].clone(),
+            expected: seen.map(|position| position.version),
+            idempotency: step.has_key.then(|| (subject.clone(), Digest::of(subject.as_bytes()))),
+        }
+    }
+
+    async fn ask(&mut self, wanted: &Wanted) -> Said {
+        let slot = self.dice.below(self.world.around.plan.instances);
+        let began = self.world.around.truth.now();
+        let (arrived, (said, shown)) = match self.world.instance(slot) {
+            None => {
+                sleep(Duration::from_millis(2)).await;
+                (None, (Said::Away("the instance"), None))
+            }
+            Some(instance) => self.ask_of(&instance, wanted).await,
+        };
+        let Wanted { by, key, what, wish, expected, idempotency, .. } = wanted.clone();
+        let tried = Try {
+            subject: by.subject.into(),
+            key,
+            what,
+            wish,
+            expected,
+            has_key: idempotency.is_some(),
+            arrived,
+            instance: slot,
+            began,
+            said: said.clone(),
+            shown,
+        };
+        self.world.record.add(Event::Tried(tried));
+        said
+    }
+
+    async fn ask_of(&mut self, instance: &Arc<Instance>, wanted: &Wanted) -> (Option<Timestamp>, Told) {
+        if !self.travels().await {
+            sleep(PATIENCE).await;
+            return (None, (Said::Unknown, None));
+        }
+        let arrived = instance.clock.now();
+        let (tell, told) = oneshot::channel();
+        let (asked, wanted) = (Arc::clone(instance), wanted.clone());
+        instance.running.spawn("call", async move {
+            let _ = tell.send(carried_out(&asked, wanted, arrived).await);
+        });
+        let said = match timeout(PATIENCE, told).await {
+            Ok(Ok(said)) if self.travels().await => said,
+            Ok(Ok(_)) | Ok(Err(_)) | Err(_) => (Said::Unknown, None),
+        };
+        (Some(arrived), said)
+    }
+
+    /// The way to an instance, or back. Whether it gets there.
+    async fn travels(&mut self) -> bool {
+        let weather = self.world.around.plan.weather;
+        sleep(Duration::from_millis(1 + self.dice.below(weather.delay_ms) as u64)).await;
+        self.dice.below(1_000) >= weather.lost
+    }
+}
+
+/// Somebody whom nobody else is.
+fn principal(subject: &str) -> Principal {
+    Principal {
+        tenant: tenant(),
+        subject: subject.to_owned(),
+        role: Role::Operator,
+        participant_id: None,
+        sessions: None,
+        expires_at: None,
+    }
+}
+
+fn wish(what: &What) -> Wish {
+    match what {
+        What::Create => Wish::Create,
+        What::Delete => Wish::Delete,
+        What::Look => Wish::Look,
+        What::Command(name, body) => match command::read(name, object(body)).unwrap().wish {
+            Wished::Command(command) => Wish::Command(command),
+            Wished::Revert { to_version } => Wish::Revert(to_version),
+        },
+    }
+}
+
+fn object(body: &Value) -> Map<String, Value> {
+    body.as_object().unwrap().clone()
+}
+
+async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Told {
+    let Wanted { by, key, wish, body, expected, idempotency, .. } = wanted;
+    let (sessions, id) = (&instance.sessions, &key.session);
+    let expected = expected.map(Expected::Version).into_iter().collect();
+    let asked = |wish| Asked { wish, expected, idempotency: idempotency.clone(), lag_ms: 0 };
+    match wish {
+        Wish::Command(command) => {
+            said(sessions.command(&by, id, asked(Wished::Command(command)), arrived).await.map(done))
+        }
+        Wish::Revert(to_version) => {
+            said(sessions.command(&by, id, asked(Wished::Revert { to_version }), arrived).await.map(done))
+        }
+        Wish::Delete => said(
+            sessions
+                .delete(&by, id, asked(Wished::Command(Command::Delete)), arrived)
+                .await
+                .map(|()| (Said::Gone, None)),
+        ),
+        Wish::Look => said(sessions.look(&by, id).await.map(stands)),
+        Wish::Create => {
+            let body: CreateBody = command::parsed(object(&body)).unwrap();
+            let new = body.into_new(id.clone()).unwrap();
+            said(sessions.create(&by, new, idempotency, arrived).await.map(done))
+        }
+    }
+}
+
+fn done(answer: Answer) -> Told {
+    (Said::Done { at: answer.position(), replayed: answer.replayed }, Some(answer.held.session))
+}
+
+fn stands(held: Held) -> Told {
+    (Said::Stands(held.session.position), Some(held.session))
+}
+
+fn said(answer: Result<Told, Error>) -> Told {
+    let error = match answer {
+        Ok(told) => return told,
+        Err(error) => error,
+    };
+    let (said, held) = match error {
+        Error::Refused(why, held) => (Said::Refused(why, held.session.position), Some(held)),
+        Error::Stale(held) => (Said::Stale(held.session.position), Some(held)),
+        Error::Exists(held) => (Said::Exists(held.session.position), Some(held)),
+        // As if there were no such version to go back to.
+        Error::NoSession | Error::Invalid { .. } => (Said::Missing, None),
+        Error::StoreAway(_) => (Said::Away("the store"), None),
+        Error::LedgerAway(_) => (Said::Away("the ledger"), None),
+        Error::Restoring => (Said::Away("the turn"), None),
+        Error::Contended(_) => (Said::Away("a race"), None),
+        // What was written is to be asked for again.
+        Error::Unknown(_) | Error::NotRecorded => (Said::Unknown, None),
+        error => (Said::Odd(format!("{error:?}")), None),
+    };
+    (said, held.map(|held| held.session))
+}

@@ -1,0 +1,147 @@
+//! The whole service in one process and in virtual time, over a Redis, a ledger and links
+//! that are simulated: everything that may go wrong goes wrong, as a seed says, and what
+//! came of it is judged against all that is known.
+//!
+//! A seed always gives the same schedule. `SYNCKAIROS_SIMULATION_SEED` replays one, and
+//! `SYNCKAIROS_SIMULATION_SECONDS` says for how long new ones are tried. Seeds that found
+//! something stand in `seeds.txt`, and are tried each time.
+
+mod client;
+mod clock;
+mod faults;
+mod instance;
+mod judge;
+mod ledger;
+mod link;
+mod plan;
+mod record;
+mod redis;
+mod shrink;
+mod story;
+mod watcher;
+mod world;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::plan::Plan;
+use self::redis::Flaw;
+use self::shrink::{Failure, failure};
+
+/// How long new seeds are tried, where nothing else is said.
+const SECONDS: u64 = 5;
+
+/// A build that lies is caught within so many seeds.
+const ENOUGH: u64 = 300;
+
+#[expect(clippy::disallowed_methods, reason = "what a test tries is nothing the service is told")]
+fn asked(name: &str) -> Option<u64> {
+    let asked = std::env::var(name).ok();
+    asked.map(|number| number.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// The first of these seeds that fails, tried on all cores.
+fn first_failure(seeds: impl Iterator<Item = u64> + Send, flaw: Flaw) -> (usize, Option<Failure>) {
+    let (seeds, tried, found) = (Mutex::new(seeds), AtomicUsize::new(0), Mutex::new(None));
+    let try_all = || {
+        while found.lock().unwrap().is_none() {
+            let Some(seed) = seeds.lock().unwrap().next() else { return };
+            tried.fetch_add(1, Ordering::Relaxed);
+            if let Some(failure) = failure(&Plan::of(seed), flaw) {
+                found.lock().unwrap().get_or_insert(failure);
+            }
+        }
+    };
+    let threads = available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(try_all))));
+    (tried.into_inner(), found.into_inner().unwrap())
+}
+
+fn fail(failure: Failure) -> ! {
+    panic!("{}", failure.shrunk(Flaw::None).told())
+}
+
+#[test]
+fn whatever_breaks_all_that_was_promised_is_kept() {
+    if let Some(seed) = asked("SYNCKAIROS_SIMULATION_SEED") {
+        let outcome = world::run(&Plan::of(seed), Flaw::None);
+        println!("{}", story::of(&outcome));
+        failure(&Plan::of(seed), Flaw::None).map(fail);
+        return;
+    }
+    let seconds = Duration::from_secs(asked("SYNCKAIROS_SIMULATION_SECONDS").unwrap_or(SECONDS));
+    let (first, began) = (RandomState::new().hash_one(0) >> 16, Instant::now());
+    let seeds = (first..).take_while(|_| began.elapsed() < seconds);
+    let (tried, failure) = first_failure(seeds, Flaw::None);
+    println!("{tried} schedules in {:?}", began.elapsed());
+    failure.map(fail);
+}
+
+#[test]
+fn what_was_found_stays_mended() {
+    let seeds = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    let seeds: Vec<u64> = seeds.map(|line| line.parse().unwrap()).collect();
+    first_failure(seeds.into_iter(), Flaw::None).1.map(fail);
+}
+
+#[test]
+fn a_seed_gives_the_same_history() {
+    let history = |seed| story::of(&world::run(&Plan::of(seed), Flaw::None));
+    for seed in 0..10 {
+        assert_eq!(history(seed), history(seed), "{seed}");
+    }
+    assert_ne!(history(0), history(1));
+}
+
+/// Tries seeds until one of them catches it.
+fn is_caught(flaw: Flaw) {
+    let (tried, failure) = first_failure(0..ENOUGH, flaw);
+    let Some(failure) = failure else { panic!("{flaw:?} is not caught within {ENOUGH} seeds") };
+    let failure = failure.shrunk(flaw);
+    println!(
+        "{flaw:?} is caught after {tried} schedules, with {} commands and faults\n{}",
+        failure.size(),
+        failure.told()
+    );
+}
+
+#[test]
+fn a_store_that_compares_nothing_is_caught() {
+    is_caught(Flaw::ComparesNothing);
+}
+
+#[test]
+fn a_store_that_knows_no_operations_is_caught() {
+    is_caught(Flaw::KnowsNoOperations);
+}
+
+#[test]
+fn a_store_that_tells_before_it_stores_is_caught() {
+    is_caught(Flaw::TellsFirst);
+}
+
+#[test]
+fn an_instance_that_trusts_what_it_remembers_is_caught() {
+    is_caught(Flaw::TrustsItself);
+}
+
+#[test]
+fn measure() {
+    let mut all = Vec::new();
+    for seed in 0..asked("SYNCKAIROS_SIMULATION_SECONDS").unwrap_or(300) {
+        let outcome = world::run(&Plan::of(seed), Flaw::None);
+        all.push((outcome.right_after, seed, outcome.judge()));
+    }
+    all.sort_by_key(|each| each.0);
+    println!("{:?}", &all[all.len() - 12..].iter().map(|(a, b, _)| (a, b)).collect::<Vec<_>>());
+    for (a, b, c) in &all {
+        if let Err(c) = c {
+            println!("{a:?} {b} {}", &c.what[..c.what.len().min(400)]);
+        }
+    }
+}

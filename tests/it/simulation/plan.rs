@@ -1,0 +1,217 @@
+//! What is to happen in a schedule: all of it follows from a seed, and any part of it may
+//! be left out.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::link::Weather;
+use crate::harness::dice::Dice;
+
+/// Commands and faults begin within so long.
+const ACTIVE_MS: usize = 6_000;
+
+/// A schedule.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub instances: usize,
+    /// What each session is made of.
+    pub sessions: Vec<Value>,
+    pub clients: Vec<Vec<Step>>,
+    /// Which session each watches.
+    pub watchers: Vec<usize>,
+    pub faults: Vec<Fault>,
+    pub weather: Weather,
+}
+
+/// What a client does, once it has done what came before.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name, whatever else is left out.
+    pub number: usize,
+    pub at_ms: u64,
+    pub session: usize,
+    pub what: What,
+    pub has_key: bool,
+    /// It is asked twice at once, as by a client that does not wait.
+    pub is_doubled: bool,
+    pub names_version: bool,
+}
+
+/// What a step asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    Create,
+    Command(&'static str, Value),
+    Delete,
+    /// Where it stands.
+    Look,
+}
+
+/// Something breaks, and is mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub at_ms: u64,
+    pub for_ms: u64,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// An instance dies, and another takes its place.
+    Crash(usize),
+    /// An instance leaves in peace, and another takes its place.
+    Leave(usize),
+    /// The store dies, and comes back with all it had.
+    StoreDies,
+    /// The store dies, and comes back with what it had so many milliseconds before.
+    StoreGoesBack(u64),
+    /// The store dies, and comes back with nothing.
+    StoreForgets,
+    /// A link is cut.
+    Cut(usize, Way),
+    /// All links of an instance stand still: nothing is lost, all is late.
+    Freeze(usize),
+    /// All links are slow, and lose much.
+    Storm,
+    LedgerAway,
+    /// The store lets go of what has been idle.
+    LetGo,
+}
+
+/// A link of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Store,
+    Ear,
+    Leases,
+    Outbox,
+    Ledger,
+}
+
+impl Way {
+    pub const ALL: [Self; 5] = [Self::Store, Self::Ear, Self::Leases, Self::Outbox, Self::Ledger];
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {} for {} ms", self.kind, self.at_ms, self.for_ms)
+    }
+}
+
+impl Plan {
+    /// What follows from a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice::of(seed);
+        let instances = 2 + dice.below(2);
+        let sessions: Vec<_> = (0..1 + dice.below(2)).map(|_| configuration(&mut dice)).collect();
+        let clients = (0..2 + dice.below(2)).map(|client| steps(&mut dice, client, sessions.len())).collect();
+        let watchers = (0..1 + dice.below(3)).map(|_| dice.below(sessions.len())).collect();
+        let faults = (0..dice.below(6)).map(|_| fault(&mut dice, instances)).collect();
+        let weather = *dice.one_of(&[
+            Weather::FAIR,
+            Weather { delay_ms: 5, slow: 0, lost: 0 },
+            Weather { delay_ms: 20, slow: 1, lost: 5 },
+            Weather { delay_ms: 60, slow: 3, lost: 30 },
+        ]);
+        Self { seed, instances, sessions, clients, watchers, faults, weather }
+    }
+
+    /// A dice for one part of the world, the same whatever else is left out.
+    pub fn dice(&self, part: &str, number: u64) -> Dice {
+        let text = part.bytes().fold(number, |sum, byte| sum.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte));
+        let mut mixed = Dice::of(self.seed ^ text.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Dice::of(mixed.below(usize::MAX) as u64)
+    }
+
+    /// When nothing is broken any more.
+    pub fn mended_ms(&self) -> u64 {
+        self.faults.iter().map(|fault| fault.at_ms + fault.for_ms).max().unwrap_or(0)
+    }
+}
+
+fn steps(dice: &mut Dice, client: usize, sessions: usize) -> Vec<Step> {
+    let mut at_ms = 0;
+    let mut steps = Vec::new();
+    for number in 0..3 + dice.below(10) {
+        at_ms += dice.below(ACTIVE_MS / 8) as u64;
+        let is_first = number == 0 && client < sessions;
+        let (session, what) = if is_first { (client, What::Create) } else { (dice.below(sessions), what(dice)) };
+        let (has_key, names_version) = (dice.chance(60), dice.chance(20));
+        let is_doubled = has_key && dice.chance(20);
+        steps.push(Step { number, at_ms, session, what, has_key, is_doubled, names_version });
+    }
+    steps
+}
+
+fn what(dice: &mut Dice) -> What {
+    match dice.below(40) {
+        0 => What::Delete,
+        1..=4 => What::Look,
+        5 => What::Create,
+        _ => {
+            let (name, body) = command(dice);
+            What::Command(name, body)
+        }
+    }
+}
+
+fn command(dice: &mut Dice) -> (&'static str, Value) {
+    let person = format!("p{}", dice.below(2));
+    match dice.below(20) {
+        0..=4 => ("start", json!({})),
+        5..=11 => ("switch", json!({})),
+        12 | 13 => ("pause", json!({"reason": *dice.one_of(&["a", "b"])})),
+        14 | 15 => ("resume", json!({})),
+        16 | 17 => ("adjust", json!({"participant_id": person, "add_ms": 1 + dice.span_ms()})),
+        18 => ("adjust", json!({"add_ms": 1 + dice.span_ms()})),
+        19 if dice.chance(30) => ("revert", json!({"to_version": 1 + dice.below(4)})),
+        _ if dice.chance(30) => ("complete", json!({})),
+        _ if dice.chance(20) => ("cancel", json!({})),
+        _ => ("start", json!({"participant_id": person})),
+    }
+}
+
+fn configuration(dice: &mut Dice) -> Value {
+    let span = 500 + dice.below(4_000);
+    let action = *dice.one_of(&["expire", "expire", "advance", "pause"]);
+    let people = json!([{"participant_id": "p0"}, {"participant_id": "p1"}]);
+    match dice.below(4) {
+        0 => json!({"sync_mode": "global", "total_time_ms": span, "participants": people}),
+        1 => json!({
+            "sync_mode": "per_cycle", "time_per_cycle_ms": span, "participants": people,
+            "action_on_timeout": {"type": action}}),
+        _ => json!({
+        "sync_mode": "per_participant", "total_time_ms": span, "action_on_timeout": {"type": action},
+        "participants": [
+            {"participant_id": "p0", "total_time_ms": span},
+            {"participant_id": "p1", "total_time_ms": span},
+        ]}),
+    }
+}
+
+fn fault(dice: &mut Dice, instances: usize) -> Fault {
+    let at_ms = (300 + dice.below(ACTIVE_MS)) as u64;
+    // Now and then long enough for nobody to be charged.
+    let longest = *dice.one_of(&[100, 100, 1_000, 1_000, 3_000, 3_000, 9_000]);
+    let for_ms = (20 + dice.below(longest)) as u64;
+    let kind = match dice.below(13) {
+        0..=2 => Kind::Crash(dice.below(instances)),
+        3 => Kind::Leave(dice.below(instances)),
+        4 => Kind::StoreDies,
+        5 | 6 => Kind::StoreGoesBack(1 + dice.below(1_000) as u64),
+        7 => Kind::StoreForgets,
+        8 | 9 => Kind::Cut(dice.below(instances), *dice.one_of(&Way::ALL)),
+        10 => {
+            if dice.chance(50) {
+                Kind::Storm
+            } else {
+                Kind::LetGo
+            }
+        }
+        11 => Kind::Freeze(dice.below(instances)),
+        _ => Kind::LedgerAway,
+    };
+    Fault { at_ms, for_ms, kind }
+}

@@ -1,0 +1,95 @@
+//! The bus of an instance: pub/sub over a connection that may be cut.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synckairos::bus::{Bus, Deaf, Heard, Message};
+use synckairos::domain::id::SessionKey;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::server::Server;
+use crate::simulation::link::Link;
+
+/// More than any schedule says.
+const CAPACITY: usize = 4_096;
+
+/// Between two tries to listen again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Where what is heard goes.
+pub struct Hearing(mpsc::Sender<Heard>);
+
+impl Hearing {
+    pub fn hear(&self, message: Message) {
+        let _ = self.0.try_send(Heard::Message(message));
+    }
+}
+
+/// One instance's ear.
+pub struct SimulatedBus {
+    server: Server,
+    link: Link,
+    /// Which connection this is, for the server.
+    number: u64,
+    wanted: Mutex<BTreeSet<SessionKey>>,
+    hearing: Arc<Hearing>,
+    ear: Mutex<Option<mpsc::Receiver<Heard>>>,
+}
+
+impl SimulatedBus {
+    pub fn new(server: Server, link: Link, number: u64) -> Self {
+        let (sender, ear) = mpsc::channel(CAPACITY);
+        let hearing = Arc::new(Hearing(sender));
+        Self { server, link, number, wanted: Mutex::default(), hearing, ear: Mutex::new(Some(ear)) }
+    }
+
+    /// Listens anew after a cut, and tells of it; runs until it is dropped.
+    pub async fn run(&self) {
+        let was_cut = self.link.was_cut();
+        loop {
+            was_cut.notified().await;
+            while !self.is_renewed().await {
+                sleep(PAUSE).await;
+            }
+            let _ = self.hearing.0.try_send(Heard::Gap);
+        }
+    }
+
+    /// Whether all that is wanted is listened to again.
+    async fn is_renewed(&self) -> bool {
+        let cuts = self.link.cuts();
+        self.server.forget(self.number);
+        let wanted: Vec<_> = self.wanted().iter().cloned().collect();
+        self.subscribe(wanted).await.is_ok() && self.link.cuts() == cuts
+    }
+
+    async fn subscribe(&self, keys: Vec<SessionKey>) -> Result<(), Deaf> {
+        let (server, link, number) = (self.server.clone(), self.link.clone(), self.number);
+        let hearing = Arc::clone(&self.hearing);
+        self.link.ask(move || server.listen(number, &link, &hearing, &keys)).await.map_err(|_| Deaf)
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<SessionKey>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Bus for SimulatedBus {
+    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
+        self.wanted().insert(key.clone());
+        self.subscribe(vec![key.clone()]).await
+    }
+
+    async fn ignore(&self, key: &SessionKey) {
+        self.wanted().remove(key);
+        self.server.ignore(self.number, key);
+    }
+
+    fn ear(&self) -> Option<mpsc::Receiver<Heard>> {
+        self.ear.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,214 @@
+//! What the server holds, and its scripts: each happens in one step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use synckairos::domain::chain::Digest;
+use synckairos::domain::entry::{Answered, Entry};
+use synckairos::domain::id::SessionKey;
+use synckairos::domain::position::Position;
+use synckairos::domain::session::{Session, Status};
+use synckairos::domain::time::Timestamp;
+use synckairos::store::outbox::{Ticket, Waiting};
+use synckairos::store::partition::Partition;
+use synckairos::store::{Commit, Held, Operation};
+
+/// A partition's store life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    pub number: u64,
+    pub began: Timestamp,
+    /// The process that lives it.
+    pub run: u64,
+}
+
+/// What a script says, where the life it named is the one that is lived.
+#[derive(Debug)]
+pub enum Word {
+    Stored(Ticket),
+    Stale(Held),
+    Missing,
+    Repeated(Answered, Held),
+}
+
+/// Everything there is.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    pub partitions: BTreeMap<Partition, Kept>,
+    tickets: u64,
+}
+
+/// What is kept of a partition.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    pub life: Option<Life>,
+    pub states: BTreeMap<SessionKey, State>,
+    pub due: BTreeSet<(Timestamp, SessionKey)>,
+    pub outbox: BTreeMap<(u64, u64), Arc<Entry>>,
+    operations: BTreeMap<SessionKey, BTreeMap<Operation, Ticket>>,
+    answers: BTreeMap<SessionKey, BTreeMap<Digest, Answered>>,
+}
+
+/// A stored session.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub session: Arc<Session>,
+    head: Digest,
+    ticket: Option<Ticket>,
+    life: u64,
+    /// Since when it has been idle, as far as letting go goes.
+    since: Timestamp,
+}
+
+/// Which comparison a flawed script leaves out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lapses {
+    pub compares_nothing: bool,
+    pub knows_no_operations: bool,
+}
+
+impl Image {
+    pub fn partition(&mut self, key: &SessionKey) -> &mut Kept {
+        self.partitions.entry(Partition::of(key)).or_default()
+    }
+
+    pub fn position(&self, key: &SessionKey) -> Option<Position> {
+        let kept = self.partitions.get(&Partition::of(key))?;
+        kept.states.get(key).map(|state| state.session.position)
+    }
+
+    /// A place in the outbox that nothing has had.
+    pub fn next_ticket(&mut self, now: Timestamp) -> (u64, u64) {
+        self.tickets += 1;
+        (u64::try_from(now.as_ms()).unwrap(), self.tickets)
+    }
+
+    pub fn keys(&self) -> Vec<SessionKey> {
+        self.partitions.values().flat_map(|kept| kept.states.keys().cloned()).collect()
+    }
+}
+
+impl Kept {
+    /// The life this process lives; a new one, if another lived it or none did.
+    pub fn live(&mut self, run: u64, began: Timestamp, true_now: Timestamp) -> Life {
+        if let Some(life) = self.life.as_ref().filter(|life| life.run == run) {
+            return life.clone();
+        }
+        let by_time = u64::try_from(true_now.as_ms()).unwrap() * 1_000;
+        let before = self.life.as_ref().map_or(0, |life| life.number);
+        let life = Life { number: by_time.max(before + 1), began, run };
+        self.life = Some(life.clone());
+        life
+    }
+
+    pub fn held(&self, key: &SessionKey, life: &Life) -> Option<Held> {
+        self.states.get(key).map(|state| Held {
+            session: Arc::clone(&state.session),
+            head: state.head,
+            ticket: state.ticket,
+            is_doubtful: state.life != life.number,
+        })
+    }
+
+    /// Why a write does not happen; none, if it may.
+    pub fn declined(&self, commit: &Commit, life: &Life, lapses: Lapses) -> Option<Word> {
+        let Some(held) = self.held(&commit.key, life) else {
+            return commit.base.map(|_| Word::Missing);
+        };
+        let answer = commit.entry.repeat.and_then(|repeat| self.answer(&commit.key, &repeat.key));
+        let is_stale = commit.base != Some(held.session.position) || held.is_doubtful;
+        let is_stale = is_stale && !lapses.compares_nothing;
+        if answer.is_none() && !is_stale {
+            return None;
+        }
+        let done = self.operations.get(&commit.key).and_then(|done| done.get(&commit.operation));
+        Some(match (done.filter(|_| !lapses.knows_no_operations), answer) {
+            (Some(ticket), _) => Word::Stored(Ticket { life: life.number, ..*ticket }),
+            (None, Some(answer)) => Word::Repeated(answer, held),
+            (None, None) => Word::Stale(held),
+        })
+    }
+
+    pub fn write(&mut self, commit: &Commit, life: &Life, number: (u64, u64), now: Timestamp) -> Ticket {
+        let Commit { operation, key, session, entry, .. } = commit;
+        let ticket = Ticket { partition: Some(Partition::of(key)), life: life.number, number };
+        self.outbox.insert(number, Arc::clone(entry));
+        if let Some(repeat) = entry.repeat {
+            let (position, at, change) = (session.position, session.updated_at, entry.change.clone());
+            let answers = self.answers.entry(key.clone()).or_default();
+            answers.insert(repeat.key, Answered { repeat, position, at, change });
+        }
+        self.operations.entry(key.clone()).or_default().insert(*operation, ticket);
+        let head = entry.link.digest();
+        self.hold(
+            key,
+            State { session: Arc::clone(session), head, ticket: Some(ticket), life: life.number, since: now },
+        );
+        ticket
+    }
+
+    fn hold(&mut self, key: &SessionKey, state: State) {
+        self.due.retain(|(_, other)| other != key);
+        if let Some(at) = state.session.due_at {
+            self.due.insert((at, key.clone()));
+        }
+        self.states.insert(key.clone(), state);
+    }
+
+    /// What an idempotency key was answered with.
+    pub fn answer(&self, key: &SessionKey, repeat: &Digest) -> Option<Answered> {
+        self.answers.get(key)?.get(repeat).cloned()
+    }
+
+    /// Whether the session was taken back.
+    pub fn restore(
+        &mut self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: &Held,
+        answered: &[Answered],
+        life: &Life,
+        now: Timestamp,
+    ) -> bool {
+        if let Some(state) = self.states.get(key)
+            && (state.life == life.number || Some(state.session.position) != over)
+        {
+            return false;
+        }
+        let (session, head) = (Arc::clone(&held.session), held.head);
+        self.hold(key, State { session, head, ticket: None, life: life.number, since: now });
+        let answers = self.answers.entry(key.clone()).or_default();
+        answers.extend(answered.iter().map(|each| (each.repeat.key, each.clone())));
+        true
+    }
+
+    /// The oldest that wait for the ledger.
+    pub fn oldest(&self, partition: Partition, life: &Life, max: usize) -> Vec<Waiting> {
+        let named = |number| Ticket { partition: Some(partition), life: life.number, number };
+        let oldest = self.outbox.iter().take(max);
+        oldest.map(|(number, entry)| Waiting { ticket: named(*number), entry: Arc::clone(entry) }).collect()
+    }
+
+    /// The ledger holds it.
+    pub fn acknowledge(&mut self, number: (u64, u64), now: Timestamp) {
+        self.outbox.remove(&number);
+        let newest = |state: &&mut State| state.ticket.is_some_and(|ticket| ticket.number == number);
+        self.states.values_mut().filter(newest).for_each(|state| state.since = now);
+    }
+
+    /// Those that may be let go because they have been idle since then: nothing will
+    /// happen to them by itself, and the ledger holds them.
+    pub fn idle(&self, since: Timestamp) -> Vec<SessionKey> {
+        let may_go = |state: &State| {
+            let session = &state.session;
+            let is_recorded = state.ticket.is_none_or(|ticket| !self.outbox.contains_key(&ticket.number));
+            let is_idle = session.status != Status::Running && session.due_at.is_none();
+            is_idle && is_recorded && state.since <= since
+        };
+        self.states.iter().filter(|(_, state)| may_go(state)).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub fn let_go(&mut self, key: &SessionKey) {
+        self.states.remove(key);
+    }
+}

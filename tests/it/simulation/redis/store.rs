@@ -1,0 +1,200 @@
+//! The store of an instance, over its link to the server.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synckairos::domain::chain::Digest;
+use synckairos::domain::entry::Answered;
+use synckairos::domain::id::SessionKey;
+use synckairos::domain::position::Position;
+use synckairos::domain::time::Timestamp;
+use synckairos::store::outbox::Ticket;
+use synckairos::store::partition::{Partition, Partitions};
+use synckairos::store::{Commit, Committed, Error, Held, Now, Store};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::image::{Life, Word};
+use super::lives::{Lives, away};
+use super::server::{Flaw, Server};
+use crate::simulation::link::{Failure, Link};
+use crate::simulation::record::Event;
+
+/// A write is sent so many times at most, as the real one is.
+const TRIES: usize = 4;
+
+/// Between two questions of who waits for the ledger.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Sessions in the simulated Redis.
+pub struct SimulatedStore {
+    lives: Lives,
+    /// What a build that trusts itself remembers.
+    trusted: Mutex<BTreeMap<SessionKey, Held>>,
+}
+
+impl SimulatedStore {
+    pub fn new(server: Server, link: Link, now: Now) -> Self {
+        Self { lives: Lives::new(server, link, now), trusted: Mutex::default() }
+    }
+
+    /// One of the two that count new lives.
+    pub fn new_lives(&self, which: usize) -> watch::Receiver<u64> {
+        self.lives.noticed(which)
+    }
+
+    async fn waiting(&self, partition: Partition) -> Result<Option<(Ticket, Ticket)>, Failure> {
+        let ends = self.lives.ask(partition, move |state, life| {
+            let named = |number: &(u64, u64)| Ticket { partition: Some(partition), life: life.number, number: *number };
+            let outbox = &state.image.partitions[&partition].outbox;
+            outbox.keys().next().map(named).zip(outbox.keys().next_back().map(named))
+        });
+        Ok(ends.await?.0)
+    }
+
+    fn learn(&self, key: &SessionKey, held: &Held) {
+        if self.lives.server().flaw() == Flaw::TrustsItself {
+            self.trusted.lock().unwrap().insert(key.clone(), held.clone());
+        }
+    }
+
+    fn trusted(&self, key: &SessionKey) -> Option<Held> {
+        self.trusted.lock().unwrap().get(key).cloned()
+    }
+}
+
+/// Why a write may have happened: in which life that was.
+type Doubt = Option<Life>;
+
+fn given_up(doubt: &Doubt, failure: Failure) -> Error {
+    match (doubt, failure) {
+        (None, Failure::Undone) => away(failure),
+        (Some(_), _) | (None, Failure::Unknown) => Error::Unknown(format!("{failure:?}").into()),
+    }
+}
+
+fn decided(commit: &Commit, word: Word, life: &Life, doubt: &Doubt) -> Result<Committed, Error> {
+    let is_stored = matches!(word, Word::Stored(_));
+    // What may have happened in a life that is over may be lost, or in the ledger.
+    if !is_stored && doubt.as_ref().is_some_and(|then| then != life) {
+        return Err(Error::Unknown("a write of a life that is over".into()));
+    }
+    Ok(match word {
+        Word::Stored(ticket) => {
+            let (session, head) = (Arc::clone(&commit.session), commit.entry.link.digest());
+            Committed::Stored(Held { session, head, ticket: Some(ticket), is_doubtful: false })
+        }
+        Word::Stale(held) => Committed::Stale(held),
+        Word::Repeated(answered, held) => Committed::Repeated(answered, held),
+        Word::Missing => Committed::Missing,
+    })
+}
+
+#[async_trait]
+impl Store for SimulatedStore {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        if let Some(held) = self.trusted(key) {
+            return Ok(Some(held));
+        }
+        let (asked, partition) = (key.clone(), Partition::of(key));
+        let read = self.lives.ask(partition, move |state, life| state.image.partition(&asked).held(&asked, life));
+        let (held, _) = read.await.map_err(away)?;
+        held.iter().for_each(|held| self.learn(key, held));
+        Ok(held)
+    }
+
+    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+        let (key, repeat) = (key.clone(), *repeat);
+        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).answer(&key, &repeat));
+        asked.await.map_err(away)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        let (partition, mut doubt) = (Partition::of(&commit.key), None);
+        for _ in 0..TRIES {
+            let life = self.lives.of(partition).await.map_err(|failure| given_up(&doubt, failure))?;
+            let write = commit.clone();
+            match self.lives.ask_in(&life, partition, move |state, life| state.commit(&write, life)).await {
+                Ok(Some(word)) => {
+                    let committed = decided(&commit, word, &life, &doubt)?;
+                    if let Committed::Stored(held) | Committed::Stale(held) = &committed {
+                        self.learn(&commit.key, held);
+                    }
+                    return Ok(committed);
+                }
+                Ok(None) => {}
+                Err(Failure::Unknown) if doubt.is_none() => doubt = Some(life),
+                Err(failure) => return Err(given_up(&doubt, failure)),
+            }
+        }
+        Err(given_up(&doubt, Failure::Undone))
+    }
+
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, Error> {
+        let (asked, partition) = (key.clone(), Partition::of(key));
+        let restored = self.lives.ask(partition, move |state, life| {
+            let now = state.now();
+            if state.image.partition(&asked).restore(&asked, over, &held, &answered, life, now) {
+                let session = Arc::clone(&held.session);
+                state.restored(Event::Restored { key: asked.clone(), over, session });
+                return held;
+            }
+            state.image.partition(&asked).held(&asked, life).unwrap()
+        });
+        let (held, _) = restored.await.map_err(away)?;
+        self.learn(key, &held);
+        Ok(held)
+    }
+
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        let due = self.lives.ask_of(partitions, move |state, partition, _| -> Vec<_> {
+            let due = state.image.partitions[&partition].due.iter();
+            due.take_while(|(at, _)| *at <= until).take(limit).cloned().collect()
+        });
+        let mut due = due.await.map_err(away)?.concat();
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
+        Ok(self.waiting(Partition::of(key)).await.map_err(away)?.map(|(_, last)| last))
+    }
+
+    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        Ok(self.lives.of(Partition::of(key)).await.map_err(away)?.began)
+    }
+
+    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
+        let Some(partition) = ticket.partition else { return Ok(()) };
+        loop {
+            let first = self.waiting(partition).await.map_err(away)?.map(|(first, _)| first);
+            if self.lives.of(partition).await.map_err(away)?.number != ticket.life {
+                return Err(Error::Unknown("the store life it was written in has ended".into()));
+            }
+            if first.is_none_or(|first| first > ticket) {
+                return Ok(());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn in_step(&self) {}
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.lives.ask_anything(|_| ()).await.map_err(away)
+    }
+}

@@ -1,0 +1,108 @@
+//! Who watches a session: comes, is cut off, comes back with what it had, at any instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synckairos::domain::id::SessionKey;
+use synckairos::domain::position::Position;
+use synckairos::fanout::{Delivery, Ended, Kind, Subscription, Told};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::client::key;
+use super::record::{Event, Seen};
+use super::world::World;
+use crate::harness::dice::Dice;
+
+/// A watcher of the world.
+pub struct Watcher {
+    world: Arc<World>,
+    number: usize,
+    key: SessionKey,
+    dice: Dice,
+    last: Option<Position>,
+}
+
+/// Why a connection ended.
+enum End {
+    Cut,
+    Missing,
+}
+
+impl Watcher {
+    pub fn new(world: &Arc<World>, number: usize, session: usize) -> Self {
+        let dice = world.around.plan.dice("watcher", number as u64);
+        Self { world: Arc::clone(world), number, key: key(session), dice, last: None }
+    }
+
+    /// Watches until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            let slot = self.dice.below(self.world.around.plan.instances);
+            let Some(instance) = self.world.instance(slot) else {
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let subscription = instance.hub.subscribe(&self.key, self.last, "simulated");
+            self.saw(Seen::Connected(self.last));
+            let end = tokio::select! {
+                biased;
+                () = instance.running.aborted() => End::Cut,
+                () = self.world.clone().leaves(self.stays()) => End::Cut,
+                end = self.follow(subscription) => end,
+            };
+            let pause = match end {
+                End::Cut => 1 + self.dice.below(100),
+                End::Missing => 100,
+            };
+            self.saw(Seen::Cut);
+            sleep(Duration::from_millis(pause as u64)).await;
+        }
+    }
+
+    /// How long it stays connected, while it is in the mood for walking.
+    fn stays(&mut self) -> Instant {
+        Instant::now() + Duration::from_millis(50 + self.dice.below(3_000) as u64)
+    }
+
+    async fn follow(&mut self, mut subscription: Subscription) -> End {
+        loop {
+            match subscription.next().await {
+                Delivery::Told(told) => self.told(&told),
+                // Whoever was told of the end hears no more.
+                Delivery::Ended(Ended::Deleted) => std::future::pending().await,
+                Delivery::Ended(Ended::Missing) => {
+                    self.last = None;
+                    self.world.is_nowhere(self.number);
+                    self.saw(Seen::Missing);
+                    return End::Missing;
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, told: &Told) {
+        let Some(position) = told.position else { return };
+        self.last = Some(position);
+        self.world.is_at(self.number, position);
+        self.world.is_over(self.number, told.kind == Kind::Deletion);
+        self.saw(match told.kind {
+            Kind::State => Seen::State(position, told.frames[0].clone()),
+            Kind::Deletion => Seen::Deleted(position),
+            _ => Seen::Write(position, told.frames.to_vec()),
+        });
+    }
+
+    fn saw(&self, seen: Seen) {
+        self.world.record.add(Event::Seen { watcher: self.number, key: self.key.clone(), seen });
+    }
+}
+
+impl World {
+    /// Returns when a watcher walks on: then, unless all has become calm before.
+    async fn leaves(self: Arc<Self>, at: Instant) {
+        sleep_until(at).await;
+        if self.is_calm() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
