@@ -8,17 +8,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
+use fred::interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _, PubsubInterface as _};
 use fred::types::Message;
+use fred::types::cluster::SlotRange;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Fuse, FusedFuture as _, join_all};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Failure, PATIENCE, Redis};
 
 /// So many channels are asked for at once.
 const AT_ONCE: usize = 256;
+
+/// So often a cluster is asked which node holds which slots. Where one has moved nothing is
+/// heard any more, and the library does not say so.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Between two tries to listen again: first, and at most.
 const WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -64,6 +69,8 @@ impl Listening {
         let client = &self.redis.client;
         let (mut messages, mut reconnects) = (client.message_rx(), client.reconnect_rx());
         let mut changes = client.cluster_change_rx();
+        let (mut look, mut owners) = (interval(LOOK), self.owners());
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was wanted before this ran may not be heard yet.
         let (mut wait, mut renewing) = (WAITS.0, self.renewed_after(Duration::ZERO));
         loop {
@@ -75,6 +82,9 @@ impl Listening {
                 },
                 Ok(_) = reconnects.recv() => renewing = self.renewed_after(Duration::ZERO),
                 Ok(_) = changes.recv() => renewing = self.renewed_after(Duration::ZERO),
+                _ = look.tick(), if self.redis.is_cluster() => if self.have_moved(&mut owners).await {
+                    renewing = self.renewed_after(Duration::ZERO);
+                },
                 renewed = &mut renewing, if !renewing.is_terminated() => match renewed {
                     Ok(()) => {
                         wait = WAITS.0;
@@ -92,6 +102,21 @@ impl Listening {
                 },
             }
         }
+    }
+
+    /// Whether slots are held by others than before.
+    async fn have_moved(&self, owners: &mut Vec<SlotRange>) -> bool {
+        // What it cannot learn now it learns the next time.
+        let _ = timeout(PATIENCE, self.redis.client.sync_cluster()).await;
+        let before = std::mem::replace(owners, self.owners());
+        before != *owners
+    }
+
+    fn owners(&self) -> Vec<SlotRange> {
+        let routing = self.redis.client.cached_cluster_state();
+        let mut owners = routing.map_or_else(Vec::new, |routing| routing.slots().to_vec());
+        owners.sort_unstable_by_key(|range| range.start);
+        owners
     }
 
     fn renewed_after(&self, wait: Duration) -> Fuse<BoxFuture<'_, Result<(), Failure>>> {

@@ -27,6 +27,10 @@ use crate::store::outbox::{MemoryOutbox, Outbox, RedisOutbox};
 use crate::store::redis::RedisStore;
 use crate::store::{Now, Store};
 
+/// While Redis is away it is tried again at least so often: everybody is to be right within
+/// two seconds after it is there again.
+const PROBED_AGAIN: Duration = Duration::from_millis(500);
+
 /// The only version of the settings there is.
 const SETTINGS_VERSION: u64 = 1;
 
@@ -103,7 +107,7 @@ impl Live {
         until_stopped(&renewing, "membership", async move { renews.run().await });
         Ok(Self {
             new_lives: store.new_lives(),
-            store: Arc::new(Guarded::new(store, breaker::Settings::default())),
+            store: Arc::new(Guarded::new(store, breaker::Settings { most: PROBED_AGAIN, ..Default::default() })),
             outbox,
             duties: Duties::Shared(Arc::clone(&membership)),
             place: Place::Shared { redis, membership, renewing },

@@ -1,6 +1,7 @@
 //! What may happen, and how it is brought about. Each begins and ends within its call.
 
 use std::fs;
+use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::process::Command;
 use std::time::Duration;
@@ -174,8 +175,9 @@ async fn scripts_flushed(field: &mut Field, load: Load) {
     commands(field, load, Duration::from_millis(40), &["SCRIPT", "FLUSH"]).await;
 }
 
-async fn flushall(field: &mut Field, _: Load) {
+fn flushall(field: &mut Field, _: Load) -> Ready<()> {
     field.server().say(&["FLUSHALL"]);
+    ready(())
 }
 
 async fn postgres_stopped(field: &mut Field, load: Load) {

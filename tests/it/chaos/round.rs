@@ -104,7 +104,9 @@ impl Round {
             let before = self.recorder.now_us();
             let told = got(&self.http, self.doors[0], "/v1/time").await.unwrap();
             let after = self.recorder.now_us();
-            let told_us = (told["timestamp_ms"].as_f64().unwrap() * 1_000.0).round() as i64;
+            let told = told["timestamp"].as_str().and_then(synckairos::wire::instant::parse).unwrap();
+            // It is cut off to the millisecond: half of one is nearer on the whole.
+            let told_us = told.as_ms() * 1_000 + 500;
             best = best.min((after - before, told_us - i64::midpoint(before, after)));
         }
         best.1
@@ -124,7 +126,8 @@ impl Round {
         }
         for number in 0..load.timers {
             let session = format!("timer-{number}");
-            self.create(&session, countdown(800 + dice.below(4_000) as i64)).await;
+            let ms = i64::try_from(900 * (number + 1)).unwrap() + dice.span_ms();
+            self.create(&session, countdown(ms)).await;
             self.watch(&session, By::ALL[number % 3], number);
         }
     }

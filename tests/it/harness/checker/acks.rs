@@ -37,7 +37,7 @@ enum Asker<'a> {
     Call(usize),
 }
 
-fn asker<'a>(at: usize, call: &'a Call) -> Asker<'a> {
+fn asker(at: usize, call: &Call) -> Asker<'_> {
     call.asked.key.as_deref().map_or(Asker::Call(at), Asker::Key)
 }
 
@@ -63,7 +63,7 @@ fn once<'a>(case: &Case<'a>, verdict: &mut Verdict) -> HashMap<Asker<'a>, Positi
 }
 
 /// What nobody was told of is the doing of somebody who was told nothing.
-fn asked_for<'a>(case: &Case<'a>, taken: &HashMap<Asker<'a>, Position>, verdict: &mut Verdict) {
+fn asked_for(case: &Case<'_>, taken: &HashMap<Asker<'_>, Position>, verdict: &mut Verdict) {
     let told: HashSet<_> = taken.values().collect();
     let unknown = |call: &Call| call.answer == Answer::Unknown;
     let mut free: Vec<_> = case.calls.iter().enumerate().filter(|(_, call)| unknown(call)).collect();
@@ -76,7 +76,7 @@ fn asked_for<'a>(case: &Case<'a>, taken: &HashMap<Asker<'a>, Position>, verdict:
         let fits = |call: &Call| {
             call.asked.command == step.command
                 && call.invoked_us <= known
-                && is_made_by(case, at, &call.asked, &then_of(case, &call.asked))
+                && is_made_by(case, at, &call.asked, then_of(case, &call.asked).as_ref())
         };
         match free.iter().position(|(_, call)| fits(call)) {
             Some(place) => {

@@ -11,7 +11,7 @@ use synckairos::wire::command;
 
 use super::case::{Case, Step};
 use super::{Law, Verdict};
-use crate::harness::history::{Answer, Asked};
+use crate::harness::history::{Answer, Asked, Call};
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
     for at in 1..case.line.len() {
@@ -24,12 +24,12 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
         let is_so = match maker {
             _ if step.command == "settle" => is_settled(case, at),
             Some(call) if call.asked.command != step.command => false,
-            Some(call) => is_made_by(case, at, &call.asked, &then_of(case, &call.asked)),
+            Some(call) => is_made_by(case, at, &call.asked, then_of(case, &call.asked).as_ref()),
             // Who may have asked for it is looked for elsewhere.
             None => true,
         };
         if !is_so {
-            let maker = maker.map(|call| call.told());
+            let maker = maker.map(Call::told);
             let story = [case.line[at - 1].told(), step.told(), differs(case, at)];
             verdict.broken(Law::Charged, case, story.into_iter().chain(maker));
         }
@@ -54,9 +54,9 @@ pub(super) fn then_of(case: &Case<'_>, asked: &Asked) -> Option<Command> {
 }
 
 /// Whether that command makes the step from the one before.
-pub(super) fn is_made_by(case: &Case<'_>, at: usize, asked: &Asked, revert: &Option<Command>) -> bool {
+pub(super) fn is_made_by(case: &Case<'_>, at: usize, asked: &Asked, revert: Option<&Command>) -> bool {
     let (Some(base), Some(state)) = (at.checked_sub(1), &case.line[at].state) else { return asked.command == "create" };
-    let Some(command) = command_of(asked).or_else(|| revert.clone()) else { return false };
+    let Some(command) = command_of(asked).or_else(|| revert.cloned()) else { return false };
     bases(case, base, state).iter().any(|base| match base.next(&command, state.updated_at) {
         Judged::Done(change) => is_same(change.session, state),
         _ => false,
@@ -167,7 +167,7 @@ fn is_in_time(case: &Case<'_>, at: usize, verdict: &mut Verdict) {
     let at_us = state.updated_at.as_ms() * 1_000 - began_us;
     let tolerance = case.rules.clock_tolerance_us;
     if at_us + 1_000 + tolerance < call.invoked_us || at_us - tolerance > call.returned_us {
-        let story = format!("which is {} us after it began", at_us);
+        let story = format!("which is {at_us} us after it began");
         verdict.broken(Law::Clock, case, [call.told(), step.told(), story]);
     }
 }

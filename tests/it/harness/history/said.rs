@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::position::Position;
+use synckairos::domain::time::Timestamp;
 
 use super::{Answer, Final, Seen, Shown};
 
@@ -28,7 +29,9 @@ fn write(value: &Value, text: &mut String) {
             text.push('}');
         }
         Value::Array(all) => {
-            all.iter().for_each(|each| write(each, text));
+            for each in all {
+                write(each, text);
+            }
             text.push(']');
         }
         other => {
@@ -104,7 +107,7 @@ impl Seen {
             session: session.to_owned(),
             position,
             content: is_told.then(|| content(payload)),
-            expired_at_ms: expired_at.map(|at| at.as_ms()),
+            expired_at_ms: expired_at.map(Timestamp::as_ms),
             kind,
             at_us: 0,
         }
@@ -131,7 +134,7 @@ impl Final {
             session: session.to_owned(),
             shown: Shown::of(snapshot)?,
             status: snapshot["status"].as_str()?.to_owned(),
-            deadline_ms: deadline.map(|at| at.as_ms()),
+            deadline_ms: deadline.map(Timestamp::as_ms),
             at_us,
         })
     }
