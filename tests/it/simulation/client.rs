@@ -81,7 +81,9 @@ impl Client {
             sleep_until(self.world.around.truth.after(Duration::from_millis(step.at_ms))).await;
             self.carry_out(&step).await;
         }
-        join_all(self.twins).await.into_iter().for_each(|twin| twin.unwrap());
+        for twin in join_all(self.twins).await {
+            twin.unwrap();
+        }
     }
 
     async fn carry_out(&mut self, step: &Step) {
@@ -166,7 +168,7 @@ impl Client {
         });
         let said = match timeout(PATIENCE, told).await {
             Ok(Ok(said)) if self.travels().await => said,
-            Ok(Ok(_)) | Ok(Err(_)) | Err(_) => (Said::Unknown, None),
+            Ok(Ok(_) | Err(_)) | Err(_) => (Said::Unknown, None),
         };
         (Some(arrived), said)
     }

@@ -43,7 +43,9 @@ pub async fn happen(world: Arc<World>, fault: Fault) {
         }
         Kind::Freeze(slot) => {
             if let Some(instance) = world.instance(slot) {
-                Way::ALL.iter().for_each(|way| instance.link(*way).hold(span));
+                for way in Way::ALL {
+                    instance.link(way).hold(span);
+                }
             }
         }
         Kind::Storm => {

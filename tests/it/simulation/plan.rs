@@ -105,16 +105,17 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::of(seed);
         let instances = 2 + dice.below(2);
-        let sessions: Vec<_> = (0..1 + dice.below(2)).map(|_| configuration(&mut dice)).collect();
+        let sessions: Vec<_> = (0..=dice.below(2)).map(|_| configuration(&mut dice)).collect();
         let clients = (0..2 + dice.below(2)).map(|client| steps(&mut dice, client, sessions.len())).collect();
-        let watchers = (0..1 + dice.below(3)).map(|_| dice.below(sessions.len())).collect();
-        let faults = (0..dice.below(6)).map(|_| fault(&mut dice, instances)).collect();
+        let watchers = (0..=dice.below(3)).map(|_| dice.below(sessions.len())).collect();
+        let mut faults: Vec<_> = (0..dice.below(6)).map(|_| fault(&mut dice, instances)).collect();
         let weather = *dice.one_of(&[
             Weather::FAIR,
             Weather { delay_ms: 5, slow: 0, lost: 0 },
             Weather { delay_ms: 20, slow: 1, lost: 5 },
             Weather { delay_ms: 60, slow: 3, lost: 30 },
         ]);
+        faults.extend(relapse(&mut dice, &faults));
         Self { seed, instances, sessions, clients, watchers, faults, weather }
     }
 
@@ -189,6 +190,16 @@ fn configuration(dice: &mut Dice) -> Value {
             {"participant_id": "p1", "total_time_ms": span},
         ]}),
     }
+}
+
+/// A store that died once dies again when it has hardly begun to live.
+fn relapse(dice: &mut Dice, faults: &[Fault]) -> Option<Fault> {
+    let is_death = |fault: &&Fault| matches!(fault.kind, Kind::StoreDies | Kind::StoreGoesBack(_) | Kind::StoreForgets);
+    let first = faults.iter().find(is_death).filter(|_| dice.chance(40))?;
+    let at_ms = first.at_ms + first.for_ms + 20 + dice.below(100) as u64;
+    let for_ms = 20 + dice.below(200) as u64;
+    let kind = if dice.chance(50) { Kind::StoreForgets } else { Kind::StoreGoesBack(1 + dice.below(100) as u64) };
+    Some(Fault { at_ms, for_ms, kind })
 }
 
 fn fault(dice: &mut Dice, instances: usize) -> Fault {

@@ -79,7 +79,11 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
             smaller.push(with(&|plan| plan.clients[client].clear()));
         }
     }
-    smaller.extend((0..plan.faults.len()).map(|fault| with(&|plan| drop(plan.faults.remove(fault)))));
+    for fault in 0..plan.faults.len() {
+        smaller.push(with(&|plan| {
+            plan.faults.remove(fault);
+        }));
+    }
     if !plan.watchers.is_empty() {
         smaller.push(with(&|plan| plan.watchers.clear()));
         smaller.push(with(&|plan| plan.watchers.truncate(plan.watchers.len() - 1)));
@@ -88,7 +92,11 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
         smaller.push(with(&|plan| plan.weather = Weather::FAIR));
     }
     for (client, steps) in plan.clients.iter().enumerate() {
-        smaller.extend((0..steps.len()).map(|step| with(&|plan| drop(plan.clients[client].remove(step)))));
+        for step in 0..steps.len() {
+            smaller.push(with(&|plan| {
+                plan.clients[client].remove(step);
+            }));
+        }
     }
     smaller
 }

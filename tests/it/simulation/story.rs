@@ -22,5 +22,6 @@ pub fn of(outcome: &Outcome) -> String {
         let _ =
             writeln!(story, "{}: in the end {}, {}", key.session, last.session.position, last.session.status.as_str());
     }
+    let _ = writeln!(story, "all were right {} ms after the last fault", outcome.right_after.as_millis());
     story
 }

@@ -99,7 +99,9 @@ impl World {
 
     async fn live(self: Arc<Self>) -> Outcome {
         let plan = Arc::clone(&self.around.plan);
-        (0..plan.instances).for_each(|slot| self.start(slot));
+        for slot in 0..plan.instances {
+            self.start(slot);
+        }
         for (number, session) in plan.watchers.iter().enumerate() {
             tokio::spawn(Watcher::new(&self, number, *session).run());
         }
@@ -108,12 +110,16 @@ impl World {
         let faults = plan.faults.iter().map(|fault| tokio::spawn(faults::happen(Arc::clone(&self), fault.clone())));
         let (clients, faults): (Vec<_>, Vec<_>) = (clients.collect(), faults.collect());
         let broken = join_all(faults).await;
-        broken.into_iter().for_each(|fault| fault.unwrap());
+        for fault in broken {
+            fault.unwrap();
+        }
         sleep_until(self.around.truth.after(Duration::from_millis(plan.mended_ms()))).await;
         self.set_weather(Weather::FAIR);
         let mended = Instant::now();
         let asked = join_all(clients).await;
-        asked.into_iter().for_each(|client| client.unwrap());
+        for client in asked {
+            client.unwrap();
+        }
         self.is_calm.store(true, Ordering::Relaxed);
         self.outcome(mended).await
     }

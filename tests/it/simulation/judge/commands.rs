@@ -65,7 +65,7 @@ impl<'a> Case<'a> {
         self.is_as_it_stood(tried, ended)?;
         match &tried.said {
             Said::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
-            Said::Refused(..) | Said::Stale(_) if self.was_done_before(tried, asked, lasting) => {
+            Said::Refused(..) | Said::Stale(_) if was_done_before(tried, asked, lasting) => {
                 self.complain(format!("{subject} was done, and then declined under the same key"))
             }
             Said::Refused(why, at) => {
@@ -102,11 +102,6 @@ impl<'a> Case<'a> {
             return Ok(());
         }
         self.complain(format!("{subject} was told that it was done as {at}, which was never stored"))
-    }
-
-    fn was_done_before(&self, tried: &Try, asked: &Asked<'_>, lasting: &[Position]) -> bool {
-        let is_before = |made: &Version<'_>| made.at < tried.began && lasting.contains(&made.stored.position());
-        tried.has_key && asked.made.iter().any(is_before)
     }
 
     /// A deletion that was answered is in the ledger, and nothing follows it.
@@ -178,4 +173,9 @@ impl<'a> Case<'a> {
 /// But for the link, which the rules know nothing of.
 fn is_same(made: &Session, stored: &Session) -> bool {
     Session { previous: stored.previous, ..made.clone() } == *stored
+}
+
+fn was_done_before(tried: &Try, asked: &Asked<'_>, lasting: &[Position]) -> bool {
+    let is_before = |made: &Version<'_>| made.at < tried.began && lasting.contains(&made.stored.position());
+    tried.has_key && asked.made.iter().any(is_before)
 }

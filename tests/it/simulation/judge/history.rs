@@ -47,10 +47,10 @@ impl Case<'_> {
         // A deletion is no command to the checker, so that nobody seems to have asked for it.
         let is_deletion = |violation: &Violation| violation.story.iter().any(|event| event.contains(DELETION));
         verdict.violations.retain(|violation| violation.law != Law::Phantom || !is_deletion(violation));
-        match verdict.violations.is_empty() {
-            true => Ok(()),
-            false => self.complain(format!("the checker says: {verdict}")),
+        if verdict.violations.is_empty() {
+            return Ok(());
         }
+        self.complain(format!("the checker says: {verdict}"))
     }
 
     fn written(&self, line: &Line<'_>) -> History {
@@ -170,14 +170,13 @@ fn answered(tried: &Try, shown: &mut impl FnMut(&Session) -> Option<Shown>) -> A
         Said::Done { at, replayed } => {
             Answer::Applied { made: replayed.unwrap_or(*at), shown, is_replay: replayed.is_some() }
         }
-        // It does not say which version it made.
-        Said::Gone => Answer::Unknown,
         Said::Stands(_) => shown.map_or(Answer::Unknown, Answer::Looked),
         Said::Refused(why, _) => refused((*why).into(), shown),
         Said::Stale(_) => refused(Code::StaleVersion, shown),
         Said::Exists(_) => refused(Code::SessionExists, shown),
         Said::Missing => refused(Code::SessionNotFound, None),
         Said::Away(what) => Answer::Unavailable((*what).to_owned()),
-        Said::Unknown | Said::Odd(_) => Answer::Unknown,
+        // A deletion does not say which version it made.
+        Said::Gone | Said::Unknown | Said::Odd(_) => Answer::Unknown,
     }
 }

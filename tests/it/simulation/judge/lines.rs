@@ -48,10 +48,10 @@ impl<'a> Case<'a> {
     pub fn line(&self) -> Result<Line<'a>, Complaint> {
         let mut line = Line { entries: Vec::new(), digests: BTreeSet::new() };
         let Some((last, mut next)) = self.last() else {
-            return match self.timeline.may_be_missing() {
-                true => Ok(line),
-                false => self.complain("it is not there in the end".to_owned()),
-            };
+            if self.timeline.may_be_missing() {
+                return Ok(line);
+            }
+            return self.complain("it is not there in the end".to_owned());
         };
         let rows: BTreeMap<_, _> = self.rows().iter().map(|row| (row.link.digest(), row)).collect();
         let mut version = last.version;

@@ -45,7 +45,9 @@ impl<'a> Timeline<'a> {
     pub fn of(events: &[&'a (Timestamp, Event)]) -> Self {
         let mut timeline =
             Self { stands: Vec::new(), deaths: Vec::new(), versions: Vec::new(), states: BTreeMap::new() };
-        events.iter().for_each(|(at, event)| timeline.add(*at, event));
+        for (at, event) in events {
+            timeline.add(*at, event);
+        }
         timeline
     }
 

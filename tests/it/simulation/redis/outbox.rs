@@ -46,7 +46,9 @@ impl SimulatedOutbox {
         let acknowledged = self.lives.ask_in(&life, partition, move |state, _| {
             let now = state.now();
             if let Some(kept) = state.image.partitions.get_mut(&partition) {
-                done.iter().for_each(|each| kept.acknowledge(each.ticket.number, now));
+                for each in &done {
+                    kept.acknowledge(each.ticket.number, now);
+                }
             }
         });
         acknowledged.await.map(drop)

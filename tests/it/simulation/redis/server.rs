@@ -125,7 +125,9 @@ impl Server {
         }
         let ears = std::mem::take(&mut state.ears);
         drop(state);
-        ears.into_values().for_each(|ear| ear.link.cut(span));
+        for ear in ears.into_values() {
+            ear.link.cut(span);
+        }
     }
 
     /// The next process is there.

@@ -101,7 +101,9 @@ impl Store for SimulatedStore {
         let (asked, partition) = (key.clone(), Partition::of(key));
         let read = self.lives.ask(partition, move |state, life| state.image.partition(&asked).held(&asked, life));
         let (held, _) = read.await.map_err(away)?;
-        held.iter().for_each(|held| self.learn(key, held));
+        if let Some(held) = &held {
+            self.learn(key, held);
+        }
         Ok(held)
     }
 
