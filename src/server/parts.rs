@@ -124,7 +124,10 @@ impl Parts {
         self.audit_stop.cancel();
         self.audit.finish(within).await;
         self.live.finish().await;
-        self.ledger.close().await;
+        // A connection that is dead without a word may still be waited for.
+        if tokio::time::timeout(within, self.ledger.close()).await.is_err() {
+            tracing::warn!("the ledger does not let go of all connections");
+        }
     }
 
     /// What a finish has left over.
