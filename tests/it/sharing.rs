@@ -172,7 +172,11 @@ async fn a_session_that_runs_out_while_redis_has_forgotten_it_is_told_though_nob
     let other = cluster.caller(1).running(with(blitz(), charged)).await;
     cluster.caller(1).get(format!("{}/history", other.path())).await.expect(200);
     let mut heard = cluster.hear(&other).await;
-    cluster.ground().redis().unwrap().say(&["FLUSHALL"]);
+    let (redis, state) = (cluster.ground().redis().unwrap(), keys::state(&key(TENANT, &other)));
+    redis.say(&["FLUSHALL"]);
+    // Nobody asks. Were it noticed a minute later, nobody would have been there for so long,
+    // and it would come back paused.
+    eventually("it is given back", async || (redis.say(&["EXISTS", &state]) == ["1"]).then_some(())).await;
     cluster.clock().advance_ms(60_000);
     let expired = heard.next().await;
     assert_eq!((&expired[1]["type"], &expired[0]["payload"]["recovered"]), (&json!("TIME_EXPIRED"), &json!(true)));
