@@ -54,10 +54,11 @@ impl<'a> Case<'a> {
         let mut rows: Vec<_> = history.rows.iter().filter(|row| row.key.session.as_str() == session).collect();
         rows.sort_by_key(|row| row.link.position);
         let (line, aside) = parted(&rows);
+        let last = history.finals.iter().find(|last| last.session == session);
+        let (line, aside) = gone_on(line, aside, last.filter(|_| rules.may_lose));
         let line: Vec<_> = line.into_iter().map(Step::of).collect();
         let known = known(&calls, &seen);
         let ends = history.ends.iter().filter(|end| end.session == session).collect();
-        let last = history.finals.iter().find(|last| last.session == session);
         let case = Self { history, rules, session, calls, seen, ends, last, line, aside, known };
         case.count(verdict);
         case
@@ -152,6 +153,17 @@ fn parted<'a>(rows: &[&'a Row]) -> (Vec<&'a Row>, Vec<&'a Row>) {
     line.reverse();
     let is_aside = |row: &&&Row| !line.iter().any(|each| std::ptr::eq(*each, **row));
     let aside = rows.iter().filter(is_aside).copied().collect();
+    (line, aside)
+}
+
+/// A store that was lost may have gone on from before versions that were on their way to
+/// the ledger then: they are not on the line, though nothing superseded them yet.
+fn gone_on<'a>(mut line: Vec<&'a Row>, mut aside: Vec<&'a Row>, last: Option<&Final>) -> (Vec<&'a Row>, Vec<&'a Row>) {
+    let Some(Position { epoch, version }) = last.map(|last| last.shown.position) else { return (line, aside) };
+    let is_left = |row: &&Row| row.link.position.epoch < epoch && row.link.position.version > version;
+    while let Some(row) = line.pop_if(|row| is_left(&&**row)) {
+        aside.push(row);
+    }
     (line, aside)
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use synckairos::domain::chain::Digest;
 use synckairos::domain::position::Position;
+use synckairos::ledger::Row;
 use synckairos::wire::frame;
 
 use super::case::{Case, Step, told};
@@ -45,6 +46,9 @@ fn is_linked(case: &Case<'_>, verdict: &mut Verdict) {
 
 /// Beside the line there may be what a new epoch superseded, each once.
 fn branches(case: &Case<'_>, verdict: &mut Verdict) {
+    let newest = case.line.last().map(Step::position).max(case.last.map(|last| last.shown.position));
+    // The ledger knows it once something was written on.
+    let is_known_so = |row: &Row| row.superseded || case.line.iter().all(|step| step.position() < row.link.position);
     for (at, row) in case.aside.iter().enumerate() {
         let position = row.link.position;
         let same = |other: &Position| *other == position;
@@ -56,7 +60,7 @@ fn branches(case: &Case<'_>, verdict: &mut Verdict) {
             .any(|p| same(&p))
         {
             verdict.broken(Law::Fork, case, [format!("a second row: {}", told(row))]);
-        } else if case.line.last().is_none_or(|newest| newest.position().epoch <= position.epoch) || !row.superseded {
+        } else if newest.is_none_or(|newest| newest.epoch <= position.epoch) || !is_known_so(row) {
             verdict.broken(Law::Fork, case, [format!("not on the line, and no new epoch: {}", told(row))]);
         }
     }
