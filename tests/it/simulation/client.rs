@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Map, Value};
 use synckairos::app::error::Error;
+use synckairos::app::sessions::Name;
 use synckairos::app::{Answer, Asked, Expected, Held};
 use synckairos::clock::Clock as _;
 use synckairos::domain::chain::Digest;
@@ -231,7 +232,7 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
         Wish::Create => {
             let body: CreateBody = command::parsed(object(&body)).unwrap();
             let new = body.into_new(id.clone()).unwrap();
-            said(sessions.create(&by, new, idempotency, arrived).await.map(done))
+            said(sessions.create(&by, new, Name::Given, idempotency, arrived).await.map(done))
         }
     }
 }
