@@ -10,7 +10,7 @@ use super::world;
 use super::world::Outcome;
 
 /// So many smaller ones are tried.
-const TRIES: usize = 300;
+const TRIES: usize = 120;
 
 /// A plan that failed, and how.
 pub struct Failure {

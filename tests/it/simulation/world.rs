@@ -36,6 +36,9 @@ const QUIET: Duration = Duration::from_millis(1_500);
 /// What happens by itself is told before it has been due for so long.
 const OVERDUE_MS: i64 = 1_000;
 
+/// What is taken back is seen to within so long.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// How often it is looked whether all are right.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -132,7 +135,12 @@ impl World {
         let right_after = asked.elapsed();
         // While nobody asks, what happens by itself is told all the same.
         sleep(QUIET).await;
-        let overdue = self.is_overdue();
+        let mut overdue = self.is_overdue();
+        if overdue.is_some() {
+            // It may have been taken back a moment ago.
+            sleep(MOMENT).await;
+            overdue = self.is_overdue();
+        }
         // Sessions that nobody watches are taken back when somebody asks.
         let (calm, mut stuck) = (Instant::now(), self.is_unsettled().await);
         while stuck.is_some() && calm.elapsed() < CALM {
@@ -157,11 +165,18 @@ impl World {
     /// Something should have happened by itself a while ago, and has not.
     fn is_overdue(&self) -> Option<String> {
         let a_while_ago = self.around.truth.now() - OVERDUE_MS;
-        let sessions = self.around.server.sessions();
-        let overdue = sessions.iter().find(|(_, held)| held.session.due_at.is_some_and(|at| at <= a_while_ago));
-        let lost = self.around.book.due_by(a_while_ago).into_iter().find(|key| !sessions.contains_key(key));
-        let key = overdue.map(|(key, _)| key.clone()).or(lost)?;
+        let is_due = |held: &Held| held.session.due_at.is_some_and(|at| at <= a_while_ago);
+        let (key, _) = self.around.server.sessions().into_iter().find(|(_, held)| is_due(held))?;
         Some(format!("nobody sees to what {} waits for", key.session))
+    }
+
+    /// Something should have happened to a session that only the ledger knows. It is looked
+    /// for every ten seconds, or sooner.
+    fn is_lost(&self) -> Option<String> {
+        let sessions = self.around.server.sessions();
+        let due = self.around.book.due_by(self.around.truth.now() - OVERDUE_MS);
+        let key = due.into_iter().find(|key| !sessions.contains_key(key))?;
+        Some(format!("nobody takes {} back", key.session))
     }
 
     /// What is not yet as it will be. Asking for a session takes it back, if the store has
@@ -178,8 +193,8 @@ impl World {
     }
 
     fn is_behind(&self) -> Option<String> {
-        if let Some(overdue) = self.is_overdue() {
-            return Some(overdue);
+        if let Some(late) = self.is_overdue().or_else(|| self.is_lost()) {
+            return Some(late);
         }
         let waiting = self.around.server.waiting();
         if waiting > 0 {

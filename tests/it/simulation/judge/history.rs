@@ -2,8 +2,10 @@
 //! the real service by the same laws.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use synckairos::domain::entry::Entry;
 use synckairos::domain::position::Position;
 use synckairos::domain::session::restore::Absence;
 use synckairos::domain::session::{Session, Status};
@@ -74,9 +76,14 @@ impl Case<'_> {
         History { calls, seen, ends, finals, rows, absences, began_us: Some(Truth::BEGAN_US) }
     }
 
+    /// But for what a worker had in its hands while the store forgot it, and recorded when
+    /// the session had been taken back as it was before: the next version supersedes that,
+    /// and there may be none yet.
     fn ledger_rows(&self, line: &Line<'_>) -> Vec<Row> {
-        let entries = self.outcome.ledger.get(&self.key).into_iter().flatten();
-        let row = |entry: &std::sync::Arc<synckairos::domain::entry::Entry>| Row {
+        let newest = line.entries.last().map(|entry| entry.link.position);
+        let is_late = |entry: &Entry| line.is_superseded(entry) && Some(entry.link.position) > newest;
+        let entries = self.outcome.ledger.get(&self.key).into_iter().flatten().filter(|entry| !is_late(entry));
+        let row = |entry: &Arc<Entry>| Row {
             key: entry.key.clone(),
             link: entry.link,
             body: entry.body.clone(),

@@ -121,8 +121,10 @@ impl Store for SimulatedStore {
             match self.lives.ask_in(&life, partition, move |state, life| state.commit(&write, life)).await {
                 Ok(Some(word)) => {
                     let committed = decided(&commit, word, &life, &doubt)?;
-                    if let Committed::Stored(held) | Committed::Stale(held) = &committed {
-                        self.learn(&commit.key, held);
+                    match &committed {
+                        Committed::Stored(held) | Committed::Stale(held) => self.learn(&commit.key, held),
+                        Committed::Missing => drop(self.trusted.lock().unwrap().remove(&commit.key)),
+                        Committed::Repeated(..) => {}
                     }
                     return Ok(committed);
                 }
