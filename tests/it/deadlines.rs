@@ -129,7 +129,12 @@ fn instant_ms(value: &Value) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_timers_within_a_second() {
-    told_in_time(Cluster::of(1), 1_000, 1_000, 1_000).await;
+    told_in_time(Cluster::of(1).embedded(), 1_000, 1_000, 1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_that_three_instances_look_after_are_each_told_once() {
+    told_in_time(Cluster::of(3).shared(), 300, 1_000, 1_500).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
