@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, Fuse, FusedFuture as _};
 use futures::stream;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
@@ -83,6 +84,9 @@ pub struct Deadlines {
     pub poll: Duration,
 }
 
+/// What is due before long; nothing, where the time is not known well enough.
+type Ahead = Result<Option<Vec<Soon>>, store::Error>;
+
 #[derive(Default)]
 struct Schedule {
     due: BTreeSet<Soon>,
@@ -116,6 +120,8 @@ impl Deadlines {
         let mut schedule = Schedule::default();
         let mut settling = FuturesUnordered::new();
         let (mut poll, mut is_away) = (tokio::time::interval(self.poll), false);
+        // What is told meanwhile does not wait for it.
+        let mut looking: Fuse<BoxFuture<'_, Ahead>> = Fuse::terminated();
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while settling.len() < AT_ONCE
@@ -127,7 +133,8 @@ impl Deadlines {
             tokio::select! {
                 // In this order always, so that a run can be repeated: the rarest first.
                 biased;
-                _ = poll.tick() => self.look_ahead(&mut schedule, &mut is_away).await,
+                _ = poll.tick(), if looking.is_terminated() => looking = self.look_ahead().boxed().fuse(),
+                found = &mut looking, if !looking.is_terminated() => learn(&mut schedule, found, &mut is_away),
                 Some(()) = settling.next() => {}
                 Some(hint) = soon.recv() => self.take(&mut schedule, hint),
                 () = self.clock.sleep_until(schedule.next_at() + self.margin_ms()), if !is_full => {}
@@ -152,25 +159,15 @@ impl Deadlines {
         self.clock.now() - self.margin_ms()
     }
 
-    async fn look_ahead(&self, schedule: &mut Schedule, is_away: &mut bool) {
+    async fn look_ahead(&self) -> Ahead {
         if !self.clock.is_within(self.max_uncertainty) {
-            *schedule = Schedule::default();
-            return;
+            return Ok(None);
         }
         let (roles, now) = (self.duties.roles(), self.clock.now());
         let ahead = self.due(roles.owner, now + LOOKAHEAD_MS);
         let left_undone = self.due(roles.second, now - SECOND_AFTER_MS);
-        match futures::try_join!(ahead, left_undone) {
-            Ok((ahead, left_undone)) => {
-                *is_away = false;
-                ahead.into_iter().chain(left_undone).for_each(|each| schedule.insert(each));
-            }
-            Err(error) if !*is_away => {
-                *is_away = true;
-                tracing::warn!(error = &error as &dyn std::error::Error, "the due set cannot be read");
-            }
-            Err(_) => {}
-        }
+        let (ahead, left_undone) = futures::try_join!(ahead, left_undone)?;
+        Ok(Some([ahead, left_undone].concat()))
     }
 
     async fn due(&self, partitions: Partitions, until: Timestamp) -> Result<Vec<Soon>, store::Error> {
@@ -247,6 +244,19 @@ impl Deadlines {
             drop(settling);
             swept = Some(last);
         }
+    }
+}
+
+/// What was found is scheduled; whose clock is too uncertain tells nothing.
+fn learn(schedule: &mut Schedule, found: Ahead, is_away: &mut bool) {
+    let was_away = std::mem::replace(is_away, found.is_err());
+    match found {
+        Ok(Some(due)) => due.into_iter().for_each(|each| schedule.insert(each)),
+        Ok(None) => *schedule = Schedule::default(),
+        Err(error) if !was_away => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the due set cannot be read");
+        }
+        Err(_) => {}
     }
 }
 
