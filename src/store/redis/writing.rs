@@ -36,14 +36,24 @@ pub async fn commit(lives: &Lives, commit: Commit, idle_ms: i64) -> Result<Commi
             Ok(life) => life,
             Err(failure) => return Err(given_up(doubt, failure)),
         };
+        if commit.base.is_none() && doubt.as_ref().is_some_and(|(_, then)| *then != life) {
+            return Err(given_up(doubt, another_life()));
+        }
         match lives.ask_in(&life, partition, &SCRIPTS.commit, &keys, &arguments).await {
             Ok(Asked::Answered(answer)) => return decided(&commit, answer, partition, &life, doubt),
+            Ok(Asked::Gone) if commit.base.is_none() => return Err(given_up(doubt, another_life())),
             Ok(Asked::Gone) => {}
             Err(failure @ Failure::Unknown(_)) if doubt.is_none() => doubt = Some((failure, life)),
             Err(failure) => return Err(given_up(doubt, failure)),
         }
     }
     Err(given_up(doubt, Failure::Undone("the store goes from life to life".into())))
+}
+
+/// The first version of a session that the store has lost must not be written again: the
+/// ledger may hold it, and what came after. Who asks anew looks there first.
+fn another_life() -> Failure {
+    Failure::Undone("the store has begun another life, and may have lost such a session".into())
 }
 
 fn given_up(doubt: Option<Doubt>, failure: Failure) -> Error {

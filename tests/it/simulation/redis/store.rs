@@ -117,6 +117,9 @@ impl Store for SimulatedStore {
         let (partition, mut doubt) = (Partition::of(&commit.key), None);
         for _ in 0..TRIES {
             let life = self.lives.of(partition).await.map_err(|failure| given_up(&doubt, failure))?;
+            if commit.base.is_none() && doubt.as_ref().is_some_and(|then| *then != life) {
+                return Err(given_up(&doubt, Failure::Undone));
+            }
             let write = commit.clone();
             match self.lives.ask_in(&life, partition, move |state, life| state.commit(&write, life)).await {
                 Ok(Some(word)) => {
@@ -128,6 +131,7 @@ impl Store for SimulatedStore {
                     }
                     return Ok(committed);
                 }
+                Ok(None) if commit.base.is_none() => return Err(given_up(&doubt, Failure::Undone)),
                 Ok(None) => {}
                 Err(Failure::Unknown) if doubt.is_none() => doubt = Some(life),
                 Err(failure) => return Err(given_up(&doubt, failure)),
