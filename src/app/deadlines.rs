@@ -194,6 +194,10 @@ impl Deadlines {
         // A store of this process alone has just begun.
         let mut until = if shares.is_none() { Timestamp::NEVER } else { self.clock.now() };
         loop {
+            // What is taken back is settled as well, so the same holds as for telling.
+            while !self.clock.is_within(self.max_uncertainty) {
+                sleep(SWEEP_AGAIN).await;
+            }
             let outcome = self.sweep_until(until).await;
             let pause = if outcome.is_ok() { SWEEP_EVERY } else { SWEEP_AGAIN };
             if let Err(error) = &outcome {
