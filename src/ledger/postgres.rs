@@ -219,7 +219,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        // What is under way is given its time. A connection that died at the wrong instant is held by the pool
+        // without end, and is the system's to close.
+        let closed = async { tokio::join!(self.read.close(), self.write.close()) };
+        let _ = tokio::time::timeout(RETURN_PATIENCE, closed).await;
     }
 }

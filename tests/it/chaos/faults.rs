@@ -12,7 +12,6 @@ use super::field::{Deployed, Field};
 use super::redis_faults::{cluster_failover, cluster_migration, commands, memory_full, sentinel_failover};
 use super::round::Load;
 use super::storm::storm;
-use crate::harness::postgres::connect;
 use crate::harness::process::{Host, Process};
 use crate::harness::proxy::Way;
 
@@ -60,7 +59,7 @@ faults! {
     "postgres-cut" "no instance reaches PostgreSQL: the same" Appending false plain postgres_cut;
     "postgres-slow" "PostgreSQL answers late: the past is slow" Appending false plain postgres_slow;
     "postgres-mute" "PostgreSQL is not heard: the past is not told" Appending false plain postgres_mute;
-    "disk-full" "PostgreSQL has no room: nothing, the audit waits" Appending false plain disk_full;
+    "disk-full" "the disk of PostgreSQL is full: nothing, the audit waits" Cramped false plain disk_full;
     "clocks-apart" "hosts whose clocks are five minutes off: nothing" Appending false apart calm;
     "clocks-step" "hosts whose clocks jump by minutes while they serve: nothing" Appending false stepping clocks_step;
     "cluster-migration" "slots of a Redis Cluster move: a command may take longer" Cluster false plain cluster_migration;
@@ -204,15 +203,16 @@ async fn postgres_mute(field: &mut Field, load: Load) {
     postgres_way(field, load, Way::Mute).await;
 }
 
-/// As PostgreSQL says it: a tablespace of its own would need rights that tests do not have.
 async fn disk_full(field: &mut Field, load: Load) {
-    let mut connection = connect(&field.database).await.unwrap();
-    let full = "create function disk_full() returns trigger language plpgsql as \
-        $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$; \
-        create trigger disk_full before insert on session_snapshot for each row execute function disk_full()";
-    sqlx::raw_sql(full).execute(&mut connection).await.unwrap();
-    sleep(load.span).await;
-    sqlx::raw_sql("drop trigger disk_full on session_snapshot").execute(&mut connection).await.unwrap();
+    let until = Instant::now() + load.span;
+    while Instant::now() < until {
+        // What it throws away to help itself is filled too.
+        field.postgres.fill_disk();
+        sleep(load.span / 16).await;
+    }
+    let log = field.postgres.log();
+    assert!(log.contains("No space left on device"), "{log}");
+    field.postgres.free_disk().await;
 }
 
 async fn mixed(field: &mut Field, load: Load) {

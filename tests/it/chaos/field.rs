@@ -18,13 +18,18 @@ use crate::harness::proxy::Proxy;
 use crate::harness::redis::{Keeps, Server, Trio};
 use crate::harness::{eventually, soon};
 
-/// How Redis is deployed.
+/// What PostgreSQL has when it is new, and little more.
+const SMALL_DISK_MIB: u32 = 160;
+
+/// How all is deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deployed {
     /// It keeps nothing when it is killed.
     Forgetful,
     /// It appends to a file, `everysec`.
     Appending,
+    /// The same, and PostgreSQL has a small disk.
+    Cramped,
     /// Three masters, and a replica of the first.
     Cluster,
     /// A master, a replica, and a sentinel.
@@ -52,7 +57,7 @@ impl Redis {
     async fn start(deployed: Deployed) -> Self {
         match deployed {
             Deployed::Forgetful => Self::one(Server::start(Keeps::Nothing)).await,
-            Deployed::Appending => Self::one(Server::with(Keeps::All, &["--appendfsync", "everysec"])).await,
+            Deployed::Appending | Deployed::Cramped => Self::one(Server::with(Keeps::All, &["--appendfsync", "everysec"])).await,
             Deployed::Cluster => {
                 let trio = Trio::start();
                 let replica = trio.replica_of_first();
@@ -91,7 +96,11 @@ impl Redis {
 impl Field {
     /// With hosts as `change` makes them.
     pub async fn of(deployed: Deployed, change: impl Fn(usize, Host) -> Host) -> Self {
-        let (redis, postgres) = (Redis::start(deployed).await, postgres::Server::own(&[]).await);
+        let redis = Redis::start(deployed).await;
+        let postgres = match deployed {
+            Deployed::Cramped => postgres::Server::on_small_disk(SMALL_DISK_MIB).await,
+            _ => postgres::Server::own(&[]).await,
+        };
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "chaos").await.unwrap();
         let port = port_in(&database);

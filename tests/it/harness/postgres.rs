@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "the library's tests and those from outside each use a part of it")]
 
 use std::fs::{File, Permissions};
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -33,8 +34,44 @@ pub struct Server {
 }
 
 enum Place {
-    Own { folder: TempDir, port: u16, running: Mutex<Option<Running>>, settings: Vec<String> },
+    Own { disk: Option<Disk>, folder: TempDir, port: u16, running: Mutex<Option<Running>>, settings: Vec<String> },
     Elsewhere(String),
+}
+
+/// A disk in memory over a folder, small enough to be filled.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// # Panics
+    /// Only root may mount.
+    fn over(folder: &Path, mib: u32) -> Self {
+        let size = format!("size={mib}m,mode=755");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output().unwrap();
+        assert!(done.status.success(), "no small disk: {}", String::from_utf8_lossy(&done.stderr));
+        Self(folder.to_owned())
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    fn fill(&self) {
+        let mut file = File::options().append(true).create(true).open(self.ballast()).unwrap();
+        let block = [0; 4096];
+        let error = loop {
+            if let Err(error) = file.write_all(&block) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever the server had started may hold a file for a moment; the name goes at once.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
 }
 
 /// A process, and the thread it belongs to. It is killed when that thread ends, so
@@ -62,22 +99,48 @@ impl Server {
 
     /// One for a test that stops or kills it, with settings of its own.
     pub async fn own(settings: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
-        copy(&template(), &folder.path().join("data"));
-        Self::at(folder, settings).await
+        Self::at(folder(), None, settings).await
     }
 
-    async fn at(folder: TempDir, settings: &[&str]) -> Self {
+    /// One whose disk can be filled.
+    pub async fn on_small_disk(mib: u32) -> Self {
+        let folder = folder();
+        let disk = Disk::over(folder.path(), mib);
+        Self::at(folder, Some(disk), &[]).await
+    }
+
+    async fn at(folder: TempDir, disk: Option<Disk>, settings: &[&str]) -> Self {
+        copy(&template(), &folder.path().join("data"));
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let place = Place::Own { folder, port: free_port(), running: Mutex::new(None), settings };
+        let place = Place::Own { disk, folder, port: free_port(), running: Mutex::new(None), settings };
         let server = Self { place };
         server.start().await;
         server
     }
 
+    /// Nothing more fits on its disk.
+    pub fn fill_disk(&self) {
+        self.disk().fill();
+    }
+
+    /// There is room again. What had ended for want of it is started, as a supervisor would.
+    pub async fn free_disk(&self) {
+        std::fs::remove_file(self.disk().ballast()).unwrap();
+        let Place::Own { running, .. } = &self.place else { panic!("it is not ours") };
+        let has_ended = running.lock().unwrap().as_ref().is_none_or(|running| running.waits.is_finished());
+        if has_ended {
+            self.start().await;
+        }
+    }
+
+    fn disk(&self) -> &Disk {
+        let Place::Own { disk: Some(disk), .. } = &self.place else { panic!("it has no disk of its own") };
+        disk
+    }
+
     /// Starts it, and waits until it answers.
     pub async fn start(&self) {
-        let Place::Own { folder, port, running, settings } = &self.place else { panic!("it is not ours") };
+        let Place::Own { folder, port, running, settings, .. } = &self.place else { panic!("it is not ours") };
         let until = Instant::now() + START;
         *running.lock().unwrap() = Some(run(folder.path(), *port, settings));
         let mut every = tokio::time::interval(Duration::from_millis(20));
@@ -173,6 +236,10 @@ impl Drop for Server {
             let _ = running.waits.join();
         }
     }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
 /// A connection that asks for nothing special.
