@@ -1,5 +1,6 @@
 //! Where identifiers and nonces come from: the operating system, or a seed in tests.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
@@ -7,6 +8,9 @@ use uuid::{Builder, Uuid};
 
 use crate::domain::id::{InvalidId, SessionId, TenantId};
 use crate::domain::time::Timestamp;
+
+/// The golden part of all numbers; odd, so that none comes twice.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A source of names that nobody else has.
 #[derive(Debug, Default)]
@@ -44,9 +48,17 @@ impl Ids {
     }
 
     /// A number that tells one attempt from another: operations, connections.
+    ///
+    /// The system is asked once; from there on they are counted, in steps that spread over
+    /// all numbers, so that those of two processes meet no sooner than random ones.
     #[must_use]
     pub fn nonce(&self) -> u64 {
-        u64::from_be_bytes(front(&self.random()))
+        static FIRST: LazyLock<u64> = LazyLock::new(|| u64::from_be_bytes(front(&from_system())));
+        static GIVEN: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Self::Random => FIRST.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed).wrapping_mul(STEP)),
+            Self::Seeded { .. } => u64::from_be_bytes(front(&self.random())),
+        }
     }
 
     fn random(&self) -> [u8; 10] {

@@ -9,12 +9,12 @@ static MUTANT: LazyLock<String> = LazyLock::new(|| std::env::var("SYNCKAIROS_MUT
 /// The script of commits, as the mutant has it.
 pub fn commit(script: &str) -> String {
     let stale = "held.position ~= base or held.life ~= number";
-    let remembers = "remember(KEYS[6], KEYS[7], operation, ticket, 33, 50000, 30000, idle)\n";
+    let remembers = "string.find(held.operations, operations, 1, true)";
     let begins = "local number = string.match(life, '^%d+')\n";
     let publishes = "redis.call(publish, channel, message)\n";
     match MUTANT.as_str() {
         "no_compare" => script.replace(stale, "false"),
-        "no_operations" => script.replace(remembers, ""),
+        "no_operations" => script.replace(remembers, "false"),
         "publish_first" => script.replace(publishes, "").replace(begins, &format!("{begins}{publishes}")),
         _ => script.to_owned(),
     }

@@ -20,7 +20,7 @@ const SERVER: &str = "server";
 
 /// Puts a `SyncKairos` deployment under load and says how fast it is.
 ///
-/// Without --to it starts the service by itself, embedded, and ends it after the run.
+/// Without --to it starts the service by itself, two instances of it, and ends them after the run.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest")]
 pub struct Cli {
@@ -89,8 +89,8 @@ pub struct Deployment {
     /// The service to start where none was named; by default the one that was built here
     #[arg(long, conflicts_with = "to")]
     pub program: Option<PathBuf>,
-    /// So many of it
-    #[arg(long, default_value = "1", value_parser = up_to::<16>, conflicts_with = "to")]
+    /// So many of it, with a Redis and a PostgreSQL; one alone is embedded
+    #[arg(long, default_value = "2", value_parser = up_to::<16>, conflicts_with = "to")]
     pub instances: usize,
     /// Lets load go to other machines
     #[arg(long)]

@@ -8,8 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{Command, Deployment, Driving, Output, Run};
 use crate::audience::{self, Terms};
 use crate::failure::Failure;
+use crate::host::cluster::Cluster;
 use crate::host::limits::raise_open_files;
 use crate::host::local::{self, Local};
+use crate::host::meter::Groups;
 use crate::progress::Progress;
 use crate::report::{Report, compare, table};
 use crate::scenario::Bench;
@@ -40,15 +42,15 @@ async fn scenario<S: clap::Args>(
     measure: impl AsyncFn(&Bench) -> Result<Report, Failure>,
 ) -> Result<(), Failure> {
     let open_files = raise_open_files();
-    let local = started(&run.deployment).await?;
-    let bench = bench(&run.deployment, &run.driving, local.as_ref(), open_files)?;
+    let started = started(&run.deployment).await?;
+    let bench = bench(&run.deployment, &run.driving, started.as_ref(), open_files)?;
     let found = tokio::select! {
         found = measure(&bench) => found,
         stopped = signalled() => stopped.and(Err(Failure::Stopped)),
     };
     bench.progress.end();
-    if let Some(local) = local {
-        local.stop().await?;
+    if let Some(started) = started {
+        started.stop().await?;
     }
     let report = Report { label: run.output.label.clone(), ..found? };
     tell(&report, &run.output)
@@ -64,25 +66,60 @@ async fn signalled() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn started(deployment: &Deployment) -> Result<Option<Local>, Failure> {
+/// What ends with the run.
+enum Started {
+    Alone(Local),
+    Cluster(Cluster),
+}
+
+async fn started(deployment: &Deployment) -> Result<Option<Started>, Failure> {
     if !deployment.to.is_empty() {
         return Ok(None);
     }
     let program = local::program(deployment.program.as_deref())?;
-    Ok(Some(Local::start(&program, deployment.instances).await?))
+    Ok(Some(match deployment.instances {
+        1 => Started::Alone(Local::start(&program).await?),
+        several => Started::Cluster(Cluster::start(&program, several)?),
+    }))
+}
+
+impl Started {
+    fn target(&self, tenant: &str) -> Result<Target, Failure> {
+        match self {
+            Self::Alone(local) => {
+                let token = Some(crate::token::sign(local::SECRET, tenant)?);
+                Ok(Target { instances: vec![local.address()], token })
+            }
+            Self::Cluster(cluster) => cluster.target(),
+        }
+    }
+
+    fn groups(&self) -> Groups {
+        match self {
+            Self::Alone(local) => Deployment::started(vec![local.pid()]),
+            Self::Cluster(cluster) => cluster.groups(),
+        }
+    }
+
+    async fn stop(self) -> Result<(), Failure> {
+        match self {
+            Self::Alone(local) => local.stop().await,
+            Self::Cluster(cluster) => {
+                drop(cluster);
+                Ok(())
+            }
+        }
+    }
 }
 
 fn bench(
     deployment: &Deployment,
     driving: &Driving,
-    local: Option<&Local>,
+    started: Option<&Started>,
     open_files: usize,
 ) -> Result<Bench, Failure> {
-    let (target, mut groups) = match local {
-        Some(local) => {
-            let token = Some(crate::token::sign(local::SECRET, &deployment.tenant)?);
-            (Target { instances: local.addresses(), token }, Deployment::started(local.pids()))
-        }
+    let (target, mut groups) = match started {
+        Some(started) => (started.target(&deployment.tenant)?, started.groups()),
         None => (named(deployment)?, deployment.groups()),
     };
     groups.retain(|_, pids| !pids.is_empty());

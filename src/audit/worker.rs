@@ -35,7 +35,7 @@ impl Worker {
         Self { outbox, ledger, now, pace: Pace::default() }
     }
 
-    /// With another pace, for tests.
+    /// With another pace.
     #[must_use]
     pub fn at_pace(self, pace: Pace) -> Self {
         Self { pace, ..self }

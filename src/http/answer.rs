@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::app::{Answer, Held};
@@ -44,14 +44,7 @@ pub fn answered(answer: &Answer, as_of: Timestamp) -> Bytes {
         position: String,
     }
     let position = answer.replayed.unwrap_or(answer.position()).to_string();
-    let tail = serde_json::to_vec(&Tail { outcome: &answer.outcome, position }).unwrap_or_default();
-    let snapshot = frame::snapshot(&answer.held.session, as_of);
-    let mut out = BytesMut::with_capacity(snapshot.len() + tail.len());
-    // Two objects become one: the brace between them is a comma.
-    out.put_slice(&snapshot[..snapshot.len().saturating_sub(1)]);
-    out.put_u8(b',');
-    out.put_slice(&tail[1..]);
-    out.freeze()
+    frame::snapshot_and(&answer.held.session, as_of, &Tail { outcome: &answer.outcome, position })
 }
 
 /// The answer to a command.

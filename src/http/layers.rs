@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -30,11 +31,13 @@ pub const COMPRESS_FROM: u64 = 1_024;
 /// Puts the layers around every route.
 pub fn around(router: Router, api: Arc<Api>) -> Router {
     let compressed = SizeAbove::new(COMPRESS_FROM).and(NotForContentType::const_new("text/event-stream"));
-    router
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(CompressionLayer::new().compress_when(compressed))
+    // In one: each by itself would be boxed and cloned with every request.
+    let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(api, observed))
+        .layer(CompressionLayer::new().compress_when(compressed))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
+    router.layer(layers)
 }
 
 /// A panic is a bug: the caller gets a problem, the log the place.

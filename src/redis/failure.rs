@@ -49,6 +49,21 @@ impl Failure {
         Self::Undone(error.into())
     }
 
+    /// What the server said of one command among several.
+    #[must_use]
+    pub fn said(text: &str) -> Self {
+        Self::of(Error::new(ErrorKind::Unknown, text.to_owned()))
+    }
+
+    /// The same once more, for another who asked with the first.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Undone(source) => Self::Undone(source.to_string().into()),
+            Self::Unknown(source) => Self::Unknown(source.to_string().into()),
+        }
+    }
+
     /// An answer that nobody expected.
     #[must_use]
     pub fn garbled() -> Self {

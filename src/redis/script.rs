@@ -43,6 +43,16 @@ impl Script {
 }
 
 impl Answer {
+    /// An answer, as the client library has it.
+    pub fn read(answer: Value) -> Result<Self, Failure> {
+        let Value::Array(mut parts) = answer else { return Err(Failure::garbled()) };
+        if parts.is_empty() {
+            return Err(Failure::garbled());
+        }
+        let word = parts.remove(0).convert().map_err(|_| Failure::garbled())?;
+        Ok(Self { word, parts })
+    }
+
     /// The only part it has.
     pub fn only<T: fred::types::FromValue>(mut self) -> Result<T, Failure> {
         match (self.parts.pop(), self.parts.is_empty()) {
@@ -58,7 +68,7 @@ impl Redis {
     pub async fn run(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Value, Failure> {
         let until = Instant::now() + ABSENCE;
         loop {
-            match self.attempt(script, keys, arguments.clone()).await? {
+            match self.attempt(script, keys, &arguments).await? {
                 Err(declined) if is_moving(&declined) && Instant::now() < until => sleep(MOVING).await,
                 answer => return answer.map_err(Failure::of),
             }
@@ -69,15 +79,15 @@ impl Redis {
         &self,
         script: &Script,
         keys: &[String],
-        arguments: Vec<Argument>,
+        arguments: &[Argument],
     ) -> Result<Result<Value, Error>, Failure> {
         let client = self.commands().await?;
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // The library's futures are of ten kilobytes each.
-        let asked = Box::pin(client.evalsha::<Value, _, _, _>(&*script.digest, keys.clone(), arguments.clone()));
+        let asked = Box::pin(client.evalsha::<Value, _, _, _>(&*script.digest, keys.clone(), arguments.to_vec()));
         Ok(match asked.await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                Box::pin(client.eval(&*script.text, keys, arguments)).await
+                Box::pin(client.eval(&*script.text, keys, arguments.to_vec())).await
             }
             answer => answer,
         })
@@ -85,11 +95,6 @@ impl Redis {
 
     /// Runs a script that answers with a word and what belongs to it.
     pub async fn ask(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Answer, Failure> {
-        let Value::Array(mut parts) = self.run(script, keys, arguments).await? else { return Err(Failure::garbled()) };
-        if parts.is_empty() {
-            return Err(Failure::garbled());
-        }
-        let word = parts.remove(0).convert().map_err(|_| Failure::garbled())?;
-        Ok(Answer { word, parts })
+        Answer::read(self.run(script, keys, arguments).await?)
     }
 }

@@ -13,10 +13,11 @@ use crate::bus::memory::MemoryHub;
 use crate::bus::redis::RedisBus;
 use crate::bus::{Bus, Message};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Durable};
 use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
+use crate::jobs::Pace;
 use crate::members::redis::RedisLeases;
 use crate::members::{Duties, Formats, InstanceId, Member, Membership, Spans, Work};
 use crate::redis::Redis;
@@ -34,6 +35,9 @@ const PROBED_AGAIN: Duration = Duration::from_millis(500);
 /// The only version of the settings there is.
 const SETTINGS_VERSION: u64 = 1;
 
+/// From one journey of what waits in Redis to the next, where nobody waits for it.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// How long who takes part in nothing any more may take to say so.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,8 @@ pub struct Live {
     pub store: Arc<dyn Store>,
     /// What was committed and is not in the ledger yet.
     pub outbox: Arc<dyn Outbox>,
+    /// How it is brought to the ledger.
+    pub pace: Pace,
     /// What is looked after here.
     pub duties: Duties,
     /// Counts what the store may have lost.
@@ -55,6 +61,15 @@ pub struct Live {
 enum Place {
     Here { store: Arc<MemoryStore>, hub: MemoryHub },
     Shared { redis: Redis, membership: Arc<Membership>, renewing: Shutdown },
+}
+
+/// What waits in Redis outlives us, so it may wait until it is worth a journey: unless
+/// answers wait for it.
+fn pace(config: &Config) -> Pace {
+    match config.durable {
+        Durable::Always => Pace::default(),
+        Durable::Flush => Pace { gather: GATHER, ..Pace::default() },
+    }
 }
 
 /// A closure over a clock.
@@ -86,6 +101,7 @@ impl Live {
         Self {
             store: Arc::clone(&store) as _,
             outbox,
+            pace: Pace::default(),
             duties: Duties::All,
             new_lives: watch::channel(0).1,
             place: Place::Here { store, hub },
@@ -109,6 +125,7 @@ impl Live {
             new_lives: store.new_lives(),
             store: Arc::new(Guarded::new(store, breaker::Settings { most: PROBED_AGAIN, ..Default::default() })),
             outbox,
+            pace: pace(config),
             duties: Duties::Shared(Arc::clone(&membership)),
             place: Place::Shared { redis, membership, renewing },
             running,

@@ -75,6 +75,7 @@ impl Parts {
 
     fn start_audit(&self) {
         let worker = Worker::new(Arc::clone(&self.live.outbox), Arc::clone(&self.ledger), now_of(&self.clock));
+        let worker = worker.at_pace(self.live.pace);
         self.audit.spawn("audit", drain(worker, self.audit_stop.clone()));
     }
 

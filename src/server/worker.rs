@@ -40,6 +40,6 @@ async fn start(config: &Config, back: &Shutdown) -> Result<(Worker, Live), Error
     let redis = reach::redis(config).await?.ok_or(Error::NothingShared)?;
     let clock = reach::clock(config, Some(&redis), back).await?;
     let live = Live::start(config, Some(redis), &clock, Work::Auditing).await?;
-    let worker = Worker::new(live.outbox.clone(), ledger, now_of(&clock));
+    let worker = Worker::new(live.outbox.clone(), ledger, now_of(&clock)).at_pace(live.pace);
     Ok((worker, live))
 }

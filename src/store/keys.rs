@@ -22,11 +22,53 @@ const TAGS: [&str; 64] = [
 ];
 
 fn of_partition(partition: Partition, what: &str) -> String {
-    format!("sk:{{{}}}:{what}", TAGS[partition.index()])
+    ["sk:{", TAGS[partition.index()], "}:", what].concat()
 }
 
 fn of_session(key: &SessionKey, what: &str) -> String {
-    of_partition(Partition::of(key), &format!("{what}:{key}"))
+    Session::of(key).name(what)
+}
+
+/// A session whose keys are named.
+pub struct Session {
+    /// Where it belongs.
+    pub partition: Partition,
+    /// Its name in sets and entries.
+    pub member: String,
+}
+
+impl Session {
+    /// The session of that name.
+    #[must_use]
+    pub fn of(key: &SessionKey) -> Self {
+        Self { partition: Partition::of(key), member: key.to_string() }
+    }
+
+    /// Everything that a write touches, in the order its script takes it.
+    #[must_use]
+    pub fn written(&self) -> Vec<String> {
+        let Self { partition, .. } = *self;
+        let [answers, earlier] = ["answers", "answers-old"].map(|what| self.name(what));
+        vec![
+            life(partition),
+            self.name("state"),
+            due(partition),
+            outbox(partition),
+            bodies(partition),
+            answers,
+            earlier,
+        ]
+    }
+
+    /// Where its writes are told.
+    #[must_use]
+    pub fn frames(&self) -> String {
+        self.name("frames")
+    }
+
+    fn name(&self, what: &str) -> String {
+        ["sk:{", TAGS[self.partition.index()], "}:", what, ":", &self.member].concat()
+    }
 }
 
 /// Which life the partition's master lives.
@@ -95,12 +137,6 @@ pub fn state_prefix(partition: Partition) -> String {
     of_partition(partition, "state:")
 }
 
-/// What was done to a session lately, by operation: the young and the old.
-#[must_use]
-pub fn operations(key: &SessionKey) -> [String; 2] {
-    [of_session(key, "ops"), of_session(key, "ops-old")]
-}
-
 /// What idempotency keys of a session were answered with: the young and the old.
 #[must_use]
 pub fn answers(key: &SessionKey) -> [String; 2] {
@@ -130,8 +166,8 @@ pub fn session(member: &str) -> Option<SessionKey> {
 /// A write as it is told: `1 <position>`, a line feed, the frames.
 #[must_use]
 pub fn announcement(position: Position, frames: &[u8]) -> Bytes {
-    let front = format!("1 {position}\n");
-    [front.as_bytes(), frames].concat().into()
+    let position = position.to_string();
+    [b"1 ", position.as_bytes(), b"\n", frames].concat().into()
 }
 
 /// The position and the frames of what was told; nothing, if another release told it in
@@ -194,7 +230,7 @@ mod tests {
     fn all_keys_of_a_session_stand_in_one_slot() {
         let (key, partition) = (key(), Partition::of(&key()));
         let tag = format!("{{{}}}", TAGS[partition.index()]);
-        let session = [state(&key), frames(&key)].into_iter().chain(operations(&key)).chain(answers(&key));
+        let session = [state(&key), frames(&key)].into_iter().chain(answers(&key));
         let shared = [life(partition), due(partition), outbox(partition), bodies(partition), wake(partition)];
         for name in session.chain(shared) {
             assert!(name.starts_with(&format!("sk:{tag}:")), "{name}");

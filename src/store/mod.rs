@@ -118,8 +118,9 @@ impl From<Open> for Error {
 /// one stays, as deleted, at least until the ledger holds that.
 ///
 /// A write that comes twice with one operation number happens once, and is answered
-/// both times as the first: for 30 seconds at least, and while it is among the newest
-/// 32 of its session. (In memory no answer is lost, so none is asked for again.)
+/// both times as the first, while it is among the newest 32 of its session; a store that
+/// asks again itself says of older ones that it does not know. (In memory no answer is
+/// lost, so none is asked for again.)
 ///
 /// A store may go back: it was started again from what it had on disk, or a replica
 /// took over that was behind. What it holds from before is told as doubtful; a write

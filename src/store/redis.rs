@@ -5,8 +5,7 @@
 //! | key | what it holds |
 //! | --- | --- |
 //! | `sk:{p07}:life` | the store life: `<number>-<run id of the master>-<when it began>` |
-//! | `sk:{p07}:state:<tenant>/<session>` | a line that says where the session is, then the session as it is stored |
-//! | `sk:{p07}:ops:<tenant>/<session>` | operations that were done lately, and their places in the outbox; `ops-old` those before |
+//! | `sk:{p07}:state:<tenant>/<session>` | a line that says where the session is and what was done lately, then the session as it is stored |
 //! | `sk:{p07}:answers:<tenant>/<session>` | idempotency keys and what they were answered with; `answers-old` those before |
 //! | `sk:{p07}:due` | sessions by when something will happen to them |
 //! | `sk:{p07}:outbox` | what waits for the ledger: links and changes, a stream |
@@ -25,11 +24,13 @@ mod following;
 mod lives;
 mod scripts;
 mod time;
+mod together;
 mod writing;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +39,7 @@ use fred::types::Value;
 use tokio::sync::watch;
 
 use self::following::Following;
+use self::together::Together;
 use super::keys;
 use super::outbox::Ticket;
 use super::partition::{Partition, Partitions};
@@ -59,6 +61,7 @@ pub(super) use self::scripts::SCRIPTS;
 /// Sessions in Redis.
 pub struct RedisStore {
     lives: Lives,
+    together: Together,
     following: Following,
     idle_ms: i64,
 }
@@ -69,7 +72,9 @@ impl RedisStore {
     #[must_use]
     pub fn new(redis: Redis, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        Self { lives: Lives::new(redis, now), following: Following::default(), idle_ms }
+        let lives = Lives::new(redis, now);
+        let together = Together::new(Arc::clone(lives.redis()));
+        Self { lives, together, following: Following::default(), idle_ms }
     }
 
     /// Counts the new lives that were noticed: whatever is running should be looked
@@ -164,7 +169,7 @@ impl Store for RedisStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        timely("commit", writing::commit(&self.lives, commit, self.idle_ms)).await
+        timely("commit", writing::commit(&self.lives, &self.together, commit)).await
     }
 
     async fn restore(

@@ -50,8 +50,10 @@ pub fn changed(command: &'static str, by: Option<&Principal>, change: &Change) -
         action: expired.action,
     });
     let changed = Changed { command, by, outcome: &change.outcome, expired: expired.collect() };
+    let mut out = Vec::with_capacity(256);
     // Numbers and texts only: it always serialises.
-    serde_json::to_vec(&changed).unwrap_or_default().into()
+    let _ = serde_json::to_writer(&mut out, &changed);
+    out.into()
 }
 
 /// The outcome inside a change that was written down.

@@ -1,4 +1,4 @@
-//! The service, started here where no deployment was named.
+//! One instance of the service, embedded, started here where no deployment was named.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,7 +25,7 @@ const PROGRAM: &str = "synckairos";
 
 /// A deployment that ends with the run.
 pub struct Local {
-    servers: Vec<Server>,
+    server: Server,
     folder: TempDir,
 }
 
@@ -35,51 +35,44 @@ struct Server {
 }
 
 impl Local {
-    /// Starts `instances` of the program. More than one need a Redis, which is not started from here yet.
-    pub async fn start(program: &Path, instances: usize) -> Result<Self, Failure> {
-        if instances > 1 {
-            return Err(Failure::Usage("more than one instance: start a cluster and name it with --to".to_owned()));
-        }
+    /// Starts the program.
+    pub async fn start(program: &Path) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
-        let mut local = Self { servers: vec![Server::start(program, folder.path())?], folder };
+        let mut local = Self { server: Server::start(program, folder.path())?, folder };
         local.wait_until_ready().await?;
         Ok(local)
     }
 
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.servers.iter().map(|server| server.address).collect()
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
-    pub fn pids(&self) -> Vec<u32> {
-        self.servers.iter().map(|server| server.child.id()).collect()
+    pub fn pid(&self) -> u32 {
+        self.server.child.id()
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), Failure> {
         let by = Instant::now() + STARTS_WITHIN;
-        for server in &mut self.servers {
-            while TcpStream::connect(server.address).is_err() {
-                let ended = server.child.try_wait()?;
-                if ended.is_some() || Instant::now() > by {
-                    let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                    return Err(Failure::Local(format!("it did not start: {log}")));
-                }
-                sleep(Duration::from_millis(20)).await;
+        while TcpStream::connect(self.server.address).is_err() {
+            let ended = self.server.child.try_wait()?;
+            if ended.is_some() || Instant::now() > by {
+                let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+                return Err(Failure::Local(format!("it did not start: {log}")));
             }
+            sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    /// Asks each to stop, and waits until it has.
+    /// Asks it to stop, and waits until it has.
     pub async fn stop(mut self) -> Result<(), Failure> {
-        for server in &mut self.servers {
-            server.terminate()?;
-            let by = Instant::now() + STOPS_WITHIN;
-            while server.child.try_wait()?.is_none() {
-                if Instant::now() > by {
-                    return Err(Failure::Local("it did not stop when asked".to_owned()));
-                }
-                sleep(Duration::from_millis(20)).await;
+        self.server.terminate()?;
+        let by = Instant::now() + STOPS_WITHIN;
+        while self.server.child.try_wait()?.is_none() {
+            if Instant::now() > by {
+                return Err(Failure::Local("it did not stop when asked".to_owned()));
             }
+            sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What is driven, and what is refused.
 
-use crate::harness::{SECRET, Service, ended, figure, found, loadtest, program};
+use crate::harness::{SECRET, Service, assert_all_delivered, ended, figure, found, loadtest, program};
 
 #[test]
 fn a_deployment_is_driven_by_its_address_and_runs_are_compared() {
@@ -25,11 +25,20 @@ fn a_deployment_is_driven_by_its_address_and_runs_are_compared() {
 }
 
 #[test]
+fn a_cluster_is_started_where_none_is_named_and_ends_with_the_run() {
+    let mut command = loadtest("fanout -s 4 --rate 10 --seconds 1 --warmup 0.2 --json");
+    command.arg("--program").arg(program());
+    let report = found(command);
+    assert!(figure(&report, "redis_cpu_cores") > 0.0 && figure(&report, "postgres_cpu_cores") >= 0.0, "{report:#}");
+    assert_all_delivered(&report);
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     for (line, says) in [
         ("hotpath --to http://192.0.2.1:80", "--allow-remote"),
         ("hotpath --program /nowhere/synckairos", "/nowhere/synckairos"),
-        ("hotpath --instances 2", "name it with --to"),
+        ("hotpath --instances 17", "must be a number from 1 to 16"),
         ("hotpath --seconds 9999999", "up to a week"),
         ("compare /nowhere/a /nowhere/b", "No such file"),
     ] {

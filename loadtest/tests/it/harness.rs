@@ -40,10 +40,10 @@ pub fn found(command: Command) -> Value {
     report
 }
 
-/// A run against a service that it starts by itself.
+/// A run against a service that it starts by itself, embedded.
 pub fn run(arguments: &str) -> Value {
     let mut command = loadtest(arguments);
-    command.arg("--json").arg("--program").arg(program());
+    command.args(["--instances", "1", "--json"]).arg("--program").arg(program());
     found(command)
 }
 

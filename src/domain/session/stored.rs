@@ -27,8 +27,10 @@ impl Session {
     /// The stored form.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {
+        let mut stored = Vec::with_capacity(1_024 + 256 * self.participants.len());
         // Every part is a number, a text or a map with text keys: it always serialises.
-        serde_json::to_vec(self).unwrap_or_default()
+        let _ = serde_json::to_writer(&mut stored, self);
+        stored
     }
 
     /// Reads the stored form of this and every earlier release.

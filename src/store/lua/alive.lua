@@ -14,13 +14,15 @@ local function is_alive(key, life, info)
     return string.find(info or redis.call('info', 'server'), run, 1, true) ~= nil
 end
 
--- What stands before a stored session's body:
--- `<format> <life number> <position> <ticket or -> <whether it may be let go> <head>`.
--- Nothing, where another release wrote it in a form of its own.
+-- What stands before a stored session's body is no longer.
+local HEADER = 640
+
+-- It is `<format> <life number> <position> <ticket or -> <whether it may be let go> <head>
+-- <operations>`, on one line. Nothing, where another release wrote it in a form of its own.
 local function header_of(stored)
-    local life, position, ticket = string.match(stored, '^1 (%d+) (%S+) (%S+) ')
+    local life, position, ticket, operations = string.match(stored, '^1 (%d+) (%S+) (%S+) %d %S+ (%S+)\n')
     if not life then
         return nil
     end
-    return { life = life, position = position, ticket = ticket }
+    return { life = life, position = position, ticket = ticket, operations = operations }
 end

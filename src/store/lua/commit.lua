@@ -1,73 +1,87 @@
--- Stores a version if nobody has written since its base was read; tells every
--- instance and the audit in the same step.
+-- Stores versions, each if nobody has written since its base was read; tells every
+-- instance and the audit in the same step. They have nothing to do with each other: what
+-- becomes of one is the same to the rest.
 --
---   KEYS     life, state, due, outbox, bodies, operations, earlier operations,
---            answers, earlier answers
---   ARGV     life, operation, base position or "", position, head, body, "1" if it
---            may be let go when idle, member, due_at or "", idle_ttl_ms,
---            publish command, channel, message, wake channel,
---            instant, previous, digest, change, repeat key or "", repeat body, answered_ms
---   returns  {"stored", ticket} | {"stale", stored} | {"missing"} | {"newer", format}
---            | {"repeated", answer, stored} | {"life"}
+--   KEYS     of each: life, state, due, outbox, bodies, answers, earlier answers
+--   ARGV     of each: life, operation, base position or "", position, whether it may be let
+--            go when idle and its head, body, member, due_at or "", publish command,
+--            channel, message, wake channel, entry, repeat key or "", answer, answered_ms
+--   returns  of each: {"stored", ticket} | {"stale", stored} | {"missing"} | {"newer", format}
+--            | {"repeated", answer, stored} | {"life"} | {"failed", what the server said}
 --
--- An operation that was done is answered as the first time. It can only be met where
--- the base no longer stands: so the way of a write that is new does not ask for it.
-local life, operation, base, position = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local head, body, may_go, member, due_at = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local idle, publish, channel, message, wake = ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local instant, previous, digest, change = ARGV[15], ARGV[16], ARGV[17], ARGV[18]
-local repeat_key, repeat_body, answered_ms = ARGV[19], ARGV[20], ARGV[21]
-local state, due, outbox, bodies = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- An operation that was done is answered as the first time, with the newest ticket. It
+-- can only be met where the base no longer stands: so the way of a write that is new
+-- does not look for it. The newest are part of the header, each behind a point.
+local OPERATIONS = 32 * 12
+local KEYS_OF_ONE, GIVEN_OF_ONE = 7, 16
 
-if not is_alive(KEYS[1], life) then
-    return { 'life' }
-end
-local number = string.match(life, '^%d+')
+local info = redis.call('info', 'server')
 
-local front = redis.call('getrange', state, 0, 255)
-if front == '' and base ~= '' then
-    return { 'missing' }
-end
-if front ~= '' then
-    local held = header_of(front)
-    if not held then
-        return { 'newer', string.match(front, '^%d*') }
+local function commit(keys, given)
+    local life, operation, base, position = given[1], given[2], given[3], given[4]
+    local head, body, member, due_at = given[5], given[6], given[7], given[8]
+    local publish, channel, message, wake = given[9], given[10], given[11], given[12]
+    local entry, repeat_key, answer, answered_ms = given[13], given[14], given[15], given[16]
+    local state, due, outbox, bodies = keys[2], keys[3], keys[4], keys[5]
+
+    if not is_alive(keys[1], life, info) then
+        return { 'life' }
     end
-    local answer = repeat_key ~= '' and recall(KEYS[8], KEYS[9], repeat_key)
-    local is_stale = held.position ~= base or held.life ~= number
-    if answer or is_stale then
-        local done = recall(KEYS[6], KEYS[7], operation)
-        if done then
-            return { 'stored', done }
-        elseif answer then
-            return { 'repeated', answer, redis.call('get', state) }
+    local number = string.match(life, '^%d+')
+
+    local operations = '.' .. operation
+    local front = redis.call('getrange', state, 0, HEADER - 1)
+    if front == '' and base ~= '' then
+        return { 'missing' }
+    end
+    if front ~= '' then
+        local held = header_of(front)
+        if not held then
+            return { 'newer', string.match(front, '^%d*') }
         end
-        return { 'stale', redis.call('get', state) }
+        local answered = repeat_key ~= '' and recall(keys[6], keys[7], repeat_key)
+        local is_stale = held.position ~= base or held.life ~= number
+        if answered or is_stale then
+            if string.find(held.operations, operations, 1, true) then
+                return { 'stored', held.ticket }
+            elseif answered then
+                return { 'repeated', answered, redis.call('get', state) }
+            end
+            return { 'stale', redis.call('get', state) }
+        end
+        operations = string.sub(operations .. held.operations, 1, OPERATIONS)
     end
+
+    -- The first write is one that a full store refuses: then none of them happens.
+    local ticket = redis.call('xadd', outbox, '*', 'e', entry)
+    if repeat_key ~= '' then
+        remember(keys[6], keys[7], repeat_key, answer, 64, 10000, answered_ms, answered_ms)
+    end
+    redis.call('hset', bodies, ticket, body)
+    local header = '1 ' .. number .. ' ' .. position .. ' ' .. ticket .. ' ' .. head .. ' ' .. operations .. '\n'
+    redis.call('set', state, header .. body)
+    if due_at == '' then
+        redis.call('zrem', due, member)
+    else
+        redis.call('zadd', due, due_at, member)
+    end
+    redis.call(publish, channel, message)
+    if redis.call('xlen', outbox) == 1 then
+        redis.call(publish, wake, '')
+    end
+    return { 'stored', ticket }
 end
 
--- The first write is one that a full store refuses: then none of them happens.
-local ticket
-if repeat_key == '' then
-    ticket = redis.call('xadd', outbox, '*', 'f', '1', 'k', member, 'p', position, 'a', instant, 'v', previous,
-        'd', digest, 'c', change)
-else
-    ticket = redis.call('xadd', outbox, '*', 'f', '1', 'k', member, 'p', position, 'a', instant, 'v', previous,
-        'd', digest, 'c', change, 'r', repeat_key, 'b', repeat_body)
-    local answer = position .. ' ' .. instant .. ' ' .. repeat_body .. change
-    remember(KEYS[8], KEYS[9], repeat_key, answer, 64, 10000, answered_ms, answered_ms)
+-- Older servers tell an error as a text, newer ones as a table.
+local function said(problem)
+    return type(problem) == 'table' and problem.err or tostring(problem)
 end
-redis.call('hset', bodies, ticket, body)
-local header = '1 ' .. number .. ' ' .. position .. ' ' .. ticket .. ' ' .. may_go .. ' ' .. head .. '\n'
-redis.call('set', state, header .. body)
-if due_at == '' then
-    redis.call('zrem', due, member)
-else
-    redis.call('zadd', due, due_at, member)
+
+local answers = {}
+for each = 0, #KEYS / KEYS_OF_ONE - 1 do
+    local keys = { unpack(KEYS, each * KEYS_OF_ONE + 1, (each + 1) * KEYS_OF_ONE) }
+    local given = { unpack(ARGV, each * GIVEN_OF_ONE + 1, (each + 1) * GIVEN_OF_ONE) }
+    local is_done, answer = pcall(commit, keys, given)
+    answers[each + 1] = is_done and answer or { 'failed', said(answer) }
 end
-remember(KEYS[6], KEYS[7], operation, ticket, 33, 50000, 30000, idle)
-redis.call(publish, channel, message)
-if redis.call('xlen', outbox) == 1 then
-    redis.call(publish, wake, '')
-end
-return { 'stored', ticket }
+return answers

@@ -9,7 +9,7 @@ end
 local stored = redis.call('get', KEYS[2])
 if not stored then
     return { 'missing' }
-elseif not header_of(string.sub(stored, 1, 256)) then
+elseif not header_of(string.sub(stored, 1, HEADER)) then
     return { 'newer', string.match(stored, '^%d*') }
 end
 return { 'held', stored }

@@ -14,7 +14,7 @@ if not is_alive(KEYS[1], life) then
     return { 'life' }
 end
 local number = string.match(life, '^%d+')
-local front = redis.call('getrange', state, 0, 255)
+local front = redis.call('getrange', state, 0, HEADER - 1)
 if front ~= '' then
     local held = header_of(front)
     if not held then
@@ -24,7 +24,7 @@ if front ~= '' then
     end
 end
 
-local header = '1 ' .. number .. ' ' .. position .. ' - ' .. may_go .. ' ' .. head .. '\n'
+local header = '1 ' .. number .. ' ' .. position .. ' - ' .. may_go .. ' ' .. head .. ' .\n'
 if may_go == '1' then
     redis.call('set', state, header .. body, 'px', idle)
 else

@@ -19,8 +19,9 @@ for _, entry in ipairs(entries) do
     last = entry[1]
     local size = redis.call('hstrlen', KEYS[3], last)
     if size > 0 then
-        -- Fields are told in the order they were written in: the second is `k`.
-        local front = redis.call('getrange', ARGV[4] .. entry[2][4], 0, 255)
+        -- Its one field begins with a format and whose session it is of.
+        local member = string.match(entry[2][2], '^%d+ (%S+) ') or ''
+        local front = redis.call('getrange', ARGV[4] .. member, 0, 255)
         local newest = string.match(front, '^1 %d+ %S+ (%S+) ')
         if newest and newest ~= last then
             redis.call('hdel', KEYS[3], last)

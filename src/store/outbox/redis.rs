@@ -8,6 +8,8 @@
 mod entry;
 mod shedding;
 
+pub(in crate::store) use self::entry::packed;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -19,11 +19,12 @@ use crate::store::outbox::Ticket;
 use crate::store::partition::Partition;
 use crate::store::{Error, Held};
 
-/// A stored session: `1 <life> <position> <ticket or -> <may go> <head>`, a line feed, the body.
+/// A stored session: `1 <life> <position> <ticket or -> <may go> <head> <operations>`, a line
+/// feed, the body.
 pub fn held(stored: &Bytes, partition: Partition, present: &Life) -> Result<Held, Error> {
     let end = stored.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
     let front = std::str::from_utf8(&stored[..end]).map_err(|_| damaged())?;
-    let [_, life, _, ticket, _, head] = words(front).ok_or_else(damaged)?;
+    let [_, life, _, ticket, _, head, _] = words(front).ok_or_else(damaged)?;
     let life: u64 = life.parse().map_err(|_| damaged())?;
     let ticket = match ticket {
         "-" => None,

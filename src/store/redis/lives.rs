@@ -30,7 +30,8 @@ pub struct Life {
     pub number: u64,
     /// When it began, by the clock of who noticed that.
     pub began: Timestamp,
-    text: Arc<str>,
+    /// As it is stored and named.
+    pub text: Arc<str>,
 }
 
 /// What came of a script that named a life.
@@ -44,7 +45,7 @@ pub enum Asked {
 
 /// The life of each partition, as far as it is known here.
 pub struct Lives {
-    redis: Redis,
+    redis: Arc<Redis>,
     now: Now,
     known: [Mutex<Option<Life>>; PARTITIONS],
     noticed: watch::Sender<u64>,
@@ -53,11 +54,16 @@ pub struct Lives {
 impl Lives {
     /// Nothing is known yet.
     pub fn new(redis: Redis, now: Now) -> Self {
-        Self { redis, now, known: std::array::from_fn(|_| Mutex::default()), noticed: watch::channel(0).0 }
+        Self {
+            redis: Arc::new(redis),
+            now,
+            known: std::array::from_fn(|_| Mutex::default()),
+            noticed: watch::channel(0).0,
+        }
     }
 
     /// The connection.
-    pub const fn redis(&self) -> &Redis {
+    pub const fn redis(&self) -> &Arc<Redis> {
         &self.redis
     }
 
@@ -106,12 +112,16 @@ impl Lives {
     ) -> Result<Asked, Failure> {
         let keys = [&[keys::life(partition)], keys].concat();
         let arguments = std::iter::once(Argument::from(&*life.text)).chain(arguments.iter().cloned()).collect();
-        let answer = self.redis.ask(script, &keys, arguments).await?;
+        Ok(self.heard(life, partition, self.redis.ask(script, &keys, arguments).await?))
+    }
+
+    /// What an answer means that was given to whoever named that life.
+    pub fn heard(&self, life: &Life, partition: Partition, answer: Answer) -> Asked {
         if answer.word != "life" {
-            return Ok(Asked::Answered(answer));
+            return Asked::Answered(answer);
         }
         self.forget(partition, life);
-        Ok(Asked::Gone)
+        Asked::Gone
     }
 
     /// Runs a script that takes the life's key and one more of each partition, and their
@@ -171,7 +181,7 @@ impl Lives {
 }
 
 impl Life {
-    fn parse(text: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let mut words = text.splitn(3, '-');
         let number = words.next().and_then(|number| number.parse().ok()).ok_or_else(Failure::garbled)?;
         let began = words.nth(1).and_then(|began| began.parse().ok()).ok_or_else(Failure::garbled)?;

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use fred::types::Value;
 
 use super::answer;
 use super::lives::{Asked, Life, Lives};
-use super::scripts::SCRIPTS;
+use super::together::Together;
 use crate::domain::chain::Digest;
-use crate::domain::entry::{ANSWERED_MS, Answered, Entry};
+use crate::domain::entry::{ANSWERED_MS, Answered};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::{Session, Status};
 use crate::redis::{Answer, Argument, Failure};
 use crate::store::keys;
+use crate::store::outbox::packed;
 use crate::store::partition::Partition;
 use crate::store::{Commit, Committed, Error, Held};
 
@@ -22,14 +25,17 @@ use crate::store::{Commit, Committed, Error, Held};
 /// after each life that had ended. The operation number makes it one write.
 const TRIES: usize = 4;
 
+/// A session's newest operations are remembered, so many of them.
+const REMEMBERED: u64 = 32;
+
 /// Why a write may have happened, and in which life that was.
 type Doubt = (Failure, Life);
 
 /// Writes, and does not give up before it knows, or has asked twice in vain.
-pub async fn commit(lives: &Lives, commit: Commit, idle_ms: i64) -> Result<Committed, Error> {
-    let partition = Partition::of(&commit.key);
-    let keys = commit_keys(&commit.key, partition);
-    let arguments = commit_arguments(&commit, partition, lives.redis().is_cluster(), idle_ms)?;
+pub async fn commit(lives: &Lives, together: &Together, commit: Commit) -> Result<Committed, Error> {
+    let session = keys::Session::of(&commit.key);
+    let (partition, keys) = (session.partition, session.written());
+    let arguments = commit_arguments(&commit, session, lives.redis().is_cluster())?;
     let mut doubt: Option<Doubt> = None;
     for _ in 0..TRIES {
         let life = match lives.of(partition).await {
@@ -39,7 +45,9 @@ pub async fn commit(lives: &Lives, commit: Commit, idle_ms: i64) -> Result<Commi
         if commit.base.is_none() && doubt.as_ref().is_some_and(|(_, then)| *then != life) {
             return Err(given_up(doubt, another_life()));
         }
-        match lives.ask_in(&life, partition, &SCRIPTS.commit, &keys, &arguments).await {
+        let given = std::iter::once(Argument::from(&*life.text)).chain(arguments.iter().cloned()).collect();
+        let answer = together.ask(keys.clone(), given).await;
+        match answer.map(|answer| lives.heard(&life, partition, answer)) {
             Ok(Asked::Answered(answer)) => return decided(&commit, answer, partition, &life, doubt),
             Ok(Asked::Gone) if commit.base.is_none() => return Err(given_up(doubt, another_life())),
             Ok(Asked::Gone) => {}
@@ -71,10 +79,8 @@ fn decided(
     doubt: Option<Doubt>,
 ) -> Result<Committed, Error> {
     // What may have happened in a life that is over may be lost, or in the ledger.
-    if answer.word != "stored"
-        && let Some((why, _)) = doubt.filter(|(_, then)| then != life)
-    {
-        return Err(Error::Unknown(why.into()));
+    if answer.word != "stored" && doubt.as_ref().is_some_and(|(_, then)| then != life) {
+        return Err(given_up(doubt, another_life()));
     }
     let held = |stored: Value| answer::held(&stored.convert().map_err(|_| Failure::garbled())?, partition, life);
     match (answer.word.as_str(), answer.parts.pop(), answer.parts.pop()) {
@@ -83,7 +89,10 @@ fn decided(
             let head = commit.entry.link.digest();
             Ok(Committed::Stored(Held { session: Arc::clone(&commit.session), head, ticket, is_doubtful: false }))
         }
-        ("stale", Some(stored), None) => held(stored).map(Committed::Stale),
+        ("stale", Some(stored), None) => match (held(stored)?, doubt) {
+            (newer, Some((why, _))) if is_far(commit, &newer) => Err(Error::Unknown(why.into())),
+            (newer, _) => Ok(Committed::Stale(newer)),
+        },
         ("repeated", Some(stored), Some(answered)) => {
             let key = commit.entry.repeat.map_or(Digest::NONE, |repeat| repeat.key);
             let answered = answer::answered(key, &answered.convert().map_err(|_| Failure::garbled())?)?;
@@ -95,43 +104,38 @@ fn decided(
     }
 }
 
-fn commit_keys(key: &SessionKey, partition: Partition) -> Vec<String> {
-    let of_partition = [keys::due(partition), keys::outbox(partition), keys::bodies(partition)];
-    let of_session = keys::operations(key).into_iter().chain(keys::answers(key));
-    std::iter::once(keys::state(key)).chain(of_partition).chain(of_session).collect()
+/// Whether so much was written since that this write may be among it and forgotten.
+fn is_far(commit: &Commit, newer: &Held) -> bool {
+    let base = commit.base.map_or(0, |base| base.version);
+    newer.session.position.version.saturating_sub(base) > REMEMBERED
 }
 
-fn commit_arguments(
-    commit: &Commit,
-    partition: Partition,
-    is_cluster: bool,
-    idle_ms: i64,
-) -> Result<Vec<Argument>, Error> {
-    let Commit { operation, key, base, session, frames, entry } = commit;
-    let Entry { link, body, change, repeat, .. } = &**entry;
-    let body = body.clone().ok_or_else(|| Error::Unavailable("a write without a body".into()))?;
-    let digest = |digest: &Digest| Value::from(Bytes::copy_from_slice(digest.as_bytes()));
+fn commit_arguments(commit: &Commit, named: keys::Session, is_cluster: bool) -> Result<Vec<Argument>, Error> {
+    let Commit { operation, base, session, frames, entry, .. } = commit;
+    let body = entry.body.clone().ok_or_else(|| Error::Unavailable("a write without a body".into()))?;
     let nothing = || Value::from("");
+    let told_on = named.frames();
+    let answered = entry.repeat.map(|repeat| Answered {
+        repeat,
+        position: session.position,
+        at: entry.link.at,
+        change: entry.change.clone(),
+    });
     Ok(vec![
-        Bytes::copy_from_slice(&operation.to_be_bytes()).into(),
+        URL_SAFE_NO_PAD.encode(operation.to_be_bytes()).into(),
         base.map_or_else(nothing, |base| base.to_string().into()),
         session.position.to_string().into(),
-        link.digest().to_string().into(),
+        format!("{} {}", may_go(session), entry.link.digest()).into(),
         body.into(),
-        may_go(session).into(),
-        key.to_string().into(),
+        named.member.into(),
         session.due_at.map_or_else(nothing, |at| at.as_ms().to_string().into()),
-        idle_ms.to_string().into(),
         if is_cluster { "spublish" } else { "publish" }.into(),
-        keys::frames(key).into(),
+        told_on.into(),
         keys::announcement(session.position, frames).into(),
-        keys::wake(partition).into(),
-        link.at.as_ms().to_string().into(),
-        digest(&link.previous),
-        digest(&link.body),
-        change.clone().into(),
-        repeat.as_ref().map_or_else(nothing, |repeat| digest(&repeat.key)),
-        repeat.as_ref().map_or_else(nothing, |repeat| digest(&repeat.body)),
+        keys::wake(named.partition).into(),
+        packed(entry).into(),
+        entry.repeat.map_or_else(nothing, |repeat| Bytes::copy_from_slice(repeat.key.as_bytes()).into()),
+        answered.map_or_else(nothing, |answered| answer::of_answered(&answered).into()),
         ANSWERED_MS.to_string().into(),
     ])
 }
@@ -172,4 +176,32 @@ pub fn restore(
         ANSWERED_MS.to_string().into(),
     ];
     front.into_iter().chain(answers).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::making::{NOW, START, after, commit, created, key};
+
+    /// A write on the first version, and what is said where the newest is `version` and
+    /// its outcome was in doubt.
+    fn said(version: u64) -> Result<Committed, Error> {
+        let (key, session) = (key("a"), created(&key("a")));
+        let held = Held { session: Arc::new(session), head: Digest::NONE, ticket: None, is_doubtful: false };
+        let write = commit(&key, Some(&held), after(&held, &START, NOW), None);
+        let life = Life::parse("7-run-1").unwrap();
+        let mut newest = (*write.session).clone();
+        newest.position.version = version;
+        let front = format!("1 7 {} - 0 {} .\n", newest.position, Digest::NONE);
+        let stored = Bytes::from([front.into_bytes(), newest.stored()].concat());
+        let answer = Answer { word: "stale".to_owned(), parts: vec![stored.into()] };
+        let doubt = Some((Failure::garbled(), life.clone()));
+        decided(&write, answer, Partition::of(&key), &life, doubt)
+    }
+
+    #[test]
+    fn what_may_be_done_and_forgotten_is_not_said_to_be_undone() {
+        assert!(matches!(said(1 + REMEMBERED), Ok(Committed::Stale(_))));
+        assert!(matches!(said(2 + REMEMBERED), Err(Error::Unknown(_))));
+    }
 }

@@ -57,7 +57,9 @@ impl Redis {
     async fn start(deployed: Deployed) -> Self {
         match deployed {
             Deployed::Forgetful => Self::one(Server::start(Keeps::Nothing)).await,
-            Deployed::Appending | Deployed::Cramped => Self::one(Server::with(Keeps::All, &["--appendfsync", "everysec"])).await,
+            Deployed::Appending | Deployed::Cramped => {
+                Self::one(Server::with(Keeps::All, &["--appendfsync", "everysec"])).await
+            }
             Deployed::Cluster => {
                 let trio = Trio::start();
                 let replica = trio.replica_of_first();

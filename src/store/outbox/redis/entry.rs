@@ -1,13 +1,13 @@
-//! An entry as it stands in a stream.
+//! An entry as it stands in a stream: one field, `e`.
 //!
-//! Its fields, in the order they are written in: `f` format, `k` whose session, `p`
-//! position, `a` instant, `v` digest of the link before, `d` digest of the body, `c` what
-//! happened; where it came with an idempotency key, `r` its digest and `b` that of what
-//! came with it.
+//! It is a line of words, `<format> <whose session> <position> <instant> <whether it came
+//! with an idempotency key>`; then 32 bytes each: the digest of the link before, that of
+//! the body and, where it came with a key, that of the key and that of what came with
+//! it; then what happened. The body stands elsewhere, so that it can go alone.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use fred::types::Value;
 
 use super::super::{Ticket, Waiting};
@@ -20,19 +20,32 @@ use crate::store::keys;
 /// The format this build writes, and the only one it reads.
 const FORMAT: &str = "1";
 
-/// What the script gave for one entry: its name, its fields, its body.
+const DIGEST: usize = 32;
+
+/// An entry without its body, as it is stored.
+pub fn packed(entry: &Entry) -> Bytes {
+    let Entry { key, link, change, repeat, .. } = entry;
+    let line = format!("{FORMAT} {key} {} {} {}\n", link.position, link.at.as_ms(), u8::from(repeat.is_some()));
+    let mut packed = BytesMut::with_capacity(line.len() + 4 * DIGEST + change.len());
+    packed.put_slice(line.as_bytes());
+    let repeated = repeat.iter().flat_map(|repeat| [repeat.key, repeat.body]);
+    for digest in [link.previous, link.body].into_iter().chain(repeated) {
+        packed.put_slice(digest.as_bytes());
+    }
+    packed.put_slice(change);
+    packed.freeze()
+}
+
+/// What the script gave for one entry: its name, the entry, its body.
 pub(super) fn waiting(
     found: Value,
     ticket: impl FnOnce(&Value) -> Result<Ticket, Failure>,
 ) -> Result<Waiting, Failure> {
-    let [name, fields, body]: [Value; 3] = array(found)?;
-    let entry = Fields::of(fields)?.entry(bytes_or_none(body)?).ok_or_else(Failure::garbled)?;
+    let Value::Array(parts) = found else { return Err(Failure::garbled()) };
+    let [name, entry, body]: [Value; 3] = parts.try_into().map_err(|_| Failure::garbled())?;
+    let packed: Bytes = entry.convert().map_err(|_| Failure::garbled())?;
+    let entry = unpacked(&packed, bytes_or_none(body)?).ok_or_else(Failure::garbled)?;
     Ok(Waiting { ticket: ticket(&name)?, entry: Arc::new(entry) })
-}
-
-fn array<const N: usize>(value: Value) -> Result<[Value; N], Failure> {
-    let Value::Array(parts) = value else { return Err(Failure::garbled()) };
-    parts.try_into().map_err(|_| Failure::garbled())
 }
 
 fn bytes_or_none(value: Value) -> Result<Option<Bytes>, Failure> {
@@ -42,46 +55,51 @@ fn bytes_or_none(value: Value) -> Result<Option<Bytes>, Failure> {
     }
 }
 
-struct Fields(Vec<(String, Bytes)>);
+fn unpacked(packed: &Bytes, body: Option<Bytes>) -> Option<Entry> {
+    let end = packed.iter().position(|byte| *byte == b'\n')?;
+    let mut words = std::str::from_utf8(&packed[..end]).ok()?.split(' ');
+    if words.next()? != FORMAT {
+        return None;
+    }
+    let key = keys::session(words.next()?)?;
+    let position = words.next()?.parse().ok()?;
+    let at = Timestamp::from_ms(words.next()?.parse().ok()?);
+    let has_key = words.next()? == "1";
+    let mut rest = packed.slice(end + 1..);
+    let mut digest = || {
+        let digest = Digest::from_slice(rest.get(..DIGEST)?).ok();
+        rest = rest.slice(DIGEST..);
+        digest
+    };
+    let link = Link { position, at, previous: digest()?, body: digest()? };
+    let repeat = if has_key { Some(Repeat { key: digest()?, body: digest()? }) } else { None };
+    Some(Entry { key, link, body, change: rest, repeat })
+}
 
-impl Fields {
-    fn of(value: Value) -> Result<Self, Failure> {
-        let Value::Array(parts) = value else { return Err(Failure::garbled()) };
-        let mut fields = Vec::new();
-        let mut parts = parts.into_iter();
-        while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-            let name = name.convert().map_err(|_| Failure::garbled())?;
-            fields.push((name, value.convert().map_err(|_| Failure::garbled())?));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{SessionId, SessionKey, TenantId};
+    use crate::domain::position::Position;
+
+    fn entry(repeat: Option<Repeat>) -> Entry {
+        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a:1").unwrap() };
+        let position = Position { epoch: 5, version: 7 };
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        let link = Link { position, at: Timestamp::from_ms(9), previous: digest("one"), body: digest("two") };
+        Entry { key, link, body: Some(Bytes::from_static(b"{}")), change: Bytes::from_static(b"a\nb"), repeat }
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_and_nothing_else_is() {
+        let repeat = Repeat { key: Digest::of(b"key"), body: Digest::of(b"with") };
+        for entry in [entry(None), entry(Some(repeat))] {
+            let packed = packed(&entry);
+            assert_eq!(unpacked(&packed, entry.body.clone()), Some(entry));
+            for length in 0..packed.len() - 3 {
+                assert_eq!(unpacked(&packed.slice(..length), None), None, "{length}");
+            }
         }
-        Ok(Self(fields))
-    }
-
-    fn bytes(&self, name: &str) -> Option<&Bytes> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.bytes(name)?).ok()
-    }
-
-    fn digest(&self, name: &str) -> Option<Digest> {
-        Digest::from_slice(self.bytes(name)?).ok()
-    }
-
-    fn entry(&self, body: Option<Bytes>) -> Option<Entry> {
-        if self.text("f")? != FORMAT {
-            return None;
-        }
-        let repeat = match self.digest("r") {
-            Some(key) => Some(Repeat { key, body: self.digest("b")? }),
-            None => None,
-        };
-        let link = Link {
-            position: self.text("p")?.parse().ok()?,
-            at: Timestamp::from_ms(self.text("a")?.parse().ok()?),
-            previous: self.digest("v")?,
-            body: self.digest("d")?,
-        };
-        Some(Entry { key: keys::session(self.text("k")?)?, link, body, change: self.bytes("c")?.clone(), repeat })
+        assert_eq!(unpacked(&Bytes::from_static(b"2 acme/a what ever\n"), None), None);
     }
 }

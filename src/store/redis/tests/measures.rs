@@ -37,12 +37,7 @@ async fn a_write_is_one_round_trip() {
         figure(&stats, "evalsha", "usec_per_call").unwrap()
     );
     println!("received {} bytes, sent {}", field("total_net_input_bytes:"), field("total_net_output_bytes:"));
-    for name in [
-        keys::state(&key),
-        keys::operations(&key)[0].clone(),
-        keys::outbox(Partition::of(&key)),
-        keys::bodies(Partition::of(&key)),
-    ] {
+    for name in [keys::state(&key), keys::outbox(Partition::of(&key)), keys::bodies(Partition::of(&key))] {
         println!("{name}: {} bytes", server.say(&["MEMORY", "USAGE", &name])[0]);
     }
     // Once a second somebody looks at all partitions: how full they are.

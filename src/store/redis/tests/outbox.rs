@@ -85,7 +85,7 @@ async fn an_entry_of_a_newer_release_waits_for_it() {
     let house = House::at(&server.url()).await;
     let (key, _) = house.running("a").await;
     let partition = crate::store::partition::Partition::of(&key);
-    server.say(&["XADD", &keys::outbox(partition), "*", "f", "2", "k", "acme/a", "what", "ever"]);
+    server.say(&["XADD", &keys::outbox(partition), "*", "e", "2 acme/a what ever"]);
     let known = house.outbox.oldest(1_000, SOON).await.unwrap();
     assert_eq!(known.len(), 2);
     house.outbox.acknowledge(&known).await.unwrap();

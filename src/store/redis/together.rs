@@ -1,0 +1,156 @@
+//! Writes that come at the same time go to Redis in one script: what a script costs
+//! whatever it does, on either side, is then paid once for all of them. Who comes alone
+//! is sent at once.
+//!
+//! A cluster takes each by itself, since the keys of a script stand in one slot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::types::Value;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::scripts::SCRIPTS;
+use crate::redis::{Answer, Argument, Failure, Redis};
+
+/// In one script. Redis does nothing else meanwhile, so it must not be long.
+const MOST: usize = 32;
+
+/// Scripts under way: while one is on its road, another is at work.
+const UNDER_WAY: usize = 2;
+
+/// Writes that may wait to be sent; past it they are turned away unsent.
+const MAX_UNSENT: usize = 10_000;
+
+/// What has waited longer to be sent is turned away unsent.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The way to Redis that writes share.
+pub struct Together {
+    redis: Arc<Redis>,
+    waiting: mpsc::Sender<Write>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// One of them, as the script takes it.
+struct Write {
+    keys: Vec<String>,
+    arguments: Vec<Argument>,
+    since: Instant,
+    answered: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+impl Together {
+    /// Writes over that connection.
+    pub fn new(redis: Arc<Redis>) -> Self {
+        let (waiting, taken) = mpsc::channel(MAX_UNSENT);
+        let task = tokio::spawn(send(Arc::clone(&redis), taken));
+        Self { redis, waiting, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Runs the script of commits with what it takes for one.
+    pub async fn ask(&self, keys: Vec<String>, arguments: Vec<Argument>) -> Result<Answer, Failure> {
+        if self.redis.is_cluster() {
+            let answers = self.redis.run(&SCRIPTS.commit, &keys, arguments).await?;
+            return one_of_each(answers, 1).pop().unwrap_or_else(|| Err(Failure::garbled()));
+        }
+        let (answered, answer) = oneshot::channel();
+        let write = Write { keys, arguments, since: Instant::now(), answered };
+        self.waiting.try_send(write).map_err(|full| Failure::Undone(full.to_string().into()))?;
+        answer.await.unwrap_or_else(|ended| Err(Failure::Unknown(ended.into())))
+    }
+}
+
+/// Sends what waits, until nobody is left who might write.
+async fn send(redis: Arc<Redis>, mut waiting: mpsc::Receiver<Write>) {
+    let mut under_way = FuturesUnordered::new();
+    let mut writes = Vec::with_capacity(MOST);
+    loop {
+        tokio::select! {
+            Some(()) = under_way.next() => {}
+            taken = waiting.recv_many(&mut writes, MOST), if under_way.len() < UNDER_WAY => {
+                if taken == 0 {
+                    return;
+                }
+                let timely = std::mem::replace(&mut writes, Vec::with_capacity(MOST)).into_iter();
+                under_way.push(write(&redis, timely.filter_map(in_time).collect()));
+            }
+        }
+    }
+}
+
+fn in_time(write: Write) -> Option<Write> {
+    if write.since.elapsed() < PATIENCE {
+        return Some(write);
+    }
+    let _ = write.answered.send(Err(Failure::Undone("others were in the way for too long".into())));
+    None
+}
+
+async fn write(redis: &Redis, writes: Vec<Write>) {
+    let (mut keys, mut arguments, mut who) = (Vec::new(), Vec::new(), Vec::with_capacity(writes.len()));
+    for write in writes {
+        keys.extend(write.keys);
+        arguments.extend(write.arguments);
+        who.push(write.answered);
+    }
+    if who.is_empty() {
+        return;
+    }
+    let answers = match redis.run(&SCRIPTS.commit, &keys, arguments).await {
+        Ok(answers) => one_of_each(answers, who.len()),
+        Err(failure) => who.iter().map(|_| Err(failure.again())).collect(),
+    };
+    for (who, answer) in who.into_iter().zip(answers) {
+        // Who has gone meanwhile wants no answer.
+        let _ = who.send(answer);
+    }
+}
+
+fn one_of_each(answers: Value, writes: usize) -> Vec<Result<Answer, Failure>> {
+    match answers {
+        Value::Array(answers) if answers.len() == writes => answers.into_iter().map(one).collect(),
+        _ => (0..writes).map(|_| Err(Failure::garbled())).collect(),
+    }
+}
+
+fn one(answer: Value) -> Result<Answer, Failure> {
+    let answer = Answer::read(answer)?;
+    match answer.word.as_str() {
+        "failed" => Err(Failure::said(&answer.only::<String>()?)),
+        _ => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(word: &str, part: &str) -> Value {
+        Value::Array([word, part].map(Value::from).into())
+    }
+
+    #[test]
+    fn each_gets_its_own_answer() {
+        let full = "@user_script: 57: -OOM command not allowed when used memory > 'maxmemory'.";
+        let wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        let all = [answer("stored", "1-1"), answer("failed", full), answer("failed", wrong)];
+        let answers = one_of_each(Value::Array(all.into()), 3);
+        let [Ok(stored), Err(Failure::Undone(_)), Err(Failure::Unknown(_))] = &answers[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(stored.word, "stored");
+    }
+
+    #[test]
+    fn answers_to_others_are_nobodys() {
+        for answers in [Value::Null, Value::Array(vec![answer("stored", "1-1")])] {
+            let answers = one_of_each(answers, 2);
+            assert!(matches!(answers[..], [Err(Failure::Unknown(_)), Err(Failure::Unknown(_))]));
+        }
+    }
+}
