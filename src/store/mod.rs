@@ -118,7 +118,7 @@ impl From<Open> for Error {
 /// one stays, as deleted, at least until the ledger holds that.
 ///
 /// A write that comes twice with one operation number happens once, and is answered
-/// both times as the first, while it is among the newest 32 of its session; a store that
+/// both times as the first, while it is among the newest 16 of its session; a store that
 /// asks again itself says of older ones that it does not know. (In memory no answer is
 /// lost, so none is asked for again.)
 ///

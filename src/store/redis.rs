@@ -5,7 +5,7 @@
 //! | key | what it holds |
 //! | --- | --- |
 //! | `sk:{p07}:life` | the store life: `<number>-<run id of the master>-<when it began>` |
-//! | `sk:{p07}:state:<tenant>/<session>` | a line that says where the session is and what was done lately, then the session as it is stored |
+//! | `sk:{p07}:state:<tenant>/<session>` | a hash: in `h` a line that says where the session is and what was done lately, in `b` the session as it is stored |
 //! | `sk:{p07}:answers:<tenant>/<session>` | idempotency keys and what they were answered with; `answers-old` those before |
 //! | `sk:{p07}:due` | sessions by when something will happen to them |
 //! | `sk:{p07}:outbox` | what waits for the ledger: links and changes, a stream |
@@ -55,7 +55,7 @@ use crate::redis::{Failure, Redis};
 pub use self::time::{MasterTime, RedisTime};
 
 pub(super) use self::answer::ticket;
-pub(super) use self::lives::{Asked, Lives};
+pub(super) use self::lives::{Life, Lives};
 pub(super) use self::scripts::SCRIPTS;
 
 /// Sessions in Redis.
@@ -87,9 +87,9 @@ impl RedisStore {
     async fn read_now(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
         let partition = Partition::of(key);
         let (answer, life) = self.lives.ask(partition, &SCRIPTS.read, vec![keys::state(key)], Vec::new()).await?;
-        match answer.word.as_str() {
-            "held" => answer::held(&answer.only::<Bytes>()?, partition, &life).map(Some),
-            "missing" => Ok(None),
+        match (answer.word.as_str(), &*answer.parts) {
+            ("held", [header, body]) => answer::held(header, body, partition, &life).map(Some),
+            ("missing", []) => Ok(None),
             _ => Err(answer::refused(answer)),
         }
     }
@@ -113,9 +113,9 @@ impl RedisStore {
         let partition = Partition::of(key);
         let arguments = writing::restore(key, over, &held, &answered, self.idle_ms);
         let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, writing::restore_keys(key), arguments).await?;
-        match answer.word.as_str() {
-            "stored" => Ok(held),
-            "held" => answer::held(&answer.only::<Bytes>()?, partition, &life),
+        match (answer.word.as_str(), &*answer.parts) {
+            ("stored", []) => Ok(held),
+            ("held", [header, body]) => answer::held(header, body, partition, &life),
             _ => Err(answer::refused(answer)),
         }
     }
@@ -127,8 +127,11 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
         let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
-        let found = self.lives.ask_of(partitions, &SCRIPTS.due, keys::due, &arguments).await?;
-        let mut due = answer::due(found)?;
+        let keys = |partition| [keys::due(partition)];
+        let mut due = Vec::new();
+        for asked in self.lives.ask_of(partitions, &SCRIPTS.due, keys, &arguments).await {
+            due.extend(answer::due(asked.answer?.1)?);
+        }
         due.sort_unstable();
         due.truncate(limit);
         Ok(due)

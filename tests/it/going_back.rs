@@ -138,11 +138,11 @@ async fn what_only_the_ledger_kept_is_taken_from_there() {
     let mut house = House::new().await;
     house.running().await;
     let name = keys::state(&key(&house));
-    let earlier = house.server.say(&["GET", &name]);
+    let earlier = house.server.say(&["HMGET", &name, "h", "b"]);
     let newest = house.switch().await;
     house.record().await;
     // The store forgot its last write, as one that lost the end of its log.
-    house.server.say(&["SET", &name, &earlier[0]]);
+    house.server.say(&["HSET", &name, "h", &earlier[0], "b", &earlier[1]]);
     house.restart().await;
     let found = house.look().await;
     assert_eq!((found.head, found.session.position.version), (newest.head, newest.session.position.version));

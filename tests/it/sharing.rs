@@ -189,14 +189,14 @@ async fn what_a_newer_release_wrote_is_answered_with_503_and_left_alone() {
     cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
     let (redis, state) = (cluster.ground().redis().unwrap(), keys::state(&key(TENANT, &session)));
     let newer = format!("2 another form of {}", session.id);
-    redis.say(&["SET", &state, &newer]);
+    redis.say(&["HSET", &state, "h", &newer]);
     let caller = cluster.caller(0);
     caller.get(session.path()).await.expect(503).refused("needs_repair");
     for command in ["switch", "pause"] {
         caller.command_with(&session, command, json!({})).await.expect(503).refused("needs_repair");
     }
     cluster.clock().advance_ms(120_000);
-    assert_eq!(redis.say(&["GET", &state]), [newer]);
+    assert_eq!(redis.say(&["HGET", &state, "h"]), [newer]);
     cluster.broken_on_purpose();
 }
 

@@ -1,25 +1,34 @@
--- Lets go of entries that the ledger holds. A session whose newest version is among
--- them may be let go as well, once it has been idle for long.
+-- Lets go of entries of some partitions that the ledger holds. A session whose newest
+-- version is among them may be let go as well, once it has been idle for long.
 --
---   KEYS     life, outbox, bodies, then the states of the sessions
---   ARGV     life, idle_ttl_ms, then the newest ticket of each session, in the order of
---            their states, then the tickets of all entries
---   returns  {"done", how many wait} | {"life"}
-if not is_alive(KEYS[1], ARGV[1]) then
-    return { 'life' }
-end
-local outbox, bodies, sessions = KEYS[2], KEYS[3], #KEYS - 3
-local tickets = {}
-for each = 3 + sessions, #ARGV do
-    tickets[#tickets + 1] = ARGV[each]
-end
-redis.call('xdel', outbox, unpack(tickets))
-redis.call('hdel', bodies, unpack(tickets))
-for each = 1, sessions do
-    local state = KEYS[3 + each]
-    local ticket, may_go = string.match(redis.call('getrange', state, 0, 255), '^1 %d+ %S+ (%S+) (%d) ')
-    if ticket == ARGV[2 + each] and may_go == '1' then
-        redis.call('pexpire', state, ARGV[2])
+--   KEYS     of each partition: life, outbox, bodies, then the states of its sessions
+--   ARGV     idle_ttl_ms, then of each partition: life, how many sessions, how many
+--            entries, the newest ticket of each session, the tickets of all entries
+--   returns  {"done", of each: how many wait, or -1 where it lives another life...}
+local idle = ARGV[1]
+local info = redis.call('info', 'server')
+
+-- Its keys begin at `key`, and at `given` what belongs to them.
+local function let_go(key, given, sessions, entries)
+    local outbox, bodies = KEYS[key + 1], KEYS[key + 2]
+    local first = given + sessions
+    redis.call('xdel', outbox, unpack(ARGV, first, first + entries - 1))
+    redis.call('hdel', bodies, unpack(ARGV, first, first + entries - 1))
+    for each = 0, sessions - 1 do
+        local state = KEYS[key + 3 + each]
+        local ticket, may_go = string.match(redis.call('hget', state, 'h') or '', '^1 %d+ %S+ (%S+) (%d) ')
+        if ticket == ARGV[given + each] and may_go == '1' then
+            redis.call('pexpire', state, idle)
+        end
     end
+    return redis.call('xlen', outbox)
 end
-return { 'done', redis.call('xlen', outbox) }
+
+local waiting, key, given = { 'done' }, 1, 2
+while key <= #KEYS do
+    local life, sessions, entries = ARGV[given], tonumber(ARGV[given + 1]), tonumber(ARGV[given + 2])
+    local lives = is_alive(KEYS[key], life, info)
+    waiting[#waiting + 1] = lives and let_go(key, given + 3, sessions, entries) or -1
+    key, given = key + 3 + sessions, given + 3 + sessions + entries
+end
+return waiting

@@ -6,13 +6,14 @@
 --   ARGV     of each: life, operation, base position or "", position, whether it may be let
 --            go when idle and its head, body, member, due_at or "", publish command,
 --            channel, message, wake channel, entry, repeat key or "", answer, answered_ms
---   returns  of each: {"stored", ticket} | {"stale", stored} | {"missing"} | {"newer", format}
---            | {"repeated", answer, stored} | {"life"} | {"failed", what the server said}
+--   returns  of each: {"stored", ticket} | {"stale", header, body} | {"missing"}
+--            | {"newer", format} | {"repeated", answer, header, body} | {"life"}
+--            | {"failed", what the server said}
 --
 -- An operation that was done is answered as the first time, with the newest ticket. It
 -- can only be met where the base no longer stands: so the way of a write that is new
 -- does not look for it. The newest are part of the header, each behind a point.
-local OPERATIONS = 32 * 12
+local OPERATIONS = 16 * 12
 local KEYS_OF_ONE, GIVEN_OF_ONE = 7, 16
 
 local info = redis.call('info', 'server')
@@ -30,11 +31,12 @@ local function commit(keys, given)
     local number = string.match(life, '^%d+')
 
     local operations = '.' .. operation
-    local front = redis.call('getrange', state, 0, HEADER - 1)
-    if front == '' and base ~= '' then
+    local front = redis.call('hget', state, 'h')
+    if not front and base ~= '' then
         return { 'missing' }
     end
-    if front ~= '' then
+    local may_go = '0'
+    if front then
         local held = header_of(front)
         if not held then
             return { 'newer', string.match(front, '^%d*') }
@@ -45,11 +47,12 @@ local function commit(keys, given)
             if string.find(held.operations, operations, 1, true) then
                 return { 'stored', held.ticket }
             elseif answered then
-                return { 'repeated', answered, redis.call('get', state) }
+                return { 'repeated', answered, front, redis.call('hget', state, 'b') }
             end
-            return { 'stale', redis.call('get', state) }
+            return { 'stale', front, redis.call('hget', state, 'b') }
         end
         operations = string.sub(operations .. held.operations, 1, OPERATIONS)
+        may_go = held.may_go
     end
 
     -- The first write is one that a full store refuses: then none of them happens.
@@ -58,8 +61,11 @@ local function commit(keys, given)
         remember(keys[6], keys[7], repeat_key, answer, 64, 10000, answered_ms, answered_ms)
     end
     redis.call('hset', bodies, ticket, body)
-    local header = '1 ' .. number .. ' ' .. position .. ' ' .. ticket .. ' ' .. head .. ' ' .. operations .. '\n'
-    redis.call('set', state, header .. body)
+    local header = '1 ' .. number .. ' ' .. position .. ' ' .. ticket .. ' ' .. head .. ' ' .. operations
+    redis.call('hset', state, 'h', header, 'b', body)
+    if may_go == '1' then
+        redis.call('persist', state)
+    end
     if due_at == '' then
         redis.call('zrem', due, member)
     else

@@ -1,20 +1,33 @@
--- The oldest entries that wait for the ledger, with their bodies; no more than fit
--- into four megabytes, but at least one.
+-- The oldest entries of some partitions that wait for the ledger, with their bodies; all
+-- in all no more than fit into four megabytes, but at least one.
 --
---   KEYS     life, outbox, bodies
---   ARGV     life, how many
---   returns  {"entries", how many wait, {ticket, entry, body or nil}...} | {"life"}
-if not is_alive(KEYS[1], ARGV[1]) then
-    return { 'life' }
+--   KEYS     of each partition: life, outbox, bodies
+--   ARGV     how many of each partition, then their lives
+--   returns  {"entries", {how many wait, {ticket, entry, body or nil}...} of each...}
+--            | {"life", which one...}, counted from 0
+local most = 4000000
+local info = redis.call('info', 'server')
+local found, gone, bytes = { 'entries' }, { 'life' }, 0
+
+local function oldest(outbox, bodies)
+    local some = { redis.call('xlen', outbox) }
+    local entries = bytes < most and redis.call('xrange', outbox, '-', '+', 'count', ARGV[1]) or {}
+    for _, entry in ipairs(entries) do
+        local body = redis.call('hget', bodies, entry[1])
+        some[#some + 1] = { entry[1], entry[2][2], body }
+        bytes = bytes + (body and #body or 0)
+        if bytes > most then
+            break
+        end
+    end
+    return some
 end
-local found = { 'entries', redis.call('xlen', KEYS[2]) }
-local bytes = 0
-for _, entry in ipairs(redis.call('xrange', KEYS[2], '-', '+', 'count', ARGV[2])) do
-    local body = redis.call('hget', KEYS[3], entry[1])
-    found[#found + 1] = { entry[1], entry[2][2], body }
-    bytes = bytes + (body and #body or 0)
-    if bytes > 4000000 then
-        break
+
+for each = 1, #KEYS / 3 do
+    if not is_alive(KEYS[3 * each - 2], ARGV[1 + each], info) then
+        gone[#gone + 1] = each - 1
+    elseif #gone == 1 then
+        found[#found + 1] = oldest(KEYS[3 * each - 1], KEYS[3 * each])
     end
 end
-return found
+return #gone > 1 and gone or found

@@ -2,14 +2,14 @@
 --
 --   KEYS     life, state
 --   ARGV     life
---   returns  {"held", stored} | {"missing"} | {"newer", format} | {"life"}
+--   returns  {"held", header, body} | {"missing"} | {"newer", format} | {"life"}
 if not is_alive(KEYS[1], ARGV[1]) then
     return { 'life' }
 end
-local stored = redis.call('get', KEYS[2])
-if not stored then
+local held = redis.call('hmget', KEYS[2], 'h', 'b')
+if not held[1] then
     return { 'missing' }
-elseif not header_of(string.sub(stored, 1, HEADER)) then
-    return { 'newer', string.match(stored, '^%d*') }
+elseif not header_of(held[1]) then
+    return { 'newer', string.match(held[1], '^%d*') }
 end
-return { 'held', stored }
+return { 'held', held[1], held[2] }

@@ -5,7 +5,7 @@
 --   ARGV     life, position it replaces or "", position, head, body, "1" if it may be
 --            let go when idle, member, due_at or "", idle_ttl_ms, answered_ms,
 --            then repeat key and answer, in turn
---   returns  {"stored"} | {"held", stored} | {"newer", format} | {"life"}
+--   returns  {"stored"} | {"held", header, body} | {"newer", format} | {"life"}
 local life, over, position, head, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local may_go, member, due_at, idle, answered_ms = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local state, due = KEYS[2], KEYS[3]
@@ -14,21 +14,21 @@ if not is_alive(KEYS[1], life) then
     return { 'life' }
 end
 local number = string.match(life, '^%d+')
-local front = redis.call('getrange', state, 0, HEADER - 1)
-if front ~= '' then
+local front = redis.call('hget', state, 'h')
+if front then
     local held = header_of(front)
     if not held then
         return { 'newer', string.match(front, '^%d*') }
     elseif held.life == number or held.position ~= over then
-        return { 'held', redis.call('get', state) }
+        return { 'held', front, redis.call('hget', state, 'b') }
     end
 end
 
-local header = '1 ' .. number .. ' ' .. position .. ' - ' .. may_go .. ' ' .. head .. ' .\n'
+redis.call('hset', state, 'h', '1 ' .. number .. ' ' .. position .. ' - ' .. may_go .. ' ' .. head .. ' .', 'b', body)
 if may_go == '1' then
-    redis.call('set', state, header .. body, 'px', idle)
+    redis.call('pexpire', state, idle)
 else
-    redis.call('set', state, header .. body)
+    redis.call('persist', state)
 end
 if due_at == '' then
     redis.call('zrem', due, member)

@@ -21,7 +21,7 @@ for _, entry in ipairs(entries) do
     if size > 0 then
         -- Its one field begins with a format and whose session it is of.
         local member = string.match(entry[2][2], '^%d+ (%S+) ') or ''
-        local front = redis.call('getrange', ARGV[4] .. member, 0, 255)
+        local front = redis.call('hget', ARGV[4] .. member, 'h') or ''
         local newest = string.match(front, '^1 %d+ %S+ (%S+) ')
         if newest and newest ~= last then
             redis.call('hdel', KEYS[3], last)

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fred::types::Value;
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -27,9 +27,9 @@ use crate::redis::{Failure, Listening, Redis, Told};
 use crate::store::Now;
 use crate::store::keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
-use crate::store::redis::{Asked, Lives, SCRIPTS, ticket};
+use crate::store::redis::{Life, Lives, SCRIPTS, ticket};
 
-/// So many entries of a partition are let go by one script.
+/// So many entries are let go by one script.
 const AT_ONCE: usize = 1_000;
 
 /// What waits in Redis for the ledger.
@@ -110,18 +110,15 @@ impl RedisOutbox {
     async fn gather(&self, max: usize) -> Result<Vec<Waiting>, Unavailable> {
         let partitions = self.take_stirred();
         let share = (max / partitions.iter().count().max(1)).max(1);
-        let all = join_all(partitions.iter().map(|partition| self.oldest_in(partition, share))).await;
+        let keys = |partition| [keys::outbox(partition), keys::bodies(partition)];
+        let arguments = [Value::from(share.to_string())];
         let mut gathered = Vec::new();
         let mut failed = None;
-        for (partition, found) in partitions.iter().zip(all) {
-            match found {
-                Ok(found) if found.is_empty() => {}
-                Ok(found) => {
-                    self.stir(Partitions::NONE.with(partition));
-                    gathered.extend(found);
-                }
+        for asked in self.lives.ask_of(partitions, &SCRIPTS.oldest, keys, &arguments).await {
+            match asked.answer.and_then(|(lives, parts)| self.read(&asked.partitions, &lives, parts)) {
+                Ok(found) => gathered.extend(found),
                 Err(failure) => {
-                    self.stir(Partitions::NONE.with(partition));
+                    self.stir(asked.partitions.into_iter().collect());
                     failed = Some(failure);
                 }
             }
@@ -134,14 +131,23 @@ impl RedisOutbox {
         }
     }
 
-    async fn oldest_in(&self, partition: Partition, max: usize) -> Result<Vec<Waiting>, Failure> {
-        let keys = vec![keys::outbox(partition), keys::bodies(partition)];
-        let count = Value::from(max.to_string());
-        let (answer, life) = self.lives.ask(partition, &SCRIPTS.oldest, keys, vec![count]).await?;
-        let mut parts = answer.parts.into_iter();
+    fn read(&self, asked: &[Partition], lives: &[Life], parts: Vec<Value>) -> Result<Vec<Waiting>, Failure> {
+        let mut gathered = Vec::new();
+        for ((partition, life), part) in asked.iter().zip(lives).zip(parts) {
+            let found = self.read_of(*partition, life, part)?;
+            if !found.is_empty() {
+                self.stir(Partitions::NONE.with(*partition));
+            }
+            gathered.extend(found);
+        }
+        Ok(gathered)
+    }
+
+    fn read_of(&self, partition: Partition, life: &Life, part: Value) -> Result<Vec<Waiting>, Failure> {
+        let mut parts = part.into_array().into_iter();
         let entries = parts.next().and_then(|entries| entries.as_u64()).ok_or_else(Failure::garbled)?;
         self.weights[partition.index()].entries.store(entries, Ordering::Relaxed);
-        let read = |found: Value| entry::waiting(found, |name| ticket(name, partition, &life));
+        let read = |found: Value| entry::waiting(found, |name| ticket(name, partition, life));
         let mut waiting = Vec::new();
         for found in parts {
             match read(found) {
@@ -157,32 +163,55 @@ impl RedisOutbox {
         Ok(waiting)
     }
 
-    async fn let_all_go(&self, partition: Partition, done: &[&Waiting]) -> Result<(), Failure> {
-        for some in done.chunks(AT_ONCE) {
-            self.let_go(partition, some).await?;
-        }
-        Ok(())
+    /// What one script is told: as much as it may take, and of a cluster one partition.
+    fn together<'a, T>(&self, parts: &'a [(Partition, &'a [T])]) -> impl Iterator<Item = &'a [(Partition, &'a [T])]> {
+        let is_cluster = self.lives.redis().is_cluster();
+        let mut entries = 0;
+        parts.chunk_by(move |(_, before), (_, after)| {
+            entries = if entries == 0 { before.len() } else { entries } + after.len();
+            let fits = !is_cluster && entries <= AT_ONCE;
+            entries = if fits { entries } else { 0 };
+            fits
+        })
     }
 
-    async fn let_go(&self, partition: Partition, done: &[&Waiting]) -> Result<(), Failure> {
-        let life = self.lives.of(partition).await?;
-        let mut newest = BTreeMap::<&SessionKey, Ticket>::new();
-        // What was given in another life has another name in this one, and comes again.
-        let done: Vec<_> = done.iter().filter(|each| each.ticket.life == life.number).collect();
-        newest.extend(done.iter().map(|each| (&each.entry.key, each.ticket)));
-        if done.is_empty() {
+    /// Lets go of entries of some partitions, which stand where one script reaches them.
+    async fn let_go(&self, done: &[(Partition, &[&Waiting])]) -> Result<(), Failure> {
+        let (mut keys, mut arguments) = (Vec::new(), vec![Value::from(self.idle_ms.to_string())]);
+        let mut asked = Vec::new();
+        for (partition, done) in done {
+            let life = self.lives.of(*partition).await?;
+            // What was given in another life has another name in this one, and comes again.
+            let done: Vec<_> = done.iter().filter(|each| each.ticket.life == life.number).copied().collect();
+            if !done.is_empty() {
+                name_all(*partition, &life, &done, &mut keys, &mut arguments);
+                asked.push((*partition, life));
+            }
+        }
+        if asked.is_empty() {
             return Ok(());
         }
-        let states = newest.keys().map(|key| keys::state(key));
-        let keys: Vec<_> = [keys::outbox(partition), keys::bodies(partition)].into_iter().chain(states).collect();
-        let tickets = newest.values().copied().chain(done.iter().map(|each| each.ticket)).map(name);
-        let arguments: Vec<Value> = std::iter::once(self.idle_ms.to_string()).chain(tickets).map(Value::from).collect();
-        let asked = self.lives.ask_in(&life, partition, &SCRIPTS.acknowledge, &keys, &arguments).await?;
-        if let Asked::Answered(answer) = asked {
-            self.weights[partition.index()].entries.store(answer.only()?, Ordering::Relaxed);
+        let answer = self.lives.redis().ask(&SCRIPTS.acknowledge, &keys, arguments).await?;
+        for ((partition, life), left) in asked.into_iter().zip(answer.parts) {
+            match left.as_i64().map(u64::try_from) {
+                Some(Ok(left)) => self.weights[partition.index()].entries.store(left, Ordering::Relaxed),
+                Some(Err(_)) => self.lives.forget(partition, &life),
+                None => return Err(Failure::garbled()),
+            }
         }
         Ok(())
     }
+}
+
+/// What the script takes of one partition.
+fn name_all(partition: Partition, life: &Life, done: &[&Waiting], keys: &mut Vec<String>, arguments: &mut Vec<Value>) {
+    let newest: BTreeMap<&SessionKey, Ticket> = done.iter().map(|each| (&each.entry.key, each.ticket)).collect();
+    keys.extend([keys::life(partition), keys::outbox(partition), keys::bodies(partition)]);
+    keys.extend(newest.keys().map(|key| keys::state(key)));
+    let counts = [newest.len(), done.len()].map(|count| count.to_string());
+    let tickets = newest.values().copied().chain(done.iter().map(|each| each.ticket)).map(name);
+    let texts = std::iter::once(life.text.to_string()).chain(counts).chain(tickets);
+    arguments.extend(texts.map(Value::from));
 }
 
 /// An entry's name in the stream.
@@ -217,7 +246,11 @@ impl Outbox for RedisOutbox {
                 by_partition.entry(partition).or_default().push(each);
             }
         }
-        let each = by_partition.iter().map(|(partition, done)| self.let_all_go(*partition, done));
+        let parts: Vec<(Partition, &[&Waiting])> = by_partition
+            .iter()
+            .flat_map(|(partition, done)| done.chunks(AT_ONCE).map(|some| (*partition, some)))
+            .collect();
+        let each = self.together(&parts).map(|parts| self.let_go(parts));
         try_join_all(each).await.map_err(|failure| Unavailable(failure.into()))?;
         Ok(())
     }

@@ -19,19 +19,18 @@ use crate::store::outbox::Ticket;
 use crate::store::partition::Partition;
 use crate::store::{Error, Held};
 
-/// A stored session: `1 <life> <position> <ticket or -> <may go> <head> <operations>`, a line
-/// feed, the body.
-pub fn held(stored: &Bytes, partition: Partition, present: &Life) -> Result<Held, Error> {
-    let end = stored.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
-    let front = std::str::from_utf8(&stored[..end]).map_err(|_| damaged())?;
-    let [_, life, _, ticket, _, head, _] = words(front).ok_or_else(damaged)?;
+/// A stored session: its header, `1 <life> <position> <ticket or -> <may go> <head>
+/// <operations>`, and its body.
+pub fn held(header: &Value, body: &Value, partition: Partition, present: &Life) -> Result<Held, Error> {
+    let header = header.as_str().ok_or_else(damaged)?;
+    let [_, life, _, ticket, _, head, _] = words(&header).ok_or_else(damaged)?;
     let life: u64 = life.parse().map_err(|_| damaged())?;
     let ticket = match ticket {
         "-" => None,
         text => Some(Ticket { partition: Some(partition), life, number: number(text).ok_or_else(damaged)? }),
     };
     Ok(Held {
-        session: Arc::new(Session::from_stored(&stored[end + 1..])?),
+        session: Arc::new(Session::from_stored(body.as_bytes().ok_or_else(damaged)?)?),
         head: head.parse().map_err(|_| damaged())?,
         ticket,
         is_doubtful: life != present.number,

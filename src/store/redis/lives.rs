@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fred::types::Value;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use tokio::sync::watch;
 
 use crate::domain::time::Timestamp;
@@ -41,6 +41,15 @@ pub enum Asked {
     Answered(Answer),
     /// It was another; nothing was done.
     Gone,
+}
+
+/// What came of a script that named the lives of some partitions.
+#[derive(Debug)]
+pub struct AskedOf {
+    /// Who was asked together.
+    pub partitions: Vec<Partition>,
+    /// Their lives, and what was answered.
+    pub answer: Result<(Vec<Life>, Vec<Value>), Failure>,
 }
 
 /// The life of each partition, as far as it is known here.
@@ -124,36 +133,38 @@ impl Lives {
         Asked::Gone
     }
 
-    /// Runs a script that takes the life's key and one more of each partition, and their
-    /// lives behind its other arguments; gives what was answered for all of them. It is
-    /// one script, but for a cluster, where the keys of a script stand in one slot.
-    pub async fn ask_of(
+    /// Runs a script that takes of each partition the life's key and `keys`, and their lives
+    /// behind its other arguments; what was answered, by who was asked together. It is one
+    /// script, but for a cluster, where the keys of a script stand in one slot.
+    pub async fn ask_of<const N: usize>(
         &self,
         partitions: Partitions,
         script: &Script,
-        key: fn(Partition) -> String,
+        keys: impl Fn(Partition) -> [String; N],
         arguments: &[Argument],
-    ) -> Result<Vec<Value>, Failure> {
+    ) -> Vec<AskedOf> {
         let all: Vec<Partition> = partitions.iter().collect();
         let at_once = if self.redis.is_cluster() { 1 } else { all.len().max(1) };
-        let each = all.chunks(at_once).map(|some| self.ask_of_some(some, script, key, arguments));
-        Ok(try_join_all(each).await?.concat())
+        let each = all.chunks(at_once).map(async |some| {
+            let named = some.iter().flat_map(|each| std::iter::once(keys::life(*each)).chain(keys(*each))).collect();
+            AskedOf { partitions: some.to_vec(), answer: self.ask_of_some(some, script, named, arguments).await }
+        });
+        join_all(each).await
     }
 
     async fn ask_of_some(
         &self,
         some: &[Partition],
         script: &Script,
-        key: fn(Partition) -> String,
+        keys: Vec<String>,
         arguments: &[Argument],
-    ) -> Result<Vec<Value>, Failure> {
-        let keys: Vec<String> = some.iter().flat_map(|each| [keys::life(*each), key(*each)]).collect();
+    ) -> Result<(Vec<Life>, Vec<Value>), Failure> {
         for _ in 0..TRIES {
             let lives = try_join_all(some.iter().map(|each| self.of(*each))).await?;
             let texts = lives.iter().map(|life| Argument::from(&*life.text));
             let answer = self.redis.ask(script, &keys, arguments.iter().cloned().chain(texts).collect()).await?;
             if answer.word != "life" {
-                return Ok(answer.parts);
+                return Ok((lives, answer.parts));
             }
             for gone in answer.parts.iter().filter_map(|part| usize::try_from(part.as_u64()?).ok()) {
                 if let (Some(partition), Some(life)) = (some.get(gone), lives.get(gone)) {
@@ -164,7 +175,8 @@ impl Lives {
         Err(Failure::Undone("the store goes from life to life".into()))
     }
 
-    fn forget(&self, partition: Partition, life: &Life) {
+    /// A life that was named is not the one that is lived.
+    pub fn forget(&self, partition: Partition, life: &Life) {
         let mut known = self.slot(partition);
         if known.as_ref() == Some(life) {
             *known = None;

@@ -26,7 +26,7 @@ use crate::store::{Commit, Committed, Error, Held};
 const TRIES: usize = 4;
 
 /// A session's newest operations are remembered, so many of them.
-const REMEMBERED: u64 = 32;
+const REMEMBERED: u64 = 16;
 
 /// Why a write may have happened, and in which life that was.
 type Doubt = (Failure, Life);
@@ -73,7 +73,7 @@ fn given_up(doubt: Option<Doubt>, failure: Failure) -> Error {
 
 fn decided(
     commit: &Commit,
-    mut answer: Answer,
+    answer: Answer,
     partition: Partition,
     life: &Life,
     doubt: Option<Doubt>,
@@ -82,25 +82,24 @@ fn decided(
     if answer.word != "stored" && doubt.as_ref().is_some_and(|(_, then)| then != life) {
         return Err(given_up(doubt, another_life()));
     }
-    let held = |stored: Value| answer::held(&stored.convert().map_err(|_| Failure::garbled())?, partition, life);
-    match (answer.word.as_str(), answer.parts.pop(), answer.parts.pop()) {
-        ("stored", Some(ticket), None) => {
-            let ticket = Some(answer::ticket(&ticket, partition, life)?);
+    let held = |header: &Value, body: &Value| answer::held(header, body, partition, life);
+    match (answer.word.as_str(), &*answer.parts) {
+        ("stored", [ticket]) => {
+            let ticket = Some(answer::ticket(ticket, partition, life)?);
             let head = commit.entry.link.digest();
             Ok(Committed::Stored(Held { session: Arc::clone(&commit.session), head, ticket, is_doubtful: false }))
         }
-        ("stale", Some(stored), None) => match (held(stored)?, doubt) {
+        ("stale", [header, body]) => match (held(header, body)?, doubt) {
             (newer, Some((why, _))) if is_far(commit, &newer) => Err(Error::Unknown(why.into())),
             (newer, _) => Ok(Committed::Stale(newer)),
         },
-        ("repeated", Some(stored), Some(answered)) => {
+        ("repeated", [answered, header, body]) => {
             let key = commit.entry.repeat.map_or(Digest::NONE, |repeat| repeat.key);
-            let answered = answer::answered(key, &answered.convert().map_err(|_| Failure::garbled())?)?;
-            Ok(Committed::Repeated(answered, held(stored)?))
+            let answered = answered.clone().convert().map_err(|_| Failure::garbled())?;
+            Ok(Committed::Repeated(answer::answered(key, &answered)?, held(header, body)?))
         }
-        ("missing", None, None) => Ok(Committed::Missing),
-        (word, Some(part), None) => Err(answer::refused(Answer { word: word.to_owned(), parts: vec![part] })),
-        _ => Err(Failure::garbled().into()),
+        ("missing", []) => Ok(Committed::Missing),
+        _ => Err(answer::refused(answer)),
     }
 }
 
@@ -192,9 +191,9 @@ mod tests {
         let life = Life::parse("7-run-1").unwrap();
         let mut newest = (*write.session).clone();
         newest.position.version = version;
-        let front = format!("1 7 {} - 0 {} .\n", newest.position, Digest::NONE);
-        let stored = Bytes::from([front.into_bytes(), newest.stored()].concat());
-        let answer = Answer { word: "stale".to_owned(), parts: vec![stored.into()] };
+        let header = format!("1 7 {} - 0 {} .", newest.position, Digest::NONE);
+        let parts = vec![header.into(), Bytes::from(newest.stored()).into()];
+        let answer = Answer { word: "stale".to_owned(), parts };
         let doubt = Some((Failure::garbled(), life.clone()));
         decided(&write, answer, Partition::of(&key), &life, doubt)
     }
