@@ -1,0 +1,175 @@
+//! What a write to Redis and a frame to many cost: `cargo bench --bench parts`.
+//!
+//! It starts a `redis-server` of its own, on loopback, and ends it.
+
+#![expect(clippy::unwrap_used, reason = "a bench is a test: it may fail loudly")]
+
+use std::net::TcpListener;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures::future::join_all;
+use synckairos::app::Asked;
+use synckairos::app::sessions::{Name, Parts, Sessions};
+use synckairos::bus::Message;
+use synckairos::bus::memory::MemoryHub;
+use synckairos::clock::{Clock, ManualClock};
+use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::position::Position;
+use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::session::command::{Command, Switch};
+use synckairos::domain::time::Timestamp;
+use synckairos::fanout::{self, Delivery, Hub, Newest, Settings, Source, Subscription, Unavailable};
+use synckairos::ids::Ids;
+use synckairos::ledger::sqlite::{Durability, SqliteLedger};
+use synckairos::redis::{Address, Redis};
+use synckairos::shutdown::Shutdown;
+use synckairos::store::redis::RedisStore;
+use synckairos::wire::command::{Wish, parsed};
+use synckairos::wire::create::CreateBody;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+const SESSIONS: usize = 32;
+const SUBSCRIBERS: usize = 1_000;
+const START: Timestamp = Timestamp::from_ms(1_767_225_600_000);
+
+struct Server(Child, String);
+
+impl Server {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Process::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
+        Self(command.stdout(Stdio::null()).spawn().unwrap(), format!("redis://127.0.0.1:{port}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Service {
+    sessions: Sessions,
+    by: Principal,
+    ids: Vec<SessionId>,
+    /// Nobody looks at it; but somebody must hold it.
+    #[expect(dead_code, reason = "it is held, so that deadlines can be announced")]
+    soon: mpsc::Receiver<synckairos::app::sessions::Soon>,
+}
+
+impl Service {
+    async fn over(url: &str, folder: &std::path::Path) -> Self {
+        let address = Address::new(url, None).unwrap();
+        let redis = loop {
+            match Redis::connect(&address).await {
+                Ok(redis) => break redis,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let clock = Arc::new(ManualClock::at(START));
+        let store = Arc::new(RedisStore::new(redis, Duration::from_hours(1), Arc::new(|| START)));
+        let ledger = Arc::new(SqliteLedger::open(&folder.join("ledger.db"), Durability::Flush).await.unwrap());
+        let (tells, soon) = mpsc::channel(1);
+        let sessions = Sessions::new(Parts { store, ledger, clock, ids: Ids::Random, soon: tells, is_durable: false });
+        let by = Principal {
+            tenant: TenantId::new("acme").unwrap(),
+            subject: "bench".to_owned(),
+            role: Role::Operator,
+            participant_id: None,
+            sessions: None,
+            expires_at: None,
+        };
+        let mut service = Self { sessions, by, ids: Vec::new(), soon };
+        for number in 0..SESSIONS {
+            service.begin(number).await;
+        }
+        service
+    }
+
+    async fn begin(&mut self, number: usize) {
+        let body = serde_json::json!({
+            "sync_mode": "per_participant", "total_time_ms": 3_600_000,
+            "participants": [{"participant_id": "white"}, {"participant_id": "black"}],
+        });
+        let id = SessionId::new(format!("bench-{number}")).unwrap();
+        let wanted: CreateBody = parsed(body.as_object().unwrap().clone()).unwrap();
+        let new = wanted.into_new(id.clone()).unwrap();
+        self.sessions.create(&self.by, new, Name::Fresh, None, START).await.unwrap();
+        self.command(&id, Command::Start { at: None, participant: None }).await;
+        self.ids.push(id);
+    }
+
+    async fn command(&self, id: &SessionId, command: Command) {
+        let asked = Asked::plainly(Wish::Command(command));
+        self.sessions.command(&self.by, id, asked, START).await.unwrap();
+    }
+
+    async fn switch(&self, id: &SessionId) {
+        self.command(id, Command::Switch(Switch::default())).await;
+    }
+}
+
+fn commits(criterion: &mut Criterion) {
+    let (runtime, server, folder) = (Runtime::new().unwrap(), Server::start(), tempfile::tempdir().unwrap());
+    let service = runtime.block_on(Service::over(&server.1, folder.path()));
+    criterion.bench_function("switch over Redis, one at a time", |bench| {
+        bench.iter(|| runtime.block_on(service.switch(&service.ids[0])));
+    });
+    criterion.bench_function(&format!("switch over Redis, {SESSIONS} at once"), |bench| {
+        bench.iter(|| runtime.block_on(join_all(service.ids.iter().map(|id| service.switch(id)))));
+    });
+}
+
+/// A session that stands where it stood first.
+struct Still;
+
+#[async_trait]
+impl Source for Still {
+    async fn newest(&self, _: &SessionKey) -> Result<Option<Newest>, Unavailable> {
+        let position = Position { epoch: 1, version: 1 };
+        Ok(Some(Newest { position, snapshot: Bytes::from_static(b"{}"), is_deleted: false }))
+    }
+}
+
+async fn heard(subscriptions: &mut [Subscription], position: Position) {
+    for subscription in subscriptions {
+        while subscription.position() < Some(position) {
+            assert!(matches!(subscription.next().await, Delivery::Told(_)), "it ended");
+        }
+    }
+}
+
+fn fan_out(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let (memory, shutdown) = (MemoryHub::default(), Shutdown::new());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
+    let parts = fanout::Parts { bus: Arc::new(memory.attach()), source: Arc::new(Still), clock };
+    let hub = Hub::start(parts, Settings::default(), &shutdown);
+    let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
+    let mut subscriptions: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe(&key, None, "bench")).collect();
+    let mut position = Position { epoch: 1, version: 1 };
+    runtime.block_on(heard(&mut subscriptions, position));
+    criterion.bench_function(&format!("a frame through ring and hub to {SUBSCRIBERS}"), |bench| {
+        bench.iter(|| {
+            position.version += 1;
+            let frames = Bytes::from(format!("{{\"position\":\"{position}\"}}"));
+            memory.announce(&Message { key: key.clone(), position, frames });
+            runtime.block_on(heard(&mut subscriptions, position));
+        });
+    });
+    drop(subscriptions);
+    shutdown.begin();
+    runtime.block_on(shutdown.finish(Duration::from_secs(5)));
+}
+
+criterion_group!(benches, commits, fan_out);
+criterion_main!(benches);
