@@ -1,8 +1,8 @@
 //! Expiry is derived; this only sees to it that it is told in time.
 //!
 //! The due set is polled with a lookahead; who sets a deadline inside it says so.
-//! What is scheduled here is a hint: when its time comes the session is read, and
-//! its own state decides. Where many instances share the sessions, the owner of a
+//! What is scheduled here is a hint: shortly before its time comes the session is read,
+//! and its own state decides. Where many instances share the sessions, the owner of a
 //! partition looks ahead in it, and another looks a little later for what the owner
 //! has left undone; the store sees to it that one of them writes.
 //!
@@ -38,6 +38,9 @@ const LOOKAHEAD_MS: i64 = 1_000;
 
 /// The owner of a partition has so long before another does its work.
 const SECOND_AFTER_MS: i64 = 300;
+
+/// A session is read so long before its instant: then only the write is left to do.
+const READ_AHEAD_MS: i64 = 20;
 
 /// So many due sessions are read at a time; the rest is found by the next poll.
 const BATCH: usize = 10_000;
@@ -125,7 +128,7 @@ impl Deadlines {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while settling.len() < AT_ONCE
-                && let Some((at, key)) = schedule.pop_due(self.certainly_past())
+                && let Some((at, key)) = schedule.pop_due(self.certainly_past() + READ_AHEAD_MS)
             {
                 settling.push(self.tell(at, key).boxed());
             }
@@ -137,7 +140,7 @@ impl Deadlines {
                 found = &mut looking, if !looking.is_terminated() => learn(&mut schedule, found, &mut is_away),
                 Some(()) = settling.next() => {}
                 Some(hint) = soon.recv() => self.take(&mut schedule, hint),
-                () = self.clock.sleep_until(schedule.next_at() + self.margin_ms()), if !is_full => {}
+                () = self.until_past(schedule.next_at() - READ_AHEAD_MS), if !is_full => {}
             }
         }
     }
@@ -159,6 +162,10 @@ impl Deadlines {
         self.clock.now() - self.margin_ms()
     }
 
+    async fn until_past(&self, at: Timestamp) {
+        self.clock.sleep_until(at + self.margin_ms()).await;
+    }
+
     async fn look_ahead(&self) -> Ahead {
         if !self.clock.is_within(self.max_uncertainty) {
             return Ok(None);
@@ -175,7 +182,7 @@ impl Deadlines {
     }
 
     async fn tell(&self, at: Timestamp, key: SessionKey) {
-        match self.sessions.settle(&key).await {
+        match self.sessions.settle_at(&key, at, self.until_past(at)).await {
             Ok(true) => metrics::deadline_told((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
             // It was moved, settled by a reader, or deleted meanwhile.
             Ok(false) | Err(Error::NoSession) => {}

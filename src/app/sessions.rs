@@ -242,6 +242,24 @@ impl Sessions {
         self.settle_held(key, held, now).await
     }
 
+    /// The same for what has to happen at a known instant: it is read at once, and written
+    /// when `past` says that the instant is certainly over.
+    pub async fn settle_at(
+        &self,
+        key: &SessionKey,
+        at: Timestamp,
+        past: impl Future<Output = ()>,
+    ) -> Result<bool, Error> {
+        let held = self.restoring.present(key).await?;
+        if !held.session.is_due(at) {
+            self.announce(key, &held);
+            return Ok(false);
+        }
+        past.await;
+        // Whoever wrote meanwhile may have left it due.
+        Ok(self.settle_held(key, held, self.clock.now()).await? || self.settle(key).await?)
+    }
+
     async fn settle_held(&self, key: &SessionKey, held: Held, now: Timestamp) -> Result<bool, Error> {
         let settled = held.session.settled(now.max(held.session.updated_at));
         let committed = self.store.commit(commit(self.ids.nonce(), key, Some(&held), settled, Author::NOBODY)).await?;
