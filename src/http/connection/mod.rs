@@ -24,8 +24,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -39,16 +37,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests are small; what does not fit is refused by its length anyway.
 const BUFFER: usize = 64 * 1024;
 
-/// When thousands come at once, as after an outage, so many are served at a time that have
-/// just come: whoever is here already is not kept waiting for all of them.
-static NEWCOMERS: Semaphore = Semaphore::const_new(64);
-
-/// A turn lasts no longer, so that those who are slow do not hold up the others.
-const TURN: Duration = Duration::from_millis(20);
-
-/// Leave to be served as a newcomer.
-type Turn = SemaphorePermit<'static>;
-
 /// How a client begins that speaks HTTP/2 without being asked (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
@@ -57,36 +45,15 @@ pub async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let mut idle = Idle { io: stream, read: Bytes::new() };
-    let mut is_new = true;
     // In boxes, because each is needed for a moment and would else take up room for good.
     while let Some(ready) = Box::pin(idle.read(&stop)).await {
         if ready.read.starts_with(PREFACE) {
             return Box::pin(by_http2(ready, router, stop)).await;
         }
-        // Who has not said all it wants yet would only keep others waiting.
-        let is_newcomer = std::mem::take(&mut is_new) && ready.head().is_some();
-        let turn = if is_newcomer { turn(&stop).await } else { None };
-        let taken = Box::pin(by_http1(ready, router.clone(), turn, &stop)).await;
+        let taken = Box::pin(by_http1(ready, router.clone(), &stop)).await;
         let Some((onward, taken)) = taken else { return };
         let Some(back) = onward(taken).await else { return };
         idle = back;
-    }
-}
-
-/// A newcomer's turn, once its request is there; none where all is about to stop.
-async fn turn(stop: &CancellationToken) -> Option<Turn> {
-    stop.run_until_cancelled(NEWCOMERS.acquire()).await?.ok()
-}
-
-/// Others may begin when there is an answer, or when it takes long.
-async fn in_turn<T>(turn: Option<Turn>, answer: impl Future<Output = T>) -> T {
-    let Some(turn) = turn else { return answer.await };
-    let mut answer = pin!(answer);
-    let soon = timeout(TURN, answer.as_mut()).await;
-    drop(turn);
-    match soon {
-        Ok(answer) => answer,
-        Err(_) => answer.await,
     }
 }
 
@@ -94,7 +61,7 @@ async fn by_http2(idle: Idle, router: Router, stop: CancellationToken) {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
     let io = Rewound::new(idle.io, idle.read, Unwritten::default());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), Requests::of(router, None, None)));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), Requests::of(router, None)));
     // How a connection ended is the client's business.
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -104,10 +71,10 @@ async fn by_http2(idle: Idle, router: Router, stop: CancellationToken) {
 }
 
 /// Answers requests until the connection ends or is taken over.
-async fn by_http1(idle: Idle, router: Router, turn: Option<Turn>, stop: &CancellationToken) -> Option<(Onward, Taken)> {
+async fn by_http1(idle: Idle, router: Router, stop: &CancellationToken) -> Option<(Onward, Taken)> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(BUFFER);
-    let (service, unwritten) = (Requests::of(router, idle.head(), turn), Unwritten::default());
+    let (service, unwritten) = (Requests::of(router, idle.head()), Unwritten::default());
     let slot = Arc::clone(&service.slot);
     let io = Rewound::new(idle.io, idle.read, unwritten.clone());
     let mut connection = builder.serve_connection(TokioIo::new(io), service);
@@ -155,13 +122,11 @@ struct Requests {
     slot: Arc<Slot>,
     /// The first request's head; those of later ones have passed by unseen.
     first: Mutex<Option<Bytes>>,
-    /// The first request's turn.
-    turn: Mutex<Option<Turn>>,
 }
 
 impl Requests {
-    fn of(router: Router, first: Option<Bytes>, turn: Option<Turn>) -> Self {
-        Self { router, slot: Arc::default(), first: Mutex::new(first), turn: Mutex::new(turn) }
+    fn of(router: Router, first: Option<Bytes>) -> Self {
+        Self { router, slot: Arc::default(), first: Mutex::new(first) }
     }
 }
 
@@ -179,38 +144,14 @@ impl Service<Request<Incoming>> for Requests {
             let handover = Handover::new(&slot, request.uri().clone(), raw);
             request.extensions_mut().insert(handover);
         }
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         let answer = self.router.clone().oneshot(request);
         Box::pin(async move {
-            let answer = in_turn(turn, answer).await?;
+            let answer = answer.await?;
             if slot.keep(&answer) {
                 // The library is left waiting, and then left.
                 std::future::pending::<()>().await;
             }
             Ok(answer)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_turn_ends_with_the_answer_and_when_it_takes_long() {
-        static TURNS: Semaphore = Semaphore::const_new(1);
-        let turn = async || Some(TURNS.acquire().await.unwrap());
-        assert_eq!(in_turn(turn().await, async { 1 }).await, 1);
-        let slow = in_turn(turn().await, async {
-            tokio::time::sleep(TURN * 3).await;
-            2
-        });
-        let began = tokio::time::Instant::now();
-        let next = async {
-            drop(turn().await);
-            began.elapsed()
-        };
-        let (answer, waited) = tokio::join!(slow, next);
-        assert_eq!((answer, waited), (2, TURN));
     }
 }
