@@ -92,6 +92,8 @@ async fn play_until_away(cluster: &Cluster, session: &Session) {
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1_200) {
         cluster.caller(0).command(session, "switch").await;
+        // A page of its history has room for a thousand, and a quick machine would play more.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
