@@ -162,8 +162,11 @@ impl Deadlines {
         self.clock.now() - self.margin_ms()
     }
 
+    /// Returns once that instant has come for certain; the margin may grow meanwhile.
     async fn until_past(&self, at: Timestamp) {
-        self.clock.sleep_until(at + self.margin_ms()).await;
+        while self.certainly_past() < at {
+            self.clock.sleep_until(at + self.margin_ms()).await;
+        }
     }
 
     async fn look_ahead(&self) -> Ahead {

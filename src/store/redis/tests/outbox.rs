@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use super::{House, SOON};
 use crate::redis_server::{Keeps, Server, Trio};
 use crate::store::Store as _;
-use crate::store::contract::making::{commit, created, key, repeat};
+use crate::store::contract::making::{NOW, START, after, commit, created, key, repeat};
 use crate::store::keys;
 use crate::store::outbox::Outbox as _;
 
@@ -104,6 +104,20 @@ async fn what_had_no_room_beside_others_comes_next() {
         house.outbox.acknowledge(&some).await.unwrap();
     }
     assert_eq!(seen, [large, large, small, small].map(Clone::clone));
+}
+
+#[tokio::test]
+async fn what_may_be_let_go_stays_as_soon_as_it_is_written_to_again() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let pending = house.first(&key("a")).await;
+    let waiting = house.outbox.oldest(10, SOON).await.unwrap();
+    house.outbox.acknowledge(&waiting).await.unwrap();
+    let left = || server.say(&["PTTL", &keys::state(&key("a"))])[0].parse::<i64>().unwrap();
+    assert!(left() > 0, "nothing will happen to it, and the ledger holds it");
+    let started = after(&pending, &START, NOW);
+    house.stored(commit(&key("a"), Some(&pending), started, None)).await;
+    assert_eq!(left(), -1, "it runs, and would be gone before its end");
 }
 
 #[tokio::test]
