@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::control::{Delay, Overtime, TimeControl};
+use super::stored::is_default;
 use crate::domain::time::Timestamp;
 
 /// Where one clock is.
@@ -30,38 +31,60 @@ pub enum Phase {
     Reserve,
 }
 
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Main { stage: 0 }
+    }
+}
+
 /// A clock. It runs while it has an anchor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Bank {
     /// What it had first; what a reset gives back.
+    #[serde(skip_serializing_if = "is_default")]
     pub base_ms: Option<i64>,
     /// What it holds at the anchor; `None` cannot run out.
+    #[serde(skip_serializing_if = "is_default")]
     pub left_ms: Option<i64>,
     /// All that was charged to it.
+    #[serde(skip_serializing_if = "is_default")]
     pub used_ms: i64,
     /// All that was granted to it: used and left together.
+    #[serde(skip_serializing_if = "is_default")]
     pub granted_ms: i64,
     /// What ran past zero under `continue`.
+    #[serde(skip_serializing_if = "is_default")]
     pub overrun_ms: i64,
     /// Where it is.
+    #[serde(skip_serializing_if = "is_default")]
     pub phase: Phase,
     /// From when this reckoning counts; `None` while it stands still.
+    #[serde(skip_serializing_if = "is_default")]
     pub anchor: Option<Timestamp>,
     /// What is left of a simple delay at the anchor.
+    #[serde(skip_serializing_if = "is_default")]
     pub delay_left_ms: i64,
     /// This cycle charges nothing and has no deadline.
+    #[serde(skip_serializing_if = "is_default")]
     pub is_free: bool,
     /// Finished cycles.
+    #[serde(skip_serializing_if = "is_default")]
     pub cycle_count: u32,
     /// Finished cycles of the present stage.
+    #[serde(skip_serializing_if = "is_default")]
     pub stage_cycles: u32,
     /// It ran out in the present cycle, which counts as finished since then.
+    #[serde(skip_serializing_if = "is_default")]
     pub is_counted: bool,
     /// When it ran out.
+    #[serde(skip_serializing_if = "is_default")]
     pub expired_at: Option<Timestamp>,
     /// Simultaneous: why it stands still.
+    #[serde(skip_serializing_if = "is_default")]
     pub reasons: BTreeSet<String>,
     /// Simultaneous: it has ended well.
+    #[serde(skip_serializing_if = "is_default")]
     pub is_completed: bool,
 }
 
@@ -69,23 +92,8 @@ impl Bank {
     /// A clock that holds `base_ms`; in overtime at once if that is zero.
     #[must_use]
     pub fn new(base_ms: Option<i64>, control: &TimeControl) -> Self {
-        let mut bank = Self {
-            base_ms,
-            left_ms: base_ms,
-            used_ms: 0,
-            granted_ms: base_ms.unwrap_or(0),
-            overrun_ms: 0,
-            phase: Phase::Main { stage: 0 },
-            anchor: None,
-            delay_left_ms: 0,
-            is_free: false,
-            cycle_count: 0,
-            stage_cycles: 0,
-            is_counted: false,
-            expired_at: None,
-            reasons: BTreeSet::new(),
-            is_completed: false,
-        };
+        let granted_ms = base_ms.unwrap_or(0);
+        let mut bank = Self { base_ms, left_ms: base_ms, granted_ms, ..Self::default() };
         if base_ms == Some(0) {
             bank.enter_overtime(control);
         }

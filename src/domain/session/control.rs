@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::stored::is_default;
+
 /// Whose clock runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,13 +120,8 @@ pub struct TimeControl {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hourglass: bool,
     /// So many first cycles charge nothing, earn nothing and have no deadline.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub free_cycles: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 impl TimeControl {
@@ -220,28 +217,40 @@ impl Action {
 #[serde(default)]
 pub struct Rules {
     /// One clock at a time, or all at once.
+    #[serde(skip_serializing_if = "is_default")]
     pub concurrency: Concurrency,
     /// The session's own clock, or the default bank.
+    #[serde(skip_serializing_if = "is_default")]
     pub total_time_ms: Option<i64>,
     /// The cycle's clock.
+    #[serde(skip_serializing_if = "is_default")]
     pub time_per_cycle_ms: Option<i64>,
     /// Added when a cycle ends.
+    #[serde(skip_serializing_if = "is_default")]
     pub increment_ms: i64,
     /// No credit lifts a bank above it; the end of a count-up.
+    #[serde(skip_serializing_if = "is_default")]
     pub max_time_ms: Option<i64>,
     /// Beyond base and increment.
+    #[serde(skip_serializing_if = "is_default")]
     pub time_control: TimeControl,
     /// For auctions.
+    #[serde(skip_serializing_if = "is_default")]
     pub soft_close: Option<SoftClose>,
     /// What the network took.
+    #[serde(skip_serializing_if = "is_default")]
     pub lag_policy: LagPolicy,
     /// What an outage took.
+    #[serde(skip_serializing_if = "is_default")]
     pub on_outage: OnOutage,
     /// The same as an action of `advance`.
+    #[serde(skip_serializing_if = "is_default")]
     pub auto_advance: bool,
     /// When a clock runs out.
+    #[serde(skip_serializing_if = "is_default")]
     pub action_on_timeout: Action,
     /// A warning when so much is left, largest first.
+    #[serde(skip_serializing_if = "is_default")]
     pub warnings_ms: Vec<i64>,
 }
 

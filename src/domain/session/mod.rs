@@ -38,6 +38,7 @@ use serde_json::{Map, Value};
 use self::bank::Bank;
 use self::control::{Concurrency, Rules, SyncMode, TimeControl};
 use self::participant::{Group, Participant};
+use self::stored::{is_default, is_empty};
 use crate::domain::chain::Digest;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::position::Position;
@@ -112,29 +113,40 @@ pub struct Session {
     /// What its clocks go by.
     pub rules: Arc<Rules>,
     /// When something happens though nobody acts.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub due_at: Option<Timestamp>,
     /// When it will start by itself.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub starts_at: Option<Timestamp>,
     /// Seat of the participant whose time is being used.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub active: Option<usize>,
     /// Why it is paused.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reasons: BTreeSet<String>,
     /// The session's own clock: global, count-up, or the cycle's.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub clock: Bank,
     /// What the present cycle has been charged, pauses bridged.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cycle_used_ms: i64,
     /// In turn order; the seat is the place here. Shared with the version
     /// before, except for those whom a change is about.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub participants: Vec<Arc<Participant>>,
     /// Groups with a bank of their own.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub groups: Vec<Group>,
     /// The caller's own words about it.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub metadata: Arc<Map<String, Value>>,
     /// That it was lost and made again.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub recovered: Option<Recovered>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it first started.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub started_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::bank::Bank;
 use super::control::TimeControl;
+use super::stored::{is_default, is_empty};
 use crate::domain::id::{GroupId, ParticipantId};
 
 /// Someone with a place in the turn order.
@@ -15,18 +16,25 @@ pub struct Participant {
     /// Its name within the session.
     pub participant_id: ParticipantId,
     /// Its group.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub group_id: Option<GroupId>,
     /// Its own bank, or its reserve.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bank: Bank,
     /// In place of the session's.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub time_control: Option<TimeControl>,
     /// What its cycles were charged, to whichever bank.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub used_ms: i64,
     /// Its finished cycles.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cycle_count: u32,
     /// What lag may still be credited.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lag_quota_ms: i64,
     /// The caller's own words about it.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub metadata: Arc<Map<String, Value>>,
 }
 
@@ -36,7 +44,9 @@ pub struct Group {
     /// Its name within the session.
     pub group_id: GroupId,
     /// Its bank.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bank: Bank,
     /// Who of it was active last, by id: seats may move.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub last_active: Option<ParticipantId>,
 }

@@ -1,6 +1,10 @@
 //! The stored session: one JSON object that carries its format number.
+//!
+//! What is as it is by itself is not in it. Most of a session is: so it is a third as long, and so is all that is
+//! done with it on its way through the store to the ledger.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::Session;
 
@@ -21,6 +25,16 @@ pub enum Unreadable {
 #[derive(Deserialize)]
 struct Numbered {
     format: u16,
+}
+
+/// Whether a part says nothing, and is left out.
+pub(super) fn is_default<T: Default + PartialEq>(part: &T) -> bool {
+    *part == T::default()
+}
+
+/// The same for the caller's own words.
+pub(super) fn is_empty(words: &Map<String, Value>) -> bool {
+    words.is_empty()
 }
 
 impl Session {

@@ -71,6 +71,24 @@ fn a_list_reads_what_it_needs_off_a_stored_session() {
 }
 
 #[test]
+fn what_says_nothing_is_not_stored_and_what_was_stored_in_full_is_read() {
+    let stored = blitz().stored();
+    let text = String::from_utf8(stored.clone()).unwrap();
+    for silent in ["null", "[]", "false", ":0,", "starts_at", "groups", "metadata", "overrun_ms"] {
+        assert!(!text.contains(silent), "{silent} in {text}");
+    }
+    let mut full: Value = serde_json::from_slice(&stored).unwrap();
+    for (name, nothing) in [("due_at", json!(null)), ("reasons", json!([])), ("cycle_used_ms", json!(0))] {
+        assert_eq!(full[name], json!(null), "{name}");
+        full[name] = nothing;
+    }
+    let bank = &mut full["participants"][1]["bank"];
+    bank["phase"] = json!({"main": {"stage": 0}});
+    bank["is_free"] = json!(false);
+    assert_eq!(Session::from_stored(full.to_string().as_bytes()).unwrap(), blitz());
+}
+
+#[test]
 fn without_an_absence_a_restored_session_is_as_it_was() {
     let lost = blitz();
     let restored = lost.restored(None, NOW);
