@@ -80,6 +80,14 @@ pub struct Recorded {
     pub forks: Vec<SessionKey>,
 }
 
+impl Recorded {
+    /// With more rows that are new, and met none.
+    #[must_use]
+    pub fn and(self, new: u64) -> Self {
+        Self { new: self.new + new, ..self }
+    }
+}
+
 /// An entry that was refused for good, and put aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {

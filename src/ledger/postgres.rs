@@ -5,6 +5,7 @@
 //! and a forgotten transaction may take, and the pools how long a connection.
 
 mod alone;
+mod copied;
 mod label;
 mod line;
 mod read;

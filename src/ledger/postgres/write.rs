@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic;
 
-use sqlx::Row as _;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection as _, Row as _};
 
 use super::label;
 use super::label::Label;
 use super::schema::MONTHS_AHEAD;
-use super::{PostgresLedger, failed};
+use super::{PostgresLedger, copied, failed};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -145,7 +146,12 @@ impl PostgresLedger {
         let newest = newest(&mut columns);
         let mut batch = self.writing().await.map_err(failed)?;
         let before = sessions(&mut batch, &newest).await?;
-        let recorded = snapshots(&mut batch, &columns, &before).await?;
+        let (suspects, plain) = (0..columns.len()).partition::<Vec<_>, _>(|row| may_meet(&columns, *row, &before));
+        let chosen = |rows: Vec<usize>| rows.into_iter().map(|row| &columns[row]).collect::<Vec<_>>();
+        let recorded = match copied(&mut batch, &chosen(plain)).await? {
+            Some(copied) => snapshots(&mut batch, &chosen(suspects), &before).await?.and(copied),
+            None => snapshots(&mut batch, &columns.iter().collect::<Vec<_>>(), &before).await?,
+        };
         batch.commit().await.map_err(failed)?;
         Ok(recorded)
     }
@@ -278,7 +284,32 @@ fn is_suspect(before: &Before, entry: &Entry) -> bool {
     moved_on.is_none_or(|before| entry.link.position <= before)
 }
 
-async fn snapshots(batch: &mut PgConnection, columns: &[Columns<'_>], before: &Before) -> Result<Recorded, Error> {
+/// Whether another row may stand at its position, here or in the ledger.
+fn may_meet(columns: &[Columns<'_>], row: usize, before: &Before) -> bool {
+    let is_at = |other: Option<&Columns<'_>>| other.is_some_and(|other| by_place(other, &columns[row]).is_eq());
+    let is_twin = is_at(columns[..row].last()) || is_at(columns.get(row + 1));
+    is_twin || is_suspect(before, columns[row].entry)
+}
+
+/// Copies what should meet nothing; gives how many were new, or nothing if one was there.
+async fn copied(batch: &mut PgConnection, columns: &[&Columns<'_>]) -> Result<Option<u64>, Error> {
+    if columns.is_empty() {
+        return Ok(Some(0));
+    }
+    let mut copying = batch.begin().await.map_err(failed)?;
+    match copied::snapshots(&mut copying, columns).await {
+        Ok(new) => copying.commit().await.map(|()| Some(new)).map_err(failed),
+        Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
+            copying.rollback().await.map(|()| None).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+async fn snapshots(batch: &mut PgConnection, columns: &[&Columns<'_>], before: &Before) -> Result<Recorded, Error> {
+    if columns.is_empty() {
+        return Ok(Recorded::default());
+    }
     let entries = || columns.iter().map(|columns| columns.entry);
     let links = || entries().map(|entry| &entry.link);
     let repeats = || entries().map(|entry| entry.repeat.as_ref());
