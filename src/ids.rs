@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
+use crate::domain::chain::Digest;
 use crate::domain::id::{InvalidId, SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
@@ -75,12 +75,12 @@ impl Ids {
 /// made, on whichever instance it arrives. Nobody else's key leads to it: each part is
 /// bound with its length.
 pub fn derived(tenant: &TenantId, subject: &str, key: &str) -> Result<SessionId, InvalidId> {
-    let mut hash = Sha256::new();
+    let mut named = Vec::new();
     for part in ["create", tenant.as_str(), subject, key] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+        named.extend((part.len() as u64).to_be_bytes());
+        named.extend(part.as_bytes());
     }
-    SessionId::new(Builder::from_custom_bytes(front(&hash.finalize())).into_uuid().to_string())
+    SessionId::new(Builder::from_custom_bytes(front(Digest::of(&named).as_bytes())).into_uuid().to_string())
 }
 
 /// Ten bytes of a version 4 UUID, around those that hold its version and variant.
@@ -94,10 +94,7 @@ fn from_system() -> [u8; 10] {
 }
 
 fn from_seed(seed: u64, number: u64) -> [u8; 10] {
-    let mut hash = Sha256::new();
-    hash.update(seed.to_be_bytes());
-    hash.update(number.to_be_bytes());
-    front(&hash.finalize())
+    front(Digest::of([seed.to_be_bytes(), number.to_be_bytes()].as_flattened()).as_bytes())
 }
 
 /// The first `N` of at least as many bytes.

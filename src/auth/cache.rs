@@ -5,6 +5,7 @@
 //! the least recently used half, and a token shed in error costs one verification.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use crate::domain::principal::Principal;
@@ -12,9 +13,24 @@ use crate::domain::principal::Principal;
 /// Tokens a generation holds.
 const GENERATION: usize = 4_096;
 
-type Generation = HashMap<[u8; 32], Arc<Principal>>;
+/// What a token is known by: two hashes (`SipHash`) under keys that were drawn for this process and never leave it.
+/// Whoever looks for another text of the same mark can only ask here, and more often than anyone can. A digest that
+/// needs no key takes several times as long, of every request.
+pub(super) type Mark = [u64; 2];
 
-/// Verified tokens, by the digest of their text: the text itself is not kept.
+type Generation = HashMap<Mark, Arc<Principal>>;
+
+/// Gives tokens their marks; those of another are others.
+#[derive(Default)]
+pub(super) struct Marks([RandomState; 2]);
+
+impl Marks {
+    pub(super) fn of(&self, token: &str) -> Mark {
+        self.0.each_ref().map(|key| key.hash_one(token))
+    }
+}
+
+/// Verified tokens, by their marks: the texts are not kept.
 #[derive(Default)]
 pub(super) struct Verified {
     young: Generation,
@@ -22,22 +38,22 @@ pub(super) struct Verified {
 }
 
 impl Verified {
-    /// Whom the token with this digest proved. Whether it still does is for the caller to say.
-    pub(super) fn find(&mut self, digest: &[u8; 32]) -> Option<Arc<Principal>> {
-        if let Some(principal) = self.young.get(digest) {
+    /// Whom the token of this mark proved. Whether it still does is for the caller to say.
+    pub(super) fn find(&mut self, mark: &Mark) -> Option<Arc<Principal>> {
+        if let Some(principal) = self.young.get(mark) {
             return Some(Arc::clone(principal));
         }
-        let principal = self.old.remove(digest)?;
-        self.keep(*digest, Arc::clone(&principal));
+        let principal = self.old.remove(mark)?;
+        self.keep(*mark, Arc::clone(&principal));
         Some(principal)
     }
 
     /// Remembers whom a token proved.
-    pub(super) fn keep(&mut self, digest: [u8; 32], principal: Arc<Principal>) {
+    pub(super) fn keep(&mut self, mark: Mark, principal: Arc<Principal>) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(digest, principal);
+        self.young.insert(mark, principal);
     }
 }
 
@@ -58,20 +74,23 @@ mod tests {
         })
     }
 
-    fn digest(number: usize) -> [u8; 32] {
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&number.to_be_bytes());
-        digest
+    #[test]
+    fn it_has_an_end_and_keeps_what_is_asked_for() {
+        let (mut verified, marks) = (Verified::default(), Marks::default());
+        let mark = |number: usize| marks.of(&number.to_string());
+        for number in 0..10 * GENERATION {
+            verified.keep(mark(number), someone());
+            assert!(verified.find(&mark(0)).is_some(), "{number}");
+            assert!(verified.young.len() + verified.old.len() <= 2 * GENERATION);
+        }
+        assert!(verified.find(&mark(1)).is_none());
     }
 
     #[test]
-    fn it_has_an_end_and_keeps_what_is_asked_for() {
-        let mut verified = Verified::default();
-        for number in 0..10 * GENERATION {
-            verified.keep(digest(number), someone());
-            assert!(verified.find(&digest(0)).is_some(), "{number}");
-            assert!(verified.young.len() + verified.old.len() <= 2 * GENERATION);
-        }
-        assert!(verified.find(&digest(1)).is_none());
+    fn a_mark_is_of_one_token_and_of_one_process() {
+        let (marks, others) = (Marks::default(), Marks::default());
+        assert_eq!(marks.of("a.b.c"), marks.of("a.b.c"));
+        let [one, other] = marks.of("a.b.c");
+        assert!(one != other && marks.of("a.b.d") != [one, other] && others.of("a.b.c") != [one, other]);
     }
 }

@@ -9,12 +9,11 @@ mod token;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::id::{InvalidId, TenantId};
 use crate::domain::principal::{Principal, Role};
 use crate::domain::time::Timestamp;
-use cache::Verified;
+use cache::{Marks, Verified};
 
 /// Longer texts are refused before they cost a hash.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -56,6 +55,7 @@ enum Mode {
     Keyed {
         verify: DecodingKey,
         sign: EncodingKey,
+        marks: Marks,
         // Held for a lookup or an insertion, never across an await.
         verified: Mutex<Verified>,
     },
@@ -69,6 +69,7 @@ impl Authenticator {
             Some(secret) => Mode::Keyed {
                 verify: DecodingKey::from_secret(secret),
                 sign: EncodingKey::from_secret(secret),
+                marks: Marks::default(),
                 verified: Mutex::new(Verified::default()),
             },
         }))
@@ -82,20 +83,20 @@ impl Authenticator {
 
     /// Who `token` proves the caller to be at `now`.
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-        let (verify, verified) = match &self.0 {
+        let (verify, marks, verified) = match &self.0 {
             Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
-            Mode::Keyed { verify, verified, .. } => (verify, verified),
+            Mode::Keyed { verify, marks, verified, .. } => (verify, marks, verified),
         };
         let token = token.filter(|token| !token.is_empty()).ok_or(Denied::Missing)?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denied::Invalid);
         }
-        let digest = Sha256::digest(token).into();
-        if let Some(principal) = held(verified).find(&digest) {
+        let mark = marks.of(token);
+        if let Some(principal) = held(verified).find(&mark) {
             return still_valid(principal, now);
         }
         let principal = Arc::new(token::verify(token, verify, now)?);
-        held(verified).keep(digest, Arc::clone(&principal));
+        held(verified).keep(mark, Arc::clone(&principal));
         Ok(principal)
     }
 

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::position::Position;
 use super::time::Timestamp;
@@ -28,7 +28,9 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        let mut of = [0; 32];
+        of.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Self(of)
     }
 
     /// The digest as stored.
@@ -45,7 +47,13 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -100,13 +108,9 @@ impl Link {
     /// What the next link will name as its predecessor.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hash = Sha256::new();
-        hash.update(self.position.epoch.to_be_bytes());
-        hash.update(self.position.version.to_be_bytes());
-        hash.update(self.at.as_ms().to_be_bytes());
-        hash.update(self.previous.0);
-        hash.update(self.body.0);
-        Digest(hash.finalize().into())
+        let Self { position, at, previous, body } = self;
+        let numbers = [position.epoch.to_be_bytes(), position.version.to_be_bytes(), at.as_ms().to_be_bytes()];
+        Digest::of(&[numbers.as_flattened(), &previous.0, &body.0].concat())
     }
 }
 

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
+
+use crate::domain::chain::Digest;
 
 /// Only what this service itself serves is loaded or run, and only it is talked to.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; object-src 'none'";
@@ -155,7 +156,7 @@ fn content_type(path: &str) -> HeaderValue {
 }
 
 fn etag(content: &[u8]) -> HeaderValue {
-    let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..12]);
+    let digest = URL_SAFE_NO_PAD.encode(&Digest::of(content).as_bytes()[..12]);
     HeaderValue::try_from(format!("\"{digest}\"")).expect("base64 in quotes is a header value")
 }
 
