@@ -10,7 +10,7 @@ static MUTANT: LazyLock<String> = LazyLock::new(|| std::env::var("SYNCKAIROS_MUT
 pub fn commit(script: &str) -> String {
     let stale = "held.position ~= base or held.life ~= number";
     let remembers = "string.find(held.operations, operations, 1, true)";
-    let begins = "local number = string.match(life, '^%d+')\n";
+    let begins = "    local operations = '.' .. operation\n";
     let publishes = "redis.call(publish, channel, message)\n";
     match MUTANT.as_str() {
         "no_compare" => script.replace(stale, "false"),

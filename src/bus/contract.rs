@@ -79,7 +79,7 @@ impl<H> InRedis<H> {
     async fn say(&self, message: &Message) {
         let commands = self.redis.commands().await.unwrap();
         let channel = keys::frames(&message.key);
-        let announcement = keys::announcement(message.position, &message.frames);
+        let announcement = keys::announcement(&message.position.to_string(), &message.frames).concat();
         if self.redis.is_cluster() {
             commands.spublish::<i64, _, _>(channel, announcement).await.unwrap();
         } else {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use fred::bytes_utils::Str;
 use fred::error::Error;
 use fred::interfaces::LuaInterface as _;
-use fred::types::Value;
+use fred::types::{Key, Value};
 use fred::util::sha1_hash;
 use tokio::time::{Instant, sleep};
 
@@ -21,7 +22,7 @@ pub type Argument = Value;
 #[derive(Debug)]
 pub struct Script {
     text: String,
-    digest: String,
+    digest: Str,
 }
 
 /// What a script gave: a word, and what belongs to it.
@@ -38,7 +39,7 @@ impl Script {
     #[must_use]
     pub fn new(files: &[&str]) -> Self {
         let text = files.concat();
-        Self { digest: sha1_hash(&text), text }
+        Self { digest: sha1_hash(&text).into(), text }
     }
 }
 
@@ -65,7 +66,12 @@ impl Answer {
 impl Redis {
     /// Runs a script once, on the server that holds its keys. While these are on their way
     /// to another server it is declined, and asked for again a little later.
-    pub async fn run(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Value, Failure> {
+    pub async fn run(
+        &self,
+        script: &Script,
+        keys: &[impl Into<Key> + Clone],
+        arguments: Vec<Argument>,
+    ) -> Result<Value, Failure> {
         let until = Instant::now() + ABSENCE;
         loop {
             match self.attempt(script, keys, &arguments).await? {
@@ -78,16 +84,16 @@ impl Redis {
     async fn attempt(
         &self,
         script: &Script,
-        keys: &[String],
+        keys: &[impl Into<Key> + Clone],
         arguments: &[Argument],
     ) -> Result<Result<Value, Error>, Failure> {
         let client = self.commands().await?;
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let names = || keys.iter().cloned().map(Into::into).collect::<Vec<Key>>();
         // The library's futures are of ten kilobytes each.
-        let asked = Box::pin(client.evalsha::<Value, _, _, _>(&*script.digest, keys.clone(), arguments.to_vec()));
+        let asked = Box::pin(client.evalsha::<Value, _, _, _>(script.digest.clone(), names(), arguments.to_vec()));
         Ok(match asked.await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                Box::pin(client.eval(&*script.text, keys, arguments.to_vec())).await
+                Box::pin(client.eval(&*script.text, names(), arguments.to_vec())).await
             }
             answer => answer,
         })

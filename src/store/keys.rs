@@ -21,12 +21,19 @@ const TAGS: [&str; 64] = [
     "p52", "p53ac", "p54ca", "p55ad", "p56by", "p57ab", "p58dc", "p59fb", "p60b", "p61p", "p62bq", "p63aj",
 ];
 
+/// A name, in parts.
+pub type Name<'a> = [&'a str; 6];
+
+fn named<'a>(partition: Partition, what: &'a str, between: &'a str, member: &'a str) -> Name<'a> {
+    ["sk:{", TAGS[partition.index()], "}:", what, between, member]
+}
+
 fn of_partition(partition: Partition, what: &str) -> String {
-    ["sk:{", TAGS[partition.index()], "}:", what].concat()
+    named(partition, what, "", "").concat()
 }
 
 fn of_session(key: &SessionKey, what: &str) -> String {
-    Session::of(key).name(what)
+    Session::of(key).name(what).concat()
 }
 
 /// A session whose keys are named.
@@ -46,28 +53,26 @@ impl Session {
 
     /// Everything that a write touches, in the order its script takes it.
     #[must_use]
-    pub fn written(&self) -> Vec<String> {
-        let Self { partition, .. } = *self;
+    pub fn written(&self) -> [Name<'_>; 7] {
+        let shared = |what| named(self.partition, what, "", "");
         let [answers, earlier] = ["answers", "answers-old"].map(|what| self.name(what));
-        vec![
-            life(partition),
-            self.name("state"),
-            due(partition),
-            outbox(partition),
-            bodies(partition),
-            answers,
-            earlier,
-        ]
+        [shared("life"), self.name("state"), shared("due"), shared("outbox"), shared("bodies"), answers, earlier]
     }
 
     /// Where its writes are told.
     #[must_use]
-    pub fn frames(&self) -> String {
+    pub fn frames(&self) -> Name<'_> {
         self.name("frames")
     }
 
-    fn name(&self, what: &str) -> String {
-        ["sk:{", TAGS[self.partition.index()], "}:", what, ":", &self.member].concat()
+    /// Where it is told that something waits for the ledger, and nothing did before.
+    #[must_use]
+    pub fn wake(&self) -> Name<'_> {
+        named(self.partition, "wake", "", "")
+    }
+
+    fn name<'a>(&'a self, what: &'a str) -> Name<'a> {
+        named(self.partition, what, ":", self.member.as_str())
     }
 }
 
@@ -163,11 +168,10 @@ pub fn session(member: &str) -> Option<SessionKey> {
     Some(SessionKey { tenant: tenant.parse().ok()?, session: session.parse().ok()? })
 }
 
-/// A write as it is told: `1 <position>`, a line feed, the frames.
+/// A write as it is told, in parts: `1 <position>`, a line feed, the frames.
 #[must_use]
-pub fn announcement(position: Position, frames: &[u8]) -> Bytes {
-    let position = position.to_string();
-    [b"1 ", position.as_bytes(), b"\n", frames].concat().into()
+pub const fn announcement<'a>(position: &'a str, frames: &'a [u8]) -> [&'a [u8]; 4] {
+    [b"1 ", position.as_bytes(), b"\n", frames]
 }
 
 /// The position and the frames of what was told; nothing, if another release told it in
@@ -242,7 +246,7 @@ mod tests {
     fn what_is_told_is_heard() {
         let position = Position { epoch: 17, version: 3 };
         let frames = Bytes::from_static(b"one\ntwo");
-        assert_eq!(announced(&announcement(position, &frames)), Some((position, frames)));
+        assert_eq!(announced(&announcement(&position.to_string(), &frames).concat().into()), Some((position, frames)));
         for other in ["", "1 17-3", "2 17-3\nframe", "1 17\nframe"] {
             assert_eq!(announced(&Bytes::from(other)), None, "{other}");
         }

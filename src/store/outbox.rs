@@ -13,7 +13,7 @@ use crate::domain::entry::Entry;
 
 pub use memory::MemoryOutbox;
 pub use redis::RedisOutbox;
-pub(in crate::store) use redis::packed;
+pub(in crate::store) use redis::pack;
 
 /// An entry's place in its outbox; within a partition and a life of the store, later
 /// ones are larger.

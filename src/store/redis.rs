@@ -23,6 +23,7 @@ mod answer;
 mod following;
 mod lives;
 mod scripts;
+mod texts;
 mod time;
 mod together;
 mod writing;

@@ -138,7 +138,7 @@ impl InRedis {
         let keys: Vec<_> = self.listened.lock().unwrap().iter().cloned().collect();
         let commands = self.redis.commands().await.unwrap();
         for key in &keys {
-            let (channel, mark) = (keys::frames(key), keys::announcement(MARK, b""));
+            let (channel, mark) = (keys::frames(key), keys::announcement(&MARK.to_string(), b"").concat());
             if self.redis.is_cluster() {
                 commands.spublish::<i64, _, _>(channel, mark).await.unwrap();
             } else {

@@ -16,8 +16,8 @@ local function let_go(key, given, sessions, entries)
     redis.call('hdel', bodies, unpack(ARGV, first, first + entries - 1))
     for each = 0, sessions - 1 do
         local state = KEYS[key + 3 + each]
-        local ticket, may_go = string.match(redis.call('hget', state, 'h') or '', '^1 %d+ %S+ (%S+) (%d) ')
-        if ticket == ARGV[given + each] and may_go == '1' then
+        local ticket = string.match(redis.call('hget', state, 'h') or '', '^1 1 %x+ %d+ %S+ (%S+) ')
+        if ticket == ARGV[given + each] then
             redis.call('pexpire', state, idle)
         end
     end
@@ -27,7 +27,7 @@ end
 local waiting, key, given = { 'done' }, 1, 2
 while key <= #KEYS do
     local life, sessions, entries = ARGV[given], tonumber(ARGV[given + 1]), tonumber(ARGV[given + 2])
-    local lives = is_alive(KEYS[key], life, info)
+    local lives = number_of_life(KEYS[key], life, info)
     waiting[#waiting + 1] = lives and let_go(key, given + 3, sessions, entries) or -1
     key, given = key + 3 + sessions, given + 3 + sessions + entries
 end

@@ -3,9 +3,9 @@
 -- becomes of one is the same to the rest.
 --
 --   KEYS     of each: life, state, due, outbox, bodies, answers, earlier answers
---   ARGV     of each: life, operation, base position or "", position, whether it may be let
---            go when idle and its head, body, member, due_at or "", publish command,
---            channel, message, wake channel, entry, repeat key or "", answer, answered_ms
+--   ARGV     publish command, answered_ms, then of each: life, operation, base position or
+--            "", position, whether it may be let go when idle and its head, member, due_at
+--            or "", channel, message, wake channel, entry, repeat key or "", answer, body
 --   returns  of each: {"stored", ticket} | {"stale", header, body} | {"missing"}
 --            | {"newer", format} | {"repeated", answer, header, body} | {"life"}
 --            | {"failed", what the server said}
@@ -14,29 +14,36 @@
 -- can only be met where the base no longer stands: so the way of a write that is new
 -- does not look for it. The newest are part of the header, each behind a point.
 local OPERATIONS = 16 * 12
-local KEYS_OF_ONE, GIVEN_OF_ONE = 7, 16
+local KEYS_OF_ONE, GIVEN_OF_ONE = 7, 14
 
+local publish, answered_ms = ARGV[1], ARGV[2]
 local info = redis.call('info', 'server')
+
+-- Whether a header says that this life and position are still where it is: they stand
+-- behind a format, a digit and a digest. Reading all of it would take far longer.
+local function stands(front, number, base)
+    local expected = number .. ' ' .. base .. ' '
+    return string.sub(front, 1, 2) == '1 ' and string.sub(front, 70, 69 + #expected) == expected
+end
 
 local function commit(keys, given)
     local life, operation, base, position = given[1], given[2], given[3], given[4]
-    local head, body, member, due_at = given[5], given[6], given[7], given[8]
-    local publish, channel, message, wake = given[9], given[10], given[11], given[12]
-    local entry, repeat_key, answer, answered_ms = given[13], given[14], given[15], given[16]
+    local head, member, due_at = given[5], given[6], given[7]
+    local channel, message, wake = given[8], given[9], given[10]
+    local entry, repeat_key, answer, body = given[11], given[12], given[13], given[14]
     local state, due, outbox, bodies = keys[2], keys[3], keys[4], keys[5]
 
-    if not is_alive(keys[1], life, info) then
+    local number = number_of_life(keys[1], life, info)
+    if not number then
         return { 'life' }
     end
-    local number = string.match(life, '^%d+')
 
     local operations = '.' .. operation
     local front = redis.call('hget', state, 'h')
     if not front and base ~= '' then
         return { 'missing' }
     end
-    local may_go = '0'
-    if front then
+    if front and (repeat_key ~= '' or not stands(front, number, base)) then
         local held = header_of(front)
         if not held then
             return { 'newer', string.match(front, '^%d*') }
@@ -51,8 +58,12 @@ local function commit(keys, given)
             end
             return { 'stale', front, redis.call('hget', state, 'b') }
         end
-        operations = string.sub(operations .. held.operations, 1, OPERATIONS)
-        may_go = held.may_go
+    end
+    local might_go = false
+    if front then
+        local point = string.find(front, '.', 1, true)
+        operations = string.sub(operations .. string.sub(front, point), 1, OPERATIONS)
+        might_go = string.sub(front, 3, 3) == '1'
     end
 
     -- The first write is one that a full store refuses: then none of them happens.
@@ -61,9 +72,9 @@ local function commit(keys, given)
         remember(keys[6], keys[7], repeat_key, answer, 64, 10000, answered_ms, answered_ms)
     end
     redis.call('hset', bodies, ticket, body)
-    local header = '1 ' .. number .. ' ' .. position .. ' ' .. ticket .. ' ' .. head .. ' ' .. operations
+    local header = '1 ' .. head .. ' ' .. number .. ' ' .. position .. ' ' .. ticket .. ' ' .. operations
     redis.call('hset', state, 'h', header, 'b', body)
-    if may_go == '1' then
+    if might_go then
         redis.call('persist', state)
     end
     if due_at == '' then
@@ -86,7 +97,7 @@ end
 local answers = {}
 for each = 0, #KEYS / KEYS_OF_ONE - 1 do
     local keys = { unpack(KEYS, each * KEYS_OF_ONE + 1, (each + 1) * KEYS_OF_ONE) }
-    local given = { unpack(ARGV, each * GIVEN_OF_ONE + 1, (each + 1) * GIVEN_OF_ONE) }
+    local given = { unpack(ARGV, each * GIVEN_OF_ONE + 3, (each + 1) * GIVEN_OF_ONE + 2) }
     local is_done, answer = pcall(commit, keys, given)
     answers[each + 1] = is_done and answer or { 'failed', said(answer) }
 end

@@ -11,7 +11,7 @@
 local info = redis.call('info', 'server')
 local found, gone = { 'due' }, { 'life' }
 for each = 1, #KEYS / 2 do
-    if not is_alive(KEYS[2 * each - 1], ARGV[2 + each], info) then
+    if not number_of_life(KEYS[2 * each - 1], ARGV[2 + each], info) then
         gone[#gone + 1] = each - 1
     elseif #gone == 1 then
         local due = redis.call('zrangebyscore', KEYS[2 * each], '-inf', ARGV[1], 'withscores', 'limit', 0, ARGV[2])

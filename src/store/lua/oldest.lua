@@ -12,8 +12,16 @@ local found, gone, bytes = { 'entries' }, { 'life' }, 0
 local function oldest(outbox, bodies)
     local some = { redis.call('xlen', outbox) }
     local entries = bytes < most and redis.call('xrange', outbox, '-', '+', 'count', ARGV[1]) or {}
-    for _, entry in ipairs(entries) do
-        local body = redis.call('hget', bodies, entry[1])
+    if #entries == 0 then
+        return some
+    end
+    local tickets = {}
+    for each, entry in ipairs(entries) do
+        tickets[each] = entry[1]
+    end
+    local held = redis.call('hmget', bodies, unpack(tickets))
+    for each, entry in ipairs(entries) do
+        local body = held[each]
         some[#some + 1] = { entry[1], entry[2][2], body }
         bytes = bytes + (body and #body or 0)
         if bytes > most then
@@ -24,7 +32,7 @@ local function oldest(outbox, bodies)
 end
 
 for each = 1, #KEYS / 3 do
-    if not is_alive(KEYS[3 * each - 2], ARGV[1 + each], info) then
+    if not number_of_life(KEYS[3 * each - 2], ARGV[1 + each], info) then
         gone[#gone + 1] = each - 1
     elseif #gone == 1 then
         found[#found + 1] = oldest(KEYS[3 * each - 1], KEYS[3 * each])

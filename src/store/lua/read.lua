@@ -3,7 +3,7 @@
 --   KEYS     life, state
 --   ARGV     life
 --   returns  {"held", header, body} | {"missing"} | {"newer", format} | {"life"}
-if not is_alive(KEYS[1], ARGV[1]) then
+if not number_of_life(KEYS[1], ARGV[1]) then
     return { 'life' }
 end
 local held = redis.call('hmget', KEYS[2], 'h', 'b')

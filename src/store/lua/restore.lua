@@ -10,10 +10,10 @@ local life, over, position, head, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARG
 local may_go, member, due_at, idle, answered_ms = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local state, due = KEYS[2], KEYS[3]
 
-if not is_alive(KEYS[1], life) then
+local number = number_of_life(KEYS[1], life)
+if not number then
     return { 'life' }
 end
-local number = string.match(life, '^%d+')
 local front = redis.call('hget', state, 'h')
 if front then
     local held = header_of(front)
@@ -24,7 +24,7 @@ if front then
     end
 end
 
-redis.call('hset', state, 'h', '1 ' .. number .. ' ' .. position .. ' - ' .. may_go .. ' ' .. head .. ' .', 'b', body)
+redis.call('hset', state, 'h', '1 ' .. may_go .. ' ' .. head .. ' ' .. number .. ' ' .. position .. ' - .', 'b', body)
 if may_go == '1' then
     redis.call('pexpire', state, idle)
 else

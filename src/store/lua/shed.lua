@@ -7,7 +7,7 @@
 --   returns  {"shed", bytes, bodies, where to go on or ""} | {"life"}
 --
 -- The states are of the same partition, so they stand where this runs.
-if not is_alive(KEYS[1], ARGV[1]) then
+if not number_of_life(KEYS[1], ARGV[1]) then
     return { 'life' }
 end
 local wanted, freed, count, last = tonumber(ARGV[2]), 0, 0, ''
@@ -22,7 +22,7 @@ for _, entry in ipairs(entries) do
         -- Its one field begins with a format and whose session it is of.
         local member = string.match(entry[2][2], '^%d+ (%S+) ') or ''
         local front = redis.call('hget', ARGV[4] .. member, 'h') or ''
-        local newest = string.match(front, '^1 %d+ %S+ (%S+) ')
+        local newest = string.match(front, '^1 %d %x+ %d+ %S+ (%S+) ')
         if newest and newest ~= last then
             redis.call('hdel', KEYS[3], last)
             freed, count = freed + size, count + 1

@@ -3,7 +3,7 @@
 --   KEYS     life, outbox
 --   ARGV     life
 --   returns  {"waiting", first ticket, last ticket} | {"none"} | {"life"}
-if not is_alive(KEYS[1], ARGV[1]) then
+if not number_of_life(KEYS[1], ARGV[1]) then
     return { 'life' }
 end
 local first = redis.call('xrange', KEYS[2], '-', '+', 'count', 1)[1]

@@ -3,7 +3,7 @@
 --   KEYS     life, outbox, bodies
 --   ARGV     life
 --   returns  {"weight", entries, bytes} | {"life"}
-if not is_alive(KEYS[1], ARGV[1]) then
+if not number_of_life(KEYS[1], ARGV[1]) then
     return { 'life' }
 end
 local entries = redis.call('xlen', KEYS[2])

@@ -19,11 +19,11 @@ use crate::store::outbox::Ticket;
 use crate::store::partition::Partition;
 use crate::store::{Error, Held};
 
-/// A stored session: its header, `1 <life> <position> <ticket or -> <may go> <head>
+/// A stored session: its header, `1 <may go> <head> <life> <position> <ticket or ->
 /// <operations>`, and its body.
 pub fn held(header: &Value, body: &Value, partition: Partition, present: &Life) -> Result<Held, Error> {
     let header = header.as_str().ok_or_else(damaged)?;
-    let [_, life, _, ticket, _, head, _] = words(&header).ok_or_else(damaged)?;
+    let [_, _, head, life, _, ticket, _] = words(&header).ok_or_else(damaged)?;
     let life: u64 = life.parse().map_err(|_| damaged())?;
     let ticket = match ticket {
         "-" => None,

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fred::bytes_utils::Str;
 use fred::types::Value;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::watch;
@@ -31,7 +32,7 @@ pub struct Life {
     /// When it began, by the clock of who noticed that.
     pub began: Timestamp,
     /// As it is stored and named.
-    pub text: Arc<str>,
+    pub text: Str,
 }
 
 /// What came of a script that named a life.
@@ -120,7 +121,7 @@ impl Lives {
         arguments: &[Argument],
     ) -> Result<Asked, Failure> {
         let keys = [&[keys::life(partition)], keys].concat();
-        let arguments = std::iter::once(Argument::from(&*life.text)).chain(arguments.iter().cloned()).collect();
+        let arguments = std::iter::once(Argument::from(life.text.clone())).chain(arguments.iter().cloned()).collect();
         Ok(self.heard(life, partition, self.redis.ask(script, &keys, arguments).await?))
     }
 
@@ -161,7 +162,7 @@ impl Lives {
     ) -> Result<(Vec<Life>, Vec<Value>), Failure> {
         for _ in 0..TRIES {
             let lives = try_join_all(some.iter().map(|each| self.of(*each))).await?;
-            let texts = lives.iter().map(|life| Argument::from(&*life.text));
+            let texts = lives.iter().map(|life| Argument::from(life.text.clone()));
             let answer = self.redis.ask(script, &keys, arguments.iter().cloned().chain(texts).collect()).await?;
             if answer.word != "life" {
                 return Ok((lives, answer.parts));

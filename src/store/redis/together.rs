@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::types::Value;
+use fred::types::{Key, Value};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::scripts::SCRIPTS;
+use crate::domain::entry::ANSWERED_MS;
 use crate::redis::{Answer, Argument, Failure, Redis};
 
 /// In one script. Redis does nothing else meanwhile, so it must not be long.
@@ -38,7 +39,7 @@ pub struct Together {
 
 /// One of them, as the script takes it.
 struct Write {
-    keys: Vec<String>,
+    keys: Vec<Key>,
     arguments: Vec<Argument>,
     since: Instant,
     answered: oneshot::Sender<Result<Answer, Failure>>,
@@ -53,8 +54,9 @@ impl Together {
     }
 
     /// Runs the script of commits with what it takes for one.
-    pub async fn ask(&self, keys: Vec<String>, arguments: Vec<Argument>) -> Result<Answer, Failure> {
+    pub async fn ask(&self, keys: Vec<Key>, arguments: Vec<Argument>) -> Result<Answer, Failure> {
         if self.redis.is_cluster() {
+            let arguments = common(&self.redis).chain(arguments).collect();
             let answers = self.redis.run(&SCRIPTS.commit, &keys, arguments).await?;
             return one_of_each(answers, 1).pop().unwrap_or_else(|| Err(Failure::garbled()));
         }
@@ -92,7 +94,7 @@ fn in_time(write: Write) -> Option<Write> {
 }
 
 async fn write(redis: &Redis, writes: Vec<Write>) {
-    let (mut keys, mut arguments, mut who) = (Vec::new(), Vec::new(), Vec::with_capacity(writes.len()));
+    let (mut keys, mut arguments, mut who) = (Vec::new(), common(redis).collect::<Vec<_>>(), Vec::new());
     for write in writes {
         keys.extend(write.keys);
         arguments.extend(write.arguments);
@@ -109,6 +111,12 @@ async fn write(redis: &Redis, writes: Vec<Write>) {
         // Who has gone meanwhile wants no answer.
         let _ = who.send(answer);
     }
+}
+
+/// What the script takes once, for all of them.
+fn common(redis: &Redis) -> impl Iterator<Item = Argument> {
+    let publish = if redis.is_cluster() { "spublish" } else { "publish" };
+    [Argument::from_static_str(publish), Argument::from(ANSWERED_MS)].into_iter()
 }
 
 fn one_of_each(answers: Value, writes: usize) -> Vec<Result<Answer, Failure>> {

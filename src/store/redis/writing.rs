@@ -5,10 +5,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use fred::types::Value;
+use fred::types::{Key, Value};
 
 use super::answer;
 use super::lives::{Asked, Life, Lives};
+use super::texts::Texts;
 use super::together::Together;
 use crate::domain::chain::Digest;
 use crate::domain::entry::{ANSWERED_MS, Answered};
@@ -17,7 +18,7 @@ use crate::domain::position::Position;
 use crate::domain::session::{Session, Status};
 use crate::redis::{Answer, Argument, Failure};
 use crate::store::keys;
-use crate::store::outbox::packed;
+use crate::store::outbox::pack;
 use crate::store::partition::Partition;
 use crate::store::{Commit, Committed, Error, Held};
 
@@ -28,14 +29,18 @@ const TRIES: usize = 4;
 /// A session's newest operations are remembered, so many of them.
 const REMEMBERED: u64 = 16;
 
+/// How many texts a write is told in, and what those take that are of much the same length always.
+const TEXTS: usize = 19;
+const ROOM: usize = 1_024;
+
 /// Why a write may have happened, and in which life that was.
 type Doubt = (Failure, Life);
 
 /// Writes, and does not give up before it knows, or has asked twice in vain.
 pub async fn commit(lives: &Lives, together: &Together, commit: Commit) -> Result<Committed, Error> {
-    let session = keys::Session::of(&commit.key);
-    let (partition, keys) = (session.partition, session.written());
-    let arguments = commit_arguments(&commit, session, lives.redis().is_cluster())?;
+    let (session, head) = (keys::Session::of(&commit.key), commit.entry.link.digest());
+    let partition = session.partition;
+    let (keys, arguments) = told(&commit, head, &session)?;
     let mut doubt: Option<Doubt> = None;
     for _ in 0..TRIES {
         let life = match lives.of(partition).await {
@@ -45,10 +50,10 @@ pub async fn commit(lives: &Lives, together: &Together, commit: Commit) -> Resul
         if commit.base.is_none() && doubt.as_ref().is_some_and(|(_, then)| *then != life) {
             return Err(given_up(doubt, another_life()));
         }
-        let given = std::iter::once(Argument::from(&*life.text)).chain(arguments.iter().cloned()).collect();
+        let given = std::iter::once(Argument::from(life.text.clone())).chain(arguments.iter().cloned()).collect();
         let answer = together.ask(keys.clone(), given).await;
         match answer.map(|answer| lives.heard(&life, partition, answer)) {
-            Ok(Asked::Answered(answer)) => return decided(&commit, answer, partition, &life, doubt),
+            Ok(Asked::Answered(answer)) => return decided(&commit, head, answer, (partition, &life), doubt),
             Ok(Asked::Gone) if commit.base.is_none() => return Err(given_up(doubt, another_life())),
             Ok(Asked::Gone) => {}
             Err(failure @ Failure::Unknown(_)) if doubt.is_none() => doubt = Some((failure, life)),
@@ -73,9 +78,9 @@ fn given_up(doubt: Option<Doubt>, failure: Failure) -> Error {
 
 fn decided(
     commit: &Commit,
+    head: Digest,
     answer: Answer,
-    partition: Partition,
-    life: &Life,
+    (partition, life): (Partition, &Life),
     doubt: Option<Doubt>,
 ) -> Result<Committed, Error> {
     // What may have happened in a life that is over may be lost, or in the ledger.
@@ -86,7 +91,6 @@ fn decided(
     match (answer.word.as_str(), &*answer.parts) {
         ("stored", [ticket]) => {
             let ticket = Some(answer::ticket(ticket, partition, life)?);
-            let head = commit.entry.link.digest();
             Ok(Committed::Stored(Held { session: Arc::clone(&commit.session), head, ticket, is_doubtful: false }))
         }
         ("stale", [header, body]) => match (held(header, body)?, doubt) {
@@ -109,34 +113,36 @@ fn is_far(commit: &Commit, newer: &Held) -> bool {
     newer.session.position.version.saturating_sub(base) > REMEMBERED
 }
 
-fn commit_arguments(commit: &Commit, named: keys::Session, is_cluster: bool) -> Result<Vec<Argument>, Error> {
+/// What the script is told of a write, behind the life: keys, and arguments.
+fn told(commit: &Commit, head: Digest, named: &keys::Session) -> Result<(Vec<Key>, Vec<Argument>), Error> {
     let Commit { operation, base, session, frames, entry, .. } = commit;
     let body = entry.body.clone().ok_or_else(|| Error::Unavailable("a write without a body".into()))?;
-    let nothing = || Value::from("");
-    let told_on = named.frames();
-    let answered = entry.repeat.map(|repeat| Answered {
-        repeat,
-        position: session.position,
-        at: entry.link.at,
-        change: entry.change.clone(),
-    });
-    Ok(vec![
-        URL_SAFE_NO_PAD.encode(operation.to_be_bytes()).into(),
-        base.map_or_else(nothing, |base| base.to_string().into()),
-        session.position.to_string().into(),
-        format!("{} {}", may_go(session), entry.link.digest()).into(),
-        body.into(),
-        named.member.into(),
-        session.due_at.map_or_else(nothing, |at| at.as_ms().to_string().into()),
-        if is_cluster { "spublish" } else { "publish" }.into(),
-        told_on.into(),
-        keys::announcement(session.position, frames).into(),
-        keys::wake(named.partition).into(),
-        packed(entry).into(),
-        entry.repeat.map_or_else(nothing, |repeat| Bytes::copy_from_slice(repeat.key.as_bytes()).into()),
-        answered.map_or_else(nothing, |answered| answer::of_answered(&answered).into()),
-        ANSWERED_MS.to_string().into(),
-    ])
+    let position = session.position.to_string();
+    let mut texts = Texts::with_room(ROOM + frames.len() + entry.change.len(), TEXTS);
+    let keys = named.written();
+    keys.iter().for_each(|name| texts.put(name));
+    texts.put(&[URL_SAFE_NO_PAD.encode(operation.to_be_bytes())]);
+    texts.put(base.map(|base| base.to_string()).as_slice());
+    texts.put(&[&position]);
+    texts.put(&[may_go(session), " ", &head.to_string()]);
+    texts.put(&[&named.member]);
+    texts.put(session.due_at.map(|at| at.as_ms().to_string()).as_slice());
+    texts.put(&named.frames());
+    texts.put(&keys::announcement(&position, frames));
+    texts.put(&named.wake());
+    texts.with(|all| pack(entry, all));
+    texts.put(entry.repeat.map(|repeat| *repeat.key.as_bytes()).as_slice());
+    texts.put(answered(commit).map(|answered| answer::of_answered(&answered)).as_slice());
+    let mut texts = texts.split();
+    let keys = texts.by_ref().take(keys.len()).map(Key::from).collect();
+    Ok((keys, texts.chain([body]).map(Argument::from).collect()))
+}
+
+/// What a repeat will be answered with.
+fn answered(commit: &Commit) -> Option<Answered> {
+    let Commit { session, entry, .. } = commit;
+    let (position, at, change) = (session.position, entry.link.at, entry.change.clone());
+    entry.repeat.map(|repeat| Answered { repeat, position, at, change })
 }
 
 /// Whether nothing will happen to it by itself: then it may be let go when it has been idle.
@@ -191,11 +197,11 @@ mod tests {
         let life = Life::parse("7-run-1").unwrap();
         let mut newest = (*write.session).clone();
         newest.position.version = version;
-        let header = format!("1 7 {} - 0 {} .", newest.position, Digest::NONE);
+        let header = format!("1 0 {} 7 {} - .", Digest::NONE, newest.position);
         let parts = vec![header.into(), Bytes::from(newest.stored()).into()];
         let answer = Answer { word: "stale".to_owned(), parts };
         let doubt = Some((Failure::garbled(), life.clone()));
-        decided(&write, answer, Partition::of(&key), &life, doubt)
+        decided(&write, write.entry.link.digest(), answer, (Partition::of(&key), &life), doubt)
     }
 
     #[test]

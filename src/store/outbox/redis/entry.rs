@@ -5,9 +5,10 @@
 //! the body and, where it came with a key, that of the key and that of what came with
 //! it; then what happened. The body stands elsewhere, so that it can go alone.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use fred::types::Value;
 
 use super::super::{Ticket, Waiting};
@@ -22,18 +23,17 @@ const FORMAT: &str = "1";
 
 const DIGEST: usize = 32;
 
-/// An entry without its body, as it is stored.
-pub fn packed(entry: &Entry) -> Bytes {
+/// Writes an entry without its body, as it is stored.
+pub fn pack(entry: &Entry, into: &mut Vec<u8>) {
     let Entry { key, link, change, repeat, .. } = entry;
-    let line = format!("{FORMAT} {key} {} {} {}\n", link.position, link.at.as_ms(), u8::from(repeat.is_some()));
-    let mut packed = BytesMut::with_capacity(line.len() + 4 * DIGEST + change.len());
-    packed.put_slice(line.as_bytes());
+    let has_key = u8::from(repeat.is_some());
+    // Into memory: it cannot fail.
+    let _ = writeln!(into, "{FORMAT} {key} {} {} {has_key}", link.position, link.at.as_ms());
     let repeated = repeat.iter().flat_map(|repeat| [repeat.key, repeat.body]);
     for digest in [link.previous, link.body].into_iter().chain(repeated) {
-        packed.put_slice(digest.as_bytes());
+        into.extend_from_slice(digest.as_bytes());
     }
-    packed.put_slice(change);
-    packed.freeze()
+    into.extend_from_slice(change);
 }
 
 /// What the script gave for one entry: its name, the entry, its body.
@@ -94,7 +94,9 @@ mod tests {
     fn what_is_packed_is_unpacked_and_nothing_else_is() {
         let repeat = Repeat { key: Digest::of(b"key"), body: Digest::of(b"with") };
         for entry in [entry(None), entry(Some(repeat))] {
-            let packed = packed(&entry);
+            let mut packed = Vec::new();
+            pack(&entry, &mut packed);
+            let packed = Bytes::from(packed);
             assert_eq!(unpacked(&packed, entry.body.clone()), Some(entry));
             for length in 0..packed.len() - 3 {
                 assert_eq!(unpacked(&packed.slice(..length), None), None, "{length}");
