@@ -1,5 +1,7 @@
 //! A command with everything that came with it, and its answer.
 
+use bytes::Bytes;
+
 use crate::domain::chain::Digest;
 use crate::domain::position::Position;
 use crate::domain::session::event::Outcome;
@@ -56,4 +58,6 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The position that made, if this was a repeat.
     pub replayed: Option<Position>,
+    /// The snapshot that its frame has told everyone, as bytes.
+    pub told: Option<Bytes>,
 }

@@ -14,10 +14,11 @@ use super::writing::{Author, commit};
 use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
 use crate::domain::session::command::{Command, Refused};
-use crate::domain::session::event::{Change, Outcome, Step};
+use crate::domain::session::event::{Change, Step};
 use crate::domain::time::Timestamp;
 use crate::store::{Committed, Held};
 use crate::telemetry::metrics;
+use crate::wire::frame;
 
 /// A command, and what came with it.
 pub(super) struct Asking<'a> {
@@ -144,10 +145,11 @@ impl Sessions {
     async fn write(&self, asking: &Asking<'_>, held: Held, change: Change) -> Result<Attempt, Error> {
         let outcome = change.outcome.clone();
         let write = commit(self.ids.nonce(), asking.key, Some(&held), change, asking.author);
+        let frames = write.frames.clone();
         match self.store.commit(write).await? {
             Committed::Stored(held) => {
                 self.announce(asking.key, &held);
-                Ok(stored(held, outcome))
+                Ok(done(Answer { held, outcome, replayed: None, told: frame::snapshot_in(&frames) }))
             }
             // It was done; but where the session stands is not known.
             Committed::Repeated(_, held) if held.is_doubtful => Ok(Attempt::Read),
@@ -156,10 +158,6 @@ impl Sessions {
             Committed::Missing => Ok(Attempt::Read),
         }
     }
-}
-
-fn stored(held: Held, outcome: Outcome) -> Attempt {
-    done(Answer { held, outcome, replayed: None })
 }
 
 fn done(answer: Answer) -> Attempt {

@@ -122,7 +122,7 @@ impl Sessions {
         match self.store.commit(commit(self.ids.nonce(), &key, None, change, author)).await? {
             Committed::Stored(held) => {
                 self.restoring.created(&key);
-                self.durable(Answer { held, outcome: Outcome::of(Kind::Created), replayed: None }).await
+                self.durable(Answer { held, outcome: Outcome::of(Kind::Created), replayed: None, told: None }).await
             }
             // The store went back meanwhile: what stands there is not shown before it is taken back.
             Committed::Repeated(_, held) | Committed::Stale(held) if held.is_doubtful => {
@@ -355,7 +355,7 @@ pub(super) fn replay(answered: &Answered, held: Held, repeat: Option<Repeat>) ->
         return Err(Error::Mismatch);
     }
     let outcome = history::outcome_in(&answered.change).unwrap_or(Outcome::of(Kind::Settled));
-    Ok(Answer { held, outcome, replayed: Some(answered.position) })
+    Ok(Answer { held, outcome, replayed: Some(answered.position), told: None })
 }
 
 fn impatient(patience: Instant) -> Result<(), Error> {

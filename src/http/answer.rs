@@ -44,7 +44,8 @@ pub fn answered(answer: &Answer, as_of: Timestamp) -> Bytes {
         position: String,
     }
     let position = answer.replayed.unwrap_or(answer.position()).to_string();
-    frame::snapshot_and(&answer.held.session, as_of, &Tail { outcome: &answer.outcome, position })
+    let snapshot = answer.told.clone().unwrap_or_else(|| frame::snapshot(&answer.held.session, as_of));
+    frame::snapshot_and(&snapshot, &Tail { outcome: &answer.outcome, position })
 }
 
 /// The answer to a command.

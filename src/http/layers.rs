@@ -53,7 +53,7 @@ async fn observed(State(api): State<Arc<Api>>, request: Request, next: Next) -> 
     let response = next.run(request).await;
     let status = response.status();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    metrics::requested(route, &method_label(&method), status.as_u16(), began.elapsed());
+    metrics::requested(route, method_label(&method), status.as_u16(), began.elapsed());
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(request.id = id, route, %method, status = status.as_u16(), "a request failed");
     }
@@ -61,9 +61,9 @@ async fn observed(State(api): State<Arc<Api>>, request: Request, next: Next) -> 
 }
 
 /// A label takes few values, whatever callers send.
-fn method_label(method: &axum::http::Method) -> String {
+fn method_label(method: &axum::http::Method) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER").to_owned()
+    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
 }
 
 /// A caller may bring its own id, if it is fit for a log.

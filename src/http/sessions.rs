@@ -123,13 +123,13 @@ pub(super) struct Named<'a> {
 
 impl Named<'_> {
     fn asked(self) -> Result<Asked, ApiError> {
-        let digest = digest(self.name, &self.body);
+        let key = self.conditions.key.map(|key| (key, digest(self.name, &self.body)));
         let commanded = command::read(self.name, self.body)?;
         let from_body = commanded.expected_version.map(Expected::Version);
         Ok(Asked {
             wish: commanded.wish,
             expected: from_body.into_iter().chain(self.conditions.expected).collect(),
-            idempotency: self.conditions.key.map(|key| (key, digest)),
+            idempotency: key,
             lag_ms: self.lag_ms,
         })
     }

@@ -5,6 +5,7 @@
 //! without being read.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use memchr::{memchr, memmem};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -54,10 +55,10 @@ struct ExpiredBody<'a> {
 #[must_use]
 pub fn of_change(command: &'static str, before: Option<&Session>, change: &Change) -> Bytes {
     let session = &change.session;
-    let mut out = BytesMut::with_capacity(room(session)).writer();
+    let mut out = Vec::with_capacity(room(session));
     if session.status == Status::Deleted {
         write_frame(&mut out, "SESSION_DELETED", session, None, false, EmptyBody {});
-        return out.into_inner().freeze();
+        return out.into();
     }
     let event = Some(Event { command, outcome: &change.outcome });
     match before.and_then(|before| Partial::of(before, session)) {
@@ -65,10 +66,10 @@ pub fn of_change(command: &'static str, before: Option<&Session>, change: &Chang
         None => write_frame(&mut out, "STATE_UPDATE", session, event, false, snapshot_of(session)),
     }
     for expired in &change.expired {
-        out.get_mut().put_u8(b'\n');
+        out.push(b'\n');
         write_frame(&mut out, "TIME_EXPIRED", session, None, false, expired_body(expired));
     }
-    out.into_inner().freeze()
+    out.into()
 }
 
 #[derive(Serialize)]
@@ -88,7 +89,7 @@ fn expired_body(expired: &Expired) -> ExpiredBody<'_> {
 }
 
 fn write_frame<P: Serialize>(
-    out: &mut bytes::buf::Writer<BytesMut>,
+    out: &mut Vec<u8>,
     kind: &'static str,
     session: &Session,
     event: Option<Event<'_>>,
@@ -137,15 +138,16 @@ impl<'a> Partial<'a> {
 #[must_use]
 pub fn snapshot(session: &Session, as_of: Timestamp) -> Bytes {
     let mut out = Vec::with_capacity(room(session));
-    write_snapshot(&mut out, session, as_of);
+    // Numbers, texts and maps with text keys: it always serialises.
+    let _ = serde_json::to_writer(&mut out, &Snapshot::of(session, as_of));
     out.into()
 }
 
-/// A whole snapshot, with fields of `more` behind its own.
+/// A snapshot that is written already, with fields of `more` behind its own.
 #[must_use]
-pub fn snapshot_and<T: Serialize>(session: &Session, as_of: Timestamp, more: &T) -> Bytes {
-    let mut out = Vec::with_capacity(room(session) + 256);
-    write_snapshot(&mut out, session, as_of);
+pub fn snapshot_and<T: Serialize>(snapshot: &[u8], more: &T) -> Bytes {
+    let mut out = Vec::with_capacity(snapshot.len() + 256);
+    out.extend_from_slice(snapshot);
     out.pop();
     let end = out.len();
     let _ = serde_json::to_writer(&mut out, more);
@@ -154,11 +156,6 @@ pub fn snapshot_and<T: Serialize>(session: &Session, as_of: Timestamp, more: &T)
         *brace = b',';
     }
     out.into()
-}
-
-fn write_snapshot(out: &mut Vec<u8>, session: &Session, as_of: Timestamp) {
-    // Numbers, texts and maps with text keys: it always serialises.
-    let _ = serde_json::to_writer(out, &Snapshot::of(session, as_of));
 }
 
 /// What a snapshot takes, or a frame with one, where nobody says much of himself.
@@ -207,7 +204,7 @@ pub fn payload_in(frame: &Bytes) -> Option<Bytes> {
 
 /// What stands before the payload, and the payload.
 fn split(frame: &Bytes) -> Option<(Bytes, Bytes)> {
-    let at = frame.windows(PAYLOAD.len()).position(|window| window == PAYLOAD)?;
+    let at = memmem::find(frame, PAYLOAD)?;
     Some((frame.slice(..at), frame.slice(at + PAYLOAD.len()..frame.len() - 1)))
 }
 
@@ -224,7 +221,7 @@ pub fn lines(message: &Bytes) -> impl Iterator<Item = Bytes> {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let end = memchr(b'\n', &rest).unwrap_or(rest.len());
         let line = rest.split_to(end);
         if !rest.is_empty() {
             let _ = rest.split_to(1);
