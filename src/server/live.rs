@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::reach::OUTBOX_BYTES;
+use crate::audit::worker::Worker;
 use crate::breaker;
 use crate::bus::memory::MemoryHub;
 use crate::bus::redis::RedisBus;
@@ -18,6 +20,7 @@ use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::jobs::Pace;
+use crate::ledger::Ledger;
 use crate::members::redis::RedisLeases;
 use crate::members::{Duties, Formats, InstanceId, Member, Membership, Spans, Work};
 use crate::redis::Redis;
@@ -47,8 +50,10 @@ pub struct Live {
     pub store: Arc<dyn Store>,
     /// What was committed and is not in the ledger yet.
     pub outbox: Arc<dyn Outbox>,
+    /// The same in parts, each for a consumer of its own.
+    lanes: Vec<Arc<dyn Outbox>>,
     /// How it is brought to the ledger.
-    pub pace: Pace,
+    pace: Pace,
     /// What is looked after here.
     pub duties: Duties,
     /// Counts what the store may have lost.
@@ -100,6 +105,7 @@ impl Live {
         let store = Arc::new(MemoryStore::new(Box::new(announce), Arc::clone(&outbox), clock.now()));
         Self {
             store: Arc::clone(&store) as _,
+            lanes: vec![Arc::clone(&outbox) as _],
             outbox,
             pace: Pace::default(),
             duties: Duties::All,
@@ -124,6 +130,7 @@ impl Live {
         Ok(Self {
             new_lives: store.new_lives(),
             store: Arc::new(Guarded::new(store, breaker::Settings { most: PROBED_AGAIN, ..Default::default() })),
+            lanes: outbox.lanes(),
             outbox,
             pace: pace(config),
             duties: Duties::Shared(Arc::clone(&membership)),
@@ -173,9 +180,30 @@ impl Live {
         }
     }
 
+    /// Brings what waits to `ledger`, within `tasks`: until `stop`, and then until nothing is left.
+    pub(super) fn audit(
+        &self,
+        ledger: &Arc<dyn Ledger>,
+        clock: &Arc<dyn Clock>,
+        tasks: &Shutdown,
+        stop: &CancellationToken,
+    ) {
+        for lane in &self.lanes {
+            let worker = Worker::new(Arc::clone(lane), Arc::clone(ledger), now_of(clock)).at_pace(self.pace);
+            let drained = worker.run(stop.clone(), CancellationToken::new());
+            tasks.spawn("audit", async {
+                drained.await;
+            });
+        }
+    }
+
     /// Ends what ran until the last entry was recorded.
     pub(super) async fn finish(&self) {
         self.running.finish(GOODBYE).await;
+        let left = self.outbox.backlog().await.unwrap_or_default();
+        if left.entries > 0 {
+            tracing::error!(entries = left.entries, "stopped before the ledger held everything");
+        }
     }
 
     /// Every stop there is.

@@ -12,7 +12,6 @@ use crate::app::deadlines::{Deadlines, SOON_CAPACITY};
 use crate::app::sessions;
 use crate::app::sessions::{Sessions, Soon};
 use crate::audit::heartbeat::Heartbeat;
-use crate::audit::worker::Worker;
 use crate::clock::Clock;
 use crate::config::{Audit, Config, Durable};
 use crate::ids::Ids;
@@ -74,9 +73,7 @@ impl Parts {
     }
 
     fn start_audit(&self) {
-        let worker = Worker::new(Arc::clone(&self.live.outbox), Arc::clone(&self.ledger), now_of(&self.clock));
-        let worker = worker.at_pace(self.live.pace);
-        self.audit.spawn("audit", drain(worker, self.audit_stop.clone()));
+        self.live.audit(&self.ledger, &self.clock, &self.audit, &self.audit_stop);
     }
 
     fn start_heartbeat(&self) {
@@ -139,14 +136,6 @@ impl Parts {
             panics: stops.iter().map(|stop| stop.panics()).sum(),
             entries: self.live.outbox.backlog().await.map_or(0, |backlog| backlog.entries),
         }
-    }
-}
-
-/// Works until told to stop, and then until nothing is left.
-pub(super) async fn drain(worker: Worker, stop: CancellationToken) {
-    let left = worker.run(stop, CancellationToken::new()).await;
-    if left.entries > 0 {
-        tracing::error!(entries = left.entries, "stopped before the ledger held everything");
     }
 }
 

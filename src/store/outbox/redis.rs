@@ -8,11 +8,11 @@
 mod entry;
 mod shedding;
 
-pub(in crate::store) use self::entry::packed;
+pub(in crate::store) use self::entry::pack;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +32,10 @@ use crate::store::redis::{Life, Lives, SCRIPTS, ticket};
 /// So many entries are let go by one script.
 const AT_ONCE: usize = 1_000;
 
+/// So many consumers share the partitions of an instance: while one waits for the ledger,
+/// another asks Redis.
+const LANES: usize = 2;
+
 /// What waits in Redis for the ledger.
 pub struct RedisOutbox {
     lives: Lives,
@@ -41,7 +45,7 @@ pub struct RedisOutbox {
     idle_ms: i64,
     /// Where something may wait. All others were seen empty, and nothing was heard since.
     stirred: Mutex<Partitions>,
-    woken: Notify,
+    woken: [Notify; LANES],
     /// How much was last seen to wait, by partition.
     weights: [Weight; PARTITIONS],
 }
@@ -73,7 +77,7 @@ impl RedisOutbox {
             owned,
             idle_ms: i64::try_from(idle.as_millis()).unwrap_or(i64::MAX),
             stirred: Mutex::new(Partitions::ALL),
-            woken: Notify::new(),
+            woken: std::array::from_fn(|_| Notify::new()),
             weights: std::array::from_fn(|_| Weight::default()),
         })
     }
@@ -89,7 +93,7 @@ impl RedisOutbox {
             Told::Gap => Partitions::ALL,
         };
         self.stir(stirred);
-        self.woken.notify_one();
+        self.woken.iter().for_each(Notify::notify_one);
     }
 
     fn stir(&self, partitions: Partitions) {
@@ -97,18 +101,48 @@ impl RedisOutbox {
         *stirred = stirred.union(partitions);
     }
 
-    /// Where something may wait; who takes it looks there.
-    fn take_stirred(&self) -> Partitions {
-        let owned = *self.owned.borrow();
+    /// Where something may wait, of those; who takes it looks there.
+    fn take_stirred(&self, of: Partitions) -> Partitions {
+        let owned = self.owned.borrow().and(of);
         let mut stirred = self.stirred.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = stirred.and(owned);
         *stirred = stirred.without(owned);
         taken
     }
 
+    /// A consumer of each part of the partitions; they know nothing of each other.
+    #[must_use]
+    pub fn lanes(self: &Arc<Self>) -> Vec<Arc<dyn Outbox>> {
+        let of = |number| Partition::all().filter(|each| each.index() % LANES == number).collect();
+        (0..LANES).map(|number| Arc::new(Lane { outbox: Arc::clone(self), number, of: of(number) }) as _).collect()
+    }
+
+    async fn oldest_of(
+        &self,
+        of: Partitions,
+        woken: &Notify,
+        max: usize,
+        patience: Duration,
+    ) -> Result<Vec<Waiting>, Unavailable> {
+        let until = Instant::now() + patience;
+        if patience.is_zero() {
+            self.stir(of);
+        }
+        loop {
+            let waiting = self.gather(of, max).await?;
+            if !waiting.is_empty() {
+                return Ok(waiting);
+            }
+            if timeout_at(until, woken.notified()).await.is_err() {
+                self.stir(of);
+                return Ok(Vec::new());
+            }
+        }
+    }
+
     /// The oldest of every partition in which something may wait, each its share.
-    async fn gather(&self, max: usize) -> Result<Vec<Waiting>, Unavailable> {
-        let partitions = self.take_stirred();
+    async fn gather(&self, of: Partitions, max: usize) -> Result<Vec<Waiting>, Unavailable> {
+        let partitions = self.take_stirred(of);
         let share = (max / partitions.iter().count().max(1)).max(1);
         let keys = |partition| [keys::outbox(partition), keys::bodies(partition)];
         let arguments = [Value::from(share.to_string())];
@@ -222,23 +256,32 @@ fn name(ticket: Ticket) -> String {
     format!("{ms}-{count}")
 }
 
+/// The consumer of some partitions.
+struct Lane {
+    outbox: Arc<RedisOutbox>,
+    number: usize,
+    of: Partitions,
+}
+
+#[async_trait]
+impl Outbox for Lane {
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable> {
+        self.outbox.oldest_of(self.of, &self.outbox.woken[self.number], max, patience).await
+    }
+
+    async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable> {
+        self.outbox.acknowledge(done).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+        self.outbox.backlog().await
+    }
+}
+
 #[async_trait]
 impl Outbox for RedisOutbox {
     async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable> {
-        let until = Instant::now() + patience;
-        if patience.is_zero() {
-            self.stir(Partitions::ALL);
-        }
-        loop {
-            let waiting = self.gather(max).await?;
-            if !waiting.is_empty() {
-                return Ok(waiting);
-            }
-            if timeout_at(until, self.woken.notified()).await.is_err() {
-                self.stir(Partitions::ALL);
-                return Ok(Vec::new());
-            }
-        }
+        self.oldest_of(Partitions::ALL, &self.woken[0], max, patience).await
     }
 
     async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable> {
