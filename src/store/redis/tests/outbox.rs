@@ -1,8 +1,10 @@
 //! The outbox: heard of at once, let go of once, shed with care.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::join_all;
 
 use super::{House, SOON};
 use crate::redis_server::{Keeps, Server, Trio};
@@ -34,6 +36,33 @@ async fn a_waiting_consumer_hears_of_a_write_at_once() {
         assert!(house.outbox.oldest(10, Duration::from_millis(50)).await.unwrap().is_empty());
         assert_eq!(house.outbox.backlog().await.unwrap().entries, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_share_what_waits_and_each_hears_of_its_own() {
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let lanes = house.outbox.lanes();
+    for lane in &lanes {
+        while !lane.oldest(10, Duration::from_millis(100)).await.unwrap().is_empty() {}
+    }
+    let listening = join_all(lanes.iter().map(|lane| lane.oldest(1_000, SOON)));
+    let writing = async {
+        for number in 0..100 {
+            house.first(&key(&format!("s{number}"))).await;
+        }
+    };
+    let (heard, ()) = tokio::join!(listening, writing);
+    let mut all = BTreeSet::new();
+    for (lane, heard) in lanes.iter().zip(heard) {
+        let mut mine = heard.unwrap();
+        assert!(!mine.is_empty());
+        lane.acknowledge(&mine).await.unwrap();
+        mine.extend(lane.oldest(1_000, Duration::ZERO).await.unwrap());
+        assert!(mine.iter().all(|each| all.insert(each.entry.key.clone())), "each is in one lane, once");
+        lane.acknowledge(&mine).await.unwrap();
+    }
+    assert_eq!((all.len(), house.outbox.backlog().await.unwrap().entries), (100, 0));
 }
 
 #[tokio::test]
