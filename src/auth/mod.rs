@@ -52,13 +52,15 @@ pub struct Authenticator(Mode);
 enum Mode {
     /// No key: every caller is this one. The configuration sees to it that only loopback is served.
     Open(Arc<Principal>),
-    Keyed {
-        verify: DecodingKey,
-        sign: EncodingKey,
-        marks: Marks,
-        // Held for a lookup or an insertion, never across an await.
-        verified: Mutex<Verified>,
-    },
+    Keyed(Box<Keyed>),
+}
+
+struct Keyed {
+    verify: DecodingKey,
+    sign: EncodingKey,
+    marks: Marks,
+    // Held for a lookup or an insertion, never across an await.
+    verified: Mutex<Verified>,
 }
 
 impl Authenticator {
@@ -66,12 +68,12 @@ impl Authenticator {
     pub fn new(secret: Option<&[u8]>) -> Result<Self, InvalidId> {
         Ok(Self(match secret {
             None => Mode::Open(Arc::new(local_operator()?)),
-            Some(secret) => Mode::Keyed {
+            Some(secret) => Mode::Keyed(Box::new(Keyed {
                 verify: DecodingKey::from_secret(secret),
                 sign: EncodingKey::from_secret(secret),
                 marks: Marks::default(),
-                verified: Mutex::new(Verified::default()),
-            },
+                verified: Mutex::default(),
+            })),
         }))
     }
 
@@ -83,9 +85,9 @@ impl Authenticator {
 
     /// Who `token` proves the caller to be at `now`.
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-        let (verify, marks, verified) = match &self.0 {
+        let Keyed { verify, marks, verified, .. } = match &self.0 {
             Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
-            Mode::Keyed { verify, marks, verified, .. } => (verify, marks, verified),
+            Mode::Keyed(keyed) => &**keyed,
         };
         let token = token.filter(|token| !token.is_empty()).ok_or(Denied::Missing)?;
         if token.len() > MAX_TOKEN_BYTES {
@@ -104,7 +106,7 @@ impl Authenticator {
     pub fn sign(&self, principal: &Principal, expires_at: Timestamp) -> Result<Signed, NoSigningKey> {
         match &self.0 {
             Mode::Open(_) => Err(NoSigningKey),
-            Mode::Keyed { sign, .. } => token::sign(principal, expires_at, sign).ok_or(NoSigningKey),
+            Mode::Keyed(keyed) => token::sign(principal, expires_at, &keyed.sign).ok_or(NoSigningKey),
         }
     }
 }

@@ -36,7 +36,9 @@ fn rows(columns: &[&Columns<'_>]) -> Vec<u8> {
     let long = |row: &&Columns<'_>| FIXED + row.body.map_or(0, str::len) + row.change.len();
     let mut out = Vec::with_capacity(columns.iter().map(long).sum());
     out.extend_from_slice(HEADER);
-    columns.iter().for_each(|row| put_row(&mut out, row));
+    for row in columns {
+        put_row(&mut out, row);
+    }
     out.extend_from_slice(&END);
     out
 }

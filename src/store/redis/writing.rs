@@ -120,7 +120,9 @@ fn told(commit: &Commit, head: Digest, named: &keys::Session) -> Result<(Vec<Key
     let position = session.position.to_string();
     let mut texts = Texts::with_room(ROOM + frames.len() + entry.change.len(), TEXTS);
     let keys = named.written();
-    keys.iter().for_each(|name| texts.put(name));
+    for name in &keys {
+        texts.put(name);
+    }
     texts.put(&[URL_SAFE_NO_PAD.encode(operation.to_be_bytes())]);
     texts.put(base.map(|base| base.to_string()).as_slice());
     texts.put(&[&position]);
