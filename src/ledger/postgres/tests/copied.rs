@@ -1,0 +1,41 @@
+//! What is copied, beside what may meet another.
+
+use std::sync::Arc;
+
+use super::{Bench, JANUARY, entry, key};
+use crate::domain::entry::Entry;
+use crate::ledger::Ledger as _;
+
+/// A version whose body was shed on its way: it moves its session on for nobody.
+fn shed(entry: &Arc<Entry>) -> Arc<Entry> {
+    Arc::new(Entry { body: None, ..(**entry).clone() })
+}
+
+#[tokio::test]
+async fn what_is_copied_and_was_there_after_all_is_met_the_other_way() {
+    let mut bench = Bench::new().await;
+    let [first, second, third] = [1, 2, 3].map(|version| entry("a", version, JANUARY, "x"));
+    bench.ledger.record(&[first, shed(&second)]).await.unwrap();
+    assert_eq!(bench.number("select version from session").await, 1);
+    // By the newest that is listed both are new, and one is not.
+    let recorded = bench.ledger.record(&[shed(&second), third, entry("b", 1, JANUARY, "y")]).await.unwrap();
+    assert_eq!((recorded.new, recorded.forks), (2, vec![]));
+    assert_eq!(bench.number("select count(*) from session_snapshot").await, 4);
+    assert_eq!(bench.number("select version from session where session_id = 'a'").await, 3);
+}
+
+#[tokio::test]
+async fn those_that_may_meet_another_do_not_hide_it_from_the_rest_of_their_batch() {
+    let bench = Bench::new().await;
+    bench.ledger.record(&[entry("a", 1, JANUARY, "x"), entry("b", 1, JANUARY, "x")]).await.unwrap();
+    let mut batch: Vec<_> = (2..=40).map(|version| entry("a", version, JANUARY, "x")).collect();
+    batch.push(entry("a", 7, JANUARY, "another"));
+    batch.push(entry("b", 1, JANUARY, "another"));
+    batch.push(entry("b", 2, JANUARY, "x"));
+    batch.push(entry("c", 1, JANUARY, "x"));
+    let recorded = bench.ledger.record(&batch).await.unwrap();
+    assert_eq!((recorded.new, recorded.forks), (43, vec![key("a"), key("b")]));
+    let rows = bench.ledger.history(&key("a"), None, 100).await.unwrap();
+    let bodies: Vec<_> = rows.iter().map(|row| row.body.clone()).collect();
+    assert_eq!((rows.len(), bodies.contains(&batch[3].body)), (41, true));
+}
