@@ -58,7 +58,7 @@ impl Parts {
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let parts = Self { clock, sessions, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };
         if config.audit == Audit::Here {
-            parts.start_audit();
+            parts.live.audit(&parts.ledger, &parts.clock, &parts.audit, &parts.audit_stop);
         }
         parts.start_heartbeat();
         parts.start_deadlines(config, hints);
@@ -70,10 +70,6 @@ impl Parts {
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.live.store)
-    }
-
-    fn start_audit(&self) {
-        self.live.audit(&self.ledger, &self.clock, &self.audit, &self.audit_stop);
     }
 
     fn start_heartbeat(&self) {

@@ -136,6 +136,38 @@ async fn what_had_no_room_beside_others_comes_next() {
 }
 
 #[tokio::test]
+async fn of_many_long_bodies_no_more_are_touched_than_are_given() {
+    const LONG: usize = 200_000;
+    let server = Server::start(Keeps::Nothing);
+    let house = House::at(&server.url()).await;
+    let (key, mut held) = house.running("a").await;
+    for _ in 0..198 {
+        held = house.switched(&key, &held).await;
+    }
+    let bodies = keys::bodies(crate::store::partition::Partition::of(&key));
+    for ticket in server.say(&["HKEYS", &bodies]) {
+        server.say(&["HSET", &bodies, &ticket, &[&ticket, &*"x".repeat(LONG - ticket.len())].concat()]);
+    }
+    let peak = || {
+        let memory = server.say(&["INFO", "memory"]).concat();
+        let peak = memory.lines().find_map(|line| line.strip_prefix("used_memory_peak:")).unwrap();
+        peak.trim().parse::<usize>().unwrap()
+    };
+    let before = peak();
+    // A thousand of each partition, since something may wait in all.
+    let some = house.outbox.oldest(64_000, SOON).await.unwrap();
+    // Four megabytes, and the one with which they are full.
+    assert_eq!(some.len(), 21);
+    for (version, each) in (1..).zip(&some) {
+        let (ms, count) = each.ticket.number;
+        assert_eq!(each.entry.link.position.version, version);
+        assert!(each.entry.body.as_ref().unwrap().starts_with(format!("{ms}-{count}x").as_bytes()));
+    }
+    let taken = peak() - before;
+    assert!(taken < 100 * LONG, "{taken} bytes more, of {} in all", 200 * LONG);
+}
+
+#[tokio::test]
 async fn what_may_be_let_go_stays_as_soon_as_it_is_written_to_again() {
     let server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
