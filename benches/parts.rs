@@ -14,13 +14,14 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures::future::join_all;
 use synckairos::app::Asked;
-use synckairos::app::sessions::{Name, Parts, Sessions};
+use synckairos::app::create::Name;
+use synckairos::app::sessions::{Parts, Sessions};
 use synckairos::bus::Message;
 use synckairos::bus::memory::MemoryHub;
 use synckairos::clock::{Clock, ManualClock};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
-use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::domain::time::Timestamp;
 use synckairos::fanout::{self, Delivery, Hub, Newest, Settings, Source, Subscription, Unavailable};
@@ -28,6 +29,7 @@ use synckairos::ids::Ids;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::redis::{Address, Redis};
 use synckairos::shutdown::Shutdown;
+use synckairos::store::keys::Keys;
 use synckairos::store::redis::RedisStore;
 use synckairos::wire::command::{Wish, parsed};
 use synckairos::wire::create::CreateBody;
@@ -75,10 +77,20 @@ impl Service {
             }
         };
         let clock = Arc::new(ManualClock::at(START));
-        let store = Arc::new(RedisStore::new(redis, Duration::from_hours(1), Arc::new(|| START)));
+        let store = Arc::new(RedisStore::new(redis, Keys::default(), Duration::from_hours(1), Arc::new(|| START)));
         let ledger = Arc::new(SqliteLedger::open(&folder.join("ledger.db"), Durability::Flush).await.unwrap());
         let (tells, soon) = mpsc::channel(1);
-        let sessions = Sessions::new(Parts { store, ledger, clock, ids: Ids::Random, soon: tells, is_durable: false });
+        let sessions = Sessions::new(Parts {
+            store,
+            ledger,
+            clock,
+            ids: Ids::Random,
+            soon: tells,
+            audience: Arc::new(MemoryHub::default()),
+            is_durable: false,
+            least_advance: Duration::from_secs(1),
+            idle: Duration::from_hours(1),
+        });
         let by = Principal {
             tenant: TenantId::new("acme").unwrap(),
             subject: "bench".to_owned(),
@@ -86,6 +98,7 @@ impl Service {
             participant_id: None,
             sessions: None,
             expires_at: None,
+            provenance: Provenance::default(),
         };
         let mut service = Self { sessions, by, ids: Vec::new(), soon };
         for number in 0..SESSIONS {

@@ -10,7 +10,8 @@
  */
 
 /**
- * The address of a stream. Neither a `WebSocket` nor an `EventSource` can carry a header, so the token stands in it.
+ * The address of a stream. An `EventSource` can carry no header, so its token stands here, and only its:
+ * addresses are written down on the way.
  *
  * @param {Address} address
  * @param {'ws'|'events'} kind
@@ -19,7 +20,7 @@ export function streamUrl({ base, sessionId, last, heartbeatMs, token }, kind) {
   const url = sessionUrl(base, sessionId, kind);
   url.searchParams.set('heartbeat_ms', String(heartbeatMs));
   if (last) url.searchParams.set('last', last);
-  if (token) url.searchParams.set('token', token);
+  if (token && kind === 'events') url.searchParams.set('token', token);
   return url;
 }
 

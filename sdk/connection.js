@@ -10,7 +10,7 @@
  *
  * @typedef {'connecting'|'live'|'stale'|'away'|'closed'} State
  *   `stale`: the stream is open, but nothing is heard on it. `away`: no stream; another is tried
- *   soon. `closed`: for good, `ended` says why.
+ *   soon. `closed`: until `open()` is called again, `ended` says why.
  */
 
 import { Backoff, comesBack } from './backoff.js';
@@ -54,6 +54,8 @@ export class Connection {
   /** @type {Line|null} */
   #trial = null;
   #isFollowing = false;
+  /** Counts the calls of `open()`, so that an answer to an earlier one changes nothing. */
+  #run = 0;
   #everOpened = false;
   #failures = 0;
   #timer = null;
@@ -96,21 +98,37 @@ export class Connection {
     return this.#listeners.add(name, listener);
   }
 
-  /** Begins to follow. */
+  /** Begins to follow; after `close()` it begins anew, with the same listeners. While it follows, nothing changes. */
   open() {
+    if (this.#isFollowing) return this;
+    const isReopened = this.ended !== null;
     this.#isFollowing = true;
+    this.#run += 1;
+    if (isReopened) this.#forget();
     this.#connect();
     return this;
   }
 
-  /** Stops for good. */
+  /** Stops. Commands that wait are refused with `closed`; `open()` begins anew. */
   close(code = 1000, reason = 'closed here') {
     if (this.ended) return;
+    this.#isFollowing = false;
     this.#hangUp();
     this.timers.clear(this.#timer);
     this.ended = { code, reason };
     this.pending.failAll(closed());
     this.#become('closed');
+  }
+
+  // What was held, learnt and counted belongs to the run that ended. The clock's offset stays true.
+  #forget() {
+    this.ended = null;
+    this.session = null;
+    this.#cursor = new Cursor();
+    this.#everOpened = false;
+    this.#failures = 0;
+    this.backoff.reset();
+    this.fallback.choose(this.fallback.choice);
   }
 
   /** Tries at once where it would have waited: the network is back, or somebody looks again. */
@@ -154,14 +172,15 @@ export class Connection {
    */
   async command(command, fields = {}) {
     if (this.ended) throw closed();
+    const run = this.#run;
     try {
       const answer = await this.pending.ask(command, fields);
       const { outcome: _outcome, ...snapshot } = answer;
-      this.#hold(snapshot);
+      if (this.#isIn(run)) this.#hold(snapshot);
       return answer;
     } catch (problem) {
       // Refused, it tells how things stand, which may be why.
-      if (problem.body?.session) this.#hold(problem.body.session);
+      if (problem.body?.session && this.#isIn(run)) this.#hold(problem.body.session);
       throw problem;
     }
   }
@@ -171,12 +190,18 @@ export class Connection {
     return this.sync.now();
   }
 
+  // A listener may close, or open again, while it is told: what it was told of is over then.
+  #isIn(run) {
+    return this.#isFollowing && this.#run === run;
+  }
+
   #connect() {
     this.#hangUp();
     this.timers.clear(this.#timer);
+    const line = this.#newLine(this.fallback.name, this.#watcher);
+    this.#line = line;
     if (this.state !== 'away') this.#become('connecting');
-    this.#line = this.#newLine(this.fallback.name, this.#watcher);
-    this.#line.open();
+    if (this.#line === line) line.open();
   }
 
   #newLine(name, watcher) {
@@ -219,20 +244,24 @@ export class Connection {
     this.#hangUp();
     if (!comesBack(code)) return this.close(code, reason);
     this.#failures += 1;
-    this.#become('away');
     this.timers.clear(this.#timer);
     this.#timer = this.timers.set(() => this.#connect(), this.backoff.nextMs());
-    if (!blame) return;
+    const run = this.#run;
+    this.#become('away');
+    if (!blame || !this.#isIn(run)) return;
     if (!line.isOpen) this.pending.resend();
     this.#look(() => this.#fall(line.name, blame));
   }
 
   // A browser does not tell why a stream would not open; a plain read does, and it brings the newest state.
   async #look(answered = () => {}) {
+    const run = this.#run;
     try {
-      this.#hold(await this.rest.read(this.address.sessionId));
-      answered();
+      const session = await this.rest.read(this.address.sessionId);
+      if (this.#isIn(run)) this.#hold(session);
+      if (this.#isIn(run)) answered();
     } catch (problem) {
+      if (!this.#isIn(run)) return;
       if (problem.status === 404) this.close(NO_SUCH_SESSION, 'no such session');
       if (problem.status === 401) this.close(4500, 'token refused or expired');
       if (problem.status === 403) this.close(4501, 'not allowed');
@@ -244,7 +273,7 @@ export class Connection {
     if (this.ended || this.fallback.name !== name || this.#line?.isOpen) return;
     if (this.fallback.fell(blame)) {
       this.#become('connecting');
-      this.#connect();
+      if (!this.ended) this.#connect();
     }
     this.#listeners.tell('transport', this.transport);
   }
@@ -283,13 +312,14 @@ export class Connection {
     this.fallback.returned(line.name);
     this.#measure();
     this.#listeners.tell('transport', this.transport);
-    this.#take(line, frame);
+    if (this.#line === line) this.#take(line, frame);
   }
 
   // What finds no way now: a command stands in `pending`, and goes out when the stream opens.
   #send(frame) {
-    if (this.#line?.send) this.#line.send(frame);
-    else this.#otherRoads[frame.type]?.(frame);
+    if (!this.#line?.send) return Boolean(this.#otherRoads[frame.type]?.(frame));
+    this.#line.send(frame);
+    return true;
   }
 
   #otherRoads = {
@@ -319,7 +349,7 @@ export class Connection {
     this.backoff.reset();
     if (line.livedMs > WELL_MS) this.fallback.isWell();
     this.#become('live');
-    if (!line.isNew(frame)) return;
+    if (this.#line !== line || !line.isNew(frame)) return;
     this.#takers[frame.type]?.(frame, bodyOf(frame));
     this.#listeners.tell('frame', frame);
   }
@@ -355,7 +385,7 @@ export class Connection {
   }
 
   #become(state) {
-    if (this.state === state || this.state === 'closed') return;
+    if (this.state === state || (this.ended && state !== 'closed')) return;
     this.state = state;
     this.#listeners.tell('state', state);
   }

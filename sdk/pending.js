@@ -10,10 +10,12 @@
  * @property {(answer: any) => void} resolve
  * @property {(problem: Error) => void} reject
  * @property {any} timer
+ * @property {any} repeat The timer of the next repeat, if one is due.
+ * @property {boolean} wasSent Whether it ever left here.
  */
 
 import { newKey } from './keys.js';
-import { Problem, unanswered } from './problem.js';
+import { Problem, unanswered, unsent } from './problem.js';
 
 // Timer commands are live-only: what nobody answered by then, nobody wants any more.
 const PATIENCE_MS = 10_000;
@@ -23,7 +25,7 @@ export class Pending {
   /** @type {Map<string, Wish>} */
   #wishes = new Map();
 
-  /** @param {{timers: Timers, send: (frame: object) => void}} parts `send` may drop what it cannot send now. */
+  /** @param {{timers: Timers, send: (frame: object) => boolean}} parts `send` says whether it could send it now. */
   constructor({ timers, send }) {
     this.timers = timers;
     this.send = send;
@@ -38,15 +40,15 @@ export class Pending {
     const id = newKey();
     const frame = { type: 'COMMAND', id, command, idempotency_key: id, ...fields };
     return new Promise((resolve, reject) => {
-      const timer = this.timers.set(() => this.#settle(id, (wish) => wish.reject(unanswered())), PATIENCE_MS);
-      this.#wishes.set(id, { frame, resolve, reject, timer });
-      this.send(frame);
+      const timer = this.timers.set(() => this.#giveUp(id), PATIENCE_MS);
+      this.#wishes.set(id, { frame, resolve, reject, timer, repeat: null, wasSent: false });
+      this.#sendOnce(id);
     });
   }
 
   /** Sends everything unanswered once more, in the order it was asked. */
   resend() {
-    for (const { frame } of this.#wishes.values()) this.send(frame);
+    for (const id of this.#wishes.keys()) this.#sendOnce(id);
   }
 
   /**
@@ -73,7 +75,20 @@ export class Pending {
   }
 
   #again(id, ms) {
-    this.timers.set(() => this.#wishes.has(id) && this.send(this.#wishes.get(id).frame), ms);
+    const wish = this.#wishes.get(id);
+    if (!wish) return;
+    this.timers.clear(wish.repeat);
+    wish.repeat = this.timers.set(() => this.#sendOnce(id), ms);
+  }
+
+  #sendOnce(id) {
+    const wish = this.#wishes.get(id);
+    if (wish && this.send(wish.frame)) wish.wasSent = true;
+  }
+
+  // What never left here was certainly not done; of the rest nobody knows.
+  #giveUp(id) {
+    this.#settle(id, (wish) => wish.reject(wish.wasSent ? unanswered() : unsent()));
   }
 
   #settle(id, tell) {
@@ -81,6 +96,7 @@ export class Pending {
     if (!wish) return;
     this.#wishes.delete(id);
     this.timers.clear(wish.timer);
+    this.timers.clear(wish.repeat);
     tell(wish);
   }
 }

@@ -36,6 +36,7 @@ export function longPolls({ fetch = (...args) => globalThis.fetch(...args), time
 
 class LongPoll {
   #controller = new AbortController();
+  #timer = null;
   #isOpen = false;
 
   constructor({ address, listener, fetch, timers }) {
@@ -45,6 +46,7 @@ class LongPoll {
 
   stop() {
     this.#controller.abort();
+    this.timers.clear(this.#timer);
   }
 
   get isOver() {
@@ -109,6 +111,9 @@ class LongPoll {
   }
 
   #wait(ms) {
-    return ms > 0 ? new Promise((done) => this.timers.set(done, ms)) : null;
+    if (ms <= 0 || this.isOver) return null;
+    return new Promise((done) => {
+      this.#timer = this.timers.set(done, ms);
+    });
   }
 }

@@ -21,12 +21,17 @@ export function unreachable() {
   return new Problem({ code: 'unreachable', title: 'The server cannot be reached' });
 }
 
-/** It was sent, or waited to be, and nobody said what became of it. */
+/** It was sent, and nobody said what became of it. */
 export function unanswered() {
   return new Problem({ code: 'unanswered', title: 'The server did not answer' });
 }
 
-/** The session will not be followed any more, so nothing can be asked of it here. */
+/** The server was away all the time: it was never sent, so it was not done. */
+export function unsent() {
+  return new Problem({ code: 'unsent', title: 'It was not sent, for the server was away' });
+}
+
+/** The session is not followed, so nothing can be asked of it here. */
 export function closed() {
   return new Problem({ code: 'closed', title: 'The session is not followed any more' });
 }

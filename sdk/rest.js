@@ -78,6 +78,28 @@ export class Rest {
     }
   }
 
+  /**
+   * The session as it stood at a past instant.
+   *
+   * @param {string} sessionId
+   * @param {string} time RFC 3339
+   * @returns {Promise<Snapshot>}
+   */
+  at(sessionId, time) {
+    return this.#ask('GET', `${pathOf(sessionId)}/at?time=${encodeURIComponent(time)}`);
+  }
+
+  /**
+   * A token for one participant of the session, or for a viewer. Ends no later than the caller's own.
+   *
+   * @param {string} sessionId
+   * @param {{participant_id?: string, sub?: string, ttl_ms?: number}} wanted `ttl_ms` from a second to 24 hours
+   * @returns {Promise<{token: string, role: 'participant'|'viewer', expires_at: string}>}
+   */
+  createToken(sessionId, wanted) {
+    return this.#ask('POST', `${pathOf(sessionId)}/tokens`, wanted, newKey());
+  }
+
   async #ask(method, path, body, key) {
     const answer = await this.#send(method, path, body, key);
     const read = await answer.json().catch(() => null);

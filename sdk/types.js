@@ -21,9 +21,10 @@
  * @property {Phase} [phase]
  * @property {number} [delay_left_ms]
  * @property {TimeControl} [time_control] In place of the session's.
- * @property {Status} [status] Only in simultaneous sessions, as the next three.
+ * @property {Status} [status] Only in simultaneous sessions, as the next four.
  * @property {string|null} [cycle_started_at]
  * @property {string|null} [deadline_at]
+ * @property {string[]} [pause_reasons]
  * @property {Edge[]} [edges]
  * @property {{name?: string}} [metadata]
  *
@@ -66,6 +67,9 @@
  * @property {number} [increment_ms]
  * @property {TimeControl|null} [time_control]
  * @property {string[]} [pause_reasons]
+ * @property {{hand_on?: 'next'|'any', self_pause?: boolean, self_complete?: boolean}} [rights] What participants may do.
+ * @property {string|null} [recovered_at] When it was restored after an outage or a loss.
+ * @property {string|null} [recovered_from] The `updated_at` of the version it was restored from.
  * @property {Clock[]} participants
  * @property {Clock[]} [groups]
  * @property {Edge[]} [edges]

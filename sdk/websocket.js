@@ -23,7 +23,7 @@ import { parsed } from './frame.js';
 /** @returns {Transport} */
 export function webSockets(WebSocket = globalThis.WebSocket) {
   return (address, listener) => {
-    const socket = new WebSocket(urlOf(address));
+    const socket = new WebSocket(urlOf(address), protocolsOf(address));
     const told = { open: listener.opened, message: onText(listener), close: onClose(listener) };
     for (const [name, tell] of Object.entries(told)) socket.addEventListener(name, tell);
     return { send: (frame) => socket.send(JSON.stringify(frame)), close: () => hangUp(socket, told) };
@@ -35,6 +35,15 @@ export function urlOf(address) {
   const url = streamUrl(address, 'ws');
   url.protocol = url.protocol.replace('http', 'ws');
   return url.href;
+}
+
+/**
+ * What the server is offered: its subprotocol, and the token beside it, since a `WebSocket` can carry no header.
+ *
+ * @param {Address} address
+ */
+export function protocolsOf({ token }) {
+  return token ? ['synckairos.v1', `bearer.${token}`] : [];
 }
 
 function onText(listener) {

@@ -7,6 +7,7 @@
 
 mod circuit;
 
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 pub use circuit::{Circuit, Settings, State, Turn};
 
 use crate::telemetry::metrics::{BREAKER_OPEN, BREAKER_OPENED_TOTAL, BREAKER_TURNED_AWAY_TOTAL};
+use crate::telemetry::outage::Outage;
 
 /// Nobody is asked for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +27,11 @@ pub struct Open {
     pub retry_after: Duration,
 }
 
+/// Who asked did not say why there was no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer")]
+struct Silence;
+
 /// A circuit that many share.
 #[derive(Debug)]
 pub struct Breaker {
@@ -33,6 +40,8 @@ pub struct Breaker {
     circuit: Mutex<Circuit>,
     /// Tells those who wait that the circuit has changed.
     changed: Notify,
+    /// What the log says while it is not closed.
+    outage: Outage,
 }
 
 /// Leave to ask once. Dropped without a word, it counts for nothing.
@@ -50,7 +59,8 @@ impl Breaker {
         metrics::gauge!(BREAKER_OPEN, "of" => of).set(0);
         metrics::counter!(BREAKER_OPENED_TOTAL, "of" => of).increment(0);
         metrics::counter!(BREAKER_TURNED_AWAY_TOTAL, "of" => of).increment(0);
-        Self { of, circuit: Mutex::new(Circuit::new(settings)), changed: Notify::new() }
+        let outage = Outage::new(of, "nobody answers; callers are told so without asking", "answers come again");
+        Self { of, circuit: Mutex::new(Circuit::new(settings)), changed: Notify::new(), outage }
     }
 
     /// What it does with whoever comes.
@@ -63,6 +73,7 @@ impl Breaker {
     pub fn enter(&self) -> Result<Leave<'_>, Open> {
         self.ask(Instant::now()).inspect_err(|_| {
             metrics::counter!(BREAKER_TURNED_AWAY_TOTAL, "of" => self.of).increment(1);
+            self.outage.count();
         })
     }
 
@@ -85,7 +96,7 @@ impl Breaker {
 
     /// Asks, if anybody may be asked. `is_silence` tells errors that mean nobody
     /// answered from those that are an answer.
-    pub async fn guard<T, E: From<Open>>(
+    pub async fn guard<T, E: Error + From<Open> + 'static>(
         &self,
         asking: impl Future<Output = Result<T, E>>,
         is_silence: impl FnOnce(&E) -> bool,
@@ -95,32 +106,32 @@ impl Breaker {
     }
 
     fn ask(&self, now: Instant) -> Result<Leave<'_>, Open> {
-        let turn = self.change(|circuit| circuit.ask(now));
+        let turn = self.change(None, |circuit| circuit.ask(now));
         let turn = turn.map_err(|again| Open { retry_after: again.saturating_duration_since(now) })?;
         Ok(Leave { breaker: self, turn: Some(turn) })
     }
 
-    /// Changes the circuit, and says so if it is not what it was.
-    fn change<T>(&self, change: impl FnOnce(&mut Circuit) -> T) -> T {
+    /// Changes the circuit, and says so if it is not what it was, with the cause.
+    fn change<T>(&self, cause: Option<&(dyn Error + 'static)>, change: impl FnOnce(&mut Circuit) -> T) -> T {
         let mut circuit = self.circuit();
         let before = circuit.state();
         let changed = change(&mut circuit);
         let state = circuit.state();
         drop(circuit);
         if state != before {
-            self.tell(before, state);
+            self.tell(before, state, cause);
         }
         changed
     }
 
-    fn tell(&self, before: State, state: State) {
+    fn tell(&self, before: State, state: State, cause: Option<&(dyn Error + 'static)>) {
         metrics::gauge!(BREAKER_OPEN, "of" => self.of).set(u8::from(state != State::Closed));
         match (before, state) {
             (State::Closed, State::Open) => {
                 metrics::counter!(BREAKER_OPENED_TOTAL, "of" => self.of).increment(1);
-                tracing::warn!(of = self.of, "nobody answers; callers are told so without asking");
+                self.outage.join(cause.unwrap_or(&Silence));
             }
-            (_, State::Closed) => tracing::info!(of = self.of, "answers come again"),
+            (_, State::Closed) => self.outage.leave(),
             _ => {}
         }
         self.changed.notify_waiters();
@@ -134,14 +145,14 @@ impl Breaker {
 
 impl Leave<'_> {
     /// Asks, and says what came of it.
-    pub async fn with<T, E>(
+    pub async fn with<T, E: Error + 'static>(
         self,
         asking: impl Future<Output = Result<T, E>>,
         is_silence: impl FnOnce(&E) -> bool,
     ) -> Result<T, E> {
         let said = asking.await;
         match &said {
-            Err(error) if is_silence(error) => self.unanswered(),
+            Err(error) if is_silence(error) => self.unanswered(error),
             _ => self.answered(),
         }
         said
@@ -150,14 +161,14 @@ impl Leave<'_> {
     /// Somebody answered, with yes or no.
     pub fn answered(mut self) {
         if let Some(turn) = self.turn.take() {
-            self.breaker.change(|circuit| circuit.answered(turn));
+            self.breaker.change(None, |circuit| circuit.answered(turn));
         }
     }
 
-    /// Nobody did.
-    pub fn unanswered(mut self) {
+    /// Nobody did, and why.
+    pub fn unanswered(mut self, cause: &(dyn Error + 'static)) {
         if let Some(turn) = self.turn.take() {
-            self.breaker.change(|circuit| circuit.unanswered(turn, Instant::now()));
+            self.breaker.change(Some(cause), |circuit| circuit.unanswered(turn, Instant::now()));
         }
     }
 }
@@ -165,7 +176,7 @@ impl Leave<'_> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         if let Some(turn) = self.turn.take() {
-            self.breaker.change(|circuit| circuit.forgone(turn, Instant::now()));
+            self.breaker.change(None, |circuit| circuit.forgone(turn, Instant::now()));
         }
     }
 }
@@ -178,10 +189,13 @@ mod tests {
 
     const LONG: Duration = Duration::from_hours(1);
 
-    #[derive(Debug, PartialEq)]
+    #[derive(Debug, PartialEq, thiserror::Error)]
     enum Error {
+        #[error("silence")]
         Silence,
+        #[error("no")]
         No,
+        #[error(transparent)]
         Open(Open),
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::{Builder, Uuid};
 
 use crate::domain::chain::Digest;
-use crate::domain::id::{InvalidId, SessionId, TenantId};
+use crate::domain::id::{ParticipantId, SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
 /// The golden part of all numbers; odd, so that none comes twice.
@@ -43,8 +43,15 @@ impl Ids {
     }
 
     /// A name for a session whose caller gave none.
-    pub fn session(&self, now: Timestamp) -> Result<SessionId, InvalidId> {
-        SessionId::new(self.uuid(now).to_string())
+    #[must_use]
+    pub fn session(&self, now: Timestamp) -> SessionId {
+        SessionId::from_uuid(self.uuid(now).into_bytes())
+    }
+
+    /// A name for a participant whose caller gave none.
+    #[must_use]
+    pub fn participant(&self, now: Timestamp) -> ParticipantId {
+        ParticipantId::from_uuid(self.uuid(now).into_bytes())
     }
 
     /// A number that tells one attempt from another: operations, connections.
@@ -61,6 +68,12 @@ impl Ids {
         }
     }
 
+    /// A name for a request that brings none: 16 hexadecimal digits.
+    #[must_use]
+    pub fn request(&self) -> String {
+        format!("{:016x}", self.nonce())
+    }
+
     fn random(&self) -> [u8; 10] {
         match self {
             Self::Random => from_system(),
@@ -74,13 +87,14 @@ impl Ids {
 /// It follows from who asks and the key alone, so the repeat finds what the first one
 /// made, on whichever instance it arrives. Nobody else's key leads to it: each part is
 /// bound with its length.
-pub fn derived(tenant: &TenantId, subject: &str, key: &str) -> Result<SessionId, InvalidId> {
+#[must_use]
+pub fn derived(tenant: &TenantId, subject: &str, key: &str) -> SessionId {
     let mut named = Vec::new();
     for part in ["create", tenant.as_str(), subject, key] {
         named.extend((part.len() as u64).to_be_bytes());
         named.extend(part.as_bytes());
     }
-    SessionId::new(Builder::from_custom_bytes(front(Digest::of(&named).as_bytes())).into_uuid().to_string())
+    SessionId::from_uuid(Builder::from_custom_bytes(front(Digest::of(&named).as_bytes())).into_uuid().into_bytes())
 }
 
 /// Ten bytes of a version 4 UUID, around those that hold its version and variant.
@@ -118,7 +132,7 @@ mod tests {
             assert_eq!(uuid.get_timestamp().map(|at| at.to_unix().0), Some(1_767_225_600));
             assert_ne!(ids.uuid(NOW), ids.uuid(NOW));
             assert_ne!(ids.nonce(), ids.nonce());
-            assert!(ids.session(NOW).unwrap() < ids.session(NOW + 1).unwrap());
+            assert!(ids.session(NOW) < ids.session(NOW + 1));
         }
     }
 
@@ -134,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_derived_name_belongs_to_tenant_subject_and_key() {
-        let name = |tenant, subject, key| derived(&TenantId::new(tenant).unwrap(), subject, key).unwrap();
+        let name = |tenant, subject, key| derived(&TenantId::new(tenant).unwrap(), subject, key);
         let first = name("t", "s", "k");
         assert_eq!(first, name("t", "s", "k"));
         assert_eq!(first.as_str().len(), 36);

@@ -1,9 +1,14 @@
 //! The only place that knows every concrete type: from settings to parts, from
 //! parts to instances that serve.
 
+mod caches;
+mod capacity;
+mod eviction;
 mod listen;
 mod live;
 mod lock;
+mod opening;
+mod ownership;
 mod parts;
 pub mod reach;
 mod reference;
@@ -14,9 +19,13 @@ use std::io;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
+
+use crate::audit::ownership::Taken;
 use crate::auth::Authenticator;
-use crate::config::{Audit, Config, Database, Durable, Secret, Spans};
+use crate::config::{Audit, Config, Secret, Spans};
 use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
@@ -26,16 +35,17 @@ use crate::http::stream;
 use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
 use crate::ledger;
-use crate::ledger::Ledger;
-use crate::ledger::guarded::Guarded;
-use crate::ledger::postgres::PostgresLedger;
-use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::members::Work;
 use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
+use self::caches::Caches;
+use self::capacity::Capacity;
+use self::listen::Listening;
+
 pub use live::Live;
+pub use opening::{fair_file, fair_server, ledger, migrate};
 pub use parts::{Leftovers, Parts};
 pub use reference::RedisReference;
 pub use watched::Watched;
@@ -66,6 +76,12 @@ pub enum Error {
     /// The ledger does not open.
     #[error("failed to open the ledger")]
     Ledger(#[from] ledger::Error),
+    /// A newer release has brought the ledger up.
+    #[error(
+        "the ledger's schema is newer than this release: it has migration {0}. Start the release that made it, or \
+         bring back a copy of the ledger from before"
+    )]
+    NewerSchema(i64),
     /// The address of Redis is of no use.
     #[error("failed to use REDIS_URL")]
     Address(#[from] redis::InvalidAddress),
@@ -77,6 +93,9 @@ pub enum Error {
         "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
     )]
     Evicts(String),
+    /// The ledger is another deployment's.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// There is nothing a worker could take.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
     NothingShared,
@@ -102,24 +121,37 @@ impl Instance {
         let authenticator = Arc::new(Authenticator::new(secret)?);
         let api = Arc::new(Api {
             sessions: Arc::clone(&parts.sessions),
+            readiness: Arc::clone(&parts.readiness),
             authenticator: Arc::clone(&authenticator),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
-            draining: front.soft(),
+            body_deadline: config.spans.request_body,
+            draining: front.draining(),
         });
+        let hub = watch(config, parts, &front).await?;
+        let (sessions, live) = (Arc::clone(&parts.sessions), Arc::clone(&parts.live));
+        let caches = Caches { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), live };
+        // Whoever finds it ready may scrape it.
+        caches.tell();
+        live::until_stopped(&front, "caches", caches.run());
+        // Samples take room until they are sorted, and nobody may be scraping.
+        live::until_stopped(&front, "metrics upkeep", metrics::install().upkeep());
         let streams = Streams::start(stream::Parts {
-            hub: watch(config, parts, &front).await?,
+            hub,
             commands: Arc::clone(&api) as _,
             authenticator,
             clock: Arc::clone(&parts.clock),
             shutdown: front.clone(),
             timing: timing(config),
         });
-        // Whoever finds it ready may scrape it.
-        let scrapes = http::metrics::router(metrics::install());
-        let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &front).await?;
-        let address = listen::serve("requests", config.listen_addr, http::router(&api, &streams), &front).await?;
+        let Capacity { requests, metrics: scrapes } = Capacity::of(config);
+        let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
+        let listening = Listening { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
+        let metrics_address = listen::serve(listening, config, &front).await?;
+        let router = http::router(&api, &streams);
+        let listening = Listening { name: "requests", address: config.listen_addr, router, limits: requests };
+        let address = listen::serve(listening, config, &front).await?;
         Ok(Self { address, metrics_address, front })
     }
 }
@@ -130,7 +162,9 @@ async fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Result<Arc<H
     let bus = parts.live.ear().await?;
     let source = Arc::new(Watched(Arc::clone(&parts.sessions)));
     let clock = Arc::clone(&parts.clock);
-    let settings = fanout::Settings { position_check: config.spans.position_check, ..fanout::Settings::default() };
+    // To be read oftener than an idle session is let go of keeps a watched one in the store.
+    let position_check = config.spans.position_check.min(config.session_idle_ttl / 3);
+    let settings = fanout::Settings { position_check, ..fanout::Settings::default() };
     let hub = Hub::start(fanout::Parts { bus, source, clock }, settings, front);
     let (doubting, mut lives) = (Arc::clone(&hub), parts.live.new_lives.clone());
     live::until_stopped(front, "fanout lives", async move {
@@ -141,44 +175,56 @@ async fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Result<Arc<H
     Ok(hub)
 }
 
-/// Streams are told to go elsewhere over half of the time a stop may take.
+/// Streams are told to go elsewhere over half of the time a stop may take. Where there is no
+/// other instance they are told at once: until this one is back clocks cost nobody anything.
 fn timing(config: &Config) -> Timing {
-    let Spans { heartbeat, ping, pong_wait, .. } = config.spans;
-    Timing { heartbeat, ping, pong_wait, drain: config.drain_timeout / 2, ..Timing::default() }
+    let Spans { heartbeat, ping, pong_wait, write_wait, .. } = config.spans;
+    // Embedded there is no other instance to be spared the crowd.
+    let drain = if config.redis.is_none() { Duration::ZERO } else { config.drain_timeout / 2 };
+    Timing { heartbeat, ping, pong_wait, write_wait, drain, ..Timing::default() }
 }
 
-/// Serves until `shutdown` begins, then finishes what is under way: streams and
+/// Serves until `shutdown` is announced. It is not ready from then on, and served for a while
+/// as before, so that balancers notice. Then it finishes what is under way: streams and
 /// requests first, then what they left for the ledger.
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     // What must outlast everything else.
     let last = Shutdown::new();
     let starting = Box::pin(start(&config, &shutdown, &last));
-    let Some(started) = shutdown.soft().run_until_cancelled(starting).await else { return Ok(()) };
+    let Some(started) = shutdown.draining().run_until_cancelled(starting).await else { return Ok(()) };
     let (parts, instance) = started?;
     tell_address(&instance);
-    shutdown.begun().await;
+    shutdown.announced().await;
+    // Whoever has no time begins the stop itself.
+    let _ = timeout(config.drain_grace(), shutdown.begun()).await;
+    let stopped = parts.clock.now();
     shutdown.finish(config.drain_timeout).await;
-    parts.finish(config.drain_timeout).await;
+    parts.finish_since(stopped, config.drain_timeout).await;
     // Whoever waits to serve from the same ledger finds everything in it.
     last.finish(config.drain_timeout).await;
     Ok(())
 }
 
 async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Parts, Instance), Error> {
+    capacity::raise_descriptors();
     // First of all: a counter that is made before there is a recorder counts nothing, ever.
     metrics::install();
     if config.is_alone() {
         lock::Lock::hold(config).await?.keep(last, shutdown);
     }
-    let (ledger, back) = (ledger(config).await?, Shutdown::new());
+    let back = Shutdown::new();
+    let ledger = opening::serving(config, &back).await?;
     let redis = reach::redis(config).await?;
+    let ownership = ownership::begin(config, redis.as_ref(), &ledger).await?;
     let clock = reach::clock(config, redis.as_ref(), &back).await?;
     let work = match config.audit {
         Audit::Here => Work::All,
         Audit::ByWorkers => Work::Serving,
     };
     let live = Live::start(config, redis, &clock, work).await?;
+    ownership::keep(ownership, &live.fence, &back, shutdown);
     let parts = Parts::start(config, clock, ledger, live, back);
+    parts.open_run().await?;
     let instance = Instance::start(config, &parts, shutdown.clone()).await?;
     Ok((parts, instance))
 }
@@ -189,44 +235,4 @@ fn tell_address(instance: &Instance) {
     tracing::info!(%address, %metrics_address, "serving");
     // Nobody may be reading, which is no reason not to serve.
     let _ = writeln!(io::stdout(), "SyncKairos serves http://{address}");
-}
-
-/// Brings the ledger's schema up.
-pub async fn migrate(config: Config) -> Result<(), Error> {
-    // A file is brought up by whoever opens it, which is one process at a time.
-    let _lock = match &config.database {
-        Database::Sqlite(_) => Some(lock::hold(&config.data_dir, config.drain_timeout).await?),
-        Database::Postgres(_) => None,
-    };
-    ledger(&Config { migrate: true, ..config }).await?.close().await;
-    Ok(())
-}
-
-/// The ledger alone, for commands that look after it while others serve.
-pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
-    Ok(match &config.database {
-        Database::Sqlite(_) => Arc::new(open_file(config).await?),
-        Database::Postgres(address) => Arc::new(Guarded::new(Arc::new(open_server(config, address.as_str()).await?))),
-    })
-}
-
-/// What this instance calls itself to others.
-fn name(config: &Config) -> &str {
-    config.instance_id.as_deref().unwrap_or("unnamed")
-}
-
-async fn open_file(config: &Config) -> Result<SqliteLedger, Error> {
-    let durability = match config.durable {
-        Durable::Flush => Durability::Flush,
-        Durable::Always => Durability::Always,
-    };
-    Ok(SqliteLedger::open(&config.ledger_file(), durability).await?)
-}
-
-async fn open_server(config: &Config, url: &str) -> Result<PostgresLedger, Error> {
-    let name = name(config);
-    if config.migrate {
-        PostgresLedger::migrate(url, name).await?;
-    }
-    Ok(PostgresLedger::open(url, name).await?)
 }

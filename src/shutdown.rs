@@ -1,4 +1,5 @@
-//! How an instance stops: softly (finish what is under way), then hard (drop it).
+//! How an instance stops: it is announced (send nothing more here), then soft (finish what is
+//! under way), then hard (drop it).
 //!
 //! Every task that outlives its caller is spawned here, so that a stop can wait for
 //! it, a panic in it is counted, and a test can fail on what is left over.
@@ -23,6 +24,7 @@ pub struct Shutdown(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    announced: CancellationToken,
     soft: CancellationToken,
     hard: CancellationToken,
     /// What `soft` says, without its lock: every stream looks at it each time it is woken.
@@ -56,8 +58,25 @@ impl Shutdown {
         Self::default()
     }
 
+    /// Says that a stop is to come, so that nobody sends more here. Everything goes on.
+    pub fn announce(&self) {
+        self.0.announced.cancel();
+    }
+
+    /// Returns once a stop is announced, or has begun.
+    pub fn announced(&self) -> WaitForCancellationFuture<'_> {
+        self.0.announced.cancelled()
+    }
+
+    /// What is cancelled once a stop is announced, or has begun.
+    #[must_use]
+    pub fn draining(&self) -> CancellationToken {
+        self.0.announced.clone()
+    }
+
     /// Asks everyone to finish. Asking again changes nothing.
     pub fn begin(&self) {
+        self.announce();
         self.0.is_begun.store(true, Ordering::Release);
         self.0.soft.cancel();
     }
@@ -99,6 +118,15 @@ impl Shutdown {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        drop(self.spawn_abortable(name, task));
+    }
+
+    /// The same; the handle drops the task at its next await.
+    #[must_use]
+    pub fn spawn_abortable<F>(&self, name: &'static str, task: F) -> AbortHandle
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let id = self.0.spawned.fetch_add(1, Ordering::Relaxed);
         let held = Held::of(id, name, self);
         // In a box, because what awaits a future holds room for it twice.
@@ -107,7 +135,9 @@ impl Shutdown {
             let _held = held;
             task.await;
         });
-        self.remember(id, &task.abort_handle());
+        let abort = task.abort_handle();
+        self.remember(id, &abort);
+        abort
     }
 
     /// It may have ended already; and a hard stop may come before it is known, or after.
@@ -206,6 +236,16 @@ mod tests {
         assert_eq!((shutdown.leftovers(), shutdown.running()), (1, vec!["worker"]));
         assert_eq!(shutdown.finish(LONG).await, Finished::Drained);
         assert_eq!((shutdown.leftovers(), shutdown.running()), (0, vec![]));
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_goes_on_and_what_begins_was_announced() {
+        let shutdown = Shutdown::new();
+        shutdown.announce();
+        assert!(shutdown.draining().is_cancelled() && !shutdown.is_begun());
+        let sudden = Shutdown::new();
+        sudden.begin();
+        assert!(sudden.draining().is_cancelled() && sudden.is_begun());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use synckairos::cli;
-use synckairos::config::SETTINGS;
+use synckairos::config::{Address, Config, SETTINGS};
 use synckairos::telemetry::metrics::{Kind, METRICS, Metric};
 
 /// What Prometheus and its histograms add to our own labels.
@@ -133,7 +133,7 @@ fn containers_are_told_commands_that_exist() {
     let lists: Vec<&str> = lists.filter_map(|rest| rest.split(']').next()).collect();
     let ours: Vec<String> = lists.iter().map(|list| list.replace(['"', ','], "")).collect();
     let ours: BTreeSet<&str> = ours.iter().map(String::as_str).filter(|line| line.starts_with("synckairos")).collect();
-    assert_eq!(ours, BTreeSet::from(["synckairos healthcheck", "synckairos migrate", "synckairos serve"]));
+    assert_eq!(ours, BTreeSet::from(["synckairos healthcheck --alive", "synckairos migrate", "synckairos serve"]));
     ours.into_iter().for_each(is_command);
 }
 
@@ -149,7 +149,28 @@ fn fly_is_told_what_the_service_does() {
     assert!(ends_in("LISTEN_ADDR", &fly["checks"]["alive"]["port"]));
     assert!(ends_in("METRICS_ADDR", &fly["metrics"]["port"]));
     is_command(fly["deploy"]["release_command"].as_str().unwrap());
-    // An instance waits three times at most: for its streams, for the outbox, for its lock.
-    let drain_ms: i64 = env["DRAIN_TIMEOUT_MS"].as_str().unwrap().parse().unwrap();
-    assert!(fly["kill_timeout"].as_integer().unwrap() * 1_000 > 3 * drain_ms);
+    let ms = |name: &str| -> i64 { env[name].as_str().unwrap().parse().unwrap() };
+    let kill_ms = fly["kill_timeout"].as_integer().unwrap() * 1_000;
+    assert!(kill_ms >= longest_stop_ms(ms("DRAIN_GRACE_MS"), ms("DRAIN_TIMEOUT_MS")));
+    // Whoever asks whether it is ready has asked once more before it goes.
+    let check = &fly["http_service"]["checks"][0];
+    assert_eq!((check["path"].as_str(), check["interval"].as_str()), (Some("/ready"), Some("5s")));
+    assert!(ms("DRAIN_GRACE_MS") > 5_000);
+    assert_eq!(fly["checks"]["alive"]["path"].as_str(), Some("/health"));
+}
+
+/// An instance is announced, then waits three times at most (for its streams, for its deadlines, for
+/// the audit), and lets go of what it reached.
+fn longest_stop_ms(grace_ms: i64, drain_ms: i64) -> i64 {
+    grace_ms + 3 * drain_ms + 5_000
+}
+
+#[test]
+fn containers_are_given_time_to_stop() {
+    let compose = read("docker/compose.yml");
+    let given = compose.split("stop_grace_period: ").nth(1).and_then(|rest| rest.split('s').next()).unwrap();
+    let config = Config { redis: Some(Address::new("redis://h")), ..Config::default() };
+    let ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap();
+    let longest = longest_stop_ms(ms(config.drain_grace()), ms(config.drain_timeout));
+    assert!(given.parse::<i64>().unwrap() * 1_000 >= longest, "{given} s, and a stop may take {longest} ms");
 }

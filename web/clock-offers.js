@@ -1,6 +1,7 @@
 /** What can be asked of one clock: which small buttons stand under it. Pure. */
 
 import { statusAt } from '/sdk/clock.js';
+import { mayCommand } from './access.js';
 import { clockOf, fullMs, isSimultaneous, ownerOf } from './clocks.js';
 import { hasEnded, isTurnOf, isTurnTaking } from './offers.js';
 
@@ -20,13 +21,15 @@ const ENDED = ['expired', 'completed', 'cancelled'];
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id
  * @param {number} nowMs
- * @returns {ClockOffer[]}
+ * @param {import('./access.js').Principal} principal
+ * @returns {ClockOffer[]} Only what the caller may ask for.
  */
-export function clockOffersOf(session, id, nowMs) {
+export function clockOffersOf(session, id, nowMs, principal) {
   if (hasEnded(session) || session.sync_mode === 'count_up') return [];
   const own = isSimultaneous(session) ? ownOffers(session, id) : turnOffers(session, id, nowMs);
   const [take, give] = stepsOf(session, id);
-  return [take, ...own, ...removal(session, id), give].filter(Boolean);
+  const offers = [take, ...own, ...removal(session, id), give].filter(Boolean);
+  return offers.filter(({ command, fields }) => mayCommand(principal, session, command, fields));
 }
 
 function stepsOf(session, id) {

@@ -8,6 +8,11 @@ import { People } from './people.js';
 import { GROUPS, presetOf } from './presets.js';
 import { wordsFor } from './words.js';
 
+// Here nobody followed a link: it is whoever runs the server.
+const NEEDS_TOKEN = 'This server asks for a token. Make one with “synckairos token --tenant T --role operator --sub NAME”, and open this page with #token=… behind its address.';
+
+const NO_ACCESS = ['unauthenticated', 'token_expired', 'signature_invalid'];
+
 /** @param {{base: string, token: string|null}} place */
 export function openCreateView(place) {
   new CreateView(new Rest(place)).open();
@@ -56,7 +61,7 @@ class CreateView {
       const session = await this.rest.create(configOf(wanted));
       goTo(session.session_id);
     } catch (problem) {
-      object(wordsFor(problem));
+      object(NO_ACCESS.includes(problem.code) ? NEEDS_TOKEN : wordsFor(problem));
     } finally {
       byId('create-button').disabled = false;
     }

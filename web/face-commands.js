@@ -38,7 +38,7 @@ export class FaceCommands {
     const { text, sure } = this.#offers.get(key);
     const button = element('button', { type: 'button', 'data-key': key }, text);
     if (sure) button.dataset.sure = sure;
-    button.addEventListener('click', () => askTwice(button, () => this.wish(this.#offers.get(key))));
+    button.addEventListener('click', (event) => askTwice(event, () => this.wish(this.#offers.get(key))));
     return button;
   }
 }

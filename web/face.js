@@ -8,6 +8,9 @@ import { Members } from './members.js';
 // Below this the digits turn urgent, whatever warnings the session has.
 const LOW_MS = 10_000;
 
+// How large the fraction is beside the digits, as the style sheet has it.
+const FRACTION_SIZE = 0.42;
+
 /**
  * @typedef {object} FaceWishes
  * @property {(id: string) => void} press
@@ -16,6 +19,8 @@ const LOW_MS = 10_000;
  */
 
 export class Face {
+  #letters = 0;
+
   /**
    * @param {string} id
    * @param {FaceWishes} wishes
@@ -68,6 +73,7 @@ export class Face {
     say(this.note, note);
     this.#paintBadges(badges);
     mark(this.node, 'data-length', text.length > 5 ? 'long' : text.length > 4 ? 'middle' : 'short');
+    this.#fit(text.length + FRACTION_SIZE * fraction.length);
     mark(this.node, 'data-look', this.#look(reading));
     this.#paintBar(reading);
   }
@@ -114,6 +120,13 @@ export class Face {
     mark(this.more, 'aria-expanded', isOpen);
     if (this.facts.pressing === 'open') mark(this.button, 'aria-expanded', isOpen);
     else this.button.removeAttribute('aria-expanded');
+  }
+
+  // No length of digits is too long for its clock: the style sheet makes room for so many.
+  #fit(letters) {
+    if (letters === this.#letters) return;
+    this.#letters = letters;
+    this.node.style.setProperty('--letters', String(letters));
   }
 
   #paintBadges(badges) {

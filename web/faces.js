@@ -1,6 +1,7 @@
 /** All the clocks of a session on the screen, in turn order. */
 
 import { SESSION, activeId, clockIds, read, statusAt } from '/sdk/clock.js';
+import { mayCommand } from './access.js';
 import { badgesOf } from './badges.js';
 import { clockOffersOf } from './clock-offers.js';
 import { fullMs, isSimultaneous, membersOf } from './clocks.js';
@@ -20,9 +21,13 @@ export class Faces {
   /** @type {Map<string, Face>} */
   #byId = new Map();
 
-  /** @param {import('./face.js').FaceWishes} wishes */
-  constructor(wishes) {
+  /**
+   * @param {import('./face.js').FaceWishes} wishes
+   * @param {import('./access.js').Principal} principal
+   */
+  constructor(wishes, principal) {
     this.wishes = wishes;
+    this.principal = principal;
     this.place = byId('faces');
   }
 
@@ -71,18 +76,24 @@ export class Faces {
 
   #describeOne(face, session, nowMs) {
     const name = nameOf(session, face.id);
-    const offers = clockOffersOf(session, face.id, nowMs);
+    const offers = clockOffersOf(session, face.id, nowMs, this.principal);
     face.describe({
       name,
       offers,
       isDense: this.#isDense,
-      pressing: pressOf(session, face.id, nowMs) ?? (this.#isDense && offers.length > 0 ? 'open' : null),
+      pressing: pressOf(session, face.id, nowMs, this.principal) ?? (this.#isDense && offers.length > 0 ? 'open' : null),
       fullMs: fullMs(session, face.id),
       isElapsed: session.sync_mode === 'count_up',
       turn: turnOf(session, face.id),
     });
-    const canChoose = statusAt(session, nowMs) === 'running' && !isSimultaneous(session) && isTurnOf(session, face.id);
-    face.members.describe(session, membersOf(session, face.id), { name, canChoose });
+    face.members.describe(session, membersOf(session, face.id), { name, choices: this.#choices(session, face.id, nowMs) });
+  }
+
+  // Which of a team one may hand on to.
+  #choices(session, id, nowMs) {
+    const isOpen = statusAt(session, nowMs) === 'running' && !isSimultaneous(session) && isTurnOf(session, id);
+    const ids = isOpen ? membersOf(session, id).map((one) => one.participant_id) : [];
+    return ids.filter((next) => mayCommand(this.principal, session, 'switch', { next_participant_id: next }));
   }
 
   get #isDense() {

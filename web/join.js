@@ -1,5 +1,6 @@
 /** Somebody comes later: a name, and they have a clock too. */
 
+import { mayCommand } from './access.js';
 import { byId } from './dom.js';
 import { hasEnded } from './offers.js';
 import { presetOf } from './presets.js';
@@ -15,9 +16,12 @@ export function openJoin(wish) {
   });
 }
 
-/** @param {import('/sdk/types.js').Snapshot} session */
-export function describeJoin(session) {
-  byId('join').hidden = hasEnded(session) || !canGrow(session);
+/**
+ * @param {import('/sdk/types.js').Snapshot} session
+ * @param {import('./access.js').Principal} principal
+ */
+export function describeJoin(session, principal) {
+  byId('join').hidden = hasEnded(session) || !canGrow(session) || !mayCommand(principal, session, 'add_participant');
   const word = presetOf(session.metadata?.preset)?.people?.word ?? 'Participant';
   byId('join-name').placeholder = `One more ${word.toLowerCase()}`;
 }

@@ -7,6 +7,8 @@
 export function openKeyboard(wishes, tell) {
   const keys = { ' ': () => wishes.foremost(), p: () => wishes.togglePause(), t: tell };
   document.addEventListener('keydown', (event) => {
+    // A key that is held down presses a button again and again; that would answer its own question.
+    if (event.repeat && event.key === 'Enter' && event.target.closest('button')) event.preventDefault();
     const act = keys[event.key.toLowerCase()];
     if (!act || isTaken(event)) return;
     event.preventDefault();

@@ -15,16 +15,16 @@ export class Members {
   /**
    * @param {import('/sdk/types.js').Snapshot} session
    * @param {import('/sdk/types.js').Clock[]} members
-   * @param {{name: string, canChoose: boolean}} facts
+   * @param {{name: string, choices: string[]}} facts `choices`: those one may hand on to.
    */
-  describe(session, members, { name, canChoose }) {
+  describe(session, members, { name, choices }) {
     this.#seat(members);
     this.node.hidden = members.length === 0;
     mark(this.node, 'aria-label', `Who plays for ${name}`);
     const active = activeId(session);
     for (const button of this.node.children) {
       mark(button, 'aria-pressed', String(button.dataset.member === active));
-      button.disabled = !canChoose && button.dataset.member !== active;
+      button.disabled = !choices.includes(button.dataset.member) && button.dataset.member !== active;
     }
   }
 

@@ -3,6 +3,7 @@
 import { statusAt } from '/sdk/clock.js';
 import { clockOf, isSimultaneous } from './clocks.js';
 import { hasEnded, isTurnOf } from './offers.js';
+import { pausedNote } from './pause-reasons.js';
 
 /**
  * @param {import('/sdk/types.js').Snapshot} session
@@ -13,8 +14,12 @@ import { hasEnded, isTurnOf } from './offers.js';
 export function noteFor(session, id, reading, nowMs) {
   if (session.sync_mode !== 'count_up' && reading.is_out) return reading.overrun_ms > 0 ? 'Over time' : 'Time is out';
   if (reading.is_running) return reading.delay_left_ms > 0 ? 'Running, delay first' : 'Running';
-  if (isSimultaneous(session)) return STATES[clockOf(session, id).status];
+  if (isSimultaneous(session)) return ownNote(clockOf(session, id));
   return hasEnded(session) || isTurnOf(session, id) ? STATES[statusAt(session, nowMs)] : 'Waiting';
+}
+
+function ownNote({ status, pause_reasons: reasons = [] }) {
+  return status === 'paused' ? pausedNote(reasons) : STATES[status];
 }
 
 const STATES = {

@@ -1,16 +1,24 @@
 /** What can be asked of a session as it stands: which buttons there are, and what a press of a clock means. Pure. */
 
 import { activeGroupId, activeId, startsInMs, statusAt } from '/sdk/clock.js';
+import { mayCommand } from './access.js';
 import { isSimultaneous } from './clocks.js';
 
 const ENDED = ['expired', 'completed', 'cancelled'];
 
+/** @typedef {import('./access.js').Principal} Principal */
+
 /**
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {number} nowMs
- * @returns {string[]} Commands, the foremost first.
+ * @param {Principal} principal
+ * @returns {string[]} Commands, the foremost first; only those the caller may give.
  */
-export function offersOf(session, nowMs) {
+export function offersOf(session, nowMs, principal) {
+  return allOffersOf(session, nowMs).filter((command) => mayCommand(principal, session, command));
+}
+
+function allOffersOf(session, nowMs) {
   const status = statusAt(session, nowMs);
   if (ENDED.includes(status)) return [];
   if (status === 'pending') return startsInMs(session, nowMs) === null ? ['start', 'start-together'] : ['reset'];
@@ -31,8 +39,23 @@ export function hasEnded(session) {
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id
  * @param {number} nowMs
+ * @param {Principal} principal
  */
-export function pressOf(session, id, nowMs) {
+export function pressOf(session, id, nowMs, principal) {
+  const press = meaningOf(session, id, nowMs);
+  return press && mayCommand(principal, session, commandOf(press)) ? press : null;
+}
+
+/**
+ * The command that a press gives.
+ *
+ * @param {string} press As `pressOf` says it.
+ */
+export function commandOf(press) {
+  return press === 'hand on' ? 'switch' : press;
+}
+
+function meaningOf(session, id, nowMs) {
   const status = statusAt(session, nowMs);
   // Where each clock is its own, pressing one must not move them all.
   if (isSimultaneous(session)) return null;

@@ -4,6 +4,7 @@ import { Connection } from '/sdk/connection.js';
 import { SESSION, activeId, read, shownMs, startsInMs, statusAt } from '/sdk/clock.js';
 import { spokenText } from '/sdk/format.js';
 import { transportsHere } from '/sdk/transports.js';
+import { isOperator } from './access.js';
 import { keepAwake } from './awake.js';
 import { Cues } from './cues.js';
 import { byId, say } from './dom.js';
@@ -15,32 +16,38 @@ import { chosenTransport } from './line.js';
 import { Meters } from './meters.js';
 import { nameOf, titleOf } from './naming.js';
 import { openNotice } from './notice.js';
+import { Outage } from './outage.js';
 import { Painter } from './painter.js';
+import { pausedText } from './pause-reasons.js';
 import { openProbe } from './probe.js';
-import { openShare } from './share.js';
+import { Share } from './share.js';
 import { Toolbar } from './toolbar.js';
+import { secondText } from './when.js';
 import { Wishes } from './wishes.js';
 import { wordsForEnd } from './words.js';
 
-/** @param {{base: string, token: string|null, sessionId: string}} place */
+/** @param {{base: string, token: string|null, principal: import('./access.js').Principal, sessionId: string}} place */
 export function openSessionView(place) {
   const transports = transportsHere();
-  new SessionView(new Connection({ ...place, transports, transport: chosenTransport(transports) })).open();
+  new SessionView(new Connection({ ...place, transports, transport: chosenTransport(transports) }), place).open();
 }
 
 class SessionView {
   #statusSeen = null;
   #activeSeen = null;
 
-  constructor(connection) {
+  constructor(connection, { sessionId, token, principal }) {
     this.connection = connection;
-    this.wishes = new Wishes(connection);
+    this.access = { token, principal };
+    this.wishes = new Wishes(connection, principal);
     this.faces = new Faces({
       press: (id) => this.wishes.press(id),
       ask: (offer) => this.wishes.askOfClock(offer),
       choose: (id) => this.wishes.choose(id),
-    });
-    this.toolbar = new Toolbar((command) => this.wishes.ask(command));
+    }, principal);
+    this.toolbar = new Toolbar((command) => this.wishes.ask(command), principal);
+    this.share = new Share({ rest: connection.rest, sessionId, token, principal, now: () => connection.now() });
+    this.outage = new Outage({ read: (time) => connection.rest.at(sessionId, time), found: () => this.#describe() });
     this.meters = new Meters(connection);
     this.laps = new Laps(connection.rest);
     this.cues = new Cues((edge) => this.#cue(edge));
@@ -49,7 +56,6 @@ class SessionView {
 
   open() {
     byId('session').hidden = false;
-    openShare();
     openNotice();
     openJoin((name) => this.wishes.add(name));
     openKeyboard(this.wishes, () => this.#tellTime());
@@ -77,7 +83,7 @@ class SessionView {
   #onState() {
     const { state, ended } = this.connection;
     this.meters.paint();
-    if (state === 'closed') showEnd(ended);
+    if (state === 'closed') showEnd(wordsForEnd(ended, { ...this.access, isOperator: isOperator(this.access.principal) }, this.connection.now()), this.#mayMake(ended));
   }
 
   #onSeen() {
@@ -94,10 +100,35 @@ class SessionView {
     document.body.dataset.status = this.#statusSeen = this.#status();
     this.faces.describe(session, nowMs);
     if (this.toolbar.describe(session, nowMs)) this.#refocus(nowMs);
-    describeJoin(session);
+    describeJoin(session, this.access.principal);
+    this.share.describe(session);
+    this.outage.take(session);
+    this.#describePause();
+    this.#describeRole();
     this.#announceTurn();
     keepAwake(this.#statusSeen === 'running');
     this.painter.wake();
+  }
+
+  #describePause() {
+    const { session } = this.connection;
+    const { beganMs } = this.outage;
+    const since = beganMs === null ? null : secondText(beganMs, this.connection.now());
+    const text = session.status === 'paused' ? pausedText(session.pause_reasons ?? [], since) : '';
+    byId('paused-why').hidden = !text;
+    say(byId('paused-why'), text);
+  }
+
+  #describeRole() {
+    const { principal } = this.access;
+    const isSeated = this.connection.session.participants.some((one) => one.participant_id === principal.participantId);
+    byId('role').hidden = isOperator(principal);
+    say(byId('role'), isSeated ? `You are ${nameOf(this.connection.session, principal.participantId)}` : 'View only');
+  }
+
+  // With a token that ended, or one for this clock alone, there is nothing to make.
+  #mayMake({ code }) {
+    return code !== 4500 && isOperator(this.access.principal);
   }
 
   // Whoever started by keyboard stands on a button that is gone: on to the running clock, where Space hands on.
@@ -161,11 +192,12 @@ function paintStarting(ms) {
   if (ms !== null) say(byId('starts-in'), `${(Math.ceil(ms / 100) / 10).toFixed(1)} s`);
 }
 
-function showEnd(ended) {
-  const { title, text } = wordsForEnd(ended);
+function showEnd({ title, text }, mayMake) {
   byId('session').hidden = true;
   byId('meters').hidden = true;
+  byId('banner').hidden = true;
   byId('dead-end').hidden = false;
+  byId('dead-end-new').hidden = !mayMake;
   say(byId('dead-end-title'), title);
   say(byId('dead-end-text'), text);
   document.title = `${title} · SyncKairos`;

@@ -1,27 +1,142 @@
-/** The link that brings others to the same clock. */
+/**
+ * The link that brings others to the same clock. The page's own token never stands in it: who runs the clocks makes a
+ * token for this one session, to watch it or to take part as one of it. Whoever may not make one shares nothing.
+ */
 
-import { byId, say } from './dom.js';
+import { inTurnOrder } from '/sdk/clock.js';
+import { isOperator } from './access.js';
+import { byId, element, say } from './dom.js';
+import { notice } from './notice.js';
+import { GROUPS } from './presets.js';
+import { linkTo } from './token.js';
+import { minuteText } from './when.js';
 
 const SAID_MS = 2000;
 
-export function openShare() {
-  byId('link').value = location.href;
-  byId('link').addEventListener('focus', () => byId('link').select());
-  byId('copy').addEventListener('click', copy);
-  byId('send').hidden = !navigator.share;
-  byId('send').addEventListener('click', () => navigator.share({ url: location.href }).catch(() => {}));
+// As long as the server makes one; it ends with its maker's token if that is sooner.
+const LIFE_MS = 24 * 3_600_000;
+
+const WATCH = '';
+
+export class Share {
+  #session = null;
+  #options = '';
+  #isBusy = false;
+  /** The link on the screen; null while there is none. @type {{text: string, choice: string, expiresAtMs: number|null}|null} */
+  #link = null;
+
+  /**
+   * @param {object} parts
+   * @param {import('/sdk/rest.js').Rest} parts.rest
+   * @param {string} parts.sessionId
+   * @param {string|null} parts.token
+   * @param {import('./access.js').Principal} parts.principal
+   * @param {() => number} parts.now Cluster time in ms.
+   */
+  constructor({ rest, sessionId, token, principal, now }) {
+    Object.assign(this, { rest, sessionId, now });
+    this.isOpenMode = token === null;
+    this.isAllowed = isOperator(principal);
+    byId('link').addEventListener('focus', () => byId('link').select());
+    byId('copy').addEventListener('click', () => this.#copy());
+    byId('send').addEventListener('click', () => this.#send());
+    byId('send').hidden = !navigator.share;
+    byId('share-make').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#make();
+    });
+    byId('share-as').addEventListener('change', () => this.#drop());
+  }
+
+  /** @param {import('/sdk/types.js').Snapshot} session */
+  describe(session) {
+    byId('share').hidden = !this.isAllowed;
+    if (!this.isAllowed) return;
+    this.#session = session;
+    byId('share-make').hidden = this.isOpenMode;
+    if (this.isOpenMode) this.#show({ text: linkTo(this.sessionId, null), choice: WATCH, expiresAtMs: null });
+    else this.#seat();
+  }
+
+  // Whom a link can be for: a watcher, or one of those who take part.
+  #seat() {
+    const people = inTurnOrder(this.#session);
+    const choices = [[WATCH, 'Watch only'], ...people.map((one) => [one.participant_id, `${verbFor(this.#session)} as ${nameIn(this.#session, one)}`])];
+    const options = JSON.stringify(choices);
+    if (options === this.#options) return;
+    this.#options = options;
+    const chosen = byId('share-as').value;
+    byId('share-as').replaceChildren(...choices.map(([value, text]) => element('option', { value }, text)));
+    byId('share-as').value = choices.some(([value]) => value === chosen) ? chosen : WATCH;
+    if (this.#link && this.#link.choice !== byId('share-as').value) this.#drop();
+  }
+
+  async #make() {
+    if (this.#isBusy) return;
+    this.#isBusy = byId('make-link').disabled = true;
+    const choice = byId('share-as').value;
+    try {
+      const wanted = { ttl_ms: LIFE_MS, ...(choice !== WATCH && { participant_id: choice }) };
+      const { token, expires_at: expiresAt } = await this.rest.createToken(this.sessionId, wanted);
+      // Another choice was made meanwhile: this link is not the one that is asked for.
+      if (choice === byId('share-as').value) this.#show({ text: linkTo(this.sessionId, token), choice, expiresAtMs: Date.parse(expiresAt) });
+    } catch (problem) {
+      notice(problem);
+    } finally {
+      this.#isBusy = byId('make-link').disabled = false;
+    }
+  }
+
+  #show(link) {
+    const isNew = this.#link?.text !== link.text;
+    this.#link = link;
+    if (!isNew) return;
+    byId('link').value = link.text;
+    byId('share-link').hidden = false;
+    say(byId('share-title'), this.isOpenMode ? 'Only on this computer' : 'Share this clock');
+    say(byId('share-says'), this.#words(link));
+  }
+
+  #words({ choice, expiresAtMs }) {
+    if (this.isOpenMode) return 'Other devices cannot open this link. Here, anyone with it can control this clock.';
+    const until = minuteText(expiresAtMs, this.now());
+    const name = byId('share-as').selectedOptions[0].textContent.replace(/^\w/, (first) => first.toLowerCase());
+    return choice === WATCH ? `Anyone with this link can watch this clock until ${until}.` : `Anyone with this link can ${name} until ${until}.`;
+  }
+
+  #drop() {
+    this.#link = null;
+    byId('link').value = '';
+    byId('share-link').hidden = true;
+    say(byId('share-says'), '');
+  }
+
+  #send() {
+    navigator.share({ url: byId('link').value }).catch(() => {});
+  }
+
+  async #copy() {
+    const isCopied = (await copyNew()) || copyOld();
+    say(byId('copy'), isCopied ? 'Copied' : 'Press Ctrl+C');
+    say(byId('announce'), isCopied ? 'Link copied' : 'The link is selected; copy it by hand');
+    setTimeout(() => say(byId('copy'), 'Copy link'), SAID_MS);
+  }
 }
 
-async function copy() {
-  const isCopied = (await copyNew()) || copyOld();
-  say(byId('copy'), isCopied ? 'Copied' : 'Press Ctrl+C');
-  say(byId('announce'), isCopied ? 'Link copied' : 'The link is selected; copy it by hand');
-  setTimeout(() => say(byId('copy'), 'Copy link'), SAID_MS);
+function verbFor(session) {
+  const isGame = GROUPS[0].presets.some(({ key }) => key === session.metadata?.preset);
+  return isGame ? 'Play' : 'Take part';
+}
+
+function nameIn(session, { participant_id: id, group_id: group, metadata }) {
+  const name = metadata?.name ?? id;
+  const groupName = session.metadata?.group_names?.[group] ?? group;
+  return groupName ? `${name} (${groupName})` : name;
 }
 
 async function copyNew() {
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(byId('link').value);
     return true;
   } catch {
     return false;

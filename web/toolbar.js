@@ -1,16 +1,23 @@
 /** The row of commands under the clocks. */
 
+import { startsInMs } from '/sdk/clock.js';
+import { isOperator } from './access.js';
+import { isSimultaneous } from './clocks.js';
 import { byId, say } from './dom.js';
 import { hasEnded, isTurnTaking, offersOf, resetLabel } from './offers.js';
 import { termsOf } from './terms.js';
-import { askTwice } from './twice.js';
+import { askTwice, calm, label } from './twice.js';
 
 export class Toolbar {
-  /** @param {(command: string) => void} wish */
-  constructor(wish) {
+  /**
+   * @param {(command: string) => void} wish
+   * @param {import('./access.js').Principal} principal
+   */
+  constructor(wish, principal) {
+    this.principal = principal;
     this.buttons = [...byId('toolbar').querySelectorAll('[data-command]')];
     for (const button of this.buttons) {
-      button.addEventListener('click', () => askTwice(button, () => wish(button.dataset.command)));
+      button.addEventListener('click', (event) => askTwice(event, () => wish(button.dataset.command)));
     }
   }
 
@@ -20,18 +27,47 @@ export class Toolbar {
    * @returns {boolean} Whether the button that had the focus is gone.
    */
   describe(session, nowMs) {
-    const offers = offersOf(session, nowMs);
+    const offers = offersOf(session, nowMs, this.principal);
     const focused = document.activeElement;
-    for (const button of this.buttons) button.hidden = !offers.includes(button.dataset.command);
+    for (const button of this.buttons) {
+      button.hidden = !offers.includes(button.dataset.command);
+      // What is gone has not been asked: when it comes back, it asks anew.
+      if (button.hidden) calm(button);
+    }
     const terms = termsOf(session);
-    say(this.#of('switch'), terms.switch);
-    say(this.#of('extend'), terms.extend);
+    label(this.#of('switch'), terms.switch);
+    label(this.#of('extend'), terms.extend);
     // What is done again and again stands out; pausing is then by the way.
     this.#of('pause').classList.toggle('primary', !offers.includes('extend'));
-    say(this.#of('reset'), resetLabel(session, nowMs));
-    byId('another').hidden = !hasEnded(session);
-    say(byId('space-hint'), isTurnTaking(session) ? 'hands on' : 'pauses and resumes');
+    this.#of('switch').classList.toggle('primary', !isOperator(this.principal));
+    this.#describeReset(session, nowMs);
+    byId('another').hidden = !hasEnded(session) || !isOperator(this.principal);
+    byId('toolbar').hidden = offers.length === 0 && byId('another').hidden && !this.#comesToTurn(session);
+    this.#describeKeys(session);
     return this.buttons.includes(focused) && focused.hidden;
+  }
+
+  // Whose button comes and goes with the turn keeps its place, or the clocks would move each time.
+  #comesToTurn(session) {
+    return this.principal.role === 'participant' && isTurnTaking(session) && !hasEnded(session);
+  }
+
+  #describeKeys(session) {
+    const runsAll = isOperator(this.principal);
+    const runsOwn = this.principal.role === 'participant';
+    const handsOn = isTurnTaking(session);
+    byId('space-hints').hidden = !runsAll && !runsOwn;
+    byId('pause-hints').hidden = !runsAll && !(runsOwn && isSimultaneous(session));
+    say(byId('space-hint'), handsOn ? 'hands on' : 'pauses and resumes');
+  }
+
+  // A start that is still to come is called off with nothing lost; a clock that ran loses all it shows.
+  #describeReset(session, nowMs) {
+    const button = this.#of('reset');
+    const isToStart = startsInMs(session, nowMs) !== null;
+    if (isToStart) calm(button);
+    button.dataset.sure = isToStart ? '' : 'Really reset?';
+    label(button, resetLabel(session, nowMs));
   }
 
   /** The first command on offer, for the keyboard. */

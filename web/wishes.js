@@ -2,18 +2,24 @@
 
 import { activeGroupId, activeId, statusAt } from '/sdk/clock.js';
 import { textOf } from '/sdk/instant.js';
+import { isOperator, mayCommand } from './access.js';
+import { clockOffersOf } from './clock-offers.js';
 import { newcomer } from './join.js';
-import { notice } from './notice.js';
-import { isTurnTaking, pressOf } from './offers.js';
+import { commandOf, isTurnTaking, pressOf } from './offers.js';
+import { PressReport } from './press-report.js';
 
 const TOGETHER_MS = 5000;
 
 export class Wishes {
   #isBusy = false;
 
-  /** @param {import('/sdk/connection.js').Connection} connection */
-  constructor(connection) {
+  /**
+   * @param {import('/sdk/connection.js').Connection} connection
+   * @param {import('./access.js').Principal} principal
+   */
+  constructor(connection, principal) {
     this.connection = connection;
+    this.principal = principal;
   }
 
   /**
@@ -34,8 +40,8 @@ export class Wishes {
    */
   press(id) {
     const { session } = this.connection;
-    const wish = session && pressOf(session, id, this.connection.now());
-    if (wish) this.ask(wish === 'hand on' ? 'switch' : wish);
+    const wish = session && pressOf(session, id, this.connection.now(), this.principal);
+    if (wish) this.ask(commandOf(wish));
   }
 
   /** What Space is for: hand on where turns are taken, else pause and resume; and before all that, start. */
@@ -48,8 +54,18 @@ export class Wishes {
 
   togglePause() {
     const { session } = this.connection;
-    const wish = session && { pending: 'start', running: 'pause', paused: 'resume' }[statusAt(session, this.connection.now())];
-    if (wish) this.ask(wish);
+    if (!session) return;
+    if (!isOperator(this.principal)) return this.#toggleOwn(session);
+    const wish = { pending: 'start', running: 'pause', paused: 'resume' }[statusAt(session, this.connection.now())];
+    if (wish && mayCommand(this.principal, session, wish)) this.ask(wish);
+  }
+
+  // Whoever runs one clock of many pauses and resumes that one.
+  #toggleOwn(session) {
+    const { participantId } = this.principal;
+    const offers = participantId ? clockOffersOf(session, participantId, this.connection.now(), this.principal) : [];
+    const offer = offers.find(({ command }) => command === 'pause' || command === 'resume');
+    if (offer) this.askOfClock(offer);
   }
 
   /**
@@ -91,10 +107,12 @@ export class Wishes {
   async #send(command, fields) {
     if (this.#isBusy) return;
     this.#isBusy = true;
+    const report = new PressReport(this.connection);
     try {
       await this.connection.command(command, fields);
+      report.counted();
     } catch (problem) {
-      notice(problem);
+      report.failed(problem);
     } finally {
       this.#isBusy = false;
     }

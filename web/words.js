@@ -1,8 +1,11 @@
 /** What went wrong, as one would say it to a friend. Pure. */
 
+import { minuteText } from './when.js';
+
 const BY_CODE = {
   unreachable: 'The server cannot be reached. Is the network there?',
   unanswered: 'The server did not answer in time. Look at the clock before you try again.',
+  unsent: 'The server is away.',
   closed: 'This clock is not followed any more.',
   session_not_found: 'There is no such clock. It may have been deleted, or the link is incomplete.',
   session_ended: 'This clock has ended, so it takes no more commands.',
@@ -16,9 +19,11 @@ const BY_CODE = {
   stale_version: 'Somebody else was quicker. Look again and decide anew.',
   contended: 'Too many commands at once. Try again.',
   too_late: 'That came too late.',
-  unauthenticated: 'The server wants to know who you are, and this link does not say.',
-  token_expired: 'This link is no longer valid. Ask for a new one.',
+  unauthenticated: 'This link has no access. Ask the organiser for a new one.',
+  token_expired: 'This link has ended. Ask the organiser for a new one.',
   forbidden: 'You may look at this clock, but not do that.',
+  no_signing_key: 'This server cannot make links: it checks tokens, but has no key to sign them.',
+  unknown_participant: 'They are not part of this clock any more.',
   invalid: 'The server does not take these values.',
   invalid_time_control: 'These times do not make a clock that can be played.',
   rate_limited: 'That was a lot at once. Wait a moment.',
@@ -36,9 +41,35 @@ const BY_CODE = {
  */
 export function wordsFor(problem) {
   const known = BY_CODE[problem.code];
-  const detail = problem.body?.errors?.[0]?.detail ?? problem.body?.detail;
-  if (known && problem.code.startsWith('invalid') && detail) return `${known} ${sentence(detail)}`;
+  // It begins with the field that is meant, as a JSON pointer.
+  const detail = problem.body?.detail?.replace(/^\//, '');
+  if (known && problem.code.startsWith('invalid') && detail) return `${known.replace(/\.$/, '')} (${detail}).`;
   return known ?? sentence(detail ?? problem.body?.title ?? 'Something went wrong, and the server did not say what');
+}
+
+/** Said once a press that had to wait was granted. */
+export const PRESS_COUNTED = 'Your press was counted.';
+
+// What these leave open is whether it was done.
+const DOUBTFUL = ['unanswered', 'outcome_unknown'];
+
+/**
+ * While a press waits for the server.
+ *
+ * @param {import('/sdk/connection.js').State} state
+ */
+export function wordsForWaiting(state) {
+  return state === 'live' ? 'The server has not answered yet. Your press is waiting.' : 'The server is away. Your press is waiting.';
+}
+
+/**
+ * Once a press that had to wait was refused, or will not be answered.
+ *
+ * @param {any} problem
+ */
+export function wordsForPress(problem) {
+  if (DOUBTFUL.includes(problem.code)) return 'Nobody can say whether your press was counted. Look at the clock before you press again.';
+  return `Your press was not counted. ${wordsFor(problem)}`;
 }
 
 const TRANSPORTS = { automatic: 'Automatic', websocket: 'WebSocket', sse: 'SSE', poll: 'Long-poll' };
@@ -77,15 +108,28 @@ function asTold(name) {
 
 /** Why a session is not followed any more. @type {Record<number, {title: string, text: string}>} */
 const ENDS = {
-  4500: { title: 'This link is no longer valid', text: 'What it says about who you are was refused, or is too old. Ask for a new link.' },
+  4500: { title: 'This link is not valid', text: 'The server refused it. Ask the organiser for a new one.' },
   4501: { title: 'This clock is not for you', text: 'The server knows you, but you may not look at this clock.' },
   4502: { title: 'There is no such clock', text: 'It may have ended long ago, or the link is incomplete.' },
-  4503: { title: 'This clock was deleted', text: 'Somebody who may do so deleted it. It will not come back.' },
+  4503: { title: 'This clock was deleted', text: 'The organiser deleted this clock.' },
 };
 
-/** @param {{code: number, reason: string}} end */
-export function wordsForEnd({ code, reason }) {
+/**
+ * @param {{code: number, reason: string}} end
+ * @param {{token: string|null, principal: import('./access.js').Principal, isOperator: boolean}} access The page's own.
+ * @param {number} nowMs
+ */
+export function wordsForEnd({ code, reason }, { token, principal, isOperator }, nowMs) {
+  if (code === 4500 && !token) return { title: 'This link has no access', text: 'Ask the organiser for a new one.' };
+  if (code === 4500 && principal.endsAtMs !== null && principal.endsAtMs <= nowMs) return wordsForTokenEnd(principal, isOperator, nowMs);
   return ENDS[code] ?? { title: 'This clock cannot be followed', text: sentence(reason || `The server closed the line (${code})`) };
+}
+
+// Who runs the clock has no organiser to ask.
+function wordsForTokenEnd(principal, isOperator, nowMs) {
+  const until = minuteText(principal.endsAtMs, nowMs);
+  if (isOperator) return { title: 'Your access has ended', text: `Your token worked until ${until}. Open the page with a new one.` };
+  return { title: 'This link has ended', text: `It worked until ${until}. Ask the organiser for a new one.` };
 }
 
 function sentence(text) {

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { Backoff, comesBack } from '../backoff.js';
 import { Connection } from '../connection.js';
 import { Problem } from '../problem.js';
-import { urlOf } from '../websocket.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
 
 const snapshot = (version, more = {}) => ({ session_id: 's', epoch: 9, version, participants: [], ...more });
@@ -220,7 +219,3 @@ test('fields beside the payload are understood as well', () => {
   assert.ok(connection.sync.hasSample);
 });
 
-test('the address of a stream', () => {
-  const address = { base: 'https://x.test', sessionId: 'a:b', last: '9-3', heartbeatMs: 5000, token: 't' };
-  assert.equal(urlOf(address), 'wss://x.test/v1/sessions/a%3Ab/ws?heartbeat_ms=5000&last=9-3&token=t');
-});

@@ -15,6 +15,11 @@ export class FakeTimers {
     this.#due = this.#due.filter((one) => one !== timer);
   }
 
+  /** How many timers wait to run. */
+  get waiting() {
+    return this.#due.length;
+  }
+
   /** Goes on by `ms`, running what falls due on the way, each at its own instant. */
   pass(ms) {
     const end = this.now + ms;

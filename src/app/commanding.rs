@@ -10,11 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use super::asked::{Answer, Expected};
 use super::error::Error;
 use super::sessions::{PATIENCE, Sessions, replay};
-use super::writing::{Author, commit};
+use super::writing::{Author, commit, stored_bytes};
 use crate::domain::id::SessionKey;
-use crate::domain::session::Status;
 use crate::domain::session::command::{Command, Refused};
 use crate::domain::session::event::{Change, Step};
+use crate::domain::session::growth::MAX_STORED;
+use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::store::{Committed, Held};
 use crate::telemetry::metrics;
@@ -93,9 +94,9 @@ impl Sessions {
             }
         }
         match session.next(asking.command, now) {
-            Step::Refused(why) => self.decline(asking, basis, |held| Error::Refused(why, Box::new(held))).await,
+            Step::Refused(why) => self.decline(asking, basis, |held| explained(asking.command, why, held)).await,
             Step::Due(change, refused) => self.settle_first(asking, basis.held, *change, refused).await,
-            Step::Done(change) => self.write(asking, basis.held, *change).await,
+            Step::Done(change) => self.write(asking, basis, *change).await,
         }
     }
 
@@ -133,7 +134,7 @@ impl Sessions {
                 self.announce(asking.key, &settled);
                 let basis = Basis::told(settled);
                 match refused {
-                    Some(why) => self.decline(asking, basis, |held| Error::Refused(why, Box::new(held))).await,
+                    Some(why) => self.decline(asking, basis, |held| explained(asking.command, why, held)).await,
                     None => Ok(Attempt::Again(Box::new(basis))),
                 }
             }
@@ -142,9 +143,14 @@ impl Sessions {
         }
     }
 
-    async fn write(&self, asking: &Asking<'_>, held: Held, change: Change) -> Result<Attempt, Error> {
+    async fn write(&self, asking: &Asking<'_>, basis: Basis, change: Change) -> Result<Attempt, Error> {
         let outcome = change.outcome.clone();
-        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, asking.author);
+        let author = Author { arguments: Some(asking.command), ..asking.author };
+        let write = commit(self.ids.nonce(), asking.key, Some(&basis.held), change, author);
+        let bytes = stored_bytes(&write);
+        if bytes > MAX_STORED && outgrows(asking.command, &basis.held.session, bytes) {
+            return self.decline(asking, basis, |_| Error::TooLarge { bytes }).await;
+        }
         let frames = write.frames.clone();
         match self.store.commit(write).await? {
             Committed::Stored(held) => {
@@ -158,6 +164,16 @@ impl Sessions {
             Committed::Missing => Ok(Attempt::Read),
         }
     }
+}
+
+fn explained(command: &Command, why: Refused, held: Held) -> Error {
+    let explanation = held.session.explain(command, why);
+    Error::Refused(why, Box::new(held), explanation)
+}
+
+/// What an earlier release let grow may still shrink.
+fn outgrows(command: &Command, before: &Session, bytes: usize) -> bool {
+    before.may_outgrow(command) && bytes > before.stored().len()
 }
 
 fn done(answer: Answer) -> Attempt {

@@ -9,6 +9,9 @@
 //! Nobody tells before the instant has come for certain, and whose clock is too
 //! uncertain tells nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +35,7 @@ use crate::store;
 use crate::store::Store;
 use crate::store::partition::{Partition, Partitions};
 use crate::telemetry::metrics;
+use crate::telemetry::outage::{Asker, Outage, Repeats, chain};
 
 /// How far ahead the due set is read.
 const LOOKAHEAD_MS: i64 = 1_000;
@@ -67,6 +71,10 @@ const SWEEP_BATCH: u32 = 1_000;
 /// to the store, which nearly always has it.
 const SWEEP_BEHIND_MS: i64 = 2_000;
 
+static UNTOLD: Repeats = Repeats::none();
+static UNREAD: Outage = Outage::new("store", "the due set cannot be read", "the due set is read again");
+static UNSWEPT: Outage = Outage::new("ledger", "not all that is due was taken back", "all that is due was taken back");
+
 /// Tells what happens by itself.
 pub struct Deadlines {
     /// What settles.
@@ -95,10 +103,16 @@ struct Schedule {
     due: BTreeSet<Soon>,
     /// At which instant each is in `due`.
     at: BTreeMap<SessionKey, Timestamp>,
+    /// What is being told. A poll finds it again as long as it is not written.
+    telling: BTreeSet<Soon>,
 }
 
 impl Schedule {
-    fn insert(&mut self, (at, key): Soon) {
+    fn insert(&mut self, soon: Soon) {
+        if self.telling.contains(&soon) {
+            return;
+        }
+        let (at, key) = soon;
         if let Some(before) = self.at.insert(key.clone(), at) {
             self.due.remove(&(before, key.clone()));
         }
@@ -109,7 +123,18 @@ impl Schedule {
         self.due.first().filter(|(at, _)| *at <= now)?;
         let first = self.due.pop_first()?;
         self.at.remove(&first.1);
+        self.telling.insert(first.clone());
         Some(first)
+    }
+
+    fn told(&mut self, soon: &Soon) {
+        self.telling.remove(soon);
+    }
+
+    /// Forgets what is to be told; what is being told is under way.
+    fn clear(&mut self) {
+        self.due.clear();
+        self.at.clear();
     }
 
     fn next_at(&self) -> Timestamp {
@@ -122,23 +147,23 @@ impl Deadlines {
     pub async fn run(self, mut soon: mpsc::Receiver<Soon>) {
         let mut schedule = Schedule::default();
         let mut settling = FuturesUnordered::new();
-        let (mut poll, mut is_away) = (tokio::time::interval(self.poll), false);
+        let (mut poll, mut asker) = (tokio::time::interval(self.poll), Asker::of(&UNREAD));
         // What is told meanwhile does not wait for it.
         let mut looking: Fuse<BoxFuture<'_, Ahead>> = Fuse::terminated();
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while settling.len() < AT_ONCE
-                && let Some((at, key)) = schedule.pop_due(self.certainly_past() + READ_AHEAD_MS)
+                && let Some(soon) = schedule.pop_due(self.certainly_past() + READ_AHEAD_MS)
             {
-                settling.push(self.tell(at, key).boxed());
+                settling.push(self.tell(soon).boxed());
             }
             let is_full = settling.len() >= AT_ONCE;
             tokio::select! {
                 // In this order always, so that a run can be repeated: the rarest first.
                 biased;
                 _ = poll.tick(), if looking.is_terminated() => looking = self.look_ahead().boxed().fuse(),
-                found = &mut looking, if !looking.is_terminated() => learn(&mut schedule, found, &mut is_away),
-                Some(()) = settling.next() => {}
+                found = &mut looking, if !looking.is_terminated() => learn(&mut schedule, found, &mut asker),
+                Some(told) = settling.next() => schedule.told(&told),
                 Some(hint) = soon.recv() => self.take(&mut schedule, hint),
                 () = self.until_past(schedule.next_at() - READ_AHEAD_MS), if !is_full => {}
             }
@@ -184,15 +209,20 @@ impl Deadlines {
         if partitions.is_empty() { Ok(Vec::new()) } else { self.store.due(partitions, until, BATCH).await }
     }
 
-    async fn tell(&self, at: Timestamp, key: SessionKey) {
+    async fn tell(&self, (at, key): Soon) -> Soon {
         match self.sessions.settle_at(&key, at, self.until_past(at)).await {
             Ok(true) => metrics::deadline_told((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
             // It was moved, settled by a reader, or deleted meanwhile.
             Ok(false) | Err(Error::NoSession) => {}
             // A breaker has said so already, once for all.
             Err(error) if error.retry_after().is_some() => {}
-            Err(error) => tracing::warn!(%error, session.id = %key.session, "a deadline is not told yet"),
+            Err(error) => {
+                if let Some(deadlines) = UNTOLD.next() {
+                    tracing::warn!(error = chain(&error), session.id = %key.session, deadlines, "a deadline is not told yet");
+                }
+            }
         }
+        (at, key)
     }
 
     /// Takes back what is due and only the ledger knows; runs until it is dropped.
@@ -203,6 +233,7 @@ impl Deadlines {
         let mut shares = self.duties.changes();
         // A store of this process alone has just begun.
         let mut until = if shares.is_none() { Timestamp::NEVER } else { self.clock.now() };
+        let mut asker = Asker::of(&UNSWEPT);
         loop {
             // What is taken back is settled as well, so the same holds as for telling.
             while !self.clock.is_within(self.max_uncertainty) {
@@ -210,9 +241,7 @@ impl Deadlines {
             }
             let outcome = self.sweep_until(until).await;
             let pause = if outcome.is_ok() { SWEEP_EVERY } else { SWEEP_AGAIN };
-            if let Err(error) = &outcome {
-                tracing::warn!(error = error as &dyn std::error::Error, "not all that is due was taken back");
-            }
+            asker.came(outcome.as_ref().err());
             tokio::select! {
                 biased;
                 Ok(()) = self.new_lives.changed() => until = Timestamp::NEVER,
@@ -250,8 +279,8 @@ impl Deadlines {
             let mut settling = stream::iter(ours).map(|(_, key)| self.take_back(key)).buffer_unordered(SWEPT_AT_ONCE);
             while let Some(taken) = settling.next().await {
                 match taken {
-                    // One partition's turn is to come; the others need not wait for it.
-                    Err(Error::Restoring) => outcome = taken,
+                    // One partition's or tenant's turn is to come; the others need not wait for it.
+                    Err(Error::Restoring | Error::Busy) => outcome = taken,
                     taken => taken?,
                 }
             }
@@ -262,14 +291,11 @@ impl Deadlines {
 }
 
 /// What was found is scheduled; whose clock is too uncertain tells nothing.
-fn learn(schedule: &mut Schedule, found: Ahead, is_away: &mut bool) {
-    let was_away = std::mem::replace(is_away, found.is_err());
+fn learn(schedule: &mut Schedule, found: Ahead, asker: &mut Asker<'_>) {
+    asker.came(found.as_ref().err());
     match found {
         Ok(Some(due)) => due.into_iter().for_each(|each| schedule.insert(each)),
-        Ok(None) => *schedule = Schedule::default(),
-        Err(error) if !was_away => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the due set cannot be read");
-        }
+        Ok(None) => schedule.clear(),
         Err(_) => {}
     }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::session::command::Refused;
+use crate::domain::session::explain::Explanation;
+use crate::domain::session::growth::MAX_STORED;
 use crate::domain::session::stored::Unreadable;
 use crate::domain::session::validate::Fault;
 use crate::ledger;
@@ -21,9 +23,9 @@ pub enum Error {
     /// A session of that id exists.
     #[error("a session of that id exists")]
     Exists(Box<Held>),
-    /// The rules decline.
+    /// The rules decline, and why in this case.
     #[error("{0}")]
-    Refused(Refused, Box<Held>),
+    Refused(Refused, Box<Held>, Explanation),
     /// The version the caller named is not the newest.
     #[error("the session has moved on")]
     Stale(Box<Held>),
@@ -41,6 +43,20 @@ pub enum Error {
         /// What is wrong with it.
         detail: &'static str,
     },
+    /// The session would take more room than one may.
+    #[error(
+        "the session would take {bytes} bytes as it is stored, and may take {MAX_STORED}: shorten its metadata, or let fewer take part"
+    )]
+    TooLarge {
+        /// What it would take.
+        bytes: usize,
+    },
+    /// Turns of the session that was asked for would advance by themselves too fast.
+    #[error("must be at least {least_ms} where turns advance by themselves")]
+    AdvancesTooFast {
+        /// The shortest cycle.
+        least_ms: i64,
+    },
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
     Mismatch,
@@ -52,7 +68,13 @@ pub enum Error {
     Unknown(#[source] store::Error),
     /// The ledger failed.
     #[error("the ledger is away")]
-    LedgerAway(#[from] ledger::Error),
+    LedgerAway(#[source] ledger::Error),
+    /// What was asked of the ledger took longer than anything may.
+    #[error("the ledger was asked for more than it can find in three seconds: narrow it down")]
+    TooLong,
+    /// The tenant has as many questions to the ledger under way as one tenant may.
+    #[error("the tenant has as many questions under way as one tenant may")]
+    Busy,
     /// The ledger does not hold it yet, and nobody may wait longer.
     #[error("the ledger does not hold it yet")]
     NotRecorded,
@@ -65,6 +87,18 @@ pub enum Error {
     /// What is stored cannot be read by this release.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+}
+
+impl From<ledger::Error> for Error {
+    fn from(error: ledger::Error) -> Self {
+        match error {
+            ledger::Error::TooLong => Self::TooLong,
+            ledger::Error::Busy => Self::Busy,
+            ledger::Error::Unavailable(_) | ledger::Error::ReadOnly | ledger::Error::Refused(_) => {
+                Self::LedgerAway(error)
+            }
+        }
+    }
 }
 
 impl From<store::Error> for Error {

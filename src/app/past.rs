@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::error::Error;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::principal::{Principal, Role};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Filter, Ledger, Row};
+use crate::ledger::{Filter, HistoryRow, Ledger, Page, Row};
 use crate::store::{Held, Store};
 
 /// How long a question about the past waits for the audit to catch up.
@@ -19,15 +20,15 @@ const AUDIT_WAIT: Duration = Duration::from_millis(500);
 pub struct Listed {
     /// By session id.
     pub sessions: Vec<Session>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<SessionId>,
+    /// There are more after the last.
+    pub has_more: bool,
 }
 
 /// A page of a history.
 #[derive(Debug)]
 pub struct History {
     /// Oldest first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<HistoryRow>,
     /// Nothing up to here is missing.
     pub complete_to: Option<Position>,
     /// There is more after the last row.
@@ -45,10 +46,6 @@ impl Past {
         Self { store, ledger }
     }
 
-    pub(super) async fn ping(&self) -> bool {
-        self.ledger.ping().await.is_ok()
-    }
-
     /// A tenant's sessions as the ledger has them.
     pub async fn list(
         &self,
@@ -57,29 +54,43 @@ impl Past {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Listed, Error> {
-        let mut rows = self.ledger.sessions(tenant, filter, after, limit + 1).await?;
-        let has_more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| has_more).map(|row| row.key.session.clone());
+        let Page { rows, has_more } = self.ledger.sessions(tenant, filter, after, limit).await?;
         let sessions = rows.iter().map(session_of).collect::<Result<_, _>>()?;
-        Ok(Listed { sessions, next })
+        Ok(Listed { sessions, has_more })
     }
 
-    /// Every change after a position, as far as the ledger has them.
+    /// Every change after a position, as far as the ledger has them. Those of an earlier session
+    /// of the same id, which was deleted, are for operators.
     pub async fn history(
         &self,
+        by: &Principal,
         key: &SessionKey,
         held: &Held,
         after: Option<Position>,
         limit: u32,
     ) -> Result<History, Error> {
+        let after = if by.role >= Role::Operator { after } else { after.max(held.session.predecessor) };
         let is_complete = self.caught_up(held).await?;
-        let mut rows = self.ledger.history(key, after, limit + 1).await?;
-        let has_more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
+        let Page { rows, has_more } = self.ledger.history(key, after, limit).await?;
         let last = rows.last().map(|row| row.link.position).or(after);
-        let complete_to = if is_complete && !has_more { Some(held.session.position) } else { last };
+        let told_to = if is_complete && !has_more { Some(held.session.position) } else { last };
+        let complete_to = self.without_refused(by, key, held, told_to).await?;
         Ok(History { rows, complete_to, has_more })
+    }
+
+    /// How far nothing is missing of what was told up to there: what the ledger refused is.
+    async fn without_refused(
+        &self,
+        by: &Principal,
+        key: &SessionKey,
+        held: &Held,
+        told_to: Option<Position>,
+    ) -> Result<Option<Position>, Error> {
+        let begins = if by.role >= Role::Operator { None } else { held.session.predecessor };
+        match self.ledger.first_dead(key, begins).await? {
+            Some(missing) if Some(missing) <= told_to => Ok(before(missing)),
+            _ => Ok(told_to),
+        }
     }
 
     /// The session as it stood at an instant: what was out by then is out, though
@@ -87,7 +98,9 @@ impl Past {
     pub async fn at(&self, key: &SessionKey, held: &Held, at: Timestamp) -> Result<Session, Error> {
         self.caught_up(held).await?;
         let row = self.ledger.at(key, at).await?;
-        let row = row.ok_or(Error::Invalid { pointer: "/time", detail: "is before the session began" })?;
+        let row = row.filter(|row| !held.session.is_before_its_beginning(row.link.position));
+        let row =
+            row.ok_or(Error::Invalid { pointer: "/time", detail: "must not be before the created_at of the session" })?;
         let session = session_of(&row)?;
         Ok(if session.is_due(at) { session.settled(at).session } else { session })
     }
@@ -96,7 +109,11 @@ impl Past {
     pub async fn version(&self, key: &SessionKey, held: &Held, version: u64) -> Result<Session, Error> {
         self.caught_up(held).await?;
         let row = self.ledger.version(key, version).await?;
-        session_of(&row.ok_or(Error::Invalid { pointer: "/to_version", detail: "is no version of the session" })?)
+        let row = row.filter(|row| !held.session.is_before_its_beginning(row.link.position));
+        session_of(&row.ok_or(Error::Invalid {
+            pointer: "/to_version",
+            detail: "must be a version of the session, from its first to the present one; history lists them",
+        })?)
     }
 
     /// Waits until the ledger holds the newest version; false if it takes too long.
@@ -109,10 +126,16 @@ impl Past {
     }
 }
 
+/// The position before that one; none, if it is the first.
+fn before(Position { epoch, version }: Position) -> Option<Position> {
+    let version = version.checked_sub(1).filter(|before| *before > 0)?;
+    Some(Position { epoch, version })
+}
+
 fn session_of(row: &Row) -> Result<Session, Error> {
-    let body = row
-        .body
-        .as_deref()
-        .ok_or(Error::Invalid { pointer: "/to_version", detail: "was shed while the ledger was away" })?;
+    let body = row.body.as_deref().ok_or(Error::Invalid {
+        pointer: "/to_version",
+        detail: "was shed while the ledger was away; choose a version near it",
+    })?;
     Ok(Session::from_stored(body)?)
 }

@@ -8,10 +8,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::{Map, Value};
 use tokio::sync::Mutex as Turn;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::domain::id::SessionKey;
+use crate::domain::session::Status;
 use crate::store::Held;
 
 /// So many sessions are remembered at least, and twice as many at most.
@@ -19,6 +21,9 @@ const ENOUGH: usize = 4_096;
 
 /// A session of more participants takes more room than the read it saves is worth.
 const MAX_PARTICIPANTS: usize = 32;
+
+/// So does one whose metadata takes more, in bytes.
+const MAX_METADATA: usize = 4_096;
 
 /// Whoever holds it may write; the others wait for it. It holds the newest version
 /// that is known, if one is.
@@ -41,6 +46,12 @@ impl Remembered {
     pub async fn turn(&self, key: &SessionKey) -> Place {
         let turn = self.generations().turn(key);
         Place(turn.lock_owned().await)
+    }
+
+    /// How many sessions have a place.
+    pub fn len(&self) -> usize {
+        let generations = self.generations();
+        generations.young.len() + generations.old.len()
     }
 
     fn generations(&self) -> MutexGuard<'_, Generations> {
@@ -71,15 +82,37 @@ impl Place {
 
     /// That is the newest version, as far as is known here.
     pub fn learn(&mut self, held: &Held) {
-        let is_of_use = !held.is_doubtful && held.session.participants.len() <= MAX_PARTICIPANTS;
-        *self.0 = is_of_use.then(|| held.clone());
+        *self.0 = is_of_use(held).then(|| held.clone());
     }
+}
+
+/// What has ended is written to no more, but for its deletion.
+fn is_of_use(held: &Held) -> bool {
+    let session = &held.session;
+    let may_be_written = !held.is_doubtful && !session.status.is_ended() && session.status != Status::Deleted;
+    may_be_written && session.participants.len() <= MAX_PARTICIPANTS && is_small(&session.metadata)
+}
+
+/// Whether it takes little room. What is nested is not looked into, and counts as much.
+fn is_small(metadata: &Map<String, Value>) -> bool {
+    let sizes = metadata.iter().map(|(name, value)| {
+        name.len()
+            + match value {
+                Value::String(text) => text.len(),
+                Value::Array(_) | Value::Object(_) => MAX_METADATA / 16,
+                _ => 0,
+            }
+    });
+    sizes.sum::<usize>() <= MAX_METADATA
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::chain::Digest;
     use crate::domain::id::{SessionId, TenantId};
+    use crate::domain::session::Session;
+    use crate::store::contract::making::created;
 
     fn key(session: usize) -> SessionKey {
         SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }
@@ -109,5 +142,27 @@ mod tests {
         assert!(futures::poll!(&mut second).is_pending());
         drop((first, other));
         second.await;
+    }
+
+    #[tokio::test]
+    async fn what_is_large_or_over_is_not_remembered() {
+        let (remembered, key) = (Remembered::default(), key(0));
+        let is_learnt = async |change: fn(&mut Session)| {
+            let mut session = created(&key);
+            change(&mut session);
+            let held = Held { session: Arc::new(session), head: Digest::NONE, ticket: None, is_doubtful: false };
+            let mut place = remembered.turn(&key).await;
+            place.learn(&held);
+            place.take().is_some()
+        };
+        let metadata = |bytes: usize| Arc::new(Map::from_iter([("note".to_owned(), Value::from("x".repeat(bytes)))]));
+        assert!(is_learnt(|_| {}).await);
+        assert!(!is_learnt(|session| session.status = Status::Completed).await);
+        assert!(!is_learnt(|session| session.status = Status::Deleted).await);
+        let sizes = [MAX_METADATA - 4, MAX_METADATA].map(|bytes| is_small(&metadata(bytes)));
+        assert_eq!(sizes, [true, false]);
+        let nested: Map<_, _> = (0..17).map(|name| (name.to_string(), Value::Array(Vec::new()))).collect();
+        assert!(!is_small(&nested));
+        assert_eq!(remembered.len(), 1);
     }
 }

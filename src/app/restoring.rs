@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Instant, timeout};
 
 use super::error::Error;
 use super::unknown::Unknown;
 use crate::clock::Clock;
-use crate::domain::entry::ANSWERED_MS;
+use crate::domain::chain::Link;
+use crate::domain::entry::{ANSWERED_MS, Answered, Repeat};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
-use crate::domain::session::restore::Absence;
+use crate::domain::session::restore::{Absence, Gap};
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Ledger, Row};
+use crate::ledger::run::RunHistory;
+use crate::ledger::{DeadLetter, Ledger};
 use crate::store;
 use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Held, Store};
@@ -23,6 +25,22 @@ use crate::telemetry::metrics;
 
 /// How long a restoring waits for the ledger to hold what was committed before.
 const TURN_WAIT: Duration = Duration::from_secs(2);
+
+/// What the store does with sessions by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// How long it keeps one that nothing happens to.
+    pub idle_ttl: Duration,
+    /// It ends with the process, and what it held with it.
+    pub is_embedded: bool,
+}
+
+impl Default for Retention {
+    /// Shared, and nothing is let go for having been idle.
+    fn default() -> Self {
+        Self { idle_ttl: Duration::MAX, is_embedded: false }
+    }
+}
 
 /// Takes sessions back.
 pub(super) struct Restoring {
@@ -34,12 +52,21 @@ pub(super) struct Restoring {
     lanes: Vec<Mutex<()>>,
     /// What the ledger did not know a moment ago.
     unknown: Unknown,
+    retention: Retention,
+    /// The processes before this one, once somebody has asked: they do not change.
+    runs: OnceCell<RunHistory>,
 }
 
 impl Restoring {
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         let lanes = (0..PARTITIONS).map(|_| Mutex::new(())).collect();
-        Self { store, ledger, clock, lanes, unknown: Unknown::default() }
+        let (unknown, retention) = (Unknown::default(), Retention::default());
+        Self { store, ledger, clock, lanes, unknown, retention, runs: OnceCell::new() }
+    }
+
+    /// The same, of a store that does so with sessions.
+    pub fn with_retention(self, retention: Retention) -> Self {
+        Self { retention, ..self }
     }
 
     /// The session as the store holds it, taken back first if need be. A deleted
@@ -53,6 +80,19 @@ impl Restoring {
                 self.restore(key).await
             }
         }
+    }
+
+    /// The same for whoever watches it: it is not idle meanwhile.
+    pub async fn watched(&self, key: &SessionKey) -> Result<Held, Error> {
+        match self.store.read_watched(key).await? {
+            Some(held) if !held.is_doubtful => Ok(held),
+            _ => self.present(key).await,
+        }
+    }
+
+    /// How many ids are known to be unknown.
+    pub fn unknown(&self) -> usize {
+        self.unknown.len()
     }
 
     /// A session is there now: what was said of it does not hold any more.
@@ -77,24 +117,52 @@ impl Restoring {
         self.wait_for_turn(key).await?;
         let over = doubtful.as_ref().map(|held| held.session.position);
         let newest = self.newest(key, doubtful, life).await?;
-        if newest.session.status == Status::Deleted {
+        if newest.held.session.status == Status::Deleted {
             return self.ended(key, over, newest).await;
         }
-        let held = self.made_again(key, &newest).await?;
-        let answered = self.ledger.answered(key, self.clock.now() - ANSWERED_MS).await?;
-        let held = self.store.restore(key, over, held, answered).await?;
+        let was_lost = over.is_some() || newest.is_refused();
+        let held = self.made_again(key, &newest.held, life, was_lost).await?;
+        let since = self.clock.now() - ANSWERED_MS;
+        let mut answered = self.ledger.answered(key, since).await?;
+        answered.extend(newest.refused_answers(since));
+        let held = self.taken_back(key, over, held, answered, newest.is_refused()).await?;
         metrics::restoring("restored");
         Ok(held)
     }
 
     /// An end needs no new epoch, and nothing is made of it where nothing stands. What
     /// outlived its store life makes room for it, or it would be doubted for good.
-    async fn ended(&self, key: &SessionKey, over: Option<Position>, newest: Held) -> Result<Held, Error> {
-        let held = Held { ticket: None, is_doubtful: false, ..newest };
+    async fn ended(&self, key: &SessionKey, over: Option<Position>, newest: Newest) -> Result<Held, Error> {
+        let is_refused = newest.is_refused();
+        let held = Held { ticket: None, is_doubtful: false, ..newest.held };
         match over {
             None => Ok(held),
-            Some(_) => Ok(self.store.restore(key, over, held, Vec::new()).await?),
+            Some(_) => self.taken_back(key, over, held, Vec::new(), is_refused).await,
         }
+    }
+
+    /// Puts it into the store, which keeps what the ledger refuses to hold.
+    async fn taken_back(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+        is_refused: bool,
+    ) -> Result<Held, Error> {
+        let held = self.store.restore(key, over, held, answered).await?;
+        // Whoever was quicker may have written since: that version is on its way to the ledger.
+        if is_refused && held.ticket.is_none() {
+            self.store.keep(key, held.session.position).await?;
+        }
+        Ok(held)
+    }
+
+    /// Whether the ledger knows of an answer to that key lately.
+    pub async fn has_answered(&self, key: &SessionKey, repeat: &Repeat) -> Result<bool, Error> {
+        let since = self.clock.now() - ANSWERED_MS;
+        let answered = self.ledger.answered(key, since).await?;
+        Ok(answered.iter().any(|answered| answered.repeat.key == repeat.key))
     }
 
     fn still_unknown(&self, key: &SessionKey, life: Timestamp) -> Result<(), Error> {
@@ -109,6 +177,8 @@ impl Restoring {
     /// be taken for the newest.
     async fn wait_for_turn(&self, key: &SessionKey) -> Result<(), Error> {
         let Some(newest) = self.store.newest_waiting(key).await? else { return Ok(()) };
+        // A ledger that is away takes nothing: to wait for it would be in vain.
+        self.ledger.ping().await?;
         match timeout(TURN_WAIT, self.store.recorded(newest)).await {
             // Not yet; or the store went back once more, and the turn is another. Nothing of
             // the caller's was written so far.
@@ -117,29 +187,70 @@ impl Restoring {
         }
     }
 
-    /// The newer of what the ledger holds and what outlived a store that went back.
-    async fn newest(&self, key: &SessionKey, doubtful: Option<Held>, life: Timestamp) -> Result<Held, Error> {
+    /// The newest of what the ledger holds, what it refused, and what outlived a store that
+    /// went back.
+    async fn newest(&self, key: &SessionKey, doubtful: Option<Held>, life: Timestamp) -> Result<Newest, Error> {
         let asked_at = Instant::now();
+        // Before the row: a letter that is recorded in between is found as that.
+        let letters = self.ledger.dead_of(key).await?;
         let row = self.ledger.newest(key).await?;
-        let in_ledger = row.as_ref().map(|row| row.link.position);
-        match (row, doubtful) {
-            (_, Some(held)) if in_ledger <= Some(held.session.position) => Ok(held),
-            (Some(row), _) => recorded(&row),
-            (None, _) => {
+        let in_ledger = row.as_ref().map(|row| row.link);
+        let recorded = in_ledger.map(|link| link.position);
+        let letter = letters.first().filter(|letter| Some(position_of(letter)) > recorded);
+        let known = recorded.max(letter.map(position_of));
+        let held = match (row, letter, doubtful) {
+            (_, _, Some(held)) if known <= Some(held.session.position) => held,
+            (_, Some(letter), _) => read_back(&letter.entry.link, letter.entry.body.as_deref())?,
+            (Some(row), None, _) => read_back(&row.link, row.body.as_deref())?,
+            (None, None, _) => {
                 self.unknown.remember(key, asked_at, life);
                 metrics::restoring("unknown");
-                Err(Error::NoSession)
+                return Err(Error::NoSession);
             }
-        }
+        };
+        Ok(Newest { held, in_ledger, letters })
     }
 
-    async fn made_again(&self, key: &SessionKey, newest: &Held) -> Result<Held, Error> {
-        let absence = match newest.session.due_at {
-            None if newest.session.status != Status::Running => None,
-            _ => self.absence(key).await?,
+    /// Made again in a new epoch. What was idle is merely read back, and so is what stood in
+    /// a process that stopped in order.
+    async fn made_again(
+        &self,
+        key: &SessionKey,
+        newest: &Held,
+        life: Timestamp,
+        was_lost: bool,
+    ) -> Result<Held, Error> {
+        let session = &newest.session;
+        let may_happen = session.due_at.is_some() || session.status == Status::Running;
+        let (gap, is_lost) = if !was_lost && !may_happen && self.was_idle(session, life) {
+            (None, false)
+        } else if self.retention.is_embedded {
+            let ended = self.runs(life).await?.since(Timestamp::from_ms(session.position.epoch), life);
+            (ended.gap.filter(|_| may_happen), !ended.is_orderly)
+        } else if may_happen {
+            (self.absence(key).await?.map(Gap::Outage), true)
+        } else {
+            (None, true)
         };
-        let restored = newest.session.restored(absence, self.clock.now());
+        let restored = session.restored_after(gap, is_lost, self.clock.now());
         Ok(Held { session: Arc::new(restored), head: newest.head, ticket: None, is_doubtful: false })
+    }
+
+    /// Whether the store has let go of it for having been idle: it was there in the life the
+    /// store is in, or had been idle for long enough before.
+    fn was_idle(&self, session: &Session, life: Timestamp) -> bool {
+        let idle_ms = i64::try_from(self.retention.idle_ttl.as_millis()).unwrap_or(i64::MAX);
+        session.position.epoch >= life.as_ms() || session.updated_at.as_ms().saturating_add(idle_ms) <= life.as_ms()
+    }
+
+    /// How the processes before this one ended; the first beat of this one says when nobody
+    /// was there.
+    async fn runs(&self, began: Timestamp) -> Result<&RunHistory, Error> {
+        let look = async || {
+            self.ledger.beat(began, self.clock.now().max(began)).await?;
+            self.ledger.runs(began).await
+        };
+        Ok(self.runs.get_or_try_init(look).await?)
     }
 
     /// When nobody was there, before the store began the life it is in. Whoever is the
@@ -155,7 +266,43 @@ impl Restoring {
     }
 }
 
-fn recorded(row: &Row) -> Result<Held, Error> {
-    let session = Session::from_stored(row.body.as_deref().unwrap_or_default())?;
-    Ok(Held { session: Arc::new(session), head: row.link.digest(), ticket: None, is_doubtful: false })
+/// What a session is made again from.
+struct Newest {
+    held: Held,
+    /// The newest link in the ledger, if one is there.
+    in_ledger: Option<Link>,
+    /// What the ledger refused, the newest first.
+    letters: Vec<DeadLetter>,
+}
+
+impl Newest {
+    /// The ledger does not hold that version. One that was taken back before stands in a
+    /// later epoch than the link it rests on.
+    fn is_refused(&self) -> bool {
+        let is_newer = |link: Link| link.position < self.held.session.position && link.digest() != self.held.head;
+        self.in_ledger.is_none_or(is_newer)
+    }
+
+    /// Answers that the ledger cannot tell of, for it refused what they came with.
+    fn refused_answers(&self, since: Timestamp) -> impl Iterator<Item = Answered> {
+        let (newest, recorded) = (self.held.session.position, self.in_ledger.map(|link| link.position));
+        let led_here = move |letter: &&DeadLetter| {
+            let Link { position, at, .. } = letter.entry.link;
+            Some(position) > recorded && position <= newest && at >= since
+        };
+        self.letters.iter().rev().filter(led_here).filter_map(|letter| {
+            let (link, change) = (letter.entry.link, letter.entry.change.clone());
+            Some(Answered { repeat: letter.entry.repeat?, position: link.position, at: link.at, change })
+        })
+    }
+}
+
+const fn position_of(letter: &DeadLetter) -> Position {
+    letter.entry.link.position
+}
+
+/// A version whose body was shed, or cannot be read, is not replaced by an older one.
+fn read_back(link: &Link, body: Option<&[u8]>) -> Result<Held, Error> {
+    let session = Session::from_stored(body.unwrap_or_default())?;
+    Ok(Held { session: Arc::new(session), head: link.digest(), ticket: None, is_doubtful: false })
 }

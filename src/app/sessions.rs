@@ -1,34 +1,37 @@
-//! Creating, reading and commanding sessions: settle, judge, commit, again if the race was lost.
+//! Reading and commanding sessions: settle, judge, commit, again if the race was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::asked::{Answer, Asked};
+use super::attendance::Attendance;
 use super::commanding::Asking;
+use super::counting;
 use super::error::Error;
 use super::past::Past;
 use super::remembered::Remembered;
-use super::restoring::Restoring;
+use super::restoring::{Restoring, Retention};
 use super::writing::{Author, commit};
+use crate::bus::Audience;
 use crate::clock::Clock;
+use crate::domain::chain::Digest;
 use crate::domain::entry::{Answered, Repeat};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::{Principal, Role};
+use crate::domain::session::Status;
 use crate::domain::session::command::Command;
-use crate::domain::session::create::NewSession;
 use crate::domain::session::event::{Kind, Outcome};
-use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::store;
 use crate::store::outbox::Ticket;
 use crate::store::{Committed, Held, Store};
-use crate::telemetry::metrics;
 use crate::wire::command::Wish;
 use crate::wire::history;
 
@@ -40,16 +43,6 @@ const DELETE_WAIT: Duration = Duration::from_secs(2);
 
 /// How long an answer waits to be durable, where every answer is.
 const DURABLE_WAIT: Duration = Duration::from_secs(5);
-
-/// Where the name of a new session comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Name {
-    /// The caller gave it, or it follows from a key of the caller's: there may be such a
-    /// session, or have been one.
-    Given,
-    /// It was made just now, and nobody had it before: nothing is looked for.
-    Fresh,
-}
 
 /// A deadline that somebody must see to soon.
 pub type Soon = (Timestamp, SessionKey);
@@ -66,8 +59,14 @@ pub struct Parts {
     pub ids: Ids,
     /// Where deadlines are announced; when it is full, the poll finds them.
     pub soon: mpsc::Sender<Soon>,
+    /// Who watches, wherever.
+    pub audience: Arc<dyn Audience>,
     /// An answer means that the ledger holds it.
     pub is_durable: bool,
+    /// Turns advance by themselves no faster than this.
+    pub least_advance: Duration,
+    /// Without anybody there for so long, they advance no more.
+    pub idle: Duration,
 }
 
 /// Timer sessions, as callers see them.
@@ -77,8 +76,10 @@ pub struct Sessions {
     pub(super) remembered: Remembered,
     clock: Arc<dyn Clock>,
     soon: mpsc::Sender<Soon>,
-    restoring: Restoring,
+    pub(super) restoring: Restoring,
+    attendance: Attendance,
     is_durable: bool,
+    pub(super) least_advance_ms: i64,
     /// What was, from the ledger.
     pub past: Past,
 }
@@ -87,73 +88,24 @@ impl Sessions {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ledger, clock, ids, soon, is_durable } = parts;
+        let Parts { store, ledger, clock, ids, soon, audience, is_durable, least_advance, idle } = parts;
+        let (attendance, least_advance_ms) = (Attendance::new(audience, whole_ms(idle)), whole_ms(least_advance));
         let past = Past::new(Arc::clone(&store), Arc::clone(&ledger));
         let restoring = Restoring::new(Arc::clone(&store), ledger, Arc::clone(&clock));
         let remembered = Remembered::default();
-        Self { store, ids, remembered, clock, soon, restoring, is_durable, past }
+        Self { store, ids, remembered, clock, soon, restoring, attendance, is_durable, least_advance_ms, past }
     }
 
-    /// Whether the store and the ledger answer.
-    pub async fn reachable(&self) -> (bool, bool) {
-        let (store, ledger) = futures::join!(self.store.ping(), self.past.ping());
-        (store.is_ok(), ledger)
+    /// The same, over a store that does so with sessions by itself.
+    #[must_use]
+    pub fn with_retention(self, retention: Retention) -> Self {
+        Self { restoring: self.restoring.with_retention(retention), ..self }
     }
 
-    /// Makes a session. A repeat finds the first one by its key.
-    pub async fn create(
-        &self,
-        by: &Principal,
-        new: NewSession,
-        name: Name,
-        idempotency: Option<(String, crate::domain::chain::Digest)>,
-        arrived: Timestamp,
-    ) -> Result<Answer, Error> {
-        let key = self.key(by, &new.session_id)?;
-        operates(by)?;
-        let repeat = idempotency.map(|(text, body)| Repeat::of(&key, &by.subject, &text, body));
-        let change = Session::create(new, arrived)?;
-        if name == Name::Given
-            && let Some(held) = self.found(&key).await?
-        {
-            return self.existing(&key, held, repeat).await;
-        }
-        let author = Author { command: "create", by: Some(by), repeat };
-        match self.store.commit(commit(self.ids.nonce(), &key, None, change, author)).await? {
-            Committed::Stored(held) => {
-                self.restoring.created(&key);
-                self.durable(Answer { held, outcome: Outcome::of(Kind::Created), replayed: None, told: None }).await
-            }
-            // The store went back meanwhile: what stands there is not shown before it is taken back.
-            Committed::Repeated(_, held) | Committed::Stale(held) if held.is_doubtful => {
-                self.existing(&key, self.restoring.present(&key).await?, repeat).await
-            }
-            Committed::Repeated(answered, held) => replay(&answered, held, repeat),
-            Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
-            Committed::Missing => Err(Error::NoSession),
-        }
-    }
-
-    async fn found(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
-        match self.restoring.present(key).await {
-            Ok(held) => Ok(Some(held)),
-            Err(Error::NoSession) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn existing(&self, key: &SessionKey, held: Held, repeat: Option<Repeat>) -> Result<Answer, Error> {
-        match self.answered(key, held, repeat).await? {
-            (held, Some(_)) if held.session.status == Status::Deleted => Err(Error::NoSession),
-            (held, Some(answered)) => replay(&answered, held, repeat),
-            (held, None) => Err(Error::Exists(Box::new(held))),
-        }
-    }
-
-    /// A new pending session of the same configuration.
-    pub async fn blueprint(&self, by: &Principal, id: &SessionId, clone_id: SessionId) -> Result<NewSession, Error> {
-        operates(by)?;
-        Ok(self.look(by, id).await?.session.blueprint(clone_id))
+    /// How many sessions are remembered for their next commit, and how many ids as unknown.
+    #[must_use]
+    pub fn cached(&self) -> [(&'static str, usize); 2] {
+        [("sessions", self.remembered.len()), ("unknown_ids", self.restoring.unknown())]
     }
 
     /// The session as it stands now; what had to happen by now has happened.
@@ -177,8 +129,9 @@ impl Sessions {
 
     /// The same for whoever watches: a deleted session is shown as deleted.
     pub async fn watched(&self, key: &SessionKey) -> Result<Held, Error> {
-        let present = self.restoring.present(key).await?;
-        if present.session.status == Status::Deleted { Ok(present) } else { self.newest(key).await }
+        let present = self.restoring.watched(key).await?;
+        let is_settled = present.session.status == Status::Deleted || !present.session.is_due(self.clock.now());
+        if is_settled { Ok(present) } else { self.newest(key).await }
     }
 
     /// Does what a command says.
@@ -190,20 +143,20 @@ impl Sessions {
         arrived: Timestamp,
     ) -> Result<Answer, Error> {
         let key = self.key(by, id)?;
-        if by.role == Role::Viewer {
+        if !may_ask(by, &asked.wish) {
             return Err(Error::Forbidden);
         }
         let (name, outcome) = match self.command_of(&key, asked.wish).await {
             Err(error) => ("revert", Err(error)),
             Ok(mut command) => {
                 own(&mut command, by, asked.lag_ms);
-                let repeat = asked.idempotency.map(|(text, body)| Repeat::of(&key, &by.subject, &text, body));
-                let author = Author { command: command.name(), by: Some(by), repeat };
+                let repeat = asked.idempotency.map(|(text, body)| Repeat::of(&key, &by.identity(), &text, body));
+                let author = Author { command: command.name(), arguments: None, by: Some(by), repeat };
                 let asked = Asking { key: &key, command: &command, expected: &asked.expected, author, arrived };
                 (command.name(), self.carry_out(asked).await)
             }
         };
-        metrics::commanded(name, said(&outcome));
+        counting::decided(name, outcome.as_ref());
         outcome
     }
 
@@ -217,18 +170,47 @@ impl Sessions {
         }
     }
 
+    /// What an idempotency key of the caller's was answered with before, where that wrote no
+    /// version; else it is `change` from now on.
+    pub async fn remember(
+        &self,
+        by: &Principal,
+        held: &Held,
+        (text, body): (&str, Digest),
+        change: Bytes,
+        now: Timestamp,
+    ) -> Result<(Bytes, bool), Error> {
+        let key = self.key(by, &held.session.session_id)?;
+        let repeat = Repeat::of(&key, &by.identity(), text, body);
+        let answered = Answered { repeat, position: held.session.position, at: now, change: change.clone() };
+        let standing = self.store.remember(&key, answered).await?;
+        if standing.repeat.body != body {
+            return Err(Error::Mismatch);
+        }
+        let is_replay = standing.change != change;
+        Ok((standing.change, is_replay))
+    }
+
     /// Deletes, and answers once the ledger holds it. Asking again is safe.
-    pub async fn delete(&self, by: &Principal, id: &SessionId, asked: Asked, arrived: Timestamp) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        asked: Asked,
+        arrived: Timestamp,
+    ) -> Result<Answer, Error> {
         operates(by)?;
         let key = self.key(by, id)?;
         let present = self.restoring.present(&key).await?;
-        let held = if present.session.status == Status::Deleted {
-            present
+        let answer = if present.session.status == Status::Deleted {
+            Answer { held: present, outcome: Outcome::of(Kind::Deleted), replayed: None, told: None }
         } else {
-            self.command(by, id, asked, arrived).await?.held
+            self.command(by, id, asked, arrived).await?
         };
-        let Some(ticket) = held.ticket else { return Ok(()) };
-        self.recorded(ticket, DELETE_WAIT, Error::NotRecorded).await
+        if let Some(ticket) = answer.held.ticket {
+            self.recorded(ticket, DELETE_WAIT, Error::NotRecorded).await?;
+        }
+        Ok(answer)
     }
 
     /// Writes what had to happen by now, if anything had; gives whether it did.
@@ -261,7 +243,7 @@ impl Sessions {
     }
 
     async fn settle_held(&self, key: &SessionKey, held: Held, now: Timestamp) -> Result<bool, Error> {
-        let settled = held.session.settled(now.max(held.session.updated_at));
+        let settled = self.attendance.settled(key, &held.session, now.max(held.session.updated_at)).await;
         let committed = self.store.commit(commit(self.ids.nonce(), key, Some(&held), settled, Author::NOBODY)).await?;
         let Committed::Stored(held) = committed else { return Ok(false) };
         self.announce(key, &held);
@@ -335,17 +317,36 @@ impl Sessions {
     }
 }
 
+/// Whether the caller's role may ask for this at all. It is asked before anything is read, so that
+/// neither a refusal nor the repeat of another role's request tells what only that role may know.
+fn may_ask(by: &Principal, wish: &Wish) -> bool {
+    match (by.role, wish) {
+        (Role::Operator | Role::Admin, _) => true,
+        (Role::Participant, Wish::Command(command)) => command.is_for_participants(),
+        (Role::Participant, Wish::Revert { .. }) | (Role::Viewer, _) => false,
+    }
+}
+
 /// What is for operators only.
 pub fn operates(by: &Principal) -> Result<(), Error> {
     if by.role >= Role::Operator { Ok(()) } else { Err(Error::Forbidden) }
 }
 
-/// A participant's switch is about its own cycle, also if it lost a race meanwhile.
+/// A participant's switch is about its own cycle, also if it lost a race meanwhile; its pauses
+/// are its own.
 fn own(command: &mut Command, by: &Principal, lag_ms: i64) {
-    let Command::Switch(switch) = command else { return };
-    switch.connection_lag_ms = lag_ms;
-    if by.role == Role::Participant && switch.current.is_none() {
-        switch.current.clone_from(&by.participant_id);
+    let is_participant = by.role == Role::Participant;
+    match command {
+        Command::Switch(switch) => {
+            switch.connection_lag_ms = lag_ms;
+            if is_participant && switch.current.is_none() {
+                switch.current.clone_from(&by.participant_id);
+            }
+        }
+        Command::Pause { by_participant, .. } | Command::Resume { by_participant, .. } => {
+            *by_participant = is_participant;
+        }
+        _ => {}
     }
 }
 
@@ -358,23 +359,16 @@ pub(super) fn replay(answered: &Answered, held: Held, repeat: Option<Repeat>) ->
     Ok(Answer { held, outcome, replayed: Some(answered.position), told: None })
 }
 
+fn whole_ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn impatient(patience: Instant) -> Result<(), Error> {
     if Instant::now() < patience {
         return Ok(());
     }
     let why = "a session was written to faster than it could be read";
     Err(Error::StoreAway(store::Error::Unavailable(why.into())))
-}
-
-fn said(outcome: &Result<Answer, Error>) -> &'static str {
-    match outcome {
-        Ok(_) => "applied",
-        Err(Error::Stale(_) | Error::Contended(_)) => "conflict",
-        Err(Error::Refused(..) | Error::Forbidden | Error::NoSession | Error::Mismatch | Error::Invalid { .. }) => {
-            "refused"
-        }
-        Err(_) => "failed",
-    }
 }
 
 /// Where an answer stands, for its `ETag`.

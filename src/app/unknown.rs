@@ -51,6 +51,11 @@ impl Unknown {
         self.asked().at.remove(key);
     }
 
+    /// How many ids are remembered.
+    pub fn len(&self) -> usize {
+        self.asked().at.len()
+    }
+
     fn asked(&self) -> MutexGuard<'_, Asked> {
         // Nothing in there can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

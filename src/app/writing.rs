@@ -8,8 +8,11 @@ use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Entry, Repeat};
 use crate::domain::id::SessionKey;
 use crate::domain::principal::Principal;
+use crate::domain::session::Status;
+use crate::domain::session::command::Command;
 use crate::domain::session::event::Change;
 use crate::store::{Commit, Held, Operation};
+use crate::wire::change::Details;
 use crate::wire::{frame, history};
 
 /// On whose behalf, and by which command, a version is written.
@@ -17,6 +20,8 @@ use crate::wire::{frame, history};
 pub(super) struct Author<'a> {
     /// The command's name.
     pub command: &'static str,
+    /// The command itself; `None` for a creation, and where it happened by itself.
+    pub arguments: Option<&'a Command>,
     /// Who asked; nobody, where it happened by itself.
     pub by: Option<&'a Principal>,
     /// The idempotency key it came with.
@@ -25,7 +30,7 @@ pub(super) struct Author<'a> {
 
 impl Author<'_> {
     /// What happens though nobody asked.
-    pub const NOBODY: Author<'static> = Author { command: "settle", by: None, repeat: None };
+    pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, repeat: None };
 }
 
 /// The write of `change`, made from `base`.
@@ -38,8 +43,12 @@ pub(super) fn commit(
 ) -> Commit {
     let previous = base.map_or(Digest::NONE, |base| base.head);
     change.session.previous = previous;
-    let frames = frame::of_change(author.command, base.map(|base| &*base.session), &change);
-    let audited = history::changed(author.command, author.by, &change);
+    let outage = change.session.outage.take();
+    let before = base.map(|base| &*base.session).filter(|before| before.status != Status::Deleted);
+    let details = Details::of(author.arguments, before, &change.session);
+    let frames = frame::of_change(author.command, &details, before, &change);
+    let audited = history::changed(author.command, &details, author.by, &change, outage);
+    drop(details);
     let session = change.session;
     let body = Bytes::from(session.stored());
     let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
@@ -52,4 +61,9 @@ pub(super) fn commit(
         frames,
         entry: Arc::new(entry),
     }
+}
+
+/// What the session takes that a write makes.
+pub(super) fn stored_bytes(write: &Commit) -> usize {
+    write.entry.body.as_ref().map_or(0, Bytes::len)
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::chain::Digest;
+use crate::domain::chain::{Digest, Link};
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
 use crate::ledger::{DeadLetter, Error, Ledger};
 
 /// Dead letters read at a time: each may hold a whole session.
@@ -24,6 +26,8 @@ pub enum Retried {
     Recorded,
     /// The same, and it met another at its position: both are kept.
     Forked,
+    /// The same, but the session went on without it: later versions do not rest on it.
+    Superseded,
     /// It is refused as before, and stays where it is.
     Refused(Error),
 }
@@ -66,7 +70,22 @@ pub async fn retry(ledger: &dyn Ledger, letter: &DeadLetter) -> Result<Retried, 
         Err(error) => return Err(error),
     };
     ledger.unbury(&letter.entry).await?;
-    Ok(if recorded.forks.is_empty() { Retried::Recorded } else { Retried::Forked })
+    Ok(if !recorded.forks.is_empty() {
+        Retried::Forked
+    } else if is_superseded(ledger, &letter.entry.key, &letter.entry.link).await? {
+        Retried::Superseded
+    } else {
+        Retried::Recorded
+    })
+}
+
+/// Whether the ledger holds that version, and the session went on without it: then the
+/// number of that version was given twice.
+pub async fn is_superseded(ledger: &dyn Ledger, key: &SessionKey, link: &Link) -> Result<bool, Error> {
+    let Position { epoch, version } = link.position;
+    let before = Position { epoch, version: version.saturating_sub(1) };
+    let page = ledger.history(key, Some(before), 1).await?;
+    Ok(page.rows.iter().any(|row| row.link == *link && row.superseded))
 }
 
 /// Forgets it: what it held is gone.

@@ -4,22 +4,25 @@
 //! store is one of everything, and one of the ledger is none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::Now;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Error, Ledger};
 use crate::store::Store;
+use crate::telemetry::outage::{Asker, Outage};
 
 /// How far the last proof of life may be behind the end of an instance.
 pub const BEAT: Duration = Duration::from_secs(1);
 
 /// A ledger that takes longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+static MISSED: Outage = Outage::new("ledger", "failed to leave proof of life", "proof of life is left again");
 
 /// What lives, and who is told.
 pub struct Heartbeat {
@@ -29,6 +32,8 @@ pub struct Heartbeat {
     pub store: Arc<dyn Store>,
     /// Where now comes from.
     pub now: Now,
+    /// Whether the ledger took the last proof of life: it is the only write that is sure to come.
+    pub is_taken: Arc<AtomicBool>,
 }
 
 impl Heartbeat {
@@ -36,14 +41,11 @@ impl Heartbeat {
     pub async fn run(self, stop: CancellationToken) {
         let mut beats = interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut since, mut was_missed) = (None, false);
+        let (mut since, mut asker) = (None, Asker::of(&MISSED));
         while stop.run_until_cancelled(beats.tick()).await.is_some() {
             let missed = self.beat(&mut since).await.err();
-            // Once per outage: the worker that waits for the same ledger says so as well.
-            if let Some(missed) = missed.as_ref().filter(|_| !was_missed) {
-                warn!(error = missed as &dyn std::error::Error, "failed to leave proof of life");
-            }
-            was_missed = missed.is_some();
+            self.is_taken.store(missed.is_none(), Ordering::Relaxed);
+            asker.came(missed.as_ref());
         }
         let _ = self.beat(&mut since).await;
     }

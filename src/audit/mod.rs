@@ -6,6 +6,7 @@
 
 pub mod dead;
 pub mod heartbeat;
+pub mod ownership;
 #[cfg(test)]
 mod tests;
 pub mod worker;

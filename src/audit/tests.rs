@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Now;
@@ -23,8 +24,10 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, Pace};
+use crate::ledger::mark::{Claim, Claimed};
+use crate::ledger::run::RunHistory;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
+use crate::ledger::{DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
 
@@ -75,7 +78,7 @@ impl Odd {
     async fn rows(&self, session: &SessionKey) -> usize {
         let (mut previous, mut count, mut after) = (Digest::NONE, 0, None);
         loop {
-            let page = self.inner.history(session, after, 1000).await.unwrap();
+            let page = self.inner.history(session, after, 1000).await.unwrap().rows;
             let Some(last) = page.last() else { return count };
             after = Some(last.link.position);
             for row in &page {
@@ -116,7 +119,7 @@ impl Ledger for Odd {
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         self.inner.at(key, at).await
     }
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
         self.inner.history(key, after, limit).await
     }
     async fn sessions(
@@ -125,7 +128,7 @@ impl Ledger for Odd {
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page<Row>, Error> {
         self.inner.sessions(tenant, filter, after, limit).await
     }
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
@@ -137,6 +140,15 @@ impl Ledger for Odd {
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters(after, limit).await
     }
+    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_of(key).await
+    }
+    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        self.inner.first_dead(key, after).await
+    }
+    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
+        self.inner.dead_sessions(limit).await
+    }
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
         self.inner.unbury(entry).await
     }
@@ -146,6 +158,18 @@ impl Ledger for Odd {
     }
     async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
         self.inner.presence(began).await
+    }
+    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
+        self.inner.open_run(began).await
+    }
+    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
+        self.inner.close_run(began, stopped).await
+    }
+    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
+        self.inner.runs(before).await
+    }
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        self.inner.claim(claim).await
     }
     async fn ping(&self) -> Result<(), Error> {
         self.inner.ping().await
@@ -253,6 +277,28 @@ async fn a_ledger_that_is_silent_is_waited_for_and_nothing_is_buried() {
 }
 
 #[tokio::test]
+async fn what_waits_is_told_while_a_ledger_takes_nothing() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _told_here = ::metrics::set_default_local_recorder(&recorder);
+    let (outbox, ledger) = (outbox(), Odd::new(usize::MAX, &[], None).await);
+    let running = start(&outbox, &ledger);
+    let mut writers = Writers::default();
+    // More than one batch holds, and then more.
+    for waiting in [3_000, 6_000] {
+        writers.append_in_turn(&outbox, 3_000, 100);
+        let line = format!("synckairos_audit_backlog {waiting}\n");
+        let is_told = async {
+            while !recorder.handle().render().contains(&line) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(10), is_told).await.is_ok(), "{}", recorder.handle().render());
+    }
+    running.hard.cancel();
+    assert_eq!(running.task.await.unwrap().entries, 6_000);
+}
+
+#[tokio::test]
 async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
     let (outbox, ledger) = (outbox(), Odd::new(0, &[1, 5], None).await);
     let mut writers = Writers::default();
@@ -267,7 +313,7 @@ async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
     for session in 1..100 {
         assert_eq!(ledger.rows(&key(session)).await, 10);
     }
-    let left = ledger.inner.history(&key(0), None, 100).await.unwrap();
+    let left = ledger.inner.history(&key(0), None, 100).await.unwrap().rows;
     let left: Vec<_> = left.iter().map(|row| row.link.position.version).collect();
     assert_eq!(left, [2, 3, 4, 6, 7, 8, 9, 10]);
 }
@@ -298,7 +344,7 @@ async fn an_entry_that_makes_the_ledger_panic_does_not_end_the_worker() {
         ledger.buried.lock().unwrap()[0],
         (Position { epoch: 1, version: 7 }, "panicked: out of its mind".into())
     );
-    assert_eq!(ledger.inner.history(&key(0), None, 100).await.unwrap().len(), 19);
+    assert_eq!(ledger.inner.history(&key(0), None, 100).await.unwrap().rows.len(), 19);
 }
 
 #[tokio::test]
@@ -340,7 +386,8 @@ async fn the_heart_beats_at_once_and_at_the_end() {
         Timestamp::from_ms(*beat.0.borrow())
     });
     let store = Arc::new(MemoryStore::new(Box::new(|_, _, _| {}), outbox(), Timestamp::from_ms(0)));
-    let heartbeat = Heartbeat { ledger: Arc::clone(&ledger) as _, store, now: clock };
+    let is_taken = Arc::default();
+    let heartbeat = Heartbeat { ledger: Arc::clone(&ledger) as _, store, now: clock, is_taken };
     let task = tokio::spawn(heartbeat.run(stop.clone()));
     let mut beats = beat.1;
     while now == 0 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -14,25 +14,47 @@ use crate::domain::id::SessionKey;
 use crate::jobs;
 use crate::jobs::{Failure, Pace, Source, Work};
 use crate::ledger::{Error, Ledger};
+use crate::store;
+use crate::store::Store;
+use crate::store::fence::Fence;
 use crate::store::outbox::{Backlog, Outbox, Unavailable, Waiting};
-use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, FORKS_TOTAL};
+use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
+use crate::telemetry::outage::chain;
 
 /// A ledger that takes longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What waits is told so often, whatever becomes of it.
+const BACKLOG_EVERY: Duration = Duration::from_secs(1);
 
 /// The one consumer of an outbox.
 pub struct Worker {
     outbox: Arc<dyn Outbox>,
     ledger: Arc<dyn Ledger>,
+    /// Where sessions stay whose newest version the ledger refuses.
+    store: Option<Arc<dyn Store>>,
     now: Now,
     pace: Pace,
+    fence: Fence,
 }
 
 impl Worker {
     /// Brings what `outbox` holds into `ledger`.
     #[must_use]
     pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn Ledger>, now: Now) -> Self {
-        Self { outbox, ledger, now, pace: Pace::default() }
+        Self { outbox, ledger, store: None, now, pace: Pace::default(), fence: Fence::default() }
+    }
+
+    /// With the store that the entries come from: it keeps what the ledger refuses.
+    #[must_use]
+    pub fn keeping_in(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Behind `fence`: while that is closed, everything waits where it is.
+    #[must_use]
+    pub fn behind(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     /// With another pace.
@@ -46,8 +68,31 @@ impl Worker {
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> Backlog {
         let pace = self.pace;
         let work = Arc::new(self);
-        jobs::run("audit", Arc::clone(&work), pace, &soft, &hard).await;
+        tokio::select! {
+            () = jobs::run("audit", Arc::clone(&work), pace, &soft, &hard) => {}
+            () = work.tell_backlog() => {}
+        }
         work.outbox.backlog().await.unwrap_or_default()
+    }
+
+    /// Nobody else holds that version, so its session is not let go of while it is the newest.
+    async fn keep(&self, refused: &Entry) -> Result<(), Failure> {
+        let Some(store) = &self.store else { return Ok(()) };
+        match store.keep(&refused.key, refused.link.position).await {
+            // Written by a newer release, which looks after it.
+            Ok(()) | Err(store::Error::Unreadable(_)) => Ok(()),
+            Err(error) => Err(Failure::Unanswered(error.into())),
+        }
+    }
+
+    /// While the ledger takes nothing nobody asks for more, and that is when it must be known what waits.
+    async fn tell_backlog(&self) {
+        let mut every = interval(BACKLOG_EVERY);
+        loop {
+            every.tick().await;
+            // Where that cannot be told, the store is away.
+            let _ = self.count_backlog().await;
+        }
     }
 
     async fn count_backlog(&self) -> Result<(), Failure> {
@@ -63,12 +108,18 @@ impl Work for Worker {
     type Job = Waiting;
 
     async fn next(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Failure> {
+        if !self.fence.lets_write() {
+            // All waits in Redis, without a word each time.
+            sleep(patience).await;
+            return Ok(Vec::new());
+        }
         let oldest = self.outbox.oldest(max, patience).await.map_err(unanswered)?;
         self.count_backlog().await?;
         Ok(oldest)
     }
 
     async fn attempt(&self, jobs: &[Waiting]) -> Result<(), Failure> {
+        self.fence.pass().map_err(|fenced| Failure::Unanswered(fenced.into()))?;
         let entries: Vec<Arc<Entry>> = jobs.iter().map(|job| Arc::clone(&job.entry)).collect();
         match answer(self.ledger.record(&entries)).await {
             Ok(recorded) => {
@@ -86,11 +137,12 @@ impl Work for Worker {
 
     async fn bury(&self, job: &Waiting, reason: &Source) -> Result<(), Failure> {
         let Entry { key, link, .. } = &*job.entry;
-        answer(self.ledger.bury(&job.entry, &told(&**reason), (self.now)())).await?;
+        answer(self.ledger.bury(&job.entry, &chain(&**reason), (self.now)())).await?;
+        self.keep(&job.entry).await?;
         count("dead", 1);
         error!(
             tenant.id = %key.tenant, session.id = %key.session, version = %link.position,
-            error = &**reason as &dyn std::error::Error, "an entry is refused for good and put aside"
+            error = chain(&**reason), "an entry is refused for good and put aside"
         );
         Ok(())
     }
@@ -107,6 +159,7 @@ async fn answer<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, F
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::Refused(why))) => Err(Failure::Refused(why)),
         Ok(Err(Error::Unavailable(why))) => Err(Failure::Unanswered(why)),
+        Ok(Err(why @ (Error::ReadOnly | Error::TooLong | Error::Busy))) => Err(Failure::Unanswered(why.into())),
         Err(elapsed) => Err(Failure::Unanswered(elapsed.into())),
     }
 }
@@ -121,12 +174,6 @@ fn count(outcome: &'static str, entries: usize) {
 
 /// Two histories of one session: both are kept, and somebody should know.
 fn report_fork(key: &SessionKey) {
-    metrics::counter!(FORKS_TOTAL).increment(1);
+    forked();
     error!(tenant.id = %key.tenant, session.id = %key.session, "a version met another at its position");
-}
-
-/// An error with what it comes from, for whoever looks at dead letters.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -48,6 +48,11 @@ impl Verified {
         Some(principal)
     }
 
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Remembers whom a token proved.
     pub(super) fn keep(&mut self, mark: Mark, principal: Arc<Principal>) {
         if self.young.len() >= GENERATION {
@@ -61,7 +66,7 @@ impl Verified {
 mod tests {
     use super::*;
     use crate::domain::id::TenantId;
-    use crate::domain::principal::Role;
+    use crate::domain::principal::{Provenance, Role};
 
     fn someone() -> Arc<Principal> {
         Arc::new(Principal {
@@ -71,6 +76,7 @@ mod tests {
             participant_id: None,
             sessions: None,
             expires_at: None,
+            provenance: Provenance::default(),
         })
     }
 

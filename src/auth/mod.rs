@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use crate::domain::id::{InvalidId, TenantId};
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use cache::{Marks, Verified};
 
@@ -30,6 +30,12 @@ pub enum Denied {
     /// A token that was good once.
     #[error("the token has expired")]
     Expired,
+    /// A token that came where this request may not carry one.
+    #[error("the token stands where it does not count")]
+    Misplaced,
+    /// More than one header that would prove who calls.
+    #[error("several tokens were given")]
+    Several,
 }
 
 /// Why no token can be signed here.
@@ -83,6 +89,15 @@ impl Authenticator {
         matches!(self.0, Mode::Open(_))
     }
 
+    /// How many verified tokens are remembered.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        match &self.0 {
+            Mode::Open(_) => 0,
+            Mode::Keyed(keyed) => held(&keyed.verified).len(),
+        }
+    }
+
     /// Who `token` proves the caller to be at `now`.
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
         let Keyed { verify, marks, verified, .. } = match &self.0 {
@@ -119,6 +134,7 @@ fn local_operator() -> Result<Principal, InvalidId> {
         participant_id: None,
         sessions: None,
         expires_at: None,
+        provenance: Provenance::default(),
     })
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Denied, Signed};
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 
 /// A subject is written into every change, so it has an end.
@@ -24,6 +24,10 @@ struct Claims {
     nbf: Option<f64>,
     participant_id: Option<ParticipantId>,
     sessions: Option<BTreeSet<SessionId>>,
+    iat: Option<f64>,
+    jti: Option<String>,
+    made_by: Option<String>,
+    participant_seat: Option<u64>,
 }
 
 /// What we write into one.
@@ -34,7 +38,15 @@ struct Written<'a> {
     role: &'static str,
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_by: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     participant_id: &'a Option<ParticipantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant_seat: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions: &'a Option<BTreeSet<SessionId>>,
 }
@@ -76,6 +88,11 @@ fn instant(seconds: f64) -> Result<Timestamp, Denied> {
     i64::try_from(since_unix.as_millis()).map(Timestamp::from_ms).map_err(|_| Denied::Invalid)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a float's 53 bits")]
+fn seconds(at: Timestamp) -> f64 {
+    at.as_ms() as f64 / 1_000.0
+}
+
 fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
     if claims.sub.is_empty() || claims.sub.len() > MAX_SUBJECT_BYTES {
         return Err(Denied::Invalid);
@@ -87,17 +104,28 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
         participant_id: claims.participant_id,
         sessions: claims.sessions,
         expires_at: Some(end),
+        provenance: Provenance {
+            token_id: claims.jti,
+            issued_at: claims.iat.map(instant).transpose()?,
+            made_by: claims.made_by,
+            seat: claims.participant_seat,
+        },
     })
 }
 
 /// A token that proves `principal` until the whole second of `expires_at`.
 pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingKey) -> Option<Signed> {
     let exp = expires_at.as_ms().div_euclid(1_000);
+    let Provenance { token_id, issued_at, made_by, seat } = &principal.provenance;
     let written = Written {
         sub: &principal.subject,
         tenant: &principal.tenant,
         role: principal.role.as_str(),
         exp,
+        iat: issued_at.map(seconds),
+        jti: token_id,
+        made_by,
+        participant_seat: *seat,
         participant_id: &principal.participant_id,
         sessions: &principal.sessions,
     };

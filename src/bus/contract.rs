@@ -19,6 +19,7 @@ use crate::domain::position::Position;
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server, Trio};
 use crate::store::keys;
+use crate::store::keys::Keys;
 
 /// Nothing takes longer.
 const SOON: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ struct InRedis<H> {
 impl<H> InRedis<H> {
     async fn at(url: &str, home: H) -> Self {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
-        let bus = Arc::new(RedisBus::new(redis.another().await.unwrap()));
+        let bus = Arc::new(RedisBus::new(redis.another().await.unwrap(), Keys::default()));
         let ear = Arc::clone(&bus);
         let hearing = tokio::spawn(async move { ear.run().await });
         Self { bus, redis, hearing, home }
@@ -78,7 +79,7 @@ impl<H> InRedis<H> {
 
     async fn say(&self, message: &Message) {
         let commands = self.redis.commands().await.unwrap();
-        let channel = keys::frames(&message.key);
+        let channel = Keys::default().frames(&message.key);
         let announcement = keys::announcement(&message.position.to_string(), &message.frames).concat();
         if self.redis.is_cluster() {
             commands.spublish::<i64, _, _>(channel, announcement).await.unwrap();

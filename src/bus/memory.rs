@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Bus, Deaf, Heard, Message};
+use super::{Audience, Bus, Deaf, Heard, Message};
 use crate::domain::id::SessionKey;
 
 /// Messages an instance may lag behind before it is told of a gap.
@@ -35,6 +35,13 @@ impl MemoryHub {
         }
     }
 
+    /// Whether any instance listens to that session. Never waits.
+    #[must_use]
+    pub fn has_listeners(&self, key: &SessionKey) -> bool {
+        let ears = self.ears.read().unwrap_or_else(PoisonError::into_inner);
+        ears.iter().any(|ear| ear.watched.read().unwrap_or_else(PoisonError::into_inner).contains(key))
+    }
+
     /// Another instance joins.
     #[must_use]
     pub fn attach(&self) -> MemoryBus {
@@ -42,6 +49,13 @@ impl MemoryHub {
         let ear = Arc::new(Ear { watched: RwLock::default(), sender, has_gap: AtomicBool::new(false) });
         self.ears.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&ear));
         MemoryBus { hub: self.clone(), ear, receiver: Mutex::new(Some(receiver)) }
+    }
+}
+
+#[async_trait]
+impl Audience for MemoryHub {
+    async fn is_listened_to(&self, key: &SessionKey) -> Result<bool, Deaf> {
+        Ok(self.has_listeners(key))
     }
 }
 

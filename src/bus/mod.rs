@@ -54,6 +54,13 @@ pub trait Bus: Send + Sync {
     fn ear(&self) -> Option<mpsc::Receiver<Heard>>;
 }
 
+/// Whether anybody listens, in whichever instance: somebody watches there, or did a moment ago.
+#[async_trait]
+pub trait Audience: Send + Sync {
+    /// Whether a session is listened to.
+    async fn is_listened_to(&self, key: &SessionKey) -> Result<bool, Deaf>;
+}
+
 /// The bus cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to reach the bus")]

@@ -1,17 +1,21 @@
 //! `audit dead list, retry, drop`: the entries that the ledger refused for good.
 
+mod stakes;
+
 use std::io::{Write as _, stdout};
 
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
+use self::stakes::Stakes;
 use super::Failure;
 use crate::audit::dead;
 use crate::audit::dead::{Retried, Which};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::domain::chain::Digest;
 use crate::ledger;
 use crate::ledger::{DeadLetter, Ledger};
 use crate::server;
+use crate::telemetry::outage::chain;
 use crate::wire::instant::Instant;
 
 /// What is to be done with which.
@@ -46,7 +50,8 @@ fn which(matches: &ArgMatches) -> Which {
 
 pub(super) fn command() -> Command {
     let dead = Command::new("dead").about("Entries that the ledger refused for good").subcommand_required(true);
-    let list = Command::new("list").about("Shows them: digest, session, position, since when, why");
+    let list = Command::new("list")
+        .about("Shows them: digest, session, position, since when, why; then what is at stake, by session");
     let retry = choosing("retry", "Offers them to the ledger once more; what it takes is dead no longer");
     let drop = choosing("drop", "Forgets them: what they held is gone");
     Command::new("audit")
@@ -66,6 +71,10 @@ fn choosing(name: &'static str, about: &'static str) -> Command {
 }
 
 pub(super) async fn run(order: &Order, config: &Config) -> Result<(), Failure> {
+    // Opening a file makes it: whoever asks in the wrong place would read that nothing is dead.
+    if matches!(config.database, Database::Sqlite(_)) && !config.ledger_file().exists() {
+        return Err(Failure::NoLedger(config.ledger_file()));
+    }
     let ledger = server::ledger(config).await?;
     let done = carry_out(order, &*ledger).await;
     ledger.close().await;
@@ -73,17 +82,25 @@ pub(super) async fn run(order: &Order, config: &Config) -> Result<(), Failure> {
 }
 
 async fn carry_out(order: &Order, ledger: &dyn Ledger) -> Result<(), Failure> {
-    let mut refused = 0;
+    let (mut refused, mut stakes) = (0, Stakes::default());
     let met = dead::each(ledger, &order.which, async |letter| {
         let came_of_it = act(order.act, ledger, letter).await?;
         refused += usize::from(came_of_it.starts_with("refused"));
-        tell(letter, &came_of_it);
+        stakes.add(letter);
+        say(&line(letter, &came_of_it));
         Ok(())
     });
     let met = met.await?;
+    if let Act::List = order.act {
+        stakes.tell(ledger).await?;
+    }
     match &order.which {
         Which::Of(digests) if met < digests.len() => Err(Failure::NoSuchLetter(digests.len() - met)),
         _ if refused > 0 => Err(Failure::StillRefused(refused)),
+        Which::All if met == 0 => {
+            say("There are no dead letters: the ledger took everything it was given.");
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -96,15 +113,20 @@ async fn act(act: Act, ledger: &dyn Ledger, letter: &DeadLetter) -> Result<Strin
         Act::Retry => Ok(match dead::retry(ledger, letter).await? {
             Retried::Recorded => "recorded".to_owned(),
             Retried::Forked => "recorded beside another at its position".to_owned(),
-            Retried::Refused(why) => format!("refused again: {}", super::failure::chain(&why)),
+            Retried::Superseded => "recorded, but the session had gone on without it".to_owned(),
+            Retried::Refused(why) => format!("refused again: {}", chain(&why)),
         }),
     }
 }
 
 /// One line each; a reason never breaks it.
-fn tell(letter: &DeadLetter, what: &str) {
+fn line(letter: &DeadLetter, what: &str) -> String {
     let DeadLetter { entry, buried_at, .. } = letter;
     let (digest, position, since) = (entry.link.digest(), entry.link.position, Instant(*buried_at));
-    // Nobody may be reading, which is no reason not to do as told.
-    let _ = writeln!(stdout(), "{digest} {} {position} {since} {}", entry.key, what.escape_debug());
+    format!("{digest} {} {position} {since} {}", entry.key, what.escape_debug())
+}
+
+/// Nobody may be reading, which is no reason not to do as told.
+fn say(line: &str) {
+    let _ = writeln!(stdout(), "{line}");
 }

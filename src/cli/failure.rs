@@ -1,7 +1,7 @@
 //! Why a command failed, and the exit code that says so: 1 it failed, 2 it was asked wrongly.
 
-use std::error::Error;
 use std::io;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use crate::domain::id::InvalidId;
 use crate::ledger;
 use crate::server;
 use crate::telemetry;
+use crate::telemetry::outage::chain;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,12 @@ pub enum Failure {
     /// A ledger that does not do as asked.
     #[error("failed to use the ledger")]
     Ledger(#[from] ledger::Error),
+    /// A ledger that is nowhere: a command that looks after one makes none.
+    #[error(
+        "there is no ledger at {}: give the DATABASE_URL or DATA_DIR that the service has, in the environment or as a flag",
+        .0.display()
+    )]
+    NoLedger(PathBuf),
     /// Digests that no dead letter has.
     #[error("{0} of the digests are no dead letter's")]
     NoSuchLetter(usize),
@@ -65,10 +72,15 @@ pub enum Failure {
     #[error("{0} vectors do not hold")]
     DoesNotHold(usize),
     /// The instance asked is not ready.
-    #[error("not ready: /ready answered {0}")]
-    NotReady(u16),
+    #[error("{path} answered {status}")]
+    NotReady {
+        /// What was asked.
+        path: &'static str,
+        /// What it answered.
+        status: u16,
+    },
     /// The instance asked does not answer as a server would.
-    #[error("not ready: no answer from {0}")]
+    #[error("no answer from {0}")]
     NoAnswer(std::net::SocketAddr),
     /// An identifier of our own that is none.
     #[error(transparent)]
@@ -89,7 +101,8 @@ impl Failure {
                 u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
             }
             failure => {
-                eprintln!("synckairos: {}", failure.chain());
+                // Nobody may be reading: the terminal that is gone is why it stopped.
+                let _ = writeln!(io::stderr(), "synckairos: {}", failure.chain());
                 ExitCode::from(failure.code())
             }
         }
@@ -97,7 +110,12 @@ impl Failure {
 
     const fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Settings(_) | Self::NotUnicode(_) | Self::SettingsFile { .. } | Self::Ttl => 2,
+            Self::Usage(_)
+            | Self::Settings(_)
+            | Self::NotUnicode(_)
+            | Self::SettingsFile { .. }
+            | Self::Ttl
+            | Self::NoLedger(_) => 2,
             _ => 1,
         }
     }
@@ -105,12 +123,6 @@ impl Failure {
     fn chain(&self) -> String {
         chain(self)
     }
-}
-
-/// An error with all it comes from.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -122,6 +134,6 @@ mod tests {
         let failure = Failure::SettingsFile { file: "a.toml".into(), source: io::Error::other("no such disk") };
         assert_eq!(failure.chain(), "failed to read a.toml: no such disk");
         assert_eq!(failure.code(), 2);
-        assert_eq!(Failure::NotReady(503).code(), 1);
+        assert_eq!(Failure::NotReady { path: "/ready", status: 503 }.code(), 1);
     }
 }

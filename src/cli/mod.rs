@@ -6,6 +6,7 @@ mod failure;
 mod healthcheck;
 mod migrate;
 mod serve;
+mod signals;
 mod token;
 mod worker;
 
@@ -30,11 +31,11 @@ pub struct Call {
 #[derive(Debug)]
 enum What {
     Serve(serve::Order),
-    Worker,
+    Worker { takes_over: bool },
     Migrate,
     Token(token::Order),
     Audit(audit::Order),
-    Healthcheck,
+    Healthcheck(healthcheck::Order),
     Conformance(Vec<PathBuf>),
 }
 
@@ -46,11 +47,11 @@ impl Call {
     {
         let matches = command().try_get_matches_from(arguments)?;
         let (what, matches) = match matches.subcommand() {
-            Some(("worker", matches)) => (What::Worker, matches),
+            Some(("worker", matches)) => (What::Worker { takes_over: matches.get_flag(serve::TAKES_OVER.0) }, matches),
             Some(("migrate", matches)) => (What::Migrate, matches),
             Some(("token", matches)) => (What::Token(token::Order::read(matches)?), matches),
             Some(("audit", matches)) => (What::Audit(audit::Order::read(matches)), matches),
-            Some(("healthcheck", matches)) => (What::Healthcheck, matches),
+            Some(("healthcheck", matches)) => (What::Healthcheck(healthcheck::Order::read(matches)), matches),
             Some(("conformance", matches)) => (What::Conformance(conformance::files(matches)), matches),
             Some((_, matches)) => (What::Serve(serve::Order::read(matches)), matches),
             None => (What::Serve(serve::Order::default()), &matches),
@@ -75,11 +76,11 @@ impl Call {
     pub async fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Serve(order) => serve::run(&order, self.settings).await,
-            What::Worker => worker::run(self.settings.config).await,
+            What::Worker { takes_over } => worker::run(takes_over, self.settings.config).await,
             What::Migrate => migrate::run(self.settings.config).await,
             What::Token(order) => token::run(&order, &self.settings.config),
             What::Audit(order) => audit::run(&order, &self.settings.config).await,
-            What::Healthcheck => healthcheck::run(&self.settings.config).await,
+            What::Healthcheck(order) => healthcheck::run(order, &self.settings.config).await,
             What::Conformance(files) => conformance::run(&files),
         }
     }

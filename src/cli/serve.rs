@@ -1,12 +1,12 @@
 //! `serve`: the service, until a signal stops it; or with `--check`, what it would be.
 
-use std::io::{self, Write as _, stdout};
+use std::io::{Write as _, stdout};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::config::{Audit, Config, Resolved};
+use super::signals::stop_on_signals;
+use crate::config::{Audit, Config, OthersLedger, Resolved};
 use crate::server;
 use crate::shutdown::Shutdown;
 
@@ -17,12 +17,17 @@ pub(super) struct Order {
     given: Vec<&'static str>,
 }
 
+/// The same for whoever writes to the ledger.
+pub(super) const TAKES_OVER: (&str, &str) =
+    ("takes-over", "Take the ledger from the deployment that writes to it, which then stops answering; say it once");
+
 /// Each flag, and what it is for.
-const FLAGS: [(&str, &str); 5] = [
+const FLAGS: [(&str, &str); 6] = [
     ("check", "Only validate the settings and say what they resolve to"),
     ("migrate", "First bring the schema of a ledger in PostgreSQL up"),
     ("single-instance", "Nobody else uses that Redis, so the ledger may be SQLite"),
     ("allow-eviction", "Serve also from a Redis that may throw sessions away when it is full"),
+    (TAKES_OVER.0, TAKES_OVER.1),
     ("no-audit", "Leave it to `synckairos worker` to bring what was committed to the ledger"),
 ];
 
@@ -40,6 +45,7 @@ impl Order {
         Config {
             migrate: self.says("migrate"),
             single_instance: self.says("single-instance"),
+            others_ledger: OthersLedger::of(self.says(TAKES_OVER.0)),
             allow_eviction: self.says("allow-eviction"),
             audit: if self.says("no-audit") { Audit::ByWorkers } else { Audit::Here },
             ..config
@@ -70,36 +76,4 @@ fn warn_if_open(config: &Config) {
     if config.is_open() {
         tracing::warn!("JWT_SECRET is not set: every caller is operator of tenant local, on loopback only");
     }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// From now on, the first signal asks everyone to finish, the second does not wait for them.
-pub(super) fn stop_on_signals(shutdown: &Shutdown) -> io::Result<()> {
-    tokio::spawn(follow(Signals::new()?, shutdown.clone()));
-    Ok(())
-}
-
-async fn follow(mut signals: Signals, shutdown: Shutdown) {
-    signals.next().await;
-    tracing::info!("stopping; a second signal stops at once");
-    shutdown.begin();
-    signals.next().await;
-    shutdown.abort();
 }

@@ -10,8 +10,9 @@ use crate::auth::Authenticator;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Secret};
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
+use crate::ids::Ids;
 
 const MAX_TTL_MS: i64 = 3_660 * 24 * 3_600_000;
 
@@ -34,6 +35,7 @@ impl Order {
                 participant_id: matches.get_one::<ParticipantId>("participant-id").cloned(),
                 sessions,
                 expires_at: None,
+                provenance: Provenance::default(),
             },
             ttl_ms: ttl_ms(text("ttl")).ok_or(Failure::Ttl)?,
         })
@@ -85,7 +87,10 @@ pub(super) fn run(order: &Order, config: &Config) -> Result<(), Failure> {
 
 fn signed(order: &Order, config: &Config, now: Timestamp) -> Result<String, Failure> {
     let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes))?;
-    Ok(authenticator.sign(&order.principal, now + order.ttl_ms)?.token)
+    let token_id = Some(Ids::default().uuid(now).to_string());
+    let provenance = Provenance { token_id, issued_at: Some(now), ..Provenance::default() };
+    let principal = Principal { provenance, ..order.principal.clone() };
+    Ok(authenticator.sign(&principal, now + order.ttl_ms)?.token)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::table::{Form, Wrong};
+use super::read::Wrong;
+use super::table::Form;
 use super::{Config, Error, SETTINGS, Setting};
 
 /// Names and values as the environment or the command line gave them.

@@ -4,7 +4,10 @@
 //! reference and `serve --check`. Nothing here reads the environment: `main` does,
 //! once, and hands pairs in.
 
+mod address;
 mod layers;
+mod network;
+mod read;
 mod table;
 
 use std::fmt;
@@ -12,8 +15,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use address::Address;
 pub use layers::{Pairs, Resolved, Source, resolve};
+pub use network::Network;
 pub use table::{SETTINGS, Setting, reference};
+
+/// A balancer asks every few seconds whether an instance is ready.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Everything an instance is told.
 #[derive(Debug, Clone)]
@@ -30,10 +38,14 @@ pub struct Config {
     pub migrate: bool,
     /// Where live sessions are shared; `None` keeps them in this process.
     pub redis: Option<Address>,
+    /// What the deployment is called there; its database number comes behind it.
+    pub redis_prefix: String,
     /// Who may sign for Redis, over TLS; `None` is whom the host trusts.
     pub redis_ca_file: Option<PathBuf>,
     /// Whether nobody else uses that Redis, so that a ledger of its own will do.
     pub single_instance: bool,
+    /// What is done where another deployment writes to the ledger.
+    pub others_ledger: OthersLedger,
     /// Whether to serve from a Redis that may throw away what it was given.
     pub allow_eviction: bool,
     /// Who brings what was committed to the ledger.
@@ -42,8 +54,20 @@ pub struct Config {
     pub durable: Durable,
     /// What tokens are signed and verified with; `None` is open mode.
     pub jwt_secret: Option<Secret>,
+    /// Connections to serve at once; `None` derives it from the limit of file descriptors.
+    pub max_connections: Option<usize>,
+    /// How many of them may have shown no valid token yet; `None` is a quarter.
+    pub max_unauthenticated: Option<usize>,
+    /// How many of those one address may have; `None` is a quarter of them.
+    pub max_unauthenticated_per_address: Option<usize>,
+    /// The addresses of reverse proxies: what is known of such a connection is true of the proxy.
+    pub trusted_proxies: Vec<Network>,
+    /// Host names under which `/metrics` may be asked for, beside those that no public name server knows.
+    pub metrics_hosts: Vec<String>,
     /// How long an idle session stays in the store.
     pub session_idle_ttl: Duration,
+    /// Turns advance by themselves no faster.
+    pub least_advance: Duration,
     /// Past this the outbox sheds the bodies of intermediate versions; `None` is as much as the store can bear.
     pub outbox_max_bytes: Option<u64>,
     /// Above this uncertainty of cluster time the instance is not ready.
@@ -52,6 +76,8 @@ pub struct Config {
     pub instance_id: Option<String>,
     /// How long a soft stop may take before it becomes a hard one.
     pub drain_timeout: Duration,
+    /// How long a stop is not ready and still reachable; `None` depends on whether there are others.
+    pub drain_grace: Option<Duration>,
     /// Which log lines are written.
     pub rust_log: String,
     /// What log lines look like; `None` is text on a terminal and JSON elsewhere.
@@ -71,12 +97,22 @@ pub struct Spans {
     pub pong_wait: Duration,
     /// Between two looks at the due set.
     pub deadline_poll: Duration,
+    /// Between two looks at what the ledger refused.
+    pub letters: Duration,
     /// Between two checks of what is remembered against what is stored.
     pub position_check: Duration,
     /// How long an instance is taken to be alive without a word.
     pub lease: Duration,
     /// Between two words.
     pub renew: Duration,
+    /// How long the head of a request may take, and HTTP/2's preface with the first request.
+    pub request_head: Duration,
+    /// How long the whole body of a request may take.
+    pub request_body: Duration,
+    /// How long a connection may be idle between two requests.
+    pub idle: Duration,
+    /// How long a reader may take nothing of what stands in line for it.
+    pub write_wait: Duration,
 }
 
 impl Default for Spans {
@@ -86,9 +122,14 @@ impl Default for Spans {
             ping: Duration::from_secs(25),
             pong_wait: Duration::from_secs(10),
             deadline_poll: Duration::from_millis(250),
+            letters: Duration::from_secs(10),
             position_check: Duration::from_secs(5),
             lease: Duration::from_secs(3),
             renew: Duration::from_secs(1),
+            request_head: Duration::from_secs(10),
+            request_body: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+            write_wait: Duration::from_secs(10),
         }
     }
 }
@@ -102,36 +143,20 @@ pub enum Database {
     Postgres(Address),
 }
 
-/// The address of a service, which may hold a password. It never appears in an output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(Box<str>);
-
-impl Address {
-    /// Keeps `url`.
-    #[must_use]
-    pub fn new(url: &str) -> Self {
-        Self(url.into())
-    }
-
-    /// The address itself.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// What may be shown of it: neither who logs in nor how.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
-        let place = rest.split(['?', '#']).next().unwrap_or_default();
-        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
-        format!("{scheme}://{place}")
-    }
+/// What is done with a ledger that another deployment writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OthersLedger {
+    /// Nothing starts on it.
+    Refused,
+    /// It is taken, and the other stands still.
+    Taken,
 }
 
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown())
+impl OthersLedger {
+    /// As the command line says.
+    #[must_use]
+    pub const fn of(takes_over: bool) -> Self {
+        if takes_over { Self::Taken } else { Self::Refused }
     }
 }
 
@@ -248,17 +273,26 @@ impl Default for Config {
             database: Database::Sqlite(None),
             migrate: false,
             redis: None,
+            redis_prefix: "sk".to_owned(),
             redis_ca_file: None,
             single_instance: false,
+            others_ledger: OthersLedger::Refused,
             allow_eviction: false,
             audit: Audit::Here,
             durable: Durable::Flush,
             jwt_secret: None,
+            max_connections: None,
+            max_unauthenticated: None,
+            max_unauthenticated_per_address: None,
+            trusted_proxies: Vec::new(),
+            metrics_hosts: Vec::new(),
             session_idle_ttl: Duration::from_hours(1),
+            least_advance: Duration::from_secs(1),
             outbox_max_bytes: None,
             max_uncertainty: Duration::from_millis(50),
             instance_id: None,
             drain_timeout: Duration::from_secs(10),
+            drain_grace: None,
             rust_log: "info".to_owned(),
             log_format: None,
             spans: Spans::default(),
@@ -285,16 +319,39 @@ impl Config {
         }
     }
 
+    /// What every name of this deployment in Redis begins with. A channel of Redis is heard in
+    /// all its databases, so the number of one stands in the name; the first has none.
+    #[must_use]
+    pub fn redis_name(&self) -> String {
+        match self.redis.as_ref().and_then(Address::database) {
+            None | Some(0) => self.redis_prefix.clone(),
+            Some(number) => format!("{}@{number}", self.redis_prefix),
+        }
+    }
+
     /// Whether every caller is `operator` of tenant `local`.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.jwt_secret.is_none()
     }
 
+    /// What this instance calls itself to others.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.instance_id.as_deref().unwrap_or("unnamed")
+    }
+
     /// Whether this process alone serves what it keeps.
     #[must_use]
     pub const fn is_alone(&self) -> bool {
         self.redis.is_none() || self.single_instance
+    }
+
+    /// How long a stop is not ready and still reachable. Who is alone has nobody to be sent to
+    /// meanwhile, so it does not wait.
+    #[must_use]
+    pub fn drain_grace(&self) -> Duration {
+        self.drain_grace.unwrap_or(if self.is_alone() { Duration::ZERO } else { DRAIN_GRACE })
     }
 
     /// Whether these settings may be served with: without a key only what runs on this machine may call,
@@ -352,23 +409,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_is_announced_for_a_while_where_there_are_others() {
+        let shared = Config { redis: Some(Address::new("redis://h")), ..Config::default() };
+        assert_eq!(shared.drain_grace(), DRAIN_GRACE);
+        assert_eq!(Config { single_instance: true, ..shared.clone() }.drain_grace(), Duration::ZERO);
+        assert_eq!(Config::default().drain_grace(), Duration::ZERO);
+        assert_eq!(Config { drain_grace: Some(Duration::ZERO), ..shared }.drain_grace(), Duration::ZERO);
+    }
+
+    #[test]
     fn the_ledger_lies_in_the_data_folder_unless_told() {
         let config = Config { data_dir: "/var/lib/sk".into(), ..Config::default() };
         assert_eq!(config.ledger_file(), PathBuf::from("/var/lib/sk/synckairos.db"));
         let config = Config { database: Database::Sqlite(Some("/db/a.db".into())), ..config };
         assert_eq!(config.ledger_file(), PathBuf::from("/db/a.db"));
-    }
-
-    #[test]
-    fn an_address_is_shown_without_who_logs_in_and_how() {
-        for (url, shown) in [
-            ("postgres://u:p@h:5432/d?sslmode=require&password=p", "postgres://h:5432/d"),
-            ("postgres://h/d", "postgres://h/d"),
-            ("postgres://u:p@ss@h/d", "postgres://h/d"),
-        ] {
-            let config = Config { database: Database::Postgres(Address::new(url)), ..Config::default() };
-            assert_eq!(config.ledger(), shown);
-            assert!(!format!("{config:?}").contains("u:p"));
-        }
     }
 }

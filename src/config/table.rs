@@ -1,12 +1,12 @@
 //! The one table of settings: a new setting is a row here and a field of `Config`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
-use super::{Address, Config, Database, Durable, LogFormat, Secret};
+use super::read::{
+    Wrong, address, count, database, durable, filled, host_name, list, listed, log_filter, log_format, millis, name,
+    prefix, put, redis, shown, within,
+};
+use super::{Address, Config, Secret};
 
 /// One setting.
 pub struct Setting {
@@ -28,14 +28,6 @@ pub(super) enum Form {
         read: fn(&mut Config, &str) -> Result<(), Wrong>,
         show: fn(&Config) -> String,
     },
-}
-
-/// Why a value was not taken.
-pub(super) enum Wrong {
-    /// It is none of what the setting accepts.
-    Value,
-    /// The same, and it must not be repeated.
-    Secret,
 }
 
 impl Setting {
@@ -123,6 +115,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "REDIS_PREFIX",
+        default: "`sk`",
+        doc: "What this deployment is called in Redis: every key and channel begins with it. Deployments that share a Redis need one each, or a database each: for one other than 0, `@` and its number come behind it.",
+        form: Form::Built {
+            accepts: "1 to 64 characters of A-Z a-z 0-9 _ . -",
+            read: |config, text| put(&mut config.redis_prefix, prefix(text)),
+            show: Config::redis_name,
+        },
+    },
+    Setting {
         name: "REDIS_CA_FILE",
         default: "none: whom the host trusts",
         doc: "Certificates, in PEM, of who may sign for Redis.",
@@ -158,13 +160,75 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "MAX_CONNECTIONS",
+        default: "the limit of file descriptors, less a quarter of it, at least 64 and at most 128",
+        doc: "Connections served at once. A sixteenth of them, at most 64, stays free for callers without a token, such as `/health`.",
+        form: Form::Built {
+            accepts: "a number from 16 to 10000000",
+            read: |config, text| put(&mut config.max_connections, count(text, 16).map(Some)),
+            show: |config| shown(config.max_connections, "by the limit of file descriptors"),
+        },
+    },
+    Setting {
+        name: "MAX_UNAUTHENTICATED_CONNECTIONS",
+        default: "a quarter of `MAX_CONNECTIONS`",
+        doc: "Connections that have shown no valid token yet. One more takes the place of the oldest.",
+        form: Form::Built {
+            accepts: "a number from 1 to 10000000",
+            read: |config, text| put(&mut config.max_unauthenticated, count(text, 1).map(Some)),
+            show: |config| shown(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS"),
+        },
+    },
+    Setting {
+        name: "MAX_UNAUTHENTICATED_PER_ADDRESS",
+        default: "a quarter of `MAX_UNAUTHENTICATED_CONNECTIONS`",
+        doc: "The same for one IPv4 address or IPv6 /64. Loopback and `TRUSTED_PROXIES` are exempt: many clients share them.",
+        form: Form::Built {
+            accepts: "a number from 1 to 10000000",
+            read: |config, text| put(&mut config.max_unauthenticated_per_address, count(text, 1).map(Some)),
+            show: |config| {
+                shown(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
+            },
+        },
+    },
+    Setting {
+        name: "TRUSTED_PROXIES",
+        default: "none: clients connect directly",
+        doc: "Addresses of reverse proxies, such as `10.0.0.7,fd00::/8`. From them a connection's lag is what its pings say; from others never more than the kernel's own round trip. No header changes this.",
+        form: Form::Built {
+            accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
+            read: |config, text| put(&mut config.trusted_proxies, list(text, |each| each.parse().ok())),
+            show: |config| listed(&config.trusted_proxies, "none: clients connect directly"),
+        },
+    },
+    Setting {
+        name: "METRICS_HOSTS",
+        default: "none: names that only this network knows",
+        doc: "More host names under which `/metrics` answers, separated by commas. IP addresses, `localhost`, names without a dot and those below `.internal`, `.local`, `.localhost`, `.lan`, `.home.arpa` or `.test` always do; a page in a browser cannot make another one point here.",
+        form: Form::Built {
+            accepts: "host names without a port, separated by commas",
+            read: |config, text| put(&mut config.metrics_hosts, list(text, host_name)),
+            show: |config| listed(&config.metrics_hosts, "none: names that only this network knows"),
+        },
+    },
+    Setting {
         name: "SESSION_IDLE_TTL_MS",
         default: "`3600000`",
-        doc: "How long an idle session stays in the store; it comes back from the ledger when asked for.",
+        doc: "How long an idle session that nobody watches stays in the store, once the ledger holds it; it comes back when asked for.",
         form: Form::Built {
             accepts: "milliseconds from 1000 to 31622400000",
             read: |config, text| put(&mut config.session_idle_ttl, millis(text, 1_000, 31_622_400_000)),
             show: |config| config.session_idle_ttl.as_millis().to_string(),
+        },
+    },
+    Setting {
+        name: "LEAST_ADVANCE_MS",
+        default: "`1000`",
+        doc: "Turns that advance by themselves take at least so long each. Without anybody who acts or watches for `SESSION_IDLE_TTL_MS` they pause, with reason `idle`.",
+        form: Form::Built {
+            accepts: "milliseconds from 100 to 3600000",
+            read: |config, text| put(&mut config.least_advance, millis(text, 100, 3_600_000)),
+            show: |config| config.least_advance.as_millis().to_string(),
         },
     },
     Setting {
@@ -210,6 +274,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "DRAIN_GRACE_MS",
+        default: "5 s with other instances, else none",
+        doc: "How long a stop is not ready (`/ready` is 503, `draining`) but served as before, so that balancers notice.",
+        form: Form::Built {
+            accepts: "milliseconds from 0 to 3600000",
+            read: |config, text| put(&mut config.drain_grace, millis(text, 0, 3_600_000).map(Some)),
+            show: |config| config.drain_grace().as_millis().to_string(),
+        },
+    },
+    Setting {
         name: "RUST_LOG",
         default: "`info`",
         doc: "Which log lines are written, such as `info,synckairos=debug`.",
@@ -241,77 +315,9 @@ pub const SETTINGS: &[Setting] = &[
     not_built("RATE_LIMIT_REFUSED_TOKENS", "Refused tokens one address may send a minute."),
 ];
 
-fn put<T>(place: &mut T, value: Result<T, Wrong>) -> Result<(), Wrong> {
-    *place = value?;
-    Ok(())
-}
-
-fn address(text: &str) -> Result<SocketAddr, Wrong> {
-    text.parse().map_err(|_| Wrong::Value)
-}
-
-fn filled(text: &str) -> Result<&str, Wrong> {
-    if text.is_empty() { Err(Wrong::Value) } else { Ok(text) }
-}
-
-fn within(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
-    let number = text.parse().map_err(|_| Wrong::Value)?;
-    if (least..=most).contains(&number) { Ok(number) } else { Err(Wrong::Value) }
-}
-
-fn millis(text: &str, least: u64, most: u64) -> Result<Duration, Wrong> {
-    within(text, least, most).map(Duration::from_millis)
-}
-
-fn durable(text: &str) -> Result<Durable, Wrong> {
-    match text {
-        "flush" => Ok(Durable::Flush),
-        "always" => Ok(Durable::Always),
-        _ => Err(Wrong::Value),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, Wrong> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(Wrong::Value),
-    }
-}
-
-fn log_filter(text: &str) -> Result<String, Wrong> {
-    EnvFilter::try_new(filled(text)?).map_err(|_| Wrong::Value)?;
-    Ok(text.to_owned())
-}
-
-fn name(text: &str) -> Result<String, Wrong> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-    if (1..=128).contains(&text.len()) && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err(Wrong::Value) }
-}
-
-/// The file of a `sqlite://` address. What else one may hold (a query, a ledger in
-/// memory that outlives nothing) is no ledger here. An address may hold a password,
-/// so what is wrong is never repeated.
-fn database(text: &str) -> Result<Database, Wrong> {
-    let is_file = |file: &&str| !file.is_empty() && !file.contains(['?', '#']) && *file != ":memory:";
-    if ["postgres://", "postgresql://"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
-        return Ok(Database::Postgres(Address::new(text)));
-    }
-    let file = text.strip_prefix("sqlite://").filter(is_file).ok_or(Wrong::Secret)?;
-    Ok(Database::Sqlite(Some(PathBuf::from(file))))
-}
-
-/// What a Redis is reached by, as far as can be told without reaching it.
-fn redis(text: &str) -> Result<Address, Wrong> {
-    const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
-    let (scheme, rest) = text.split_once("://").ok_or(Wrong::Secret)?;
-    let (scheme, kind) = scheme.split_once('-').map_or((scheme, None), |(scheme, kind)| (scheme, Some(kind)));
-    let is_known = SCHEMES.contains(&scheme) && matches!(kind, None | Some("cluster" | "sentinel"));
-    if is_known && !rest.is_empty() { Ok(Address::new(text)) } else { Err(Wrong::Secret) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Database;
     use super::*;
 
     type Read = fn(&mut Config, &str) -> Result<(), Wrong>;

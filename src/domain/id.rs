@@ -18,6 +18,11 @@ fn is_valid(text: &str) -> bool {
     text.len() <= MAX_LENGTH && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && text.bytes().all(tail)
 }
 
+fn uuid_text(bits: u128) -> String {
+    let part = |from: u32, digits: u32| (bits >> (4 * from)) & ((1 << (4 * digits)) - 1);
+    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", part(24, 8), part(20, 4), part(16, 4), part(12, 4), part(0, 12))
+}
+
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -30,6 +35,12 @@ macro_rules! identifier {
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
                 if is_valid(text) { Ok(Self(text.into())) } else { Err(InvalidId) }
+            }
+
+            /// The identifier that is a UUID's text, which is always valid.
+            #[must_use]
+            pub fn from_uuid(bytes: [u8; 16]) -> Self {
+                Self(uuid_text(u128::from_be_bytes(bytes)).into())
             }
 
             /// The identifier as it is written everywhere.
@@ -103,6 +114,13 @@ impl fmt::Display for SessionKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uuid_is_written_in_its_five_groups() {
+        let bytes = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes();
+        assert_eq!(SessionId::from_uuid(bytes).as_str(), "01234567-89ab-cdef-0123-456789abcdef");
+        assert!(is_valid(ParticipantId::from_uuid([0xff; 16]).as_str()));
+    }
 
     #[test]
     fn ids_are_what_a_url_and_a_key_can_hold() {

@@ -1,10 +1,11 @@
 //! Who a token proves the caller to be, and what that may do.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::id::{ParticipantId, SessionId, TenantId};
-use super::session::Session;
 use super::session::command::{Command, Target};
+use super::session::{Owner, Session};
 use super::time::Timestamp;
 
 /// What a caller may do; each includes the ones before it.
@@ -39,6 +40,20 @@ impl Role {
     }
 }
 
+/// What a token says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Provenance {
+    /// The token's own id (`jti`).
+    pub token_id: Option<String>,
+    /// When it was made (`iat`).
+    pub issued_at: Option<Timestamp>,
+    /// The subject that had it made by `POST .../tokens`.
+    pub made_by: Option<String>,
+    /// The version that added its participant, 0 for one of the first: the token is for that
+    /// seat, not for whoever has the id later.
+    pub seat: Option<u64>,
+}
+
 /// A proven caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -54,6 +69,8 @@ pub struct Principal {
     pub sessions: Option<BTreeSet<SessionId>>,
     /// When its token ends; `None` in open mode.
     pub expires_at: Option<Timestamp>,
+    /// Where its token comes from.
+    pub provenance: Provenance,
 }
 
 impl Principal {
@@ -69,7 +86,29 @@ impl Principal {
         match (self.role, &self.participant_id) {
             (Role::Operator | Role::Admin, _) => true,
             (Role::Viewer, _) | (_, None) => matches!(command, Command::Settle),
-            (Role::Participant, Some(own)) => is_its_own(command, own, session),
+            (Role::Participant, Some(own)) => self.has_seat_of(own, session) && is_its_own(command, own, session),
+        }
+    }
+
+    /// Whether its token is for the present holder of its participant's id. A token that names
+    /// no seat is for whoever had the id when it was made, to the second that `iat` may tell.
+    fn has_seat_of(&self, own: &ParticipantId, session: &Session) -> bool {
+        let Some(seat) = session.seat(own) else { return true };
+        let joined = session.participants[seat].joined;
+        match (self.provenance.seat, joined, self.provenance.issued_at) {
+            (Some(version), joined, _) => version == joined.map_or(0, |joined| joined.version),
+            (None, Some(joined), Some(issued_at)) => issued_at.as_ms() >= joined.at.as_ms() / 1_000 * 1_000,
+            _ => true,
+        }
+    }
+
+    /// Whose idempotency keys its requests share: a token that somebody else had made for a
+    /// subject is not that subject.
+    #[must_use]
+    pub fn identity(&self) -> Cow<'_, str> {
+        match &self.provenance.made_by {
+            None => Cow::Borrowed(&self.subject),
+            Some(maker) => Cow::Owned(format!("{}\nmade by {maker}", self.subject)),
         }
     }
 
@@ -90,12 +129,31 @@ fn is_its_own(command: &Command, own: &ParticipantId, session: &Session) -> bool
     match command {
         Command::Switch(switch) => {
             let is_active = session.active_participant().is_some_and(|active| active.participant_id == *own);
-            is_active && switch.current.as_ref().is_none_or(|current| current == own)
+            let names_itself = switch.current.as_ref().is_none_or(|current| current == own);
+            is_active && names_itself && session.lets_hand_on(&switch.next)
         }
-        Command::Pause { target, .. } | Command::Resume { target, .. } | Command::Complete { target } => {
-            session.is_simultaneous() && *target == Target::Participant(own.clone())
+        Command::Pause { target, .. } => session.rules.rights.self_pause && is_own_clock(target, own, session),
+        Command::Resume { target, reason, .. } => {
+            let may_pause = session.rules.rights.self_pause && is_own_clock(target, own, session);
+            may_pause && may_lift(reason.as_deref(), own, session)
         }
+        Command::Complete { target } => session.rules.rights.self_complete && is_own_clock(target, own, session),
         Command::Settle => true,
         _ => false,
+    }
+}
+
+/// A participant has a clock for itself only where all run at once.
+fn is_own_clock(target: &Target, own: &ParticipantId, session: &Session) -> bool {
+    session.is_simultaneous() && *target == Target::Participant(own.clone())
+}
+
+/// A participant takes back the reasons it gave. One that does not stand is for the rules to refuse.
+fn may_lift(reason: Option<&str>, own: &ParticipantId, session: &Session) -> bool {
+    let Some(seat) = session.seat(own) else { return true };
+    let bank = session.bank(Owner::Participant(seat));
+    match reason {
+        Some(reason) => !bank.reasons.contains(reason) || bank.own_reasons.contains(reason),
+        None => bank.reasons.is_empty() || !bank.own_reasons.is_empty(),
     }
 }

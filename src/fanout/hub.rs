@@ -45,6 +45,8 @@ pub(super) struct Lines {
     /// From hearing of a write to handing it to a subscriber.
     pub(super) lag: ::metrics::Histogram,
     subscribers: AtomicUsize,
+    /// Sessions whose next warning is planned.
+    pub(super) planned: AtomicUsize,
     /// Topics there have ever been.
     topics: AtomicU64,
     deserted: Notify,
@@ -67,6 +69,7 @@ impl Lines {
             warnings: Line::default(),
             lag: ::metrics::histogram!(metrics::FANOUT_LAG_SECONDS),
             subscribers: AtomicUsize::new(0),
+            planned: AtomicUsize::new(0),
             topics: AtomicU64::new(0),
             deserted: Notify::new(),
         }
@@ -165,6 +168,12 @@ impl Hub {
     #[must_use]
     pub fn watched(&self) -> usize {
         self.topics().len()
+    }
+
+    /// How many sessions have a warning that is planned.
+    #[must_use]
+    pub fn planned_warnings(&self) -> usize {
+        self.lines.planned.load(Ordering::Relaxed)
     }
 
     /// Subscribers come and go under this lock, so that nobody joins what is being forgotten.

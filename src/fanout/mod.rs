@@ -36,6 +36,7 @@ pub use self::subscription::{Delivery, Ended, Subscription};
 pub use self::told::{Form, Kind, Told};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
+use crate::wire::problem::Code;
 
 /// A session as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +49,27 @@ pub struct Newest {
     pub is_deleted: bool,
 }
 
-/// Where sessions stand cannot be learned now.
+/// Where a session stands cannot be learned now, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read where a session stands")]
-pub struct Unavailable;
+pub struct Unavailable {
+    /// What a plain read of the session is answered with.
+    pub code: Code,
+    /// When it is worth asking again, where a breaker has said so.
+    pub retry_after: Option<Duration>,
+}
+
+impl Unavailable {
+    /// The store does not answer.
+    pub const STORE: Self = Self { code: Code::StoreUnavailable, retry_after: None };
+
+    /// Whether the failure outlasts a short wait: an outage of the ledger, or a stored form
+    /// that this release cannot read. A store that fails over is back within seconds.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self.code, Code::LedgerUnavailable | Code::NeedsRepair)
+    }
+}
 
 /// Where the truth is read: the store, and the ledger behind it.
 ///

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::hub::Hub;
 use super::topic::Topic;
 use super::{Health, Newest, Unavailable};
+use crate::telemetry::outage::Repeats;
 
 /// So many sessions are read at once; the others stand in line.
 const AT_ONCE: usize = 32;
@@ -24,6 +25,8 @@ const UNDER_WAY: Duration = Duration::from_millis(100);
 /// Before a read that failed or was of no use is repeated. Meanwhile it takes up one
 /// of the places, so a source that is down is asked no oftener than it can bear.
 const REST: Duration = Duration::from_millis(250);
+
+static UNREAD: Repeats = Repeats::none();
 
 /// Runs until it is dropped.
 pub(super) async fn run(hub: &Hub) {
@@ -43,12 +46,12 @@ async fn attend(hub: &Hub, topic: Arc<Topic>) {
     let is_deaf = topic.begin_read();
     let read = async {
         if is_deaf {
-            hub.parts.bus.listen(&topic.key).await.map_err(|_| Unavailable)?;
+            hub.parts.bus.listen(&topic.key).await.map_err(|_| Unavailable::STORE)?;
             topic.is_listened_to();
         }
         hub.parts.source.newest(&topic.key).await
     };
-    let read = timeout(PATIENCE, read).await.unwrap_or(Err(Unavailable));
+    let read = timeout(PATIENCE, read).await.unwrap_or(Err(Unavailable::STORE));
     if is_check && read.as_ref().is_ok_and(|newest| topic.is_behind(newest.as_ref())) {
         sleep(UNDER_WAY).await;
     }
@@ -61,19 +64,29 @@ async fn attend(hub: &Hub, topic: Arc<Topic>) {
 
 /// Whether nothing is left to be read.
 fn settle(hub: &Hub, topic: &Arc<Topic>, read: Result<Option<Newest>, Unavailable>) -> bool {
-    let Ok(found) = read else {
-        if hub.pulse.health() == Health::Ok {
-            tracing::warn!(session.id = %topic.key.session, "cannot read where sessions stand");
+    let found = match read {
+        Ok(found) => found,
+        Err(why) => {
+            // Of many sessions, some may be read and others not.
+            if hub.pulse.health() == Health::Ok
+                && let Some(times) = UNREAD.next()
+            {
+                let (session, code) = (&topic.key.session, why.code.as_str());
+                tracing::warn!(session.id = %session, code, times, "cannot read where sessions stand");
+            }
+            hub.pulse.failed(hub.parts.clock.now());
+            topic.has_failed(why);
+            return false;
         }
-        hub.pulse.failed(hub.parts.clock.now());
-        return false;
     };
     hub.pulse.answered();
     let is_found = found.is_some();
-    match found {
+    let is_answer = match found {
         None => topic.is_gone(),
         Some(newest) => topic.merge(newest, &hub.settings),
+    };
+    if is_answer {
+        topic.is_answered();
     }
-    topic.is_answered();
     !is_found || topic.is_known()
 }

@@ -197,6 +197,10 @@ impl Ring {
         Some(News { position, snapshot, since: writes.cloned().collect() })
     }
 
+    pub(super) const fn is_deleted(&self) -> bool {
+        self.is_deleted
+    }
+
     /// Whether whoever comes can be told where the session stands.
     pub(super) fn is_known(&self) -> bool {
         self.is_deleted || self.is_whole()

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use super::Unavailable;
 use super::hub::Lines;
 use super::ring::{At, Entrance};
 use super::told::{Kind, Told};
@@ -94,14 +95,28 @@ impl Subscription {
         self.place.is_some_and(|place| !self.topic.has_told_beyond(place))
     }
 
-    /// Goes on from `last` if everything since is known; otherwise a sync is next.
-    /// Whether it goes on.
-    pub fn resume(&mut self, last: Option<Position>) -> bool {
-        self.place = last.and_then(|last| self.topic.after(last));
-        self.position = last.filter(|_| self.place.is_some());
+    /// Gives up its place for that after `last`, as if it came now: it is to be placed again.
+    pub fn resume(&mut self, last: Option<Position>) {
+        (self.place, self.position) = (None, last);
         self.came_at = self.topic.next();
         (self.is_ended, self.doubt) = (false, 0);
-        self.place.is_some()
+    }
+
+    /// Ready once it has a place, or will never have one; with what comes first, if that is
+    /// there already. Whoever is up to date gets a place and nothing with it.
+    pub fn poll_placed(&mut self, context: &Context<'_>) -> Poll<Option<Delivery>> {
+        match self.poll_next(context) {
+            Poll::Ready(first) => Poll::Ready(Some(first)),
+            Poll::Pending if self.place.is_some() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Why it has no place yet, where the last read of the session failed. Whoever asks while
+    /// it waits for a place is woken when a read fails.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<Unavailable> {
+        self.topic.failure()
     }
 
     /// What is next; waits for it.
@@ -133,8 +148,9 @@ impl Subscription {
                     At::Fallen => self.place = None,
                     At::Entry(told) => {
                         self.place = Some(place + 1);
-                        if told.position.is_some() || place >= self.came_at {
-                            return Some(self.hand(told));
+                        let is_new = place >= self.came_at;
+                        if told.position.is_some() || is_new {
+                            return Some(self.hand(told, is_new));
                         }
                     }
                 },
@@ -147,18 +163,21 @@ impl Subscription {
         }
     }
 
-    fn hand(&mut self, told: Arc<Told>) -> Delivery {
+    /// What was there before it came is no later for that.
+    fn hand(&mut self, told: Arc<Told>, is_new: bool) -> Delivery {
         self.is_ended = told.kind == Kind::Deletion;
         if told.position.is_some() {
             self.position = told.position;
-            self.lines.lag.record(Instant::now().duration_since(told.heard_at));
+            if is_new {
+                self.lines.lag.record(Instant::now().duration_since(told.heard_at));
+            }
         }
         Delivery::Told(told)
     }
 
     fn enter(&mut self) -> Entered {
         // Asked first: what is told in between then only makes a place easier to find.
-        if self.is_ahead() {
+        if self.is_ahead() || self.may_be_created_again() {
             return Entered::NotYet;
         }
         self.place = self.position.and_then(|last| self.topic.after(last));
@@ -170,6 +189,10 @@ impl Subscription {
                 state.position.inspect(|position| self.count_skipped(*position));
                 (self.place, self.position) = (Some(after), state.position);
                 Entered::With(Delivery::Told(state))
+            }
+            // It was created again after that end, and the store has lost what this client has seen.
+            Entrance::Deleted(_) if self.position.is_some_and(|last| self.topic.is_before(last)) => {
+                Entered::With(Delivery::Ended(Ended::Missing))
             }
             Entrance::Deleted(place) => {
                 self.place = Some(place);
@@ -185,10 +208,22 @@ impl Subscription {
     fn is_ahead(&mut self) -> bool {
         let Some(last) = self.position.filter(|last| self.topic.is_before(*last)) else { return false };
         if self.doubt == 0 {
-            self.doubt = self.topic.doubt_newest();
             tracing::trace!(session.id = %self.topic.key.session, position = %last, "a client is ahead");
         }
-        !self.topic.was_read(self.doubt)
+        !self.has_read_since_it_came()
+    }
+
+    /// Whether it must wait because the session is deleted as far as is known here. Its id may
+    /// have been created again, and that is told to others first.
+    fn may_be_created_again(&mut self) -> bool {
+        self.topic.is_deleted() && !self.has_read_since_it_came()
+    }
+
+    fn has_read_since_it_came(&mut self) -> bool {
+        if self.doubt == 0 {
+            self.doubt = self.topic.doubt_newest();
+        }
+        self.topic.was_read(self.doubt)
     }
 
     fn count_skipped(&self, position: Position) {

@@ -15,7 +15,7 @@ use super::ring::{At, Entrance, Merged, News, Ring};
 use super::told::Told;
 use super::wakers::Wakers;
 use super::warnings::Plan;
-use super::{Newest, Settings};
+use super::{Newest, Settings, Unavailable};
 use crate::bus::Message;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
@@ -44,8 +44,12 @@ pub(super) struct Topic {
     /// Reads that have begun, and the last of them that was answered.
     begun: AtomicU64,
     answered: AtomicU64,
-    /// Somebody waits for a read to be answered.
-    is_doubted: AtomicBool,
+    /// The last read that somebody waits for; 0 if nobody waits for one.
+    doubted: AtomicU64,
+    /// Why the last read failed; `None` once one was answered.
+    failure: Mutex<Option<Unavailable>>,
+    /// Somebody without a place wants to know when a read fails.
+    is_failure_awaited: AtomicBool,
     /// It stands in line for its warnings to be looked at.
     has_news: AtomicBool,
 }
@@ -79,7 +83,9 @@ impl Topic {
             is_check: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             answered: AtomicU64::new(0),
-            is_doubted: AtomicBool::new(false),
+            doubted: AtomicU64::new(0),
+            failure: Mutex::default(),
+            is_failure_awaited: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
         }
     }
@@ -119,23 +125,31 @@ impl Topic {
         self.has_changed();
     }
 
-    /// The source was read.
-    pub(super) fn merge(self: &Arc<Self>, newest: Newest, settings: &Settings) {
+    /// The source was read. Whether that answers who asked.
+    pub(super) fn merge(self: &Arc<Self>, newest: Newest, settings: &Settings) -> bool {
+        // It was created again after that end, and the store has lost it.
+        if newest.is_deleted && self.ring().newest() > Some(newest.position) {
+            return self.is_gone();
+        }
         self.is_missing.store(false, Ordering::Relaxed);
         if self.change(|ring| ring.read(&self.key.session, newest, settings)) {
             self.has_changed();
         }
+        true
     }
 
     /// The source says that there is no such session. It may have been made since it
-    /// was asked: who came or what was heard meanwhile has it asked again.
-    pub(super) fn is_gone(self: &Arc<Self>) {
+    /// was asked: who came or what was heard meanwhile has it asked again, and what is known here
+    /// answers nobody until then. Whether that answers who asked.
+    pub(super) fn is_gone(self: &Arc<Self>) -> bool {
         if held(&self.reading).is_outdated() || self.was_heard_since_read.load(Ordering::Relaxed) {
-            return self.request_read();
+            self.request_read();
+            return false;
         }
         self.change(Ring::forget);
         self.is_missing.store(true, Ordering::Relaxed);
         self.wake();
+        true
     }
 
     /// Warnings are due: for those who are here.
@@ -159,7 +173,8 @@ impl Topic {
         self.replan();
     }
 
-    fn replan(self: &Arc<Self>) {
+    /// Has its warnings looked at: somebody came, something was told, or it is forgotten.
+    pub(super) fn replan(self: &Arc<Self>) {
         if !self.has_news.swap(true, Ordering::AcqRel) {
             self.lines.warnings.join(Arc::clone(self));
         }
@@ -174,6 +189,10 @@ impl Topic {
     /// For the one task that tells warnings.
     pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
         held(&self.plan)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.ring().is_deleted()
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -214,7 +233,7 @@ impl Topic {
     /// Has it read whether there is anything newer; gives the number of that read.
     pub(super) fn doubt_newest(self: &Arc<Self>) -> u64 {
         let read = self.begun.load(Ordering::Acquire) + 1;
-        self.is_doubted.store(true, Ordering::Release);
+        self.doubted.fetch_max(read, Ordering::AcqRel);
         self.request_check();
         read
     }
@@ -226,10 +245,28 @@ impl Topic {
 
     /// The read under way was answered, and what it said is known here.
     pub(super) fn is_answered(self: &Arc<Self>) {
-        self.answered.store(self.begun.load(Ordering::Acquire), Ordering::Release);
-        if self.is_doubted.swap(false, Ordering::AcqRel) {
+        *held(&self.failure) = None;
+        let answered = self.begun.load(Ordering::Acquire);
+        self.answered.store(answered, Ordering::Release);
+        // Whoever began to wait while this read was under way waits for the next one.
+        let is_over = |doubted| (doubted > 0 && doubted <= answered).then_some(0);
+        if self.doubted.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_over).is_ok() {
             self.wake();
         }
+    }
+
+    /// The read under way failed.
+    pub(super) fn has_failed(self: &Arc<Self>, why: Unavailable) {
+        *held(&self.failure) = Some(why);
+        if self.is_failure_awaited.swap(false, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    /// Why the last read failed, if it did. Whoever asks is woken when the next one fails.
+    pub(super) fn failure(&self) -> Option<Unavailable> {
+        self.is_failure_awaited.store(true, Ordering::Release);
+        *held(&self.failure)
     }
 
     pub(super) fn is_missing(&self) -> bool {
@@ -239,8 +276,9 @@ impl Topic {
     // Who is here.
 
     pub(super) fn join(self: &Arc<Self>) -> u32 {
-        // It may have been made since it was missed.
+        // It may have been made since it was missed, and what failed may be back.
         self.is_missing.store(false, Ordering::Relaxed);
+        *held(&self.failure) = None;
         let (slot, was_empty) = {
             let mut crowd = held(&self.crowd);
             let was_empty = crowd.wakers.len() == 0;

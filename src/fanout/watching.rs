@@ -66,5 +66,7 @@ fn forget(hub: &Hub, topic: &Arc<Topic>) {
         topic.request_read();
     } else {
         topics.remove(&topic.key);
+        // Its next warning may be hours away, and is not waited for.
+        topic.replan();
     }
 }

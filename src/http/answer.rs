@@ -8,8 +8,13 @@ use serde::Serialize;
 
 use crate::app::{Answer, Held};
 use crate::domain::position::Position;
+use crate::domain::session::Status;
+use crate::domain::session::event::Outcome;
 use crate::domain::time::Timestamp;
 use crate::wire::frame;
+
+/// A snapshot is its caller's own, and may be kept if it is asked about each time.
+const REVALIDATED: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// The entity tag of a position.
 pub fn entity_tag(position: Position) -> HeaderValue {
@@ -33,27 +38,60 @@ pub fn bytes_as_json(status: StatusCode, bytes: Bytes) -> Response<Body> {
 pub fn snapshot(held: &Held, as_of: Timestamp) -> Response<Body> {
     let mut response = bytes_as_json(StatusCode::OK, frame::snapshot(&held.session, as_of));
     response.headers_mut().insert(header::ETAG, entity_tag(held.session.position));
+    response.headers_mut().insert(header::CACHE_CONTROL, REVALIDATED);
     response
 }
 
-/// The snapshot plus `outcome`, and the position the command made.
-pub fn answered(answer: &Answer, as_of: Timestamp) -> Bytes {
-    #[derive(Serialize)]
-    struct Tail<'a> {
-        outcome: &'a crate::domain::session::event::Outcome,
-        position: String,
+/// That the caller holds the snapshot already.
+pub fn not_modified(position: Position) -> Response<Body> {
+    let headers = [(header::ETAG, entity_tag(position)), (header::CACHE_CONTROL, REVALIDATED)];
+    (StatusCode::NOT_MODIFIED, headers).into_response()
+}
+
+/// What a command came to, beside the snapshot.
+#[derive(Debug, Serialize)]
+pub struct Done<'a> {
+    outcome: &'a Outcome,
+    /// The position the command made.
+    position: String,
+    /// An earlier request with the same idempotency key did it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
+}
+
+impl<'a> Done<'a> {
+    /// What that answer says beside the snapshot.
+    pub fn of(answer: &'a Answer) -> Self {
+        Self {
+            outcome: &answer.outcome,
+            position: answer.replayed.unwrap_or(answer.position()).to_string(),
+            replayed: answer.replayed.is_some(),
+        }
     }
-    let position = answer.replayed.unwrap_or(answer.position()).to_string();
+}
+
+/// The snapshot plus `outcome`, and the position the command made. A deleted session is not shown.
+pub fn answered(answer: &Answer, as_of: Timestamp) -> Bytes {
+    let done = Done::of(answer);
+    if answer.held.session.status == Status::Deleted {
+        // Numbers and texts: it always serialises.
+        return serde_json::to_vec(&done).unwrap_or_default().into();
+    }
     let snapshot = answer.told.clone().unwrap_or_else(|| frame::snapshot(&answer.held.session, as_of));
-    frame::snapshot_and(&snapshot, &Tail { outcome: &answer.outcome, position })
+    frame::snapshot_and(&snapshot, &done)
+}
+
+/// Marks the answer to a repeat.
+pub fn replayable(mut response: Response<Body>, is_replay: bool) -> Response<Body> {
+    if is_replay {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// The answer to a command.
 pub fn command(status: StatusCode, answer: &Answer, as_of: Timestamp) -> Response<Body> {
     let mut response = bytes_as_json(status, answered(answer, as_of));
     response.headers_mut().insert(header::ETAG, entity_tag(answer.position()));
-    if answer.replayed.is_some() {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    response
+    replayable(response, answer.replayed.is_some())
 }

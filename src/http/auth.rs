@@ -1,18 +1,50 @@
-//! Where a request carries its token: a header, a WebSocket subprotocol, or the query.
+//! Where a request carries its token: a header; a stream also a WebSocket subprotocol, or the query.
 //!
 //! Browsers' `EventSource` and `WebSocket` set no headers, hence the other two. A URI
 //! with `?token=` must never be logged: log the path alone.
 
-use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+
+use super::connection::says;
+use crate::auth::Denied;
 
 /// The subprotocol a WebSocket is answered with, where the client offered it.
 pub const SUBPROTOCOL: &str = "synckairos.v1";
 
-/// The token a request came with; the header counts before the subprotocol, that before the query.
+/// Where a request may carry its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carriers {
+    /// In the header alone.
+    Header,
+    /// A stream's, on `GET`: the header counts before the subprotocol, that before the query.
+    Stream,
+}
+
+/// The token a request came with. One that stands where it does not count is refused,
+/// so that nobody grows used to writing it into addresses.
+pub fn token(parts: &Parts, carriers: Carriers) -> Result<Option<&str>, Denied> {
+    if parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(Denied::Several);
+    }
+    if let Some(token) = in_header(parts) {
+        return Ok(Some(token));
+    }
+    let is_stream = carriers == Carriers::Stream && parts.method == Method::GET;
+    let is_upgrade = is_stream && says(&parts.headers, UPGRADE, "websocket");
+    match (in_subprotocols(parts), in_query(parts)) {
+        (Some(token), _) if is_upgrade => Ok(Some(token)),
+        (_, Some(token)) if is_stream => Ok(Some(token)),
+        (None, None) => Ok(None),
+        _ => Err(Denied::Misplaced),
+    }
+}
+
+/// Whether a request's address holds a token, wherever it may count.
 #[must_use]
-pub fn token(parts: &Parts) -> Option<&str> {
-    in_header(parts).or_else(|| in_subprotocols(parts)).or_else(|| in_query(parts))
+pub fn is_in_address(uri: &Uri) -> bool {
+    query_token(uri).is_some()
 }
 
 /// Whether the client offers our subprotocol.
@@ -35,9 +67,13 @@ fn subprotocols(parts: &Parts) -> impl Iterator<Item = &str> {
     offers.filter_map(|offer| offer.to_str().ok()).flat_map(|offer| offer.split(',')).map(str::trim)
 }
 
-/// As it stands: nothing in a token is ever escaped in a query.
 fn in_query(parts: &Parts) -> Option<&str> {
-    parts.uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
+    query_token(&parts.uri)
+}
+
+/// As it stands: nothing in a token is ever escaped in a query.
+fn query_token(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
 #[cfg(test)]
@@ -51,26 +87,52 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    const OFFER: (&str, &str) = ("sec-websocket-protocol", "synckairos.v1, bearer.b");
+    const UPGRADES: (&str, &str) = ("upgrade", "websocket");
+
+    fn found(uri: &str, headers: &[(&str, &str)], carriers: Carriers) -> Result<Option<String>, Denied> {
+        token(&parts(uri, headers), carriers).map(|token| token.map(str::to_owned))
+    }
+
     #[test]
-    fn a_token_is_found_in_each_of_its_places() {
-        let protocol = "sec-websocket-protocol";
-        for (uri, headers) in [
-            ("/", vec![("authorization", "Bearer a.b-c_d")]),
-            ("/", vec![("authorization", "bearer   a.b-c_d ")]),
-            ("/", vec![(protocol, "synckairos.v1, bearer.a.b-c_d")]),
-            ("/", vec![(protocol, "synckairos.v1"), (protocol, "bearer.a.b-c_d")]),
-            ("/?token=a.b-c_d", vec![]),
-            ("/?last=1-2&token=a.b-c_d&x", vec![]),
+    fn a_stream_takes_a_token_from_each_of_its_places() {
+        for (uri, headers, expected) in [
+            ("/", vec![("authorization", "Bearer a.b-c_d")], "a.b-c_d"),
+            ("/", vec![("authorization", "bearer   a.b-c_d ")], "a.b-c_d"),
+            ("/", vec![OFFER, UPGRADES], "b"),
+            ("/", vec![("sec-websocket-protocol", "synckairos.v1"), OFFER, UPGRADES], "b"),
+            ("/?token=a.b-c_d", vec![], "a.b-c_d"),
+            ("/?last=1-2&token=a.b-c_d&x", vec![], "a.b-c_d"),
+            ("/?token=c", vec![("authorization", "Bearer a"), OFFER, UPGRADES], "a"),
+            ("/?token=c", vec![OFFER, UPGRADES], "b"),
+            ("/?token=c", vec![OFFER], "c"),
+            ("/?token=c", vec![("authorization", "Basic dTpw")], "c"),
         ] {
-            assert_eq!(token(&parts(uri, &headers)), Some("a.b-c_d"), "{uri} {headers:?}");
+            assert_eq!(found(uri, &headers, Carriers::Stream), Ok(Some(expected.to_owned())), "{uri} {headers:?}");
         }
     }
 
     #[test]
-    fn the_header_counts_first() {
-        let all = parts("/?token=c", &[("authorization", "Bearer a"), ("sec-websocket-protocol", "bearer.b")]);
-        assert_eq!(token(&all), Some("a"));
-        assert_eq!(token(&parts("/?token=c", &[("sec-websocket-protocol", "bearer.b")])), Some("b"));
+    fn a_token_out_of_place_is_refused() {
+        for (uri, headers, carriers) in [
+            ("/?token=a", vec![], Carriers::Header),
+            ("/?token=", vec![], Carriers::Header),
+            ("/", vec![OFFER], Carriers::Header),
+            ("/", vec![OFFER, UPGRADES], Carriers::Header),
+            ("/", vec![OFFER], Carriers::Stream),
+        ] {
+            assert_eq!(found(uri, &headers, carriers), Err(Denied::Misplaced), "{uri} {headers:?} {carriers:?}");
+        }
+        let head = Request::head("/?token=a").body(()).unwrap().into_parts().0;
+        assert_eq!(token(&head, Carriers::Stream), Err(Denied::Misplaced));
+    }
+
+    #[test]
+    fn two_authorizations_prove_nothing() {
+        let twice = [("authorization", "Bearer a"), ("authorization", "Bearer a")];
+        for carriers in [Carriers::Header, Carriers::Stream] {
+            assert_eq!(found("/?token=c", &twice, carriers), Err(Denied::Several));
+        }
     }
 
     #[test]
@@ -82,7 +144,9 @@ mod tests {
             ("/", vec![("authorization", "Bearer")]),
             ("/", vec![("sec-websocket-protocol", "synckairos.v1, chat")]),
         ] {
-            assert_eq!(token(&parts(uri, &headers)), None, "{uri} {headers:?}");
+            for carriers in [Carriers::Header, Carriers::Stream] {
+                assert_eq!(found(uri, &headers, carriers), Ok(None), "{uri} {headers:?}");
+            }
         }
     }
 

@@ -1,9 +1,14 @@
 //! `POST /v1/sessions/batch`: many commands, each answered alone.
+//!
+//! A result says what its command came to and shows no session. Who wants to see the sessions
+//! asks for `snapshots`: each session is shown once, however many commands it was sent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -12,11 +17,15 @@ use serde_json::{Map, Value};
 
 use super::Api;
 use super::answer;
+use super::answer::Done;
 use super::error::ApiError;
 use super::extract::{Body, Caller, Conditions, checked_key};
+use super::layers::RequestId;
 use super::sessions::Named;
 use crate::app::Answer;
 use crate::domain::id::SessionId;
+use crate::wire::command::Unreadable;
+use crate::wire::frame;
 use crate::wire::problem::{Code, Problem};
 
 /// A batch holds so many commands.
@@ -25,63 +34,149 @@ const MAX_COMMANDS: usize = 500;
 /// So many of them are under way at once.
 const AT_ONCE: usize = 16;
 
+/// Snapshots take no more of an answer than this, in bytes.
+const MAX_SNAPSHOT_BYTES: usize = 1024 * 1024;
+
 #[derive(Serialize)]
-struct Results {
-    results: Vec<Each>,
+struct Results<'a> {
+    results: Vec<Each<'a>>,
+    #[serde(flatten)]
+    shown: Option<Snapshots>,
 }
 
 #[derive(Serialize)]
-struct Each {
-    session_id: Value,
+struct Each<'a> {
+    session_id: &'a Value,
     status: u16,
+    #[serde(flatten)]
+    done: Option<Done<'a>>,
+    /// The session that a clone made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Box<RawValue>>,
+    new_session_id: Option<&'a SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<Box<Problem>>,
+    problem: Option<&'a Problem>,
 }
+
+/// The sessions of a batch as they stand after it.
+#[derive(Serialize)]
+struct Snapshots {
+    snapshots: Vec<Box<RawValue>>,
+    /// These did not fit: they are there to be read one by one.
+    snapshots_left_out: Vec<SessionId>,
+}
+
+/// What a batch asks for.
+struct Batch {
+    commands: Vec<Value>,
+    wants_snapshots: bool,
+    key: Option<String>,
+}
+
+/// What a command of a batch came to, and for which session it was meant.
+type Outcome = (Value, Result<Answer, ApiError>);
 
 /// `POST /sessions/batch`.
 pub(super) async fn batch(
     State(api): State<Arc<Api>>,
+    Extension(id): Extension<RequestId>,
     caller: Caller,
-    Body(mut body): Body,
+    headers: HeaderMap,
+    conditions: Conditions,
+    Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let commands = body.remove("commands");
-    if let Some(field) = body.keys().next() {
-        return Err(ApiError::invalid(format!("/{field}"), "is no field of a batch"));
+    if headers.contains_key(header::IF_MATCH) {
+        let detail = "If-Match does not go with a batch; give each command its own expected_version";
+        return Err(ApiError::saying(Code::Invalid, detail));
     }
-    let Some(Value::Array(commands)) = commands else {
-        return Err(ApiError::invalid("/commands", "must be a list of commands"));
-    };
-    if commands.len() > MAX_COMMANDS {
-        return Err(ApiError::invalid("/commands", "must be at most 500"));
+    let batch = Batch::read(body, conditions.key)?;
+    let mut outcomes = api.outcomes(&caller, &batch).await;
+    for ApiError(problem) in outcomes.iter_mut().filter_map(|(_, outcome)| outcome.as_mut().err()) {
+        id.as_str().clone_into(&mut problem.request_id);
     }
-    let (api, caller) = (&*api, &caller);
-    let asked = commands.into_iter().map(|command| one(api, caller, command));
-    let results = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-    Ok(answer::json(StatusCode::OK, &Results { results }))
+    let shown = if batch.wants_snapshots { Some(api.snapshots(&caller, &outcomes).await) } else { None };
+    Ok(answer::json(StatusCode::OK, &Results { results: outcomes.iter().map(Each::of).collect(), shown }))
 }
 
-async fn one(api: &Api, caller: &Caller, command: Value) -> Each {
-    let Value::Object(mut body) = command else {
-        return Each::of(Value::Null, Err(ApiError::invalid("", "must be a JSON object")), api);
-    };
-    let session_id = body.remove("session_id").unwrap_or(Value::Null);
-    let answer = command_in(api, caller, &session_id, body).await;
-    Each::of(session_id, answer, api)
+impl Batch {
+    fn read(mut body: Map<String, Value>, key: Option<String>) -> Result<Self, ApiError> {
+        let (commands, snapshots) = (body.remove("commands"), body.remove("snapshots"));
+        if let Some(field) = body.keys().next() {
+            return Err(ApiError::invalid(
+                format!("/{field}"),
+                "is not a field here; allowed are commands and snapshots",
+            ));
+        }
+        let Some(Value::Array(commands)) = commands else {
+            return Err(ApiError::invalid(
+                "/commands",
+                "must be a list of at most 500 objects, each with session_id and command",
+            ));
+        };
+        if commands.len() > MAX_COMMANDS {
+            return Err(ApiError::invalid("/commands", "must be at most 500 commands"));
+        }
+        match snapshots {
+            None | Some(Value::Null) => Ok(Self { commands, wants_snapshots: false, key }),
+            Some(Value::Bool(wants_snapshots)) => Ok(Self { commands, wants_snapshots, key }),
+            Some(_) => Err(ApiError::invalid("/snapshots", "must be true or false")),
+        }
+    }
+
+    /// The key of a batch stands for the key of each of its commands, with its place.
+    fn key_at(&self, place: usize) -> Option<String> {
+        self.key.as_ref().map(|key| format!("{key}#{place}"))
+    }
 }
 
-async fn command_in(
-    api: &Api,
-    caller: &Caller,
-    session_id: &Value,
-    mut body: Map<String, Value>,
-) -> Result<Answer, ApiError> {
-    let id = session_id.as_str().and_then(|id| SessionId::new(id).ok());
-    let id = id.ok_or_else(|| ApiError::of(Code::SessionNotFound))?;
-    let (name, conditions) = named(&mut body)?;
-    let named = Named { name: &name, body, conditions, lag_ms: 0 };
-    api.commanded(&caller.principal, &id, named, caller.arrived).await
+impl Api {
+    async fn outcomes(&self, caller: &Caller, batch: &Batch) -> Vec<Outcome> {
+        let commands = batch.commands.iter().cloned().zip(0..);
+        let asked = commands.map(|(command, place)| self.one(caller, command, batch.key_at(place)));
+        futures::stream::iter(asked).buffered(AT_ONCE).collect().await
+    }
+
+    async fn one(&self, caller: &Caller, command: Value, key: Option<String>) -> Outcome {
+        let Value::Object(mut body) = command else {
+            return (Value::Null, Err(ApiError::invalid("", "must be a JSON object with session_id and command")));
+        };
+        let session_id = body.remove("session_id").unwrap_or(Value::Null);
+        let answer = self.command_in(caller, &session_id, body, key).await;
+        (session_id, answer)
+    }
+
+    async fn command_in(
+        &self,
+        caller: &Caller,
+        session_id: &Value,
+        mut body: Map<String, Value>,
+        key: Option<String>,
+    ) -> Result<Answer, ApiError> {
+        let id = session_id.as_str().and_then(|id| SessionId::new(id).ok());
+        let id = id.ok_or_else(|| ApiError::of(Code::SessionNotFound))?;
+        let (name, mut conditions) = named(&mut body)?;
+        conditions.key = conditions.key.or(key);
+        let answer = self.commanded(caller, &id, Named { name: &name, body, conditions, lag_ms: 0 }).await;
+        answer.map_err(ApiError::without_session)
+    }
+
+    /// Every session that something was done to, once, as it stands now.
+    async fn snapshots(&self, caller: &Caller, outcomes: &[Outcome]) -> Snapshots {
+        let done = outcomes.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+        let ids: BTreeSet<_> = done.map(|answer| answer.held.session.session_id.clone()).collect();
+        let (mut snapshots, mut snapshots_left_out, mut room) = (Vec::new(), Vec::new(), MAX_SNAPSHOT_BYTES);
+        for id in ids {
+            // A session that was deleted is not shown.
+            let Ok(held) = self.sessions.look(&caller.principal, &id).await else { continue };
+            match frame::raw_snapshot(&held.session, self.clock.now()) {
+                Some(snapshot) if snapshot.get().len() <= room => {
+                    room -= snapshot.get().len();
+                    snapshots.push(snapshot);
+                }
+                _ => snapshots_left_out.push(id),
+            }
+        }
+        Snapshots { snapshots, snapshots_left_out }
+    }
 }
 
 /// Takes a command's name and idempotency key out of its body, as a batch and a
@@ -90,26 +185,24 @@ pub(super) fn named(body: &mut Map<String, Value>) -> Result<(String, Conditions
     let key = match body.remove("idempotency_key") {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) => Some(checked_key(&key)?),
-        Some(_) => return Err(ApiError::invalid("/idempotency_key", "must be a text")),
+        Some(_) => return Err(ApiError::invalid("/idempotency_key", "must be a text of 1 to 256 bytes")),
     };
     match body.remove("command") {
         Some(Value::String(name)) => Ok((name, Conditions { expected: None, key })),
-        _ => Err(ApiError::invalid("/command", "must name a command")),
+        _ => Err(Unreadable::UnknownCommand.into()),
     }
 }
 
-impl Each {
-    fn of(session_id: Value, answer: Result<Answer, ApiError>, api: &Api) -> Self {
+impl<'a> Each<'a> {
+    fn of((session_id, answer): &'a Outcome) -> Self {
+        let nothing = Self { session_id, status: 200, done: None, new_session_id: None, problem: None };
         match answer {
-            Ok(answer) => Self {
-                session_id,
-                status: 200,
-                answer: serde_json::from_slice(&answer::answered(&answer, api.clock.now())).ok(),
-                problem: None,
-            },
-            Err(ApiError(problem)) => {
-                Self { session_id, status: problem.of.status(), answer: None, problem: Some(problem) }
+            Ok(answer) => {
+                let made = &answer.held.session.session_id;
+                let is_clone = session_id != made.as_str();
+                Self { done: Some(Done::of(answer)), new_session_id: is_clone.then_some(made), ..nothing }
             }
+            Err(ApiError(problem)) => Self { status: problem.of.status(), problem: Some(problem), ..nothing },
         }
     }
 }

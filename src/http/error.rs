@@ -1,5 +1,6 @@
 //! From an error to a problem document: the one place where a status is chosen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,11 +9,14 @@ use axum::response::{IntoResponse, Response};
 use crate::app::Held;
 use crate::app::error::Error;
 use crate::auth::Denied;
-use crate::domain::session::Status;
+use crate::domain::session::command::Refused;
+use crate::domain::session::explain::Explanation;
 use crate::domain::time::Timestamp;
-use crate::wire::command::Unreadable;
-use crate::wire::frame;
-use crate::wire::problem::{Code, FieldError, Problem};
+use crate::fanout::Unavailable;
+use crate::telemetry::outage::{Repeats, chain};
+use crate::wire::command::{COMMANDS, Unreadable};
+use crate::wire::json::{MAX_DEPTH, Unread};
+use crate::wire::problem::{Code, Problem, Shown};
 
 /// What a handler answers when it does not do as asked.
 #[derive(Debug)]
@@ -38,27 +42,38 @@ impl ApiError {
 
     /// One part of the request is not valid.
     #[must_use]
-    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::at(Code::Invalid, pointer.into(), detail.into())
+    pub fn invalid(pointer: impl AsRef<str>, detail: impl Into<String>) -> Self {
+        Self::at(Code::Invalid, pointer, detail)
     }
 
-    fn at(code: Code, pointer: String, detail: String) -> Self {
-        let said = if pointer.is_empty() { detail.clone() } else { format!("{pointer} {detail}") };
-        let mut problem = Problem::new(code, Some(said));
-        problem.errors.push(FieldError { pointer, detail });
+    /// A problem with one part of the request.
+    #[must_use]
+    pub fn at(code: Code, pointer: impl AsRef<str>, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::at(code, pointer.as_ref(), detail.into())))
+    }
+
+    fn with(mut problem: Problem, held: &Held, now: Timestamp) -> Self {
+        problem.session = Some(Shown { session: Arc::clone(&held.session), as_of: now });
         Self(Box::new(problem))
     }
 
-    fn with(code: Code, detail: String, held: &Held, now: Timestamp) -> Self {
-        let mut problem = Problem::new(code, Some(detail));
-        problem.session = frame::raw_snapshot(&held.session, now);
-        Self(Box::new(problem))
+    /// The same, without the snapshot that a refusal shows.
+    #[must_use]
+    pub fn without_session(mut self) -> Self {
+        self.0.session = None;
+        self
     }
 
     /// Waiting helps.
     #[must_use]
     pub fn away(code: Code) -> Self {
         Self::away_for(code, None)
+    }
+
+    /// The same problem, with what is the matter in this case.
+    fn because(mut self, detail: String) -> Self {
+        self.0.detail = detail.into();
+        self
     }
 
     /// Waiting helps, and for how long may be known.
@@ -76,21 +91,25 @@ impl ApiError {
         match error {
             Error::NoSession => Self::of(Code::SessionNotFound),
             Error::Forbidden => Self::of(Code::Forbidden),
-            // The name is taken, but what was there is not shown any more.
-            Error::Exists(held) if held.session.status == Status::Deleted => Self::of(Code::SessionExists),
-            Error::Exists(held) => Self::with(Code::SessionExists, error.to_string(), held, now),
-            Error::Refused(why, held) => Self::with((*why).into(), why.to_string(), held, now),
-            Error::Stale(held) => Self::with(Code::StaleVersion, error.to_string(), held, now),
-            Error::Contended(held) => Self::with(Code::Contended, error.to_string(), held, now),
+            Error::Exists(held) => Self::with(Problem::new(Code::SessionExists, None), held, now),
+            Error::Refused(why, held, explanation) => Self::with(refused(*why, explanation), held, now),
+            Error::Stale(held) => Self::with(stale(held), held, now),
+            Error::Contended(held) => Self::with(Problem::new(Code::Contended, None), held, now),
             Error::Fault(fault) if fault.is_contradiction => {
-                Self::at(Code::InvalidTimeControl, fault.pointer.clone(), fault.detail.to_owned())
+                Self::at(Code::InvalidTimeControl, &fault.pointer, fault.detail)
             }
             Error::Fault(fault) => Self::invalid(&fault.pointer, fault.detail),
-            Error::Invalid { pointer, detail } => Self::invalid(*pointer, *detail),
+            Error::Invalid { pointer, detail } => Self::invalid(pointer, *detail),
+            Error::TooLarge { .. } => Self::saying(Code::TooLarge, error.to_string()),
+            Error::AdvancesTooFast { .. } => {
+                Self::at(Code::InvalidTimeControl, "/time_per_cycle_ms", error.to_string())
+            }
             Error::Mismatch => Self::of(Code::IdempotencyMismatch),
             Error::Unknown(_) | Error::NotDurable => Self::away(Code::OutcomeUnknown),
             Error::StoreAway(_) => Self::away_for(Code::StoreUnavailable, error.retry_after()),
             Error::LedgerAway(_) => Self::away_for(Code::LedgerUnavailable, error.retry_after()),
+            Error::TooLong => Self::away(Code::LedgerUnavailable).because(error.to_string()),
+            Error::Busy => Self::away(Code::RateLimited).because(error.to_string()),
             Error::NotRecorded => Self::away(Code::LedgerUnavailable),
             Error::Restoring => Self::away(Code::Restoring),
             Error::Unreadable(_) => Self::of(Code::NeedsRepair),
@@ -98,10 +117,42 @@ impl ApiError {
     }
 }
 
-/// Broken things are told here, once; the caller sees only the code.
+fn refused(why: Refused, explanation: &Explanation) -> Problem {
+    let Explanation { pointer, detail } = explanation;
+    if pointer.is_empty() {
+        return Problem::new(why.into(), Some(detail.clone()));
+    }
+    Problem::at(why.into(), pointer, detail.clone())
+}
+
+fn stale(held: &Held) -> Problem {
+    let position = held.session.position;
+    let said = format!(
+        "the session is at version {} (position {position}) by now; {}",
+        position.version,
+        Code::StaleVersion.advice()
+    );
+    Problem::new(Code::StaleVersion, Some(said))
+}
+
+/// What the store, a write, the ledger and a stored form met: each is told by itself.
+static FAILED: [Repeats; 4] = [const { Repeats::none() }; 4];
+
+const fn kind(error: &Error) -> usize {
+    match error {
+        Error::StoreAway(_) => 0,
+        Error::Unknown(_) => 1,
+        Error::LedgerAway(_) => 2,
+        _ => 3,
+    }
+}
+
+/// Broken things are told here; the caller sees only the code. Many meet the same in a moment.
 pub fn logged(error: &Error) {
-    if error.is_failure() {
-        tracing::error!(error = error as &dyn std::error::Error, "a use case failed");
+    if error.is_failure()
+        && let Some(times) = FAILED[kind(error)].next()
+    {
+        tracing::error!(error = chain(error), times, "use cases failed");
     }
 }
 
@@ -109,16 +160,47 @@ impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Expired => Self::of(Code::TokenExpired),
-            _ => Self::of(Code::Unauthenticated),
+            Denied::Missing => Self::of(Code::Unauthenticated),
+            Denied::Invalid => Self::saying(
+                Code::Unauthenticated,
+                "the token is not one that this service signed, or lacks sub, tenant, role or exp; get another",
+            ),
+            Denied::Misplaced => Self::saying(
+                Code::Unauthenticated,
+                "a token in the query counts only on GET of .../ws, .../events and .../poll, one in a subprotocol only on \
+                 a WebSocket upgrade; send it in the header Authorization: Bearer <token>",
+            ),
+            Denied::Several => Self::saying(Code::Unauthenticated, "send one Authorization header, not several"),
         }
+    }
+}
+
+/// As a plain read of the session says it.
+impl From<Unavailable> for ApiError {
+    fn from(Unavailable { code, retry_after }: Unavailable) -> Self {
+        // Waiting repairs nothing.
+        if code == Code::NeedsRepair { Self::of(code) } else { Self::away_for(code, retry_after) }
     }
 }
 
 impl From<Unreadable> for ApiError {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
-            Unreadable::UnknownCommand => Self::invalid("/command", "is no command"),
+            Unreadable::UnknownCommand => Self::invalid("/command", format!("must be one of {}", COMMANDS.join(", "))),
             Unreadable::Invalid { pointer, detail } => Self::invalid(pointer, detail),
+        }
+    }
+}
+
+impl From<Unread> for ApiError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Malformed { line, byte } => {
+                Self::saying(Code::Malformed, format!("the body is not JSON in UTF-8; see line {line}, byte {byte}"))
+            }
+            Unread::NoObject => Self::invalid("", "must be a JSON object, such as {}"),
+            Unread::TooDeep => Self::invalid("", format!("must not be nested deeper than {MAX_DEPTH} levels")),
+            Unread::Twice { pointer } => Self::invalid(pointer, "must stand there once, not twice"),
         }
     }
 }

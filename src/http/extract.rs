@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -12,14 +12,17 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
 use super::Api;
+use super::auth::{self, Carriers};
+use super::connection::admission;
 use super::error::ApiError;
-use super::{auth, origin};
+use super::origin;
 use crate::app::Expected;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
-use crate::domain::principal::Principal;
+use crate::domain::principal::{Principal, Role};
 use crate::domain::time::Timestamp;
+use crate::wire::json;
 use crate::wire::problem::Code;
 
 /// Longest body, unless a route says otherwise.
@@ -28,9 +31,6 @@ const MAX_BODY: usize = 64 * 1024;
 /// A body that is too long is read up to here and dropped: who is still sending
 /// would find the connection broken, and never the answer.
 const MAX_DROPPED: u64 = 16 * 1024 * 1024;
-
-/// Objects and lists inside each other, at most.
-const MAX_DEPTH: usize = 16;
 
 /// An idempotency key is at most so long.
 const MAX_KEY: usize = 256;
@@ -54,11 +54,31 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let api = Arc::<Api>::from_ref(state);
         let arrived = api.clock.now();
-        if api.authenticator.is_open() {
-            origin::check(&parts.headers)?;
-        }
-        let principal = api.authenticator.authenticate(auth::token(parts), arrived)?;
+        let token = if api.authenticator.is_open() {
+            origin::check(parts)?;
+            None
+        } else {
+            auth::token(parts, Carriers::Header)?
+        };
+        let principal = api.authenticator.authenticate(token, arrived)?;
+        admission::authenticate(parts);
         Ok(Self { principal, arrived })
+    }
+}
+
+/// A caller that operates sessions. It is asked before a body is read.
+pub struct Operator(pub Caller);
+
+impl<S> FromRequestParts<S> for Operator
+where
+    Arc<Api>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.principal.role >= Role::Operator { Ok(Self(caller)) } else { Err(ApiError::of(Code::Forbidden)) }
     }
 }
 
@@ -116,7 +136,12 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Expected>, ApiError> {
         return Ok(None);
     }
     let position = position_in(text);
-    let unreadable = || ApiError::saying(Code::Invalid, "If-Match must be one entity tag of a session");
+    let unreadable = || {
+        ApiError::saying(
+            Code::Invalid,
+            "If-Match must be * or one entity tag of the session, such as W/\"1767225600000-7\"",
+        )
+    };
     position.map(|position| Some(Expected::Position(position))).ok_or_else(unreadable)
 }
 
@@ -137,7 +162,7 @@ pub fn checked_key(key: &str) -> Result<String, ApiError> {
     if is_fine {
         Ok(key.to_owned())
     } else {
-        Err(ApiError::saying(Code::Invalid, "an idempotency key is 1 to 256 printable bytes"))
+        Err(ApiError::saying(Code::Invalid, "an idempotency key must be 1 to 256 bytes without control characters"))
     }
 }
 
@@ -169,10 +194,11 @@ pub struct LongestBody(pub usize);
 async fn bytes(request: Request) -> Result<Bytes, ApiError> {
     let longest = request.extensions().get().map_or(MAX_BODY, |LongestBody(longest)| *longest);
     let waits = request.headers().contains_key(header::EXPECT);
+    // The body's own hint is lost in the layers.
+    let declared = declared_length(request.headers());
     let mut body = request.into_body();
-    let declared = body.size_hint().lower();
     if declared > MAX_DROPPED || (waits && declared > longest as u64) {
-        return Err(ApiError::of(Code::TooLarge));
+        return Err(too_large(longest));
     }
     let (mut kept, mut come) = (BytesMut::new(), 0_usize);
     while let Some(frame) = body.frame().await {
@@ -186,7 +212,17 @@ async fn bytes(request: Request) -> Result<Bytes, ApiError> {
             kept.extend_from_slice(&data);
         }
     }
-    if come <= longest { Ok(kept.freeze()) } else { Err(ApiError::of(Code::TooLarge)) }
+    if come <= longest { Ok(kept.freeze()) } else { Err(too_large(longest)) }
+}
+
+fn too_large(longest: usize) -> ApiError {
+    ApiError::saying(Code::TooLarge, format!("the body must be at most {longest} bytes here"))
+}
+
+/// What the header says of the body's length; the library has refused what is no number.
+fn declared_length(headers: &HeaderMap) -> u64 {
+    let value = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    value.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Without a content type it is taken for JSON, as a plain `curl -d` is not.
@@ -196,34 +232,9 @@ fn says_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON))
 }
 
-/// Reads a JSON object of bounded nesting.
+/// Reads a JSON object, each field once, of bounded nesting.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    if depth(bytes) > MAX_DEPTH {
-        return Err(ApiError::saying(Code::Invalid, "the body is nested deeper than 16 levels"));
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(ApiError::invalid("", "must be a JSON object")),
-        Err(_) => Err(ApiError::saying(Code::Malformed, "the body is not JSON")),
-    }
-}
-
-/// How deep brackets are nested, told without building anything.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => depth += 1,
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
+    Ok(json::object(bytes)?)
 }
 
 /// The digest of what a command says: the same words in another order are the same.
@@ -235,21 +246,6 @@ pub fn digest(name: &str, body: &Map<String, Value>) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nesting_is_counted_outside_of_texts_only() {
-        assert_eq!(depth(br#"{"a":[1,{"b":2}]}"#), 3);
-        assert_eq!(depth(br#"{"a":"[[[[\"[["}"#), 1);
-        let deep = [b"{\"a\":".repeat(17), b"1".to_vec(), b"}".repeat(17)].concat();
-        assert_eq!(object(&deep).unwrap_err().0.of, Code::Invalid);
-    }
-
-    #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_no_json() {
-        assert_eq!(object(b"[1]").unwrap_err().0.of, Code::Invalid);
-        assert_eq!(object(b"{").unwrap_err().0.of, Code::Malformed);
-        assert_eq!(object(b"\xff").unwrap_err().0.of, Code::Malformed);
-    }
 
     #[test]
     fn entity_tags_are_read_weak_or_not() {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
@@ -15,15 +15,21 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer};
 
 use super::Api;
+use super::connection::host;
 use super::error::{ApiError, Told};
+use super::{accept, auth};
+use crate::ids::Ids;
 use crate::telemetry::metrics;
 use crate::wire::problem::{Code, Problem};
 
 /// A body that pauses for longer is not waited for.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
+
+/// Which request it is, by its caller's name or ours.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Smaller answers go as they are.
 pub const COMPRESS_FROM: u64 = 1_024;
@@ -31,12 +37,14 @@ pub const COMPRESS_FROM: u64 = 1_024;
 /// Puts the layers around every route.
 pub fn around(router: Router, api: Arc<Api>) -> Router {
     let compressed = SizeAbove::new(COMPRESS_FROM).and(NotForContentType::const_new("text/event-stream"));
+    let body_deadline = api.body_deadline;
     // In one: each by itself would be boxed and cloned with every request.
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(api, observed))
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
+        .layer(RequestBodyDeadlineLayer::new(body_deadline))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE.min(body_deadline)));
     router.layer(layers)
 }
 
@@ -45,19 +53,51 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::of(Code::Internal).into_response()
 }
 
-async fn observed(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+/// Which request it is: the caller's own name for it, or one made here.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    fn of(headers: &HeaderMap, ids: &Ids) -> Self {
+        let made = || HeaderValue::from_maybe_shared(Bytes::from(ids.request())).ok();
+        let given = headers.get(&REQUEST_ID).filter(|id| is_fit(id));
+        Self(given.cloned().or_else(made).unwrap_or(HeaderValue::from_static("-")))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+async fn observed(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let id = request_id(request.headers()).unwrap_or_else(|| format!("{:016x}", api.ids.nonce()));
+    let id = RequestId::of(request.headers(), &api.ids);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let is_secret = auth::is_in_address(request.uri());
+    request.extensions_mut().insert(id.clone());
+    let settled = host::settle(&mut request).err().or_else(|| refused_form(&request, route));
+    let response = match settled {
+        Some(refused) => refused.into_response(),
+        None => next.run(request).await,
+    };
     let status = response.status();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     metrics::requested(route, method_label(&method), status.as_u16(), began.elapsed());
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::error!(request.id = id, route, %method, status = status.as_u16(), "a request failed");
+        tracing::error!(request.id = id.as_str(), route, %method, status = status.as_u16(), "a request failed");
     }
-    with_problem(response, id)
+    with_fixed_headers(with_problem(response, &id), id, is_secret)
+}
+
+/// Nothing is done for whoever could not take the answer.
+fn refused_form(request: &Request, route: &str) -> Option<ApiError> {
+    let forms: accept::Forms = if route == "unmatched" { &[] } else { accept::forms(route, request.method()) };
+    if accept::takes(request.headers(), forms) {
+        return None;
+    }
+    let said = format!("this path answers in {}; Accept must take that, or be left out", forms[0]);
+    Some(ApiError::saying(Code::NotAcceptable, said))
 }
 
 /// A label takes few values, whatever callers send.
@@ -67,27 +107,31 @@ fn method_label(method: &axum::http::Method) -> &'static str {
 }
 
 /// A caller may bring its own id, if it is fit for a log.
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
-    let is_fit =
-        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-    is_fit.then(|| id.to_owned())
+fn is_fit(id: &HeaderValue) -> bool {
+    let id = id.as_bytes();
+    (1..=64).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
-fn with_problem(mut response: Response, id: String) -> Response {
+fn with_problem(mut response: Response, id: &RequestId) -> Response {
     let told = response.extensions_mut().remove::<Told>().map(|told| (*told.0).clone());
-    let problem = told.or_else(|| unexplained(&response));
-    let header_value = HeaderValue::from_str(&id);
-    if let Some(mut problem) = problem {
-        problem.request_id = Some(id);
-        let body = problem.json();
-        let headers = response.headers_mut();
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        *response.body_mut() = Body::from(body);
-    }
-    if let Ok(value) = header_value {
-        response.headers_mut().insert("x-request-id", value);
+    let Some(mut problem) = told.or_else(|| unexplained(&response)) else { return response };
+    id.as_str().clone_into(&mut problem.request_id);
+    let body = problem.json();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// What every answer carries. One that depends on its caller is kept by nobody, unless
+/// it says itself how long it is good; one to an address with a token never is.
+fn with_fixed_headers(mut response: Response, id: RequestId, is_secret: bool) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(&REQUEST_ID, id.0);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_secret || !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
 }

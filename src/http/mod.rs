@@ -6,6 +6,7 @@ pub mod error;
 pub mod metrics;
 pub mod stream;
 
+mod accept;
 mod answer;
 mod batch;
 mod extract;
@@ -22,6 +23,7 @@ mod timesync;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post};
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::extract::LongestBody;
 use self::stream::Streams;
+use crate::app::readiness::Readiness;
 use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -38,10 +41,15 @@ use crate::ids::Ids;
 /// Longest body of what may list many.
 const MAX_LONG_BODY: usize = 1024 * 1024;
 
+/// Longest body of what takes a few numbers, from anybody: no token is needed there.
+const MAX_SHORT_BODY: usize = 4 * 1024;
+
 /// What handlers work with.
 pub struct Api {
     /// Timer sessions.
     pub sessions: Arc<Sessions>,
+    /// What answers, for whoever asks whether this does.
+    pub readiness: Arc<Readiness>,
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
     /// Where now comes from.
@@ -50,7 +58,9 @@ pub struct Api {
     pub ids: Ids,
     /// Above this `/ready` says no.
     pub max_uncertainty_ms: f64,
-    /// A soft stop has begun.
+    /// How long the whole body of a request may take.
+    pub body_deadline: Duration,
+    /// A stop is to come.
     pub draining: CancellationToken,
 }
 
@@ -71,7 +81,7 @@ pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
 
 fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
     let upgrades = from_fn_with_state(Arc::clone(streams), stream::ws::upgrade_or_next);
-    let long = LongestBody(MAX_LONG_BODY);
+    let (long, short) = (LongestBody(MAX_LONG_BODY), LongestBody(MAX_SHORT_BODY));
     Router::new()
         .route("/sessions", post(sessions::create).layer(Extension(long)).get(past::list))
         .route("/sessions/batch", post(batch::batch).layer(Extension(long)))
@@ -86,6 +96,6 @@ fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
             patch(sessions::change_participant).merge(delete(sessions::remove_participant)),
         )
         .route("/sessions/{id}/{command}", post(sessions::command))
-        .route("/time", get(time::read).post(time::exchange))
-        .route("/timesync", post(timesync::answer))
+        .route("/time", get(time::read).merge(post(time::exchange).layer(Extension(short))))
+        .route("/timesync", post(timesync::answer).layer(Extension(short)))
 }

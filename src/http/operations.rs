@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Api;
 use super::answer;
+use crate::app::readiness::Reachable;
 
 #[derive(Serialize)]
 struct Alive {
@@ -29,12 +30,14 @@ pub(super) async fn health() -> Response {
     answer::json(StatusCode::OK, &Alive { status: "alive" })
 }
 
-/// `GET /ready`.
+/// `GET /ready`: whether it can serve commands and streams. The ledger is told; it counts only
+/// where no command is answered without it.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
-    let (store, ledger) = api.sessions.reachable().await;
+    let Reachable { store, ledger } = api.readiness.reachable().await;
     let draining = api.draining.is_cancelled();
     let uncertainty_ms = api.clock.uncertainty_ms();
-    let is_ready = store && ledger && !draining && uncertainty_ms <= api.max_uncertainty_ms;
+    let can_serve = store && (ledger || !api.readiness.needs_ledger);
+    let is_ready = can_serve && !draining && uncertainty_ms <= api.max_uncertainty_ms;
     let (code, status) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
     answer::json(code, &Ready { status, store, ledger, uncertainty_ms, draining })

@@ -8,7 +8,7 @@ use std::future::ready;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -17,7 +17,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::domain::chain::Digest;
 
 /// Only what this service itself serves is loaded or run, and only it is talked to.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; object-src 'none'";
+/// `'self'` holds the WebSockets of the same host and port (CSP 3).
+const POLICY: &str = "default-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; object-src 'none'";
+
+/// An address of the page may let somebody in, so no other host is told it. Not
+/// `no-referrer`: some browsers then send `Origin: null` to this service itself.
+const REFERRER: &str = "same-origin";
+
+/// No other origin holds a window of the page, or loads its files.
+const ISOLATED: &str = "same-origin";
 
 /// Kept by browsers, but asked about each time, so that a new release is seen at once.
 const REVALIDATE: &str = "no-cache";
@@ -31,6 +39,7 @@ macro_rules! assets {
 /// Address and content of every file.
 const ASSETS: &[(&str, &[u8])] = assets![
     "/web/index.html",
+    "/web/access.js",
     "/web/app.js",
     "/web/awake.js",
     "/web/badges.js",
@@ -55,17 +64,22 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "/web/notes.js",
     "/web/notice.js",
     "/web/offers.js",
+    "/web/outage.js",
     "/web/painter.js",
+    "/web/pause-reasons.js",
     "/web/people.js",
     "/web/presets.js",
+    "/web/press-report.js",
     "/web/probe.js",
     "/web/session-view.js",
     "/web/share.js",
     "/web/spans.js",
     "/web/style.css",
     "/web/terms.js",
+    "/web/token.js",
     "/web/toolbar.js",
     "/web/twice.js",
+    "/web/when.js",
     "/web/wishes.js",
     "/web/words.js",
     "/sdk/address.js",
@@ -127,7 +141,9 @@ impl Asset {
             (header::ETAG, self.etag.clone()),
             (header::CACHE_CONTROL, HeaderValue::from_static(REVALIDATE)),
             (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::REFERRER_POLICY, HeaderValue::from_static(REFERRER)),
+            (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static(ISOLATED)),
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static(ISOLATED)),
         ];
         if self.is_held_by(asked) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
@@ -145,13 +161,28 @@ impl Asset {
     }
 }
 
+/// Whether a route is one of these.
+pub(super) fn is_page(route: &str) -> bool {
+    route == "/" || route.starts_with("/web/") || route.starts_with("/sdk/")
+}
+
+/// The media types that a route's file goes by, its own first.
+pub(super) fn forms(route: &str) -> &'static [&'static str] {
+    match route.rsplit_once('.').map_or(route, |(_, ending)| ending) {
+        "/" | "html" => &["text/html"],
+        "css" => &["text/css"],
+        "js" => &["text/javascript", "application/javascript"],
+        "svg" => &["image/svg+xml"],
+        _ => &["application/octet-stream"],
+    }
+}
+
 fn content_type(path: &str) -> HeaderValue {
-    HeaderValue::from_static(match path.rsplit_once('.').map_or("", |(_, ending)| ending) {
-        "html" => "text/html; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "js" => "text/javascript; charset=utf-8",
-        "svg" => "image/svg+xml",
-        _ => "application/octet-stream",
+    HeaderValue::from_static(match forms(path)[0] {
+        "text/html" => "text/html; charset=utf-8",
+        "text/css" => "text/css; charset=utf-8",
+        "text/javascript" => "text/javascript; charset=utf-8",
+        other => other,
     })
 }
 
@@ -200,7 +231,10 @@ mod tests {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
         assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
-        assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(answer.headers()[header::REFERRER_POLICY], "same-origin");
+        for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+            assert_eq!(answer.headers()[name], "same-origin");
+        }
     }
 
     #[tokio::test]

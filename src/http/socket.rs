@@ -10,6 +10,7 @@ use super::Api;
 use super::answer;
 use super::batch::named;
 use super::error::ApiError;
+use super::extract::Caller;
 use super::sessions::Named;
 use super::stream::Commands;
 use crate::domain::id::SessionId;
@@ -25,10 +26,11 @@ impl Commands for Api {
         mut body: Map<String, Value>,
         lag_ms: i64,
     ) -> Result<Bytes, Box<Problem>> {
-        let arrived = self.clock.now();
-        let asked = named(&mut body).map(|(name, conditions)| (name, Named { name: "", body, conditions, lag_ms }));
-        let answer = match asked {
-            Ok((name, named)) => self.commanded(principal, session, Named { name: &name, ..named }, arrived).await,
+        let caller = Caller { principal: Arc::clone(principal), arrived: self.clock.now() };
+        let answer = match named(&mut body) {
+            Ok((name, conditions)) => {
+                self.commanded(&caller, session, Named { name: &name, body, conditions, lag_ms }).await
+            }
             Err(error) => Err(error),
         };
         answer.map(|answer| answer::answered(&answer, self.clock.now())).map_err(|ApiError(problem)| problem)

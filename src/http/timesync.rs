@@ -57,10 +57,10 @@ pub(super) async fn answer(State(api): State<Arc<Api>>, Body(body): Body) -> Res
 /// The id to answer with, if the call is one we answer.
 fn checked(call: Call) -> Result<Value, ApiError> {
     if call.jsonrpc.is_some_and(|version| version != "2.0") {
-        return Err(ApiError::invalid("/jsonrpc", "must be 2.0"));
+        return Err(ApiError::invalid("/jsonrpc", "must be the text 2.0, or be left out"));
     }
     if call.method != METHOD {
-        return Err(ApiError::invalid("/method", "must be timesync"));
+        return Err(ApiError::invalid("/method", "must be the text timesync"));
     }
     let is_id = match &call.id {
         Value::Number(_) => true,

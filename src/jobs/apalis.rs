@@ -19,10 +19,13 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::settle::settle;
 use super::{Pace, Work};
+use crate::telemetry::outage::{Asker, Outage};
+
+static UNASKED: Outage = Outage::new("jobs", "failed to ask for jobs; waiting", "jobs come again");
 
 /// Does `work` until `soft` is cancelled and nothing is left, or at once until
 /// `hard` is. What is half done then comes again to the next worker.
@@ -117,7 +120,7 @@ impl<W: Work> BackendConfig for Batches<W> {
 /// The next batch; none once there is nothing left and nothing more is to come.
 async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken, not_before: Instant) -> Option<Vec<W::Job>> {
     soft.run_until_cancelled(tokio::time::sleep_until(not_before)).await;
-    let mut waits = pace.unanswered.waits();
+    let (mut waits, mut asker) = (pace.unanswered.waits(), Asker::of(&UNASKED));
     loop {
         let is_ending = soft.is_cancelled();
         let patience = if is_ending { Duration::ZERO } else { pace.patience };
@@ -127,12 +130,12 @@ async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken, not_be
             asked = work.next(pace.batch, patience) => asked,
             () = soft.cancelled(), if !is_ending => continue,
         };
+        asker.came(asked.as_ref().err());
         match asked {
             Ok(jobs) if !jobs.is_empty() => return Some(jobs),
             Ok(_) if is_ending => return None,
             Ok(_) => waits = pace.unanswered.waits(),
-            Err(failure) => {
-                warn!(error = %failure, "failed to ask for jobs; waiting");
+            Err(_) => {
                 tokio::time::sleep(waits.next().unwrap_or(pace.unanswered.most)).await;
             }
         }

@@ -4,9 +4,12 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{Failure, Pace, Source, Work};
+use crate::telemetry::outage::{Asker, Outage};
+
+static UNANSWERED: Outage = Outage::new("jobs", "nobody answers; jobs wait", "jobs are done again");
 
 /// Settles `jobs` in order. A refused batch is halved until the refused job stands alone.
 pub(super) async fn settle<W: Work>(work: &W, jobs: &[W::Job], pace: &Pace) {
@@ -49,22 +52,14 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let mut waits = pace.unanswered.waits();
-    let mut is_broken = false;
+    let mut asker = Asker::of(&UNANSWERED);
     loop {
         let failure = match guarded(ask()).await {
             Err(Failure::Unanswered(failure)) => failure,
             Err(Failure::Refused(refusal)) => return Err(refusal),
-            Ok(()) => {
-                if is_broken {
-                    info!("answers come again");
-                }
-                return Ok(());
-            }
+            Ok(()) => return Ok(()),
         };
-        if !is_broken {
-            warn!(error = failure, "nobody answers; waiting");
-        }
-        is_broken = true;
+        asker.failed(&*failure);
         tokio::time::sleep(waits.next().unwrap_or(pace.unanswered.most)).await;
     }
 }

@@ -3,6 +3,8 @@
 mod alive;
 mod aside;
 mod bench;
+mod marks;
+mod pages;
 
 use std::sync::Arc;
 
@@ -10,13 +12,19 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use self::alive::{
-    an_absence_that_somebody_contradicts_is_forgotten, beat, presence, proof_of_life_never_goes_back,
-    when_nobody_was_there_is_known_to_who_came_back,
+    an_absence_that_somebody_contradicts_is_forgotten, beat, how_a_process_ended_is_known_to_the_next, presence,
+    proof_of_life_never_goes_back, when_nobody_was_there_is_known_to_who_came_back,
 };
 use self::aside::{
-    any_text_fits, dead_letters_come_in_pages_as_they_were_and_can_be_forgotten, what_is_buried_is_buried_once,
+    any_text_fits, dead_letters_come_in_pages_as_they_were_and_can_be_forgotten,
+    dead_letters_of_a_session_come_newest_first_by_their_numbers, what_is_buried_is_buried_once,
 };
 use self::bench::{Postgres, Sqlite};
+use self::marks::{a_mark_stays_until_it_is_taken, of_claims_at_the_same_moment_one_comes_first};
+use self::pages::{
+    a_history_page_ends_where_its_changes_are_long, a_last_page_says_that_it_is,
+    a_list_page_ends_where_its_bodies_are_long, history_comes_in_pages_that_tear_no_position,
+};
 use super::{Error, Filter, Ledger, Row};
 use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::{Entry, Repeat};
@@ -52,6 +60,8 @@ macro_rules! contract {
 
 contract! { sqlite: Sqlite, postgres: Postgres; {
     a_repeat_is_absorbed,
+    of_claims_at_the_same_moment_one_comes_first,
+    a_mark_stays_until_it_is_taken,
     a_batch_is_all_or_nothing,
     an_unreadable_body_is_refused_whatever_its_batch,
     a_fork_is_kept_and_counted,
@@ -63,6 +73,9 @@ contract! { sqlite: Sqlite, postgres: Postgres; {
     a_fork_goes_the_way_its_successors_went,
     an_instant_finds_what_stood_then,
     history_comes_in_pages_that_tear_no_position,
+    a_history_page_ends_where_its_changes_are_long,
+    a_list_page_ends_where_its_bodies_are_long,
+    a_last_page_says_that_it_is,
     lists_are_the_tenants_own_by_session_id,
     lists_leave_deleted_sessions_out_unless_asked,
     lists_filter_by_what_a_session_is,
@@ -71,10 +84,12 @@ contract! { sqlite: Sqlite, postgres: Postgres; {
     answers_are_those_of_the_surviving_line_since_an_instant,
     what_is_buried_is_buried_once,
     dead_letters_come_in_pages_as_they_were_and_can_be_forgotten,
+    dead_letters_of_a_session_come_newest_first_by_their_numbers,
     any_text_fits,
     proof_of_life_never_goes_back,
     when_nobody_was_there_is_known_to_who_came_back,
     an_absence_that_somebody_contradicts_is_forgotten,
+    how_a_process_ended_is_known_to_the_next,
     a_closed_ledger_does_not_answer,
 }}
 
@@ -126,13 +141,13 @@ fn changed(entry: &Arc<Entry>, change: impl FnOnce(&mut Entry)) -> Arc<Entry> {
 }
 
 async fn positions(ledger: &dyn Ledger, session: &str) -> Vec<(i64, u64, bool)> {
-    let rows = ledger.history(&key(session), None, 1000).await.unwrap();
+    let rows = ledger.history(&key(session), None, 1000).await.unwrap().rows;
     rows.iter().map(|row| (row.link.position.epoch, row.link.position.version, row.superseded)).collect()
 }
 
 async fn ids(ledger: &dyn Ledger, filter: &Filter) -> Vec<String> {
     let tenant = TenantId::new("acme").unwrap();
-    let rows = ledger.sessions(&tenant, filter, None, 100).await.unwrap();
+    let rows = ledger.sessions(&tenant, filter, None, 100).await.unwrap().rows;
     rows.iter().map(|row| row.key.session.to_string()).collect()
 }
 
@@ -289,22 +304,6 @@ async fn an_instant_finds_what_stood_then(ledger: &dyn Ledger) {
     assert_eq!(ledger.at(&key("b"), Timestamp::from_ms(50)).await.unwrap(), None);
 }
 
-async fn history_comes_in_pages_that_tear_no_position(ledger: &dyn Ledger) {
-    let one = chain("a", 1, 1..=5, Digest::NONE);
-    let other = entry("a", 1, 2, one[0].link.digest(), &json!({ "other": "life" }));
-    ledger.record(&one).await.unwrap();
-    ledger.record(&[other]).await.unwrap();
-    let (mut after, mut seen) = (None, Vec::new());
-    loop {
-        let page = ledger.history(&key("a"), after, 2).await.unwrap();
-        let Some(last) = page.last() else { break };
-        assert!(page.len() <= 3);
-        after = Some(last.link.position);
-        seen.extend(page.iter().map(|row| row.link.position.version));
-    }
-    assert_eq!(seen, [1, 2, 2, 3, 4, 5]);
-}
-
 async fn lists_are_the_tenants_own_by_session_id(ledger: &dyn Ledger) {
     let foreign = changed(&first("b", &json!({})), |entry| entry.key.tenant = TenantId::new("other").unwrap());
     let mut entries: Vec<_> = ["d", "a", "c"].map(|session| first(session, &json!({}))).into();
@@ -313,7 +312,7 @@ async fn lists_are_the_tenants_own_by_session_id(ledger: &dyn Ledger) {
     assert_eq!(ids(ledger, &Filter::default()).await, ["a", "c", "d"]);
     let (tenant, after) = (TenantId::new("acme").unwrap(), SessionId::new("a").unwrap());
     let page = ledger.sessions(&tenant, &Filter::default(), Some(&after), 1).await.unwrap();
-    assert_eq!(page, [as_row(&entries[2])]);
+    assert_eq!((page.rows, page.has_more), (vec![as_row(&entries[2])], true));
     assert_eq!(ledger.newest(&key("b")).await.unwrap(), None);
 }
 

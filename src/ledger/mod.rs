@@ -3,9 +3,13 @@
 
 #[cfg(test)]
 mod contract;
+pub mod fair;
 pub mod guarded;
+pub mod mark;
+mod page;
 pub mod postgres;
 mod row;
+pub mod run;
 #[cfg(test)]
 #[path = "../../tests/it/harness/postgres.rs"]
 mod server;
@@ -18,6 +22,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::mark::{Claim, Claimed};
+pub use self::page::{HistoryRow, PAGE_BYTES, Page};
+use self::run::RunHistory;
 use crate::breaker::Open;
 use crate::domain::chain::Link;
 use crate::domain::entry::{Answered, Entry};
@@ -35,6 +42,15 @@ pub enum Error {
     /// It answered, and will not take this.
     #[error("the ledger refused")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It answers, and nothing may be written to it.
+    #[error("the database is read-only")]
+    ReadOnly,
+    /// It answers, but this question took longer than any may.
+    #[error("the question took the ledger too long")]
+    TooLong,
+    /// Its tenant has as many questions under way as one tenant may.
+    #[error("the tenant asks the ledger for too much at once")]
+    Busy,
 }
 
 impl Error {
@@ -43,6 +59,13 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         let Self::Unavailable(source) = self else { return None };
         source.downcast_ref::<Open>().map(|open| open.retry_after)
+    }
+
+    /// Whether nobody is there who could say yes or no: it may come back by itself.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        source.downcast_ref::<sqlx::Error>().is_some_and(postgres::is_away)
     }
 }
 
@@ -99,6 +122,18 @@ pub struct DeadLetter {
     pub buried_at: Timestamp,
 }
 
+/// What is known of all dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadSessions {
+    /// How many dead letters there are.
+    pub letters: u64,
+    /// Whose they are, by tenant and session; the first so many.
+    pub sessions: Vec<SessionKey>,
+}
+
+/// So many dead letters of one session are told at once.
+pub const MAX_LETTERS: u32 = 1_000;
+
 /// Who was there, and when nobody was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Presence {
@@ -135,7 +170,8 @@ pub struct Filter {
 ///
 /// Every write may be repeated: a row is known by tenant, session, position and
 /// digest. Reads see whole batches only. Any call may fail with
-/// [`Error::Unavailable`], after which nothing is known and a repeat is safe.
+/// [`Error::Unavailable`], after which nothing is known and a repeat is safe. A read ends
+/// after three seconds with [`Error::TooLong`].
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Records entries in the order given, all or none. An older or equal
@@ -153,18 +189,20 @@ pub trait Ledger: Send + Sync {
     /// taken never to go back.
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
 
-    /// Versions after a position, oldest first. A position is never torn apart:
-    /// where it has forked, a page may be longer than `limit`.
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error>;
+    /// Changes after a position, oldest first; bodies are not read. A page ends at
+    /// `limit` rows or past [`PAGE_BYTES`]. A position is never torn apart: where it has
+    /// forked, a page may be longer.
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error>;
 
-    /// The newest rows of a tenant's sessions, by session id, after a given one.
+    /// The newest rows of a tenant's sessions, by session id, after a given one. A page
+    /// ends at `limit` rows or past [`PAGE_BYTES`] of bodies; no others are read.
     async fn sessions(
         &self,
         tenant: &TenantId,
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error>;
+    ) -> Result<Page<Row>, Error>;
 
     /// Sessions that something must happen to by `until`, soonest first, after a given one.
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error>;
@@ -180,6 +218,16 @@ pub trait Ledger: Send + Sync {
     /// What was put aside, by tenant, session, position and digest, after a given one.
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error>;
 
+    /// What was put aside of one session, the newest first, at most [`MAX_LETTERS`]. Only the
+    /// first comes with its body.
+    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error>;
+
+    /// The oldest position after a given one whose version was put aside.
+    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error>;
+
+    /// How many were put aside, and of which sessions, at most `limit` of these.
+    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error>;
+
     /// Forgets one that was put aside; gives whether it was there.
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error>;
 
@@ -191,7 +239,23 @@ pub trait Ledger: Send + Sync {
     /// The last proof of life, and the absence after which a store began to live at `began`.
     async fn presence(&self, began: Timestamp) -> Result<Presence, Error>;
 
-    /// Whether it answers.
+    /// From `began` on, one process alone serves what it holds in memory. Unless it says that
+    /// it stopped, it was killed.
+    async fn open_run(&self, began: Timestamp) -> Result<(), Error>;
+
+    /// The process that began then stopped in order: nobody could act on its sessions after
+    /// `stopped`, and all it held is recorded.
+    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error>;
+
+    /// Such processes that began before an instant, and when nobody was there: the newest
+    /// [`run::MAX_RUNS`] of each, oldest first.
+    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error>;
+
+    /// Claims the ledger for a deployment, which is proof of its life. Of those that claim at
+    /// the same moment one comes first.
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error>;
+
+    /// Whether it answers, and takes what is written ([`Error::ReadOnly`] if it does not).
     async fn ping(&self) -> Result<(), Error>;
 
     /// Waits for what is under way and lets go of the database.

@@ -6,9 +6,13 @@
 
 mod alone;
 mod copied;
+mod dead;
 mod label;
 mod line;
+mod mark;
+mod reach;
 mod read;
+mod run;
 mod schema;
 mod write;
 
@@ -27,17 +31,24 @@ use sqlx::{ConnectOptions, Connection as _};
 use sqlx::{Postgres, Transaction};
 
 pub use alone::Alone;
+pub(super) use reach::is_away;
 
+use self::reach::Cause;
+use super::mark::{Claim, Claimed};
 use super::row::{refused, unavailable};
 use super::timed::timed;
-use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
+use super::{
+    Answered, DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
+    RunHistory,
+};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
 const WRITERS: u32 = 4;
-const READERS: u32 = 8;
+/// How many questions are answered at once.
+pub const READERS: u32 = 8;
 
 /// Nobody waits longer for a connection. Where nothing listens, that long is tried.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
@@ -60,6 +71,9 @@ const READING: &str = "begin isolation level repeatable read, read only; \
     set local enable_sort = off; \
     lock table session_snapshot in access share mode";
 
+/// A replica says so, and whoever was told to write nothing.
+const READ_ONLY: &str = "show transaction_read_only";
+
 const COMPRESSION: &str = "select set_config(name, 'lz4', false) from pg_settings \
     where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
 
@@ -68,8 +82,12 @@ const COMPRESSION: &str = "select set_config(name, 'lz4', false) from pg_setting
 pub struct PostgresLedger {
     write: PgPool,
     read: PgPool,
+    /// Tells whether the server answers, whoever holds the readers.
+    check: PgPool,
+    cause: Cause,
     /// Partitions are made up to the month that begins here, as far as this instance knows.
     prepared: AtomicI64,
+    newer: Option<i64>,
 }
 
 impl PostgresLedger {
@@ -79,11 +97,23 @@ impl PostgresLedger {
     pub async fn open(url: &str, instance: &str) -> Result<Self, Error> {
         let write = pool(WRITERS).after_connect(|connection, _| Box::pin(compress_quickly(connection)));
         let write = write.connect_lazy_with(connecting(url, instance, WRITE_LIMIT)?);
-        let reading = connecting(url, instance, READ_LIMIT)?.options([("default_transaction_read_only", "on")]);
+        // As it is for those who write.
+        let checking = connecting(url, instance, READ_LIMIT)?;
+        let check = pool(1).connect_lazy_with(checking.clone());
+        let reading = checking.clone().options([("default_transaction_read_only", "on")]);
         let read = pool(READERS).connect_lazy_with(reading);
-        let ledger = Self { write, read, prepared: AtomicI64::new(i64::MIN) };
-        schema::check(&ledger.read).await?;
-        Ok(ledger)
+        let mut first = reach::connect(&checking).await?;
+        let newer = schema::check(&mut first).await?;
+        // It has done what it was for.
+        let _ = first.close().await;
+        Ok(Self { write, read, check, cause: Cause::new(checking), prepared: AtomicI64::new(i64::MIN), newer })
+    }
+
+    /// The newest migration, where a newer release made it: it has added something, and what
+    /// this release needs is still there.
+    #[must_use]
+    pub const fn newer(&self) -> Option<i64> {
+        self.newer
     }
 
     /// Brings the schema of the database at `url` up; one instance at a time, the
@@ -94,6 +124,24 @@ impl PostgresLedger {
 
     async fn writing(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         self.write.begin().await
+    }
+
+    /// Whether it answers, and takes what is written.
+    async fn look(&self) -> Result<(), Error> {
+        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&self.check).await.map_err(failed)?;
+        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// Measured; and if no connection came about, with the cause.
+    async fn timely<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match timed(operation, "postgres", work).await {
+            Err(error) => Err(self.cause.told(error).await),
+            done => done,
+        }
     }
 
     /// All that is read in it stood at one instant.
@@ -151,30 +199,34 @@ fn failed(error: sqlx::Error) -> Error {
     if is_refusal { refused(error) } else { unavailable(error) }
 }
 
-async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timed(operation, "postgres", work).await
+/// The same of a read. One that was cut off at [`READ_LIMIT`] was asked for too much, by a
+/// server that is there.
+fn unread(error: sqlx::Error) -> Error {
+    const CANCELED: &str = "57014";
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    if code.as_deref() == Some(CANCELED) { Error::TooLong } else { failed(error) }
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        timely("record", self.write_entries(entries)).await
+        self.timely("record", self.write_entries(entries)).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        timely("newest", self.read_newest(key)).await
+        self.timely("newest", self.read_newest(key)).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        timely("version", self.read_version(key, version)).await
+        self.timely("version", self.read_version(key, version)).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        timely("at", self.read_at(key, at)).await
+        self.timely("at", self.read_at(key, at)).await
     }
 
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
-        timely("history", self.read_history(key, after, limit)).await
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
+        self.timely("history", self.read_history(key, after, limit)).await
     }
 
     async fn sessions(
@@ -183,46 +235,74 @@ impl Ledger for PostgresLedger {
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
-        timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
+    ) -> Result<Page<Row>, Error> {
+        self.timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        timely("due", self.read_due(after, until, limit)).await
+        self.timely("due", self.read_due(after, until, limit)).await
     }
 
     async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
-        timely("answered", self.read_answered(key, since)).await
+        self.timely("answered", self.read_answered(key, since)).await
     }
 
     async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        timely("bury", self.write_dead_letter(entry, reason, at)).await
+        self.timely("bury", self.write_dead_letter(entry, reason, at)).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        timely("dead_letters", self.read_dead_letters(after, limit)).await
+        self.timely("dead_letters", self.read_dead_letters(after, limit)).await
+    }
+
+    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        self.timely("dead_of", self.read_dead_of(key)).await
+    }
+
+    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        self.timely("first_dead", self.read_first_dead(key, after)).await
+    }
+
+    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
+        self.timely("dead_sessions", self.read_dead_sessions(limit)).await
     }
 
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
-        timely("unbury", self.remove_dead_letter(entry)).await
+        self.timely("unbury", self.remove_dead_letter(entry)).await
     }
 
     async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        timely("beat", self.write_beat(since, at)).await
+        self.timely("beat", self.write_beat(since, at)).await
     }
 
     async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
-        timely("presence", self.read_presence(began)).await
+        self.timely("presence", self.read_presence(began)).await
+    }
+
+    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
+        self.timely("open_run", self.write_run(began)).await
+    }
+
+    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
+        self.timely("close_run", self.write_stop(began, stopped)).await
+    }
+
+    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
+        self.timely("runs", self.read_runs(before)).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        self.timely("claim", self.write_claim(claim)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        timely("ping", async { sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(failed) }).await
+        self.timely("ping", self.look()).await
     }
 
     async fn close(&self) {
         // What is under way is given its time. A connection that died at the wrong instant is held by the pool
         // without end, and is the system's to close.
-        let closed = async { tokio::join!(self.read.close(), self.write.close()) };
+        let closed = async { tokio::join!(self.read.close(), self.check.close(), self.write.close()) };
         let _ = tokio::time::timeout(RETURN_PATIENCE, closed).await;
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! In WAL mode a reader sees the last commit and never waits for the writer.
 
+mod dead;
 mod line;
+mod mark;
 mod read;
+mod reading;
+mod run;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -14,10 +18,16 @@ use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
+use tokio::time::timeout;
 
+use self::reading::Reading;
+use super::mark::{Claim, Claimed};
 use super::row::{refused, unavailable};
 use super::timed::timed;
-use super::{Answered, DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
+use super::{
+    Answered, DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
+    RunHistory,
+};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
@@ -25,7 +35,10 @@ use crate::domain::time::Timestamp;
 
 /// Another process may hold the file for a moment: a backup, a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 4;
+/// How many questions are answered at once.
+pub const READERS: u32 = 4;
+/// A read that takes longer serves nobody any more.
+const READ_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +54,14 @@ pub enum Durability {
 pub struct SqliteLedger {
     write: SqlitePool,
     read: SqlitePool,
+    /// Tells whether the file answers, whoever holds the readers.
+    check: SqlitePool,
     /// Folds the WAL into the file, beside the writer.
     fold: SqlitePool,
+    newer: Option<i64>,
 }
+
+const NEWEST: &str = "select max(version) from _sqlx_migrations";
 
 impl SqliteLedger {
     /// Opens the file, makes it and its directory if missing (readable by their
@@ -55,17 +73,27 @@ impl SqliteLedger {
         let mut migrations = sqlx::migrate!("migrations/sqlite");
         migrations.set_ignore_missing(true);
         migrations.run(&write).await.map_err(unavailable)?;
+        let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&write).await.map_err(failed)?;
+        let newer = migrations.iter().all(|known| known.version < newest).then_some(newest);
         let read = pool(READERS).connect_with(reading(path)).await.map_err(failed)?;
+        let check = pool(1).connect_lazy_with(reading(path));
         let fold = pool(1).connect_with(writing(path, durability)).await.map_err(failed)?;
-        Ok(Self { write, read, fold })
+        Ok(Self { write, read, check, fold, newer })
+    }
+
+    /// The newest migration, where a newer release made it: it has added something, and what
+    /// this release needs is still there.
+    #[must_use]
+    pub const fn newer(&self) -> Option<i64> {
+        self.newer
     }
 
     async fn writing(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.write.begin_with("begin immediate").await
     }
 
-    async fn reading(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.read.begin().await
+    async fn reading(&self) -> sqlx::Result<Reading> {
+        Reading::begin(&self.read).await
     }
 }
 
@@ -99,7 +127,8 @@ fn writing(path: &Path, durability: Durability) -> SqliteConnectOptions {
 
 fn reading(path: &Path) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-    options.disable_statement_logging()
+    // Each reader has one; what they have in common is in the system's.
+    options.pragma("cache_size", "-512").disable_statement_logging()
 }
 
 fn pool(size: u32) -> SqlitePoolOptions {
@@ -121,6 +150,12 @@ fn failed(error: sqlx::Error) -> Error {
     if is_refusal { refused(error) } else { unavailable(error) }
 }
 
+/// A read ends with whoever asked for it, or after [`READ_LIMIT`].
+async fn limited<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let in_time = async { timeout(READ_LIMIT, work).await.unwrap_or(Err(Error::TooLong)) };
+    timed(operation, "sqlite", in_time).await
+}
+
 async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timed(operation, "sqlite", work).await
 }
@@ -132,19 +167,19 @@ impl Ledger for SqliteLedger {
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        timely("newest", self.read_newest(key)).await
+        limited("newest", self.read_newest(key)).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        timely("version", self.read_version(key, version)).await
+        limited("version", self.read_version(key, version)).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        timely("at", self.read_at(key, at)).await
+        limited("at", self.read_at(key, at)).await
     }
 
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
-        timely("history", self.read_history(key, after, limit)).await
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
+        limited("history", self.read_history(key, after, limit)).await
     }
 
     async fn sessions(
@@ -153,16 +188,16 @@ impl Ledger for SqliteLedger {
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
-        timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
+    ) -> Result<Page<Row>, Error> {
+        limited("sessions", self.read_sessions(tenant, filter, after, limit)).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        timely("due", self.read_due(after, until, limit)).await
+        limited("due", self.read_due(after, until, limit)).await
     }
 
     async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
-        timely("answered", self.read_answered(key, since)).await
+        limited("answered", self.read_answered(key, since)).await
     }
 
     async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
@@ -170,7 +205,19 @@ impl Ledger for SqliteLedger {
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        timely("dead_letters", self.read_dead_letters(after, limit)).await
+        limited("dead_letters", self.read_dead_letters(after, limit)).await
+    }
+
+    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        limited("dead_of", self.read_dead_of(key)).await
+    }
+
+    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        limited("first_dead", self.read_first_dead(key, after)).await
+    }
+
+    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
+        limited("dead_sessions", self.read_dead_sessions(limit)).await
     }
 
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
@@ -182,16 +229,33 @@ impl Ledger for SqliteLedger {
     }
 
     async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
-        timely("presence", self.read_presence(began)).await
+        limited("presence", self.read_presence(began)).await
+    }
+
+    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
+        timely("open_run", self.write_run(began)).await
+    }
+
+    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
+        timely("close_run", self.write_stop(began, stopped)).await
+    }
+
+    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
+        timely("runs", self.read_runs(before)).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        timely("claim", self.write_claim(claim)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        timely("ping", async { sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(failed) }).await
+        limited("ping", async { sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed) }).await
     }
 
     async fn close(&self) {
         // The last connection folds the WAL into the file, and only a writer can.
         self.read.close().await;
+        self.check.close().await;
         self.fold.close().await;
         self.write.close().await;
     }

@@ -17,6 +17,7 @@ use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server, Trio};
+use crate::store::keys::Keys;
 use crate::store::partition::Partitions;
 
 /// Nothing takes longer.
@@ -55,7 +56,7 @@ impl House {
 
     async fn at(url: &str) -> Self {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
-        Self { leases: Arc::new(RedisLeases::new(redis, SPANS.lease)), server: None }
+        Self { leases: Arc::new(RedisLeases::new(redis, Keys::default(), SPANS.lease)), server: None }
     }
 
     async fn renew(&self, member: &Member) -> Renewed {

@@ -15,6 +15,9 @@ use super::rendezvous::{Roles, roles};
 use super::{Away, Leases, Renewed};
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
+use crate::telemetry::outage::{Asker, Outage};
+
+static UNRENEWED: Outage = Outage::new("lease", "the lease is not renewed", "the lease is renewed again");
 
 /// How long leases last, and how often they are renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,17 +135,11 @@ impl Membership {
 
     /// Renews the lease again and again; runs until it is dropped.
     pub async fn run(&self) {
-        let mut is_away = false;
+        let mut asker = Asker::of(&UNRENEWED);
         loop {
             let outcome = self.renew().await;
-            if is_away != outcome.is_err() {
-                is_away = outcome.is_err();
-                match &outcome {
-                    Ok(()) => tracing::info!("the lease is renewed again"),
-                    Err(away) => tracing::warn!(error = away as &dyn std::error::Error, "the lease is not renewed"),
-                }
-            }
-            let pause = if is_away { self.spans.renew / 4 } else { self.spans.renew };
+            asker.came(outcome.as_ref().err());
+            let pause = if outcome.is_err() { self.spans.renew / 4 } else { self.spans.renew };
             self.pass(Instant::now() + pause).await;
         }
     }
@@ -194,7 +191,9 @@ impl Membership {
         } else {
             (among(Work::serves), among(Work::audits).owner)
         };
-        membership(living.len(), roles.owner.len());
+        // Workers are watched by themselves.
+        let instances = living.iter().filter(|member| member.work.serves()).count();
+        membership(instances, roles.owner.len());
         self.lease.send_replace(Lease { until, living: living.into(), roles });
         self.become_of(roles, audited);
         if is_new {

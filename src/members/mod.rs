@@ -1,6 +1,7 @@
 //! Who is running, by leases that end unless they are renewed, and what follows from it:
 //! who looks after which partition, and how many streams somebody has everywhere.
 
+pub mod deployment;
 mod duties;
 mod member;
 mod membership;

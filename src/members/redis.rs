@@ -1,4 +1,4 @@
-//! Leases in Redis: `sk:{members}:leases` holds when each ends, by the master's clock,
+//! Leases in Redis, where the deployment is called `sk`: `sk:{members}:leases` holds when each ends, by the master's clock,
 //! `sk:{members}:members` what each member says of itself, and
 //! `sk:{members}:streams:<subject>` how many streams each has of a subject.
 
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::member::{InstanceId, Member, Subject};
 use super::{Away, Leases, Renewed, TOLD_FOR};
 use crate::redis::{Answer, Argument, Failure, Redis, Script};
-use crate::store::keys;
+use crate::store::keys::Keys;
 
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 
@@ -36,14 +36,15 @@ impl Scripts {
 /// Leases that all instances over one Redis share.
 pub struct RedisLeases {
     redis: Redis,
+    keys: Keys,
     lease: Duration,
 }
 
 impl RedisLeases {
     /// Leases that last so long.
     #[must_use]
-    pub const fn new(redis: Redis, lease: Duration) -> Self {
-        Self { redis, lease }
+    pub const fn new(redis: Redis, keys: Keys, lease: Duration) -> Self {
+        Self { redis, keys, lease }
     }
 }
 
@@ -51,25 +52,25 @@ impl RedisLeases {
 impl Leases for RedisLeases {
     async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
         let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
-        let keys = [keys::leases(), keys::members()];
+        let keys = [self.keys.leases(), self.keys.members()];
         let answer = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
         Ok(Renewed { is_new: answer.word == "new", living: members(answer) })
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
-        let keys = [keys::leases(), keys::members()];
+        let keys = [self.keys.leases(), self.keys.members()];
         Ok(members(self.redis.ask(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?))
     }
 
     async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
-        let keys = [keys::leases(), keys::streams(&subject.to_string())];
+        let keys = [self.keys.leases(), self.keys.streams(&subject.to_string())];
         let arguments = [instance.to_string(), count.to_string(), limit.to_string(), told_for()];
         let answer = self.redis.run(&SCRIPTS.hold, &keys, words(arguments)).await?;
         Ok(answer.convert::<i64>().map_err(|_| Failure::garbled())? == 1)
     }
 
     async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
-        let keys: Vec<_> = counts.iter().map(|(subject, _)| keys::streams(&subject.to_string())).collect();
+        let keys: Vec<_> = counts.iter().map(|(subject, _)| self.keys.streams(&subject.to_string())).collect();
         let counts = counts.iter().map(|(_, count)| count.to_string());
         let arguments = [instance.to_string(), told_for()].into_iter().chain(counts);
         self.redis.run(&SCRIPTS.tell, &keys, words(arguments)).await?;

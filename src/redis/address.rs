@@ -6,8 +6,9 @@
 //! | `redis-cluster://host:port[?node=host:port...]` | a cluster, from version 7 on |
 //! | `redis-sentinel://host:port?sentinelServiceName=name[&node=host:port...]` | whichever server the sentinels name |
 //!
-//! With `rediss`, or `rediss-cluster` and so on, over TLS; `valkey` says the same. The user needs the commands
-//! that the scripts say, the keys `sk:*` and the channels `sk:*`.
+//! With `rediss`, or `rediss-cluster` and so on, over TLS; `valkey` says the same. The user needs the keys
+//! and the channels that begin with what the deployment is called, `sk:*` or `sk@2:*`, and the commands of
+//! `docs/RELIABILITY.md`.
 
 use std::fmt;
 use std::path::Path;

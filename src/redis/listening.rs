@@ -3,7 +3,7 @@
 //! Pub/sub tells nothing twice. So whatever may have been missed is told as a gap, and
 //! only once everything is listened to again: who reads after a gap misses nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{Failure, PATIENCE, Redis};
+use crate::telemetry::outage::chain;
 
 /// So many channels are asked for at once.
 const AT_ONCE: usize = 256;
@@ -41,6 +42,20 @@ pub enum Told {
 pub struct Listening {
     redis: Redis,
     wanted: Mutex<BTreeSet<String>>,
+}
+
+impl Redis {
+    /// How many connections listen to a channel.
+    pub async fn listeners(&self, channel: &str) -> Result<u64, Failure> {
+        let commands = self.commands().await?;
+        let counted: Result<HashMap<String, u64>, _> = if self.is_cluster() {
+            commands.pubsub_shardnumsub(channel).await
+        } else {
+            commands.pubsub_numsub(channel).await
+        };
+        let counted = counted.map_err(Failure::of)?;
+        Ok(counted.get(channel).copied().unwrap_or(0))
+    }
 }
 
 impl Listening {
@@ -93,7 +108,7 @@ impl Listening {
                     Err(failure) => {
                         // What can be is heard again; for the rest there will be another gap.
                         if wait == WAITS.0 {
-                            tracing::warn!(error = &failure as &dyn std::error::Error, "not all is listened to");
+                            tracing::warn!(error = chain(&failure), "not all is listened to");
                             tell(Told::Gap);
                         }
                         renewing = self.renewed_after(wait);

@@ -10,11 +10,13 @@ mod failure;
 mod listening;
 mod pulse;
 mod script;
+mod trouble;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
-use fred::interfaces::ClientLike;
+use fred::interfaces::{ClientLike, EventInterface as _};
 use fred::types::config::{ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig};
 use fred::types::{Builder, ClientState};
 use tokio::time::{Instant, sleep};
@@ -25,6 +27,7 @@ pub use self::capacity::Capacity;
 pub use self::failure::Failure;
 pub use self::listening::{Listening, Told};
 pub use self::script::{Answer, Argument, Script};
+use self::trouble::Trouble;
 
 /// What takes longer has no answer.
 const PATIENCE: Duration = Duration::from_millis(750);
@@ -48,16 +51,19 @@ const MAX_UNHEARD: usize = 8_192;
 pub struct Redis {
     client: Client,
     address: Address,
-    _pulse: AbortOnDropHandle<()>,
+    trouble: Arc<Trouble>,
+    _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Redis {
     /// Connects, and stays connected: what is lost is opened again, without end.
     pub async fn connect(address: &Address) -> Result<Self, Failure> {
         let client = builder(address).build().map_err(Failure::undone)?;
+        let trouble = Arc::new(Trouble::default());
+        let hears = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&trouble).hear(client.error_rx())));
         let task = client.init().await.map_err(Failure::undone)?;
         let pulse = AbortOnDropHandle::new(tokio::spawn(pulse::feel(client.clone(), AbortOnDropHandle::new(task))));
-        Ok(Self { client, address: address.clone(), _pulse: pulse })
+        Ok(Self { client, address: address.clone(), trouble, _tasks: [pulse, hears] })
     }
 
     /// Another connection to the same place.
@@ -81,7 +87,7 @@ impl Redis {
         let until = Instant::now() + ABSENCE;
         while self.client.state() != ClientState::Connected {
             if Instant::now() >= until {
-                return Err(Failure::Undone("there is no connection".into()));
+                return Err(Failure::Undone(self.trouble.no_connection().into()));
             }
             sleep(Duration::from_millis(5)).await;
         }

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::PATIENCE;
+use crate::telemetry::outage::{Asker, Outage};
 
 /// So often each connection is felt.
 const EVERY: Duration = Duration::from_millis(500);
@@ -24,22 +25,38 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Without an answer so many times, one after the other, it is given up.
 const MISSES: u32 = 2;
 
+/// Of all connections of this process: they are lost together.
+static SILENT: Outage =
+    Outage::new("redis", "a connection to Redis is of no use; another is opened", "connections to Redis answer again");
+
+/// Why a connection is opened anew.
+#[derive(Debug, thiserror::Error)]
+enum Silence {
+    #[error("nothing is answered on it")]
+    Unanswered,
+    #[error("it has ended for good")]
+    Ended,
+}
+
 /// Feels all connections of a client, the work of which is `task`; runs until it is dropped.
 pub(super) async fn feel(client: Client, mut task: AbortOnDropHandle<Result<(), Error>>) {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut missed = 0;
+    let (mut missed, mut asker) = (0, Asker::of(&SILENT));
     loop {
         every.tick().await;
         if task.is_finished() {
-            tracing::warn!("the connections to Redis have ended; they are opened anew");
+            asker.failed(&Silence::Ended);
             task = AbortOnDropHandle::new(client.connect());
         }
         let is_silent = client.state() == ClientState::Connected && !all_answer(&client).await;
         missed = if is_silent { missed + 1 } else { 0 };
+        if missed == 0 && client.state() == ClientState::Connected {
+            asker.answered();
+        }
         if missed == MISSES {
             missed = 0;
-            tracing::warn!("Redis does not answer on a connection; another is opened");
+            asker.failed(&Silence::Unanswered);
             // It goes on by itself; what comes of it is seen the next time.
             let _ = timeout(PATIENCE, client.force_reconnection()).await;
         }

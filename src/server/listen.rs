@@ -1,40 +1,81 @@
 //! From a socket to requests: one task a connection, each of which can be told to finish.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 
 use super::Error;
+use crate::config::{Config, Network, Spans};
 use crate::http::connection;
+use crate::http::connection::Front;
+use crate::http::connection::admission::{Connections, Limits};
+use crate::http::connection::deadlines::Deadlines;
 use crate::shutdown::Shutdown;
 
 /// How long to wait when the host has no room for another connection.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Serves `router` on `address` until `front` begins to stop; gives where.
-pub(super) async fn serve(
-    name: &'static str,
-    address: SocketAddr,
-    router: Router,
-    front: &Shutdown,
-) -> Result<SocketAddr, Error> {
+/// How long the tasks of connections that were dropped take to go.
+const TURN: Duration = Duration::from_millis(1);
+
+/// What is served where, and to how many.
+pub(super) struct Listening {
+    /// As metrics, logs and the list of tasks call it.
+    pub name: &'static str,
+    pub address: SocketAddr,
+    pub router: Router,
+    pub limits: Limits,
+}
+
+/// Serves until `front` begins to stop; gives where.
+pub(super) async fn serve(listening: Listening, config: &Config, front: &Shutdown) -> Result<SocketAddr, Error> {
+    let Listening { name, address, router, limits } = listening;
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    front.spawn(name, accept(listener, router, front.clone()));
+    let Spans { request_head: head, idle, write_wait: write, .. } = config.spans;
+    let accepting = Accepting {
+        listener,
+        connections: Connections::new(name, limits),
+        proxies: config.trusted_proxies.clone(),
+        front: Arc::new(Front { router, deadlines: Deadlines { head, idle, write }, stop: front.soft() }),
+        shutdown: front.clone(),
+    };
+    front.spawn(name, accepting.run());
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, router: Router, front: Shutdown) {
-    let stop = front.soft();
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        match accepted {
-            Ok((stream, _)) => front.spawn("connection", connection::serve(stream, router.clone(), stop.clone())),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(BREATH).await;
+struct Accepting {
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    proxies: Vec<Network>,
+    front: Arc<Front>,
+    shutdown: Shutdown,
+}
+
+impl Accepting {
+    async fn run(self) {
+        while let Some(accepted) = self.front.stop.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, address)) => {
+                    let is_proxy = self.proxies.iter().any(|proxy| proxy.contains(address.ip()));
+                    let place = self.connections.admit(address, is_proxy);
+                    let id = place.id();
+                    let serving = connection::serve(stream, place, Arc::clone(&self.front));
+                    let abort = self.shutdown.spawn_abortable("connection", serving);
+                    self.connections.remember(id, abort);
+                    while !self.connections.has_room() {
+                        tokio::time::sleep(TURN).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a connection could not be accepted");
+                    self.connections.dropped("descriptors");
+                    tokio::time::sleep(BREATH).await;
+                }
             }
         }
     }

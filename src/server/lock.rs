@@ -31,7 +31,7 @@ impl Lock {
         let ledger = match &config.database {
             Database::Sqlite(_) => None,
             Database::Postgres(address) => {
-                let held = Alone::hold(address.as_str(), super::name(config), patience).await?;
+                let held = Alone::hold(address.as_str(), config.name(), patience).await?;
                 Some(held.ok_or_else(|| Error::InUse(address.shown()))?)
             }
         };

@@ -8,13 +8,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::live::{Live, now_of, until_stopped};
+use crate::app::Retention;
 use crate::app::deadlines::{Deadlines, SOON_CAPACITY};
+use crate::app::letters::Letters;
+use crate::app::readiness::Readiness;
 use crate::app::sessions;
 use crate::app::sessions::{Sessions, Soon};
 use crate::audit::heartbeat::Heartbeat;
 use crate::clock::Clock;
 use crate::config::{Audit, Config, Durable};
+use crate::domain::time::Timestamp;
 use crate::ids::Ids;
+use crate::ledger;
 use crate::ledger::Ledger;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
@@ -28,6 +33,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Timer sessions.
     pub sessions: Arc<Sessions>,
+    /// What answers.
+    pub readiness: Arc<Readiness>,
     /// The lasting record.
     pub ledger: Arc<dyn Ledger>,
     /// Where sessions live.
@@ -46,24 +53,42 @@ impl Parts {
     #[must_use]
     pub fn start(config: &Config, clock: Arc<dyn Clock>, ledger: Arc<dyn Ledger>, live: Live, back: Shutdown) -> Self {
         let (soon, hints) = mpsc::channel(SOON_CAPACITY);
-        let sessions = Arc::new(Sessions::new(sessions::Parts {
+        let retention = Retention { idle_ttl: config.session_idle_ttl, is_embedded: live.embedded_since.is_some() };
+        let sessions = Sessions::new(sessions::Parts {
             store: Arc::clone(&live.store),
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
             ids: Ids::Random,
             soon,
+            audience: Arc::clone(&live.audience),
             is_durable: config.durable == Durable::Always,
-        }));
+            least_advance: config.least_advance,
+            idle: config.session_idle_ttl,
+        });
+        let sessions = Arc::new(sessions.with_retention(retention));
+        let needs_ledger = config.durable == Durable::Always;
+        let readiness = Arc::new(Readiness::new(Arc::clone(&live.store), Arc::clone(&ledger), needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
-        let parts = Self { clock, sessions, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };
+        let parts = Self { clock, sessions, readiness, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };
         if config.audit == Audit::Here {
             parts.live.audit(&parts.ledger, &parts.clock, &parts.audit, &parts.audit_stop);
         }
         parts.start_heartbeat();
+        parts.start_readiness();
         parts.start_deadlines(config, hints);
+        parts.start_letters(config);
         parts.start_eviction();
         parts
+    }
+
+    /// Notes that sessions live in this process from now on: should it be killed, the next
+    /// one finds that it did not stop in order.
+    pub async fn open_run(&self) -> Result<(), ledger::Error> {
+        match self.live.embedded_since {
+            Some(began) => self.ledger.open_run(began).await,
+            None => Ok(()),
+        }
     }
 
     /// Live sessions.
@@ -74,7 +99,13 @@ impl Parts {
 
     fn start_heartbeat(&self) {
         let (ledger, store, now) = (Arc::clone(&self.ledger), self.store(), now_of(&self.clock));
-        self.audit.spawn("heartbeat", Heartbeat { ledger, store, now }.run(self.audit_stop.clone()));
+        let is_taken = self.readiness.is_taken();
+        self.audit.spawn("heartbeat", Heartbeat { ledger, store, now, is_taken }.run(self.audit_stop.clone()));
+    }
+
+    fn start_readiness(&self) {
+        let readiness = Arc::clone(&self.readiness);
+        until_stopped(&self.back, "readiness", async move { readiness.run().await });
     }
 
     fn start_deadlines(&self, config: &Config, hints: mpsc::Receiver<Soon>) {
@@ -90,6 +121,17 @@ impl Parts {
         };
         until_stopped(&self.back, "deadlines", deadlines().run(hints));
         until_stopped(&self.back, "sweep", deadlines().sweep());
+    }
+
+    fn start_letters(&self, config: &Config) {
+        let letters = Letters {
+            sessions: Arc::clone(&self.sessions),
+            store: self.store(),
+            ledger: Arc::clone(&self.ledger),
+            duties: self.live.duties.clone(),
+            every: config.spans.letters,
+        };
+        until_stopped(&self.back, "letters", letters.run());
     }
 
     /// Lets go of sessions that have been idle for long; gives how many are left, where
@@ -113,14 +155,30 @@ impl Parts {
 
     /// Stops the tasks, the audit last and drained, and lets go of the ledger.
     pub async fn finish(&self, within: Duration) {
+        self.finish_since(self.clock.now(), within).await;
+    }
+
+    /// The same, where nobody could act on what is held here since `stopped`.
+    pub async fn finish_since(&self, stopped: Timestamp, within: Duration) {
         self.back.finish(within).await;
         self.live.leave().await;
         self.audit_stop.cancel();
         self.audit.finish(within).await;
-        self.live.finish().await;
+        if self.live.finish().await {
+            self.close_run(stopped, within).await;
+        }
         // A connection that is dead without a word may still be waited for.
         if tokio::time::timeout(within, self.ledger.close()).await.is_err() {
             tracing::warn!("the ledger does not let go of all connections");
+        }
+    }
+
+    /// Nothing is lost with this process: the next one finds that it stopped in order.
+    async fn close_run(&self, stopped: Timestamp, within: Duration) {
+        let Some(began) = self.live.embedded_since else { return };
+        let closed = tokio::time::timeout(within, self.ledger.close_run(began, stopped.max(began))).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::warn!("the ledger does not know of the stop: the next start takes it for an outage");
         }
     }
 

@@ -10,6 +10,7 @@ use crate::clock::{Clock, DISCIPLINE_EVERY, SystemClock};
 use crate::config::Config;
 use crate::redis::{Address, Redis};
 use crate::shutdown::Shutdown;
+use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
 
 /// What the outbox may take up where nothing says otherwise.
@@ -30,6 +31,11 @@ pub async fn redis(config: &Config) -> Result<Option<Redis>, Error> {
     Ok(Some(redis))
 }
 
+/// What everything in Redis is called.
+pub(super) fn keys(config: &Config) -> Keys {
+    Keys::new(&config.redis_name())
+}
+
 /// The clock that all instances follow, and what keeps it; `back` ends that. Returns
 /// once the time is known.
 pub async fn clock(config: &Config, redis: Option<&Redis>, back: &Shutdown) -> Result<Arc<dyn Clock>, Error> {
@@ -39,7 +45,7 @@ pub async fn clock(config: &Config, redis: Option<&Redis>, back: &Shutdown) -> R
         until_stopped(back, "clock", async move { discipline(&disciplined).await });
         return Ok(clock);
     };
-    let reference = Arc::new(RedisReference(RedisTime::new(redis.another().await?)));
+    let reference = Arc::new(RedisReference(RedisTime::new(redis.another().await?, keys(config))));
     let settings = Settings { max_uncertainty: config.max_uncertainty, ..Settings::default() };
     let (clock, keeper) = ClusterClock::start(reference, settings).await;
     until_stopped(back, "clock", keeper.run());

@@ -9,7 +9,7 @@ use crate::store::redis::RedisTime;
 #[cfg(test)]
 mod tests;
 
-/// The master that holds `sk:{clock}`, as the clock that all instances follow.
+/// The master that holds a deployment's clock, as the one that all instances follow.
 pub struct RedisReference(pub RedisTime);
 
 #[async_trait]

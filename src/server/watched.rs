@@ -10,6 +10,7 @@ use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
 use crate::fanout::{Newest, Source, Unavailable};
 use crate::wire::frame;
+use crate::wire::problem::Code;
 
 /// Sessions, as a source for those who watch.
 pub struct Watched(pub Arc<Sessions>);
@@ -25,9 +26,20 @@ impl Source for Watched {
             })),
             Err(Error::NoSession) => Ok(None),
             Err(error) => {
-                tracing::warn!(%error, session.id = %key.session, "a watched session cannot be read");
-                Err(Unavailable)
+                // Once for all who watch, the fan-out says so.
+                tracing::debug!(%error, session.id = %key.session, "a watched session cannot be read");
+                Err(Unavailable { code: code(&error), retry_after: error.retry_after() })
             }
         }
+    }
+}
+
+/// What a plain read is answered with.
+fn code(error: &Error) -> Code {
+    match error {
+        Error::LedgerAway(_) | Error::NotRecorded => Code::LedgerUnavailable,
+        Error::Restoring => Code::Restoring,
+        Error::Unreadable(_) => Code::NeedsRepair,
+        _ => Code::StoreUnavailable,
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::live::Live;
-use super::{Error, ledger, listen, reach};
+use super::capacity::Capacity;
+use super::listen::Listening;
+use super::live::{Live, until_stopped};
+use super::{Error, capacity, listen, opening, ownership, reach};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http;
@@ -14,19 +16,24 @@ use crate::members::Work;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
-/// Works until `shutdown` begins; what is under way then is finished.
+/// Works until `shutdown` is announced; what is under way then is finished. Nobody sends a
+/// worker anything, so nobody has to notice first.
 pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let back = Shutdown::new();
-    let starting = Box::pin(start(&config, &back));
-    let Some(started) = shutdown.soft().run_until_cancelled(starting).await else { return Ok(()) };
+    let starting = Box::pin(start(&config, &back, &shutdown));
+    let Some(started) = shutdown.draining().run_until_cancelled(starting).await else { return Ok(()) };
     let (ledger, clock, live) = started?;
-    let scrapes = http::metrics::router(metrics::install());
-    let metrics_address = listen::serve("metrics", config.metrics_addr, scrapes, &shutdown).await?;
+    let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
+    let limits = Capacity::of(&config).metrics;
+    let listening = Listening { name: "metrics", address: config.metrics_addr, router, limits };
+    let metrics_address = listen::serve(listening, &config, &shutdown).await?;
     tracing::info!(%metrics_address, "draining the audit");
+    // Samples take room until they are sorted, and nobody may be scraping.
+    until_stopped(&back, "metrics upkeep", metrics::install().upkeep());
     let stop = CancellationToken::new();
     let audit = Shutdown::new();
     live.audit(&ledger, &clock, &audit, &stop);
-    shutdown.begun().await;
+    shutdown.announced().await;
     shutdown.finish(config.drain_timeout).await;
     live.leave().await;
     stop.cancel();
@@ -36,11 +43,18 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     Ok(())
 }
 
-async fn start(config: &Config, back: &Shutdown) -> Result<(Arc<dyn Ledger>, Arc<dyn Clock>, Live), Error> {
+async fn start(
+    config: &Config,
+    back: &Shutdown,
+    front: &Shutdown,
+) -> Result<(Arc<dyn Ledger>, Arc<dyn Clock>, Live), Error> {
+    capacity::raise_descriptors();
     metrics::install();
-    let ledger = ledger(config).await?;
+    let ledger = opening::serving(config, back).await?;
     let redis = reach::redis(config).await?.ok_or(Error::NothingShared)?;
+    let ownership = ownership::begin(config, Some(&redis), &ledger).await?;
     let clock = reach::clock(config, Some(&redis), back).await?;
     let live = Live::start(config, Some(redis), &clock, Work::Auditing).await?;
+    ownership::keep(ownership, &live.fence, back, front);
     Ok((ledger, clock, live))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::fence::Fence;
 use super::outbox::Ticket;
 use super::partition::Partitions;
 use super::{Commit, Committed, Error, Held, Store};
@@ -18,16 +19,24 @@ use crate::domain::time::Timestamp;
 pub struct Guarded {
     inner: Arc<dyn Store>,
     breaker: Breaker,
+    fence: Fence,
 }
 
 impl Guarded {
     /// Puts a breaker before `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, settings: Settings) -> Self {
-        Self { inner, breaker: Breaker::new("store", settings) }
+        Self { inner, breaker: Breaker::new("store", settings), fence: Fence::default() }
+    }
+
+    /// The same, behind `fence`: while that is closed, nothing is read or written.
+    #[must_use]
+    pub fn behind(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     async fn ask<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.fence.pass().map_err(|fenced| Error::Unavailable(fenced.into()))?;
         // What cannot be read was an answer.
         self.breaker.guard(asking, |error| !matches!(error, Error::Unreadable(_))).await
     }
@@ -43,6 +52,10 @@ impl Store for Guarded {
         self.ask(self.inner.answered(key, repeat)).await
     }
 
+    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+        self.ask(self.inner.remember(key, answered)).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         self.ask(self.inner.commit(commit)).await
     }
@@ -55,6 +68,18 @@ impl Store for Guarded {
         answered: Vec<Answered>,
     ) -> Result<Held, Error> {
         self.ask(self.inner.restore(key, over, held, answered)).await
+    }
+
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        self.ask(self.inner.read_watched(key)).await
+    }
+
+    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.ask(self.inner.keep(key, at)).await
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.ask(self.inner.release(key, at)).await
     }
 
     async fn due(

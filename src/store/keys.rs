@@ -1,19 +1,22 @@
 //! The names of everything in Redis, and how a write is told on its channel. Nothing
 //! else builds one.
 //!
+//! Every name begins with what the deployment is called, so that several may share a Redis.
 //! All keys of a partition carry its tag in braces, so that Redis Cluster keeps them on
 //! one node and a script may touch them together.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
-use crate::store::partition::Partition;
+use crate::store::partition::{PARTITIONS, Partition};
 
 /// The tags, by number. Each was chosen for the hash slot it falls into: the first of
 /// 64 equal parts of the slots for the first, and so on. Plain numbers would load some
 /// nodes of a cluster half as much again as others.
-const TAGS: [&str; 64] = [
+const TAGS: [&str; PARTITIONS] = [
     "p00ab", "p01by", "p02dz", "p03ga", "p04fj", "p05dk", "p06q", "p07c", "p08ah", "p09bs", "p10x", "p11j", "p12z",
     "p13h", "p14bi", "p15ar", "p16bj", "p17i", "p18q", "p19c", "p20fd", "p21da", "p22c", "p23q", "p24fa", "p25dd",
     "p26c", "p27q", "p28fj", "p29dk", "p30bc", "p31ax", "p32k", "p33y", "p34ba", "p35az", "p36dp", "p37fq", "p38bj",
@@ -21,40 +24,175 @@ const TAGS: [&str; 64] = [
     "p52", "p53ac", "p54ca", "p55ad", "p56by", "p57ab", "p58dc", "p59fb", "p60b", "p61p", "p62bq", "p63aj",
 ];
 
+/// What the names of a deployment begin with, unless a setting says otherwise.
+pub const PREFIX: &str = "sk";
+
 /// A name, in parts.
-pub type Name<'a> = [&'a str; 6];
+pub type Name<'a> = [&'a str; 4];
 
-fn named<'a>(partition: Partition, what: &'a str, between: &'a str, member: &'a str) -> Name<'a> {
-    ["sk:{", TAGS[partition.index()], "}:", what, between, member]
+/// The names of one deployment: any number of them share a Redis, and none hears or
+/// touches what is another's.
+#[derive(Debug, Clone)]
+pub struct Keys(Arc<Names>);
+
+#[derive(Debug)]
+struct Names {
+    prefix: String,
+    /// What every name of a partition begins with, by its number: made once, since each
+    /// write has ten of them.
+    fronts: [String; PARTITIONS],
 }
 
-fn of_partition(partition: Partition, what: &str) -> String {
-    named(partition, what, "", "").concat()
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new(PREFIX)
+    }
 }
 
-fn of_session(key: &SessionKey, what: &str) -> String {
-    Session::of(key).name(what).concat()
+impl Keys {
+    /// The names of the deployment that is called so. Braces would take the place of the tag.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        let fronts = TAGS.map(|tag| format!("{prefix}:{{{tag}}}:"));
+        Self(Arc::new(Names { prefix: prefix.to_owned(), fronts }))
+    }
+
+    /// What every name begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.0.prefix
+    }
+
+    /// A session, to be named.
+    #[must_use]
+    pub fn session(&self, key: &SessionKey) -> Session<'_> {
+        let partition = Partition::of(key);
+        Session { partition, member: key.to_string(), front: self.front(partition) }
+    }
+
+    /// Which life the partition's master lives.
+    #[must_use]
+    pub fn life(&self, partition: Partition) -> String {
+        self.of_partition(partition, "life")
+    }
+
+    /// Sessions that something will happen to, by when.
+    #[must_use]
+    pub fn due(&self, partition: Partition) -> String {
+        self.of_partition(partition, "due")
+    }
+
+    /// What waits for the ledger.
+    #[must_use]
+    pub fn outbox(&self, partition: Partition) -> String {
+        self.of_partition(partition, "outbox")
+    }
+
+    /// The bodies of what waits for the ledger, by their place in it.
+    #[must_use]
+    pub fn bodies(&self, partition: Partition) -> String {
+        self.of_partition(partition, "bodies")
+    }
+
+    /// Where it is told that something waits for the ledger, and nothing did before.
+    #[must_use]
+    pub fn wake(&self, partition: Partition) -> String {
+        self.of_partition(partition, "wake")
+    }
+
+    /// What makes cluster time of a master's time; the master that holds it is the one.
+    #[must_use]
+    pub fn clock(&self) -> String {
+        format!("{}:{{clock}}", self.prefix())
+    }
+
+    /// When the lease of each instance ends.
+    #[must_use]
+    pub fn leases(&self) -> String {
+        self.of_members("leases")
+    }
+
+    /// What each instance says of itself.
+    #[must_use]
+    pub fn members(&self) -> String {
+        self.of_members("members")
+    }
+
+    /// How many streams of a subject each instance has.
+    #[must_use]
+    pub fn streams(&self, subject: &str) -> String {
+        format!("{}:{subject}", self.of_members("streams"))
+    }
+
+    /// Which deployment it is, wherever the ledger is.
+    #[must_use]
+    pub fn deployment(&self) -> String {
+        self.of_members("deployment")
+    }
+
+    /// The newest version of a session.
+    #[must_use]
+    pub fn state(&self, key: &SessionKey) -> String {
+        self.of_session(key, "state")
+    }
+
+    /// What stands before a session's name in the key of its state.
+    #[must_use]
+    pub fn state_prefix(&self, partition: Partition) -> String {
+        self.of_partition(partition, "state:")
+    }
+
+    /// What idempotency keys of a session were answered with: the young and the old.
+    #[must_use]
+    pub fn answers(&self, key: &SessionKey) -> [String; 2] {
+        ["answers", "answers-old"].map(|what| self.of_session(key, what))
+    }
+
+    /// Where a session's writes are told.
+    #[must_use]
+    pub fn frames(&self, key: &SessionKey) -> String {
+        self.of_session(key, "frames")
+    }
+
+    /// The partition that a wake is about.
+    #[must_use]
+    pub fn partition_of_wake(&self, channel: &str) -> Option<Partition> {
+        let front = channel.strip_suffix("wake")?;
+        Partition::all().find(|partition| self.front(*partition) == front)
+    }
+
+    fn front(&self, partition: Partition) -> &str {
+        &self.0.fronts[partition.index()]
+    }
+
+    fn of_partition(&self, partition: Partition, what: &str) -> String {
+        [self.front(partition), what].concat()
+    }
+
+    fn of_session(&self, key: &SessionKey, what: &str) -> String {
+        self.session(key).name(what).concat()
+    }
+
+    fn of_members(&self, what: &str) -> String {
+        format!("{}:{{members}}:{what}", self.prefix())
+    }
 }
 
 /// A session whose keys are named.
-pub struct Session {
+pub struct Session<'k> {
     /// Where it belongs.
     pub partition: Partition,
     /// Its name in sets and entries.
     pub member: String,
+    /// What the names of its partition begin with.
+    front: &'k str,
 }
 
-impl Session {
-    /// The session of that name.
-    #[must_use]
-    pub fn of(key: &SessionKey) -> Self {
-        Self { partition: Partition::of(key), member: key.to_string() }
-    }
-
+impl Session<'_> {
     /// Everything that a write touches, in the order its script takes it.
     #[must_use]
     pub fn written(&self) -> [Name<'_>; 7] {
-        let shared = |what| named(self.partition, what, "", "");
+        let shared = |what| self.shared(what);
         let [answers, earlier] = ["answers", "answers-old"].map(|what| self.name(what));
         [shared("life"), self.name("state"), shared("due"), shared("outbox"), shared("bodies"), answers, earlier]
     }
@@ -68,90 +206,16 @@ impl Session {
     /// Where it is told that something waits for the ledger, and nothing did before.
     #[must_use]
     pub fn wake(&self) -> Name<'_> {
-        named(self.partition, "wake", "", "")
+        self.shared("wake")
+    }
+
+    fn shared<'a>(&'a self, what: &'a str) -> Name<'a> {
+        [self.front, what, "", ""]
     }
 
     fn name<'a>(&'a self, what: &'a str) -> Name<'a> {
-        named(self.partition, what, ":", self.member.as_str())
+        [self.front, what, ":", self.member.as_str()]
     }
-}
-
-/// Which life the partition's master lives.
-#[must_use]
-pub fn life(partition: Partition) -> String {
-    of_partition(partition, "life")
-}
-
-/// Sessions that something will happen to, by when.
-#[must_use]
-pub fn due(partition: Partition) -> String {
-    of_partition(partition, "due")
-}
-
-/// What waits for the ledger.
-#[must_use]
-pub fn outbox(partition: Partition) -> String {
-    of_partition(partition, "outbox")
-}
-
-/// The bodies of what waits for the ledger, by their place in it.
-#[must_use]
-pub fn bodies(partition: Partition) -> String {
-    of_partition(partition, "bodies")
-}
-
-/// Where it is told that something waits for the ledger, and nothing did before.
-#[must_use]
-pub fn wake(partition: Partition) -> String {
-    of_partition(partition, "wake")
-}
-
-/// What makes cluster time of a master's time; the master that holds it is the one.
-#[must_use]
-pub fn clock() -> String {
-    "sk:{clock}".to_owned()
-}
-
-/// When the lease of each instance ends.
-#[must_use]
-pub fn leases() -> String {
-    "sk:{members}:leases".to_owned()
-}
-
-/// What each instance says of itself.
-#[must_use]
-pub fn members() -> String {
-    "sk:{members}:members".to_owned()
-}
-
-/// How many streams of a subject each instance has.
-#[must_use]
-pub fn streams(subject: &str) -> String {
-    format!("sk:{{members}}:streams:{subject}")
-}
-
-/// The newest version of a session.
-#[must_use]
-pub fn state(key: &SessionKey) -> String {
-    of_session(key, "state")
-}
-
-/// What stands before a session's name in the key of its state.
-#[must_use]
-pub fn state_prefix(partition: Partition) -> String {
-    of_partition(partition, "state:")
-}
-
-/// What idempotency keys of a session were answered with: the young and the old.
-#[must_use]
-pub fn answers(key: &SessionKey) -> [String; 2] {
-    [of_session(key, "answers"), of_session(key, "answers-old")]
-}
-
-/// Where a session's writes are told.
-#[must_use]
-pub fn frames(key: &SessionKey) -> String {
-    of_session(key, "frames")
 }
 
 /// The session whose writes are told there; none, where something else is told.
@@ -181,13 +245,6 @@ pub fn announced(told: &Bytes) -> Option<(Position, Bytes)> {
     let end = told.iter().position(|byte| *byte == b'\n')?;
     let front = std::str::from_utf8(&told[..end]).ok()?;
     Some((front.strip_prefix("1 ")?.parse().ok()?, told.slice(end + 1..)))
-}
-
-/// The partition that a wake is about.
-#[must_use]
-pub fn partition_of_wake(channel: &str) -> Option<Partition> {
-    let tag = channel.strip_prefix("sk:{")?.strip_suffix("}:wake")?;
-    Partition::all().find(|partition| TAGS[partition.index()] == tag)
 }
 
 #[cfg(test)]
@@ -232,14 +289,48 @@ mod tests {
 
     #[test]
     fn all_keys_of_a_session_stand_in_one_slot() {
-        let (key, partition) = (key(), Partition::of(&key()));
-        let tag = format!("{{{}}}", TAGS[partition.index()]);
-        let session = [state(&key), frames(&key)].into_iter().chain(answers(&key));
-        let shared = [life(partition), due(partition), outbox(partition), bodies(partition), wake(partition)];
-        for name in session.chain(shared) {
-            assert!(name.starts_with(&format!("sk:{tag}:")), "{name}");
+        for prefix in [PREFIX, "sk@2", "staging-eu.1"] {
+            let (keys, key, partition) = (Keys::new(prefix), key(), Partition::of(&key()));
+            let front = format!("{prefix}:{{{}}}:", TAGS[partition.index()]);
+            let session = [keys.state(&key), keys.frames(&key)].into_iter().chain(keys.answers(&key));
+            let shared = [
+                keys.life(partition),
+                keys.due(partition),
+                keys.outbox(partition),
+                keys.bodies(partition),
+                keys.wake(partition),
+            ];
+            let session = session.chain(keys.session(&key).written().map(|name| name.concat()));
+            for name in session.chain(shared) {
+                assert!(name.starts_with(&front), "{name}");
+            }
+            assert_eq!(keys.state(&key), format!("{}{key}", keys.state_prefix(partition)));
         }
-        assert_eq!(state(&key), format!("{}{key}", state_prefix(partition)));
+    }
+
+    #[test]
+    fn what_was_stored_before_deployments_had_names_is_where_it_was() {
+        let (keys, key) = (Keys::default(), key());
+        let [of_session, shared] = [keys.session(&key).frames(), keys.session(&key).wake()].map(|name| name.concat());
+        let tag = TAGS[Partition::of(&key).index()];
+        assert_eq!(of_session, format!("sk:{{{tag}}}:frames:acme/a.b:c"));
+        assert_eq!(shared, format!("sk:{{{tag}}}:wake"));
+        assert_eq!([keys.clock(), keys.leases()], ["sk:{clock}", "sk:{members}:leases"]);
+        assert_eq!([keys.members(), keys.streams("a")], ["sk:{members}:members", "sk:{members}:streams:a"]);
+    }
+
+    #[test]
+    fn no_name_of_one_deployment_is_one_of_another() {
+        let all = |prefix| {
+            let (keys, key) = (Keys::new(prefix), key());
+            let of_all = [keys.clock(), keys.leases(), keys.members(), keys.streams("s"), keys.deployment()];
+            let written = keys.session(&key).written().map(|name| name.concat());
+            let told = [keys.frames(&key), keys.wake(Partition::of(&key)), keys.state_prefix(Partition::of(&key))];
+            of_all.into_iter().chain(written).chain(told).collect::<std::collections::BTreeSet<_>>()
+        };
+        let deployments = ["sk", "sk@2", "sk2", "sk-2"].map(all);
+        let together: std::collections::BTreeSet<_> = deployments.iter().flatten().collect();
+        assert_eq!(together.len(), deployments.iter().map(std::collections::BTreeSet::len).sum::<usize>());
     }
 
     #[test]
@@ -254,12 +345,14 @@ mod tests {
 
     #[test]
     fn channels_tell_what_they_are_about() {
-        assert_eq!(session_of_frames(&frames(&key())), Some(key()));
-        assert_eq!(session_of_frames(&state(&key())), None);
+        let keys = Keys::new("sk@2");
+        assert_eq!(session_of_frames(&keys.frames(&key())), Some(key()));
+        assert_eq!(session_of_frames(&keys.state(&key())), None);
         for partition in Partition::all() {
-            assert_eq!(partition_of_wake(&wake(partition)), Some(partition));
+            assert_eq!(keys.partition_of_wake(&keys.wake(partition)), Some(partition));
+            assert_eq!(keys.partition_of_wake(&Keys::default().wake(partition)), None);
         }
-        assert_eq!(partition_of_wake(&due(Partition::of(&key()))), None);
+        assert_eq!(keys.partition_of_wake(&keys.due(Partition::of(&key()))), None);
         assert_eq!(session("no member"), None);
     }
 }

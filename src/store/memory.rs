@@ -28,10 +28,14 @@ const MAX_ANSWERED: usize = 10_000;
 /// Tells the bus of a write. Called with the session locked: it must not wait.
 pub type Announce = Box<dyn Fn(SessionKey, Position, Bytes) + Send + Sync>;
 
+/// Says whether anybody watches a session. Called with its partition locked: it must not wait.
+pub type IsWatched = Box<dyn Fn(&SessionKey) -> bool + Send + Sync>;
+
 /// Sessions in memory.
 pub struct MemoryStore {
     partitions: Vec<Mutex<Partition>>,
     announce: Announce,
+    is_watched: IsWatched,
     outbox: Arc<MemoryOutbox>,
     began: Timestamp,
 }
@@ -45,6 +49,8 @@ struct Partition {
 #[derive(Debug)]
 struct Kept {
     held: Held,
+    /// The ledger refused that version for good: nobody else holds it.
+    is_refused: bool,
     answered: HashMap<Digest, Answered>,
     order: VecDeque<(Timestamp, Digest)>,
 }
@@ -54,25 +60,47 @@ impl MemoryStore {
     #[must_use]
     pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>, began: Timestamp) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { partitions, announce, outbox, began }
+        Self { partitions, announce, is_watched: Box::new(|_| false), outbox, began }
+    }
+
+    /// The same, where those who watch are known: no session is let go of under them.
+    #[must_use]
+    pub fn with_watchers(self, is_watched: IsWatched) -> Self {
+        Self { is_watched, ..self }
+    }
+
+    /// How many sessions are held.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.partitions.iter().map(|partition| locked(partition).sessions.len()).sum()
     }
 
     /// Lets go of what nothing has happened to since `idle_since`, will not by
-    /// itself, and the ledger holds. Gives how many sessions are left.
+    /// itself, nobody watches, and the ledger holds. Gives how many sessions are left.
     #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> usize {
         self.partitions.iter().map(|partition| self.evict_from(&mut locked(partition), idle_since)).sum()
     }
 
     fn evict_from(&self, partition: &mut Partition, idle_since: Timestamp) -> usize {
-        partition.sessions.retain(|_, kept| {
+        partition.sessions.retain(|key, kept| {
             let session = &kept.held.session;
             let is_idle = session.updated_at < idle_since && session.due_at.is_none();
-            let is_safe =
-                || kept.held.ticket.is_none_or(|ticket| self.outbox.recorded(ticket).now_or_never().is_some());
-            session.status == Status::Running || !is_idle || !is_safe()
+            session.status == Status::Running || !is_idle || !self.is_recorded(kept) || (self.is_watched)(key)
         });
         partition.sessions.len()
+    }
+
+    fn is_recorded(&self, kept: &Kept) -> bool {
+        let is_done = |ticket| self.outbox.recorded(ticket).now_or_never().is_some();
+        !kept.is_refused && kept.held.ticket.is_none_or(is_done)
+    }
+
+    /// Notes whether the ledger refused that version, if it is still the newest.
+    fn set_refused(&self, key: &SessionKey, at: Position, is_refused: bool) {
+        if let Some(kept) = self.partition(key).sessions.get_mut(key).filter(|kept| position(kept) == at) {
+            kept.is_refused = is_refused;
+        }
     }
 
     fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
@@ -150,10 +178,11 @@ impl Partition {
     fn hold(&mut self, key: &SessionKey, held: Held, answered: Option<Answered>) -> Option<Arc<Session>> {
         if let Some(kept) = self.sessions.get_mut(key) {
             let before = std::mem::replace(&mut kept.held, held);
+            kept.is_refused = false;
             kept.remember(answered);
             return Some(before.session);
         }
-        let mut kept = Kept { held, answered: HashMap::new(), order: VecDeque::new() };
+        let mut kept = Kept { held, is_refused: false, answered: HashMap::new(), order: VecDeque::new() };
         kept.remember(answered);
         self.sessions.insert(key.clone(), kept);
         None
@@ -205,6 +234,16 @@ impl Store for MemoryStore {
         Ok(partition.sessions.get(key).and_then(|kept| kept.answered.get(repeat)).cloned())
     }
 
+    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+        let mut partition = self.partition(key);
+        let Some(kept) = partition.sessions.get_mut(key) else { return Ok(answered) };
+        if let Some(before) = kept.answered.get(&answered.repeat.key) {
+            return Ok(before.clone());
+        }
+        kept.remember(Some(answered.clone()));
+        Ok(answered)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         timely("commit", async { Ok(self.compare_and_set(commit)) }).await
     }
@@ -217,6 +256,16 @@ impl Store for MemoryStore {
         answered: Vec<Answered>,
     ) -> Result<Held, Error> {
         timely("restore", async { Ok(self.set_if_absent(key, held, answered)) }).await
+    }
+
+    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.set_refused(key, at, true);
+        Ok(())
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.set_refused(key, at, false);
+        Ok(())
     }
 
     async fn due(

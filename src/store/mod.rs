@@ -1,5 +1,6 @@
 //! Live sessions, shared by all instances.
 
+pub mod fence;
 pub mod guarded;
 pub mod keys;
 pub mod memory;
@@ -115,7 +116,8 @@ impl From<Open> for Error {
 /// version has been announced and will be audited, or none of it happened.
 /// Announcements of a session are made in the order of its versions. A session
 /// is found until it has been idle for long and the ledger holds it; a deleted
-/// one stays, as deleted, at least until the ledger holds that.
+/// one stays, as deleted, at least until the ledger holds that. What the ledger refused
+/// for good it does not hold: such a version is kept, however idle it is.
 ///
 /// A write that comes twice with one operation number happens once, and is answered
 /// both times as the first, while it is among the newest 16 of its session; a store that
@@ -133,6 +135,10 @@ pub trait Store: Send + Sync {
     /// What an idempotency key was answered with, for at least ten minutes.
     async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error>;
 
+    /// Remembers what an idempotency key was answered with that wrote no version, unless it
+    /// was answered before. Gives the answer that stands. It is lost with what the store holds.
+    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error>;
+
     /// Writes, if the base is still the newest version.
     async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
 
@@ -145,6 +151,19 @@ pub trait Store: Send + Sync {
         held: Held,
         answered: Vec<Answered>,
     ) -> Result<Held, Error>;
+
+    /// The same for a session that is watched: it is not idle, and stays for as long as it is
+    /// read like this oftener than an idle one is let go of.
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        self.read(key).await
+    }
+
+    /// The ledger does not hold that version, and will not take it: the session is not let go
+    /// of for having been idle, as long as that is its newest. Asking again changes nothing.
+    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
+
+    /// The ledger holds that version after all: the session may be let go of again.
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
 
     /// Sessions of some partitions that something must happen to by `until`, soonest
     /// first. A hint: the state decides.

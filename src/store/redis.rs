@@ -1,6 +1,7 @@
 //! The store of many instances: Redis.
 //!
-//! Its keys, each with the tag of its partition in braces (`p07` stands for it here):
+//! Its keys, each with what the deployment is called before it (`sk` here) and the tag of its
+//! partition in braces (`p07` here):
 //!
 //! | key | what it holds |
 //! | --- | --- |
@@ -41,17 +42,17 @@ use tokio::sync::watch;
 
 use self::following::Following;
 use self::together::Together;
-use super::keys;
+use super::keys::Keys;
 use super::outbox::Ticket;
 use super::partition::{Partition, Partitions};
 use super::timed::timed;
 use super::{Commit, Committed, Error, Held, Now, Store};
 use crate::domain::chain::Digest;
-use crate::domain::entry::Answered;
+use crate::domain::entry::{ANSWERED_MS, Answered};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::redis::{Failure, Redis};
+use crate::redis::{Argument, Failure, Redis, Script};
 
 pub use self::time::{MasterTime, RedisTime};
 
@@ -68,12 +69,12 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store over a connection of its own. What has been idle for `idle` is let go; a
+    /// A store over a connection of its own, under those names. What has been idle for `idle` is let go; a
     /// store life begins when it is noticed, by `now`.
     #[must_use]
-    pub fn new(redis: Redis, idle: Duration, now: Now) -> Self {
+    pub fn new(redis: Redis, keys: Keys, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        let lives = Lives::new(redis, now);
+        let lives = Lives::new(redis, keys, now);
         let together = Together::new(Arc::clone(lives.redis()));
         Self { lives, together, following: Following::default(), idle_ms }
     }
@@ -85,9 +86,18 @@ impl RedisStore {
         self.lives.noticed()
     }
 
-    async fn read_now(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    const fn keys(&self) -> &Keys {
+        self.lives.keys()
+    }
+
+    async fn read_now(
+        &self,
+        key: &SessionKey,
+        script: &Script,
+        arguments: Vec<Argument>,
+    ) -> Result<Option<Held>, Error> {
         let partition = Partition::of(key);
-        let (answer, life) = self.lives.ask(partition, &SCRIPTS.read, vec![keys::state(key)], Vec::new()).await?;
+        let (answer, life) = self.lives.ask(partition, script, vec![self.keys().state(key)], arguments).await?;
         match (answer.word.as_str(), &*answer.parts) {
             ("held", [header, body]) => answer::held(header, body, partition, &life).map(Some),
             ("missing", []) => Ok(None),
@@ -97,10 +107,28 @@ impl RedisStore {
 
     async fn answered_now(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
         let field = Bytes::copy_from_slice(repeat.as_bytes());
-        let answer = self.lives.redis().run(&SCRIPTS.answered, &keys::answers(key), vec![field.clone().into()]).await?;
+        let answer =
+            self.lives.redis().run(&SCRIPTS.answered, &self.keys().answers(key), vec![field.clone().into()]).await?;
         match answer {
             Value::Null => Ok(None),
             answer => Ok(Some(answer::answered(*repeat, &answer.convert().map_err(|_| Failure::garbled())?)?)),
+        }
+    }
+
+    async fn remember_now(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+        let repeat = answered.repeat.key;
+        let arguments = vec![
+            ANSWERED_MS.to_string().into(),
+            Bytes::copy_from_slice(repeat.as_bytes()).into(),
+            answer::of_answered(&answered).into(),
+        ];
+        let keys = self.keys().answers(key).to_vec();
+        let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
+        match (answer.word.as_str(), &*answer.parts) {
+            ("answered", [standing]) => {
+                answer::answered(repeat, &standing.clone().convert().map_err(|_| Failure::garbled())?)
+            }
+            _ => Err(answer::refused(answer)),
         }
     }
 
@@ -113,12 +141,21 @@ impl RedisStore {
     ) -> Result<Held, Error> {
         let partition = Partition::of(key);
         let arguments = writing::restore(key, over, &held, &answered, self.idle_ms);
-        let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, writing::restore_keys(key), arguments).await?;
+        let keys = writing::restore_keys(self.keys(), key);
+        let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, keys, arguments).await?;
         match (answer.word.as_str(), &*answer.parts) {
             ("stored", []) => Ok(held),
             ("held", [header, body]) => answer::held(header, body, partition, &life),
             _ => Err(answer::refused(answer)),
         }
+    }
+
+    /// For good, or for `idle` once it has been idle.
+    async fn keep_for(&self, key: &SessionKey, at: Position, idle: String) -> Result<(), Error> {
+        let arguments = [at.to_string(), idle].map(Value::from).into();
+        let asked = self.lives.ask(Partition::of(key), &SCRIPTS.keep, vec![self.keys().state(key)], arguments);
+        let (answer, _) = asked.await?;
+        if answer.word == "done" { Ok(()) } else { Err(answer::refused(answer)) }
     }
 
     async fn due_now(
@@ -128,7 +165,7 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
         let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
-        let keys = |partition| [keys::due(partition)];
+        let keys = |partition| [self.keys().due(partition)];
         let mut due = Vec::new();
         for asked in self.lives.ask_of(partitions, &SCRIPTS.due, keys, &arguments).await {
             due.extend(answer::due(asked.answer?.1)?);
@@ -139,7 +176,8 @@ impl RedisStore {
     }
 
     async fn waiting(&self, partition: Partition) -> Result<Option<(Ticket, Ticket)>, Error> {
-        let (answer, life) = self.lives.ask(partition, &SCRIPTS.waiting, vec![keys::outbox(partition)], vec![]).await?;
+        let (answer, life) =
+            self.lives.ask(partition, &SCRIPTS.waiting, vec![self.keys().outbox(partition)], vec![]).await?;
         match answer.word.as_str() {
             "waiting" => {
                 let [first, last]: [Value; 2] = answer.parts.try_into().map_err(|_| Failure::garbled())?;
@@ -165,11 +203,28 @@ async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T 
 #[async_trait]
 impl Store for RedisStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
-        timely("read", self.read_now(key)).await
+        timely("read", self.read_now(key, &SCRIPTS.read, Vec::new())).await
+    }
+
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+        let idle = vec![self.idle_ms.to_string().into()];
+        timely("read", self.read_now(key, &SCRIPTS.read_watched, idle)).await
+    }
+
+    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        timely("keep", self.keep_for(key, at, String::new())).await
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        timely("release", self.keep_for(key, at, self.idle_ms.to_string())).await
     }
 
     async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
         timely("answered", self.answered_now(key, repeat)).await
+    }
+
+    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+        timely("remember", self.remember_now(key, answered)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {

@@ -3,11 +3,15 @@
 //! Base units in the plural, counters end in `_total`, and neither a tenant nor a
 //! session is ever a label: there may be millions of them.
 
-use std::sync::OnceLock;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::process;
 
 /// How long a request took.
 pub const HTTP_REQUEST_DURATION_SECONDS: &str = "synckairos_http_request_duration_seconds";
@@ -19,6 +23,8 @@ pub const COMPARE_AND_SET_ATTEMPTS: &str = "synckairos_compare_and_set_attempts"
 pub const STORE_OPERATION_DURATION_SECONDS: &str = "synckairos_store_operation_duration_seconds";
 /// How often the store turned out to have gone back.
 pub const STORE_LIVES_TOTAL: &str = "synckairos_store_lives_total";
+/// Whether the store may throw away what it was given.
+pub const STORE_EVICTS: &str = "synckairos_store_evicts";
 /// From storing a version to handing it to a subscriber.
 pub const FANOUT_LAG_SECONDS: &str = "synckairos_fanout_lag_seconds";
 /// Frames, by direction.
@@ -39,8 +45,12 @@ pub const AUDIT_JOBS_TOTAL: &str = "synckairos_audit_jobs_total";
 pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
 /// Bodies that were let go of because the ledger fell too far behind.
 pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
+/// Entries that were put aside because the ledger refused them for good.
+pub const DEAD_LETTERS: &str = "synckairos_dead_letters";
 /// Versions that met another at their position.
 pub const FORKS_TOTAL: &str = "synckairos_forks_total";
+/// Whether another deployment has taken the ledger.
+pub const LEDGER_CONTESTED: &str = "synckairos_ledger_contested";
 /// Sessions the store did not hold, and what the ledger made of them.
 pub const RESTORING_TOTAL: &str = "synckairos_restoring_total";
 /// Whether nobody is asked because nobody answers.
@@ -63,8 +73,14 @@ pub const MEMBERS: &str = "synckairos_members";
 pub const PARTITIONS_OWNED: &str = "synckairos_partitions_owned";
 /// Leases that ended though somebody was there.
 pub const LEASES_LAPSED_TOTAL: &str = "synckairos_leases_lapsed_total";
+/// Connections that are open.
+pub const CONNECTIONS: &str = "synckairos_connections";
+/// Connections that were dropped, and why.
+pub const CONNECTIONS_DROPPED_TOTAL: &str = "synckairos_connections_dropped_total";
 /// Requests turned away.
 pub const RATE_LIMITED_TOTAL: &str = "synckairos_rate_limited_total";
+/// How full each cache is.
+pub const CACHE_ENTRIES: &str = "synckairos_cache_entries";
 /// What is running.
 pub const BUILD_INFO: &str = "synckairos_build_info";
 
@@ -104,11 +120,22 @@ const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], he
 /// Every metric.
 pub const METRICS: &[Metric] = &[
     row(HTTP_REQUEST_DURATION_SECONDS, SECONDS, &["route", "method", "status_class"], "How long a request took"),
-    row(COMMANDS_TOTAL, Kind::Counter, &["command", "outcome"], "Commands: applied, refused or conflict"),
+    row(
+        COMMANDS_TOTAL,
+        Kind::Counter,
+        &["command", "outcome"],
+        "Commands: applied, replayed, refused, conflict or failed",
+    ),
     row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
     row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
     row(STORE_LIVES_TOTAL, Kind::Counter, &[], "How often a partition was found in another store life"),
-    row(FANOUT_LAG_SECONDS, SECONDS, &[], "From storing a version to handing it to a subscriber"),
+    row(STORE_EVICTS, Kind::Gauge, &[], "1 while Redis may throw sessions away when it is full"),
+    row(
+        FANOUT_LAG_SECONDS,
+        SECONDS,
+        &[],
+        "From hearing of a version on an instance to handing it to a subscriber there",
+    ),
     row(FRAMES_TOTAL, Kind::Counter, &["direction"], "Frames on the streams: in or out"),
     row(GAPS_TOTAL, Kind::Counter, &[], "Versions found missing between two seen"),
     row(SUBSCRIBERS, Kind::Gauge, &["transport"], "Who is watching"),
@@ -118,7 +145,19 @@ pub const METRICS: &[Metric] = &[
     row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
     row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
     row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
-    row(FORKS_TOTAL, Kind::Counter, &[], "Versions that met another at their position; both are kept"),
+    row(
+        DEAD_LETTERS,
+        Kind::Gauge,
+        &[],
+        "Audit entries of the whole deployment that the ledger refused for good; none holds them but the store",
+    ),
+    row(FORKS_TOTAL, Kind::Counter, &[], "Versions whose number was given twice; both are kept"),
+    row(
+        LEDGER_CONTESTED,
+        Kind::Gauge,
+        &[],
+        "1 while another deployment writes to the ledger, and this one stands still",
+    ),
     row(
         RESTORING_TOTAL,
         Kind::Counter,
@@ -132,10 +171,24 @@ pub const METRICS: &[Metric] = &[
     row(CLOCK_UNCERTAINTY_SECONDS, Kind::Gauge, &[], "How far cluster time, as it is known here, may be off"),
     row(CLOCK_EXCHANGES_TOTAL, Kind::Counter, &["outcome"], "Questions to the reference: answered or unanswered"),
     row(CLOCK_CLAIMS_TOTAL, Kind::Counter, &[], "Times a reference without an offset was to be given one from here"),
-    row(MEMBERS, Kind::Gauge, &[], "Instances that are running, as this one sees it; 0 while it holds no lease"),
+    row(MEMBERS, Kind::Gauge, &[], "Instances that serve, as this one sees it; 0 while it holds no lease"),
     row(PARTITIONS_OWNED, Kind::Gauge, &[], "Partitions of the due set that this instance is the first to look after"),
     row(LEASES_LAPSED_TOTAL, Kind::Counter, &[], "Leases of this instance that ended because they were not renewed"),
+    row(CONNECTIONS, Kind::Gauge, &["listener"], "Connections that are open: to requests or metrics"),
+    row(
+        CONNECTIONS_DROPPED_TOTAL,
+        Kind::Counter,
+        &["listener", "reason"],
+        "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)",
+    ),
     row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
+    row(
+        CACHE_ENTRIES,
+        Kind::Gauge,
+        &["cache"],
+        "Entries of what this process remembers: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
+        topics (watched, or left within a minute), warnings (of topics), stored_sessions (embedded, until idle)",
+    ),
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
 ];
 
@@ -146,7 +199,32 @@ pub fn commanded(command: &'static str, outcome: &'static str) {
 
 /// A request was answered.
 pub fn requested(route: &str, method: &'static str, status: u16, took: Duration) {
-    requests(route, method, status).record(took);
+    REQUESTS.with_borrow_mut(|known| match known.get_mut(route) {
+        Some(kinds) => kinds.of(route, method, status).record(took),
+        None => known.entry(route.to_owned()).or_default().of(route, method, status).record(took),
+    });
+}
+
+thread_local! {
+    /// By route, of which there are few. To look a histogram up by all its labels takes longer
+    /// than anything else that is done around a request.
+    static REQUESTS: RefCell<HashMap<String, Kinds>> = RefCell::default();
+}
+
+/// The histograms of one route, by method and class of status.
+#[derive(Default)]
+struct Kinds(Vec<(&'static str, u16, metrics::Histogram)>);
+
+impl Kinds {
+    fn of(&mut self, route: &str, method: &'static str, status: u16) -> &metrics::Histogram {
+        let class = status / 100;
+        let found = self.0.iter().position(|(known, its, _)| (*known, *its) == (method, class));
+        let place = found.unwrap_or_else(|| {
+            self.0.push((method, class, requests(route, method, status)));
+            self.0.len() - 1
+        });
+        &self.0[place].2
+    }
 }
 
 /// Where requests of a kind are counted, for whoever answers many of them.
@@ -158,6 +236,23 @@ pub fn requests(route: &str, method: &'static str, status: u16) -> metrics::Hist
     )
 }
 
+/// So many entries are put aside, in the whole deployment.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
+pub fn dead_letters(letters: u64) {
+    metrics::gauge!(DEAD_LETTERS).set(letters as f64);
+}
+
+/// The number of a version was given twice.
+pub fn forked() {
+    metrics::counter!(FORKS_TOTAL).increment(1);
+}
+
+/// A cache of this process has so many entries.
+#[expect(clippy::cast_precision_loss, reason = "no process has that many")]
+pub fn cached(cache: &'static str, entries: usize) {
+    metrics::gauge!(CACHE_ENTRIES, "cache" => cache).set(entries as f64);
+}
+
 /// A session that the store did not hold was asked for.
 pub fn restoring(outcome: &'static str) {
     metrics::counter!(RESTORING_TOTAL, "outcome" => outcome).increment(1);
@@ -165,7 +260,8 @@ pub fn restoring(outcome: &'static str) {
 
 /// A commit was decided after so many tries.
 pub fn compared_and_set(attempts: u32) {
-    metrics::histogram!(COMPARE_AND_SET_ATTEMPTS).record(f64::from(attempts));
+    static TRIES: LazyLock<metrics::Histogram> = LazyLock::new(|| metrics::histogram!(COMPARE_AND_SET_ATTEMPTS));
+    TRIES.record(f64::from(attempts));
 }
 
 /// What happens by itself was told so many microseconds after its instant.
@@ -178,6 +274,11 @@ pub fn deadline_told(late_us: i64) {
 #[expect(clippy::cast_precision_loss, reason = "an uncertainty of centuries may be off by a microsecond")]
 pub fn clock_uncertain(by_us: i64) {
     metrics::gauge!(CLOCK_UNCERTAINTY_SECONDS).set(by_us as f64 / 1e6);
+}
+
+/// The store may throw away what it was given, or may not.
+pub fn store_evicts(evicts: bool) {
+    metrics::gauge!(STORE_EVICTS).set(u8::from(evicts));
 }
 
 /// So many instances are seen, and so many partitions are owned here.
@@ -198,7 +299,7 @@ impl Recorder {
     /// The text of a scrape.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0.render()
+        self.0.render() + &process::render()
     }
 
     /// Keeps the samples small, for as long as it is polled.

@@ -1,6 +1,7 @@
 //! Log lines and metrics: how they are set up, and the rules for writing them.
 //!
 //! - **Log once, where it is handled.** What passes an error on does not log it.
+//! - **One outage, two lines**, however many it meets: see [`outage`].
 //! - A message reads alone, in lower case; what one will search by is a field:
 //!   `session.id`, `tenant.id`, `version`, `duration_ms`.
 //! - **Never a token, never a body.** A URI may hold `?token=`, so it is never logged:
@@ -9,6 +10,8 @@
 //!   as meant. `info`: the life of the instance. `debug`: the life of a session.
 
 pub mod metrics;
+pub mod outage;
+pub mod process;
 
 use std::io;
 
@@ -56,8 +59,12 @@ pub fn path(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or("")
 }
 
+/// Of each of its connections it warns whenever one ends; what that means is told once, here.
+const TALKATIVE: &str = "fred";
+
 fn quietened(filter: &str) -> Result<EnvFilter, ParseError> {
-    QUIET.iter().try_fold(EnvFilter::try_new(filter)?, |filter, quiet| Ok(filter.add_directive(quiet.parse()?)))
+    let filter = if filter.contains(TALKATIVE) { filter.to_owned() } else { format!("{filter},{TALKATIVE}=error") };
+    QUIET.iter().try_fold(EnvFilter::try_new(&filter)?, |filter, quiet| Ok(filter.add_directive(quiet.parse()?)))
 }
 
 fn layer<W>(lines: Lines, to: W) -> Box<dyn Layer<Registry> + Send + Sync>
@@ -122,6 +129,14 @@ mod tests {
                 tracing::trace!(target: "hyper::proto", "authorization: Bearer a.b.c");
             });
             assert_eq!(lines, "", "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_library_that_tells_of_each_connection_is_quiet_unless_it_is_asked_for() {
+        for (filter, is_told) in [("info", false), ("", false), ("fred=info", true), ("error,fred=debug", true)] {
+            let lines = written(filter, Lines::Plain, || tracing::warn!(target: "fred::router", "it ended"));
+            assert_eq!(!lines.is_empty(), is_told, "{filter}: {lines}");
         }
     }
 

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::create::{ParticipantBody, ParticipantChangeBody};
 use super::instant::Instant;
-use crate::domain::id::{GroupId, ParticipantId};
+use super::typed;
+use crate::domain::id::{GroupId, InvalidId, ParticipantId};
 use crate::domain::session::command::{Adjustment, Command, Next, Switch, Target};
 use crate::domain::time::{MAX_SPAN_MS, Timestamp};
 
@@ -30,6 +31,25 @@ pub struct Commanded {
     /// Applied only on this version.
     pub expected_version: Option<u64>,
 }
+
+/// Every command there is, by its name in a batch and on a socket.
+pub const COMMANDS: &[&str] = &[
+    "start",
+    "switch",
+    "pause",
+    "resume",
+    "complete",
+    "cancel",
+    "reset",
+    "adjust",
+    "extend",
+    "revert",
+    "add_participant",
+    "change_participant",
+    "remove_participant",
+    "clone",
+    "delete",
+];
 
 /// Why a body is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,9 +140,9 @@ struct EmptyBody {}
 
 /// Reads the command called `name` from the rest of its body.
 pub fn read(name: &str, mut body: Map<String, Value>) -> Result<Commanded, Unreadable> {
-    let expected_version = expected(&mut body)?;
+    let expected_version = expected_version(&mut body)?;
     let wish = match name {
-        "revert" => Wish::Revert { to_version: parsed::<RevertBody>(body)?.to_version },
+        "revert" => Wish::Revert { to_version: fields::<RevertBody>(body)?.to_version },
         _ => Wish::Command(command(name, body)?),
     };
     Ok(Commanded { wish, expected_version })
@@ -130,83 +150,56 @@ pub fn read(name: &str, mut body: Map<String, Value>) -> Result<Commanded, Unrea
 
 fn command(name: &str, body: Map<String, Value>) -> Result<Command, Unreadable> {
     Ok(match name {
-        "start" => start(parsed(body)?),
-        "switch" => Command::Switch(switch(parsed(body)?)?),
+        "start" => start(fields(body)?),
+        "switch" => Command::Switch(switch(fields(body)?)?),
         "pause" => {
-            let (reason, target) = paused(parsed(body)?)?;
-            Command::Pause { reason, target }
+            let (reason, target) = paused(fields(body)?)?;
+            Command::Pause { reason, target, by_participant: false }
         }
         "resume" => {
-            let (reason, target) = paused(parsed(body)?)?;
-            Command::Resume { reason, target }
+            let (reason, target) = paused(fields(body)?)?;
+            Command::Resume { reason, target, by_participant: false }
         }
         "complete" => {
-            let body: TargetBody = parsed(body)?;
+            let body: TargetBody = fields(body)?;
             Command::Complete { target: target(body.participant_id, body.group_id)? }
         }
         "cancel" => plain(body, Command::Cancel)?,
+        "delete" => plain(body, Command::Delete)?,
         "reset" => plain(body, Command::Reset)?,
         "extend" => plain(body, Command::Extend)?,
-        "adjust" => adjust(parsed(body)?)?,
-        "add_participant" => Command::AddParticipant(Box::new(parsed::<ParticipantBody>(body)?.into())),
+        "adjust" => adjust(fields(body)?)?,
+        "add_participant" => Command::AddParticipant(Box::new(fields::<ParticipantBody>(body)?.into())),
         "change_participant" => change(body)?,
-        "remove_participant" => Command::RemoveParticipant { id: parsed::<RemoveBody>(body)?.participant_id },
+        "remove_participant" => Command::RemoveParticipant { id: fields::<RemoveBody>(body)?.participant_id },
         _ => return Err(Unreadable::UnknownCommand),
     })
 }
 
-fn expected(body: &mut Map<String, Value>) -> Result<Option<u64>, Unreadable> {
+/// Takes the version out of a body that the command must find.
+pub fn expected_version(body: &mut Map<String, Value>) -> Result<Option<u64>, Unreadable> {
     match body.remove("expected_version") {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_u64().map(Some).ok_or_else(|| invalid("/expected_version", "must be a version")),
+        Some(value) => value
+            .as_u64()
+            .map(Some)
+            .ok_or_else(|| invalid("/expected_version", "must be a whole number, a version of the session")),
     }
 }
 
-/// Reads a body, telling which part is wrong by its JSON pointer.
+/// Reads a body, telling which part is wrong by its JSON pointer, and what is allowed there.
 pub fn parsed<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Unreadable> {
-    serde_path_to_error::deserialize(Value::Object(body)).map_err(|error| {
-        let pointer = pointer(error.path());
-        invalid(&pointer, &said_plainly(&error.into_inner().to_string()))
-    })
+    Ok(typed::read(body, &[])?)
 }
 
-/// A serde path as a JSON pointer.
-#[must_use]
-pub fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter().fold(String::new(), |pointer, segment| match segment {
-        Segment::Seq { index } => format!("{pointer}/{index}"),
-        Segment::Map { key } => {
-            format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
-        }
-        Segment::Enum { variant } => format!("{pointer}/{variant}"),
-        Segment::Unknown => pointer,
-    })
+/// The same of a command, whose common field was taken out before.
+fn fields<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Unreadable> {
+    Ok(typed::read(body, &["expected_version"])?)
 }
 
-/// What the reader found, in words that are ours and name no type of the code.
-#[must_use]
-pub fn said_plainly(message: &str) -> String {
-    let between = |before: &str| message.strip_prefix(before)?.split('`').next().map(str::to_owned);
-    if let Some(field) = between("unknown field `") {
-        return format!("has no field {field}");
-    }
-    if let Some(field) = between("missing field `") {
-        return format!("needs the field {field}");
-    }
-    if message.starts_with("unknown variant") {
-        return "is none of the values that are known".to_owned();
-    }
-    if message.starts_with("invalid type") {
-        return "is of the wrong type".to_owned();
-    }
-    if message.starts_with("invalid value") || message.starts_with("number out of range") {
-        return "is out of range".to_owned();
-    }
-    if message.starts_with("must") {
-        message.split(" at line").next().unwrap_or(message).to_owned()
-    } else {
-        "is not valid".to_owned()
+impl From<typed::Refusal> for Unreadable {
+    fn from(refusal: typed::Refusal) -> Self {
+        Self::Invalid { pointer: refusal.pointer, detail: refusal.detail }
     }
 }
 
@@ -215,7 +208,7 @@ fn invalid(pointer: &str, detail: &str) -> Unreadable {
 }
 
 fn plain(body: Map<String, Value>, command: Command) -> Result<Command, Unreadable> {
-    parsed::<EmptyBody>(body).map(|_| command)
+    fields::<EmptyBody>(body).map(|_| command)
 }
 
 fn start(body: StartBody) -> Command {
@@ -228,7 +221,7 @@ fn switch(body: SwitchBody) -> Result<Switch, Unreadable> {
         (Some(id), None) => Next::Participant(id),
         (None, Some(id)) => Next::Group(id),
         (Some(_), Some(_)) => {
-            return Err(invalid("/next_group_id", "does not go with next_participant_id"));
+            return Err(invalid("/next_group_id", "does not go with next_participant_id; send one of the two"));
         }
     };
     Ok(Switch {
@@ -249,7 +242,7 @@ fn paused(body: PauseBody) -> Result<(Option<String>, Target), Unreadable> {
     if let Some(reason) = &body.reason
         && (reason.is_empty() || reason.len() > LONGEST || reason.chars().any(char::is_control))
     {
-        return Err(invalid("/reason", "must be 1 to 64 printable bytes"));
+        return Err(invalid("/reason", "must be a text of 1 to 64 bytes without control characters"));
     }
     Ok((body.reason, target(body.participant_id, body.group_id)?))
 }
@@ -259,19 +252,24 @@ fn target(participant: Option<ParticipantId>, group: Option<GroupId>) -> Result<
         (None, None) => Ok(Target::Session),
         (Some(id), None) => Ok(Target::Participant(id)),
         (None, Some(id)) => Ok(Target::Group(id)),
-        (Some(_), Some(_)) => Err(invalid("/group_id", "does not go with participant_id")),
+        (Some(_), Some(_)) => Err(invalid("/group_id", "does not go with participant_id; send one of the two")),
     }
 }
 
 fn adjust(body: AdjustBody) -> Result<Command, Unreadable> {
     let change = match (body.add_ms, body.set_ms) {
         (Some(ms), None) if ms.unsigned_abs() > MAX_SPAN_MS.unsigned_abs() => {
-            return Err(invalid("/add_ms", "must not exceed a hundred years"));
+            return Err(invalid("/add_ms", &format!("must be from {} to {MAX_SPAN_MS}", -MAX_SPAN_MS)));
         }
         (Some(ms), None) => Adjustment::Add(ms),
         (None, Some(ms)) if ms >= 0 => Adjustment::Set(ms),
-        (None, Some(_)) => return Err(invalid("/set_ms", "must not be negative")),
-        _ => return Err(invalid("/add_ms", "or set_ms is needed, not both")),
+        (None, Some(_)) => return Err(invalid("/set_ms", &format!("must be from 0 to {MAX_SPAN_MS}"))),
+        _ => {
+            return Err(invalid(
+                "/add_ms",
+                "or set_ms is needed, and not both: milliseconds to give or take, or to set",
+            ));
+        }
     };
     Ok(Command::Adjust { target: target(body.participant_id, body.group_id)?, change })
 }
@@ -279,6 +277,6 @@ fn adjust(body: AdjustBody) -> Result<Command, Unreadable> {
 fn change(mut body: Map<String, Value>) -> Result<Command, Unreadable> {
     let id = body.remove("participant_id").unwrap_or_default();
     let id = id.as_str().and_then(|id| ParticipantId::new(id).ok());
-    let id = id.ok_or_else(|| invalid("/participant_id", "must be an identifier"))?;
-    Ok(Command::ChangeParticipant { id, change: Box::new(parsed::<ParticipantChangeBody>(body)?.into()) })
+    let id = id.ok_or_else(|| invalid("/participant_id", &InvalidId.to_string()))?;
+    Ok(Command::ChangeParticipant { id, change: Box::new(fields::<ParticipantChangeBody>(body)?.into()) })
 }

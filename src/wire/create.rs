@@ -3,11 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::control::TimeControlBody;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::session::command::{NewParticipant, ParticipantChange};
-use crate::domain::session::control::{
-    Action, Concurrency, LagPolicy, OnOutage, Rules, SoftClose, SyncMode, TimeControl,
-};
+use crate::domain::session::control::{Action, Concurrency, LagPolicy, OnOutage, Rights, Rules, SoftClose, SyncMode};
 use crate::domain::session::create::{NewGroup, NewSession};
 
 /// `POST /v1/sessions`. What is null is as good as absent.
@@ -23,9 +22,10 @@ pub struct CreateBody {
     time_per_cycle_ms: Option<i64>,
     increment_ms: Option<i64>,
     max_time_ms: Option<i64>,
-    time_control: Option<TimeControl>,
+    time_control: Option<TimeControlBody>,
     concurrency: Option<Concurrency>,
     soft_close: Option<SoftClose>,
+    rights: Option<Rights>,
     lag_policy: Option<LagPolicy>,
     on_outage: Option<OnOutage>,
     auto_advance: Option<bool>,
@@ -54,7 +54,7 @@ pub struct ParticipantBody {
     #[serde(default)]
     participant_index: Option<u32>,
     #[serde(default)]
-    time_control: Option<TimeControl>,
+    time_control: Option<TimeControlBody>,
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
 }
@@ -66,7 +66,7 @@ pub struct ParticipantChangeBody {
     total_time_ms: Option<i64>,
     group_id: Option<GroupId>,
     participant_index: Option<u32>,
-    time_control: Option<TimeControl>,
+    time_control: Option<TimeControlBody>,
     metadata: Option<Map<String, Value>>,
 }
 
@@ -85,9 +85,22 @@ impl From<ParticipantBody> for NewParticipant {
             total_time_ms: body.total_time_ms,
             group_id: body.group_id,
             participant_index: body.participant_index,
-            time_control: body.time_control,
+            time_control: body.time_control.map(Into::into),
             metadata: body.metadata.unwrap_or_default(),
         }
+    }
+}
+
+/// Gives each participant of a create an id that has none.
+pub fn name_participants(body: &mut Map<String, Value>, make_id: impl Fn() -> ParticipantId) {
+    let Some(Value::Array(participants)) = body.get_mut("participants") else { return };
+    participants.iter_mut().filter_map(Value::as_object_mut).for_each(|each| name_participant(each, &make_id));
+}
+
+/// Gives a participant that joins an id if it has none.
+pub fn name_participant(body: &mut Map<String, Value>, make_id: impl Fn() -> ParticipantId) {
+    if body.get("participant_id").is_none_or(Value::is_null) {
+        body.insert("participant_id".to_owned(), make_id().as_str().into());
     }
 }
 
@@ -97,7 +110,7 @@ impl From<ParticipantChangeBody> for ParticipantChange {
             total_time_ms: body.total_time_ms,
             group_id: body.group_id,
             participant_index: body.participant_index,
-            time_control: body.time_control,
+            time_control: body.time_control.map(Into::into),
             metadata: body.metadata,
         }
     }
@@ -114,8 +127,9 @@ impl CreateBody {
             time_per_cycle_ms: self.time_per_cycle_ms,
             increment_ms: self.increment_ms.unwrap_or(0),
             max_time_ms: self.max_time_ms,
-            time_control: self.time_control.unwrap_or_default(),
+            time_control: self.time_control.map(Into::into).unwrap_or_default(),
             soft_close: self.soft_close,
+            rights: self.rights.unwrap_or_default(),
             lag_policy: self.lag_policy.unwrap_or_default(),
             on_outage: self.on_outage.unwrap_or_default(),
             auto_advance: self.auto_advance.unwrap_or(false),

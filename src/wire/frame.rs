@@ -9,6 +9,7 @@ use memchr::{memchr, memmem};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::change::{Arguments, BankChange, Details, Turn};
 use super::instant::Instant;
 use super::snapshot::{self, GroupBody, ParticipantBody, Snapshot};
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
@@ -38,7 +39,13 @@ struct Frame<'a, P: Serialize> {
 #[derive(Serialize)]
 struct Event<'a> {
     command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Arguments<'a>>,
     outcome: &'a Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<&'a Turn<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    banks: &'a [BankChange<'a>],
 }
 
 #[derive(Serialize)]
@@ -53,14 +60,16 @@ struct ExpiredBody<'a> {
 
 /// The frames of one change; `before` is the version it was made from.
 #[must_use]
-pub fn of_change(command: &'static str, before: Option<&Session>, change: &Change) -> Bytes {
+pub fn of_change(command: &'static str, details: &Details<'_>, before: Option<&Session>, change: &Change) -> Bytes {
     let session = &change.session;
     let mut out = Vec::with_capacity(room(session));
     if session.status == Status::Deleted {
         write_frame(&mut out, "SESSION_DELETED", session, None, false, EmptyBody {});
         return out.into();
     }
-    let event = Some(Event { command, outcome: &change.outcome });
+    let Details { arguments, turn, banks } = details;
+    let event = Event { command, arguments: *arguments, outcome: &change.outcome, turn: turn.as_ref(), banks };
+    let event = Some(event);
     match before.and_then(|before| Partial::of(before, session)) {
         Some(partial) => write_frame(&mut out, "STATE_UPDATE", session, event, true, partial),
         None => write_frame(&mut out, "STATE_UPDATE", session, event, false, snapshot_of(session)),

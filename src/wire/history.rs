@@ -4,21 +4,55 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::change::{Arguments, BankChange, Details, Turn};
 use super::instant::Instant;
 use crate::domain::chain::{Digest, Link};
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::principal::Principal;
 use crate::domain::session::control::Action;
-use crate::domain::session::event::{Change, Outcome};
+use crate::domain::session::event::{Change, Kind, Outcome};
+use crate::domain::session::idle::IDLE_REASON;
+use crate::domain::session::restore::Absence;
 
 /// What happened, as the ledger keeps it and a history shows it.
 #[derive(Debug, Serialize)]
 struct Changed<'a> {
     command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Arguments<'a>>,
     by: Option<By<'a>>,
     outcome: &'a Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<&'a Turn<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    banks: &'a [BankChange<'a>],
+    /// Of a pause that nobody asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     expired: Vec<ExpiredBody<'a>>,
+    /// What a restoring did before the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<RestoreNote>,
+}
+
+/// What a restoring did to a running session.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the fields say what they hold")]
+pub struct RestoreNote {
+    /// Why it is paused since then.
+    pub reason: &'static str,
+    /// The span that was not charged.
+    pub from: Instant,
+    pub until: Instant,
+}
+
+impl RestoreNote {
+    /// A session sat out that span.
+    #[must_use]
+    pub fn of(outage: Absence) -> Self {
+        Self { reason: "outage", from: Instant(outage.from), until: Instant(outage.until) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -27,6 +61,10 @@ struct By<'a> {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     participant_id: Option<&'a ParticipantId>,
+    /// Who had the token made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "made_by")]
+    maker: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,17 +77,41 @@ struct ExpiredBody<'a> {
     action: Action,
 }
 
-/// Writes down a change: the command, who asked, what came of it.
+/// Writes down a change: the command, who asked, what came of it; and the span the session
+/// sat out before, if it was made again since the last change.
 #[must_use]
-pub fn changed(command: &'static str, by: Option<&Principal>, change: &Change) -> Bytes {
-    let by = by.map(|by| By { sub: &by.subject, role: by.role.as_str(), participant_id: by.participant_id.as_ref() });
+pub fn changed(
+    command: &'static str,
+    details: &Details<'_>,
+    by: Option<&Principal>,
+    change: &Change,
+    outage: Option<Absence>,
+) -> Bytes {
+    let by = by.map(|by| By {
+        sub: &by.subject,
+        role: by.role.as_str(),
+        participant_id: by.participant_id.as_ref(),
+        maker: by.provenance.made_by.as_deref(),
+    });
     let expired = change.expired.iter().map(|expired| ExpiredBody {
         at: Instant(expired.at),
         participant_id: expired.participant_id.as_ref(),
         group_id: expired.group_id.as_ref(),
         action: expired.action,
     });
-    let changed = Changed { command, by, outcome: &change.outcome, expired: expired.collect() };
+    let is_idle = by.is_none() && change.outcome.kind == Kind::Paused;
+    let Details { arguments, turn, banks } = details;
+    let changed = Changed {
+        command,
+        arguments: *arguments,
+        by,
+        outcome: &change.outcome,
+        turn: turn.as_ref(),
+        banks,
+        reason: is_idle.then_some(IDLE_REASON),
+        expired: expired.collect(),
+        restored: outage.map(RestoreNote::of),
+    };
     let mut out = Vec::with_capacity(256);
     // Numbers and texts only: it always serialises.
     let _ = serde_json::to_writer(&mut out, &changed);

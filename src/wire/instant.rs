@@ -82,13 +82,17 @@ impl<'de> Deserialize<'de> for Instant {
                 f.write_str("an RFC 3339 instant, or milliseconds since the Unix epoch")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Instant, E> {
-                parse(text).map(Instant).ok_or_else(|| E::custom("must be an RFC 3339 instant"))
+                parse(text)
+                    .map(Instant)
+                    .ok_or_else(|| E::custom("must be an RFC 3339 instant such as 2026-01-01T00:00:00.000Z"))
             }
             fn visit_i64<E: serde::de::Error>(self, ms: i64) -> Result<Instant, E> {
                 Ok(Instant(Timestamp::from_ms(ms)))
             }
             fn visit_u64<E: serde::de::Error>(self, ms: u64) -> Result<Instant, E> {
-                i64::try_from(ms).map_err(|_| E::custom("is too far away")).and_then(|ms| self.visit_i64(ms))
+                i64::try_from(ms)
+                    .map_err(|_| E::custom("must be at most 9223372036854775807 milliseconds since 1970"))
+                    .and_then(|ms| self.visit_i64(ms))
             }
         }
         deserializer.deserialize_any(Text).map_err(D::Error::custom)

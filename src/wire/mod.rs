@@ -1,6 +1,7 @@
 //! Every shape that enters or leaves the process, kept apart from the rules so
 //! that neither changes the other by accident.
 
+pub mod change;
 pub mod close;
 pub mod command;
 pub mod conformance;
@@ -8,5 +9,10 @@ pub mod create;
 pub mod frame;
 pub mod history;
 pub mod instant;
+pub mod json;
 pub mod problem;
 pub mod snapshot;
+
+mod allowed;
+mod control;
+mod typed;

@@ -1,12 +1,17 @@
 //! Problem documents (RFC 9457), and the one table of every code.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
+use super::snapshot::Snapshot;
+use crate::domain::session::Session;
 use crate::domain::session::command::Refused;
+use crate::domain::time::Timestamp;
 
 macro_rules! codes {
-    ($($code:ident $text:literal $status:literal $title:literal,)*) => {
+    ($($code:ident $text:literal $status:literal $title:literal $advice:literal,)*) => {
         /// Why something did not happen: stable, and never given another meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "the table beside each code says what it means")]
@@ -33,48 +38,91 @@ macro_rules! codes {
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$code => $title,)* }
             }
+
+            /// What to do about it, where there is nothing more to say of the case.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$code => $advice,)* }
+            }
         }
     };
 }
 
 codes! {
-    Malformed "malformed" 400 "The request cannot be read",
-    Unauthenticated "unauthenticated" 401 "A valid token is needed",
-    TokenExpired "token_expired" 401 "The token has expired",
-    Forbidden "forbidden" 403 "The token does not allow this",
-    NotFound "not_found" 404 "There is nothing here",
-    SessionNotFound "session_not_found" 404 "There is no such session",
-    MethodNotAllowed "method_not_allowed" 405 "That method is not served here",
-    NotAcceptable "not_acceptable" 406 "No acceptable form can be served",
-    SessionExists "session_exists" 409 "A session of that id exists",
-    StaleVersion "stale_version" 409 "The session has moved on",
-    Contended "contended" 409 "Too many wrote to the session at once",
-    NotRunning "not_running" 409 "The session is not running",
-    NotPaused "not_paused" 409 "The session is not paused for that reason",
-    AlreadyStarted "already_started" 409 "The session has already started",
-    SessionEnded "session_ended" 409 "The session has ended",
-    NotActive "not_active" 409 "That participant is not the active one",
-    WrongMode "wrong_mode" 409 "The session's mode does not have that command",
-    DeadlinePending "deadline_pending" 409 "The clock is at zero and waits for a switch under way",
-    ParticipantExpired "participant_expired" 409 "That clock has run out",
-    TooLarge "too_large" 413 "The request is too large",
-    UnsupportedMediaType "unsupported_media_type" 415 "The body must be JSON",
-    Invalid "invalid" 422 "The request is not valid",
-    InvalidTimeControl "invalid_time_control" 422 "The time control has no meaning",
-    UnknownParticipant "unknown_participant" 422 "There is no such participant",
-    UnknownGroup "unknown_group" 422 "There is no such group",
-    IdempotencyMismatch "idempotency_mismatch" 422 "The idempotency key was used with another body",
-    TooLate "too_late" 422 "Timer commands are not taken late",
-    RateLimited "rate_limited" 429 "Too many requests",
-    TooManyConnections "too_many_connections" 429 "Too many connections",
-    Internal "internal" 500 "Something is broken here",
-    NoSigningKey "no_signing_key" 501 "There is no key to sign with",
-    StoreUnavailable "store_unavailable" 503 "The store is unavailable",
-    LedgerUnavailable "ledger_unavailable" 503 "The ledger is unavailable",
-    Restoring "restoring" 503 "The session is being restored",
-    NeedsRepair "needs_repair" 503 "The session is stored in a form this release cannot read",
-    OutcomeUnknown "outcome_unknown" 503 "It is not known whether the write happened",
-    Draining "draining" 503 "The instance is going away",
+    Malformed "malformed" 400 "The request cannot be read"
+        "send well-formed HTTP, and JSON in UTF-8 as the body",
+    Unauthenticated "unauthenticated" 401 "A valid token is needed"
+        "send a token that this service signed in the header Authorization: Bearer <token>",
+    TokenExpired "token_expired" 401 "The token has expired"
+        "get a new token and repeat the request with it",
+    Forbidden "forbidden" 403 "The token does not allow this"
+        "a viewer reads, a participant acts for its own clock, an operator does everything in its tenant; use a token of such a role",
+    NotFound "not_found" 404 "There is nothing here"
+        "check the path; the API stands under /v1, such as /v1/sessions",
+    SessionNotFound "session_not_found" 404 "There is no such session"
+        "check the id and the token; a session is made by POST /v1/sessions, and shown to its own tenant only",
+    MethodNotAllowed "method_not_allowed" 405 "That method is not served here"
+        "use one of the methods that the header Allow names",
+    NotAcceptable "not_acceptable" 406 "No acceptable form can be served"
+        "send no Accept header, or one that takes what this path answers with",
+    SessionExists "session_exists" 409 "A session of that id exists"
+        "choose another session_id, or leave it out and the server makes one",
+    StaleVersion "stale_version" 409 "The session has moved on"
+        "look at the present session and decide again",
+    Contended "contended" 409 "Too many wrote to the session at once"
+        "send the command again",
+    NotRunning "not_running" 409 "The session is not running"
+        "start or resume the session first",
+    NotPaused "not_paused" 409 "The session is not paused for that reason"
+        "resume only a session that is paused, for a reason that stands",
+    AlreadyStarted "already_started" 409 "The session has already started"
+        "reset the session first; it is pending again then",
+    SessionEnded "session_ended" 409 "The session has ended"
+        "clone the session, or create another one",
+    NotActive "not_active" 409 "That participant is not the active one"
+        "read who is active, or leave current_participant_id out",
+    WrongMode "wrong_mode" 409 "The session's mode does not have that command"
+        "use a command that goes with the sync_mode and concurrency of the session",
+    DeadlinePending "deadline_pending" 409 "The clock is at zero and waits for a switch under way"
+        "wait a moment and read the session again",
+    ParticipantExpired "participant_expired" 409 "That clock has run out"
+        "give the clock time with adjust first",
+    TooLarge "too_large" 413 "The request is too large"
+        "send less at a time",
+    UnsupportedMediaType "unsupported_media_type" 415 "The body must be JSON"
+        "send the body as JSON, with the header Content-Type: application/json",
+    Invalid "invalid" 422 "The request is not valid"
+        "correct the parts that errors names",
+    InvalidTimeControl "invalid_time_control" 422 "The time control has no meaning"
+        "change one of the fields that contradict each other",
+    UnknownParticipant "unknown_participant" 422 "There is no such participant"
+        "name one of the participants of the session",
+    UnknownGroup "unknown_group" 422 "There is no such group"
+        "name one of the groups of the session",
+    IdempotencyMismatch "idempotency_mismatch" 422 "The idempotency key was used with another body"
+        "repeat a request with the same body, or use another idempotency key for another one",
+    TooLate "too_late" 422 "Timer commands are not taken late"
+        "send timer commands when they happen",
+    RateLimited "rate_limited" 429 "Too many requests"
+        "wait as long as retry_after_ms says, then go on more slowly",
+    TooManyConnections "too_many_connections" 429 "Too many connections"
+        "close a connection before another is opened",
+    Internal "internal" 500 "Something is broken here"
+        "report it with the request_id; the log of the service has the cause",
+    NoSigningKey "no_signing_key" 501 "There is no key to sign with"
+        "start the service with JWT_SECRET; without it nobody needs a token",
+    StoreUnavailable "store_unavailable" 503 "The store is unavailable"
+        "nothing was changed; repeat the request after retry_after_ms",
+    LedgerUnavailable "ledger_unavailable" 503 "The ledger is unavailable"
+        "repeat the request after retry_after_ms; a repeat is safe",
+    Restoring "restoring" 503 "The session is being restored"
+        "repeat the request after retry_after_ms; the session is being read back",
+    NeedsRepair "needs_repair" 503 "The session is stored in a form this release cannot read"
+        "ask a newer release of the service, or an operator of it",
+    OutcomeUnknown "outcome_unknown" 503 "It is not known whether the write happened"
+        "read the session, or repeat the request with the same idempotency key, which is safe",
+    Draining "draining" 503 "The instance is going away"
+        "connect again; another instance answers, or this one after its restart",
 }
 
 impl From<Refused> for Code {
@@ -105,6 +153,21 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// A session as a problem shows it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The session.
+    pub session: Arc<Session>,
+    /// When it is shown.
+    pub as_of: Timestamp,
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Snapshot::of(&self.session, self.as_of).serialize(serializer)
+    }
+}
+
 /// Why something did not happen.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
@@ -112,18 +175,17 @@ pub struct Problem {
     kind: String,
     title: &'static str,
     status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    /// What is the matter in this case, or what to do.
+    pub detail: Cow<'static, str>,
     code: &'static str,
     /// Which request it was, for whoever reads the log.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
+    pub request_id: String,
     /// Part by part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// The present snapshot, for a conflict or a refusal.
+    /// The present snapshot, for a conflict or a refusal. It is written only when the document is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<Box<RawValue>>,
+    pub session: Option<Shown>,
     /// When it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -133,16 +195,17 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of that code, with what there is to say of this case.
+    /// A problem of that code, with what there is to say of this case; else what to do.
     #[must_use]
     pub fn new(code: Code, detail: Option<String>) -> Self {
+        let detail = detail.filter(|detail| !detail.is_empty());
         Self {
             kind: format!("urn:synckairos:problem:{}", code.as_str()),
             title: code.title(),
             status: code.status(),
-            detail,
+            detail: detail.map_or(Cow::Borrowed(code.advice()), Cow::Owned),
             code: code.as_str(),
-            request_id: None,
+            request_id: String::new(),
             errors: Vec::new(),
             session: None,
             retry_after_ms: None,
@@ -150,10 +213,64 @@ impl Problem {
         }
     }
 
+    /// A problem with one part of the request, named by its JSON pointer.
+    #[must_use]
+    pub fn at(code: Code, pointer: &str, detail: String) -> Self {
+        let pointer = shortened(pointer);
+        let said = if pointer.is_empty() { detail.clone() } else { format!("{pointer} {detail}") };
+        let mut problem = Self::new(code, Some(said));
+        problem.errors.push(FieldError { pointer, detail });
+        problem
+    }
+
     /// The document.
     #[must_use]
     pub fn json(&self) -> Vec<u8> {
         // Texts and numbers only: it always serialises.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// A caller's own name is shown up to here: it would else come back several times as long.
+const MAX_SHOWN: usize = 64;
+
+/// A pointer whose parts are cut where they are long.
+fn shortened(pointer: &str) -> String {
+    if pointer.len() <= MAX_SHOWN {
+        return pointer.to_owned();
+    }
+    pointer.split('/').map(cut).collect::<Vec<_>>().join("/")
+}
+
+/// The beginning of a text that may be long.
+#[must_use]
+pub fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_advice_of_its_own() {
+        for code in Code::ALL {
+            let problem = Problem::new(*code, None);
+            assert!(!problem.detail.is_empty() && problem.detail != code.title(), "{code:?}");
+            let others = Code::ALL.iter().filter(|other| other.advice() == code.advice());
+            assert_eq!(others.count(), 1, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_in_a_pointer_is_cut() {
+        let long = "\u{e9}".repeat(60_000);
+        let problem = Problem::at(Code::Invalid, &format!("/participants/0/{long}"), "is wrong".to_owned());
+        assert!(problem.json().len() < 1_000, "{}", problem.json().len());
+        let pointer = &problem.errors[0].pointer;
+        assert_eq!(pointer.chars().count(), "/participants/0/".len() + MAX_SHOWN + 3);
     }
 }

@@ -7,7 +7,7 @@ use super::instant::Instant;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::session::bank::{Bank, Phase};
 use crate::domain::session::control::{
-    Action, Concurrency, LagPolicy, OnOutage, Overtime, SoftClose, SyncMode, TimeControl,
+    Action, Concurrency, LagPolicy, OnOutage, Overtime, Rights, SoftClose, SyncMode, TimeControl,
 };
 use crate::domain::session::edges::{Edge, EdgeKind};
 use crate::domain::session::{Owner, Session, Status};
@@ -34,6 +34,7 @@ pub struct Snapshot<'a> {
     pub max_time_ms: Option<i64>,
     pub time_control: &'a TimeControl,
     pub soft_close: Option<SoftClose>,
+    pub rights: Rights,
     pub lag_policy: LagPolicy,
     pub on_outage: OnOutage,
     pub auto_advance: bool,
@@ -178,6 +179,7 @@ impl<'a> Snapshot<'a> {
             max_time_ms: rules.max_time_ms,
             time_control: &rules.time_control,
             soft_close: rules.soft_close,
+            rights: rules.rights,
             lag_policy: rules.lag_policy,
             on_outage: rules.on_outage,
             auto_advance: rules.auto_advance,

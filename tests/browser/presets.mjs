@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PRESETS } from '../../web/presets.js';
 import { agree, stepped } from './agreement.mjs';
-import { Windows, choose, overhang, smallTargets, untilSettled } from './windows.mjs';
+import { Windows, choose, overhang, pressTwice, smallTargets, untilSettled } from './windows.mjs';
 
 const [base] = process.argv.slice(2);
 if (!base) {
@@ -107,10 +107,7 @@ const STORIES = {
         await says(a, 'p1', /Over time.*\+0:0\d\.\d/);
       }],
       ['the next item', (a) => a.click('[data-command=switch]'), (a) => says(a, 'p2', /Running/)],
-      ['one item less', async (a) => {
-        await a.click('[data-clock=p3] [data-key=remove]');
-        await a.click('[data-clock=p3] [data-key=remove]');
-      }, async (a) => assert.equal(await a.locator('.face').count(), 3)],
+      ['one item less', (a) => pressTwice(a, '[data-clock=p3] [data-key=remove]'), async (a) => assert.equal(await a.locator('.face').count(), 3)],
     ],
   },
   breakout: {
@@ -121,10 +118,7 @@ const STORIES = {
       }],
       ['and goes on', (_a, b) => b.click('[data-clock=g2] [data-key=resume]'), (a) => says(a, 'g2', /Running/)],
       ['one has more', (a) => a.click('[data-clock=g3] [data-key="60000"]'), async (a) => assert.ok((await shown(a, 'g3')) > 10.5 * 60_000)],
-      ['one is done', async (a) => {
-        await a.click('[data-clock=g1] [data-key=complete]');
-        await a.click('[data-clock=g1] [data-key=complete]');
-      }, (a) => says(a, 'g1', /Finished/)],
+      ['one is done', (a) => pressTwice(a, '[data-clock=g1] [data-key=complete]'), (a) => says(a, 'g1', /Finished/)],
     ],
   },
   exam: {
@@ -209,7 +203,7 @@ test('who comes later sees the laps that were', async () => {
   const b = await windows.window({ path: await a.inputValue('#link') });
   await b.waitForFunction(() => document.querySelectorAll('#laps li').length === 3);
   assert.deepEqual(await b.locator('#laps li:not([data-present])').allTextContents(), laps);
-  await stepped(() => b.click('[data-command=reset]'), [a, b]);
+  await stepped(() => pressTwice(b, '[data-command=reset]'), [a, b]);
   for (const page of [a, b]) assert.equal(await page.locator('#laps').isVisible(), false);
   await Promise.all([a, b].map((page) => page.context().close()));
 });

@@ -209,7 +209,8 @@ describe('what goes wrong', { concurrency: true }, () => {
     });
     const took = await Promise.all(right);
     assert.ok(Math.max(...took) <= RIGHT_AGAIN_WITHIN_MS, `right again after ${took.map(Math.round).join(', ')} ms`);
-    await stepped(() => server.command(id, 'switch'), pages);
+    // Nobody pays for the restart: the clock waits to be resumed.
+    await stepped(() => server.command(id, 'resume'), pages);
     await agree(pages);
     for (const [at, page] of pages.entries()) {
       assert.equal(await page.evaluate(() => window.synckairos.transport), TRANSPORTS[at]);

@@ -63,6 +63,12 @@ export async function choose(page, preset) {
   await page.check(`[name=preset][value=${preset}]`, { force: true });
 }
 
+/** Presses what asks first, and answers that it is meant. */
+export async function pressTwice(page, selector) {
+  await page.click(selector);
+  await page.click(`${selector}[data-first]`);
+}
+
 /** Until a window follows its session and its offset is settled. */
 export async function untilSettled(...pages) {
   const isSettled = () => window.synckairos?.state === 'live' && window.synckairos.sync.isSettled && window.synckairos.session;
@@ -133,6 +139,17 @@ export function smallTargets(page, least) {
     const isSmall = ({ width, height }) => width > 1 && (width < size - 0.5 || height < size - 0.5);
     return all.filter((one) => isSmall(box(one))).map((one) => `${one.outerHTML.slice(0, 80)} ${box(one).width}x${box(one).height}`);
   }, least);
+}
+
+/** The digits and small facts that reach over the edge of their own clock. */
+export function cutOff(page) {
+  return page.evaluate(() => {
+    const isInside = (inner, outer) => inner.left >= outer.left - 0.5 && inner.right <= outer.right + 0.5;
+    const parts = [...document.querySelectorAll('.face :is(.digits, .badge, .face-note)')].filter((one) => one.textContent && one.checkVisibility());
+    const outer = (one) => one.closest('.face-button').getBoundingClientRect();
+    const told = (one) => `${one.className} ${one.textContent}: ${Math.round(one.getBoundingClientRect().width)} in ${Math.round(outer(one).width)} px`;
+    return parts.filter((one) => !isInside(one.getBoundingClientRect(), outer(one))).map(told);
+  });
 }
 
 /** By how much the page is wider than its window. */

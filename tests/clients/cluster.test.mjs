@@ -121,6 +121,28 @@ describe('a cluster', () => {
     for (const follower of followers) await follower.until(position, 20_000);
   });
 
+  test('the proxy logs that an instance was gone, and no token of who followed there', async () => {
+    const log = await readFile(join(state, 'logs', 'nginx.log'), 'utf8');
+    assert.match(log, /while (connecting to|reading response header from) upstream/);
+    assert.doesNotMatch(log, /token=/);
+    assert.ok(!log.includes(given.TOKEN));
+  });
+
+  test('an instance that hangs is passed over: by reads, and by commands that have a key', async (t) => {
+    const { session_id: id } = await ask(given.URL, 'POST', '/v1/sessions', BLITZ);
+    await command(given.URL, id, 'start');
+    const hung = Number(given.PIDS.split(' ')[1]);
+    process.kill(hung, 'SIGSTOP');
+    t.after(() => process.kill(hung, 'SIGCONT'));
+    // Some of each come to it: three at a time would go to all.
+    const began = Date.now();
+    const reads = Array.from({ length: 6 }, () => ask(given.URL, 'GET', `/v1/sessions/${id}`));
+    for (const { session_id: read } of await Promise.all(reads)) assert.equal(read, id);
+    for (let turn = 0; turn < 6; turn += 1) await command(given.URL, id, 'switch');
+    assert.equal((await ask(instance(0), 'GET', `/v1/sessions/${id}`)).version, 8);
+    assert.ok(Date.now() - began < 60_000, 'it waits for the one that hangs as long as a stream may be silent');
+  });
+
   test('status says who was killed, and start brings it back', async () => {
     const status = await cluster('status').catch((refused) => refused);
     assert.equal(status.code, 1);

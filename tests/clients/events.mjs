@@ -1,4 +1,4 @@
-/** The npm package `eventsource`, unmodified, with a memory. */
+/** An `EventSource` of the npm package of that name, or of another, unmodified, with a memory. */
 
 import { EventSource } from 'eventsource';
 import { until } from '../service/server.mjs';
@@ -13,8 +13,8 @@ export class Follower {
   errors = [];
   opened = 0;
 
-  constructor(url) {
-    this.source = new EventSource(url);
+  constructor(url, Source = EventSource) {
+    this.source = new Source(url);
     this.source.addEventListener('open', () => (this.opened += 1));
     this.source.addEventListener('error', ({ code }) => this.errors.push(code));
     for (const type of TYPES) this.source.addEventListener(type, (event) => this.#note(type, event));

@@ -73,7 +73,8 @@ test('a restart of the server is one whole state, and on it goes', async () => {
   follower.forget();
   await server.begin();
   await until('it is back', () => follower.opened === 2 && follower.events.length > 0);
-  const last = await server.command(id, 'switch');
+  assert.deepEqual(follower.events[0].data.payload.pause_reasons, ['outage'], 'nobody pays for the restart');
+  const last = await server.command(id, 'resume');
   const { told } = await follower.until(last);
   assert.deepEqual(told, ['STATE_SYNC 2', 'STATE_UPDATE 3']);
   follower.close();

@@ -125,7 +125,8 @@ async fn no_token_and_no_secret_is_ever_written_down() {
     let session = caller.running(blitz()).await;
     let anyone = caller.being(Authority::Anonymous);
     let token = caller.token().unwrap().to_owned();
-    anyone.get(format!("{}?token={token}", session.path())).await.expect(200);
+    anyone.get(format!("{}/poll?token={token}", session.path())).await.expect(200);
+    anyone.get(format!("{}?token={token}", session.path())).await.expect(401);
     anyone.being(Authority::Token("hunter2.hunter2.hunter2".into())).get(session.path()).await.expect(401);
     let log = process.log();
     assert!(process.terminate().await.success());

@@ -1,5 +1,7 @@
 //! `POST /v1/sessions`: every field, names, repeats.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -161,4 +163,25 @@ async fn a_repeat_with_the_key_gets_the_first_answer_with_the_present_snapshot()
     assert_eq!((&again.body["outcome"], &again.body["position"]), (&first.body["outcome"], &first.body["position"]));
     assert_eq!((again.version(), &again.body["status"]), (2, &json!("running")));
     create(0, &with(body, json!({"total_time_ms": 1}))).await.expect(422).refused("idempotency_mismatch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_without_an_id_is_given_one() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let body = json!({
+        "sync_mode": "per_participant", "total_time_ms": 60_000,
+        "participants": [{}, {"participant_id": "white"}, {"participant_id": null}],
+    });
+    let session = caller.create(body).await;
+    let added = caller.post(format!("{}/participants", session.path()), json!({})).await.expect(201).body;
+    let ids: Vec<_> = added["participants"].as_array().unwrap().iter().map(|each| &each["participant_id"]).collect();
+    assert_eq!((ids.len(), ids[1]), (4, &json!("white")));
+    let made: BTreeSet<_> = ids.iter().filter(|id| **id != "white").map(|id| id.as_str().unwrap()).collect();
+    assert!(made.len() == 3 && made.iter().all(|id| id.len() == 36), "{made:?}");
+    // The repeat of such a request is known by what it said.
+    let path = format!("{}/participants", session.path());
+    let add = async || caller.asking(Method::POST, &path).key("k").json(&json!({})).send().await.expect(201);
+    let (first, repeat) = (add().await, add().await);
+    assert_eq!((first.version(), repeat.version(), repeat.header("idempotent-replayed")), (3, 3, "true"));
 }

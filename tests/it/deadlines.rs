@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use synckairos::app::Asked;
-use synckairos::app::sessions::Name;
+use synckairos::app::create::Name;
 use synckairos::bus::{Heard, Message};
 use synckairos::clock::Clock;
 use synckairos::config::Spans;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
-use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::Command;
 use synckairos::domain::session::control::{Rules, SyncMode};
 use synckairos::domain::session::create::NewSession;
@@ -118,7 +118,8 @@ async fn an_idle_session_comes_back_from_the_ledger_when_asked_for() {
     cluster.clock().advance_ms(3_600_000);
     cluster.let_go_of(&session);
     let after = caller.snapshot(&session).await;
-    assert_eq!((&after["version"], &after["recovered"]), (&before["version"], &json!(true)));
+    assert_eq!((&after["version"], &after["recovered"]), (&before["version"], &json!(false)));
+    assert_eq!((&after["recovered_at"], &after["recovered_from"]), (&json!(null), &json!(null)));
     assert!(after["epoch"].as_i64() > before["epoch"].as_i64());
     assert_eq!(caller.command(&session, "start").await.version(), 2);
 }
@@ -227,6 +228,7 @@ fn operator() -> Arc<Principal> {
         participant_id: None,
         sessions: None,
         expires_at: None,
+        provenance: Provenance::default(),
     })
 }
 

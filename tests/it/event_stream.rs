@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use crate::harness::{Authority, Caller, Cluster, Session, blitz, countdown, eventually, soon};
+use crate::harness::cluster::TENANT;
+use crate::harness::token::claims;
+use crate::harness::{Authority, Caller, Cluster, Session, blitz, countdown, eventually, soon, with};
 
 /// One end of an event stream.
 struct Events(BufReader<TcpStream>);
@@ -171,10 +173,80 @@ async fn many_sessions_share_a_stream_and_its_cursor() {
     caller.get("/v1/events").await.expect(422).refused("invalid");
     let twice = format!("/v1/events?sessions={},{}", one.id, one.id);
     caller.get(twice).await.expect(422).refused("invalid");
-    let missing: Vec<_> = (0..999).map(|n| format!("nobody-{n}")).collect();
-    let most = format!("/v1/events?sessions={},{}", one.id, missing.join(","));
-    caller.get(most).await.expect(404).refused("session_not_found");
-    caller.get(format!("{}/events?sessions={}", one.path(), two.id)).await.expect(422).refused("invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_session_is_told_of_and_the_others_go_on() {
+    let cluster = Cluster::of(2).start().await;
+    let caller = cluster.caller(0);
+    let (one, gone) = (caller.create(blitz()).await, caller.create(blitz()).await);
+    caller.asking(Method::DELETE, gone.path()).send().await.expect(204);
+    let missing: Vec<_> = (0..5).map(|n| format!("nobody-{n}")).collect();
+    let sessions = format!("{},{},{}", missing.join(","), one.id, gone.id);
+    let path = format!("/v1/events?sessions={sessions}");
+    let mut events = Events::open(&cluster.caller(1), &path, None).await;
+    let mut unknown = std::collections::BTreeSet::new();
+    for _ in 0..6 {
+        let event = events.next().await.unwrap();
+        assert_eq!((event.kind.as_str(), event.id), ("SESSION_NOT_FOUND", None), "{}", event.data);
+        assert_eq!((&event.data["type"], &event.data["payload"]), (&json!("SESSION_NOT_FOUND"), &json!({})));
+        assert!(unknown.insert(event.data["session_id"].as_str().unwrap().to_owned()), "told once each");
+    }
+    assert!(unknown.contains(&gone.id) && !unknown.contains(&one.id), "{unknown:?}");
+    let state = events.next().await.unwrap();
+    assert_eq!((state.kind.as_str(), &state.data["session_id"]), ("STATE_SYNC", &json!(one.id)));
+    caller.command(&one, "start").await;
+    let started = events.next().await.unwrap();
+    // A place for each that was asked for, so that the cursor stays one.
+    let position = started.data["position"].as_str().unwrap().to_owned();
+    let cursor = started.id.unwrap();
+    assert_eq!(cursor, format!("-,-,-,-,-,{position},-"));
+    caller.command(&one, "switch").await;
+    let mut back = Events::open(&cluster.caller(1), &path, Some(&cursor)).await;
+    let mut kinds = Vec::new();
+    while kinds.len() < 7 {
+        kinds.push(back.next().await.unwrap().kind);
+    }
+    assert_eq!(kinds.iter().filter(|kind| *kind == "SESSION_NOT_FOUND").count(), 6, "{kinds:?}");
+    assert!(kinds.contains(&"STATE_UPDATE".to_owned()), "it resumes: {kinds:?}");
+    // One that may not be seen looks the same as one that is not there.
+    let limited = with(claims(TENANT, "viewer"), json!({"sessions": [one.id]}));
+    let hidden = format!("/v1/events?sessions={},hidden", one.id);
+    let mut events = Events::open(&caller.claiming(&limited), &hidden, None).await;
+    assert_eq!(events.next().await.unwrap().kind, "SESSION_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_unknown_sessions_alone_is_refused() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let path = "/v1/events?sessions=nobody,none";
+    caller.get(path).await.expect(404).refused("session_not_found");
+    let back = caller.asking(Method::GET, path).header("last-event-id", "-,-").send().await;
+    assert_eq!(back.status, 204, "an EventSource that comes back is told to stay away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_last_session_it_follows() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let (one, two) = (caller.create(blitz()).await, caller.create(blitz()).await);
+    let mut events = Events::open(&caller, &format!("/v1/events?sessions={},{}", one.id, two.id), None).await;
+    let mut last = String::new();
+    for _ in 0..2 {
+        last = events.next().await.unwrap().id.unwrap();
+    }
+    caller.asking(Method::DELETE, one.path()).send().await.expect(204);
+    let deleted = events.next().await.unwrap();
+    assert_eq!(deleted.kind, "SESSION_DELETED");
+    caller.command(&two, "start").await;
+    let started = events.next().await.unwrap();
+    let position = started.data["position"].as_str().unwrap();
+    assert_eq!(started.id.as_deref(), Some(format!("-,{position}").as_str()), "after {last}");
+    caller.asking(Method::DELETE, two.path()).send().await.expect(204);
+    assert_eq!(events.next().await.unwrap().kind, "SESSION_DELETED");
+    let close = events.next().await.unwrap();
+    assert_eq!((close.kind.as_str(), close.data["code"].as_u64()), ("CLOSE", Some(4_503)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

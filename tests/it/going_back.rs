@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synckairos::app::Asked;
+use synckairos::app::create::Name;
 use synckairos::app::error::Error;
-use synckairos::app::sessions::{self, Name, Sessions};
+use synckairos::app::sessions::{self, Sessions};
 use synckairos::audit::worker::Worker;
+use synckairos::bus::memory::MemoryHub;
 use synckairos::domain::id::SessionId;
-use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::ids::Ids;
 use synckairos::redis::{Address, Redis};
-use synckairos::store::keys;
+use synckairos::store::keys::Keys;
 use synckairos::store::outbox::RedisOutbox;
 use synckairos::store::partition::Partitions;
 use synckairos::store::redis::RedisStore;
-use synckairos::store::{Held, Now};
+use synckairos::store::{Held, Now, Store};
 use synckairos::wire::command::Wish;
 use synckairos::wire::create::CreateBody;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +35,7 @@ const IDLE: Duration = Duration::from_hours(1);
 struct House {
     cluster: Cluster,
     server: Server,
+    store: Arc<dyn Store>,
     sessions: Sessions,
     outbox: Arc<RedisOutbox>,
     by: Principal,
@@ -47,14 +50,18 @@ impl House {
         let clock = Arc::clone(&parts.clock);
         let now: Now = Arc::new(move || clock.now());
         let owned = watch::channel(Partitions::ALL).1;
-        let outbox = Arc::new(RedisOutbox::new(&redis, owned, IDLE, Arc::clone(&now)).await.unwrap());
+        let outbox = Arc::new(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, Arc::clone(&now)).await.unwrap());
+        let store: Arc<dyn Store> = Arc::new(RedisStore::new(redis, Keys::default(), IDLE, now));
         let sessions = Sessions::new(sessions::Parts {
-            store: Arc::new(RedisStore::new(redis, IDLE, now)),
+            store: Arc::clone(&store),
             ledger: Arc::clone(&parts.ledger),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
             soon: mpsc::channel(8).0,
+            audience: Arc::new(MemoryHub::default()),
             is_durable: false,
+            least_advance: Duration::from_secs(1),
+            idle: Duration::from_hours(1),
         });
         let by = Principal {
             tenant: TENANT.parse().unwrap(),
@@ -63,8 +70,9 @@ impl House {
             participant_id: None,
             sessions: None,
             expires_at: None,
+            provenance: Provenance::default(),
         };
-        Self { cluster, server, sessions, outbox, by, id: "going-back".parse().unwrap() }
+        Self { cluster, server, store, sessions, outbox, by, id: "going-back".parse().unwrap() }
     }
 
     async fn switch(&self) -> Held {
@@ -98,7 +106,7 @@ impl House {
     async fn restart(&mut self) {
         self.server.kill();
         self.server.start_again();
-        eventually("the store answers", async || self.sessions.reachable().await.0.then_some(())).await;
+        eventually("the store answers", async || self.store.ping().await.ok()).await;
     }
 
     async fn look(&self) -> Held {
@@ -124,7 +132,7 @@ async fn what_the_store_kept_goes_on_in_a_new_epoch() {
     let next = house.switch().await;
     assert_eq!((next.session.position.epoch, next.session.position.version), (after.epoch, before.version + 1));
     house.record().await;
-    let rows = house.cluster.parts().ledger.history(&key(&house), None, 10).await.unwrap();
+    let rows = house.cluster.parts().ledger.history(&key(&house), None, 10).await.unwrap().rows;
     assert_eq!(rows.iter().map(|row| row.superseded).collect::<Vec<_>>(), [false; 4]);
     assert_eq!(rows[3].link.previous, held.head);
 }
@@ -137,7 +145,7 @@ fn key(house: &House) -> synckairos::domain::id::SessionKey {
 async fn what_only_the_ledger_kept_is_taken_from_there() {
     let mut house = House::new().await;
     house.running().await;
-    let name = keys::state(&key(&house));
+    let name = Keys::default().state(&key(&house));
     let earlier = house.server.say(&["HMGET", &name, "h", "b"]);
     let newest = house.switch().await;
     house.record().await;

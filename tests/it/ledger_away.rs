@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::cluster::BEGIN_MS;
 use crate::harness::postgres::{Server, connect};
 use crate::harness::writers::{Writers, key, versions};
-use crate::harness::{Cluster, Session, blitz, eventually, soon, with};
+use crate::harness::{Answer, Cluster, Session, blitz, eventually, soon, with};
 
 /// Behind its breaker, as it is served.
 async fn guarded(url: &str) -> Arc<dyn Ledger> {
@@ -97,6 +97,12 @@ async fn play_until_away(cluster: &Cluster, session: &Session) {
     }
 }
 
+/// Whether the breaker said so, and the ledger was not asked. Where it was asked, and did not answer, the caller is
+/// told to come back after half a second; one of many asks, to find out whether it is there again.
+fn is_turned_away(answer: &Answer) -> bool {
+    answer.body["retry_after_ms"] != 500
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_is_stopped_commands_go_on_and_questions_are_answered_at_once() {
     let server = Server::own(&[]).await;
@@ -108,7 +114,7 @@ async fn while_it_is_stopped_commands_go_on_and_questions_are_answered_at_once()
     server.stop();
     eventually("an open breaker", async || {
         let answer = caller.get("/v1/sessions").await.expect(503);
-        (answer.body["retry_after_ms"] != 500).then_some(())
+        is_turned_away(&answer).then_some(())
     })
     .await;
     play_until_away(&cluster, &session).await;
@@ -118,22 +124,19 @@ async fn while_it_is_stopped_commands_go_on_and_questions_are_answered_at_once()
         assert!(began.elapsed() < Duration::from_millis(250), "a command took {:?}", began.elapsed());
     }
     let version = caller.snapshot(&session).await["version"].as_u64().unwrap();
-    // One may be the probe, and that waits for its answer.
-    let mut took = Vec::new();
+    let mut turned_away = 0;
     for path in ["/v1/sessions", "/v1/sessions/nobody-knows", "/v1/sessions?status=running"].repeat(10) {
-        let began = Instant::now();
-        let answer = caller.get(path).await.expect(503);
-        took.push(began.elapsed());
-        let answer = answer.refused("ledger_unavailable");
+        let answer = caller.get(path).await.expect(503).refused("ledger_unavailable");
+        turned_away += usize::from(is_turned_away(&answer));
         let retry_after = answer.body["retry_after_ms"].as_u64().unwrap();
         assert!((50..=2_500).contains(&retry_after), "{}", answer.body);
         assert!(!answer.header("retry-after").is_empty());
     }
-    took.sort();
-    assert!(took[took.len() / 2] < Duration::from_millis(20), "{took:?}");
-    caller.asking(Method::GET, "/ready").send().await.expect(503);
+    assert!(turned_away > 15, "only {turned_away} of 30 were answered without asking the ledger");
+    assert_eq!(caller.asking(Method::GET, "/ready").send().await.expect(200).body["ledger"], false);
     server.start().await;
-    eventually("an instance that is ready", async || (caller.get("/ready").await.status == 200).then_some(())).await;
+    let is_there = async || (caller.get("/ready").await.expect(200).body["ledger"] == true).then_some(());
+    eventually("a ledger that is there", is_there).await;
     let whole = eventually("a history that is whole", async || {
         let body = caller.get(format!("{history}?limit=1000")).await.expect(200).body;
         (body["changes"].as_array().unwrap().len() as u64 == version).then_some(body)
@@ -160,14 +163,11 @@ async fn one_that_takes_connections_and_says_nothing_is_left_alone_after_a_while
     let began = Instant::now();
     caller.command(&session, "switch").await;
     assert!(began.elapsed() < Duration::from_millis(250), "a command took {:?}", began.elapsed());
-    let mut took = Vec::new();
+    let mut turned_away = 0;
     for _ in 0..20 {
-        let began = Instant::now();
-        caller.get("/v1/sessions").await.expect(503);
-        took.push(began.elapsed());
+        turned_away += usize::from(is_turned_away(&caller.get("/v1/sessions").await.expect(503)));
     }
-    took.sort();
-    assert!(took[took.len() / 2] < Duration::from_millis(20), "{took:?}");
+    assert!(turned_away > 10, "only {turned_away} of 20 were answered without asking the ledger");
     server.thaw();
     eventually("an answer", async || (caller.get("/v1/sessions").await.status == 200).then_some(())).await;
 }

@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 
 use crate::harness::postgres::{Server, connect};
 use crate::harness::process::Host;
@@ -80,6 +81,9 @@ async fn a_second_process_on_the_same_database_is_refused_also_after_that_was_aw
     assert!(next.terminate().await.success());
 }
 
+/// The ledger's lock, as somebody else asks for it.
+const LOCK: i64 = i64::from_be_bytes(*b"synckair");
+
 async fn ask(url: &str, question: &'static str) -> i64 {
     let mut connection = connect(url).await.unwrap();
     let answer = sqlx::query_scalar(question).fetch_one(&mut connection).await.unwrap();
@@ -87,10 +91,26 @@ async fn ask(url: &str, question: &'static str) -> i64 {
     answer
 }
 
+/// Waits in line for the lock, so that the server hands it on at the moment its holder is cut off: whoever only
+/// tries again and again, the holder among them, finds it taken from then on.
+async fn lock_taken_from_its_holder(url: &str) -> PgConnection {
+    const IN_LINE: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    const CUT: &str = "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and granted";
+    let mut next = connect(url).await.unwrap();
+    let waiting = async {
+        sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(&mut next).await.unwrap();
+    };
+    let cutting = async {
+        eventually("somebody waits in line", async || (ask(url, IN_LINE).await == 1).then_some(())).await;
+        assert_eq!(ask(url, CUT).await, 1);
+    };
+    tokio::join!(waiting, cutting);
+    next
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_finds_its_database_taken_stops() {
     const AT_THE_DOOR: &str = "select count(*) from pg_stat_activity where query like 'select pg_try_advisory_lock%'";
-    const CUT: &str = "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory'";
     let server = Server::own(&[]).await;
     let url = server.database().await;
     let (first, second) = (host(&url), host(&url).with("DRAIN_TIMEOUT_MS", "9000"));
@@ -98,11 +118,12 @@ async fn whoever_finds_its_database_taken_stops() {
     let process = first.serve().await;
     let taking = async {
         eventually("the second waits", async || (ask(&url, AT_THE_DOOR).await == 2).then_some(())).await;
-        assert_eq!(ask(&url, CUT).await, 1);
+        let taken = lock_taken_from_its_holder(&url).await;
+        let (ended, log) = process.ended().await;
+        assert!(ended.success() && log.contains("another process has taken the ledger's lock"), "{ended} {log}");
+        taken.close().await.unwrap();
     };
     let (next, ()) = tokio::join!(second.serve(), taking);
-    let (ended, log) = process.ended().await;
-    assert!(ended.success() && log.contains("another process has taken the ledger's lock"), "{ended} {log}");
     second.caller().get("/ready").await.expect(200);
     assert!(next.terminate().await.success());
 }

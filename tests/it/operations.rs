@@ -1,9 +1,10 @@
 //! What operators ask: health, readiness, metrics; and what every answer has in common.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use synckairos::telemetry::metrics::METRICS;
 
+use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Authority, Cluster, blitz, eventually, with};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,8 +68,12 @@ async fn the_timesync_package_is_answered_as_it_expects() {
         assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
         refused.refused("invalid");
     }
-    let long = json!({"id": 1, "method": "timesync", "params": "x".repeat(70_000)});
-    anyone.post("/v1/timesync", long).await.expect(413).refused("too_large");
+    let long = json!({"id": 1, "method": "timesync", "params": "x".repeat(4_096)});
+    for path in ["/v1/timesync", "/v1/time", "/api/time"] {
+        let refused = anyone.post(path, long.clone()).await.expect(413);
+        assert_eq!(refused.body["detail"], "the body must be at most 4096 bytes here");
+        refused.refused("too_large");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +172,66 @@ async fn metrics_are_told_apart_from_requests_and_name_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn creates_and_clones_are_counted_and_repeats_are_not_counted_as_applied() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let keyed = async |path: &str, body: Value| caller.asking(Method::POST, path).key(path).json(&body).send().await;
+    for _ in 0..3 {
+        keyed("/v1/sessions", with(blitz(), json!({"session_id": "a"}))).await.expect(201);
+        keyed("/v1/sessions/a/start", json!({})).await.expect(200);
+        keyed("/v1/sessions/a/clone", json!({"session_id": "b"})).await.expect(201);
+    }
+    caller.post("/v1/sessions", with(blitz(), json!({"session_id": "a"}))).await.expect(409);
+    caller.post("/v1/sessions/nobody/clone", json!({})).await.expect(404);
+    let pause = json!({"session_id": "a", "command": "pause", "idempotency_key": "p"});
+    let clone = json!({"session_id": "a", "command": "clone", "new_session_id": "c", "idempotency_key": "c"});
+    for _ in 0..2 {
+        caller.post("/v1/sessions/batch", json!({"commands": [pause, clone]})).await.expect(200);
+    }
+    let mut socket = Watching::many(cluster.caller(0)).over(Transport::WebSocket).await;
+    for _ in 0..2 {
+        let frame = json!({"type": "COMMAND", "session_id": "a", "command": "clone", "new_session_id": "d", "idempotency_key": "d"});
+        socket.ask(frame).await;
+    }
+    let scraped = caller.scrape(cluster.instance(0).metrics_address).await;
+    for (command, outcome, times) in [
+        ("create", "applied", 1),
+        ("create", "replayed", 2),
+        ("create", "refused", 1),
+        ("start", "applied", 1),
+        ("start", "replayed", 2),
+        ("clone", "applied", 3),
+        ("clone", "replayed", 4),
+        ("clone", "refused", 1),
+        ("pause", "applied", 1),
+        ("pause", "replayed", 1),
+    ] {
+        let line = format!("synckairos_commands_total{{command=\"{command}\",outcome=\"{outcome}\"}} {times}");
+        assert!(scraped.lines().any(|told| told == line), "{line} in {scraped}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_full_each_cache_is_is_told_and_samples_are_sorted_though_nobody_scrapes() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.running(blitz()).await;
+    let mut watcher = cluster.watch(0, &session).over(Transport::WebSocket).await;
+    watcher.until("STATE_SYNC").await;
+    let address = cluster.instance(0).metrics_address;
+    eventually("how full each is", async || {
+        let scraped = caller.scrape(address).await;
+        let is_told = |cache: &str, entries: &str| {
+            scraped.contains(&format!("synckairos_cache_entries{{cache=\"{cache}\"}} {entries}"))
+        };
+        let is_full = is_told("sessions", "1") && is_told("topics", "1") && is_told("tokens", "");
+        (is_full && is_told("unknown_ids", "") && is_told("warnings", "")).then_some(())
+    })
+    .await;
+    assert!(cluster.instance(0).front.running().contains(&"metrics upkeep"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_goes_away_says_so_and_finishes_what_is_under_way() {
     let cluster = Cluster::of(2).start().await;
     let caller = cluster.caller(0);
@@ -174,14 +239,13 @@ async fn an_instance_that_goes_away_says_so_and_finishes_what_is_under_way() {
     // A connection of its own: the pool would notice the end and open another.
     let mut held = crate::harness::raw::Held::open(caller.address()).await;
     held.send(
-        b"POST /v1/time HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n",
+        b"POST /v1/time HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\
+        expect: 100-continue\r\n\r\n",
     )
     .await;
+    // The server says so once it has read the head and wants the body.
+    held.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     held.send(b"{\"origin_").await;
-    eventually("the request under way", async || {
-        (cluster.instance(0).front.running().contains(&"connection")).then_some(())
-    })
-    .await;
     cluster.instance(0).front.begin();
     held.send(b"ms\":1").await;
     held.send(b"}").await;

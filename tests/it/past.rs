@@ -6,7 +6,7 @@ use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 
 use crate::harness::answer::participant;
-use crate::harness::{Caller, Cluster, Session, blitz, countdown, stopwatch, with};
+use crate::harness::{Caller, Cluster, Session, blitz, countdown, eventually, stopwatch, with};
 
 async fn history(caller: &Caller, session: &Session, query: &str) -> Value {
     caller.get(format!("{}/history{query}", session.path())).await.expect(200).body
@@ -175,11 +175,12 @@ async fn a_list_is_filtered() {
 async fn a_list_comes_in_pages() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
-    let mut last = None;
     for number in 0..25 {
-        last = Some(caller.create(with(stopwatch(), json!({"session_id": format!("s-{number:02}")}))).await);
+        caller.create(with(stopwatch(), json!({"session_id": format!("s-{number:02}")}))).await;
     }
-    history(&caller, &last.unwrap(), "").await;
+    // Each partition's entries reach the ledger by themselves.
+    let listed = async || caller.get("/v1/sessions").await.expect(200).body["sessions"].as_array().map(Vec::len);
+    eventually("the ledger has them all", async || (listed().await == Some(25)).then_some(())).await;
     let (mut seen, mut query) = (Vec::new(), "?limit=10".to_owned());
     loop {
         let page = caller.get(format!("/v1/sessions{query}")).await.expect(200).body;
@@ -188,4 +189,120 @@ async fn a_list_comes_in_pages() {
         query = format!("?limit=10&cursor={cursor}");
     }
     assert_eq!(seen, (0..25).map(|number| json!(format!("s-{number:02}"))).collect::<Vec<_>>());
+}
+
+/// What each change of a history says of itself, without its outcome and its author.
+fn said(history: &Value) -> Vec<Value> {
+    let said = |change: &Value| {
+        let change = &change["change"];
+        let parts = ["command", "arguments", "turn", "banks"].into_iter().filter(|part| !change[part].is_null());
+        parts.map(|part| (part.to_owned(), change[part].clone())).collect()
+    };
+    changes(history).iter().map(said).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_names_whose_clock_how_much_and_from_whom_to_whom() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let session = caller.create(blitz()).await;
+    let mut heard = cluster.hear(&session).await;
+    let steps = [
+        ("start", json!({"participant_id": "white"})),
+        ("switch", json!({"client_time_ms": 1_767_225_601_000_i64})),
+        ("adjust", json!({"participant_id": "white", "add_ms": 15_000})),
+        ("adjust", json!({"participant_id": "black", "set_ms": 30_000})),
+        ("pause", json!({"reason": "a dispute"})),
+        ("pause", json!({})),
+        ("resume", json!({"reason": "a dispute"})),
+        ("resume", json!({})),
+        ("revert", json!({"to_version": 3})),
+    ];
+    for (command, body) in steps {
+        cluster.clock().advance_ms(1_000);
+        caller.command_with(&session, command, body).await.expect(200);
+    }
+    let participants = format!("{}/participants", session.path());
+    caller.post(&participants, json!({"participant_id": "red", "total_time_ms": 5_000})).await.expect(201);
+    let red = format!("{participants}/red");
+    let change = json!({"metadata": {"name": "Red"}, "participant_index": 0});
+    caller.asking(http::Method::PATCH, &red).json(&change).send().await.expect(200);
+    caller.asking(http::Method::DELETE, &red).send().await.expect(200);
+    caller.command(&session, "reset").await;
+    let history = history(&caller, &session, "").await;
+    let expected = [
+        json!({"command": "create"}),
+        json!({"command": "start", "arguments": {"participant_id": "white"}, "turn": {"from": null, "to": "white"}}),
+        json!({
+            "command": "switch", "arguments": {"client_time_ms": 1_767_225_601_000_i64},
+            "turn": {"from": "white", "to": "black"},
+            "banks": [{"participant_id": "white", "charged_ms": 1_000, "given_ms": 1_000}],
+        }),
+        json!({
+            "command": "adjust", "arguments": {"participant_id": "white", "add_ms": 15_000},
+            "banks": [{"participant_id": "white", "charged_ms": 0, "given_ms": 15_000}],
+        }),
+        json!({
+            "command": "adjust", "arguments": {"participant_id": "black", "set_ms": 30_000},
+            "banks": [{"participant_id": "black", "charged_ms": 2_000, "given_ms": -28_000}],
+        }),
+        json!({
+            "command": "pause", "arguments": {"reason": "a dispute"},
+            "banks": [{"participant_id": "black", "charged_ms": 1_000, "given_ms": 0}],
+        }),
+        json!({"command": "pause", "arguments": {"reason": "requested"}}),
+        json!({"command": "resume", "arguments": {"reason": "a dispute"}}),
+        json!({"command": "resume"}),
+        json!({
+            "command": "revert", "arguments": {"to_version": 3},
+            "banks": [
+                {"participant_id": "white", "charged_ms": 0, "given_ms": -15_000},
+                {"participant_id": "black", "charged_ms": -3_000, "given_ms": 28_000},
+            ],
+        }),
+        json!({
+            "command": "add_participant", "arguments": {"participant_id": "red", "total_time_ms": 5_000},
+            "banks": [{"participant_id": "red", "charged_ms": 0, "given_ms": 5_000}],
+        }),
+        json!({
+            "command": "change_participant",
+            "arguments": {"participant_id": "red", "participant_index": 0, "changes_metadata": true},
+        }),
+        json!({"command": "remove_participant", "arguments": {"participant_id": "red"}}),
+        json!({
+            "command": "reset", "turn": {"from": "black", "to": null},
+            "banks": [{"participant_id": "white", "charged_ms": -1_000, "given_ms": -1_000}],
+        }),
+    ];
+    assert_eq!(said(&history), expected);
+    // The frames of the same changes said the same.
+    for expected in &expected[1..] {
+        let event = &heard.next().await[0]["event"];
+        for part in ["command", "arguments", "turn", "banks"] {
+            assert_eq!(event[part], expected[part], "{part} in {event}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_tells_groups_and_the_sessions_own_clock_apart() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    let groups = json!({
+        "sync_mode": "per_group", "increment_ms": 2_000,
+        "groups": [{"group_id": "red", "total_time_ms": 60_000}, {"group_id": "blue", "total_time_ms": 60_000}],
+        "participants": [{"participant_id": "a", "group_id": "red"}, {"participant_id": "b", "group_id": "blue"}],
+    });
+    let rows = [
+        (groups, "switch", json!([{"group_id": "red", "charged_ms": 1_000, "given_ms": 2_000}])),
+        (countdown(60_000), "pause", json!([{"charged_ms": 1_000, "given_ms": 0}])),
+        (stopwatch(), "pause", json!([{"charged_ms": 1_000, "given_ms": 0}])),
+    ];
+    for (body, command, banks) in rows {
+        let session = caller.running(body).await;
+        cluster.clock().advance_ms(1_000);
+        caller.command(&session, command).await;
+        let history = history(&caller, &session, "").await;
+        assert_eq!(said(&history)[2]["banks"], banks, "{command}");
+    }
 }

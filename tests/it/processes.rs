@@ -270,3 +270,25 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
     assert_eq!((&stands["status"], &stands["pause_reasons"]), (&json!("paused"), &json!(["outage"])), "{stands}");
     assert_eq!((&runs["status"], &runs["recovered"]), (&json!("running"), &json!(true)), "{runs}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_told_to_evict_while_it_runs_is_noticed_and_served_from() {
+    let mut house = House::of(Keeps::Nothing, hosts(1)).await;
+    let (host, process) = (&house.hosts[0], house.processes[0].take().unwrap());
+    let until_told = async |evicts: &str| {
+        let line = format!("synckairos_store_evicts {evicts}\n");
+        eventually("the metric", async || host.scrape().await.contains(&line).then_some(())).await;
+    };
+    until_told("0").await;
+    let redis = house.ground.redis().unwrap();
+    redis.say(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    until_told("1").await;
+    host.caller().get("/ready").await.expect(200);
+    redis.say(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    until_told("0").await;
+    let log = process.log();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("ERROR") && line.contains("allkeys-lru")).collect();
+    assert_eq!(said.len(), 1, "{log}");
+    assert!(log.contains("Redis keeps all it is given"), "{log}");
+    assert!(process.terminate().await.success());
+}

@@ -4,18 +4,19 @@
 //! `SYNCKAIROS_RANDOM_STEPS` says how many commands; a million takes a few minutes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use synckairos::app::create::Name;
 use synckairos::app::error::Error;
-use synckairos::app::sessions::Name;
 use synckairos::app::{Asked, Expected};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
-use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::Session;
 use synckairos::domain::session::command::Refused;
 use synckairos::domain::time::Timestamp;
-use synckairos::ledger::Ledger;
+use synckairos::ledger::{HistoryRow, Ledger};
 use synckairos::server::Parts;
 use synckairos::wire::command;
 use synckairos::wire::create::CreateBody;
@@ -45,7 +46,7 @@ struct Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_stored_version_is_in_the_ledger_once_and_linked() {
-    let cluster = Cluster::of(1).start().await;
+    let cluster = Cluster::of(1).with(|config| config.least_advance = Duration::from_millis(100)).start().await;
     let (parts, steps) = (cluster.parts(), steps());
     let mut dice = Dice::of(7);
     let (mut live, mut known, mut tally) = (Vec::new(), Vec::new(), Tally::default());
@@ -119,7 +120,7 @@ async fn asked(parts: &Parts, key: &SessionKey, dice: &mut Dice, tally: &mut Tal
             tally.done += 1;
             answer.held.session.status.is_ended()
         }
-        Err(Error::Refused(why, _)) => {
+        Err(Error::Refused(why, ..)) => {
             tally.refused += 1;
             why == Refused::SessionEnded
         }
@@ -150,11 +151,11 @@ async fn verify(parts: &Parts, known: &[SessionKey]) -> u64 {
 
 async fn chained(ledger: &dyn Ledger, key: &SessionKey) -> (u64, Digest) {
     let (mut version, mut previous, mut at) = (0, Digest::NONE, Timestamp::from_ms(0));
-    let rows = ledger.history(key, None, 100_000).await.unwrap();
-    for row in rows {
+    for row in changes(ledger, key).await {
         version += 1;
         assert_eq!((row.link.position.version, row.link.previous, row.superseded), (version, previous, false), "{key}");
-        let body = row.body.expect("nothing is shed");
+        let stored = ledger.version(key, version).await.unwrap().expect("it is there");
+        let body = stored.body.expect("nothing is shed");
         assert_eq!(Digest::of(&body), row.link.body, "{key} at {version}");
         let session = Session::from_stored(&body).unwrap();
         assert_eq!((session.position, session.previous), (row.link.position, previous), "{key}");
@@ -162,6 +163,18 @@ async fn chained(ledger: &dyn Ledger, key: &SessionKey) -> (u64, Digest) {
         (previous, at) = (row.link.digest(), row.link.at);
     }
     (version, previous)
+}
+
+async fn changes(ledger: &dyn Ledger, key: &SessionKey) -> Vec<HistoryRow> {
+    let mut changes = Vec::new();
+    loop {
+        let after = changes.last().map(|row: &HistoryRow| row.link.position);
+        let page = ledger.history(key, after, 1_000).await.unwrap();
+        changes.extend(page.rows);
+        if !page.has_more {
+            return changes;
+        }
+    }
 }
 
 fn tenant() -> TenantId {
@@ -176,6 +189,7 @@ fn operator() -> Principal {
         participant_id: None,
         sessions: None,
         expires_at: None,
+        provenance: Provenance::default(),
     }
 }
 

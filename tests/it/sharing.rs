@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use serde_json::{Value, json};
 use synckairos::config::Config;
-use synckairos::store::keys;
+use synckairos::store::keys::Keys;
 use tokio::time::Instant;
 
 use crate::harness::cluster::{TENANT, key};
@@ -25,8 +25,11 @@ fn patient(config: &mut Config) {
     config.spans.pong_wait = Duration::from_mins(1);
 }
 
+/// A watcher that has its first state: one without is sent away when the store is.
 async fn watcher(cluster: &Cluster, instance: usize, session: &Session) -> Watcher {
-    cluster.watch(instance, session).over(Transport::WebSocket).await
+    let mut watcher = cluster.watch(instance, session).over(Transport::WebSocket).await;
+    watcher.until("STATE_SYNC").await;
+    watcher
 }
 
 async fn versions(cluster: &Cluster, session: &Session) -> Vec<u64> {
@@ -146,7 +149,6 @@ async fn a_redis_that_forgot_everything_is_noticed_though_nobody_was_cut_off() {
     let cluster = Cluster::of(2).shared().in_real_time().with(patient).start().await;
     let session = cluster.caller(0).running(stopwatch()).await;
     let mut watcher = watcher(&cluster, 1, &session).await;
-    watcher.until_version(2).await;
     let before = cluster.caller(0).command(&session, "switch").await.body;
     watcher.until_version(3).await;
     cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
@@ -172,7 +174,7 @@ async fn a_session_that_runs_out_while_redis_has_forgotten_it_is_told_though_nob
     let other = cluster.caller(1).running(with(blitz(), charged)).await;
     cluster.caller(1).get(format!("{}/history", other.path())).await.expect(200);
     let mut heard = cluster.hear(&other).await;
-    let (redis, state) = (cluster.ground().redis().unwrap(), keys::state(&key(TENANT, &other)));
+    let (redis, state) = (cluster.ground().redis().unwrap(), Keys::default().state(&key(TENANT, &other)));
     redis.say(&["FLUSHALL"]);
     // Nobody asks. Were it noticed a minute later, nobody would have been there for so long,
     // and it would come back paused.
@@ -187,7 +189,7 @@ async fn what_a_newer_release_wrote_is_answered_with_503_and_left_alone() {
     let cluster = Cluster::of(1).shared().start().await;
     let session = cluster.caller(0).running(blitz()).await;
     cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
-    let (redis, state) = (cluster.ground().redis().unwrap(), keys::state(&key(TENANT, &session)));
+    let (redis, state) = (cluster.ground().redis().unwrap(), Keys::default().state(&key(TENANT, &session)));
     let newer = format!("2 another form of {}", session.id);
     redis.say(&["HSET", &state, "h", &newer]);
     let caller = cluster.caller(0);

@@ -10,8 +10,12 @@ use synckairos::domain::entry::{Answered, Entry};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
+use synckairos::ledger::mark::{Claim, Claimed};
+use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
-use synckairos::ledger::{DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
+use synckairos::ledger::{
+    DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
+};
 
 use crate::harness::{Cluster, Session, blitz, with};
 
@@ -50,7 +54,7 @@ impl Ledger for Counted {
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         self.inner.at(key, at).await
     }
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
         self.inner.history(key, after, limit).await
     }
     async fn sessions(
@@ -59,7 +63,7 @@ impl Ledger for Counted {
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page<Row>, Error> {
         self.inner.sessions(tenant, filter, after, limit).await
     }
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
@@ -74,6 +78,15 @@ impl Ledger for Counted {
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters(after, limit).await
     }
+    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_of(key).await
+    }
+    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        self.inner.first_dead(key, after).await
+    }
+    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
+        self.inner.dead_sessions(limit).await
+    }
     async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
         self.inner.unbury(entry).await
     }
@@ -82,6 +95,18 @@ impl Ledger for Counted {
     }
     async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
         self.inner.presence(began).await
+    }
+    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
+        self.inner.open_run(began).await
+    }
+    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
+        self.inner.close_run(began, stopped).await
+    }
+    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
+        self.inner.runs(before).await
+    }
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        self.inner.claim(claim).await
     }
     async fn ping(&self) -> Result<(), Error> {
         self.inner.ping().await

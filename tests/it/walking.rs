@@ -75,7 +75,7 @@ impl Walker {
 
     fn check(&mut self, seen: &Seen) {
         match (seen.kind.as_str(), seen.position, self.last) {
-            ("HEARTBEAT", ..) => return,
+            ("HEARTBEAT" | "RECONNECT_ACK", ..) => return,
             ("STATE_SYNC", now, last) => {
                 assert!(now > last, "{seen:?} after {last:?}");
                 self.tally.syncs += 1;

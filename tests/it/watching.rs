@@ -122,6 +122,7 @@ async fn who_comes_back_gets_what_it_missed() {
     drop(watcher);
     let from = format!("last={BEGIN_MS}-3");
     let mut back = cluster.watch(1, &session).asking(&from).over(Transport::WebSocket).await;
+    assert_eq!(back.next().await["payload"], json!({"resumed": true}));
     for version in [4, 5] {
         let frame = back.next().await;
         assert_eq!((&frame["type"], &frame["payload"]["version"]), (&json!("STATE_UPDATE"), &json!(version)));

@@ -34,11 +34,14 @@ export class Server {
   #process = null;
   #said = '';
 
-  /** @param {string|undefined} program the binary, as `SYNCKAIROS_TEST_PROGRAM` names it */
-  static async start(program = process.env.SYNCKAIROS_TEST_PROGRAM) {
+  /**
+   * @param {string|undefined} program the binary, as `SYNCKAIROS_TEST_PROGRAM` names it
+   * @param {{env?: Record<string, string>, token?: string}} [set] its settings, and the token of `ask` if it wants one
+   */
+  static async start(program = process.env.SYNCKAIROS_TEST_PROGRAM, { env = {}, token } = {}) {
     if (!program) throw new Error('SYNCKAIROS_TEST_PROGRAM must name the program to test');
     const server = new Server();
-    server.program = program;
+    Object.assign(server, { program, env, token });
     server.port = await freePort();
     server.base = `http://127.0.0.1:${server.port}`;
     server.folder = await mkdtemp(join(tmpdir(), 'synckairos-'));
@@ -50,7 +53,7 @@ export class Server {
   async begin() {
     const listen = ['--listen-addr', `127.0.0.1:${this.port}`, '--metrics-addr', '127.0.0.1:0'];
     const args = ['serve', ...listen, '--data-dir', this.folder, '--log-format', 'text'];
-    this.#process = spawn(this.program, args, { env: {}, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = spawn(this.program, args, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on('data', (text) => (this.#said += text));
     await until('the server is ready', () => this.#isReady(), READY_WITHIN_MS);
   }
@@ -64,6 +67,11 @@ export class Server {
     if (signal === 'SIGTERM' && ending.exitCode !== 0) throw new Error(`it ended with ${ending.exitCode}: ${this.#said.slice(-2000)}`);
   }
 
+  /** @param {NodeJS.Signals} signal that does not end it */
+  signal(signal) {
+    this.#process.kill(signal);
+  }
+
   /** The end of it, whatever became of the test. */
   async end() {
     this.#process?.kill('SIGKILL');
@@ -72,7 +80,7 @@ export class Server {
 
   /** A plain request; its JSON, or a failure that says why. */
   async ask(method, path, body) {
-    const headers = body ? { 'content-type': 'application/json' } : {};
+    const headers = { ...(body && { 'content-type': 'application/json' }), ...(this.token && { authorization: `Bearer ${this.token}` }) };
     const answer = await fetch(this.base + path, { method, headers, body: body && JSON.stringify(body) });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);

@@ -16,6 +16,7 @@ use crate::ledger::Ledger;
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server};
 use crate::store::contract::making::created;
+use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
@@ -46,9 +47,9 @@ async fn write(store: &RedisStore, session: usize) {
 async fn through_dying_workers_and_cut_connections_every_version_arrives_once() {
     let server = Server::start(Keeps::Nothing);
     let redis = Redis::connect(&Address::new(&server.url(), None).unwrap()).await.unwrap();
-    let store = RedisStore::new(redis.another().await.unwrap(), IDLE, still());
+    let store = RedisStore::new(redis.another().await.unwrap(), Keys::default(), IDLE, still());
     let owned = watch::channel(Partitions::ALL).1;
-    let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, owned, IDLE, still())).await.unwrap());
+    let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, still())).await.unwrap());
     let ledger = Odd::new(0, &[], None).await;
     let hears = Arc::clone(&outbox);
     let hearing = tokio::spawn(async move { hears.run(u64::MAX).await });

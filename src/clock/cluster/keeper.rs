@@ -12,6 +12,7 @@ use super::line::Shared;
 use super::reference::{Away, Reference, Stored, Told};
 use crate::clock::counter::{Counter, HostCounter};
 use crate::telemetry::metrics::{CLOCK_CLAIMS_TOTAL, CLOCK_EXCHANGES_TOTAL, clock_uncertain};
+use crate::telemetry::outage::{Asker, Outage};
 
 /// Between two exchanges, give or take a fifth: instances that started together part.
 const EVERY: Duration = Duration::from_millis(500);
@@ -25,6 +26,8 @@ const AWAY: Duration = Duration::from_millis(100);
 /// An exchange that takes longer tells nothing worth knowing.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+static UNFOLLOWED: Outage = Outage::new("clock", "cluster time is held over", "cluster time is followed again");
+
 /// Keeps a clock on the reference, while it runs.
 pub struct Keeper<C = HostCounter> {
     asking: Asking<C>,
@@ -35,7 +38,7 @@ struct Asking<C> {
     counter: C,
     reference: Arc<dyn Reference>,
     discipline: Discipline,
-    is_away: bool,
+    asker: Asker<'static>,
 }
 
 impl<C: Counter> Keeper<C> {
@@ -45,7 +48,7 @@ impl<C: Counter> Keeper<C> {
         settings: Settings,
     ) -> (Arc<ClusterClock<C>>, Self) {
         let discipline = Discipline::new(settings);
-        let mut asking = Asking { counter: counter.clone(), reference, discipline, is_away: false };
+        let mut asking = Asking { counter: counter.clone(), reference, discipline, asker: Asker::of(&UNFOLLOWED) };
         let line = loop {
             let pause = asking.ask().await;
             match asking.discipline.line() {
@@ -118,12 +121,6 @@ impl<C: Counter> Asking<C> {
     fn tell(&mut self, why: Option<&Away>) {
         let outcome = if why.is_some() { "unanswered" } else { "answered" };
         metrics::counter!(CLOCK_EXCHANGES_TOTAL, "outcome" => outcome).increment(1);
-        let was_away = std::mem::replace(&mut self.is_away, why.is_some());
-        if let (Some(away), false) = (why, was_away) {
-            tracing::warn!(error = away as &dyn std::error::Error, "cluster time is held over");
-        }
-        if why.is_none() && was_away {
-            tracing::info!("cluster time is followed again");
-        }
+        self.asker.came(why);
     }
 }

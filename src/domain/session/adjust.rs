@@ -59,7 +59,7 @@ impl Session {
         bank.forget_the_waiting();
         if runs_alone && !bank.is_completed && bank.expired_at.is_none() {
             // It runs for no time at all, so that it expires like any other.
-            bank.reasons.clear();
+            bank.clear_reasons();
             bank.anchor = Some(now);
         } else if bank.anchor.is_none() && !is_reserve && !bank.enter_overtime(control) {
             bank.expired_at.get_or_insert(now);

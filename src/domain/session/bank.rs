@@ -1,6 +1,7 @@
 //! One clock: what it holds at its anchor, and how time is taken from it.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,12 +84,21 @@ pub struct Bank {
     /// Simultaneous: why it stands still.
     #[serde(skip_serializing_if = "is_default")]
     pub reasons: BTreeSet<String>,
+    /// Of the reasons, those its own participant gave: only these it may take back.
+    #[serde(skip_serializing_if = "is_default")]
+    pub own_reasons: BTreeSet<String>,
     /// Simultaneous: it has ended well.
     #[serde(skip_serializing_if = "is_default")]
     pub is_completed: bool,
 }
 
 impl Bank {
+    /// Whether it says nothing. Asked with each write, so none is made to compare it with.
+    pub(super) fn is_unused(&self) -> bool {
+        static UNUSED: LazyLock<Bank> = LazyLock::new(Bank::default);
+        *self == *UNUSED
+    }
+
     /// A clock that holds `base_ms`; in overtime at once if that is zero.
     #[must_use]
     pub fn new(base_ms: Option<i64>, control: &TimeControl) -> Self {
@@ -244,6 +254,37 @@ impl Bank {
         self.delay_left_ms = 0;
     }
 
+    /// Stands still for one more reason. A reason belongs to who gave it first, and to an
+    /// operator who gives it later.
+    pub(super) fn pause_for(&mut self, reason: &str, by_participant: bool) {
+        let is_new = self.reasons.insert(reason.to_owned());
+        if by_participant && is_new {
+            self.own_reasons.insert(reason.to_owned());
+        } else if !by_participant {
+            self.own_reasons.remove(reason);
+        }
+    }
+
+    /// Takes a reason back, or all that the caller may; false if there is none.
+    pub(super) fn lift_reasons(&mut self, reason: Option<&str>, by_participant: bool) -> bool {
+        if !by_participant {
+            let is_lifted = lift(&mut self.reasons, reason);
+            self.own_reasons.retain(|own| self.reasons.contains(own));
+            return is_lifted;
+        }
+        let before = self.own_reasons.clone();
+        let is_lifted = lift(&mut self.own_reasons, reason);
+        let Self { reasons, own_reasons, .. } = self;
+        reasons.retain(|reason| !before.contains(reason) || own_reasons.contains(reason));
+        is_lifted
+    }
+
+    /// No reason stands any more.
+    pub(super) fn clear_reasons(&mut self) {
+        self.reasons.clear();
+        self.own_reasons.clear();
+    }
+
     /// What a cycle that ends in time earns: delay given back, increment, stage, refill.
     pub(super) fn earn(&mut self, cycle_used_ms: i64, earned: &Earned<'_>) {
         match self.phase {
@@ -301,6 +342,14 @@ impl Bank {
 fn rest_of_period(ahead_ms: i64, control: &TimeControl) -> i64 {
     let period = control.overtime.map_or(1, Overtime::period_ms);
     (ahead_ms - 1) % period + 1
+}
+
+/// Takes a reason back, or all of them; false if it does not stand.
+pub(super) fn lift(reasons: &mut BTreeSet<String>, reason: Option<&str>) -> bool {
+    match reason {
+        Some(reason) => reasons.remove(reason),
+        None => !std::mem::take(reasons).is_empty(),
+    }
 }
 
 /// What a finished cycle earns by.

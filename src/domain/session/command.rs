@@ -103,6 +103,8 @@ pub enum Command {
         reason: Option<String>,
         /// Whose, where clocks run simultaneously.
         target: Target,
+        /// The clock's own participant asks; the reason is its own then.
+        by_participant: bool,
     },
     /// Take a reason back (all, if none is named).
     Resume {
@@ -110,6 +112,8 @@ pub enum Command {
         reason: Option<String>,
         /// Whose, where clocks run simultaneously.
         target: Target,
+        /// The clock's own participant asks; it takes back only its own reasons.
+        by_participant: bool,
     },
     /// End well.
     Complete {
@@ -155,6 +159,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether a participant may ever ask for it; the session's state decides when.
+    #[must_use]
+    pub const fn is_for_participants(&self) -> bool {
+        matches!(self, Self::Switch(_) | Self::Pause { .. } | Self::Resume { .. } | Self::Complete { .. })
+    }
+
     /// As in the URL, the audit and the metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {

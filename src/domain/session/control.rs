@@ -20,6 +20,23 @@ pub enum SyncMode {
     CountUp,
 }
 
+impl SyncMode {
+    /// Every mode there is.
+    pub const ALL: &[Self] = &[Self::PerParticipant, Self::PerCycle, Self::PerGroup, Self::Global, Self::CountUp];
+
+    /// As on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PerParticipant => "per_participant",
+            Self::PerCycle => "per_cycle",
+            Self::PerGroup => "per_group",
+            Self::Global => "global",
+            Self::CountUp => "count_up",
+        }
+    }
+}
+
 /// One clock at a time, or all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -170,6 +187,35 @@ pub enum LagPolicy {
     Friendly,
 }
 
+/// To whom a participant may hand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandOn {
+    /// To the next in turn order only.
+    #[default]
+    Next,
+    /// To any other participant.
+    Any,
+}
+
+/// What a participant may do with its own clock; operators may do everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rights {
+    /// To whom a `switch` may hand on; to oneself never.
+    pub hand_on: HandOn,
+    /// In simultaneous sessions: pause its own clock, and take its own pauses back.
+    pub self_pause: bool,
+    /// In simultaneous sessions: complete its own clock.
+    pub self_complete: bool,
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self { hand_on: HandOn::Next, self_pause: true, self_complete: true }
+    }
+}
+
 /// What becomes of a running clock nobody could act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -237,6 +283,9 @@ pub struct Rules {
     /// For auctions.
     #[serde(skip_serializing_if = "is_default")]
     pub soft_close: Option<SoftClose>,
+    /// What participants may do by themselves.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rights: Rights,
     /// What the network took.
     #[serde(skip_serializing_if = "is_default")]
     pub lag_policy: LagPolicy,

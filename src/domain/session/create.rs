@@ -45,9 +45,13 @@ pub struct NewSession {
 
 impl Session {
     /// The first version of a session, or what is wrong with it.
-    ///
-    /// `newest_epoch` is the newest one known of an earlier life of this id.
-    pub fn create(mut new: NewSession, now: Timestamp) -> Result<Change, Fault> {
+    pub fn create(new: NewSession, now: Timestamp) -> Result<Change, Fault> {
+        Self::create_after(None, new, now)
+    }
+
+    /// The first version of a session whose id another had that was deleted at `predecessor`:
+    /// its version goes on from there, in a newer epoch.
+    pub fn create_after(predecessor: Option<Position>, mut new: NewSession, now: Timestamp) -> Result<Change, Fault> {
         validate::check(&new)?;
         new.rules.warnings_ms.sort_unstable_by(|a, b| b.cmp(a));
         new.rules.warnings_ms.dedup();
@@ -55,6 +59,10 @@ impl Session {
         let seats = new.participants.iter().map(|each| seated(each, new.sync_mode, &new.rules).into()).collect();
         let groups = new.groups.iter().map(|each| grouped(each, &new.rules)).collect();
         let mut session = Self::blank(new, seats, groups, now);
+        if let Some(Position { epoch, version }) = predecessor {
+            session.position = Position { epoch: now.as_ms().max(epoch.saturating_add(1)), version: version + 1 };
+            session.predecessor = predecessor;
+        }
         session.renew_quotas();
         Ok(Change { session, outcome: Outcome::of(Kind::Created), expired: Vec::new() })
     }
@@ -64,6 +72,7 @@ impl Session {
             format: stored::FORMAT,
             session_id: new.session_id,
             position: Position { epoch: now.as_ms(), version: 1 },
+            predecessor: None,
             previous: Digest::NONE,
             status: Status::Pending,
             sync_mode: new.sync_mode,
@@ -78,9 +87,11 @@ impl Session {
             groups,
             metadata: new.metadata.into(),
             recovered: None,
+            outage: None,
             created_at: now,
             started_at: None,
             updated_at: now,
+            attended_at: None,
         }
     }
 
@@ -156,6 +167,7 @@ pub(super) fn seated(new: &NewParticipant, mode: SyncMode, rules: &Rules) -> Par
     };
     Participant {
         participant_id: new.participant_id.clone(),
+        joined: None,
         group_id: new.group_id.clone(),
         bank,
         time_control: new.time_control.clone(),

@@ -38,11 +38,13 @@ impl Session {
     #[must_use]
     pub fn settled(&self, now: Timestamp) -> Change {
         let mut session = self.clone();
+        session.attended_at = self.attended();
         let expired = session.settle(now);
         session.into_change(Outcome::of(Kind::Settled), expired, now)
     }
 
-    fn into_change(mut self, mut outcome: Outcome, expired: Vec<Expired>, now: Timestamp) -> Change {
+    pub(super) fn into_change(mut self, mut outcome: Outcome, expired: Vec<Expired>, now: Timestamp) -> Change {
+        self.attended_at = self.attended_at.filter(|_| outcome.kind == Kind::Settled && self.advances());
         self.position.version += 1;
         self.updated_at = now;
         self.due_at = self.next_due();
@@ -93,8 +95,12 @@ impl Session {
         match command {
             Command::Start { at, participant } => self.start(*at, participant.as_ref(), now),
             Command::Switch(switch) => self.switch(switch, now),
-            Command::Pause { reason, target } => self.pause(reason.as_deref(), target, now),
-            Command::Resume { reason, target } => self.resume(reason.as_deref(), target, now),
+            Command::Pause { reason, target, by_participant } => {
+                self.pause(reason.as_deref(), target, *by_participant, now)
+            }
+            Command::Resume { reason, target, by_participant } => {
+                self.resume(reason.as_deref(), target, *by_participant, now)
+            }
             Command::Complete { target } => self.complete(target, now),
             Command::Cancel => Ok(self.cancel(now)),
             Command::Reset => Ok(self.reset()),

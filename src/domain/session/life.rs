@@ -1,6 +1,6 @@
 //! The life of a session: start, pause, resume, complete, cancel, reset.
 
-use super::bank::{Bank, Phase};
+use super::bank::{Bank, Phase, lift};
 use super::command::{Refused, Target};
 use super::control::{Action, SyncMode};
 use super::event::{Kind, Outcome};
@@ -71,10 +71,16 @@ impl Session {
         }
     }
 
-    pub(super) fn pause(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+    pub(super) fn pause(
+        &mut self,
+        reason: Option<&str>,
+        target: &Target,
+        by_participant: bool,
+        now: Timestamp,
+    ) -> Result<Outcome, Refused> {
         let reason = reason.unwrap_or(DEFAULT_REASON);
         if *target != Target::Session {
-            return self.pause_alone(reason, target, now);
+            return self.pause_alone(reason, target, by_participant, now);
         }
         match self.status {
             Status::Running => {}
@@ -89,18 +95,30 @@ impl Session {
         Ok(Outcome::charging(Kind::Paused, charged))
     }
 
-    fn pause_alone(&mut self, reason: &str, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+    fn pause_alone(
+        &mut self,
+        reason: &str,
+        target: &Target,
+        by_participant: bool,
+        now: Timestamp,
+    ) -> Result<Outcome, Refused> {
         let owner = self.alone(target)?;
         self.charge(owner, now, 0);
         let bank = self.bank_mut(owner);
         bank.anchor = None;
-        bank.reasons.insert(reason.to_owned());
+        bank.pause_for(reason, by_participant);
         Ok(Outcome::charging(Kind::Paused, self.charged_in_cycle(owner)))
     }
 
-    pub(super) fn resume(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+    pub(super) fn resume(
+        &mut self,
+        reason: Option<&str>,
+        target: &Target,
+        by_participant: bool,
+        now: Timestamp,
+    ) -> Result<Outcome, Refused> {
         if *target != Target::Session {
-            return self.resume_alone(reason, target, now);
+            return self.resume_alone(reason, target, by_participant, now);
         }
         if self.status != Status::Paused || !lift(&mut self.reasons, reason) {
             return Err(Refused::NotPaused);
@@ -112,12 +130,18 @@ impl Session {
         Ok(Outcome::of(Kind::Resumed))
     }
 
-    fn resume_alone(&mut self, reason: Option<&str>, target: &Target, now: Timestamp) -> Result<Outcome, Refused> {
+    fn resume_alone(
+        &mut self,
+        reason: Option<&str>,
+        target: &Target,
+        by_participant: bool,
+        now: Timestamp,
+    ) -> Result<Outcome, Refused> {
         let owner = self.alone(target)?;
         let is_running = self.status == Status::Running;
         let action = self.rules.action();
         let bank = self.bank_mut(owner);
-        if !lift(&mut bank.reasons, reason) {
+        if !bank.lift_reasons(reason, by_participant) {
             return Err(Refused::NotPaused);
         }
         if bank.reasons.is_empty() {
@@ -240,7 +264,7 @@ impl Session {
         self.finish_cycle(owner, false);
         let bank = self.bank_mut(owner);
         bank.is_completed = true;
-        bank.reasons.clear();
+        bank.clear_reasons();
         let charged = self.charged_in_cycle(owner);
         self.end_with_the_last();
         Ok(Outcome::charging(Kind::Completed, charged))
@@ -265,14 +289,6 @@ impl Session {
         self.cycle_used_ms = 0;
         self.renew_banks();
         Outcome::of(Kind::Reset)
-    }
-}
-
-/// Takes a reason back, or all of them; false if it does not stand.
-fn lift(reasons: &mut std::collections::BTreeSet<String>, reason: Option<&str>) -> bool {
-    match reason {
-        Some(reason) => reasons.remove(reason),
-        None => !std::mem::take(reasons).is_empty(),
     }
 }
 

@@ -10,7 +10,11 @@ pub mod control;
 pub mod create;
 pub mod edges;
 pub mod event;
+pub mod explain;
 pub mod facts;
+pub mod growth;
+pub mod idle;
+pub mod life;
 pub mod participant;
 pub mod project;
 pub mod restore;
@@ -21,7 +25,6 @@ mod adjust;
 mod cycle;
 mod judge;
 mod lag;
-mod life;
 mod revert;
 mod roster;
 mod settle;
@@ -38,6 +41,7 @@ use serde_json::{Map, Value};
 use self::bank::Bank;
 use self::control::{Concurrency, Rules, SyncMode, TimeControl};
 use self::participant::{Group, Participant};
+use self::restore::Absence;
 use self::stored::{is_default, is_empty};
 use crate::domain::chain::Digest;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
@@ -104,6 +108,9 @@ pub struct Session {
     pub session_id: SessionId,
     /// Where it is in its history.
     pub position: Position,
+    /// Where an earlier session of this id ended, if there was one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub predecessor: Option<Position>,
     /// The link before the one this version makes.
     pub previous: Digest,
     /// Where it is in its life.
@@ -125,7 +132,7 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "is_default")]
     pub reasons: BTreeSet<String>,
     /// The session's own clock: global, count-up, or the cycle's.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Bank::is_unused")]
     pub clock: Bank,
     /// What the present cycle has been charged, pauses bridged.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -143,6 +150,10 @@ pub struct Session {
     /// That it was lost and made again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub recovered: Option<Recovered>,
+    /// The span it sat out when it was made again; of the next version the history says so,
+    /// and this is `None` there.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub outage: Option<Absence>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it first started.
@@ -150,6 +161,9 @@ pub struct Session {
     pub started_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// When somebody was last known to be there, where it has advanced by itself since.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attended_at: Option<Timestamp>,
 }
 
 /// Which clock: the session's own, a participant's by seat, a group's by place.
@@ -263,6 +277,12 @@ impl Session {
             _ => (self.participants.len(), 0),
         };
         (0..seats).map(Owner::Participant).chain((0..places).map(Owner::Group))
+    }
+
+    /// Whether a position belongs to an earlier session of this id, which was deleted.
+    #[must_use]
+    pub fn is_before_its_beginning(&self, position: Position) -> bool {
+        self.predecessor.is_some_and(|end| position <= end)
     }
 
     /// The seat of a participant.

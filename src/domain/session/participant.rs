@@ -9,17 +9,30 @@ use super::bank::Bank;
 use super::control::TimeControl;
 use super::stored::{is_default, is_empty};
 use crate::domain::id::{GroupId, ParticipantId};
+use crate::domain::time::Timestamp;
+
+/// How a participant came into a session that was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The version that added it: no one else who had or gets its id has the same.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+}
 
 /// Someone with a place in the turn order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
     /// Its name within the session.
     pub participant_id: ParticipantId,
+    /// How it joined; `None` if it was there from the beginning.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub joined: Option<Joined>,
     /// Its group.
     #[serde(default, skip_serializing_if = "is_default")]
     pub group_id: Option<GroupId>,
     /// Its own bank, or its reserve.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Bank::is_unused")]
     pub bank: Bank,
     /// In place of the session's.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -44,7 +57,7 @@ pub struct Group {
     /// Its name within the session.
     pub group_id: GroupId,
     /// Its bank.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Bank::is_unused")]
     pub bank: Bank,
     /// Who of it was active last, by id: seats may move.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -1,4 +1,7 @@
-//! A session that was lost is made again from its newest audited version.
+//! A session that the store does not hold any more is made again from its newest audited
+//! version.
+
+use serde::{Deserialize, Serialize};
 
 use super::control::OnOutage;
 use super::{Recovered, Session, Status};
@@ -9,7 +12,7 @@ use crate::domain::time::Timestamp;
 pub const OUTAGE_MS: i64 = 5_000;
 
 /// A span in which no instance was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Absence {
     /// The last proof of life before it.
     pub from: Timestamp,
@@ -17,18 +20,56 @@ pub struct Absence {
     pub until: Timestamp,
 }
 
+/// Why nobody could act on a session for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// Something failed: charged as usual, unless it was long.
+    Outage(Absence),
+    /// The one process that serves was stopped in order, and started again: never charged.
+    Stop(Absence),
+}
+
+impl Gap {
+    /// The span.
+    #[must_use]
+    pub const fn absence(&self) -> Absence {
+        match self {
+            Self::Outage(absence) | Self::Stop(absence) => *absence,
+        }
+    }
+
+    const fn least_ms(&self) -> i64 {
+        match self {
+            Self::Outage(_) => OUTAGE_MS,
+            Self::Stop(_) => 0,
+        }
+    }
+}
+
 impl Session {
-    /// The same version in a new epoch, made at `now`; nobody was there in `absence`.
+    /// The same version in a new epoch, made at `now` since it was lost; nobody was there in
+    /// `absence`.
     #[must_use]
     pub fn restored(&self, absence: Option<Absence>, now: Timestamp) -> Self {
+        self.restored_after(absence.map(Gap::Outage), true, now)
+    }
+
+    /// The same version in a new epoch, made at `now`; nobody could act on it in `gap`. It is
+    /// marked as recovered only if it was lost: what was idle, or stood in a process that
+    /// stopped in order, is merely read back.
+    #[must_use]
+    pub fn restored_after(&self, gap: Option<Gap>, is_lost: bool, now: Timestamp) -> Self {
         let mut session = self.clone();
         let epoch = now.as_ms().max(self.position.epoch.saturating_add(1));
         session.position = Position { epoch, ..self.position };
-        session.recovered = Some(Recovered { at: now, from: self.updated_at });
-        if let Some(Absence { from, until }) = absence {
+        if is_lost {
+            session.recovered = Some(Recovered { at: now, from: self.updated_at });
+        }
+        if let Some(gap) = gap {
+            let Absence { from, until } = gap.absence();
             let alive = from.max(self.updated_at);
-            if session.rules.on_outage == OnOutage::Pause && until.since(alive) >= OUTAGE_MS {
-                session.sit_out(alive, until);
+            if session.rules.on_outage == OnOutage::Pause && until.since(alive) >= gap.least_ms() {
+                session.sit_out(Absence { from: alive, until });
             }
         }
         session.due_at = session.next_due();
@@ -37,7 +78,8 @@ impl Session {
 
     /// What nobody could act on is not charged. A session that had ended before
     /// the outage is left as it is: settling that is a write of its own.
-    fn sit_out(&mut self, alive: Timestamp, until: Timestamp) {
+    fn sit_out(&mut self, absence: Absence) {
+        let Absence { from: alive, until } = absence;
         let mut then = self.clone();
         then.settle(alive);
         if then.is_in_grace(alive) {
@@ -49,6 +91,7 @@ impl Session {
         if then.status == Status::Running {
             then.charge_all(alive);
             then.stand_still("outage");
+            then.outage = Some(absence);
             *self = then;
         }
     }

@@ -4,6 +4,7 @@ use super::command::{NewParticipant, ParticipantChange, Refused};
 use super::control::SyncMode;
 use super::create::seated;
 use super::event::{Kind, Outcome};
+use super::participant::{Joined, Participant};
 use super::validate::{check_metadata, check_newcomer, needs_participants};
 use super::{Owner, Session, Status};
 use crate::domain::id::ParticipantId;
@@ -21,7 +22,8 @@ impl Session {
             return Err(Refused::WrongMode);
         }
         check_newcomer(self, new)?;
-        let participant = seated(new, self.sync_mode, &self.rules);
+        let joined = Some(Joined { version: self.position.version + 1, at: now });
+        let participant = Participant { joined, ..seated(new, self.sync_mode, &self.rules) };
         let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
         self.participants.insert(seat, participant.into());
         self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
@@ -65,19 +67,25 @@ impl Session {
         if self.status != Status::Pending {
             return Err(Refused::AlreadyStarted);
         }
+        let renewed = self.renewed(seat, change);
+        check_newcomer(self, &renewed)?;
+        let joined = self.participants[seat].joined;
+        self.participants[seat] = Participant { joined, ..seated(&renewed, self.sync_mode, &self.rules) }.into();
+        self.participant_mut(seat).lag_quota_ms = self.allowance(seat).start;
+        Ok(())
+    }
+
+    /// A participant as a change would have it.
+    pub(super) fn renewed(&self, seat: usize, change: &ParticipantChange) -> NewParticipant {
         let present = &self.participants[seat];
-        let renewed = NewParticipant {
+        NewParticipant {
             participant_id: present.participant_id.clone(),
             total_time_ms: change.total_time_ms.or(present.bank.base_ms),
             group_id: change.group_id.clone().or_else(|| present.group_id.clone()),
             participant_index: None,
             time_control: change.time_control.clone().or_else(|| present.time_control.clone()),
             metadata: (*present.metadata).clone(),
-        };
-        check_newcomer(self, &renewed)?;
-        self.participants[seat] = seated(&renewed, self.sync_mode, &self.rules).into();
-        self.participant_mut(seat).lag_quota_ms = self.allowance(seat).start;
-        Ok(())
+        }
     }
 
     fn move_seat(&mut self, from: usize, to: usize) {

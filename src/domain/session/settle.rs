@@ -187,7 +187,7 @@ impl Session {
     fn expire_alone(&mut self, owner: Owner, action: Action) {
         let bank = self.bank_mut(owner);
         match action {
-            Action::Pause => drop(bank.reasons.insert("timeout".to_owned())),
+            Action::Pause => bank.pause_for("timeout", false),
             Action::Complete => bank.is_completed = true,
             _ => {}
         }

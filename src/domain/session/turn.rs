@@ -1,7 +1,7 @@
 //! Whose turn it is: cycles begin, are charged, earn, and hand on.
 
 use super::command::{Next, Refused, Switch};
-use super::control::{Action, SyncMode};
+use super::control::{Action, HandOn, SyncMode};
 use super::event::{Kind, Outcome};
 use super::{Owner, Session, Status};
 use crate::domain::id::GroupId;
@@ -36,6 +36,28 @@ impl Session {
             }
         }
         self.running().ok_or(Refused::NotRunning)
+    }
+
+    /// Whether the session's rights let the active participant hand on so: to the next in
+    /// turn, or to anyone else where they say `any`. What the rules refuse anyway passes,
+    /// so that the refusal can say why.
+    #[must_use]
+    pub fn lets_hand_on(&self, next: &Next) -> bool {
+        let (Some(active), Ok(Some(seat))) = (self.active, self.successor(next)) else { return true };
+        if self.earns_from_itself(active, seat, next) {
+            return false;
+        }
+        self.rules.rights.hand_on == HandOn::Any || self.seat_in_turn() == Some(seat)
+    }
+
+    /// Handing on to one's own clock would end a cycle, with all that a cycle earns, and go on.
+    /// Where cycles earn nothing, a turn that comes round to the only participant is a lap.
+    fn earns_from_itself(&self, active: usize, seat: usize, next: &Next) -> bool {
+        match self.sync_mode {
+            SyncMode::PerGroup => self.owner_of(active) == self.owner_of(seat),
+            SyncMode::PerParticipant | SyncMode::PerCycle => active == seat,
+            SyncMode::Global | SyncMode::CountUp => active == seat && *next != Next::InTurn,
+        }
     }
 
     fn successor(&self, next: &Next) -> Result<Option<usize>, Refused> {

@@ -20,7 +20,7 @@ use crate::fanout::{Delivery, Ended, Hub, Kind, Newest, Parts, Settings, Source,
 use crate::shutdown::{Finished, Shutdown};
 
 pub const START: i64 = 1_000_000;
-const LONG: Duration = Duration::from_secs(10);
+pub const LONG: Duration = Duration::from_secs(10);
 
 /// The truth, as a test has it.
 pub struct Truth {
@@ -37,7 +37,7 @@ impl Source for Truth {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let found = self.sessions.lock().unwrap().get(key).cloned();
         let _through = self.gate.acquire().await.unwrap();
-        if self.is_down.load(Ordering::Relaxed) { Err(Unavailable) } else { Ok(found) }
+        if self.is_down.load(Ordering::Relaxed) { Err(Unavailable::STORE) } else { Ok(found) }
     }
 }
 

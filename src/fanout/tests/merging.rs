@@ -1,10 +1,14 @@
 //! Subscribe, then read, then merge: in order, nothing twice, the newest in the end.
 
+use std::future::poll_fn;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-use super::house::{House, at, next, settings, until, update, word};
-use crate::fanout::{Health, Settings};
+use tokio::time::timeout;
+
+use super::house::{House, LONG, at, next, settings, snapshot, until, update, word};
+use crate::fanout::{Health, Newest, Settings, Unavailable};
 
 #[tokio::test]
 async fn the_state_comes_first_and_then_each_write_in_order() {
@@ -95,10 +99,12 @@ async fn who_comes_back_gets_what_it_missed_or_the_newest() {
     for strange in [at(1, 6), at(1, 0), at(0, 5), at(2, 5), at(i64::MAX, u64::MAX)] {
         assert_eq!(next(&mut house.watch(Some(strange))).await, "sync 1-5", "{strange}");
     }
-    assert!(first.resume(Some(at(1, 3))));
+    first.resume(Some(at(1, 3)));
     assert_eq!(next(&mut first).await, "told 1-4");
-    assert!(!first.resume(Some(at(1, 77))) && !first.resume(None));
-    assert_eq!((first.position(), next(&mut first).await.as_str()), (None, "sync 1-5"));
+    for strange in [Some(at(1, 77)), None] {
+        first.resume(strange);
+        assert_eq!((first.position(), next(&mut first).await.as_str()), (None, "sync 1-5"), "{strange:?}");
+    }
     drop((first, uptodate));
     house.close().await;
 }
@@ -320,5 +326,55 @@ async fn what_is_claimed_and_was_never_written_costs_one_read() {
         assert_eq!(house.reads(), reads + 1);
     }
     drop(here);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_is_up_to_date_gets_a_place_and_nothing_with_it() {
+    let house = House::new(settings());
+    house.store(at(1, 3), "");
+    let mut alone = house.watch(Some(at(1, 3)));
+    let placed = poll_fn(|context| alone.poll_placed(context));
+    assert!(timeout(LONG, placed).await.expect("it needs no delivery").is_none());
+    assert_eq!((alone.position(), alone.unavailable()), (Some(at(1, 3)), None));
+    house.write(at(1, 4));
+    assert_eq!(next(&mut alone).await, "told 1-4");
+    drop(alone);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_learns_of_a_read_that_failed() {
+    let house = House::new(settings());
+    house.truth.is_down.store(true, Ordering::Relaxed);
+    let mut waiting = house.watch(None);
+    let failed = poll_fn(|context| match waiting.poll_placed(context) {
+        Poll::Ready(placed) => panic!("{placed:?}"),
+        Poll::Pending => waiting.unavailable().map_or(Poll::Pending, Poll::Ready),
+    });
+    assert_eq!(timeout(LONG, failed).await.expect("it is woken"), Unavailable::STORE);
+    house.store(at(1, 1), "");
+    house.truth.is_down.store(false, Ordering::Relaxed);
+    assert_eq!(next(&mut waiting).await, "sync 1-1");
+    drop(waiting);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_doubt_outlives_the_answer_to_an_earlier_read() {
+    let house = House::new(settings());
+    house.store(at(1, 3), "");
+    house.truth.gate.forget_permits(1_000);
+    let mut ahead = house.watch(Some(at(1, 9)));
+    until("it is read", || house.reads() == 1).await;
+    let topic = house.hub.topics().get(&house.key).cloned().unwrap();
+    // As it is where the read is answered on one thread and the subscriber looks on another.
+    let newest = Newest { position: at(1, 3), snapshot: snapshot(at(1, 3), ""), is_deleted: false };
+    topic.merge(newest, &settings());
+    assert!(ahead.try_next().is_none(), "it has seen more than this, and doubts");
+    topic.is_answered();
+    house.truth.gate.add_permits(1_000);
+    assert_eq!(next(&mut ahead).await, "sync 1-3");
+    drop((ahead, topic));
     house.close().await;
 }

@@ -33,6 +33,24 @@ async fn a_deletion_is_told_and_nothing_after_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_created_again_and_lost_is_missing() {
+    let house = House::new(settings());
+    house.store(at(2, 3), "");
+    let mut stays = house.watch(None);
+    assert_eq!(next(&mut stays).await, "sync 2-3");
+    // All that is left is the end that it had before.
+    house.delete(at(1, 2));
+    house.gap().await;
+    assert_eq!(next(&mut stays).await, "missing");
+    let mut comes_back = house.watch(Some(at(2, 3)));
+    assert_eq!(next(&mut comes_back).await, "missing");
+    let mut saw_the_end = house.watch(Some(at(1, 2)));
+    assert_eq!([next(&mut saw_the_end).await, next(&mut saw_the_end).await], ["told 1-2", "deleted"]);
+    drop((stays, comes_back, saw_the_end));
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_deletion_that_was_not_heard_is_found() {
     let house = House::new(settings());
     house.delete(at(1, 3));
@@ -57,6 +75,49 @@ async fn the_frames_of_a_write_are_handed_out_together() {
     assert_eq!(told.frames.len(), 2);
     assert_eq!((&told.frames[0][..], &told.frames[1][..]), (update.as_bytes(), &br#"{"type":"TIME_EXPIRED"}"#[..]));
     drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn versions_that_a_snapshot_stands_for_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let skipped = || {
+        let scrape = recorder.handle().render();
+        let line =
+            scrape.lines().find(|line| line.starts_with("synckairos_snapshots_skipped_total{")).map(str::to_owned);
+        line.map(|line| line.rsplit(' ').next().unwrap().to_owned())
+    };
+    let house = metrics::with_local_recorder(&recorder, || House::new(settings()));
+    house.store(at(1, 7), "");
+    // Version 2 was seen and 7 is told: 3 to 6 never are. Of another epoch nobody knows.
+    for (last, told) in
+        [(Some(at(1, 2)), Some("4")), (Some(at(0, 2)), Some("4")), (Some(at(1, 6)), Some("4")), (None, Some("4"))]
+    {
+        let mut watcher = metrics::with_local_recorder(&recorder, || house.watch(last));
+        let first =
+            futures::future::poll_fn(|context| metrics::with_local_recorder(&recorder, || watcher.poll_next(context)));
+        let Delivery::Told(state) = first.await else { panic!("it is told") };
+        assert_eq!(state.position, Some(at(1, 7)));
+        assert_eq!(skipped().as_deref(), told, "{last:?}");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_was_missed_while_away_does_not_count_as_late() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let counted = || recorder.handle().render().contains("synckairos_fanout_lag_seconds_count 1\n");
+    let house = metrics::with_local_recorder(&recorder, || House::new(settings()));
+    house.store(at(1, 1), "");
+    let mut stays = house.watch(None);
+    assert_eq!(next(&mut stays).await, "sync 1-1");
+    house.write(at(1, 2));
+    assert_eq!(next(&mut stays).await, "told 1-2");
+    assert!(counted());
+    let mut comes_back = house.watch(Some(at(1, 1)));
+    assert_eq!(next(&mut comes_back).await, "told 1-2");
+    assert!(counted());
+    drop((stays, comes_back));
     house.close().await;
 }
 
@@ -191,5 +252,19 @@ async fn a_stop_waits_for_the_last_subscriber() {
     house.write(at(1, 2));
     assert_eq!(next(&mut watcher).await, "told 1-2");
     drop(watcher);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_forgotten_leaves_no_warning_that_is_planned() {
+    let short = Settings { position_check: Duration::from_millis(50), linger: Duration::from_millis(1), ..settings() };
+    let house = House::new(short);
+    house.store(at(1, 1), &warning(START + 3_600_000));
+    let mut watcher = house.watch(None);
+    next(&mut watcher).await;
+    until("its warning is planned", || house.hub.planned_warnings() == 1).await;
+    drop(watcher);
+    until("it is forgotten", || house.hub.watched() == 0).await;
+    until("its warning as well", || house.hub.planned_warnings() == 0).await;
     house.close().await;
 }

@@ -5,6 +5,7 @@ mod edges;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::hub::Hub;
@@ -25,6 +26,7 @@ type Due = BTreeMap<(Timestamp, SessionKey), Weak<Topic>>;
 pub(super) async fn run(hub: &Hub) {
     let mut due = Due::new();
     loop {
+        hub.lines.planned.store(due.len(), Ordering::Relaxed);
         let next = due.first_key_value().map_or(Timestamp::NEVER, |((at, _), _)| *at);
         tokio::select! {
             // In this order always, so that a run can be repeated: what is due is told first.
@@ -61,7 +63,11 @@ fn reschedule(due: &mut Due, topic: &Arc<Topic>, before: Option<Timestamp>, next
         return;
     }
     if let Some(at) = before {
-        due.remove(&(at, topic.key.clone()));
+        let place = (at, topic.key.clone());
+        // Of a session that was forgotten and is watched again, the later topic's stands there.
+        if due.get(&place).is_some_and(|planned| planned.as_ptr() == Arc::as_ptr(topic)) {
+            due.remove(&place);
+        }
     }
     if let Some(at) = next {
         due.insert((at, topic.key.clone()), Arc::downgrade(topic));

@@ -4,16 +4,22 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// A client that takes longer to say what it wants, or to want anything more, is
-/// not waited for.
-pub const HEADERS_WITHIN: Duration = Duration::from_mins(1);
+/// How a client begins that speaks HTTP/2 without being asked (RFC 9113, section 3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// So much is read at a time.
 const READ_BYTES: usize = 4 * 1024;
+
+/// So much is kept of what comes while somebody else has the connection.
+const MAX_AHEAD: usize = 16 * 1024;
+
+/// A longer head is not kept: parked polls are many.
+const MAX_HEAD: usize = 4 * 1024;
 
 /// A connection between two requests.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub struct Idle {
     pub io: TcpStream,
     /// What the client has sent and nobody has looked at.
     pub read: Bytes,
+    /// How long a client that says nothing is waited for.
+    pub wait: Duration,
 }
 
 impl Idle {
@@ -31,44 +39,106 @@ impl Idle {
         if !self.read.is_empty() {
             return Some(self);
         }
-        stop.run_until_cancelled(timeout(HEADERS_WITHIN, self.more())).await?.ok()?
+        stop.run_until_cancelled(timeout(self.wait, self.more())).await?.ok()?
     }
 
     async fn more(mut self) -> Option<Self> {
-        while self.read.is_empty() {
+        // What may become the preface of HTTP/2 is no request line yet.
+        while self.read.len() < PREFACE.len() && PREFACE.starts_with(&self.read) {
             self.io.readable().await.ok()?;
-            self.read = taken(&self.io).ok()?;
+            self.take().ok()?;
         }
         Some(self)
     }
 
-    /// Waits until the client has left; what it says meanwhile is kept.
+    /// Waits until the client has left; what it says meanwhile is kept, up to a bound.
     pub async fn left(&mut self) {
-        while self.read.is_empty() {
-            match self.io.readable().await.and_then(|()| taken(&self.io)) {
-                Ok(read) => self.read = read,
-                Err(_) => return,
+        while let Ok(ready) = self.io.ready(Interest::READABLE).await {
+            if ready.is_read_closed() {
+                return;
+            }
+            let outcome = if self.read.len() < MAX_AHEAD {
+                self.take()
+            } else {
+                // Only the end is waited for: more bytes are no news.
+                self.io.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()))
+            };
+            if outcome.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+                return;
             }
         }
-        // A client that has said more is taken to be there.
-        std::future::pending::<()>().await;
     }
 
-    /// The head of a request, if it is there as a whole.
+    /// The head of the request that comes next, if what was read holds all of it and
+    /// nothing in it can be read in two ways: each line ends in CR and LF, and no empty
+    /// line comes first (RFC 9112, section 2.2, lets parsers be lenient about both).
     #[must_use]
     pub fn head(&self) -> Option<Bytes> {
-        let end = self.read.windows(4).position(|window| window == b"\r\n\r\n")?;
-        Some(self.read.slice(..end + 4))
+        let end = self.read.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let head = &self.read[..end];
+        let is_pair = |pair: &[u8]| (pair[0] == b'\r') == (pair[1] == b'\n');
+        let is_plain = !matches!(head[0], b'\r' | b'\n') && head.windows(2).all(is_pair);
+        (is_plain && end <= MAX_HEAD).then(|| Bytes::copy_from_slice(head))
+    }
+
+    /// Adds what can be read now: nothing, if the host was wrong about that.
+    fn take(&mut self) -> io::Result<()> {
+        let mut space = [0; READ_BYTES];
+        match self.io.try_read(&mut space) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => {
+                self.read = [&self.read[..], &space[..length]].concat().into();
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// What can be read now: nothing, if the host was wrong about that.
-fn taken(io: &TcpStream) -> io::Result<Bytes> {
-    let mut space = [0; READ_BYTES];
-    match io.try_read(&mut space) {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(length) => Ok(Bytes::copy_from_slice(&space[..length])),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Bytes::new()),
-        Err(error) => Err(error),
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn idle(read: &[u8]) -> (Idle, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let io = listener.accept().await.unwrap().0;
+        (Idle { io, read: Bytes::copy_from_slice(read), wait: Duration::from_secs(5) }, far)
+    }
+
+    #[tokio::test]
+    async fn a_head_is_known_only_if_it_can_be_read_in_one_way() {
+        let (mut idle, _far) = idle(b"").await;
+        for (read, head) in [
+            ("GET / HTTP/1.1\r\nhost: x\r\n\r\nrest", Some("GET / HTTP/1.1\r\nhost: x\r\n\r\n")),
+            ("GET / HTTP/1.1\nhost: x\n\nGET / HTTP/1.1\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nhost: x\n\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nhost: x\r\r\n\r\n", None),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", None),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", None),
+            ("\nGET / HTTP/1.1\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\n", None),
+        ] {
+            idle.read = Bytes::from_static(read.as_bytes());
+            assert_eq!(idle.head().as_deref(), head.map(str::as_bytes), "{read:?}");
+        }
+        idle.read = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(MAX_HEAD)).into();
+        assert_eq!(idle.head(), None);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_left_something_behind_has_left() {
+        use tokio::io::AsyncWriteExt as _;
+        for length in [1, MAX_AHEAD + 10 * READ_BYTES] {
+            let (mut idle, mut far) = idle(b"").await;
+            far.write_all(&vec![b'x'; length]).await.unwrap();
+            assert!(timeout(Duration::from_millis(50), idle.left()).await.is_err(), "{length}");
+            assert!((1..MAX_AHEAD + READ_BYTES).contains(&idle.read.len()), "{}", idle.read.len());
+            drop(far);
+            timeout(Duration::from_secs(5), idle.left()).await.expect("it has left");
+        }
     }
 }

@@ -4,40 +4,29 @@
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Whether something could not be written yet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Unwritten(Arc<AtomicBool>);
+use super::activity::Activity;
 
-impl Unwritten {
-    pub(super) fn is_some(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn note<T>(&self, outcome: Poll<T>) -> Poll<T> {
-        self.0.store(outcome.is_pending(), Ordering::Relaxed);
-        outcome
-    }
-}
+/// So much is read at once. The library's buffer grows with what comes at once, and does not
+/// shrink while somebody sends the rest of a body byte by byte.
+const AT_ONCE: usize = 8 * 1024;
 
 /// A socket, and what was read of it ahead.
 #[derive(Debug)]
 pub(super) struct Rewound {
     io: TcpStream,
     ahead: Bytes,
-    unwritten: Unwritten,
+    activity: Activity,
 }
 
 impl Rewound {
-    pub(super) fn new(io: TcpStream, ahead: Bytes, unwritten: Unwritten) -> Self {
-        Self { io, ahead, unwritten }
+    pub(super) fn new(io: TcpStream, ahead: Bytes, activity: Activity) -> Self {
+        Self { io, ahead, activity }
     }
 
     /// The socket, and what of that nobody has read.
@@ -49,7 +38,7 @@ impl Rewound {
 impl AsyncRead for Rewound {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            return Pin::new(&mut self.io).poll_read(context, into);
+            return poll_some(Pin::new(&mut self.io), context, into);
         }
         let length = self.ahead.len().min(into.remaining());
         into.put_slice(&self.ahead[..length]);
@@ -62,10 +51,23 @@ impl AsyncRead for Rewound {
     }
 }
 
+/// Reads [`AT_ONCE`] at most.
+fn poll_some(io: Pin<&mut TcpStream>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    if into.remaining() <= AT_ONCE {
+        return io.poll_read(context, into);
+    }
+    let mut some = ReadBuf::new(into.initialize_unfilled_to(AT_ONCE));
+    ready!(io.poll_read(context, &mut some))?;
+    let length = some.filled().len();
+    into.advance(length);
+    Poll::Ready(Ok(()))
+}
+
 impl AsyncWrite for Rewound {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(context, from);
-        self.unwritten.note(outcome)
+        self.activity.wrote(outcome.is_pending());
+        outcome
     }
 
     fn poll_write_vectored(
@@ -74,7 +76,8 @@ impl AsyncWrite for Rewound {
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(context, from);
-        self.unwritten.note(outcome)
+        self.activity.wrote(outcome.is_pending());
+        outcome
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -107,27 +110,42 @@ mod tests {
     async fn what_was_read_ahead_comes_first() {
         let (near, mut far) = pair().await;
         far.write_all(b" and more").await.unwrap();
-        let mut io = Rewound::new(near, Bytes::from_static(b"ahead"), Unwritten::default());
+        let mut io = Rewound::new(near, Bytes::from_static(b"ahead"), Activity::begin());
         let mut seen = [0; 14];
         io.read_exact(&mut seen).await.unwrap();
         assert_eq!(&seen, b"ahead and more");
     }
 
     #[tokio::test]
+    async fn no_more_is_read_at_once_than_a_small_buffer_holds() {
+        let (near, mut far) = pair().await;
+        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(4 * AT_ONCE).collect();
+        let (mut io, mut seen) = (Rewound::new(near, Bytes::new(), Activity::begin()), Vec::new());
+        far.write_all(&sent).await.unwrap();
+        let mut buffer = vec![0; sent.len()];
+        while seen.len() < sent.len() {
+            let length = io.read(&mut buffer).await.unwrap();
+            assert!((1..=AT_ONCE).contains(&length), "{length}");
+            seen.extend_from_slice(&buffer[..length]);
+        }
+        assert_eq!(seen, sent);
+    }
+
+    #[tokio::test]
     async fn what_does_not_go_out_is_known() {
         let (near, mut far) = pair().await;
-        let unwritten = Unwritten::default();
-        let mut io = Rewound::new(near, Bytes::new(), unwritten.clone());
+        let activity = Activity::begin();
+        let mut io = Rewound::new(near, Bytes::new(), activity.clone());
         let chunk = vec![0; 1 << 20];
         let mut written = 0;
         while let Poll::Ready(length) = futures::poll!(std::pin::pin!(io.write(&chunk))) {
             written += length.unwrap();
-            assert!(!unwritten.is_some());
+            assert!(!activity.is_stalled());
         }
-        assert!(unwritten.is_some());
+        assert!(activity.is_stalled());
         let mut left = vec![0; written];
         far.read_exact(&mut left).await.unwrap();
         io.write_all(b"x").await.unwrap();
-        assert!(!unwritten.is_some());
+        assert!(!activity.is_stalled());
     }
 }

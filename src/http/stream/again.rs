@@ -39,12 +39,6 @@ impl Again {
         let position = std::str::from_utf8(&rest[..length]).ok()?.parse().ok()?;
         Some((position, from + length + after.len()))
     }
-
-    /// The head that asks the same from `since` on.
-    pub fn from(&self, since: Position) -> Vec<u8> {
-        let (from, to) = self.cursor;
-        [&self.head[..from], since.to_string().as_bytes(), &self.head[to..]].concat()
-    }
 }
 
 fn cursor_length(rest: &[u8]) -> usize {
@@ -67,8 +61,6 @@ mod tests {
         assert_eq!(since(&next), Some((Position { epoch: 5, version: 1234 }, next.len())));
         let pipelined = format!("{next}GET ");
         assert_eq!(since(&pipelined), Some((Position { epoch: 5, version: 1234 }, next.len())));
-        let again = Again::of(Bytes::from_static(HEAD.as_bytes())).unwrap();
-        assert_eq!(again.from(Position { epoch: 5, version: 1234 }), next.as_bytes());
     }
 
     #[test]

@@ -11,31 +11,46 @@ use tokio::time::{Instant, Sleep};
 use super::lifetime::Lifetime;
 use super::opening::Opening;
 use super::{Streams, closed, frames};
+use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Form, Kind, Subscription, Told};
+use crate::fanout::{Delivery, Ended, Form, Kind, Subscription, Told};
 use crate::wire::close::Close;
 
 /// Up to so many sessions, every event names the position in each of them.
 const MAX_CURSORS: usize = 16;
 
 /// Clients come back after this, and up to twice as long, so that they do not come all at once.
-const RETRY_MS: u64 = 1_000;
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One session of a stream.
 pub(super) struct Watch {
     pub subscription: Subscription,
     /// What was handed out while the stream was opened.
     pub first: Option<Arc<Told>>,
+    /// Which of the sessions asked for it is.
+    pub index: usize,
+}
+
+/// The sessions of a stream that is to begin.
+pub(super) struct WatchList {
+    pub watches: Vec<Watch>,
+    /// Those that are not there.
+    pub unknown: Vec<SessionId>,
+    /// How many were asked for.
+    pub asked: usize,
 }
 
 /// An event stream.
 pub(super) struct Events {
     streams: Arc<Streams>,
     watches: Vec<Watch>,
+    /// Sessions to be told of as not there.
+    unknown: Vec<SessionId>,
+    /// How many were asked for: a cursor has a place for each, also for those that have gone.
+    asked: usize,
     /// Who is asked first, so that a busy session does not keep the others waiting.
     turn: usize,
     form: Form,
-    names_all: bool,
     warnings: bool,
     retry_ms: Option<u64>,
     heartbeat: Duration,
@@ -48,21 +63,22 @@ impl Events {
     /// A stream whose pieces come in that form, one of the two for event streams.
     pub fn begin(
         streams: Arc<Streams>,
-        watches: Vec<Watch>,
+        WatchList { watches, unknown, asked }: WatchList,
         principal: &Principal,
         opening: &Opening,
         form: Form,
     ) -> Self {
-        let spread = u64::try_from(streams.share_of_drain().as_nanos()).unwrap_or(0) % RETRY_MS;
+        let spread = u64::try_from(streams.share_of(RETRY).as_millis()).unwrap_or(0);
         Self {
-            names_all: (2..=MAX_CURSORS).contains(&watches.len()),
             lifetime: Lifetime::of(principal, streams.parts.clock.now()),
             streams,
             watches,
+            unknown,
+            asked,
             turn: 0,
             form,
             warnings: opening.warnings,
-            retry_ms: Some(RETRY_MS + spread),
+            retry_ms: Some(RETRY.as_secs() * 1_000 + spread),
             heartbeat: opening.heartbeat,
             heartbeat_at: Instant::now() + opening.heartbeat,
             is_over: false,
@@ -123,15 +139,26 @@ impl Events {
     /// What is told next in any of the sessions. One that has ended leaves the stream;
     /// the last one ends it.
     fn poll_told(&mut self, context: &Context<'_>) -> Poll<Result<Bytes, Close>> {
+        if let Some(session) = self.unknown.pop() {
+            return Poll::Ready(Ok(self.not_found(&session)));
+        }
+        if self.watches.is_empty() {
+            return Poll::Ready(Err(Close::NoSuchSession));
+        }
         let mut asked = 0;
         while asked < self.watches.len() {
             let at = (self.turn + asked) % self.watches.len();
             match self.watches[at].poll(context) {
                 Poll::Pending => asked += 1,
-                Poll::Ready(Delivery::Ended(_)) if self.watches.len() == 1 => {
-                    return Poll::Ready(Err(Close::SessionDeleted));
+                Poll::Ready(Delivery::Ended(ended)) => {
+                    let left = self.watches.remove(at);
+                    if ended == Ended::Missing && self.asked > 1 {
+                        return Poll::Ready(Ok(self.not_found(&left.subscription.key().session)));
+                    }
+                    if self.watches.is_empty() {
+                        return Poll::Ready(Err(close_of(ended)));
+                    }
                 }
-                Poll::Ready(Delivery::Ended(_)) => drop(self.watches.remove(at)),
                 Poll::Ready(Delivery::Told(told)) if told.kind == Kind::Warnings && !self.warnings => {}
                 Poll::Ready(Delivery::Told(told)) => {
                     self.turn = at + 1;
@@ -142,8 +169,17 @@ impl Events {
         Poll::Pending
     }
 
+    /// With the positions of all, where a few share the stream.
     fn written(&self, told: &Told) -> Bytes {
-        if self.names_all { formed(events(told, &places(&self.watches)), self.form) } else { shared(told, self.form) }
+        if (2..=MAX_CURSORS).contains(&self.asked) {
+            formed(events(told, &places(&self.watches, self.asked)), self.form)
+        } else {
+            shared(told, self.form)
+        }
+    }
+
+    fn not_found(&self, session: &SessionId) -> Bytes {
+        formed(event(None, &frames::session_not_found(session)), self.form)
     }
 
     /// When to come back. Whoever has missed nothing gets a sign of life with it: a stream
@@ -161,7 +197,7 @@ impl Events {
     }
 
     fn sign_of_life(&self) -> Bytes {
-        let one = self.watches.first().filter(|_| self.watches.len() == 1).map(|watch| &watch.subscription);
+        let one = self.watches.first().filter(|_| self.asked == 1).map(|watch| &watch.subscription);
         let session = one.map(|subscription| &subscription.key().session);
         let position = one.and_then(Subscription::position);
         let parts = &self.streams.parts;
@@ -185,10 +221,22 @@ impl Watch {
     }
 }
 
-/// The position in each session, in the order asked for.
-fn places(watches: &[Watch]) -> String {
-    let place = |watch: &Watch| watch.subscription.position().map_or("-".to_owned(), |at| at.to_string());
-    watches.iter().map(place).collect::<Vec<_>>().join(",")
+/// The position in each session, in the order asked for; a dash for one that has none.
+fn places(watches: &[Watch], asked: usize) -> String {
+    let mut places = vec!["-".to_owned(); asked];
+    for Watch { subscription, index, .. } in watches {
+        if let Some(position) = subscription.position() {
+            places[*index] = position.to_string();
+        }
+    }
+    places.join(",")
+}
+
+fn close_of(ended: Ended) -> Close {
+    match ended {
+        Ended::Deleted => Close::SessionDeleted,
+        Ended::Missing => Close::NoSuchSession,
+    }
 }
 
 /// What was told, as all who follow one session get it.

@@ -98,6 +98,12 @@ pub fn reconnect_ack(regarding: &Regarding, resumed: bool) -> Bytes {
     written("RECONNECT_ACK", regarding, None, Body { resumed })
 }
 
+/// `SESSION_NOT_FOUND`: of several sessions asked for, this one is not there.
+pub fn session_not_found(session: &SessionId) -> Bytes {
+    let regarding = Regarding { id: None, session: Some(session.clone()) };
+    written("SESSION_NOT_FOUND", &regarding, None, serde_json::Map::new())
+}
+
 /// `ACK`, with the answer's JSON object.
 pub fn ack(regarding: &Regarding, answer: &[u8]) -> Bytes {
     match serde_json::from_slice::<&RawValue>(answer) {
@@ -142,6 +148,10 @@ mod tests {
         assert_eq!(
             read(&reconnect_ack(&about, true)),
             json!({"type": "RECONNECT_ACK", "id": "7", "session_id": "s", "payload": {"resumed": true}})
+        );
+        assert_eq!(
+            read(&session_not_found(&session)),
+            json!({"type": "SESSION_NOT_FOUND", "session_id": "s", "payload": {}})
         );
         assert_eq!(
             read(&ack(&about, br#"{"version":3}"#)),

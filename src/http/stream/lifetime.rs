@@ -85,7 +85,7 @@ impl Lifetime {
 mod tests {
     use super::*;
     use crate::domain::id::TenantId;
-    use crate::domain::principal::Role;
+    use crate::domain::principal::{Provenance, Role};
 
     fn bearer(expires_at: Option<i64>) -> Principal {
         Principal {
@@ -95,6 +95,7 @@ mod tests {
             participant_id: None,
             sessions: None,
             expires_at: expires_at.map(Timestamp::from_ms),
+            provenance: Provenance::default(),
         }
     }
 

@@ -12,9 +12,11 @@ mod lifetime;
 mod opening;
 mod outgoing;
 mod parked;
+mod placement;
 mod polled;
 mod streaming;
 mod timing;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,10 +9,16 @@ use super::Streams;
 use crate::auth::Denied;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::http::auth;
+use crate::http::auth::{self, Carriers};
+use crate::http::connection::admission;
 use crate::http::error::ApiError;
 use crate::http::origin;
 use crate::http::query::Query;
+use crate::wire::problem::Code;
+
+/// What a cursor is called. Clients that resume add their own name to the address they were
+/// given, so what stood there from the start counts last.
+const CURSORS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
 const HEARTBEATS_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
@@ -21,8 +27,8 @@ const HEARTBEATS_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 pub struct Opening {
     /// Where the caller has got to. What is no position is none: the newest state follows.
     pub last: Option<Position>,
-    /// The same, for several sessions.
-    pub cursors: Option<String>,
+    /// Every cursor it names, the one that counts first: for one session, or for several.
+    pub cursors: Vec<String>,
     /// Between two heartbeats.
     pub heartbeat: Duration,
     /// Whether `TIME_WARNING` is wanted.
@@ -37,22 +43,32 @@ impl Opening {
 
     /// Reads what is left of a query.
     pub fn of(mut query: Query, usual: Duration) -> Result<Self, ApiError> {
-        let cursors = query.take("last");
-        let last = cursors.as_ref().and_then(|last| last.parse().ok());
+        let cursors: Vec<_> = CURSORS.into_iter().filter_map(|name| query.take(name)).collect();
+        let last = cursors.iter().find_map(|last| last.parse().ok());
         let heartbeat = query.take("heartbeat_ms").map(|text| heartbeat(&text)).transpose()?.unwrap_or(usual);
         let warnings = match query.take("warnings").as_deref() {
             None | Some("1") => true,
             Some("0") => false,
             Some(_) => return Err(ApiError::invalid("/warnings", "must be 0 or 1")),
         };
-        query.end()?;
+        query.ignore_unknown()?;
         Ok(Self { last, cursors, heartbeat, warnings })
+    }
+}
+
+impl Opening {
+    /// Whether it names a cursor, be that of use or not.
+    #[must_use]
+    pub fn has_cursor(&self) -> bool {
+        !self.cursors.is_empty()
     }
 }
 
 fn heartbeat(text: &str) -> Result<Duration, ApiError> {
     let ms = text.parse().ok().filter(|ms| HEARTBEATS_MS.contains(ms));
-    let ms = ms.ok_or_else(|| ApiError::invalid("/heartbeat_ms", "must be 2000 to 60000"))?;
+    let ms = ms.ok_or_else(|| {
+        ApiError::invalid("/heartbeat_ms", "must be a whole number of milliseconds from 2000 to 60000")
+    })?;
     Ok(Duration::from_millis(ms))
 }
 
@@ -60,11 +76,20 @@ impl Streams {
     /// Who calls. A page of another origin is not let in at all in open mode: its
     /// browser would show it our stream.
     pub(super) fn caller(&self, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
-        if self.parts.authenticator.is_open() {
-            origin::check(&parts.headers)?;
+        let Self { parts: streams, .. } = self;
+        if streams.authenticator.is_open() {
+            origin::check(parts)?;
+            return Ok(streams.authenticator.authenticate(None, streams.clock.now()));
         }
-        Ok(self.parts.authenticator.authenticate(auth::token(parts), self.parts.clock.now()))
+        let token = auth::token(parts, Carriers::Stream);
+        Ok(token.and_then(|token| streams.authenticator.authenticate(token, streams.clock.now())))
     }
+}
+
+/// Lets the caller of a stream keep its connection: one without a place among those of
+/// callers may be dropped at any time, and a stream on it would.
+pub(super) fn admitted(parts: &Parts) -> Result<(), ApiError> {
+    if admission::authenticate(parts) { Ok(()) } else { Err(ApiError::away(Code::TooManyConnections)) }
 }
 
 #[cfg(test)]
@@ -81,11 +106,28 @@ mod tests {
         let plain = Opening::read(None, USUAL).unwrap();
         assert_eq!((plain.last, plain.heartbeat, plain.warnings), (None, USUAL, true));
         assert_eq!(Opening::read(Some("last=nonsense"), USUAL).unwrap().last, None);
+        assert!(Opening::read(Some("last="), USUAL).unwrap().has_cursor() && !plain.has_cursor());
+    }
+
+    #[test]
+    fn a_cursor_goes_by_the_names_that_clients_give_it() {
+        for (query, version) in [
+            ("lastEventId=5-7", Some(7)),
+            ("evs_last_event_id=5-7", Some(7)),
+            ("last=5-1&lastEventId=5-7&_=1", Some(7)),
+            ("last=5-1&evs_last_event_id=5-7&evs_preamble=", Some(7)),
+            ("evs_last_event_id=5-1&lastEventId=5-7", Some(7)),
+            ("last=5-1&lastEventId=nonsense", Some(1)),
+            ("lasteventid=5-7", None),
+        ] {
+            let last = Opening::read(Some(query), USUAL).unwrap().last;
+            assert_eq!(last.map(|last| last.version), version, "{query}");
+        }
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused_before_the_upgrade() {
-        for bad in ["heartbeat_ms=1999", "heartbeat_ms=60001", "heartbeat_ms=x", "warnings=2", "other=1"] {
+        for bad in ["heartbeat_ms=1999", "heartbeat_ms=60001", "heartbeat_ms=x", "warnings=2", "last=1-2&last=1-3"] {
             assert!(Opening::read(Some(bad), USUAL).is_err(), "{bad}");
         }
     }

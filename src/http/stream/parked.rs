@@ -2,8 +2,8 @@
 //!
 //! A client that polls asks for the same again and again on one connection, with a newer
 //! cursor. Such a connection stays here from answer to answer: what is told goes out to
-//! everyone in the same bytes. Whatever is not plainly the next poll, or not plainly
-//! answered, goes back to the library, which asks the handler anew.
+//! everyone in the same bytes. Whatever is not plainly the next poll goes back to the
+//! library, which asks the handler anew. Nothing that was parsed once is parsed again.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use metrics::Histogram;
 use tokio::io::AsyncWriteExt as _;
@@ -27,7 +27,10 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Form, Kind, Subscription, Told};
 use crate::http::connection::handover::{Handover, Taken};
 use crate::http::connection::idle::Idle;
+use crate::http::error::{ApiError, Told as Refusal};
 use crate::telemetry::metrics as names;
+use crate::wire::instant;
+use crate::wire::problem::Code;
 
 /// A poll that waits for news.
 pub struct Parked {
@@ -42,12 +45,12 @@ pub struct Parked {
 /// A parked poll, and what it needs to go on from answer to answer.
 struct Polling {
     parked: Parked,
-    request: Bytes,
-    /// The same, if it may be asked from somewhere else.
+    /// What the same request looks like, from somewhere else.
     again: Option<Again>,
     form: Form,
     /// The client names its requests itself.
     is_named: bool,
+    route: Option<MatchedPath>,
     answered: Histogram,
 }
 
@@ -55,13 +58,12 @@ impl Parked {
     /// Goes on with the request's connection, if it can be taken; else gives itself back.
     pub fn park(self, parts: &mut Parts) -> Result<Response, Box<Self>> {
         let Some(handover) = Handover::of(parts) else { return Err(Box::new(self)) };
-        let request = handover.request(&parts.headers);
-        let again = Again::of(request.clone());
+        let again = handover.head().cloned().and_then(Again::of);
         let form = if takes_gzip(&parts.headers) { Form::PollAnswerZipped } else { Form::PollAnswer };
-        let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-        let answered = names::requests(route, "GET", 200);
+        let route = parts.extensions.get::<MatchedPath>().cloned();
+        let answered = names::requests(named(route.as_ref()), "GET", 200);
         let is_named = parts.headers.contains_key("x-request-id");
-        let polling = Box::new(Polling { parked: self, request, again, form, is_named, answered });
+        let polling = Box::new(Polling { parked: self, again, form, is_named, route, answered });
         Ok(handover.accept(Response::new(Body::empty()), Box::new(|taken| Box::pin(polling.serve(taken)))))
     }
 }
@@ -75,16 +77,30 @@ impl Polling {
         loop {
             let Parked { streams, subscription, principal, patience, first } = &mut self.parked;
             let waited = if let Some(first) = first.take() {
-                Some(first)
+                Ok(first)
             } else {
                 tokio::select! {
-                    waited = streams.wait(subscription, principal, *patience) => waited.ok(),
+                    waited = streams.wait(subscription, principal, *patience) => waited,
                     () = idle.left() => return None,
                 }
             };
-            let Some(answer) = self.answer(waited).await else { return Some(self.asking_again(idle)) };
-            self.write(&mut idle, head.next(stop.is_cancelled()), answer).await.ok()?;
-            self.answered.record(asked_at.elapsed());
+            let answer = match waited {
+                Ok(waited) => self.answer(waited).await,
+                Err(error) => Err(error),
+            };
+            let is_last = stop.is_cancelled();
+            match answer {
+                Ok(answer) => {
+                    self.write(&mut idle, head.next(StatusCode::OK, is_last), answer).await.ok()?;
+                    self.answered.record(asked_at.elapsed());
+                }
+                Err(error) => {
+                    let (status, refusal) = self.refusal(error, head.id());
+                    self.write(&mut idle, head.next(status, is_last), refusal).await.ok()?;
+                    names::requested(named(self.route.as_ref()), "GET", status.as_u16(), asked_at.elapsed());
+                    return (!is_last).then_some(idle);
+                }
+            }
             idle = Box::pin(idle.read(&stop)).await?;
             asked_at = Instant::now();
             let Some(length) = self.next(&idle.read) else { return Some(idle) };
@@ -93,20 +109,44 @@ impl Polling {
         }
     }
 
-    /// The answer; `None` where it takes the handler to say what that is.
-    async fn answer(&mut self, waited: Option<Waited>) -> Option<Bytes> {
+    async fn answer(&mut self, waited: Waited) -> Result<Bytes, ApiError> {
         let now = self.parked.streams.parts.clock.now();
         let zipped = self.form == Form::PollAnswerZipped;
-        match waited? {
+        match waited {
             Waited::Told(Delivery::Told(told)) if self.parked.subscription.is_up_to_date() && is_whole(&told) => {
-                Some(told.written(self.form, |told| of_one(told).written(now, zipped)))
+                Ok(told.written(self.form, |told| of_one(told).written(now, zipped)))
             }
             waited => {
                 let Parked { streams, subscription, .. } = &mut self.parked;
-                let answer = streams.answer(subscription, waited).await.ok()?;
-                Some(answer.written(now, zipped))
+                let answer = streams.answer(subscription, waited).await?;
+                Ok(answer.written(now, zipped))
             }
         }
+    }
+
+    /// A problem, as the layers would have written it behind their headers.
+    fn refusal(&self, error: ApiError, id: String) -> (StatusCode, Bytes) {
+        let mut response = error.into_response();
+        let told = response.extensions_mut().remove::<Refusal>().map(|told| (*told.0).clone());
+        let mut problem = told.unwrap_or_else(|| *ApiError::of(Code::Internal).0);
+        problem.request_id = id;
+        let body = problem.json();
+        let mut out = BytesMut::with_capacity(body.len() + 256);
+        for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER] {
+            if let Some(value) = response.headers().get(&name) {
+                out.put_slice(format!("{name}: ").as_bytes());
+                out.put_slice(value.as_bytes());
+                out.put_slice(b"\r\n");
+            }
+        }
+        let date = instant::http_date(self.parked.streams.parts.clock.now());
+        let length = body.len();
+        out.put_slice(
+            format!("content-type: application/problem+json\r\ncontent-length: {length}\r\ndate: {date}\r\n\r\n")
+                .as_bytes(),
+        );
+        out.put_slice(&body);
+        (response.status(), out.freeze())
     }
 
     async fn write(&self, idle: &mut Idle, head: Bytes, answer: Bytes) -> io::Result<()> {
@@ -124,14 +164,10 @@ impl Polling {
             && !streams.parts.shutdown.is_begun();
         is_plain.then_some(length)
     }
+}
 
-    /// The request is asked once more, of the handler.
-    fn asking_again(self: Box<Self>, mut idle: Idle) -> Idle {
-        let since = self.parked.subscription.position().zip(self.again);
-        let request = since.map_or(self.request, |(since, again)| again.from(since).into());
-        idle.read = [&request[..], &idle.read].concat().into();
-        idle
-    }
+fn named(route: Option<&MatchedPath>) -> &str {
+    route.map_or("unmatched", MatchedPath::as_str)
 }
 
 /// Whether everything a poll is answered with is in it.
@@ -163,6 +199,8 @@ struct Head {
 impl Head {
     fn of(head: &[u8], is_named: bool) -> Self {
         const NAME: &[u8] = b"x-request-id: ";
+        let headers = head.windows(2).position(|pair| pair == b"\r\n").map_or(head.len(), |end| end + 2);
+        let head = &head[headers..];
         let from = head.windows(NAME.len()).position(|window| window == NAME).map_or(head.len(), |at| at + NAME.len());
         let length = head[from..].iter().position(|byte| *byte == b'\r').unwrap_or_default();
         let part = Bytes::copy_from_slice;
@@ -170,13 +208,19 @@ impl Head {
         Self { before, id, after, is_named, answers: 0 }
     }
 
-    fn next(&mut self, is_last: bool) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.before.len() + self.id.len() + self.after.len() + 32);
+    /// The id of the next answer; empty if the layers gave none.
+    fn id(&self) -> String {
+        let id = String::from_utf8_lossy(&self.id);
+        let is_first = self.answers == 0 || id.is_empty() || self.is_named;
+        if is_first { id.into_owned() } else { format!("{id}.{}", self.answers) }
+    }
+
+    fn next(&mut self, status: StatusCode, is_last: bool) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.before.len() + self.id.len() + self.after.len() + 64);
+        let reason = status.canonical_reason().unwrap_or_default();
+        out.put_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
         out.put_slice(&self.before);
-        out.put_slice(&self.id);
-        if self.answers > 0 && !self.id.is_empty() && !self.is_named {
-            out.put_slice(format!(".{}", self.answers).as_bytes());
-        }
+        out.put_slice(self.id().as_bytes());
         out.put_slice(&self.after);
         if is_last {
             out.put_slice(b"connection: close\r\n");
@@ -194,13 +238,15 @@ mod tests {
     fn answers_on_one_connection_have_ids_of_their_own() {
         const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nx-request-id: ab\r\nother: 1\r\n";
         let mut head = Head::of(HEAD, false);
-        assert_eq!(&head.next(false)[..], HEAD);
-        assert_eq!(&head.next(false)[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
+        assert_eq!(&head.next(StatusCode::OK, false)[..], HEAD);
+        assert_eq!(&head.next(StatusCode::OK, false)[..], b"HTTP/1.1 200 OK\r\nx-request-id: ab.1\r\nother: 1\r\n");
         let mut named = Head::of(HEAD, true);
-        assert_eq!((&named.next(false)[..], &named.next(false)[..]), (HEAD, HEAD));
+        assert_eq!((&named.next(StatusCode::OK, false)[..], &named.next(StatusCode::OK, false)[..]), (HEAD, HEAD));
         let mut plain = Head::of(b"HTTP/1.1 200 OK\r\n", false);
-        assert_eq!(&plain.next(false)[..], b"HTTP/1.1 200 OK\r\n");
-        assert_eq!(&plain.next(true)[..], b"HTTP/1.1 200 OK\r\nconnection: close\r\n");
+        assert_eq!(&plain.next(StatusCode::OK, false)[..], b"HTTP/1.1 200 OK\r\n");
+        assert_eq!(&plain.next(StatusCode::OK, true)[..], b"HTTP/1.1 200 OK\r\nconnection: close\r\n");
+        assert_eq!(&plain.next(StatusCode::NOT_FOUND, false)[..], b"HTTP/1.1 404 Not Found\r\n");
+        assert_eq!(head.id(), "ab.2");
     }
 
     #[test]

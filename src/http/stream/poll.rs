@@ -10,13 +10,14 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::Streams;
 use super::lifetime::Lifetime;
+use super::opening::admitted;
 use super::parked::Parked;
 use super::polled::Polled;
-use super::sse::{has_ended, key, placed};
+use super::sse::{has_ended, key};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Kind, Subscription, Told};
@@ -33,9 +34,6 @@ const USUAL_MS: u64 = 30_000;
 /// drain waits for, and the next instance may be there already.
 const AWAY_WITHIN: Duration = Duration::from_secs(1);
 
-/// One answer holds so many events at most; where there are more the snapshot stands for them.
-const MAX_EVENTS: usize = 256;
-
 struct Asked {
     since: Option<Position>,
     patience: Duration,
@@ -51,8 +49,10 @@ impl Asked {
             None => Some(USUAL_MS),
             Some(text) => text.parse().ok().filter(|ms| TIMEOUTS_MS.contains(ms)),
         };
-        let ms = ms.ok_or_else(|| ApiError::invalid("/timeout_ms", "must be 1000 to 60000"))?;
-        query.end()?;
+        let ms = ms.ok_or_else(|| {
+            ApiError::invalid("/timeout_ms", "must be a whole number of milliseconds from 1000 to 60000")
+        })?;
+        query.ignore_unknown()?;
         Ok(Self { since, patience: Duration::from_millis(ms) })
     }
 }
@@ -62,11 +62,11 @@ pub async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Resu
     let (mut parts, _) = request.into_parts();
     let asked = Asked::read(parts.uri.query(), &parts.headers)?;
     let principal = streams.caller(&parts)??;
+    admitted(&parts)?;
     let InSession(id) = InSession::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
     let mut subscription = streams.parts.hub.subscribe(&key, asked.since, "poll");
-    let first = timeout(streams.parts.timing.state_wait, placed(&mut subscription)).await;
-    let first = match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
+    let first = match streams.placed(&mut subscription, streams.place_by()).await? {
         Some(Delivery::Told(told)) if has_ended(&told, asked.since) => return Err(ApiError::of(Code::SessionNotFound)),
         Some(Delivery::Ended(_)) => return Err(ApiError::of(Code::SessionNotFound)),
         first => first.map(Waited::Told),
@@ -76,6 +76,8 @@ pub async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Resu
         Ok(response) => return Ok(response),
         Err(parked) => *parked,
     };
+    // It may be long, and the poll may wait for long.
+    drop(parts);
     let waited = match first {
         Some(first) => first,
         None => streams.wait(&mut subscription, &principal, asked.patience).await?,
@@ -164,9 +166,8 @@ impl Streams {
     /// The newest state as the ring has it; none of a session that is gone.
     async fn newest(&self, subscription: &Subscription) -> Result<Option<Arc<Told>>, ApiError> {
         let mut fresh = self.parts.hub.subscribe(subscription.key(), None, "poll");
-        let first = timeout(self.parts.timing.state_wait, fresh.next()).await;
-        match first.map_err(|_| ApiError::away(Code::StoreUnavailable))? {
-            Delivery::Told(state) if state.kind == Kind::State => Ok(Some(state)),
+        match self.placed(&mut fresh, self.place_by()).await? {
+            Some(Delivery::Told(state)) if state.kind == Kind::State => Ok(Some(state)),
             _ => Ok(None),
         }
     }
@@ -181,7 +182,8 @@ fn poll_write(subscription: &mut Subscription, context: &Context<'_>) -> Poll<De
     }
 }
 
-/// Tells everything up to where the snapshot stands, so that neither is ahead of the other.
+/// Tells everything up to where the snapshot stands, so that neither is ahead of the other. It
+/// is no more than a topic's ring holds.
 fn catch_up(subscription: &mut Subscription, gathered: &mut Gathered, until: Option<Position>) {
     while gathered.newest < until {
         match subscription.try_next() {
@@ -189,7 +191,7 @@ fn catch_up(subscription: &mut Subscription, gathered: &mut Gathered, until: Opt
             _ => break,
         }
     }
-    if gathered.newest < until || gathered.events.len() > MAX_EVENTS {
+    if gathered.newest < until {
         gathered.leave_to_snapshot();
         gathered.newest = gathered.newest.max(until);
     }

@@ -13,17 +13,18 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt as _, stream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
-use super::events::{Events, Watch};
-use super::opening::Opening;
-use super::{MAX_SESSIONS, Streams, streaming};
+use super::events::{Events, Watch, WatchList};
+use super::opening::{Opening, admitted};
+use super::placement::PlacementError;
+use super::{MAX_SESSIONS, Streams, streaming, written};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Form, Kind, Subscription, Told};
+use crate::fanout::{Delivery, Form, Kind, Subscription, Told, Unavailable};
 use crate::http::connection::handover::Handover;
+use crate::http::connection::stream_end::StreamEnd;
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
 use crate::http::query::Query;
@@ -53,7 +54,7 @@ fn named(query: Option<&str>, usual: Duration) -> Result<Asked, ApiError> {
     let mut query = Query::of(query)?;
     let list = query.take("sessions").unwrap_or_default();
     let ids: Result<Vec<_>, _> = list.split(',').map(SessionId::new).collect();
-    let ids = ids.map_err(|_| ApiError::invalid("/sessions", "must be session ids, separated by commas"))?;
+    let ids = ids.map_err(|_| ApiError::invalid("/sessions", "must be 1 to 1000 session ids, separated by commas"))?;
     if ids.len() > MAX_SESSIONS {
         return Err(ApiError::invalid("/sessions", "must be at most 1000"));
     }
@@ -80,42 +81,85 @@ impl Streams {
         asked: Result<Asked, ApiError>,
     ) -> Result<Response, ApiError> {
         let principal = self.caller(parts)??;
+        admitted(parts)?;
         let (sessions, opening) = asked?;
         let came_from = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-        let cursors = cursors(came_from.or(opening.cursors.as_deref()), sessions.len());
-        let keys = sessions.into_iter().map(|session| key(&principal, session)).collect::<Result<Vec<_>, _>>()?;
-        let watches = self.watches(&keys, &cursors).await?;
+        let texts = came_from.into_iter().chain(opening.cursors.iter().map(String::as_str));
+        let cursors = cursors(texts, sessions.len());
+        let watched = self.watched(&principal, sessions, &cursors).await?;
         let handover = Handover::of(parts);
         let form = if handover.is_some() { Form::EventChunk } else { Form::EventStream };
-        let events = Events::begin(Arc::clone(self), watches, &principal, &opening, form);
+        let events = Events::begin(Arc::clone(self), watched, &principal, &opening, form);
         Ok(match handover {
             Some(handover) => handed_over(handover, events, self),
-            None => answer(body(events)),
+            None => answer(written::body(events, self, StreamEnd::of(parts))),
         })
     }
 
-    /// Follows sessions once all are known to be there: they are looked up side by side,
-    /// and waited for no longer than one.
-    async fn watches(&self, keys: &[SessionKey], cursors: &[Option<Position>]) -> Result<Vec<Watch>, ApiError> {
-        let by = Instant::now() + self.parts.timing.state_wait;
-        let subscribe = |(key, last): (_, &Option<_>)| (self.parts.hub.subscribe(key, *last, "sse"), *last);
-        let subscribed: Vec<_> = keys.iter().zip(cursors).map(subscribe).collect();
-        let mut watches = Vec::with_capacity(keys.len());
-        for (subscription, last) in subscribed {
-            let watch = timeout_at(by, watch(subscription, last)).await;
-            watches.push(watch.map_err(|_| ApiError::away(Code::StoreUnavailable))??);
+    /// Looks sessions up side by side, and waits for them no longer than for one. Those that
+    /// are not there are told of; one that cannot be read yet comes when it can. Refused is
+    /// only what leaves nothing to follow.
+    async fn watched(
+        &self,
+        principal: &Principal,
+        sessions: Vec<SessionId>,
+        cursors: &[Option<Position>],
+    ) -> Result<WatchList, ApiError> {
+        let (by, asked) = (self.place_by(), sessions.len());
+        let subscribe = |(session, last): (SessionId, &Option<_>)| {
+            let key = key(principal, session.clone()).ok();
+            (session, key.map(|key| self.parts.hub.subscribe(&key, *last, "sse")), *last)
+        };
+        let subscribed: Vec<_> = sessions.into_iter().zip(cursors).map(subscribe).collect();
+        let (mut watched, mut failure) = (WatchList { watches: Vec::new(), unknown: Vec::new(), asked }, None);
+        let mut is_any_here = false;
+        for (index, (session, subscription, last)) in subscribed.into_iter().enumerate() {
+            let Some(mut subscription) = subscription else {
+                watched.unknown.push(session);
+                continue;
+            };
+            let first = match self.find(&mut subscription, last, by).await {
+                Lookup::Here(first) => {
+                    is_any_here = true;
+                    first
+                }
+                Lookup::NotYet(why) => {
+                    failure = Some(why);
+                    None
+                }
+                Lookup::Nowhere => {
+                    watched.unknown.push(session);
+                    continue;
+                }
+            };
+            watched.watches.push(Watch { subscription, first, index });
         }
-        Ok(watches)
+        match failure {
+            _ if is_any_here => Ok(watched),
+            Some(why) => Err(why.into()),
+            None => Err(ApiError::of(Code::SessionNotFound)),
+        }
+    }
+
+    async fn find(&self, subscription: &mut Subscription, last: Option<Position>, by: Instant) -> Lookup {
+        match self.placed(subscription, by).await {
+            Ok(Some(Delivery::Told(first))) if !has_ended(&first, last) => Lookup::Here(Some(first)),
+            Ok(Some(_)) => Lookup::Nowhere,
+            // A stop it is told of like streams that are open already.
+            Ok(None) | Err(PlacementError::GoingAway) => Lookup::Here(None),
+            Err(PlacementError::Unavailable(why)) => Lookup::NotYet(why),
+        }
     }
 }
 
-async fn watch(mut subscription: Subscription, last: Option<Position>) -> Result<Watch, ApiError> {
-    match placed(&mut subscription).await {
-        Some(Delivery::Ended(_)) => Err(ApiError::of(Code::SessionNotFound)),
-        Some(Delivery::Told(first)) if has_ended(&first, last) => Err(ApiError::of(Code::SessionNotFound)),
-        Some(Delivery::Told(first)) => Ok(Watch { subscription, first: Some(first) }),
-        None => Ok(Watch { subscription, first: None }),
-    }
+/// What is found of a session that a stream is to follow.
+enum Lookup {
+    /// It has its place, and this comes first.
+    Here(Option<Arc<Told>>),
+    /// It is not there, or has ended.
+    Nowhere,
+    /// It cannot be read yet.
+    NotYet(Unavailable),
 }
 
 /// Whoever has seen a session's end already, or none of it, has nothing to follow.
@@ -132,20 +176,14 @@ pub(super) fn key(principal: &Principal, session: SessionId) -> Result<SessionKe
     }
 }
 
-/// Waits until it has a place; gives what comes first, if that is there already.
-pub(super) async fn placed(subscription: &mut Subscription) -> Option<Delivery> {
-    match subscription.try_next() {
-        Some(first) => Some(first),
-        None if subscription.position().is_some() => None,
-        None => Some(subscription.next().await),
-    }
-}
-
-/// Each session's cursor; what is none counts as never seen.
-fn cursors(text: Option<&str>, sessions: usize) -> Vec<Option<Position>> {
-    let mut cursors: Vec<_> = text.unwrap_or_default().split(',').map(|each| each.trim().parse().ok()).collect();
-    cursors.resize(sessions, None);
-    cursors
+/// Each session's cursor, by the first text that is one. Fewer cursors than sessions, or
+/// more, were given for other sessions and count for none of these.
+fn cursors<'a>(mut texts: impl Iterator<Item = &'a str>, sessions: usize) -> Vec<Option<Position>> {
+    let read = |text: &str| {
+        let cursors: Vec<Option<Position>> = text.split(',').map(|each| each.trim().parse().ok()).collect();
+        (cursors.len() == sessions && cursors.iter().any(Option::is_some)).then_some(cursors)
+    };
+    texts.find_map(read).unwrap_or_else(|| vec![None; sessions])
 }
 
 /// Coming back would end the same way.
@@ -154,13 +192,6 @@ fn is_final(error: &ApiError) -> bool {
         error.0.of,
         Code::SessionNotFound | Code::Unauthenticated | Code::TokenExpired | Code::Forbidden | Code::Invalid
     )
-}
-
-/// As the library writes it.
-fn body(mut events: Events) -> Body {
-    let mut timer = Box::pin(sleep_until(events.next_due()));
-    let pieces = stream::poll_fn(move |context| events.poll_next(context, timer.as_mut()));
-    Body::from_stream(pieces.map(Ok::<_, std::convert::Infallible>))
 }
 
 /// On the connection itself, so that nothing is held for a stream that waits.
@@ -179,8 +210,30 @@ fn answer(body: Body) -> Response {
     let fixed = HeaderValue::from_static;
     let headers = [
         (header::CONTENT_TYPE, fixed("text/event-stream")),
-        (header::CACHE_CONTROL, fixed("no-cache")),
+        (header::CACHE_CONTROL, fixed("no-store")),
         (header::HeaderName::from_static("x-accel-buffering"), fixed("no")),
     ];
     (headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_text_that_holds_a_cursor_for_each_session_counts() {
+        let at = |version| Some(Position { epoch: 5, version });
+        for (texts, expected) in [
+            (vec!["5-1,5-2"], vec![at(1), at(2)]),
+            (vec!["5-1, -"], vec![at(1), None]),
+            (vec!["nonsense", "5-1,5-2"], vec![at(1), at(2)]),
+            (vec!["5-3,5-4", "5-1,5-2"], vec![at(3), at(4)]),
+            (vec!["5-1"], vec![None, None]),
+            (vec!["5-1,5-2,5-3", "x,y"], vec![None, None]),
+            (vec![], vec![None, None]),
+        ] {
+            assert_eq!(cursors(texts.iter().copied(), 2), expected, "{texts:?}");
+        }
+        assert_eq!(cursors(["5-1,5-2", " 5-7 "].into_iter(), 1), [at(7)]);
+    }
 }

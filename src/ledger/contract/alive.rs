@@ -1,6 +1,8 @@
 //! Who was there, and when nobody was.
 
+use crate::domain::session::restore::Absence;
 use crate::domain::time::Timestamp;
+use crate::ledger::run::{Run, RunHistory};
 use crate::ledger::{Ledger, Presence};
 
 pub(super) async fn beat(ledger: &dyn Ledger, since: i64, at: i64) {
@@ -50,4 +52,31 @@ pub(super) async fn an_absence_that_somebody_contradicts_is_forgotten(ledger: &d
     assert_eq!(presence(ledger, 30_000).await, (Some(31_000), Some((1_000, 30_000))));
     beat(ledger, 500, 31_000).await;
     assert_eq!(presence(ledger, 30_000).await, (Some(31_000), None));
+}
+
+pub(super) async fn how_a_process_ended_is_known_to_the_next(ledger: &dyn Ledger) {
+    let at = Timestamp::from_ms;
+    let runs = async |before| ledger.runs(at(before)).await.unwrap();
+    assert_eq!(runs(1_000).await, RunHistory::default());
+    ledger.open_run(at(1_000)).await.unwrap();
+    beat(ledger, 1_000, 9_000).await;
+    ledger.close_run(at(1_000), at(8_500)).await.unwrap();
+    ledger.open_run(at(20_000)).await.unwrap();
+    beat(ledger, 20_000, 20_500).await;
+    // None that began then, and a stop before the beginning: neither is one.
+    ledger.close_run(at(15_000), at(16_000)).await.unwrap();
+    ledger.close_run(at(20_000), at(19_000)).await.unwrap();
+    ledger.open_run(at(40_000)).await.unwrap();
+    let first = Run { began: at(1_000), stopped: Some(at(8_500)) };
+    let second = Run { began: at(20_000), stopped: None };
+    let absences = vec![Absence { from: at(9_000), until: at(20_000) }];
+    assert_eq!(runs(40_000).await, RunHistory { runs: vec![first, second], absences: absences.clone() });
+    assert_eq!(runs(20_000).await, RunHistory { runs: vec![first], absences: absences.clone() });
+    // Another that began in the same millisecond is one that has not stopped.
+    ledger.open_run(at(1_000)).await.unwrap();
+    let again = Run { stopped: None, ..first };
+    assert_eq!(runs(20_000).await, RunHistory { runs: vec![again], absences });
+    // After more than a year nobody looks back.
+    ledger.open_run(at(400 * 24 * 3_600_000)).await.unwrap();
+    assert_eq!(runs(i64::MAX).await.runs.len(), 1);
 }

@@ -6,8 +6,9 @@ use serde_json::json;
 use super::{as_row, changed, first, ids, key};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{Entry, Repeat};
+use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Filter, Ledger};
+use crate::ledger::{DeadSessions, Filter, Ledger};
 
 pub(super) async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
     let odd = changed(&first("a", &json!({})), |entry| {
@@ -46,6 +47,32 @@ pub(super) async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten
     assert!(!ledger.unbury(&dead[1]).await.unwrap());
     let left = ledger.dead_letters(None, 10).await.unwrap();
     assert_eq!(left.iter().map(|letter| &letter.entry).collect::<Vec<_>>(), [&*dead[0], &dead[2], &dead[3]]);
+}
+
+pub(super) async fn dead_letters_of_a_session_come_newest_first_by_their_numbers(ledger: &dyn Ledger) {
+    let dead =
+        [9, 10, 11].map(|version| changed(&first("a", &json!({})), |entry| entry.link.position.version = version));
+    let later = changed(&dead[0], |entry| entry.link.position = Position { epoch: 12, version: 8 });
+    let another = first("b", &json!({}));
+    assert_eq!(ledger.dead_sessions(9).await.unwrap(), DeadSessions::default());
+    for entry in dead.iter().chain([&later, &another]) {
+        ledger.bury(entry, "said no", Timestamp::from_ms(7)).await.unwrap();
+    }
+    let letters = ledger.dead_of(&key("a")).await.unwrap();
+    let seen: Vec<_> = letters.iter().map(|letter| letter.entry.link.position).collect();
+    let at = |epoch, version| Position { epoch, version };
+    assert_eq!(seen, [at(12, 8), at(1, 11), at(1, 10), at(1, 9)]);
+    assert_eq!(letters[0].entry, *later);
+    assert!(letters[1..].iter().all(|letter| letter.entry.body.is_none()));
+    let first_after = async |after| ledger.first_dead(&key("a"), after).await.unwrap();
+    assert_eq!(first_after(None).await, Some(at(1, 9)));
+    assert_eq!(first_after(Some(at(1, 9))).await, Some(at(1, 10)));
+    assert_eq!(first_after(Some(at(1, 11))).await, Some(at(12, 8)));
+    assert_eq!(first_after(Some(at(12, 8))).await, None);
+    assert_eq!(ledger.first_dead(&key("c"), None).await.unwrap(), None);
+    let all = ledger.dead_sessions(9).await.unwrap();
+    assert_eq!(all, DeadSessions { letters: 5, sessions: vec![key("a"), key("b")] });
+    assert_eq!(ledger.dead_sessions(1).await.unwrap().sessions, [key("a")]);
 }
 
 pub(super) async fn any_text_fits(ledger: &dyn Ledger) {

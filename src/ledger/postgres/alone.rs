@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::{Instant, sleep};
 
-use super::{connecting, failed};
+use super::{connecting, failed, reach};
 use crate::ledger::Error;
 
 /// The lock's number: any that no other program takes here. It spells the service's name.
@@ -38,7 +38,7 @@ impl Alone {
     /// longer than `patience`. `None` if it is still held then.
     pub async fn hold(url: &str, instance: &str, patience: Duration) -> Result<Option<Self>, Error> {
         let connecting = connecting(url, instance, LIMIT)?;
-        let mut connection = connecting.connect().await.map_err(failed)?;
+        let mut connection = reach::connect(&connecting).await?;
         let until = Instant::now() + patience;
         while !take(&mut connection).await? {
             if Instant::now() >= until {
@@ -68,7 +68,7 @@ impl Alone {
 
     /// Whether the lock is ours, on a new connection.
     async fn again(&mut self) -> Result<bool, Error> {
-        self.connection = self.connecting.connect().await.map_err(failed)?;
+        self.connection = reach::connect(&self.connecting).await?;
         take(&mut self.connection).await
     }
 }

@@ -6,7 +6,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::{failed, read};
+use super::{read, unread as failed};
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;

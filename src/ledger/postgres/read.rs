@@ -6,24 +6,27 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
 use super::label;
 use super::line::{Line, Segment};
-use super::{PostgresLedger, failed};
+use super::{PostgresLedger, unread as failed};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::Repeat;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Absence;
 use crate::domain::time::Timestamp;
-use crate::ledger::row::{DELETED, name, refused};
-use crate::ledger::{AROUND_MS, Answered, DeadLetter, Due, Error, Filter, Presence, Row};
+use crate::ledger::page::{CHANGE_OVERHEAD, HistoryRow, PAGE_BYTES, Page};
+use crate::ledger::row::{DELETED, refused};
+use crate::ledger::{AROUND_MS, Answered, Due, Error, Filter, Presence, Row};
 
-/// The columns of a row, and whether it shares its position with another. A position
-/// is never cut by what stands inside.
-macro_rules! select {
+/// The columns of a change, and whether it shares its position with another. A position
+/// is never cut by what stands inside. The body is none of the columns: a session may be
+/// far longer than what happened to it.
+macro_rules! changes {
     ($which:literal, $rest:literal) => {
         concat!(
             "select snapshot.* \
             from ( \
-                select session_snapshot.*, count(*) over (partition by epoch, version) > 1 as forked \
+                select tenant, session_id, epoch, version, at, previous, body_digest, digest, change, arrival, \
+                    repeat_key, repeat_body, count(*) over (partition by epoch, version) > 1 as forked \
                 from session_snapshot ",
             $which,
             ") snapshot ",
@@ -39,46 +42,61 @@ const NEWEST: &str = "select snapshot.* \
 const LINK: &str = "select * \
     from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
-const AFTER: &str = select!(
-    "where tenant = $1 and session_id = $2 and (epoch, version) > ($3, $4)",
-    "order by epoch, version, arrival \
-    limit $5"
+/// The page is measured by its lengths before it is cut.
+const AFTER: &str = concat!(
+    "select * \
+    from ( \
+        select page.*, count(*) over () as found, \
+            sum($6 + octet_length(change)) over (order by epoch, version, arrival) \
+                - $6 - octet_length(change) as before \
+        from (",
+    changes!(
+        "where tenant = $1 and session_id = $2 and (epoch, version) > ($3, $4)",
+        "order by epoch, version, arrival \
+        limit $5"
+    ),
+    ") page \
+    ) sized \
+    where before < $7 \
+    order by epoch, version, arrival"
 );
-const REST_OF_POSITION: &str = select!(
+const REST_OF_POSITION: &str = changes!(
     "where tenant = $1 and session_id = $2 and epoch = $3 and version = $4",
     "where arrival > $5 \
     order by arrival"
 );
-const ANSWERED: &str = select!(
+const ANSWERED: &str = changes!(
     "where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4)",
     "where at >= $5 and repeat_key is not null \
     order by epoch, version, arrival"
 );
-/// The page first, then a look-up for each row of it, which `limit` makes sure of.
-const SESSIONS: &str = "select snapshot.* \
+/// The page first, then a look-up for each row of it, which `limit` makes sure of. Bodies
+/// past the end of the page are measured and not read.
+const SESSIONS: &str = "select * \
     from ( \
-        select * \
-        from session \
-        where session.tenant = ";
+        select snapshot.*, count(*) over () as found, \
+            sum(coalesce(octet_length(snapshot.body), 0)) over (order by snapshot.session_id) \
+                - coalesce(octet_length(snapshot.body), 0) as before \
+        from ( \
+            select * \
+            from session \
+            where session.tenant = ";
 const THEIR_SNAPSHOTS: &str = ") page \
-    cross join lateral ( \
-        select * \
-        from session_snapshot \
-        where tenant = page.tenant and session_id = page.session_id and epoch = page.epoch \
-        and version = page.version and digest = page.digest and at = page.at \
-        limit 1 \
-    ) snapshot \
-    order by page.session_id";
+        cross join lateral ( \
+            select * \
+            from session_snapshot \
+            where tenant = page.tenant and session_id = page.session_id and epoch = page.epoch \
+            and version = page.version and digest = page.digest and at = page.at \
+            limit 1 \
+        ) snapshot \
+    ) sized \
+    where before < ";
+const IN_THEIR_ORDER: &str = " order by session_id";
 const DUE: &str = "select due_at, tenant, session_id \
     from session \
     where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
-const DEAD_LETTERS: &str = "select * \
-    from dead_letter \
-    where (tenant, session_id, position, digest) > ($1, $2, $3, $4) \
-    order by tenant, session_id, position, digest \
-    limit $5";
 const LAST_BEAT: &str = "select at from heartbeat";
 
 /// The one that ended when a store began to live, or a little before or after.
@@ -112,19 +130,22 @@ impl PostgresLedger {
         key: &SessionKey,
         after: Option<Position>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page<HistoryRow>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let mut found = page(&mut reading, key, after, limit).await?;
-        if let Some(last) = found.last().filter(|_| found.len() == limit as usize) {
-            found.extend(rest_of_position(&mut reading, key, last).await?);
+        let (mut found, there) = page(&mut reading, key, after, limit).await?;
+        if let Some(last) = found.last().filter(|_| count(&found) < there) {
+            let rest = rest_of_position(&mut reading, key, last).await?;
+            found.extend(rest);
         }
+        // Where it asked for more than it may show, nobody has counted what comes after that.
+        let has_more = there > i64::from(limit) || there > count(&found);
         let segments = Line::of(&mut reading, key).until(|_| false).await?;
         let mut rows = Vec::with_capacity(found.len());
         for found in &found {
             let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
-            rows.push(row(found, !is_on_line)?);
+            rows.push(HistoryRow { link: link(found)?, change: change(found)?, superseded: !is_on_line });
         }
-        Ok(rows)
+        Ok(Page { rows, has_more })
     }
 
     pub(super) async fn read_sessions(
@@ -133,17 +154,22 @@ impl PostgresLedger {
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page<Row>, Error> {
         let mut query = QueryBuilder::<Postgres>::new(SESSIONS);
         query.push_bind(tenant.as_str());
         narrow(&mut query, tenant, filter);
         if let Some(after) = after {
             query.push(" and session.session_id > ").push_bind(after.as_str());
         }
-        query.push(" order by session.session_id limit ").push_bind(i64::from(limit)).push(THEIR_SNAPSHOTS);
+        query.push(" order by session.session_id limit ").push_bind(i64::from(limit) + 1);
+        query.push(THEIR_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(IN_THEIR_ORDER);
         // Each plan is made for what is asked: how many a status or a label lets pass differs by thousands.
-        let found = query.build().persistent(false).fetch_all(&self.read).await.map_err(failed)?;
-        found.iter().map(|found| row(found, false)).collect()
+        let mut found = query.build().persistent(false).fetch_all(&self.read).await.map_err(failed)?;
+        let there = there(&found)?;
+        found.truncate(limit as usize);
+        let has_more = there > count(&found);
+        let rows = found.iter().map(|found| row(found, false)).collect::<Result<_, _>>()?;
+        Ok(Page { rows, has_more })
     }
 
     pub(super) async fn read_due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
@@ -172,18 +198,6 @@ impl PostgresLedger {
             }
         }
         Ok(answers)
-    }
-
-    pub(super) async fn read_dead_letters(
-        &self,
-        after: Option<&DeadLetter>,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        let (tenant, session, place, digest) = name(after);
-        let query =
-            sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(i64::from(limit));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
-        found.iter().map(dead_letter).collect()
     }
 
     pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Presence, Error> {
@@ -216,20 +230,36 @@ fn narrow(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, filter: &Filter
     }
 }
 
+/// The rows of a page, and how many there are from its first on; one more than `limit`
+/// stands for any number.
 async fn page(
     reading: &mut PgConnection,
     key: &SessionKey,
     after: Option<Position>,
     limit: u32,
-) -> Result<Vec<PgRow>, Error> {
+) -> Result<(Vec<PgRow>, i64), Error> {
     let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
     let query = sqlx::query(AFTER)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
         .bind(after.epoch)
         .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
-        .bind(i64::from(limit));
-    query.fetch_all(reading).await.map_err(failed)
+        .bind(i64::from(limit) + 1)
+        .bind(CHANGE_OVERHEAD)
+        .bind(i64::from(PAGE_BYTES));
+    let mut found = query.fetch_all(reading).await.map_err(failed)?;
+    let there = there(&found)?;
+    found.truncate(limit as usize);
+    Ok((found, there))
+}
+
+/// How many rows there are, as each of them says.
+fn there(found: &[PgRow]) -> Result<i64, Error> {
+    found.first().map_or(Ok(0), |first| first.try_get("found").map_err(failed))
+}
+
+fn count<T>(rows: &[T]) -> i64 {
+    i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
 /// What came later to the position of `last`, which a page must not be cut from.
@@ -286,14 +316,18 @@ async fn is_on_line(
 }
 
 fn row(found: &PgRow, superseded: bool) -> Result<Row, Error> {
-    let link = Link {
+    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
+    let (link, body) = (link(found)?, body.map(Bytes::from));
+    Ok(Row { key: key(found)?, link, body, change: change(found)?, superseded })
+}
+
+fn link(found: &PgRow) -> Result<Link, Error> {
+    Ok(Link {
         position: position(found)?,
         at: instant(found, "at")?,
         previous: digest(found, "previous")?,
         body: digest(found, "body_digest")?,
-    };
-    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
-    Ok(Row { key: key(found)?, link, body: body.map(Bytes::from), change: change(found)?, superseded })
+    })
 }
 
 fn answer(found: &PgRow) -> Result<Answered, Error> {
@@ -305,26 +339,7 @@ fn answer(found: &PgRow) -> Result<Answered, Error> {
     })
 }
 
-fn dead_letter(found: &PgRow) -> Result<DeadLetter, Error> {
-    let place: &str = found.try_get("position").map_err(failed)?;
-    let link = Link {
-        position: place.parse().map_err(refused)?,
-        at: instant(found, "at")?,
-        previous: digest(found, "previous")?,
-        body: digest(found, "body_digest")?,
-    };
-    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
-    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
-    let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
-    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
-    Ok(DeadLetter {
-        entry: Entry { key: key(found)?, link, body: body.map(Bytes::from), change: change.into(), repeat },
-        reason: found.try_get("reason").map_err(failed)?,
-        buried_at: instant(found, "buried_at")?,
-    })
-}
-
-fn repeat(found: &PgRow) -> Result<Repeat, Error> {
+pub(super) fn repeat(found: &PgRow) -> Result<Repeat, Error> {
     Ok(Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 
-use super::failed;
+use super::{failed, reach};
 use crate::ledger::Error;
 use crate::ledger::row::{refused, unavailable};
 
@@ -41,11 +41,12 @@ struct Applied {
 
 /// Brings the schema up. The lock is the session's, and goes with the connection.
 pub(super) async fn migrate(connecting: PgConnectOptions) -> Result<(), Error> {
-    let mut connection = connecting.connect().await.map_err(failed)?;
+    let mut connection = reach::connect(&connecting).await?;
     let mut migrations = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have added to the schema; what this one needs is still there.
     migrations.set_ignore_missing(true);
-    migrations.run(&mut connection).await.map_err(unavailable)?;
+    // `run` does the same, but its future cannot be shown to be `Send`, as that of a task must be.
+    migrations.run_direct(None, &mut connection, false).await.map_err(unavailable)?;
     prepare(&mut connection).await?;
     connection.close().await.map_err(failed)
 }
@@ -55,9 +56,9 @@ async fn prepare(connection: &mut PgConnection) -> Result<(), Error> {
 }
 
 /// Whether this release can work with the schema: all it needs is there, and nothing
-/// it needs has been taken away.
-pub(super) async fn check(pool: &PgPool) -> Result<(), Error> {
-    let applied = match sqlx::query_as(APPLIED).fetch_all(pool).await {
+/// it needs has been taken away. Gives the newest migration, where a newer release made it.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<Option<i64>, Error> {
+    let applied = match sqlx::query_as(APPLIED).fetch_all(connection).await {
         Ok(rows) => rows,
         Err(error) if is_no_table(&error) => Vec::new(),
         Err(error) => return Err(failed(error)),
@@ -71,7 +72,7 @@ fn is_no_table(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == UNDEFINED_TABLE)
 }
 
-fn compare(mut applied: BTreeMap<i64, Applied>) -> Result<(), Schema> {
+fn compare(mut applied: BTreeMap<i64, Applied>) -> Result<Option<i64>, Schema> {
     if let Some((version, _)) = applied.iter().find(|(_, migration)| !migration.is_whole) {
         return Err(Schema::HalfWay(*version));
     }
@@ -83,7 +84,10 @@ fn compare(mut applied: BTreeMap<i64, Applied>) -> Result<(), Schema> {
     }
     // What is left is newer. It only adds, unless its name says that it takes away.
     let takes_away = applied.iter().find(|(_, migration)| migration.description.starts_with("contract"));
-    takes_away.map_or(Ok(()), |(version, _)| Err(Schema::Newer(*version)))
+    match takes_away {
+        Some((version, _)) => Err(Schema::Newer(*version)),
+        None => Ok(applied.last_key_value().map(|(version, _)| *version)),
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_this_release_needs_must_be_there_as_it_has_it() {
-        assert_eq!(compare(applied()), Ok(()));
+        assert_eq!(compare(applied()), Ok(None));
         assert_eq!(compare(BTreeMap::new()), Err(Schema::Older));
         let mut some = applied();
         some.pop_last();
@@ -122,7 +126,7 @@ mod tests {
     fn what_a_newer_release_added_is_let_be_and_what_it_took_away_is_missed() {
         let mut expanded = applied();
         expanded.insert(9_000, newer("expand session"));
-        assert_eq!(compare(expanded), Ok(()));
+        assert_eq!(compare(expanded), Ok(Some(9_000)));
         let mut contracted = applied();
         contracted.insert(9_001, newer("contract session"));
         assert_eq!(compare(contracted), Err(Schema::Newer(9_001)));

@@ -122,7 +122,7 @@ async fn of_two_sides_of_a_fork_written_at_once_one_is_counted() {
         let forks: usize = written.into_iter().map(|recorded| recorded.unwrap().forks.len()).sum();
         assert_eq!(forks, 1, "round {round}");
     }
-    let rows = bench.ledger.history(&key("a"), None, 1_000).await.unwrap();
+    let rows = bench.ledger.history(&key("a"), None, 1_000).await.unwrap().rows;
     assert_eq!((rows.len(), rows.iter().filter(|row| row.superseded).count()), (100, 50));
 }
 
@@ -147,7 +147,7 @@ async fn who_reads_sees_whole_batches_only() {
     let reading = async {
         let mut last = 0;
         while last < 1_000 {
-            let rows = bench.ledger.history(&key("a"), None, 2_000).await.unwrap();
+            let rows = bench.ledger.history(&key("a"), None, 2_000).await.unwrap().rows;
             assert!(rows.len() % 25 == 0 && rows.len() >= last, "{}", rows.len());
             last = rows.len();
         }
@@ -176,7 +176,7 @@ async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
         let there = format!("select count(*) from session_snapshot_{month} where version = {version}");
         assert_eq!(bench.number(&there).await, 1, "{month}");
     }
-    assert_eq!(bench.ledger.history(&key("a"), None, 10).await.unwrap().len(), 4);
+    assert_eq!(bench.ledger.history(&key("a"), None, 10).await.unwrap().rows.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,9 +197,9 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
     let reading = async {
         let filter = Filter { participant_id: Some("white".into()), ..Filter::default() };
         for _ in 0..60 {
-            assert!(!other.history(&key("s7"), None, 1_000).await.unwrap().is_empty());
+            assert!(!other.history(&key("s7"), None, 1_000).await.unwrap().rows.is_empty());
             assert!(other.newest(&key("s7")).await.unwrap().is_some());
-            assert_eq!(other.sessions(&key("s7").tenant, &filter, None, 100).await.unwrap().len(), 20);
+            assert_eq!(other.sessions(&key("s7").tenant, &filter, None, 100).await.unwrap().rows.len(), 20);
         }
     };
     let turning = async {
@@ -213,7 +213,7 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
         }
     };
     futures::join!(writing, reading, turning);
-    let rows = bench.ledger.history(&key("s7"), None, 1_000).await.unwrap();
+    let rows = bench.ledger.history(&key("s7"), None, 1_000).await.unwrap().rows;
     assert_eq!(rows.last().unwrap().link.position.version, 120);
     let late = rows.iter().filter(|row| row.link.at.as_ms() >= MARCH + MONTH).count();
     assert_eq!(late, (0..120_i64).filter(|number| JANUARY + number * MONTH / 10 >= MARCH + MONTH).count());
@@ -243,7 +243,7 @@ async fn forgetting_months_leaves_the_newest_of_each_session() {
     let forget = "select session_snapshot_forget('2026-02-01')::bigint";
     assert_eq!((bench.number(forget).await, bench.number(forget).await), (1, 0));
     let versions = async |session| {
-        let rows = bench.ledger.history(&key(session), None, 10).await.unwrap();
+        let rows = bench.ledger.history(&key(session), None, 10).await.unwrap().rows;
         rows.iter().map(|row| row.link.position.version).collect::<Vec<_>>()
     };
     assert_eq!((versions("idle").await, versions("alive").await, versions("odd").await), (vec![2], vec![2], vec![2]));
@@ -262,7 +262,7 @@ async fn labels_follow_what_a_session_is_and_are_left_alone_otherwise() {
     let mut bench = Bench::new().await;
     let find = async |ledger: &PostgresLedger, hall: &str| {
         let filter = Filter { metadata: vec![("hall".into(), hall.into())], ..Filter::default() };
-        ledger.sessions(&key("a").tenant, &filter, None, 10).await.unwrap().len()
+        ledger.sessions(&key("a").tenant, &filter, None, 10).await.unwrap().rows.len()
     };
     bench.ledger.record(&[entry("a", 2, 5, "north")]).await.unwrap();
     let place = "select (ctid::text::point)[1]::bigint from session_label";
@@ -336,6 +336,7 @@ async fn connections_say_whose_they_are_and_may_not_hang() {
     assert!(bench.number(ours).await > 0);
     let slow = sqlx::query("select pg_sleep(10)").execute(&bench.ledger.read).await.unwrap_err();
     assert_eq!(slow.as_database_error().unwrap().code().unwrap(), "57014");
+    assert!(matches!(super::unread(slow), Error::TooLong), "it answers, so nobody else need be turned away");
     let write = sqlx::query("create table t (a int)").execute(&bench.ledger.read).await.unwrap_err();
     assert_eq!(write.as_database_error().unwrap().code().unwrap(), "25006");
 }
@@ -404,9 +405,9 @@ async fn ask_everything(ledger: &PostgresLedger) {
     ledger.newest(&long).await.unwrap().unwrap();
     ledger.version(&long, 1_500).await.unwrap().unwrap();
     ledger.at(&long, Timestamp::from_ms(MARCH)).await.unwrap().unwrap();
-    assert_eq!(ledger.history(&long, None, 100).await.unwrap().len(), 100);
+    assert_eq!(ledger.history(&long, None, 100).await.unwrap().rows.len(), 100);
     let middle = Position { epoch: 1, version: 1_500 };
-    assert_eq!(ledger.history(&long, Some(middle), 100).await.unwrap().len(), 100);
+    assert_eq!(ledger.history(&long, Some(middle), 100).await.unwrap().rows.len(), 100);
     assert!(!ledger.answered(&long, Timestamp::from_ms(JANUARY + 29_900_000_000)).await.unwrap().is_empty());
     let all = Filter::default;
     let filters = [

@@ -7,24 +7,28 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::line::{Line, Segment};
 use super::{SqliteLedger, failed};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::Repeat;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Absence;
 use crate::domain::time::Timestamp;
-use crate::ledger::row::{DELETED, name, refused};
-use crate::ledger::{AROUND_MS, Answered, DeadLetter, Due, Error, Filter, Presence, Row};
+use crate::ledger::page::{CHANGE_OVERHEAD, HistoryRow, PAGE_BYTES, Page};
+use crate::ledger::row::{DELETED, refused};
+use crate::ledger::{AROUND_MS, Answered, Due, Error, Filter, Presence, Row};
 
-/// The columns of a row, and whether it shares its position with another.
-macro_rules! select {
-    ($rest:literal) => {
+/// The columns of a change, and whether it shares its position with another. The body
+/// is none of them: a session may be far longer than what happened to it.
+macro_rules! changes {
+    ($more:literal, $rest:literal) => {
         concat!(
-            "select snapshot.*, exists ( \
+            "select snapshot.tenant, snapshot.session_id, snapshot.epoch, snapshot.version, snapshot.at, \
+                snapshot.previous, snapshot.body_digest, snapshot.digest, snapshot.change, snapshot.arrival, \
+                snapshot.repeat_key, snapshot.repeat_body, exists ( \
                 select 1 from session_snapshot twin \
                 where twin.tenant = snapshot.tenant and twin.session_id = snapshot.session_id \
                 and twin.epoch = snapshot.epoch and twin.version = snapshot.version \
-                and twin.arrival <> snapshot.arrival) as forked \
-            from session_snapshot snapshot ",
+                and twin.arrival <> snapshot.arrival) as forked ",
+            $more,
             $rest
         )
     };
@@ -37,34 +41,56 @@ const NEWEST: &str = "select snapshot.* \
 const LINK: &str = "select * \
     from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
-const AFTER: &str = select!(
-    "where tenant = $1 and session_id = $2 and (epoch, version) > ($3, $4) \
-    order by epoch, version, arrival \
-    limit $5"
+/// The page is measured first, by its lengths alone. What stands behind a body is
+/// reached over the pages of the body, so a little of it counts too.
+const AFTER: &str = changes!(
+    ", sized.found ",
+    "from ( \
+        select arrival, epoch, version, count(*) over () as found, \
+            sum(size) over (order by epoch, version, arrival) - size as before \
+        from ( \
+            select arrival, epoch, version, \
+                $6 + octet_length(change) + coalesce(octet_length(body), 0) / 64 as size \
+            from session_snapshot \
+            where tenant = $1 and session_id = $2 and (epoch, version) > ($3, $4) \
+            order by epoch, version, arrival \
+            limit $5)) sized \
+    cross join session_snapshot snapshot on snapshot.arrival = sized.arrival \
+    where sized.before < $7 \
+    order by sized.epoch, sized.version, sized.arrival"
 );
-const REST_OF_POSITION: &str = select!(
-    "where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and arrival > $5 \
+const REST_OF_POSITION: &str = changes!(
+    "",
+    "from session_snapshot snapshot \
+    where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and arrival > $5 \
     order by arrival"
 );
-const ANSWERED: &str = select!(
-    "where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4) \
+const ANSWERED: &str = changes!(
+    "",
+    "from session_snapshot snapshot \
+    where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4) \
     and at >= $5 and repeat_key is not null \
     order by epoch, version, arrival"
 );
-const SESSIONS: &str = "select snapshot.* \
-    from session \
-    join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
-    where session.tenant = ";
+/// The page is measured first: bodies past its end are not read.
+const SESSIONS: &str = "select snapshot.*, sized.found \
+    from ( \
+        select arrival, session_id, count(*) over () as found, \
+            sum(size) over (order by session_id) - size as before \
+        from ( \
+            select snapshot.arrival, session.session_id, coalesce(octet_length(snapshot.body), 0) as size \
+            from session \
+            join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
+            where session.tenant = ";
+const THEIR_SNAPSHOTS: &str = ")) sized \
+    cross join session_snapshot snapshot on snapshot.arrival = sized.arrival \
+    where sized.before < ";
+const IN_THEIR_ORDER: &str = " order by sized.session_id";
 const DUE: &str = "select due_at, tenant, session_id \
     from session \
     where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
-const DEAD_LETTERS: &str = "select * \
-    from dead_letter \
-    where (tenant, session_id, position, digest) > ($1, $2, $3, $4) \
-    order by tenant, session_id, position, digest \
-    limit $5";
 const LAST_BEAT: &str = "select at from heartbeat";
 
 /// The one that ended when a store began to live, or a little before or after.
@@ -74,7 +100,8 @@ const ABSENCE: &str = "select gone_at, back_at from absence \
 impl SqliteLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
-        let found = query.fetch_optional(&self.read).await.map_err(failed)?;
+        let mut reading = self.reading().await.map_err(failed)?;
+        let found = query.fetch_optional(&mut *reading).await.map_err(failed)?;
         found.map(|found| row(&found, false)).transpose()
     }
 
@@ -98,19 +125,22 @@ impl SqliteLedger {
         key: &SessionKey,
         after: Option<Position>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page<HistoryRow>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let mut found = page(&mut reading, key, after, limit).await?;
-        if let Some(last) = found.last().filter(|_| found.len() == limit as usize) {
-            found.extend(rest_of_position(&mut reading, key, last).await?);
+        let (mut found, there) = page(&mut reading, key, after, limit).await?;
+        if let Some(last) = found.last().filter(|_| count(&found) < there) {
+            let rest = rest_of_position(&mut reading, key, last).await?;
+            found.extend(rest);
         }
+        // Where it asked for more than it may show, nobody has counted what comes after that.
+        let has_more = there > i64::from(limit) || there > count(&found);
         let segments = Line::of(&mut reading, key).until(|_| false).await?;
         let mut rows = Vec::with_capacity(found.len());
         for found in &found {
             let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
-            rows.push(row(found, !is_on_line)?);
+            rows.push(HistoryRow { link: link(found)?, change: change(found)?, superseded: !is_on_line });
         }
-        Ok(rows)
+        Ok(Page { rows, has_more })
     }
 
     pub(super) async fn read_sessions(
@@ -119,23 +149,30 @@ impl SqliteLedger {
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Page<Row>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new(SESSIONS);
         query.push_bind(tenant.as_str());
         narrow(&mut query, filter);
         if let Some(after) = after {
             query.push(" and session.session_id > ").push_bind(after.as_str());
         }
-        query.push(" order by session.session_id limit ").push_bind(i64::from(limit));
-        let found = query.build().fetch_all(&self.read).await.map_err(failed)?;
-        found.iter().map(|found| row(found, false)).collect()
+        query.push(" order by session.session_id limit ").push_bind(i64::from(limit) + 1);
+        query.push(THEIR_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(IN_THEIR_ORDER);
+        let mut reading = self.reading().await.map_err(failed)?;
+        let mut found = query.build().fetch_all(&mut *reading).await.map_err(failed)?;
+        let there = there(&found)?;
+        found.truncate(limit as usize);
+        let has_more = there > count(&found);
+        let rows = found.iter().map(|found| row(found, false)).collect::<Result<_, _>>()?;
+        Ok(Page { rows, has_more })
     }
 
     pub(super) async fn read_due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
         let (at, tenant, session) =
             after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit).bind(at).bind(tenant).bind(session);
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
+        let mut reading = self.reading().await.map_err(failed)?;
+        query.fetch_all(&mut *reading).await.map_err(failed)?.iter().map(due).collect()
     }
 
     pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
@@ -159,21 +196,11 @@ impl SqliteLedger {
         Ok(answers)
     }
 
-    pub(super) async fn read_dead_letters(
-        &self,
-        after: Option<&DeadLetter>,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        let (tenant, session, place, digest) = name(after);
-        let query = sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(limit);
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
-        found.iter().map(dead_letter).collect()
-    }
-
     pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Presence, Error> {
-        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
+        let mut reading = self.reading().await.map_err(failed)?;
+        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&mut *reading).await.map_err(failed)?;
         let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
-        let absence: Option<(i64, i64)> = absence.fetch_optional(&self.read).await.map_err(failed)?;
+        let absence: Option<(i64, i64)> = absence.fetch_optional(&mut *reading).await.map_err(failed)?;
         let absence =
             absence.map(|(gone, back)| Absence { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
         Ok(Presence { last_beat: last.map(Timestamp::from_ms), absence })
@@ -207,20 +234,36 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     }
 }
 
+/// The rows of a page, and how many there are from its first on; one more than `limit`
+/// stands for any number.
 async fn page(
     reading: &mut SqliteConnection,
     key: &SessionKey,
     after: Option<Position>,
     limit: u32,
-) -> Result<Vec<SqliteRow>, Error> {
+) -> Result<(Vec<SqliteRow>, i64), Error> {
     let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
     let query = sqlx::query(AFTER)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
         .bind(after.epoch)
         .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
-        .bind(limit);
-    query.fetch_all(reading).await.map_err(failed)
+        .bind(i64::from(limit) + 1)
+        .bind(CHANGE_OVERHEAD)
+        .bind(i64::from(PAGE_BYTES));
+    let mut found = query.fetch_all(reading).await.map_err(failed)?;
+    let there = there(&found)?;
+    found.truncate(limit as usize);
+    Ok((found, there))
+}
+
+/// How many rows there are, as each of them says.
+fn there(found: &[SqliteRow]) -> Result<i64, Error> {
+    found.first().map_or(Ok(0), |first| first.try_get("found").map_err(failed))
+}
+
+fn count<T>(rows: &[T]) -> i64 {
+    i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
 /// What came later to the position of `last`, which a page must not be cut from.
@@ -281,14 +324,18 @@ async fn is_on_line(
 }
 
 fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
-    let link = Link {
+    let body: Option<String> = found.try_get("body").map_err(failed)?;
+    let (link, body) = (link(found)?, body.map(Bytes::from));
+    Ok(Row { key: key(found)?, link, body, change: change(found)?, superseded })
+}
+
+fn link(found: &SqliteRow) -> Result<Link, Error> {
+    Ok(Link {
         position: position(found)?,
         at: instant(found, "at")?,
         previous: digest(found, "previous")?,
         body: digest(found, "body_digest")?,
-    };
-    let body: Option<String> = found.try_get("body").map_err(failed)?;
-    Ok(Row { key: key(found)?, link, body: body.map(Bytes::from), change: change(found)?, superseded })
+    })
 }
 
 fn answer(found: &SqliteRow) -> Result<Answered, Error> {
@@ -300,26 +347,7 @@ fn answer(found: &SqliteRow) -> Result<Answered, Error> {
     })
 }
 
-fn dead_letter(found: &SqliteRow) -> Result<DeadLetter, Error> {
-    let place: &str = found.try_get("position").map_err(failed)?;
-    let link = Link {
-        position: place.parse().map_err(refused)?,
-        at: instant(found, "at")?,
-        previous: digest(found, "previous")?,
-        body: digest(found, "body_digest")?,
-    };
-    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
-    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
-    let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
-    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
-    Ok(DeadLetter {
-        entry: Entry { key: key(found)?, link, body: body.map(Bytes::from), change: change.into(), repeat },
-        reason: found.try_get("reason").map_err(failed)?,
-        buried_at: instant(found, "buried_at")?,
-    })
-}
-
-fn repeat(found: &SqliteRow) -> Result<Repeat, Error> {
+pub(super) fn repeat(found: &SqliteRow) -> Result<Repeat, Error> {
     Ok(Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
 }
 

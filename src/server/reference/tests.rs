@@ -11,6 +11,7 @@ use crate::clock::cluster::{ClusterClock, Settings};
 use crate::clock::{Clock as _, Counter, HostCounter};
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server, Trio};
+use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
 
 /// Nothing takes longer.
@@ -51,7 +52,7 @@ impl Instance {
 
     async fn at(url: &str, ahead: i64, ppm: i64) -> Self {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
-        let reference = Arc::new(RedisReference(RedisTime::new(redis)));
+        let reference = Arc::new(RedisReference(RedisTime::new(redis, Keys::default())));
         let counter = Skewed { host: HostCounter::start(), ahead, ppm };
         let settings = Settings { courtesy: Duration::from_millis(300), ..Settings::default() };
         let started = timeout(SOON, ClusterClock::counting(counter, reference, settings)).await;

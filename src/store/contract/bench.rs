@@ -20,6 +20,7 @@ use crate::redis::{Address, Listening, Redis, Told};
 use crate::redis_server::{Keeps, Named, Server, Trio, named};
 use crate::store::Store;
 use crate::store::keys;
+use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{MemoryOutbox, Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
@@ -120,8 +121,8 @@ impl InRedis {
         let (announced, (count, heard)) = (Announced::default(), watch::channel(0));
         let hearing = tokio::spawn(hear(Arc::clone(&ears), Arc::clone(&announced), count));
         Self {
-            store: RedisStore::new(redis.another().await.unwrap(), idle, still()),
-            outbox: RedisOutbox::new(&redis, owned, idle, still()).await.unwrap(),
+            store: RedisStore::new(redis.another().await.unwrap(), Keys::default(), idle, still()),
+            outbox: RedisOutbox::new(&redis, Keys::default(), owned, idle, still()).await.unwrap(),
             ears,
             listened: Mutex::default(),
             announced,
@@ -138,7 +139,7 @@ impl InRedis {
         let keys: Vec<_> = self.listened.lock().unwrap().iter().cloned().collect();
         let commands = self.redis.commands().await.unwrap();
         for key in &keys {
-            let (channel, mark) = (keys::frames(key), keys::announcement(&MARK.to_string(), b"").concat());
+            let (channel, mark) = (Keys::default().frames(key), keys::announcement(&MARK.to_string(), b"").concat());
             if self.redis.is_cluster() {
                 commands.spublish::<i64, _, _>(channel, mark).await.unwrap();
             } else {
@@ -192,7 +193,7 @@ impl Bench for InRedis {
 
     async fn listen(&self, key: &SessionKey) {
         if self.listened.lock().unwrap().insert(key.clone()) {
-            self.ears.listen(keys::frames(key)).await.unwrap();
+            self.ears.listen(Keys::default().frames(key)).await.unwrap();
         }
     }
 
@@ -217,10 +218,10 @@ impl Bench for InRedis {
         let commands = self.redis.commands().await.unwrap();
         for key in keys {
             let held = self.store.read(&key).await.unwrap();
-            let left: i64 = commands.pttl(keys::state(&key)).await.unwrap();
+            let left: i64 = commands.pttl(Keys::default().state(&key)).await.unwrap();
             if held.is_some_and(|held| held.session.updated_at < idle_since) && left > 0 {
                 assert!(left > 3_590_000, "an hour was asked for, and {left} ms are left");
-                commands.del::<i64, _>(keys::state(&key)).await.unwrap();
+                commands.del::<i64, _>(Keys::default().state(&key)).await.unwrap();
             }
         }
     }

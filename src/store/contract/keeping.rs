@@ -18,6 +18,9 @@ use crate::store::outbox::Ticket;
 use crate::store::partition::Partitions;
 use crate::store::{Committed, Held};
 
+/// What a test waits for takes no longer, however busy the machine is.
+const SOON: Duration = Duration::from_secs(10);
+
 pub async fn an_idle_session_is_found_until_the_ledger_holds_it(bench: &impl Bench) {
     let key = key("a");
     first(bench, &key).await;
@@ -93,14 +96,16 @@ pub async fn recorded_returns_when_the_ledger_holds_it_and_not_before(bench: &im
     let one = first(bench, &key("a")).await.ticket.unwrap();
     bench.record_all().await;
     let two = first(bench, &key("b")).await.ticket.unwrap();
-    assert!(is_recorded(bench, one).await);
-    assert!(!is_recorded(bench, two).await);
+    until_recorded(bench, one).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(200), bench.store().recorded(two));
+    assert!(waiting.await.is_err(), "the ledger does not hold it");
     let (recorded, ()) = tokio::join!(bench.store().recorded(two), bench.record_all());
     recorded.unwrap();
 }
 
-async fn is_recorded(bench: &impl Bench, ticket: Ticket) -> bool {
-    tokio::time::timeout(Duration::from_millis(200), bench.store().recorded(ticket)).await.is_ok()
+async fn until_recorded(bench: &impl Bench, ticket: Ticket) {
+    let recorded = tokio::time::timeout(SOON, bench.store().recorded(ticket)).await;
+    recorded.expect("the ledger holds it").unwrap();
 }
 
 pub async fn once_the_newest_that_waits_is_recorded_all_before_it_is(bench: &impl Bench) {
@@ -111,7 +116,7 @@ pub async fn once_the_newest_that_waits_is_recorded_all_before_it_is(bench: &imp
     assert_eq!(newest, running.ticket.filter(|_| bench.outlives_processes()));
     bench.record_all().await;
     for ticket in [held.ticket, running.ticket] {
-        assert!(is_recorded(bench, ticket.unwrap()).await);
+        until_recorded(bench, ticket.unwrap()).await;
     }
     assert_eq!(bench.store().newest_waiting(&key).await.unwrap(), None);
 }
@@ -131,4 +136,37 @@ pub async fn answers_keep_in_step_with_the_ledger_unless_it_is_away(bench: &impl
     first(bench, &key("b")).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert!(bench.store().in_step().now_or_never().is_some(), "the ledger is away");
+}
+
+pub async fn what_the_ledger_refused_is_kept_until_it_is_released(bench: &impl Bench) {
+    let key = key("a");
+    let held = first(bench, &key).await;
+    let at = held.session.position;
+    bench.store().keep(&key, at).await.unwrap();
+    bench.record_all().await;
+    bench.evict(Timestamp::NEVER).await;
+    assert!(bench.store().read(&key).await.unwrap().is_some(), "nobody else holds it");
+    let other = Position { version: 7, ..at };
+    bench.store().release(&key, other).await.unwrap();
+    bench.evict(Timestamp::NEVER).await;
+    assert!(bench.store().read(&key).await.unwrap().is_some(), "it is another version that may go");
+    bench.store().release(&key, at).await.unwrap();
+    bench.evict(Timestamp::NEVER).await;
+    assert!(bench.store().read(&key).await.unwrap().is_none());
+    // Of what is not held nothing is kept.
+    bench.store().keep(&key, at).await.unwrap();
+    assert!(bench.store().read(&key).await.unwrap().is_none());
+}
+
+pub async fn what_was_kept_goes_as_any_other_once_a_later_version_is_in_the_ledger(bench: &impl Bench) {
+    let key = key("a");
+    let held = first(bench, &key).await;
+    bench.store().keep(&key, held.session.position).await.unwrap();
+    let next = commanded(bench, &key, &held, &Command::Cancel).await;
+    bench.store().keep(&key, held.session.position).await.unwrap();
+    bench.record_all().await;
+    let read = bench.store().read_watched(&key).await.unwrap().unwrap();
+    assert_eq!((&read.session, read.head), (&next.session, next.head));
+    bench.evict(Timestamp::NEVER).await;
+    assert!(bench.store().read(&key).await.unwrap().is_none());
 }

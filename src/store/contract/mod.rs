@@ -91,6 +91,8 @@ contract! {
         a_restored_session_is_no_write,
         recorded_returns_when_the_ledger_holds_it_and_not_before,
         once_the_newest_that_waits_is_recorded_all_before_it_is,
+        what_the_ledger_refused_is_kept_until_it_is_released,
+        what_was_kept_goes_as_any_other_once_a_later_version_is_in_the_ledger,
         answers_keep_in_step_with_the_ledger_unless_it_is_away,
     ]
 }

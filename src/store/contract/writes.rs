@@ -152,7 +152,7 @@ pub async fn an_answer_is_remembered_for_ten_minutes(bench: &impl Bench) {
     let key = key("a");
     let held = first(bench, &key).await;
     let held = stored(bench, commit(&key, Some(&held), after(&held, &START, NOW), Some(repeat("k")))).await;
-    let pause = Command::Pause { reason: None, target: Target::Session };
+    let pause = Command::Pause { reason: None, target: Target::Session, by_participant: false };
     let held = commanded(bench, &key, &held, &pause).await;
     let again = after(&held, &pause, NOW + ANSWERED_MS);
     stored(bench, commit(&key, Some(&held), again, Some(repeat("ten minutes later")))).await;

@@ -25,9 +25,10 @@ use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
 use crate::domain::id::SessionKey;
 use crate::redis::{Failure, Listening, Redis, Told};
 use crate::store::Now;
-use crate::store::keys;
+use crate::store::keys::Keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::store::redis::{Life, Lives, SCRIPTS, ticket};
+use crate::telemetry::outage::{Repeats, chain};
 
 /// So many entries are let go by one script.
 const AT_ONCE: usize = 1_000;
@@ -35,6 +36,8 @@ const AT_ONCE: usize = 1_000;
 /// So many consumers share the partitions of an instance: while one waits for the ledger,
 /// another asks Redis.
 const LANES: usize = 2;
+
+static UNREADABLE: Repeats = Repeats::none();
 
 /// What waits in Redis for the ledger.
 pub struct RedisOutbox {
@@ -62,6 +65,7 @@ impl RedisOutbox {
     /// store says; and by `now` as there a store life begins.
     pub async fn new(
         redis: &Redis,
+        keys: Keys,
         owned: watch::Receiver<Partitions>,
         idle: Duration,
         now: Now,
@@ -69,10 +73,10 @@ impl RedisOutbox {
         let listening = Listening::new(redis.another().await?);
         for partition in Partition::all() {
             // What fails now is tried again as long as it runs.
-            let _ = listening.listen(keys::wake(partition)).await;
+            let _ = listening.listen(keys.wake(partition)).await;
         }
         Ok(Self {
-            lives: Lives::new(redis.another().await?, now),
+            lives: Lives::new(redis.another().await?, keys, now),
             listening,
             owned,
             idle_ms: i64::try_from(idle.as_millis()).unwrap_or(i64::MAX),
@@ -89,7 +93,7 @@ impl RedisOutbox {
 
     fn hear(&self, told: Told) {
         let stirred = match told {
-            Told::Message(channel, _) => keys::partition_of_wake(&channel).into_iter().collect(),
+            Told::Message(channel, _) => self.lives.keys().partition_of_wake(&channel).into_iter().collect(),
             Told::Gap => Partitions::ALL,
         };
         self.stir(stirred);
@@ -144,7 +148,8 @@ impl RedisOutbox {
     async fn gather(&self, of: Partitions, max: usize) -> Result<Vec<Waiting>, Unavailable> {
         let partitions = self.take_stirred(of);
         let share = (max / partitions.iter().count().max(1)).max(1);
-        let keys = |partition| [keys::outbox(partition), keys::bodies(partition)];
+        let named = self.lives.keys();
+        let keys = |partition| [named.outbox(partition), named.bodies(partition)];
         let arguments = [Value::from(share.to_string())];
         let mut gathered = Vec::new();
         let mut failed = None;
@@ -190,8 +195,10 @@ impl RedisOutbox {
                 Ok(each) => waiting.push(each),
                 Err(unreadable) => {
                     // The rest waits behind it, for a release that can read it.
-                    let error = &unreadable as &dyn std::error::Error;
-                    tracing::error!(partition = partition.index(), error, "an entry is not for this release");
+                    if let Some(times) = UNREADABLE.next() {
+                        let (partition, error) = (partition.index(), chain(&unreadable));
+                        tracing::error!(partition, error, times, "an entry is not for this release");
+                    }
                     break;
                 }
             }
@@ -220,7 +227,7 @@ impl RedisOutbox {
             // What was given in another life has another name in this one, and comes again.
             let done: Vec<_> = done.iter().filter(|each| each.ticket.life == life.number).copied().collect();
             if !done.is_empty() {
-                name_all(*partition, &life, &done, &mut keys, &mut arguments);
+                self.name_all(*partition, &life, &done, &mut keys, &mut arguments);
                 asked.push((*partition, life));
             }
         }
@@ -237,17 +244,25 @@ impl RedisOutbox {
         }
         Ok(())
     }
-}
 
-/// What the script takes of one partition.
-fn name_all(partition: Partition, life: &Life, done: &[&Waiting], keys: &mut Vec<String>, arguments: &mut Vec<Value>) {
-    let newest: BTreeMap<&SessionKey, Ticket> = done.iter().map(|each| (&each.entry.key, each.ticket)).collect();
-    keys.extend([keys::life(partition), keys::outbox(partition), keys::bodies(partition)]);
-    keys.extend(newest.keys().map(|key| keys::state(key)));
-    let counts = [newest.len(), done.len()].map(|count| count.to_string());
-    let tickets = newest.values().copied().chain(done.iter().map(|each| each.ticket)).map(name);
-    let texts = std::iter::once(life.text.to_string()).chain(counts).chain(tickets);
-    arguments.extend(texts.map(Value::from));
+    /// What the script takes of one partition.
+    fn name_all(
+        &self,
+        partition: Partition,
+        life: &Life,
+        done: &[&Waiting],
+        keys: &mut Vec<String>,
+        arguments: &mut Vec<Value>,
+    ) {
+        let named = self.lives.keys();
+        let newest: BTreeMap<&SessionKey, Ticket> = done.iter().map(|each| (&each.entry.key, each.ticket)).collect();
+        keys.extend([named.life(partition), named.outbox(partition), named.bodies(partition)]);
+        keys.extend(newest.keys().map(|key| named.state(key)));
+        let counts = [newest.len(), done.len()].map(|count| count.to_string());
+        let tickets = newest.values().copied().chain(done.iter().map(|each| each.ticket)).map(name);
+        let texts = std::iter::once(life.text.to_string()).chain(counts).chain(tickets);
+        arguments.extend(texts.map(Value::from));
+    }
 }
 
 /// An entry's name in the stream.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::domain::time::Timestamp;
 use crate::redis::{Answer, Argument, Failure, Redis, Script};
 use crate::store::Now;
-use crate::store::keys;
+use crate::store::keys::Keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::telemetry::metrics::STORE_LIVES_TOTAL;
 
@@ -56,6 +56,7 @@ pub struct AskedOf {
 /// The life of each partition, as far as it is known here.
 pub struct Lives {
     redis: Arc<Redis>,
+    keys: Keys,
     now: Now,
     known: [Mutex<Option<Life>>; PARTITIONS],
     noticed: watch::Sender<u64>,
@@ -63,9 +64,10 @@ pub struct Lives {
 
 impl Lives {
     /// Nothing is known yet.
-    pub fn new(redis: Redis, now: Now) -> Self {
+    pub fn new(redis: Redis, keys: Keys, now: Now) -> Self {
         Self {
             redis: Arc::new(redis),
+            keys,
             now,
             known: std::array::from_fn(|_| Mutex::default()),
             noticed: watch::channel(0).0,
@@ -75,6 +77,11 @@ impl Lives {
     /// The connection.
     pub const fn redis(&self) -> &Arc<Redis> {
         &self.redis
+    }
+
+    /// What everything is called.
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Counts new lives that took the place of one that was known.
@@ -88,7 +95,7 @@ impl Lives {
             return Ok(life);
         }
         let now = Argument::from((self.now)().as_ms().to_string());
-        let answer = self.redis.run(&SCRIPTS.life, &[keys::life(partition)], vec![now]).await?;
+        let answer = self.redis.run(&SCRIPTS.life, &[self.keys.life(partition)], vec![now]).await?;
         let life = Life::parse(&answer.convert::<String>().map_err(|_| Failure::garbled())?)?;
         *self.slot(partition) = Some(life.clone());
         Ok(life)
@@ -120,7 +127,7 @@ impl Lives {
         keys: &[String],
         arguments: &[Argument],
     ) -> Result<Asked, Failure> {
-        let keys = [&[keys::life(partition)], keys].concat();
+        let keys = [&[self.keys.life(partition)], keys].concat();
         let arguments = std::iter::once(Argument::from(life.text.clone())).chain(arguments.iter().cloned()).collect();
         Ok(self.heard(life, partition, self.redis.ask(script, &keys, arguments).await?))
     }
@@ -147,7 +154,8 @@ impl Lives {
         let all: Vec<Partition> = partitions.iter().collect();
         let at_once = if self.redis.is_cluster() { 1 } else { all.len().max(1) };
         let each = all.chunks(at_once).map(async |some| {
-            let named = some.iter().flat_map(|each| std::iter::once(keys::life(*each)).chain(keys(*each))).collect();
+            let named =
+                some.iter().flat_map(|each| std::iter::once(self.keys.life(*each)).chain(keys(*each))).collect();
             AskedOf { partitions: some.to_vec(), answer: self.ask_of_some(some, script, named, arguments).await }
         });
         join_all(each).await
@@ -181,7 +189,8 @@ impl Lives {
         let mut known = self.slot(partition);
         if known.as_ref() == Some(life) {
             *known = None;
-            tracing::warn!(partition = partition.index(), life = life.number, "a store life has ended");
+            // Whoever looks at all partitions sums them up.
+            tracing::debug!(partition = partition.index(), life = life.number, "a store life has ended");
             metrics::counter!(STORE_LIVES_TOTAL).increment(1);
             self.noticed.send_modify(|count| *count += 1);
         }

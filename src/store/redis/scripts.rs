@@ -1,8 +1,9 @@
 //! The scripts, as they are sent.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
+#[cfg(feature = "mutants")]
+use crate::mutants::commit;
 use crate::redis::Script;
 
 /// Every script.
@@ -14,7 +15,10 @@ pub struct Scripts {
     pub life: Script,
     pub commit: Script,
     pub read: Script,
+    pub read_watched: Script,
+    pub keep: Script,
     pub answered: Script,
+    pub idempotency_set: Script,
     pub restore: Script,
     pub due: Script,
     pub waiting: Script,
@@ -32,9 +36,12 @@ impl Scripts {
         let generations = include_str!("../lua/generations.lua");
         Self {
             life: Script::new(&[include_str!("../lua/life.lua")]),
-            commit: Script::new(&[alive, generations, &commit()]),
+            commit: Script::new(&[alive, generations, &commit(include_str!("../lua/commit.lua"))]),
             read: Script::new(&[alive, include_str!("../lua/read.lua")]),
+            read_watched: Script::new(&[alive, include_str!("../lua/read_watched.lua")]),
+            keep: Script::new(&[alive, include_str!("../lua/keep.lua")]),
             answered: Script::new(&[generations, include_str!("../lua/answered.lua")]),
+            idempotency_set: Script::new(&[alive, generations, include_str!("../lua/idempotency_set.lua")]),
             restore: Script::new(&[alive, generations, include_str!("../lua/restore.lua")]),
             due: Script::new(&[alive, include_str!("../lua/due.lua")]),
             waiting: Script::new(&[alive, include_str!("../lua/waiting.lua")]),
@@ -49,11 +56,6 @@ impl Scripts {
 }
 
 #[cfg(not(feature = "mutants"))]
-fn commit() -> Cow<'static, str> {
-    include_str!("../lua/commit.lua").into()
-}
-
-#[cfg(feature = "mutants")]
-fn commit() -> Cow<'static, str> {
-    crate::mutants::commit(include_str!("../lua/commit.lua")).into()
+fn commit(script: &str) -> String {
+    script.to_owned()
 }

@@ -1,8 +1,8 @@
-//! The time of the master that holds `sk:{clock}`, and the offset that is kept there: a
+//! The time of the master that holds a deployment's clock, and the offset that is kept there: a
 //! hash of `run_id` and `offset_ms`. What it means, whoever keeps the clock knows.
 
 use crate::redis::{Argument, Failure, Redis};
-use crate::store::keys;
+use crate::store::keys::Keys;
 
 use super::scripts::SCRIPTS;
 
@@ -20,18 +20,19 @@ pub struct MasterTime {
 /// The master's clock, over a connection of its own: nothing else delays an answer.
 pub struct RedisTime {
     redis: Redis,
+    keys: Keys,
 }
 
 impl RedisTime {
     /// Over `redis`, which nobody else should use.
     #[must_use]
-    pub const fn new(redis: Redis) -> Self {
-        Self { redis }
+    pub const fn new(redis: Redis, keys: Keys) -> Self {
+        Self { redis, keys }
     }
 
     /// Asks for all of it, in one round trip.
     pub async fn read(&self) -> Result<MasterTime, Failure> {
-        let answer = self.redis.run(&SCRIPTS.clock, &[keys::clock()], Vec::new()).await?;
+        let answer = self.redis.run(&SCRIPTS.clock, &[self.keys.clock()], Vec::new()).await?;
         let parts: Vec<String> = answer.convert().map_err(|_| Failure::garbled())?;
         parsed(parts).ok_or_else(Failure::garbled)
     }
@@ -42,7 +43,7 @@ impl RedisTime {
         let (seen_run, seen_offset) = seen.map_or_else(Default::default, |(run, us)| (run.to_owned(), printed(us)));
         let arguments = [run_id.to_owned(), printed(offset_us), seen_run, seen_offset];
         let arguments = arguments.into_iter().map(Argument::from).collect();
-        let answer = self.redis.run(&SCRIPTS.claim, &[keys::clock()], arguments).await?;
+        let answer = self.redis.run(&SCRIPTS.claim, &[self.keys.clock()], arguments).await?;
         answer.convert::<i64>().map(|kept| kept == 1).map_err(|_| Failure::garbled())
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::position::Position;
 use crate::domain::session::{Session, Status};
 use crate::redis::{Answer, Argument, Failure};
 use crate::store::keys;
+use crate::store::keys::Keys;
 use crate::store::outbox::pack;
 use crate::store::partition::Partition;
 use crate::store::{Commit, Committed, Error, Held};
@@ -38,7 +39,7 @@ type Doubt = (Failure, Life);
 
 /// Writes, and does not give up before it knows, or has asked twice in vain.
 pub async fn commit(lives: &Lives, together: &Together, commit: Commit) -> Result<Committed, Error> {
-    let (session, head) = (keys::Session::of(&commit.key), commit.entry.link.digest());
+    let (session, head) = (lives.keys().session(&commit.key), commit.entry.link.digest());
     let partition = session.partition;
     let (keys, arguments) = told(&commit, head, &session)?;
     let mut doubt: Option<Doubt> = None;
@@ -114,7 +115,7 @@ fn is_far(commit: &Commit, newer: &Held) -> bool {
 }
 
 /// What the script is told of a write, behind the life: keys, and arguments.
-fn told(commit: &Commit, head: Digest, named: &keys::Session) -> Result<(Vec<Key>, Vec<Argument>), Error> {
+fn told(commit: &Commit, head: Digest, named: &keys::Session<'_>) -> Result<(Vec<Key>, Vec<Argument>), Error> {
     let Commit { operation, base, session, frames, entry, .. } = commit;
     let body = entry.body.clone().ok_or_else(|| Error::Unavailable("a write without a body".into()))?;
     let position = session.position.to_string();
@@ -153,9 +154,9 @@ fn may_go(session: &Session) -> &'static str {
 }
 
 /// The keys of a restoring.
-pub fn restore_keys(key: &SessionKey) -> Vec<String> {
-    let [answers, earlier] = keys::answers(key);
-    vec![keys::state(key), keys::due(Partition::of(key)), answers, earlier]
+pub fn restore_keys(keys: &Keys, key: &SessionKey) -> Vec<String> {
+    let [answers, earlier] = keys.answers(key);
+    vec![keys.state(key), keys.due(Partition::of(key)), answers, earlier]
 }
 
 /// What a restoring is told.

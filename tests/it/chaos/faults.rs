@@ -3,16 +3,17 @@
 use std::fs;
 use std::future::{Ready, ready};
 use std::pin::Pin;
-use std::process::Command;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::field::{Deployed, Field};
+use super::neighbours::neighbours;
 use super::redis_faults::{cluster_failover, cluster_migration, commands, memory_full, sentinel_failover};
 use super::round::Load;
 use super::storm::storm;
-use crate::harness::process::{Host, Process};
+use crate::harness::eventually;
+use crate::harness::process::Host;
 use crate::harness::proxy::Way;
 
 type Striking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -45,6 +46,7 @@ faults! {
     "kill" "an instance is killed with SIGKILL and started again: its clients go elsewhere" Appending false plain kill;
     "stop" "an instance is held still and let go: its clients go elsewhere after a silence" Appending false plain stop;
     "rolling" "all instances are restarted in turn: streams close with 1012 and come back" Appending false plain rolling;
+    "signals" "instances get signals that ask for nothing, and end with their terminal: the same" Appending false plain signals;
     "redis-killed" "Redis is killed and started from its file: 503 meanwhile, then a new epoch" Appending false plain redis_killed;
     "redis-emptied" "Redis is killed and had nothing on disk: 503 meanwhile, then a new epoch" Forgetful true plain redis_killed;
     "redis-cut" "no instance reaches Redis: 503, streams stay up and say so" Appending false plain redis_cut;
@@ -56,9 +58,12 @@ faults! {
     "flushall" "Redis is emptied: sessions come back from the ledger in a new epoch" Forgetful true plain flushall;
     "memory-full" "Redis takes no more writes: 503, reads go on" Appending false plain memory_full;
     "postgres-stopped" "PostgreSQL is away: nothing, but for reads of the past" Appending false plain postgres_stopped;
+    "postgres-late" "all instances are restarted in turn while PostgreSQL is away: the same" Appending false plain postgres_late;
     "postgres-cut" "no instance reaches PostgreSQL: the same" Appending false plain postgres_cut;
     "postgres-slow" "PostgreSQL answers late: the past is slow" Appending false plain postgres_slow;
     "postgres-mute" "PostgreSQL is not heard: the past is not told" Appending false plain postgres_mute;
+    "dead-letters" "PostgreSQL refuses everything for good, then takes it: the past is late" Appending false forgetting dead_letters;
+    "neighbours" "other deployments use the same Redis and PostgreSQL: nothing" Appending false plain neighbours;
     "disk-full" "the disk of PostgreSQL is full: nothing, the audit waits" Cramped false plain disk_full;
     "clocks-apart" "hosts whose clocks are five minutes off: nothing" Appending false apart calm;
     "clocks-step" "hosts whose clocks jump by minutes while they serve: nothing" Appending false stepping clocks_step;
@@ -71,6 +76,11 @@ faults! {
 
 fn plain(_: usize, host: Host) -> Host {
     host
+}
+
+/// What is idle is let go of at once.
+fn forgetting(_: usize, host: Host) -> Host {
+    host.with("SESSION_IDLE_TTL_MS", "1000")
 }
 
 fn faketime(host: Host) -> Host {
@@ -120,22 +130,30 @@ async fn kill(field: &mut Field, load: Load) {
 }
 
 async fn stop(field: &mut Field, load: Load) {
-    signal(field.process(0), "-STOP");
+    field.process(0).send("STOP");
     sleep(load.span).await;
-    signal(field.process(0), "-CONT");
-}
-
-fn signal(process: &Process, signal: &str) {
-    let sent = Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    field.process(0).send("CONT");
 }
 
 async fn rolling(field: &mut Field, _: Load) {
+    restarted_by(field, "TERM").await;
+}
+
+async fn restarted_by(field: &mut Field, signal: &str) {
     for number in 0..3 {
-        let ended = field.processes[number].take().unwrap().terminate().await;
-        assert!(ended.success(), "{ended}");
+        let process = field.processes[number].take().unwrap();
+        process.send(signal);
+        let (ended, log) = process.ended().await;
+        assert!(ended.success(), "{ended}: {log}");
         field.processes[number] = Some(field.hosts[number].serve().await);
     }
+}
+
+async fn signals(field: &mut Field, _: Load) {
+    for signal in ["USR1", "USR2", "ALRM", "PROF", "PIPE"] {
+        (0..3).for_each(|number| field.process(number).send(signal));
+    }
+    restarted_by(field, "HUP").await;
 }
 
 async fn redis_killed(field: &mut Field, load: Load) {
@@ -185,6 +203,13 @@ async fn postgres_stopped(field: &mut Field, load: Load) {
     field.postgres.start().await;
 }
 
+async fn postgres_late(field: &mut Field, load: Load) {
+    field.postgres.stop();
+    restarted_by(field, "TERM").await;
+    sleep(load.span / 4).await;
+    field.postgres.start().await;
+}
+
 async fn postgres_way(field: &Field, load: Load, way: Way) {
     field.postgres_door.set(way);
     sleep(load.span).await;
@@ -201,6 +226,19 @@ async fn postgres_slow(field: &mut Field, load: Load) {
 
 async fn postgres_mute(field: &mut Field, load: Load) {
     postgres_way(field, load, Way::Mute).await;
+}
+
+/// Timers run out meanwhile, and are idle for longer than the store keeps anything.
+async fn dead_letters(field: &mut Field, load: Load) {
+    field.in_ledger("alter table session add constraint session_refused check (version < 0) not valid").await;
+    sleep(load.span).await;
+    field.in_ledger("alter table session drop constraint session_refused").await;
+    eventually("no dead letters", async || {
+        let retried = field.hosts[0].run(&["audit", "dead", "retry", "--all"]).await;
+        assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+        String::from_utf8_lossy(&retried.stdout).contains("no dead letters").then_some(())
+    })
+    .await;
 }
 
 async fn disk_full(field: &mut Field, load: Load) {

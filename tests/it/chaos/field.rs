@@ -3,12 +3,15 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use futures::future::join_all;
+use sqlx::PgConnection;
+use synckairos::domain::chain::Link;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::session::restore::Absence;
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::postgres::PostgresLedger;
-use synckairos::ledger::{Ledger as _, Row};
+use synckairos::ledger::{HistoryRow, Ledger as _, Row};
 
 use super::nginx::Nginx;
 use crate::harness::cluster::TENANT;
@@ -150,6 +153,7 @@ impl Field {
     /// All rows of a session, and what the ledger says of absences.
     pub async fn recorded(&self, sessions: &[String]) -> (Vec<Row>, Vec<Absence>) {
         let ledger = PostgresLedger::open(&self.database, "chaos").await.unwrap();
+        let mut connection = postgres::connect(&self.database).await.unwrap();
         let mut rows = Vec::new();
         for session in sessions {
             let key = SessionKey {
@@ -158,10 +162,13 @@ impl Field {
             };
             let mut after = None;
             loop {
-                let page = ledger.history(&key, after, 1_000).await.unwrap();
+                let page = ledger.history(&key, after, 1_000).await.unwrap().rows;
                 let Some(last) = page.last() else { break };
                 after = Some(last.link.position);
-                rows.extend(page);
+                for HistoryRow { link, change, superseded } in page {
+                    let body = body(&mut connection, session, &link).await;
+                    rows.push(Row { key: key.clone(), link, body, change, superseded });
+                }
             }
         }
         ledger.close().await;
@@ -173,6 +180,11 @@ impl Field {
         let mut connection = postgres::connect(&self.database).await.ok()?;
         let question = "select max(version) from session_snapshot where session_id = $1";
         sqlx::query_scalar(question).bind(session).fetch_one(&mut connection).await.ok()?
+    }
+
+    pub async fn in_ledger(&self, statement: &'static str) {
+        let mut connection = postgres::connect(&self.database).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
 
     async fn absences(&self) -> Vec<Absence> {
@@ -205,4 +217,15 @@ impl Field {
 fn port_in(url: &str) -> u16 {
     let (_, rest) = url.split_once("@127.0.0.1:").unwrap();
     rest.split('/').next().unwrap().parse().unwrap()
+}
+
+/// A history comes without bodies.
+async fn body(connection: &mut PgConnection, session: &str, link: &Link) -> Option<Bytes> {
+    let question = "select body from session_snapshot \
+        where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
+    let digest = link.digest();
+    let asked = sqlx::query_scalar(question).bind(TENANT).bind(session).bind(link.position.epoch);
+    let asked = asked.bind(link.position.version.cast_signed()).bind(digest.as_bytes().as_slice());
+    let body: Option<Vec<u8>> = asked.fetch_one(connection).await.unwrap();
+    body.map(Bytes::from)
 }

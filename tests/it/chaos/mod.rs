@@ -12,6 +12,7 @@ mod faults;
 mod field;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod neighbours;
 mod nginx;
 mod redis_faults;
 mod round;
@@ -105,6 +106,8 @@ short! {
     a_ledger_that_is_away_costs_nothing "postgres-cut"
     a_redis_that_is_emptied_is_noticed "flushall"
     a_cluster_whose_slots_move_is_followed "cluster-migration"
+    deployments_beside_it_are_nothing_to_it "neighbours"
+    what_the_ledger_refuses_for_good_is_kept "dead-letters"
 }
 
 /// All of them, or the one that is named, again and again for as long as is asked; ends

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synckairos::store::keys;
+use synckairos::store::keys::Keys;
 use synckairos::store::partition::Partition;
 use tokio::time::{Instant, sleep};
 
@@ -35,7 +35,7 @@ pub async fn cluster_migration(field: &mut Field, _: Load) {
     let (from_id, to_id) = (id(from), id(to));
     let mut moved = 0;
     for partition in Partition::all() {
-        let slot = from.say(&["CLUSTER", "KEYSLOT", &keys::due(partition)]).concat();
+        let slot = from.say(&["CLUSTER", "KEYSLOT", &Keys::default().due(partition)]).concat();
         if slot.parse::<u32>().unwrap() >= 16_384 / 3 {
             continue;
         }

@@ -71,6 +71,8 @@ impl Answer {
         assert_eq!(body["title"], known.title(), "{asked}: {body}");
         assert_eq!(body["request_id"], self.header("x-request-id"), "{asked}: {body}");
         assert!(body["type"].as_str().is_some_and(|kind| kind.ends_with(self.code())), "{asked}: {body}");
+        let detail = body["detail"].as_str().unwrap_or_default();
+        assert!(!detail.is_empty() && detail != known.title(), "{asked}: {body}");
         let said = [&body["title"], &body["detail"], &body["errors"]].map(ToString::to_string).concat();
         for word in FOREIGN_WORDS {
             assert!(!said.contains(word), "{asked}: says {word:?} in {body}");
@@ -83,4 +85,18 @@ impl Answer {
 pub fn participant<'a>(snapshot: &'a Value, id: &str) -> &'a Value {
     let all = snapshot["participants"].as_array().unwrap();
     all.iter().find(|each| each["participant_id"] == id).unwrap_or_else(|| panic!("{id} in {snapshot}"))
+}
+
+/// A refusal names the part that is wrong, and each of `words`.
+#[track_caller]
+pub fn teaches(problem: &Value, pointer: &str, words: &[&str], what: &str) {
+    let error = &problem["errors"][0];
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    if !pointer.is_empty() {
+        assert_eq!(error["pointer"], pointer, "{what}: {problem}");
+        assert_eq!(detail, format!("{pointer} {}", error["detail"].as_str().unwrap()), "{what}");
+    }
+    for word in words {
+        assert!(detail.contains(word), "{what}: {word:?} is not in {detail:?}");
+    }
 }

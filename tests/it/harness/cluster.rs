@@ -135,7 +135,10 @@ impl Cluster {
             None => reach::clock(config, redis.as_ref(), &back).await.unwrap(),
         };
         let live = Live::start(config, redis, &clock, Work::All).await.unwrap();
-        Parts::start(config, clock, ledger, live, back)
+        let parts = Parts::start(config, clock, ledger, live, back);
+        // A test may have broken the ledger on purpose.
+        let _ = parts.open_run().await;
+        parts
     }
 
     /// Whoever shares must know of all others before it knows its share.
@@ -211,7 +214,7 @@ impl Cluster {
 
     /// The store lets go of a session that has been idle for long: it must be allowed to.
     pub fn let_go_of(&self, session: &Session) {
-        let state = synckairos::store::keys::state(&key(TENANT, session));
+        let state = synckairos::store::keys::Keys::default().state(&key(TENANT, session));
         match self.ground.redis() {
             None => assert_eq!(self.parts().evict(), Some(0), "the ledger holds it"),
             Some(redis) => {
@@ -256,7 +259,6 @@ impl Cluster {
         if began.elapsed() > STOP {
             faults.push(format!("took {:?} to stop", began.elapsed()));
         }
-        faults.extend(self.ground.left_over().await);
         faults
     }
 }
@@ -264,7 +266,15 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let is_failing = std::thread::panicking() || self.is_broken.load(Ordering::Relaxed);
-        let faults = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.stop()));
+        let stopping = async {
+            let mut faults = self.stop().await;
+            // A test that failed may have left its ground frozen.
+            if !is_failing {
+                faults.extend(self.ground.left_over().await);
+            }
+            faults
+        };
+        let faults = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(stopping));
         assert!(is_failing || faults.is_empty(), "the cluster did not end well: {faults:#?}");
     }
 }
@@ -280,9 +290,11 @@ fn short() -> Spans {
         ping: Duration::from_millis(500),
         pong_wait: Duration::from_millis(500),
         deadline_poll: Duration::from_millis(10),
+        letters: Duration::from_millis(50),
         position_check: Duration::from_millis(100),
         // A machine that is busy with other tests must not end leases.
         lease: Duration::from_secs(5),
         renew: Duration::from_millis(50),
+        ..Spans::default()
     }
 }

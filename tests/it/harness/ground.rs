@@ -13,7 +13,8 @@ use synckairos::config::{Address, Config};
 use synckairos::ledger::Ledger;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
-use synckairos::store::keys;
+use synckairos::server::{fair_file, fair_server};
+use synckairos::store::keys::Keys;
 use synckairos::store::partition::Partition;
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ use super::redis::{Keeps, Server};
 /// What is beneath the instances.
 pub enum Ground {
     Embedded { folder: TempDir },
-    Shared { redis: Server, _postgres: Arc<postgres::Server>, database: String },
+    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String },
 }
 
 /// Who has nothing in common but what is beneath them: processes, each with settings of its own.
@@ -58,7 +59,7 @@ impl Ground {
         redis.is_behind_by(0);
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "test").await.unwrap();
-        Self::Shared { redis, _postgres: postgres, database }
+        Self::Shared { redis, postgres, database }
     }
 
     /// The settings that lead to it.
@@ -76,8 +77,12 @@ impl Ground {
     /// A ledger on it.
     pub async fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
-            Self::Embedded { .. } => Arc::new(SqliteLedger::open(&self.file(), Durability::Flush).await.unwrap()),
-            Self::Shared { database, .. } => Arc::new(PostgresLedger::open(database, "test").await.unwrap()),
+            Self::Embedded { .. } => {
+                Arc::new(fair_file(SqliteLedger::open(&self.file(), Durability::Flush).await.unwrap()))
+            }
+            Self::Shared { database, .. } => {
+                Arc::new(fair_server(PostgresLedger::open(database, "test").await.unwrap()))
+            }
         }
     }
 
@@ -121,6 +126,34 @@ impl Ground {
         rows.into_iter().map(|(row,)| serde_json::from_str(&row).unwrap()).collect()
     }
 
+    /// From now on the ledger refuses versions from that one on; from none on, if it is not given.
+    pub async fn refuse_from(&self, version: Option<u64>) {
+        let (refuse, stop) = match self {
+            Self::Embedded { .. } => (REFUSE_IN_FILE, "drop trigger if exists refused"),
+            Self::Shared { .. } => {
+                (REFUSE_IN_SERVER, "alter table session_snapshot drop constraint if exists session_snapshot_refused")
+            }
+        };
+        self.execute(stop).await;
+        if let Some(version) = version {
+            self.execute(&refuse.replace("$1", &version.to_string())).await;
+        }
+    }
+
+    async fn execute(&self, statement: &str) {
+        let statement = sqlx::AssertSqlSafe(statement);
+        match self {
+            Self::Embedded { .. } => {
+                let mut connection = open(&self.file()).await;
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+            }
+            Self::Shared { database, .. } => {
+                let mut connection = postgres::connect(database).await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
     /// What must not be there when all is over.
     pub async fn left_over(&self) -> Vec<String> {
         let mut left = Vec::new();
@@ -131,7 +164,7 @@ impl Ground {
             left.push(format!("put aside as dead: {dead:?}"));
         }
         if let Self::Shared { redis, .. } = self {
-            let waiting = |partition| redis.say(&["XLEN", &keys::outbox(partition)]);
+            let waiting = |partition| redis.say(&["XLEN", &Keys::default().outbox(partition)]);
             let waiting: Vec<_> = Partition::all().map(waiting).filter(|length| *length != ["0"]).collect();
             if !waiting.is_empty() {
                 left.push(format!("not in the ledger: {waiting:?}"));
@@ -140,6 +173,12 @@ impl Ground {
         left
     }
 }
+
+/// Refuses versions from `$1` on.
+pub const REFUSE_IN_FILE: &str = "create trigger refused before insert on session_snapshot when new.version >= $1 \
+    begin select raise(abort, 'not taken'); end";
+const REFUSE_IN_SERVER: &str =
+    "alter table session_snapshot add constraint session_snapshot_refused check (version < $1) not valid";
 
 async fn open(file: &PathBuf) -> SqliteConnection {
     SqliteConnectOptions::new().filename(file).connect().await.unwrap()

@@ -18,6 +18,8 @@ pub struct Host {
     address: SocketAddr,
     metrics: SocketAddr,
     settings: Vec<(&'static str, String)>,
+    /// What a shell is to say before it becomes the binary.
+    limit: Option<String>,
     client: Client,
 }
 
@@ -33,10 +35,12 @@ impl Host {
         let settings = vec![
             ("JWT_SECRET", SECRET.to_owned()),
             ("DRAIN_TIMEOUT_MS", "2000".to_owned()),
+            // No balancer has to notice.
+            ("DRAIN_GRACE_MS", "0".to_owned()),
             ("LOG_FORMAT", "text".to_owned()),
         ];
         let (address, metrics) = (free_address(), free_address());
-        Self { folder: tempfile::tempdir().unwrap(), address, metrics, settings, client: client() }
+        Self { folder: tempfile::tempdir().unwrap(), address, metrics, settings, limit: None, client: client() }
     }
 
     /// With another value for a setting, or none.
@@ -46,6 +50,21 @@ impl Host {
             self.settings.push((name, value.to_owned()));
         }
         self
+    }
+
+    /// With at most so many file descriptors.
+    pub fn with_descriptors(self, descriptors: u32) -> Self {
+        Self { limit: Some(format!("ulimit -n {descriptors}")), ..self }
+    }
+
+    /// With so many at first, and leave to take as many as this process may.
+    pub fn with_descriptors_at_first(self, descriptors: u32) -> Self {
+        Self { limit: Some(format!("ulimit -Sn {descriptors}")), ..self }
+    }
+
+    /// What that setting is.
+    pub fn setting(&self, name: &str) -> String {
+        self.settings.iter().find(|(each, _)| *each == name).map(|(_, value)| value.clone()).unwrap()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -58,7 +77,11 @@ impl Host {
 
     /// The binary with these settings and no others.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_synckairos"));
+        let binary = env!("CARGO_BIN_EXE_synckairos");
+        let mut command = Command::new(if self.limit.is_some() { "/bin/sh" } else { binary });
+        if let Some(limit) = &self.limit {
+            command.args(["-c", &format!("{limit}; exec \"$0\" \"$@\""), binary]);
+        }
         command.env_clear().args(arguments).stdin(Stdio::null());
         command.env("LISTEN_ADDR", self.address.to_string()).env("METRICS_ADDR", self.metrics.to_string());
         command.env("DATA_DIR", self.data());
@@ -92,10 +115,24 @@ impl Host {
 
     /// Starts it with those arguments.
     pub fn spawn(&self, arguments: &[&str]) -> Process {
+        self.spawn_command(self.command(arguments))
+    }
+
+    /// The same of a command that was changed.
+    pub fn spawn_command(&self, mut command: Command) -> Process {
         let log = self.folder.path().join("log");
         let file = File::options().append(true).create(true).open(&log).unwrap();
-        let child = self.command(arguments).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Process { child, log }
+    }
+
+    /// Starts it on a terminal that is gone: nobody reads what it prints, or ever will.
+    pub fn spawn_unread(&self, arguments: &[&str]) -> Process {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // What nobody can read any more is refused to whoever writes it.
+        drop((child.stdout.take(), child.stderr.take()));
+        Process { child, log: self.folder.path().join("log") }
     }
 
     /// Starts it and waits until it is ready.
@@ -105,7 +142,11 @@ impl Host {
 
     /// The same, with those arguments.
     pub async fn start(&self, arguments: &[&str]) -> Process {
-        let mut process = self.spawn(arguments);
+        self.until_ready(self.spawn(arguments)).await
+    }
+
+    /// Waits until it is ready.
+    pub async fn until_ready(&self, mut process: Process) -> Process {
         eventually("a server that is ready", async || {
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("it ended with {status}: {}", process.log());
@@ -125,7 +166,7 @@ impl Process {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// SIGKILL: no goodbye.
@@ -141,11 +182,15 @@ impl Process {
     }
 
     /// SIGTERM; gives how it ended.
-    pub async fn terminate(mut self) -> std::process::ExitStatus {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(sent.success());
-        eventually("the end of the process", async || self.child.try_wait().unwrap()).await
+    pub async fn terminate(self) -> std::process::ExitStatus {
+        self.send("TERM");
+        self.ended().await.0
+    }
+
+    /// That signal, by name or number.
+    pub fn send(&self, signal: &str) {
+        let sent = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "{signal}");
     }
 }
 

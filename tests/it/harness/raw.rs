@@ -31,6 +31,13 @@ impl Held {
         self.0.write_all(bytes).await.unwrap();
     }
 
+    /// Waits until the other side has said `text` next, and nothing else.
+    pub async fn until(&mut self, text: &str) {
+        let mut answer = vec![0; text.len()];
+        soon(text, self.0.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), text);
+    }
+
     /// Everything that is answered until the other side closes.
     pub async fn until_closed(mut self) -> String {
         let mut answer = Vec::new();

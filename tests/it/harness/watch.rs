@@ -34,6 +34,11 @@ impl Watching {
         Self { caller, path: "/v1/ws".to_owned() }
     }
 
+    /// What is upgraded at that path.
+    pub fn at(caller: Caller, path: &str) -> Self {
+        Self { caller, path: path.to_owned() }
+    }
+
     pub fn asking(mut self, query: &str) -> Self {
         self.path = format!("{}?{query}", self.path);
         self

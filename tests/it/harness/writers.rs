@@ -56,7 +56,7 @@ impl Writers {
 pub async fn versions(ledger: &dyn Ledger, key: &SessionKey) -> Vec<u64> {
     let (mut versions, mut after, mut previous) = (Vec::new(), None, None);
     loop {
-        let page = ledger.history(key, after, 1_000).await.unwrap();
+        let page = ledger.history(key, after, 1_000).await.unwrap().rows;
         let Some(last) = page.last() else { return versions };
         after = Some(last.link.position);
         for row in page {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Map, Value};
+use synckairos::app::create::Name;
 use synckairos::app::error::Error;
-use synckairos::app::sessions::Name;
 use synckairos::app::{Answer, Asked, Expected, Held};
 use synckairos::clock::Clock as _;
 use synckairos::domain::chain::Digest;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
-use synckairos::domain::principal::{Principal, Role};
+use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::Session;
 use synckairos::domain::session::command::Command;
 use synckairos::domain::time::Timestamp;
@@ -191,6 +191,7 @@ fn principal(subject: &str) -> Principal {
         participant_id: None,
         sessions: None,
         expires_at: None,
+        provenance: Provenance::default(),
     }
 }
 
@@ -226,7 +227,7 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
             sessions
                 .delete(&by, id, asked(Wished::Command(Command::Delete)), arrived)
                 .await
-                .map(|()| (Said::Gone, None)),
+                .map(|_| (Said::Gone, None)),
         ),
         Wish::Look => said(sessions.look(&by, id).await.map(stands)),
         Wish::Create => {
@@ -251,7 +252,7 @@ fn said(answer: Result<Told, Error>) -> Told {
         Err(error) => error,
     };
     let (said, held) = match error {
-        Error::Refused(why, held) => (Said::Refused(why, held.session.position), Some(held)),
+        Error::Refused(why, held, _) => (Said::Refused(why, held.session.position), Some(held)),
         Error::Stale(held) => (Said::Stale(held.session.position), Some(held)),
         Error::Exists(held) => (Said::Exists(held.session.position), Some(held)),
         // As if there were no such version to go back to.

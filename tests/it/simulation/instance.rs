@@ -9,6 +9,7 @@ use synckairos::app::sessions::{self, Sessions, Soon};
 use synckairos::audit::heartbeat::Heartbeat;
 use synckairos::audit::worker::Worker;
 use synckairos::breaker;
+use synckairos::bus::memory::MemoryHub;
 use synckairos::clock::Clock;
 use synckairos::domain::time::Timestamp;
 use synckairos::fanout::{self, Hub};
@@ -157,7 +158,11 @@ impl Parts {
             clock: Arc::clone(&self.clock) as _,
             ids: Ids::seeded(self.around.plan.dice("ids", self.number).below(usize::MAX) as u64),
             soon,
+            // Nobody is idle for long enough here.
+            audience: Arc::new(MemoryHub::default()),
             is_durable: false,
+            least_advance: Duration::from_millis(100),
+            idle: Duration::from_hours(1),
         }))
     }
 
@@ -201,7 +206,12 @@ impl Parts {
         self.running.spawn("audit", async move {
             worker.run(CancellationToken::new(), CancellationToken::new()).await;
         });
-        let heartbeat = Heartbeat { ledger: Arc::clone(&self.ledger), store: Arc::clone(&self.store), now };
+        let heartbeat = Heartbeat {
+            ledger: Arc::clone(&self.ledger),
+            store: Arc::clone(&self.store),
+            now,
+            is_taken: Arc::default(),
+        };
         self.running.spawn("heartbeat", heartbeat.run(CancellationToken::new()));
     }
 }

@@ -11,7 +11,11 @@ use synckairos::domain::position::Position;
 use synckairos::domain::session::restore::{Absence, OUTAGE_MS};
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
-use synckairos::ledger::{DeadLetter, Due, Error, Filter, Ledger, Presence, Recorded, Row};
+use synckairos::ledger::mark::{Claim, Claimed};
+use synckairos::ledger::run::RunHistory;
+use synckairos::ledger::{
+    DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
+};
 
 use super::link::Link;
 use super::record::{Event, Record};
@@ -226,15 +230,20 @@ impl Ledger for SimulatedLedger {
         self.ask(move |pages| pages.rows(&key).into_iter().rfind(stood)).await
     }
 
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Vec<Row>, Error> {
+    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
         let key = key.clone();
         let is_after = move |row: &Row| Some(row.link.position) > after;
-        self.ask(move |pages| pages.rows(&key).into_iter().filter(is_after).take(limit as usize).collect()).await
+        let change = |Row { link, change, superseded, .. }| HistoryRow { link, change, superseded };
+        self.ask(move |pages| {
+            let rows = pages.rows(&key).into_iter().filter(is_after).map(change);
+            Page::of(rows.take(limit as usize + 1).collect(), limit)
+        })
+        .await
     }
 
     /// Nobody lists here.
-    async fn sessions(&self, _: &TenantId, _: &Filter, _: Option<&SessionId>, _: u32) -> Result<Vec<Row>, Error> {
-        Ok(Vec::new())
+    async fn sessions(&self, _: &TenantId, _: &Filter, _: Option<&SessionId>, _: u32) -> Result<Page<Row>, Error> {
+        Ok(Page::of(Vec::new(), 0))
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
@@ -256,6 +265,18 @@ impl Ledger for SimulatedLedger {
         Ok(Vec::new())
     }
 
+    async fn dead_of(&self, _: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn first_dead(&self, _: &SessionKey, _: Option<Position>) -> Result<Option<Position>, Error> {
+        Ok(None)
+    }
+
+    async fn dead_sessions(&self, _: u32) -> Result<DeadSessions, Error> {
+        Ok(DeadSessions::default())
+    }
+
     async fn unbury(&self, _: &Entry) -> Result<bool, Error> {
         Ok(false)
     }
@@ -266,6 +287,23 @@ impl Ledger for SimulatedLedger {
 
     async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
         self.ask(move |pages| pages.presence(began)).await
+    }
+
+    async fn open_run(&self, _: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn close_run(&self, _: Timestamp, _: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn runs(&self, _: Timestamp) -> Result<RunHistory, Error> {
+        Ok(RunHistory::default())
+    }
+
+    /// No more than one deployment is played.
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        Ok(Claimed::Held(claim.fresh.clone()))
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 mod dice;
 mod laws;
+mod refusing;
 mod ticking;
 mod words;
 

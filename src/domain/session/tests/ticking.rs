@@ -336,8 +336,8 @@ impl Wish {
         match self {
             Self::Start => Command::Start { at: None, participant: None },
             Self::Switch => Command::Switch(Switch { next: Next::InTurn, ..Switch::default() }),
-            Self::Pause => Command::Pause { reason: None, target: Target::Session },
-            Self::Resume => Command::Resume { reason: None, target: Target::Session },
+            Self::Pause => Command::Pause { reason: None, target: Target::Session, by_participant: false },
+            Self::Resume => Command::Resume { reason: None, target: Target::Session, by_participant: false },
             Self::Adjust(seat, ms) => Command::Adjust {
                 target: Target::Participant(session.participants[seat].participant_id.clone()),
                 change: Adjustment::Add(ms),

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::id::{ParticipantId, SessionId};
-use crate::domain::session::Session;
 use crate::domain::session::command::{Adjustment, Command, ParticipantChange, Refused, Target};
 use crate::domain::session::control::Action;
 use crate::domain::session::event::Step;
 use crate::domain::session::facts::Facts;
+use crate::domain::session::restore::{Absence, Gap, OUTAGE_MS};
+use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::wire::command;
 use crate::wire::command::{Wish, parsed};
@@ -94,6 +95,43 @@ fn without_an_absence_a_restored_session_is_as_it_was() {
     let restored = lost.restored(None, NOW);
     assert_eq!((restored.status, restored.position.version), (lost.status, lost.position.version));
     assert!(restored.position > lost.position && restored.recovered.is_some());
+}
+
+fn running(more: Value) -> Session {
+    let mut body = object(json!({"sync_mode": "global", "total_time_ms": 60_000}));
+    body.extend(object(more));
+    match session(Value::Object(body)).next(&Command::Start { at: None, participant: None }, NOW) {
+        Step::Done(change) => change.session,
+        other => panic!("it starts: {other:?}"),
+    }
+}
+
+#[test]
+fn a_stop_in_order_is_never_charged_however_short() {
+    let span = |ms| Absence { from: NOW + 2_000, until: NOW + 2_000 + ms };
+    for ms in [0, 30, OUTAGE_MS, 3_600_000] {
+        let stopped = running(json!({})).restored_after(Some(Gap::Stop(span(ms))), false, NOW + 9_000_000);
+        assert_eq!((stopped.status, stopped.clock.used_ms), (Status::Paused, 2_000), "{ms}");
+        assert_eq!((stopped.recovered, stopped.outage), (None, Some(span(ms))), "{ms}");
+        let short = running(json!({})).restored(Some(span(ms)), NOW + 9_000_000);
+        assert_eq!(short.status == Status::Paused, ms >= OUTAGE_MS, "{ms}");
+        assert!(short.recovered.is_some() && short.outage.is_some() == (ms >= OUTAGE_MS), "{ms}");
+    }
+}
+
+#[test]
+fn a_stop_in_order_is_charged_where_that_was_asked_for() {
+    let gap = Some(Gap::Stop(Absence { from: NOW + 2_000, until: NOW + 4_000 }));
+    let charged = running(json!({"on_outage": "charge"})).restored_after(gap, false, NOW + 4_000);
+    assert_eq!((charged.status, charged.outage, charged.recovered), (Status::Running, None, None));
+}
+
+#[test]
+fn what_is_merely_read_back_has_a_new_epoch_and_no_mark() {
+    let back = blitz().restored_after(None, false, NOW + 5_000);
+    assert_eq!((back.recovered, back.position.epoch), (None, (NOW + 5_000).as_ms()));
+    let lost = blitz().restored(None, NOW + 5_000);
+    assert_eq!(lost.restored_after(None, false, NOW + 6_000).recovered, lost.recovered, "a loss stays one");
 }
 
 #[test]

@@ -38,6 +38,23 @@ pub enum Wanted {
     Unsubscribe,
 }
 
+impl Wanted {
+    /// The fields such a frame has beside those that all have.
+    const fn fields(&self) -> &'static str {
+        match self {
+            Self::Ping { .. } => ", timestamp",
+            Self::Reconnect { .. } => ", last_known_epoch, last_known_version, reconnect_attempt",
+            Self::Command(_) => ", command, idempotency_key",
+            Self::Auth { .. } => ", token",
+            Self::Subscribe { .. } => ", last",
+            Self::Unsubscribe => "",
+        }
+    }
+}
+
+/// Every type of frame that a client may send.
+const TYPES: &[&str] = &["PING", "RECONNECT", "COMMAND", "AUTH", "SUBSCRIBE", "UNSUBSCRIBE"];
+
 /// A frame that was not understood, and why.
 #[derive(Debug)]
 pub struct NotUnderstood {
@@ -69,10 +86,13 @@ fn wanted(fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<
         Some("AUTH") => Wanted::Auth { token: token(fields)? },
         Some("SUBSCRIBE") => Wanted::Subscribe { last: last(fields) },
         Some("UNSUBSCRIBE") => Wanted::Unsubscribe,
-        _ => return Err(ApiError::invalid("/type", "is no type of frame")),
+        _ => return Err(ApiError::invalid("/type", format!("must be one of {}", TYPES.join(", ")))),
     };
     match fields.keys().next() {
-        Some(field) => Err(ApiError::invalid(format!("/{field}"), "is no field of this frame")),
+        Some(field) => {
+            let said = format!("is not a field here; allowed are type, id, session_id{}", wanted.fields());
+            Err(ApiError::invalid(format!("/{field}"), said))
+        }
         None => Ok(wanted),
     }
 }
@@ -104,9 +124,11 @@ fn reconnect(fields: &mut Map<String, Value>) -> Result<Option<Position>, ApiErr
     fields.remove("reconnect_attempt");
     let epoch = fields.remove("last_known_epoch").unwrap_or_default();
     let version = fields.remove("last_known_version").unwrap_or_default();
-    let version = version.as_u64().ok_or_else(|| ApiError::invalid("/last_known_version", "must be a version"))?;
+    let version = version
+        .as_u64()
+        .ok_or_else(|| ApiError::invalid("/last_known_version", "must be a whole number, the newest version seen"))?;
     if !epoch.is_null() && !epoch.is_i64() {
-        return Err(ApiError::invalid("/last_known_epoch", "must be an epoch"));
+        return Err(ApiError::invalid("/last_known_epoch", "must be a whole number, the epoch of that version"));
     }
     Ok(epoch.as_i64().map(|epoch| Position { epoch, version }))
 }
@@ -114,7 +136,7 @@ fn reconnect(fields: &mut Map<String, Value>) -> Result<Option<Position>, ApiErr
 fn token(fields: &mut Map<String, Value>) -> Result<String, ApiError> {
     match fields.remove("token") {
         Some(Value::String(token)) => Ok(token),
-        _ => Err(ApiError::invalid("/token", "must be a token")),
+        _ => Err(ApiError::invalid("/token", "must be a token, as a text")),
     }
 }
 

@@ -30,12 +30,26 @@ pub enum Incoming {
     Text(String),
     /// A binary message; what it held is no matter.
     Binary,
+    /// Part of a message, so long, of which not all has come.
+    Fragment(usize),
     /// To be answered with the same.
     Ping(Vec<u8>),
     /// An answer to a ping.
     Pong(Vec<u8>),
     /// Goodbye.
     Close,
+}
+
+impl Incoming {
+    /// How many bytes it holds, as far as somebody looks at them.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Ping(payload) | Self::Pong(payload) => payload.len(),
+            Self::Fragment(length) => *length,
+            Self::Binary | Self::Close => 0,
+        }
+    }
 }
 
 /// What has come in of the client's frames and was not taken yet. Holds no memory
@@ -67,9 +81,9 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next message, if it is there; or why the stream must end.
+    /// The next message, or part of one, if it is there; or why the stream must end.
     pub fn next(&mut self) -> Result<Option<Incoming>, Close> {
-        while let Some(header) = Header::read(&self.bytes)? {
+        if let Some(header) = Header::read(&self.bytes)? {
             let end = header.payload_at + header.length;
             if self.bytes.len() < end {
                 return Ok(None);
@@ -77,9 +91,7 @@ impl Decoder {
             let mut payload = self.bytes[header.payload_at..end].to_vec();
             payload.iter_mut().zip(header.mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
             self.forget(end);
-            if let Some(incoming) = self.frame(&header, payload)? {
-                return Ok(Some(incoming));
-            }
+            return self.frame(&header, payload).map(Some);
         }
         Ok(None)
     }
@@ -92,13 +104,14 @@ impl Decoder {
         }
     }
 
-    fn frame(&mut self, header: &Header, payload: Vec<u8>) -> Result<Option<Incoming>, Close> {
+    fn frame(&mut self, header: &Header, payload: Vec<u8>) -> Result<Incoming, Close> {
         match header.opcode {
-            CLOSE => return Ok(Some(Incoming::Close)),
-            PING => return Ok(Some(Incoming::Ping(payload))),
-            PONG => return Ok(Some(Incoming::Pong(payload))),
+            CLOSE => return Ok(Incoming::Close),
+            PING => return Ok(Incoming::Ping(payload)),
+            PONG => return Ok(Incoming::Pong(payload)),
             _ => {}
         }
+        let length = payload.len();
         let message = match (header.opcode, self.message.take()) {
             (0, Some(mut message)) => {
                 message.payload.extend_from_slice(&payload);
@@ -111,10 +124,10 @@ impl Decoder {
             return Err(Close::TooBig);
         }
         if header.is_final {
-            return message.whole().map(Some);
+            return message.whole();
         }
         self.message = Some(message);
-        Ok(None)
+        Ok(Incoming::Fragment(length))
     }
 }
 
@@ -257,7 +270,9 @@ mod tests {
         .concat();
         let long = say(&"x".repeat(MAX_MESSAGE));
         let ping = Incoming::Ping(b"p".to_vec());
-        let all = [say("one"), ping, say("twö"), Incoming::Binary, long, Incoming::Pong(vec![]), Incoming::Close];
+        let (part, nothing) = (Incoming::Fragment(2), Incoming::Fragment(0));
+        let rest = [say("twö"), Incoming::Binary, long, Incoming::Pong(vec![]), Incoming::Close];
+        let all: Vec<_> = [say("one"), part, ping, nothing].into_iter().chain(rest).collect();
         assert_eq!(decoded(&bytes).unwrap(), all);
         for size in [1, 2, 3, 7, 1_000] {
             let mut decoder = Decoder::default();

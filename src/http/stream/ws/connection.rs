@@ -8,25 +8,26 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::budget::{Budget, REFUSED};
 use super::codec;
 use super::codec::Incoming;
 use super::commanding::Commanding;
 use super::feed::{Fed, Feed};
 use super::pulse::Pulse;
-use super::socket::{Lost, Socket};
+use super::socket::{Lost, Socket, Wire};
 use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
-use crate::fanout::{Ended, Form, Kind};
+use crate::fanout::{Ended, Form, Kind, Told};
 use crate::http::error::ApiError;
 use crate::http::stream::frames::Regarding;
 use crate::http::stream::lifetime::Lifetime;
 use crate::http::stream::opening::Opening;
 use crate::http::stream::{Streams, frames};
+use crate::ids::Ids;
 use crate::wire::close::Close;
-use crate::wire::problem::Code;
+use crate::wire::problem::{Code, Problem};
 
 /// Messages taken from a client before others get their turn.
 const MESSAGES_AT_ONCE: usize = 16;
@@ -57,29 +58,36 @@ pub struct Connection<S> {
     pub(super) commanding: Option<Box<Commanding>>,
     pub(super) lifetime: Lifetime,
     pub(super) write_by: Option<Instant>,
-    pub(super) state_by: Option<Instant>,
+    /// When somebody may have waited for a place for too long.
+    pub(super) place_by: Option<Instant>,
     pub(super) not_understood: u8,
+    pub(super) budget: Budget,
     wants_warnings: bool,
+    /// The session has ended; a command under way is answered before the connection closes.
+    ended: Option<Close>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Wire> Connection<S> {
     pub fn new(
         streams: Arc<Streams>,
         socket: Socket<S>,
         principal: Arc<Principal>,
-        feed: Feed,
+        mut feed: Feed,
         opening: &Opening,
+        is_proxied: bool,
     ) -> Self {
         let now = Instant::now();
         Self {
             socket,
-            pulse: Pulse::start(opening.heartbeat, now),
+            pulse: Pulse::start(opening.heartbeat, is_proxied, now),
             commanding: None,
             lifetime: Lifetime::of(&principal, streams.parts.clock.now()),
             write_by: None,
-            state_by: feed.session().map(|_| now + streams.parts.timing.state_wait),
+            place_by: feed.waits_until(),
             not_understood: 0,
+            budget: Budget::full(now),
             wants_warnings: opening.warnings,
+            ended: None,
             streams,
             principal,
             feed,
@@ -116,6 +124,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // A command under way goes on, also while its client does not read: it may hold
         // up others.
         let mut went_on = self.take_answers(context);
+        if self.commanding.is_none()
+            && let Some(close) = self.ended.take()
+        {
+            return Err(close.into());
+        }
         if is_written {
             self.lifetime.prepare_to_leave(&self.streams);
             went_on |= self.take_news(context)?;
@@ -152,59 +165,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match answer {
             Ok(answer) if regarding.id.is_some() => self.say(&frames::ack(&regarding, &answer)),
             Ok(_) => {}
-            Err(problem) => self.say(&frames::error(&regarding, &problem)),
+            Err(problem) => self.complain(&regarding, *problem),
         }
         true
     }
 
     fn take_news(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         let mut went_on = false;
-        while self.socket.has_room()
+        while self.ended.is_none()
+            && self.socket.has_room()
             && let Poll::Ready(fed) = self.feed.poll_next(context)
         {
             went_on = true;
             match fed {
-                Fed::Told(told) if told.kind == Kind::Warnings && !self.wants_warnings => {}
-                Fed::Told(told) => {
-                    self.streams.frames_out.increment(told.frames.len() as u64);
-                    self.socket.send(told.written(Form::WebSocket, |told| codec::texts(&told.frames)));
-                    self.state_by = None;
-                }
+                Fed::Told(told) => self.tell(&told),
+                Fed::Placed(waiting, first) => self.session_placed(&waiting, first.as_deref()),
+                Fed::NotPlaced(session, waiting, why) => self.session_not_placed(&session, &waiting, why)?,
                 Fed::Ended(session, ended) => self.session_ended(session, ended)?,
             }
         }
         Ok(went_on)
     }
 
+    pub(super) fn tell(&mut self, told: &Told) {
+        if told.kind == Kind::Warnings && !self.wants_warnings {
+            return;
+        }
+        self.streams.frames_out.increment(told.frames.len() as u64);
+        self.socket.send(told.written(Form::WebSocket, |told| codec::texts(&told.frames)));
+    }
+
     fn session_ended(&mut self, session: SessionId, ended: Ended) -> Result<(), End> {
         let Feed::Many(many) = &mut self.feed else {
-            return Err(End::Close(match ended {
+            let close = match ended {
                 Ended::Deleted => Close::SessionDeleted,
                 Ended::Missing => Close::NoSuchSession,
-            }));
+            };
+            // Its own command may have deleted it, and is not answered yet.
+            let Some(_) = self.commanding else { return Err(close.into()) };
+            self.ended = Some(close);
+            return Ok(());
         };
         many.leave(&session);
         if ended == Ended::Missing {
             let regarding = Regarding { id: None, session: Some(session) };
-            self.say(&frames::error(&regarding, &ApiError::of(Code::SessionNotFound).0));
+            self.complain(&regarding, *ApiError::of(Code::SessionNotFound).0);
         }
         Ok(())
     }
 
     fn take_messages(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        if !self.budget.is_open() {
+            return Ok(false);
+        }
         for taken in 0..MESSAGES_AT_ONCE {
-            let has_room = self.commanding.as_ref().is_none_or(|commanding| commanding.has_room());
-            if !has_room || !self.socket.has_room() {
+            if !self.may_hear() || !self.socket.has_room() || self.ended.is_some() {
                 return Ok(taken > 0);
             }
             match self.socket.poll_next(context) {
-                Poll::Ready(Ok(incoming)) => self.take(incoming)?,
+                Poll::Ready(Ok(incoming)) => {
+                    let length = incoming.length();
+                    self.take(incoming)?;
+                    self.budget.charge_frame(length, Instant::now());
+                    if self.budget.paused_until().is_some() {
+                        return Ok(true);
+                    }
+                }
                 Poll::Ready(Err(Lost::Broken(close))) => return Err(close.into()),
                 Poll::Ready(Err(Lost::Gone)) => return Err(End::Gone),
                 Poll::Pending => return Ok(taken > 0),
             }
         }
         Ok(true)
+    }
+
+    /// Whether what the client says next can be kept until it is answered.
+    pub(super) fn may_hear(&self) -> bool {
+        let may_command = self.commanding.as_ref().is_none_or(|commanding| commanding.has_room());
+        may_command && (self.place_by.is_none() || self.feed.has_room())
     }
 
     fn take(&mut self, incoming: Incoming) -> Result<(), End> {
@@ -215,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Incoming::Binary => self.say_not_understood(
                 &Regarding::default(),
-                &ApiError::saying(Code::Invalid, "frames are JSON text, not binary").0,
+                *ApiError::saying(Code::Invalid, "frames must be text messages of JSON, not binary ones").0,
             ),
             Incoming::Ping(payload) => {
                 self.socket.send(codec::pong(&payload));
@@ -225,8 +263,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pulse.pong(&payload, Instant::now());
                 Ok(())
             }
+            Incoming::Fragment(_) => Ok(()),
             Incoming::Close => Err(Close::Normal.into()),
         }
+    }
+
+    /// Says what went wrong, under a name of its own for the log: frames have no request.
+    pub(super) fn complain(&mut self, regarding: &Regarding, mut problem: Problem) {
+        self.budget.charge(REFUSED);
+        problem.request_id = Ids::Random.request();
+        if problem.of.status() == 500 {
+            tracing::error!(request.id = problem.request_id, "a frame could not be answered");
+        }
+        self.say(&frames::error(regarding, &problem));
     }
 
     pub(super) fn say(&mut self, frame: &bytes::Bytes) {

@@ -4,15 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
 use super::codec;
 use super::connection::{Connection, End};
+use super::socket::Wire;
 use crate::http::stream::frames;
 use crate::wire::close::Close;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Wire> Connection<S> {
     /// What the timer is for. Whether it went off.
     pub(super) fn take_due(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Result<bool, End> {
         // It may go off for nothing; it must not go off late.
@@ -37,8 +37,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if is_past(self.lifetime.token_at()) {
             self.lifetime.look_at_token(self.streams.parts.clock.now())?;
         }
-        if is_past(self.state_by.take_if(|at| now >= *at)) && self.feed.position().is_none() {
-            return Err(Close::StoreUnavailable.into());
+        if is_past(self.place_by) {
+            self.give_up_places(now)?;
         }
         if self.lifetime.is_to_leave(now) && self.commanding.is_none() {
             return Err(Close::GoingAway.into());
@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.lifetime.check_token(parts.clock.now())?;
         // Nothing is added to what does not go out, and nothing was read meanwhile.
         let is_written = self.write_by.is_none();
-        let was_read = is_written && self.commanding.as_ref().is_none_or(|commanding| commanding.has_room());
+        let was_read = is_written && self.may_hear() && self.budget.paused_until().is_none();
         if self.pulse.is_lost(now, timing) {
             if was_read {
                 return Err(Close::NoPong.into());
@@ -62,7 +62,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if is_written && let Some(payload) = self.pulse.take_ping(now, timing) {
             self.socket.send(codec::ping(&payload));
         }
-        if self.pulse.take_heartbeat(now) && is_written {
+        // How a stream begins is said first.
+        let is_placed = self.place_by.is_none() || self.feed.session().is_none();
+        if self.pulse.take_heartbeat(now) && is_written && is_placed {
             let (session, position) = (self.feed.session(), self.feed.position());
             let frame = frames::heartbeat(session, position, parts.clock.now(), parts.hub.health());
             self.say(&frame);
@@ -73,7 +75,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn next_due(&self) -> Instant {
         let at = self.pulse.next(&self.streams.parts.timing, self.write_by.is_none());
         let leave_at = self.lifetime.leave_at().filter(|_| self.commanding.is_none());
-        let others = [self.write_by, self.state_by, leave_at, self.lifetime.token_at()];
+        let paused_until = self.budget.paused_until().filter(|_| self.write_by.is_none());
+        let others = [self.write_by, self.place_by, leave_at, self.lifetime.token_at(), paused_until];
         others.into_iter().flatten().fold(at, Instant::min)
     }
 }

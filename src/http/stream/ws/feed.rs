@@ -4,22 +4,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::session_feed::{PendingRequest, SessionFeed};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Ended, Subscription, Told};
+use crate::fanout::{Ended, Told, Unavailable};
 use crate::http::stream::{MAX_SESSIONS, Streams};
 
 /// As the metrics call it.
 pub const TRANSPORT: &str = "websocket";
 
+/// Past so many frames that wait for their answer, no more are read from a client.
+const MAX_WAITING: usize = MAX_SESSIONS + 64;
+
 /// What is followed.
 #[derive(Debug)]
 pub enum Feed {
     /// The session the path names.
-    One(Subscription),
+    One(SessionFeed),
     /// Those the client names.
     Many(Box<Many>),
 }
@@ -27,7 +32,7 @@ pub enum Feed {
 /// Sessions that come and go.
 #[derive(Debug)]
 pub struct Many {
-    subscriptions: Vec<Subscription>,
+    followed: Vec<SessionFeed>,
     /// Who is asked first, so that a busy session does not keep the others waiting.
     turn: usize,
     /// Whoever follows nothing is not woken by anything else when a stop begins.
@@ -39,8 +44,23 @@ pub struct Many {
 pub enum Fed {
     /// To be written.
     Told(Arc<Told>),
+    /// A session has its place: those who waited for it, and what comes first, if that is
+    /// there already.
+    Placed(Vec<PendingRequest>, Option<Arc<Told>>),
+    /// A session has no place, and those who waited for it are told why.
+    NotPlaced(SessionId, Vec<PendingRequest>, Rejection),
     /// Nothing more of that session.
     Ended(SessionId, Ended),
+}
+
+/// Why a session has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// There is no such session.
+    Missing,
+    /// It cannot be learned where the session stands. One that was followed before stays,
+    /// and goes on once that is known.
+    Unavailable { reason: Unavailable, is_new: bool },
 }
 
 /// Too many sessions at once.
@@ -48,19 +68,19 @@ pub enum Fed {
 pub struct Full;
 
 impl Feed {
-    pub fn one(streams: &Streams, key: &SessionKey, last: Option<Position>) -> Self {
-        Self::One(streams.parts.hub.subscribe(key, last, TRANSPORT))
+    pub fn one(streams: &Streams, key: &SessionKey, last: Option<Position>, waiting: PendingRequest) -> Self {
+        Self::One(SessionFeed::new(streams.parts.hub.subscribe(key, last, TRANSPORT), waiting))
     }
 
     pub fn many(streams: &Streams) -> Self {
         let stop = Box::pin(streams.parts.shutdown.soft().cancelled_owned());
-        Self::Many(Box::new(Many { subscriptions: Vec::new(), turn: 0, stop }))
+        Self::Many(Box::new(Many { followed: Vec::new(), turn: 0, stop }))
     }
 
     /// The session every frame is about, where there is one.
     pub fn session(&self) -> Option<&SessionId> {
         match self {
-            Self::One(subscription) => Some(&subscription.key().session),
+            Self::One(followed) => Some(followed.session()),
             Self::Many(_) => None,
         }
     }
@@ -68,33 +88,49 @@ impl Feed {
     /// Where that session stands.
     pub fn position(&self) -> Option<Position> {
         match self {
-            Self::One(subscription) => subscription.position(),
+            Self::One(followed) => followed.position(),
             Self::Many(_) => None,
         }
     }
 
-    /// The subscription a client's frame is about.
-    pub fn find(&mut self, session: &SessionId) -> Option<&mut Subscription> {
+    /// What a client's frame is about, if that is followed.
+    pub fn find(&mut self, session: &SessionId) -> Option<&mut SessionFeed> {
+        self.all().iter_mut().find(|each| each.session() == session)
+    }
+
+    fn all(&mut self) -> &mut [SessionFeed] {
         match self {
-            Self::One(subscription) => (subscription.key().session == *session).then_some(subscription),
-            Self::Many(many) => many.subscriptions.iter_mut().find(|each| each.key().session == *session),
+            Self::One(followed) => std::slice::from_mut(followed),
+            Self::Many(many) => &mut many.followed,
         }
+    }
+
+    /// Whether more frames may be read that wait for an answer.
+    pub fn has_room(&self) -> bool {
+        let waiting = match self {
+            Self::One(followed) => followed.waiting(),
+            Self::Many(many) => many.followed.iter().map(SessionFeed::waiting).sum(),
+        };
+        waiting < MAX_WAITING
+    }
+
+    /// The next session whose clients have waited for its place until `now`.
+    pub fn take_overdue(&mut self, now: Instant) -> Option<Fed> {
+        self.all().iter_mut().find_map(|each| each.take_overdue(now))
+    }
+
+    /// Until when somebody waits for a place.
+    pub fn waits_until(&mut self) -> Option<Instant> {
+        self.all().iter().filter_map(SessionFeed::waits_until).min()
     }
 
     /// What is next.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Fed> {
         match self {
-            Self::One(subscription) => poll(subscription, context),
+            Self::One(followed) => followed.poll_next(context),
             Self::Many(many) => many.poll_next(context),
         }
     }
-}
-
-fn poll(subscription: &mut Subscription, context: &Context<'_>) -> Poll<Fed> {
-    subscription.poll_next(context).map(|delivery| match delivery {
-        Delivery::Told(told) => Fed::Told(told),
-        Delivery::Ended(ended) => Fed::Ended(subscription.key().session.clone(), ended),
-    })
 }
 
 impl Many {
@@ -105,36 +141,39 @@ impl Many {
         by: &Principal,
         session: &SessionId,
         last: Option<Position>,
+        waiting: PendingRequest,
     ) -> Result<(), Full> {
-        if let Some(followed) = self.subscriptions.iter_mut().find(|each| each.key().session == *session) {
-            followed.resume(last);
+        if let Some(followed) = self.followed.iter_mut().find(|each| each.session() == session) {
+            followed.resume(last, waiting);
             return Ok(());
         }
-        if self.subscriptions.len() >= MAX_SESSIONS {
+        if self.followed.len() >= MAX_SESSIONS {
             return Err(Full);
         }
         let key = SessionKey { tenant: by.tenant.clone(), session: session.clone() };
-        self.subscriptions.push(streams.parts.hub.subscribe(&key, last, TRANSPORT));
+        let subscription = streams.parts.hub.subscribe(&key, last, TRANSPORT);
+        self.followed.push(SessionFeed::new(subscription, waiting));
         Ok(())
     }
 
-    /// Follows a session no more.
-    pub fn leave(&mut self, session: &SessionId) {
-        self.subscriptions.retain(|each| each.key().session != *session);
+    /// Follows a session no more; gives those who waited for it.
+    pub fn leave(&mut self, session: &SessionId) -> Vec<PendingRequest> {
+        let left = self.followed.extract_if(.., |each| each.session() == session);
+        left.flat_map(|mut each| each.take_waiting()).collect()
     }
 
-    /// Leaves what `by` may not see; gives what that was.
-    pub fn keep_visible(&mut self, by: &Principal) -> Vec<SessionId> {
-        let is_hidden = |each: &mut Subscription| !by.sees(&each.key().session);
-        self.subscriptions.extract_if(.., is_hidden).map(|each| each.key().session.clone()).collect()
+    /// Leaves what `by` may not see; gives what that was, with those who waited for it.
+    pub fn keep_visible(&mut self, by: &Principal) -> Vec<(SessionId, Vec<PendingRequest>)> {
+        let hidden = self.followed.extract_if(.., |each| !by.sees(each.session()));
+        hidden.map(|mut each| (each.session().clone(), each.take_waiting())).collect()
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Fed> {
         // It is looked at elsewhere whether a stop has begun: this is only to be woken.
         let _ = self.stop.as_mut().poll(context);
-        for turn in 0..self.subscriptions.len() {
-            let index = (self.turn + turn) % self.subscriptions.len();
-            if let Poll::Ready(fed) = poll(&mut self.subscriptions[index], context) {
+        for turn in 0..self.followed.len() {
+            let index = (self.turn + turn) % self.followed.len();
+            if let Poll::Ready(fed) = self.followed[index].poll_next(context) {
                 self.turn = index + 1;
                 return Poll::Ready(fed);
             }

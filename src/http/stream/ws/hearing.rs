@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::budget::{READ, TOKEN};
 use super::client;
 use super::client::{Frame, NotUnderstood, Wanted};
 use super::commanding::Asked;
 use super::connection::{Connection, End};
 use super::feed::Feed;
+use super::session_feed::{PendingRequest, RequestKind};
+use super::socket::Wire;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::http::error::ApiError;
@@ -24,19 +26,19 @@ const PATIENCE: u8 = 3;
 /// What an `ACK` says that has nothing to say.
 const NOTHING: &[u8] = b"{}";
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Wire> Connection<S> {
     /// A text message came.
     pub(super) fn said(&mut self, text: &str) -> Result<(), End> {
         let received_us = self.streams.parts.clock.now_us();
         self.lifetime.check_token(self.streams.parts.clock.now())?;
         match client::read(text) {
             Ok(frame) => self.do_as_said(frame, received_us),
-            Err(NotUnderstood { regarding, problem }) => self.say_not_understood(&regarding, &problem),
+            Err(NotUnderstood { regarding, problem }) => self.say_not_understood(&regarding, *problem),
         }
     }
 
-    pub(super) fn say_not_understood(&mut self, regarding: &Regarding, problem: &Problem) -> Result<(), End> {
-        self.say(&frames::error(regarding, problem));
+    pub(super) fn say_not_understood(&mut self, regarding: &Regarding, problem: Problem) -> Result<(), End> {
+        self.complain(regarding, problem);
         self.not_understood += 1;
         if self.not_understood >= PATIENCE { Err(Close::NotUnderstood.into()) } else { Ok(()) }
     }
@@ -58,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Wanted::Unsubscribe => self.unsubscribe(&regarding),
         };
         if let Err(error) = done {
-            self.say(&frames::error(&regarding, &error.0));
+            self.complain(&regarding, *error.0);
         }
         Ok(())
     }
@@ -70,22 +72,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The session a frame must be about; what the caller may not see is not there.
     fn named<'a>(&self, regarding: &'a Regarding) -> Result<&'a SessionId, ApiError> {
-        let session = regarding.session.as_ref().ok_or_else(|| ApiError::invalid("/session_id", "is needed"))?;
+        let session = regarding
+            .session
+            .as_ref()
+            .ok_or_else(|| ApiError::invalid("/session_id", "is needed: this stream follows several sessions"))?;
         let is_ours = self.feed.session().is_none_or(|followed| followed == session);
         if is_ours && self.principal.sees(session) { Ok(session) } else { Err(ApiError::of(Code::SessionNotFound)) }
     }
 
     fn reconnect(&mut self, regarding: &Regarding, last: Option<Position>) -> Result<(), ApiError> {
         let session = self.named(regarding)?;
-        let followed = self.feed.find(session).ok_or_else(|| ApiError::of(Code::SessionNotFound))?;
-        let resumed = followed.resume(last);
-        self.say(&frames::reconnect_ack(regarding, resumed));
+        self.budget.charge(READ);
+        let waiting = self.waiting(regarding, RequestKind::Reconnect);
+        let by = waiting.by;
+        self.feed.find(session).ok_or_else(|| ApiError::of(Code::SessionNotFound))?.resume(last, waiting);
+        self.place_by.get_or_insert(by);
         Ok(())
     }
 
     fn command(&mut self, regarding: &Regarding, body: serde_json::Map<String, Value>) -> Result<(), ApiError> {
         let session = self.named(regarding)?.clone();
-        let (by, lag_ms) = (Arc::clone(&self.principal), self.pulse.lag_ms());
+        let by = Arc::clone(&self.principal);
+        // Nobody asks for the lag where none is claimed.
+        let is_claimed = body.contains_key("client_time_ms");
+        let lag_ms = if is_claimed { self.pulse.lag_ms(|| self.socket.round_trip()) } else { 0 };
         let asked = Asked { regarding: regarding.clone(), session, by, body, lag_ms };
         self.commanding.get_or_insert_default().ask(asked);
         Ok(())
@@ -93,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// A token that does not prove the same caller, with no more sessions, ends the stream.
     fn renew(&mut self, regarding: &Regarding, token: &str) -> Result<(), End> {
+        self.budget.charge(TOKEN);
         let now = self.streams.parts.clock.now();
         let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
         let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
@@ -108,41 +119,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A narrower token may have closed a session to its bearer.
     fn leave_hidden(&mut self) -> Result<(), End> {
         let hidden = match &mut self.feed {
-            Feed::One(followed) if self.principal.sees(&followed.key().session) => return Ok(()),
+            Feed::One(followed) if self.principal.sees(followed.session()) => return Ok(()),
             Feed::One(_) => return Err(Close::NoSuchSession.into()),
             Feed::Many(many) => many.keep_visible(&self.principal),
         };
-        for session in hidden {
-            let regarding = Regarding { id: None, session: Some(session) };
-            self.say(&frames::error(&regarding, &ApiError::of(Code::SessionNotFound).0));
+        for (session, mut waiting) in hidden {
+            if waiting.is_empty() {
+                waiting.push(self.waiting(&Regarding { id: None, session: Some(session) }, RequestKind::Reconnect));
+            }
+            self.refuse(&waiting, &ApiError::of(Code::SessionNotFound));
         }
         Ok(())
     }
 
     fn subscribe(&mut self, regarding: &Regarding, last: Option<Position>) -> Result<(), ApiError> {
         let session = self.named(regarding)?;
-        let Feed::Many(many) = &mut self.feed else {
-            return Err(ApiError::saying(Code::Invalid, "this stream follows one session; /v1/ws follows many"));
-        };
+        self.budget.charge(READ);
+        let waiting = self.waiting(regarding, RequestKind::Subscribe { with_cursor: last.is_some() });
+        let by = waiting.by;
+        let Feed::Many(many) = &mut self.feed else { return Err(follows_one()) };
         let full =
             |_| ApiError::saying(Code::TooManyConnections, format!("a stream follows at most {MAX_SESSIONS} sessions"));
-        many.follow(&self.streams, &self.principal, session, last).map_err(full)?;
-        self.acknowledge(regarding);
+        many.follow(&self.streams, &self.principal, session, last, waiting).map_err(full)?;
+        self.place_by.get_or_insert(by);
         Ok(())
     }
 
     fn unsubscribe(&mut self, regarding: &Regarding) -> Result<(), ApiError> {
         let session = self.named(regarding)?;
-        if let Feed::Many(many) = &mut self.feed {
-            many.leave(session);
+        let Feed::Many(many) = &mut self.feed else { return Err(follows_one()) };
+        // Whoever asked for it before was heard: it was followed until now.
+        for waiting in many.leave(session) {
+            self.acknowledge(&waiting.regarding);
         }
         self.acknowledge(regarding);
         Ok(())
     }
 
-    fn acknowledge(&mut self, regarding: &Regarding) {
+    /// A frame that waits for a place from now on.
+    fn waiting(&self, regarding: &Regarding, kind: RequestKind) -> PendingRequest {
+        PendingRequest { regarding: regarding.clone(), kind, by: self.streams.place_by() }
+    }
+
+    pub(super) fn acknowledge(&mut self, regarding: &Regarding) {
         if regarding.id.is_some() {
             self.say(&frames::ack(regarding, NOTHING));
         }
     }
+}
+
+fn follows_one() -> ApiError {
+    ApiError::saying(Code::Invalid, "this stream follows one session; /v1/ws follows many")
 }

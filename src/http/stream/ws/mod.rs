@@ -3,6 +3,7 @@
 //! A browser is not shown why an upgrade fails, so what it must know is told by a
 //! close code after an upgrade that succeeds.
 
+mod budget;
 mod client;
 mod codec;
 mod commanding;
@@ -11,7 +12,9 @@ mod due;
 mod feed;
 mod handshake;
 mod hearing;
+mod placement;
 mod pulse;
+mod session_feed;
 mod socket;
 
 #[cfg(test)]
@@ -33,12 +36,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::connection::Connection;
 use self::feed::Feed;
+use self::session_feed::{PendingRequest, RequestKind};
 use self::socket::Socket;
 use super::Streams;
-use super::opening::Opening;
+use super::frames::Regarding;
+use super::opening::{Opening, admitted};
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
+use crate::http::connection::admission::Peer;
 use crate::http::connection::handover::Taken;
 use crate::http::error::ApiError;
 use crate::http::extract::InSession;
@@ -91,7 +97,10 @@ fn plainly(caller: Result<Arc<Principal>, Denied>, session: Option<Result<Sessio
         (Err(denied), _) => denied.into(),
         (Ok(_), Some(Err(no_session))) => no_session,
         (Ok(principal), Some(Ok(session))) if !principal.sees(&session) => ApiError::of(Code::SessionNotFound),
-        _ => ApiError::saying(Code::Malformed, "a WebSocket upgrade is needed here"),
+        _ => ApiError::saying(
+            Code::Malformed,
+            "this path takes a WebSocket upgrade; .../events and .../poll bring the same without one",
+        ),
     }
 }
 
@@ -104,21 +113,26 @@ fn open(
     let opening = Opening::read(parts.uri.query(), streams.parts.timing.heartbeat)?;
     let session = match session {
         Ok(_) if streams.parts.shutdown.is_begun() => return turn_away(&streams, parts, Close::GoingAway),
+        Ok(_) if admitted(&parts).is_err() => return turn_away(&streams, parts, Close::TooManyConnections),
         Ok(session) => session,
         Err(close) => return turn_away(&streams, parts, close),
     };
+    let is_proxied = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| peer.is_proxy());
     let (response, handover) = handshake::accept(&mut parts)?;
     Ok(handover.accept(
         response,
         Box::new(move |taken| {
             let feed = match session {
                 Some(session) => {
+                    let regarding = Regarding { id: None, session: Some(session.clone()) };
+                    let kind = RequestKind::Open { with_cursor: opening.has_cursor() };
+                    let waiting = PendingRequest { regarding, kind, by: streams.place_by() };
                     let key = SessionKey { tenant: principal.tenant.clone(), session };
-                    Feed::one(&streams, &key, opening.last)
+                    Feed::one(&streams, &key, opening.last, waiting)
                 }
                 None => Feed::many(&streams),
             };
-            let connection = Box::new(Connection::new(streams, socket(taken), principal, feed, &opening));
+            let connection = Box::new(Connection::new(streams, socket(taken), principal, feed, &opening, is_proxied));
             Box::pin(connection.serve().map(|()| None))
         }),
     ))

@@ -7,11 +7,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::codec::{Decoder, Incoming};
+use crate::http::connection::round_trip::round_trip;
 use crate::http::stream::outgoing::Outgoing;
 use crate::wire::close::Close;
 
@@ -25,6 +28,18 @@ pub enum Lost {
     Gone,
     /// It sent what it may not.
     Broken(Close),
+}
+
+/// Bytes both ways, over a network that can be measured.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// The round trip without anything the client has a say in; `None` where nobody can tell.
+    fn round_trip(&self) -> Option<Duration>;
+}
+
+impl Wire for TcpStream {
+    fn round_trip(&self) -> Option<Duration> {
+        round_trip(self)
+    }
 }
 
 /// A socket after its handshake.
@@ -47,6 +62,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         decoder.feed(read);
         outgoing.push(head);
         Self { io, decoder, outgoing, is_shut: false, is_answered: false, is_broken: false }
+    }
+
+    /// What the network alone takes, there and back.
+    pub fn round_trip(&self) -> Option<Duration>
+    where
+        S: Wire,
+    {
+        self.io.round_trip()
     }
 
     /// Puts frames in line to be written.

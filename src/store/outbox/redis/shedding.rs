@@ -10,10 +10,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::RedisOutbox;
 use crate::redis::Failure;
-use crate::store::keys;
 use crate::store::partition::Partition;
 use crate::store::redis::SCRIPTS;
 use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
+use crate::telemetry::outage::{Asker, Outage};
 
 /// How often what waits is weighed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,16 +21,18 @@ const EVERY: Duration = Duration::from_secs(1);
 /// So many steps of a thousand entries are looked at in a partition, each time.
 const STEPS: usize = 50;
 
+static UNWEIGHED: Outage =
+    Outage::new("store", "what waits for the ledger is not weighed", "what waits for the ledger is weighed again");
+
 impl RedisOutbox {
     /// Weighs what is owned here, and sheds what is too much; runs until it is dropped.
     pub(super) async fn keep_within(&self, max_bytes: u64) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asker = Asker::of(&UNWEIGHED);
         loop {
             ticks.tick().await;
-            if let Err(failure) = self.shed_past(max_bytes).await {
-                tracing::warn!(error = &failure as &dyn std::error::Error, "what waits for the ledger is not weighed");
-            }
+            asker.came(self.shed_past(max_bytes).await.err().as_ref());
         }
     }
 
@@ -54,7 +56,8 @@ impl RedisOutbox {
     }
 
     async fn weigh(&self, partition: Partition) -> Result<u64, Failure> {
-        let keys = vec![keys::outbox(partition), keys::bodies(partition)];
+        let named = self.lives.keys();
+        let keys = vec![named.outbox(partition), named.bodies(partition)];
         let (answer, _) = self.lives.ask(partition, &SCRIPTS.weigh, keys, Vec::new()).await?;
         let [entries, bytes] = numbers(&answer.parts)?;
         let weight = &self.weights[partition.index()];
@@ -64,14 +67,15 @@ impl RedisOutbox {
     }
 
     async fn shed(&self, partition: Partition, wanted: u64) -> Result<u64, Failure> {
-        let keys = vec![keys::outbox(partition), keys::bodies(partition)];
+        let named = self.lives.keys();
+        let keys = vec![named.outbox(partition), named.bodies(partition)];
         let (mut freed, mut count, mut begin) = (0, 0, "-".to_owned());
         for _ in 0..STEPS {
             if freed >= wanted {
                 break;
             }
             let arguments: Vec<Value> =
-                [(wanted - freed).to_string(), begin, keys::state_prefix(partition)].map(Value::from).into();
+                [(wanted - freed).to_string(), begin, named.state_prefix(partition)].map(Value::from).into();
             let (mut answer, _) = self.lives.ask(partition, &SCRIPTS.shed, keys.clone(), arguments).await?;
             let next: String = answer.parts.pop().and_then(|next| next.convert().ok()).ok_or_else(Failure::garbled)?;
             let [bytes, bodies] = numbers(&answer.parts)?;

@@ -11,7 +11,7 @@ use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::redis_server::{Keeps, Server};
 use crate::store::contract::making::{commit, created};
-use crate::store::keys;
+use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
 use crate::store::{Committed, Error, Store as _};
@@ -165,7 +165,7 @@ async fn what_a_newer_release_stored_is_left_alone() {
     let server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
     let (key, held) = house.running("a").await;
-    let name = keys::state(&key);
+    let name = Keys::default().state(&key);
     for (header, body) in [("2 in another form", "what ever"), ("1 1 00 1 1-1 - .", "{\"format\":99}")] {
         server.say(&["HSET", &name, "h", header, "b", body]);
         let is_unreadable = |outcome: Result<(), Error>| matches!(outcome, Err(Error::Unreadable(_)));

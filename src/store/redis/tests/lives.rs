@@ -118,7 +118,7 @@ async fn what_is_acknowledged_of_an_earlier_life_lets_nothing_go() {
 #[tokio::test]
 async fn lives_are_numbered_upwards_even_by_a_clock_that_went_back() {
     let mut server = Server::start(Keeps::All);
-    let life = crate::store::keys::life(crate::store::partition::Partition::of(&key("a")));
+    let life = crate::store::keys::Keys::default().life(crate::store::partition::Partition::of(&key("a")));
     server.say(&["SET", &life, "9000000000000000-another"]);
     let house = House::at(&server.url()).await;
     house.running("a").await;

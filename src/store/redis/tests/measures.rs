@@ -2,7 +2,7 @@
 
 use super::{House, switching};
 use crate::redis_server::{Keeps, Server};
-use crate::store::keys;
+use crate::store::keys::Keys;
 use crate::store::partition::Partition;
 
 /// How often a command was called.
@@ -37,7 +37,8 @@ async fn a_write_is_one_round_trip() {
         figure(&stats, "evalsha", "usec_per_call").unwrap()
     );
     println!("received {} bytes, sent {}", field("total_net_input_bytes:"), field("total_net_output_bytes:"));
-    for name in [keys::state(&key), keys::outbox(Partition::of(&key)), keys::bodies(Partition::of(&key))] {
+    let keys = Keys::default();
+    for name in [keys.state(&key), keys.outbox(Partition::of(&key)), keys.bodies(Partition::of(&key))] {
         println!("{name}: {} bytes", server.say(&["MEMORY", "USAGE", &name])[0]);
     }
     // Once a second somebody looks at all partitions: how full they are.

@@ -20,6 +20,7 @@ use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::redis::{Address, Redis};
 use crate::store::contract::making::{START, after, commit, created, key, still, switch};
+use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::{Commit, Committed, Error, Held, Store as _};
@@ -48,10 +49,10 @@ impl House {
     async fn over(address: &Address) -> Self {
         let redis = Redis::connect(address).await.unwrap();
         let owned = watch::channel(Partitions::ALL).1;
-        let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, owned, IDLE, still())).await.unwrap());
+        let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, still())).await.unwrap());
         let runs = Arc::clone(&outbox);
         let running = tokio::spawn(async move { runs.run(u64::MAX).await });
-        let store = RedisStore::new(redis.another().await.unwrap(), IDLE, still());
+        let store = RedisStore::new(redis.another().await.unwrap(), Keys::default(), IDLE, still());
         Self { redis, store, outbox, running }
     }
 

@@ -56,11 +56,22 @@ pub(super) fn then_of(case: &Case<'_>, asked: &Asked) -> Option<Command> {
 /// Whether that command makes the step from the one before.
 pub(super) fn is_made_by(case: &Case<'_>, at: usize, asked: &Asked, revert: Option<&Command>) -> bool {
     let (Some(base), Some(state)) = (at.checked_sub(1), &case.line[at].state) else { return asked.command == "create" };
+    if asked.command == "create" {
+        return case.line[base].state.as_ref().is_some_and(|before| is_created_after(before, state));
+    }
     let Some(command) = command_of(asked).or_else(|| revert.cloned()) else { return false };
     bases(case, base, state).iter().any(|base| match base.next(&command, state.updated_at) {
         Judged::Done(change) => is_same(change.session, state),
         _ => false,
     })
+}
+
+/// Only an id whose session was deleted is free, and the next session of that id knows of it.
+fn is_created_after(before: &Session, state: &Session) -> bool {
+    let is_newer = state.position.epoch > before.position.epoch;
+    let is_next = is_newer && state.position.version == before.position.version + 1;
+    let is_new = state.status == Status::Pending && state.created_at == state.updated_at;
+    before.status == Status::Deleted && state.predecessor == Some(before.position) && is_next && is_new
 }
 
 fn is_settled(case: &Case<'_>, at: usize) -> bool {
@@ -75,20 +86,24 @@ fn is_settled(case: &Case<'_>, at: usize) -> bool {
 }
 
 fn is_same(made: Session, state: &Session) -> bool {
-    Session { previous: Digest::NONE, ..made } == Session { previous: Digest::NONE, ..state.clone() }
+    // What a restoring did stands in the history of the version after it.
+    Session { previous: Digest::NONE, outage: None, ..made }
+        == Session { previous: Digest::NONE, outage: None, ..state.clone() }
 }
 
 /// What a version may have been made from: the one before, or that as it was restored.
 fn bases(case: &Case<'_>, before: usize, state: &Session) -> Vec<Session> {
     let Some(base) = &case.line[before].state else { return Vec::new() };
-    let Some(recovered) = state.recovered.filter(|_| state.position.epoch != base.position.epoch) else {
+    if state.position.epoch == base.position.epoch {
         return vec![base.clone()];
-    };
+    }
     let absences = std::iter::once(None).chain(case.history.absences.iter().map(|absence| Some(*absence)));
     let restored = absences.map(|absence| {
-        let mut restored = base.restored(absence, recovered.at);
+        let now = state.recovered.map_or(Timestamp::from_ms(state.position.epoch), |recovered| recovered.at);
+        let mut restored = base.restored(absence, now);
         restored.position.epoch = state.position.epoch;
-        restored.recovered = Some(recovered);
+        // What was merely read back is not marked.
+        restored.recovered = state.recovered;
         restored
     });
     restored.collect()

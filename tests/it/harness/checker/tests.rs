@@ -11,6 +11,7 @@ use synckairos::domain::session::Session;
 use synckairos::domain::session::event::{Change, Step};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Row;
+use synckairos::wire::change::Details;
 use synckairos::wire::create::CreateBody;
 use synckairos::wire::{frame, history as wire};
 
@@ -92,7 +93,7 @@ impl Honest {
         if self.history.seen.is_empty() {
             return;
         }
-        let frames = frame::of_change(command, None, change);
+        let frames = frame::of_change(command, &Details::default(), None, change);
         for line in frame::lines(&frames) {
             self.tell("w", &serde_json::from_slice(&line).unwrap());
         }
@@ -104,7 +105,7 @@ impl Honest {
         let link =
             Link { position: session.position, at: session.updated_at, previous: self.head, body: Digest::of(&body) };
         let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: session.session_id.clone() };
-        let change = wire::changed(command, None, change);
+        let change = wire::changed(command, &Details::default(), None, change, None);
         self.history.rows.push(Row { key, link, body: Some(body), change, superseded: false });
         (self.session, self.head) = (session, link.digest());
     }

@@ -8,7 +8,7 @@ use synckairos::domain::time::Timestamp;
 use super::{Answer, Final, Seen, Shown};
 
 /// What depends on when a snapshot was taken, or was added to it.
-const BESIDE: &[&str] = &["as_of", "edges", "outcome", "position"];
+const BESIDE: &[&str] = &["as_of", "edges", "outcome", "position", "replayed"];
 
 /// What a snapshot says, short: two of one version say the same, whenever they were taken.
 pub fn content(snapshot: &Value) -> String {

@@ -100,11 +100,14 @@ impl<'a> Case<'a> {
         self.epochs(line)
     }
 
-    /// What was lost is told by a new epoch, which is later than all that were lost.
+    /// What was lost is told by a new epoch, which is later than all that were lost. Where nothing
+    /// stands there is no epoch to tell it: the session is unknown, or deleted as it was before.
     fn epochs(&self, line: &Line<'_>) -> Result<(), Complaint> {
         let last = self.last().map(|(position, _)| position);
         let newest = self.timeline.states.keys().next_back().copied();
-        let is_gone = last.is_none() && self.timeline.may_be_missing();
+        let held = self.outcome.finals.get(&self.key);
+        let is_deleted = held.is_none_or(|held| held.session.status == Status::Deleted);
+        let is_gone = if last.is_none() { self.timeline.may_be_missing() } else { is_deleted };
         if !is_gone && newest > last {
             return self.complain(format!("it stood at {newest:?}, and stands at {last:?} in the end"));
         }

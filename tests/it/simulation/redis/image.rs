@@ -160,6 +160,11 @@ impl Kept {
         self.answers.get(key)?.get(repeat).cloned()
     }
 
+    /// The answer that stands: the first.
+    pub fn remember(&mut self, key: &SessionKey, answered: Answered) -> Answered {
+        self.answers.entry(key.clone()).or_default().entry(answered.repeat.key).or_insert(answered).clone()
+    }
+
     /// Whether the session was taken back.
     pub fn restore(
         &mut self,

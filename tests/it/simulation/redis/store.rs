@@ -113,6 +113,12 @@ impl Store for SimulatedStore {
         asked.await.map_err(away)
     }
 
+    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+        let key = key.clone();
+        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).remember(&key, answered));
+        asked.await.map_err(away)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         let (partition, mut doubt) = (Partition::of(&commit.key), None);
         for _ in 0..TRIES {
@@ -176,6 +182,15 @@ impl Store for SimulatedStore {
         due.sort_unstable();
         due.truncate(limit);
         Ok(due)
+    }
+
+    /// Nothing is let go of here for having been idle.
+    async fn keep(&self, _: &SessionKey, _: Position) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &SessionKey, _: Position) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {

@@ -46,7 +46,7 @@ async fn a_token_may_come_as_a_subprotocol_and_ours_is_answered() {
 async fn what_cannot_be_meant_is_refused_before_the_upgrade() {
     let served = served().await;
     let token = served.token(&caller(None), 60_000);
-    for query in ["heartbeat_ms=1999", "heartbeat_ms=60001", "warnings=maybe", "speed=9"] {
+    for query in ["heartbeat_ms=1999", "heartbeat_ms=60001", "warnings=maybe", "last=1-1&last=1-2"] {
         let path = format!("/v1/sessions/s/ws?{query}&token={token}");
         assert_eq!(served.open_with(&path, &[]).await.err(), Some(422), "{query}");
     }
@@ -122,6 +122,7 @@ async fn a_store_that_does_not_answer_ends_a_stream_that_has_shown_nothing() {
     assert_eq!(early.word().await, "STATE_SYNC 1-1");
     // One that has all there is is shown nothing either, and stays.
     let mut back = served.open("/v1/sessions/s/ws?last=1-1").await;
+    assert_eq!(back.word().await, "RECONNECT_ACK");
     served.house.truth.is_down.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut client = served.open("/v1/sessions/other/ws").await;
     assert_eq!(client.closed().await, 4004);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::served::{Served, caller, served, served_with, timing};
+use super::served::{Served, caller, served, served_behind_a_proxy, served_with, timing};
 use crate::fanout::tests::house::{at, settings, until};
 use crate::http::stream::Timing;
 
@@ -90,6 +90,54 @@ async fn the_connections_own_lag_goes_with_its_commands() {
     }
     let lag = served.echo.lag_ms.load(Ordering::Relaxed);
     assert!((0..1_000).contains(&lag), "{lag}");
+    drop(client);
+    served.close().await;
+}
+
+/// The lag of a client that holds its first pong back, as the server credits it.
+async fn lag_of_a_late_pong(served: &Served) -> i64 {
+    served.house.store(at(1, 1), "");
+    let mut client = served.open("/v1/sessions/s/ws").await;
+    // What a client does not read it does not answer.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    client.word().await;
+    // The client's library writes a pong behind what it is told to write next.
+    for _ in 0..2 {
+        client.say(json!({"type": "PING"})).await;
+        while client.next().await["type"] != "PONG" {}
+    }
+    client.say(json!({"type": "COMMAND", "id": 1, "command": "switch", "client_time_ms": 0})).await;
+    while client.next().await["type"] != "ACK" {}
+    served.echo.lag_ms.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn a_pong_held_back_earns_no_lag() {
+    let direct = served().await;
+    let lag = lag_of_a_late_pong(&direct).await;
+    assert!((0..100).contains(&lag), "{lag}");
+    direct.close().await;
+    // Behind a trusted proxy nobody else can tell.
+    let proxied = served_behind_a_proxy().await;
+    let lag = lag_of_a_late_pong(&proxied).await;
+    assert!(lag >= 190, "{lag}");
+    proxied.close().await;
+}
+
+#[tokio::test]
+async fn pings_without_end_are_answered_at_a_bounded_rate() {
+    let served = started().await;
+    let mut client = served.open("/v1/sessions/s/ws").await;
+    client.word().await;
+    let began = tokio::time::Instant::now();
+    for n in 0..7_000 {
+        client.say(json!({"type": "PING", "timestamp": n})).await;
+    }
+    for n in 0..7_000 {
+        assert_eq!(client.next().await["payload"]["timestamp"], n);
+    }
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(2_900), "4,000 at once, then 1,000 a second: {took:?}");
     drop(client);
     served.close().await;
 }

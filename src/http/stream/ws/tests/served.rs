@@ -19,11 +19,14 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::auth::Authenticator;
 use crate::domain::id::{SessionId, TenantId};
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use crate::fanout::Settings;
 use crate::fanout::tests::house::{House, START, settings};
 use crate::http::connection;
+use crate::http::connection::Front;
+use crate::http::connection::admission::{Connections, Limits};
+use crate::http::connection::deadlines::Deadlines;
 use crate::http::stream;
 use crate::http::stream::{Commands, Parts, Streams, Timing};
 use crate::wire::problem::{Code, Problem};
@@ -76,6 +79,15 @@ pub async fn served() -> Served {
 }
 
 pub async fn served_with(timing: Timing, settings: Settings) -> Served {
+    served_to(timing, settings, false).await
+}
+
+/// The same, to clients of a reverse proxy.
+pub async fn served_behind_a_proxy() -> Served {
+    served_to(timing(), settings(), true).await
+}
+
+async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served {
     let house = House::new(settings);
     let echo = Arc::new(Echo { gate: Semaphore::new(1_000), asked: AtomicUsize::new(0), lag_ms: AtomicI64::new(-1) });
     let authenticator = Arc::new(Authenticator::new(Some(SECRET)).unwrap());
@@ -91,9 +103,14 @@ pub async fn served_with(timing: Timing, settings: Settings) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = (house.shutdown.soft(), house.shutdown.clone());
+    let front = Arc::new(Front { router, deadlines: Deadlines::default(), stop: stop.clone() });
+    let connections =
+        Connections::new("test", Limits { connections: 1_000, unauthenticated: 1_000, per_address: 1_000 });
     house.shutdown.spawn("listener", async move {
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-            shutdown.spawn("connection", connection::serve(accepted.unwrap().0, router.clone(), stop.clone()));
+            let (stream, address) = accepted.unwrap();
+            let place = connections.admit(address, is_proxy);
+            shutdown.spawn("connection", connection::serve(stream, place, Arc::clone(&front)));
         }
     });
     Served { house, echo, authenticator, address }
@@ -108,6 +125,7 @@ pub fn caller(sessions: Option<&[&str]>) -> Principal {
         participant_id: None,
         sessions: sessions.map(|sessions| sessions.iter().map(name).collect::<BTreeSet<_>>()),
         expires_at: None,
+        provenance: Provenance::default(),
     }
 }
 

@@ -1,0 +1,386 @@
+//! Deadlines in virtual time: nothing moves but by the test, so what does not happen is seen too.
+
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+use crate::app::sessions::Parts;
+use crate::bus::memory::MemoryHub;
+use crate::domain::chain::Digest;
+use crate::domain::entry::Answered;
+use crate::domain::position::Position;
+use crate::ids::Ids;
+use crate::ledger::sqlite::{Durability, SqliteLedger};
+use crate::members::memory::MemoryLeases;
+use crate::members::{Formats, InstanceId, Member, Membership, Spans, Work};
+use crate::store::contract::making::{self, NOW, START};
+use crate::store::memory::MemoryStore;
+use crate::store::outbox::{MemoryOutbox, Ticket};
+use crate::store::{Commit, Committed, Held};
+
+/// How long a session made here runs.
+const MINUTE_MS: i64 = 60_000;
+
+/// How long the store takes to write.
+const WRITE_TAKES: Duration = Duration::from_millis(50);
+
+const POLL_MS: i64 = 10;
+const MAX_UNCERTAINTY: Duration = Duration::from_millis(50);
+
+/// A clock that follows the virtual time, and is as uncertain as the test says.
+struct VirtualClock {
+    began: Instant,
+    uncertainty_ms: Mutex<f64>,
+}
+
+impl VirtualClock {
+    fn set_uncertainty_ms(&self, ms: f64) {
+        *self.uncertainty_ms.lock().unwrap() = ms;
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        self.began + Duration::from_millis(u64::try_from(at.since(NOW)).unwrap())
+    }
+}
+
+#[async_trait]
+impl Clock for VirtualClock {
+    fn now_us(&self) -> i64 {
+        NOW.as_ms() * 1_000 + i64::try_from(self.began.elapsed().as_micros()).unwrap()
+    }
+
+    fn uncertainty_ms(&self) -> f64 {
+        *self.uncertainty_ms.lock().unwrap()
+    }
+
+    fn source(&self) -> &'static str {
+        "virtual"
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        // The end of time is further than a timer reaches.
+        if at.since(NOW) > 1 << 40 {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep_until(self.instant(at)).await;
+    }
+}
+
+/// The store as one instance reaches it: it keeps what the instance read and wrote, and when.
+struct Watched {
+    store: Arc<MemoryStore>,
+    clock: Arc<VirtualClock>,
+    reads: Mutex<Vec<Soon>>,
+    writes: Mutex<Vec<Soon>>,
+}
+
+impl Watched {
+    fn reads(&self) -> MutexGuard<'_, Vec<Soon>> {
+        self.reads.lock().unwrap()
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Vec<Soon>> {
+        self.writes.lock().unwrap()
+    }
+
+    /// The sessions that the instance has read or written, each as often as it did.
+    fn touched(&self) -> Vec<SessionKey> {
+        self.reads().iter().chain(self.writes().iter()).map(|(_, key)| key.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, store::Error> {
+        self.reads().push((self.clock.now(), key.clone()));
+        self.store.read(key).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, store::Error> {
+        self.writes().push((self.clock.now(), commit.key.clone()));
+        sleep(WRITE_TAKES).await;
+        self.store.commit(commit).await
+    }
+
+    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, store::Error> {
+        self.store.answered(key, repeat).await
+    }
+
+    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, store::Error> {
+        self.store.remember(key, answered).await
+    }
+
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: Held,
+        answered: Vec<Answered>,
+    ) -> Result<Held, store::Error> {
+        self.store.restore(key, over, held, answered).await
+    }
+
+    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<Soon>, store::Error> {
+        self.store.due(partitions, until, limit).await
+    }
+
+    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
+        self.store.keep(key, at).await
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
+        self.store.release(key, at).await
+    }
+
+    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, store::Error> {
+        self.store.newest_waiting(key).await
+    }
+
+    async fn began(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
+        self.store.began(key).await
+    }
+
+    async fn recorded(&self, ticket: Ticket) -> Result<(), store::Error> {
+        self.store.recorded(ticket).await
+    }
+
+    async fn in_step(&self) {
+        self.store.in_step().await;
+    }
+
+    async fn ping(&self) -> Result<(), store::Error> {
+        self.store.ping().await
+    }
+}
+
+/// What the instances of a test share.
+struct World {
+    clock: Arc<VirtualClock>,
+    store: Arc<MemoryStore>,
+    ledger: Arc<dyn Ledger>,
+    leases: MemoryLeases,
+    _folder: TempDir,
+}
+
+/// An instance that tells deadlines, and does nothing else.
+struct Teller {
+    watched: Arc<Watched>,
+    membership: Option<Arc<Membership>>,
+    telling: JoinHandle<()>,
+}
+
+impl World {
+    /// From here on time is virtual.
+    async fn begin() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Its threads take real time, so it is opened before time is virtual. Nobody asks it afterwards.
+        let ledger = SqliteLedger::open(&folder.path().join("l.db"), Durability::Flush).await.unwrap();
+        tokio::time::pause();
+        let outbox = Arc::new(MemoryOutbox::new(usize::MAX));
+        Self {
+            clock: Arc::new(VirtualClock { began: Instant::now(), uncertainty_ms: Mutex::new(0.0) }),
+            store: Arc::new(MemoryStore::new(Box::new(|_, _, _| ()), outbox, NOW)),
+            ledger: Arc::new(ledger),
+            leases: MemoryLeases::new(Spans::default().lease),
+            _folder: folder,
+        }
+    }
+
+    /// A session that runs since `started_at` for a minute; gives when its time is over.
+    async fn start(&self, name: &str, started_at: Timestamp) -> Soon {
+        let key = making::key(name);
+        let first = making::commit(&key, None, making::created(&key), None);
+        let Committed::Stored(held) = self.store.commit(first).await.unwrap() else { panic!("{key} exists") };
+        let started = making::after(&held, &START, started_at);
+        self.store.commit(making::commit(&key, Some(&held), started, None)).await.unwrap();
+        (started_at + MINUTE_MS, key)
+    }
+
+    /// An instance that looks after everything.
+    fn teller(&self) -> Teller {
+        self.telling(Duties::All, None)
+    }
+
+    /// Instances that share what there is to look after. Each holds a lease, and knows of the others.
+    async fn members<const N: usize>(&self) -> [Teller; N] {
+        let memberships: Vec<_> = (0..N).map(|number| self.membership(number)).collect();
+        // Each has renewed once, and the first ones once more since the last one came.
+        sleep(Spans::default().renew * 2).await;
+        assert!(memberships.iter().all(|each| each.living().len() == N));
+        let tellers = memberships.into_iter().map(|each| self.telling(Duties::Shared(Arc::clone(&each)), Some(each)));
+        tellers.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("there are {N}"))
+    }
+
+    fn membership(&self, number: usize) -> Arc<Membership> {
+        let member = Member {
+            instance: InstanceId::new(number as u64),
+            formats: Formats { oldest: 1, newest: 1 },
+            settings_version: 1,
+            started_at: NOW,
+            work: Work::All,
+        };
+        let membership = Arc::new(Membership::new(Arc::new(self.leases.clone()), member, Spans::default()));
+        let renewing = Arc::clone(&membership);
+        tokio::spawn(async move { renewing.run().await });
+        membership
+    }
+
+    fn telling(&self, duties: Duties, membership: Option<Arc<Membership>>) -> Teller {
+        let watched = Arc::new(Watched {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            reads: Mutex::default(),
+            writes: Mutex::default(),
+        });
+        let (soon, hints) = mpsc::channel(SOON_CAPACITY);
+        let sessions = Arc::new(Sessions::new(Parts {
+            store: Arc::clone(&watched) as _,
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock) as _,
+            ids: Ids::Random,
+            soon,
+            audience: Arc::new(MemoryHub::default()),
+            is_durable: false,
+            least_advance: Duration::from_secs(1),
+            idle: Duration::from_hours(1),
+        }));
+        let deadlines = Deadlines {
+            sessions,
+            store: Arc::clone(&watched) as _,
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock) as _,
+            duties,
+            new_lives: watch::channel(0).1,
+            max_uncertainty: MAX_UNCERTAINTY,
+            poll: Duration::from_millis(POLL_MS.unsigned_abs()),
+        };
+        Teller { watched, membership, telling: tokio::spawn(deadlines.run(hints)) }
+    }
+
+    async fn until(&self, at: Timestamp) {
+        tokio::time::sleep_until(self.clock.instant(at)).await;
+    }
+}
+
+impl Teller {
+    fn owns(&self, key: &SessionKey) -> bool {
+        let roles = self.membership.as_ref().expect("it is one of several").roles();
+        roles.owner.contains(Partition::of(key))
+    }
+
+    /// Its process goes on and renews the lease, but it tells nothing any more.
+    fn hang(&self) {
+        self.telling.abort();
+    }
+}
+
+/// How long after `at` each of that session's was: tokio's timers end up to a millisecond late.
+fn late(kept: &[Soon], at: Timestamp, key: &SessionKey) -> Vec<i64> {
+    kept.iter().filter(|(_, of)| of == key).map(|(when, _)| when.as_ms() - at.as_ms()).collect()
+}
+
+fn is_once(late: &[i64], within: RangeInclusive<i64>) -> bool {
+    matches!(late, [ms] if within.contains(ms))
+}
+
+#[tokio::test]
+async fn a_deadline_is_written_once_it_is_past_for_certain() {
+    let world = World::begin().await;
+    world.clock.set_uncertainty_ms(29.2);
+    let (due, key) = world.start("one", NOW).await;
+    let teller = world.teller();
+    world.until(due + 1_000).await;
+    // It is read a little before, so that only the write is left to do.
+    let (read, written) = (late(&teller.watched.reads(), due, &key), late(&teller.watched.writes(), due, &key));
+    assert!(is_once(&read, 30 - READ_AHEAD_MS..=31 - READ_AHEAD_MS), "{read:?}");
+    assert!(is_once(&written, 30..=31), "{written:?}");
+}
+
+#[tokio::test]
+async fn a_deadline_waits_when_the_uncertainty_grows() {
+    let world = World::begin().await;
+    world.clock.set_uncertainty_ms(10.0);
+    let (due, key) = world.start("one", NOW).await;
+    let teller = world.teller();
+    world.until(due + 5).await;
+    world.clock.set_uncertainty_ms(40.0);
+    world.until(due + 1_000).await;
+    let written = late(&teller.watched.writes(), due, &key);
+    assert!(is_once(&written, 40..=41), "{written:?}");
+}
+
+#[tokio::test]
+async fn a_clock_past_the_limit_writes_nothing_until_it_is_within() {
+    let world = World::begin().await;
+    let (due, key) = world.start("one", NOW).await;
+    let teller = world.teller();
+    // It was found already, and is forgotten.
+    world.until(due - 500).await;
+    world.clock.set_uncertainty_ms(50.5);
+    world.until(due + 1_000).await;
+    assert_eq!(teller.watched.touched(), []);
+    world.clock.set_uncertainty_ms(50.0);
+    world.until(due + 2_000).await;
+    let written = late(&teller.watched.writes(), due + 1_000, &key);
+    assert!(is_once(&written, 0..=POLL_MS + 1), "{written:?}");
+}
+
+/// Sessions that run out one after another, so that some are being written at every poll; the first does before long.
+async fn one_after_another(world: &World) -> Vec<Soon> {
+    let starts = (0..40).map(|number| (format!("t-{number}"), NOW + number * 25));
+    let due = futures::future::join_all(starts.map(async |(name, at)| world.start(&name, at).await)).await;
+    world.until(NOW + MINUTE_MS - 5_000).await;
+    due
+}
+
+#[tokio::test]
+async fn a_slow_write_is_not_begun_again_by_the_next_poll() {
+    let world = World::begin().await;
+    let due = one_after_another(&world).await;
+    let teller = world.teller();
+    world.until(NOW + MINUTE_MS + 3_000).await;
+    for (at, key) in &due {
+        let written = late(&teller.watched.writes(), *at, key);
+        assert!(is_once(&written, 0..=1), "{key}: {written:?}");
+    }
+    assert_eq!(teller.watched.touched().len(), 2 * due.len(), "each is read once, and written once");
+}
+
+#[tokio::test]
+async fn a_second_does_nothing_while_the_owner_writes_in_time() {
+    let world = World::begin().await;
+    let due = one_after_another(&world).await;
+    let members: [_; 2] = world.members().await;
+    world.until(NOW + MINUTE_MS + 3_000).await;
+    for member in &members {
+        let touched = member.watched.touched();
+        assert!(!touched.is_empty(), "each member owns some");
+        let others: Vec<_> = touched.iter().filter(|key| !member.owns(key)).collect();
+        assert!(others.is_empty(), "the second has done the owner's work: {others:?}");
+    }
+    for (at, key) in &due {
+        let owner = members.iter().find(|member| member.owns(key)).unwrap();
+        let written = late(&owner.watched.writes(), *at, key);
+        assert!(is_once(&written, 0..=1), "{key}: {written:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_writes_300_ms_late_where_the_owner_hangs() {
+    let world = World::begin().await;
+    let due = one_after_another(&world).await;
+    let [hung, second] = world.members().await;
+    hung.hang();
+    world.until(NOW + MINUTE_MS + 3_000).await;
+    assert_eq!(hung.watched.touched(), []);
+    for (at, key) in &due {
+        let written = late(&second.watched.writes(), *at, key);
+        let within = if hung.owns(key) { 300..=300 + POLL_MS + 1 } else { 0..=1 };
+        assert!(is_once(&written, within), "{key}: {written:?}");
+    }
+}

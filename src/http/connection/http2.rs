@@ -1,0 +1,57 @@
+//! HTTP/2 by the library. Its connections are not taken over.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::Front;
+use super::activity::Waiting;
+use super::idle::Idle;
+use super::requests::Requests;
+use super::rewound::Rewound;
+use super::stream_end::StreamExecutor;
+use super::watch::Watch;
+
+/// A peer that vanished is noticed after two of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Answers requests until the connection ends; gives the deadline it has missed, by the
+/// name the metrics have for it.
+pub(super) async fn serve(idle: Idle, requests: Requests, front: &Front) -> Option<&'static str> {
+    let deadlines = front.deadlines;
+    let mut builder = http2::Builder::new(StreamExecutor { write: deadlines.write });
+    builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
+    let activity = requests.activity.clone();
+    let mut watch = Watch::new(activity.clone(), deadlines, deadlines.idle);
+    let io = Rewound::new(idle.io, idle.read, activity);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
+    let mut stopping = Some(pin!(front.stop.cancelled()));
+    let mut is_leaving = false;
+    poll_fn(|context| {
+        if stopping.as_mut().is_some_and(|stop| stop.as_mut().poll(context).is_ready()) {
+            stopping = None;
+            connection.as_mut().graceful_shutdown();
+        }
+        loop {
+            // How a connection ended is the client's business.
+            if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            match ready!(watch.poll(context)) {
+                Waiting::First => return Poll::Ready(Some("head")),
+                Waiting::Reader => return Poll::Ready(Some("write")),
+                Waiting::Another | Waiting::Nothing if is_leaving => return Poll::Ready(None),
+                // It is told, and has until the watch looks again to go.
+                Waiting::Another | Waiting::Nothing => {
+                    is_leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    })
+    .await
+}

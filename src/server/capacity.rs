@@ -1,0 +1,95 @@
+//! How many connections there is room for: what the host allows, less what everything else needs.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+use crate::http::connection::admission::Limits;
+
+/// Where the host names no limit.
+const MANY: u64 = 1 << 20;
+
+/// What the ledger, the store, files and the metrics listener may need: a quarter, within these.
+const RESERVE: std::ops::RangeInclusive<usize> = 64..=128;
+
+/// Fewer connections would serve nobody.
+const LEAST: usize = 16;
+
+/// With fewer descriptors, a service for many is one for few, and somebody should know.
+const FEW: usize = 1_024;
+
+/// Takes as many descriptors as the host lets this process have. A shell gives out a thousand
+/// or so, for programs that use `select`; none here does.
+pub(super) fn raise_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(MANY);
+    if current.is_some_and(|current| current < wanted) {
+        // Otherwise it stays as it is, and is told below if that is few.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+}
+
+/// The limits of both listeners.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Capacity {
+    /// For requests and streams.
+    pub requests: Limits,
+    /// For scrapes, out of the reserve.
+    pub metrics: Limits,
+}
+
+impl Capacity {
+    /// What the settings say, and for the rest what the limit of descriptors leaves.
+    pub(super) fn of(config: &Config) -> Self {
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(MANY).min(MANY);
+        Self::within(config, usize::try_from(descriptors).unwrap_or(usize::MAX))
+    }
+
+    fn within(config: &Config, descriptors: usize) -> Self {
+        let reserve = (descriptors / 4).clamp(*RESERVE.start(), *RESERVE.end());
+        let fitting = descriptors.saturating_sub(reserve).max(LEAST);
+        let connections = config.max_connections.unwrap_or(fitting);
+        if connections > fitting {
+            tracing::warn!(
+                connections,
+                fitting,
+                descriptors,
+                "the limit of file descriptors is too low for MAX_CONNECTIONS"
+            );
+        } else if config.max_connections.is_none() && descriptors < FEW {
+            tracing::warn!(connections, descriptors, "the limit of file descriptors leaves room for few connections");
+        }
+        let connections = connections.min(fitting);
+        let unauthenticated = config.max_unauthenticated.unwrap_or(connections / 4).clamp(1, connections);
+        let per_address = config.max_unauthenticated_per_address.unwrap_or(unauthenticated / 4).max(1);
+        let scrapes = reserve / 2;
+        Self {
+            requests: Limits { connections, unauthenticated, per_address },
+            metrics: Limits { connections: scrapes, unauthenticated: scrapes, per_address: scrapes },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_descriptors_are_kept_for_other_things() {
+        let capacity = |descriptors| Capacity::within(&Config::default(), descriptors);
+        let limits = |connections, unauthenticated, per_address| Limits { connections, unauthenticated, per_address };
+        assert_eq!(capacity(256).requests, limits(192, 48, 12));
+        assert_eq!(capacity(256).metrics, limits(32, 32, 32));
+        assert_eq!(capacity(20_000).requests, limits(19_872, 4_968, 1_242));
+        assert_eq!(capacity(20_000).metrics, limits(64, 64, 64));
+        assert_eq!(capacity(100).requests, limits(36, 9, 2));
+        assert_eq!(capacity(4).requests, limits(16, 4, 1));
+    }
+
+    #[test]
+    fn settings_count_as_far_as_descriptors_reach() {
+        let config = Config { max_connections: Some(100), max_unauthenticated: Some(200), ..Config::default() };
+        let limits = |connections, unauthenticated, per_address| Limits { connections, unauthenticated, per_address };
+        assert_eq!(Capacity::within(&config, 1_024).requests, limits(100, 100, 25));
+        assert_eq!(Capacity::within(&config, 128).requests, limits(64, 64, 16));
+    }
+}

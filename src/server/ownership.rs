@@ -1,0 +1,87 @@
+//! What the ownership of the ledger needs of Redis: which deployment this is.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::live::until_stopped;
+use super::{Error, reach};
+use crate::audit::ownership::{Home, Ownership};
+use crate::config::{Address, Config, OthersLedger};
+use crate::ids::Ids;
+use crate::ledger::Ledger;
+use crate::ledger::mark::Claim;
+use crate::members::deployment::RedisDeployment;
+use crate::redis::Redis;
+use crate::shutdown::Shutdown;
+use crate::store::fence::Fence;
+
+struct InRedis(RedisDeployment);
+
+/// Nobody remembers it: the next process is another.
+struct InMemory(String);
+
+type Unanswered = Box<dyn std::error::Error + Send + Sync>;
+
+#[async_trait]
+impl Home for InRedis {
+    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), Unanswered> {
+        Ok(self.0.recall(remembered).await?)
+    }
+
+    async fn doubt(&self) -> Result<(), Unanswered> {
+        Ok(self.0.begin_lives().await?)
+    }
+}
+
+#[async_trait]
+impl Home for InMemory {
+    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), Unanswered> {
+        Ok((remembered.map(str::to_owned), self.0.clone()))
+    }
+
+    /// Nothing is kept.
+    async fn doubt(&self) -> Result<(), Unanswered> {
+        Ok(())
+    }
+}
+
+/// Claims the ledger for the deployment that these settings are of.
+pub(super) async fn begin(
+    config: &Config,
+    redis: Option<&Redis>,
+    ledger: &Arc<dyn Ledger>,
+) -> Result<Ownership, Error> {
+    let home: Arc<dyn Home> = match redis {
+        Some(redis) => Arc::new(InRedis(RedisDeployment::new(redis.another().await?, reach::keys(config)))),
+        None => Arc::new(InMemory(random())),
+    };
+    let mut ownership = Ownership::new(Arc::clone(ledger), home, claim(config));
+    ownership.begin().await?;
+    Ok(ownership)
+}
+
+fn claim(config: &Config) -> Claim {
+    Claim {
+        fresh: random(),
+        name: config.redis.as_ref().map(|_| config.redis_name()).unwrap_or_default(),
+        address: config.redis.as_ref().map(Address::shown).unwrap_or_default(),
+        takes_over: config.others_ledger == OthersLedger::Taken,
+        ..Claim::default()
+    }
+}
+
+fn random() -> String {
+    format!("{:016x}{:016x}", Ids::Random.nonce(), Ids::Random.nonce())
+}
+
+/// Claims it again and again until `back` begins to stop. If it is lost where sessions are in
+/// memory, `front` is stopped: nothing could bring them to where they go on.
+pub(super) fn keep(ownership: Ownership, fence: &Fence, back: &Shutdown, front: &Shutdown) {
+    let (fence, front) = (fence.clone(), front.clone());
+    fence.set(ownership.known());
+    until_stopped(back, "ownership", async move {
+        ownership.run(fence).await;
+        front.begin();
+    });
+}

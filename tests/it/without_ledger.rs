@@ -1,0 +1,348 @@
+//! The real binary over Redis while PostgreSQL is away, read-only, full or not the right one:
+//! what it serves, what it says, and that it finds its way back by itself.
+
+use std::process::Output;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _};
+use synckairos::domain::time::Timestamp;
+use synckairos::ledger::Ledger as _;
+use synckairos::ledger::postgres::PostgresLedger;
+use synckairos::store::partition::Partition;
+use synckairos::telemetry::outage::chain;
+use tokio::time::Instant;
+
+use crate::harness::cluster::{TENANT, key};
+use crate::harness::postgres::{Server, connect};
+use crate::harness::process::{Host, Process};
+use crate::harness::redis::{Keeps, Server as Redis};
+use crate::harness::{Answer, Session, eventually, stopwatch};
+
+/// A Redis, and a PostgreSQL that can be stopped.
+struct Ground {
+    redis: Redis,
+    postgres: Server,
+    database: String,
+}
+
+impl Ground {
+    /// With nothing in the database.
+    async fn bare(settings: &[&str]) -> Self {
+        let (redis, postgres) = (Redis::start(Keeps::Nothing), Server::own(settings).await);
+        redis.is_behind_by(0);
+        let database = postgres.database().await;
+        Self { redis, postgres, database }
+    }
+
+    async fn new() -> Self {
+        let ground = Self::bare(&[]).await;
+        assert!(ground.host().run(&["migrate"]).await.status.success());
+        ground
+    }
+
+    fn host(&self) -> Host {
+        Host::new().with("REDIS_URL", &self.redis.url()).with("DATABASE_URL", &self.database)
+    }
+
+    /// Said beside the database, as what is done to it may hold for whoever does it.
+    async fn sql(&self, statement: &str) {
+        let mut connection = connect(&self.postgres.url("postgres")).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// The name of the database.
+    fn name(&self) -> &str {
+        self.database.rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap()
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What `/ready` says of the ledger, once it says that; and its status then.
+async fn until_ledger(host: &Host, is_there: bool) -> u16 {
+    eventually("what is said of the ledger", async || {
+        let ready = host.caller().get("/ready").await;
+        (ready.body["ledger"] == is_there).then_some(ready.status)
+    })
+    .await
+}
+
+async fn until_logged(process: &Process, what: &str) {
+    eventually(what, async || process.log().contains(what).then_some(())).await;
+}
+
+/// An id that nobody has used, in the partition of `session`: what is waiting there for the
+/// ledger would have to be in it before anybody could say that the id is unknown.
+fn unknown_beside(session: &Session) -> String {
+    let partition = |id: String| Partition::of(&key(TENANT, &Session { id }));
+    let wanted = partition(session.id.clone());
+    (0..u16::MAX).map(|number| format!("nosuch{number}")).find(|id| partition(id.clone()) == wanted).unwrap()
+}
+
+/// Everything that needs the ledger says so at once.
+async fn ledger_is_missed(host: &Host, session: &Session) {
+    let caller = host.caller();
+    let unknown = unknown_beside(session);
+    let paths = [
+        format!("{}/history", session.path()),
+        "/v1/sessions".to_owned(),
+        format!("/v1/sessions/{unknown}"),
+        format!("/v1/sessions/{unknown}/poll"),
+        format!("/v1/sessions/{unknown}/events"),
+        format!("/v1/events?sessions={unknown}"),
+    ];
+    for path in paths {
+        let began = Instant::now();
+        let answer: Answer = caller.get(&path).await;
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (503, &json!("ledger_unavailable")),
+            "{path}: {}",
+            answer.body
+        );
+        assert!(began.elapsed() < Duration::from_secs(4), "{path}: {:?}", began.elapsed());
+    }
+}
+
+/// Until the metrics of these say that so many entries wait for the ledger.
+async fn until_waiting(hosts: &[&Host], entries: usize) {
+    let waiting = |scrape: String| -> usize {
+        let line = scrape.lines().find_map(|line| line.strip_prefix("synckairos_audit_backlog "));
+        line.map_or(0, |entries| entries.parse().unwrap())
+    };
+    eventually("entries that wait", async || {
+        let scrapes = join_all(hosts.iter().map(|host| host.scrape())).await;
+        (scrapes.into_iter().map(waiting).sum::<usize>() == entries).then_some(())
+    })
+    .await;
+}
+
+async fn versions(host: &Host, session: &Session) -> Vec<Value> {
+    let history = host.caller().get(format!("{}/history", session.path())).await.expect(200).body;
+    history["changes"].as_array().unwrap().iter().map(|change| change["version"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_ledger_takes_nobody_out_of_rotation() {
+    let ground = Ground::new().await;
+    let (host, durable) = (ground.host(), ground.host().with("DURABLE", "always"));
+    let (process, other) = (host.serve().await, durable.serve().await);
+    let session = host.caller().running(stopwatch()).await;
+    assert_eq!(versions(&host, &session).await.len(), 2);
+    ground.postgres.kill();
+    assert_eq!(until_ledger(&host, false).await, 200);
+    assert_eq!(until_ledger(&durable, false).await, 503, "it answers no command without the ledger");
+    assert_eq!(host.run(&["healthcheck"]).await.status.code(), Some(0));
+    assert_eq!(durable.run(&["healthcheck"]).await.status.code(), Some(1));
+    assert_eq!(durable.run(&["healthcheck", "--alive"]).await.status.code(), Some(0));
+    assert_eq!(host.caller().command(&session, "switch").await.version(), 3);
+    until_waiting(&[&host, &durable], 1).await;
+    for version in 4..=6 {
+        assert_eq!(host.caller().command(&session, "switch").await.version(), version);
+    }
+    until_waiting(&[&host, &durable], 4).await;
+    ledger_is_missed(&host, &session).await;
+    ground.postgres.start().await;
+    assert_eq!(until_ledger(&host, true).await, 200);
+    assert_eq!(until_ledger(&durable, true).await, 200);
+    let is_whole = async || (versions(&host, &session).await.len() == 6).then_some(());
+    eventually("everything is in the ledger", is_whole).await;
+    for process in [process, other] {
+        assert!(process.terminate().await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_takes_nothing_is_not_there_and_says_so() {
+    let ground = Ground::new().await;
+    let host = ground.host();
+    let process = host.serve().await;
+    assert_eq!(until_ledger(&host, true).await, 200);
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() \
+        and application_name like 'synckairos%'";
+    let read_only =
+        |value| format!("alter database {} set default_transaction_read_only = {value}; {cut}", ground.name());
+    ground.sql(&read_only("on")).await;
+    assert_eq!(until_ledger(&host, false).await, 200);
+    let session = host.caller().running(stopwatch()).await;
+    // What is there can still be read.
+    assert_eq!(versions(&host, &session).await, Vec::<Value>::new());
+    until_logged(&process, "read-only").await;
+    ground.sql(&read_only("off")).await;
+    assert_eq!(until_ledger(&host, true).await, 200);
+    eventually("what waited is there", async || (versions(&host, &session).await.len() == 2).then_some(())).await;
+    assert!(process.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
+    let ground = Ground::new().await;
+    let (first, second, worker) = (ground.host(), ground.host(), ground.host());
+    let process = first.serve().await;
+    let session = first.caller().running(stopwatch()).await;
+    assert_eq!(versions(&first, &session).await.len(), 2);
+    process.kill();
+    ground.postgres.kill();
+    let began = Instant::now();
+    let process = second.serve().await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let draining = worker.spawn(&["worker"]);
+    assert_eq!(until_ledger(&second, false).await, 200);
+    assert_eq!(second.caller().snapshot(&session).await["version"], 2);
+    assert_eq!(second.caller().command(&session, "switch").await.version(), 3);
+    ledger_is_missed(&second, &session).await;
+    for (process, host) in [(&process, &second), (&draining, &worker)] {
+        until_logged(process, "the ledger is away: what needs it waits").await;
+        assert!(process.log().contains("Connection refused"), "{}", process.log());
+        let is_told = "synckairos_breaker_open{of=\"ledger_writes\"} 1";
+        eventually("the metric", async || host.scrape().await.contains(is_told).then_some(())).await;
+    }
+    ground.postgres.start().await;
+    assert_eq!(until_ledger(&second, true).await, 200);
+    until_logged(&draining, "the ledger is open").await;
+    let is_whole = async || (versions(&second, &session).await == [1, 2, 3].map(Value::from)).then_some(());
+    eventually("everything is in the ledger", is_whole).await;
+    assert!(process.terminate().await.success());
+    assert!(draining.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_comes_back_with_another_schema_is_not_used_until_it_fits() {
+    let ground = Ground::bare(&[]).await;
+    let (host, worker) = (ground.host(), ground.host());
+    ground.postgres.kill();
+    let (process, draining) = (host.serve().await, worker.spawn(&["worker"]));
+    let session = host.caller().running(stopwatch()).await;
+    for process in [&process, &draining] {
+        until_logged(process, "the ledger is away").await;
+    }
+    ground.postgres.start().await;
+    for process in [&process, &draining] {
+        until_logged(process, "run `synckairos migrate`").await;
+        let log = process.log();
+        let errors: Vec<_> =
+            log.lines().filter(|line| line.contains("ERROR") && line.contains("cannot be used")).collect();
+        assert_eq!(errors.len(), 1, "{log}");
+    }
+    assert_eq!(until_ledger(&host, false).await, 200);
+    ledger_is_missed(&host, &session).await;
+    assert!(host.run(&["migrate"]).await.status.success());
+    assert_eq!(until_ledger(&host, true).await, 200);
+    eventually("what waited is there", async || (versions(&host, &session).await.len() == 2).then_some(())).await;
+    assert!(process.terminate().await.success());
+    assert!(draining.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_to_bring_the_schema_up_does_so_when_the_ledger_is_there() {
+    let ground = Ground::bare(&[]).await;
+    let hosts = [ground.host(), ground.host()];
+    ground.postgres.kill();
+    let processes = join_all(hosts.iter().map(|host| host.start(&["serve", "--migrate"]))).await;
+    let session = hosts[0].caller().running(stopwatch()).await;
+    ground.postgres.start().await;
+    for host in &hosts {
+        assert_eq!(until_ledger(host, true).await, 200);
+        eventually("what waited is there", async || (versions(host, &session).await.len() == 2).then_some(())).await;
+    }
+    for process in processes {
+        assert!(process.terminate().await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_says_no_is_no_outage() {
+    let ground = Ground::bare(&[]).await;
+    let host = ground.host();
+    for (url, why) in [
+        (ground.database.clone(), "run `synckairos migrate`"),
+        (ground.postgres.url("nosuch"), "database \"nosuch\" does not exist"),
+        (ground.database.replace("synckairos@", "nobody@"), "role \"nobody\" does not exist"),
+    ] {
+        for command in ["serve", "worker"] {
+            let refused = host.run(&[command, "--database-url", &url]).await;
+            assert_eq!(refused.status.code(), Some(1), "{command} {why}");
+            assert!(said(&refused).contains(why), "{command}: {}", said(&refused));
+        }
+    }
+    // Alone, it would serve without knowing what it had served before.
+    ground.postgres.kill();
+    let alone = Host::new().with("DATABASE_URL", &ground.database);
+    for arguments in [&["serve"][..], &["migrate"], &["audit", "dead", "list"]] {
+        let refused = alone.run(arguments).await;
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
+        assert!(said(&refused).contains("Connection refused"), "{arguments:?}: {}", said(&refused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_room_for_another_connection_is_named_as_the_cause() {
+    let ground = Ground::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
+    assert!(ground.host().run(&["migrate"]).await.status.success());
+    let host = ground.host();
+    let mut taken = Vec::new();
+    while let Ok(connection) = connect(&ground.database).await {
+        taken.push(connection);
+    }
+    let refused = host.run(&["migrate"]).await;
+    assert!(said(&refused).contains("too many clients"), "{}", said(&refused));
+    let process = host.serve().await;
+    assert_eq!(until_ledger(&host, false).await, 200);
+    assert!(process.log().contains("too many clients"), "{}", process.log());
+    for connection in taken.drain(..) {
+        connection.close().await.unwrap();
+    }
+    assert_eq!(until_ledger(&host, true).await, 200);
+    let session = host.caller().running(stopwatch()).await;
+    eventually("the audit goes on", async || (versions(&host, &session).await.len() == 2).then_some(())).await;
+    assert!(process.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_gets_no_connection_says_what_stands_in_its_way() {
+    let ground = Ground::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
+    assert!(ground.host().run(&["migrate"]).await.status.success());
+    // It has none as long as nobody asks.
+    let ledger = PostgresLedger::open(&ground.database, "test").await.unwrap();
+    let mut taken = Vec::new();
+    eventually("others have taken all there is", async || {
+        let connection = connect(&ground.database).await;
+        let is_full = connection.is_err();
+        taken.extend(connection);
+        is_full.then_some(())
+    })
+    .await;
+    let why = async || chain(&ledger.runs(Timestamp::from_ms(0)).await.unwrap_err());
+    assert!(why().await.contains("too many clients"), "{}", why().await);
+    ground.postgres.kill();
+    assert!(why().await.contains("Connection refused"), "{}", why().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_starts_without_the_ledger_writes_nothing_to_what_is_anothers() {
+    let ground = Ground::new().await;
+    let owner = ground.host();
+    let process = owner.serve().await;
+    let session = owner.caller().running(stopwatch()).await;
+    assert_eq!(versions(&owner, &session).await.len(), 2);
+    ground.postgres.kill();
+    let stranger = ground.host().with("REDIS_PREFIX", "stranger");
+    let other = stranger.serve().await;
+    let lost = stranger.caller().running(stopwatch()).await;
+    ground.postgres.start().await;
+    let is_told = "synckairos_ledger_contested 1\n";
+    eventually("it stands still", async || stranger.scrape().await.contains(is_told).then_some(())).await;
+    stranger.caller().get(lost.path()).await.expect(503);
+    assert_eq!(until_ledger(&owner, true).await, 200);
+    owner.caller().get(lost.path()).await.expect(404);
+    assert_eq!(owner.caller().command(&session, "switch").await.version(), 3);
+    assert!(!owner.scrape().await.contains(is_told));
+    for process in [process, other] {
+        process.kill();
+    }
+}
