@@ -78,12 +78,12 @@ impl Sessions {
             }
             Committed::Repeated(answered, held) => replay(&answered, held, repeat),
             Committed::Stale(held) => Err(Error::Exists(Box::new(held))),
-            Committed::Missing => Err(Error::NoSession),
+            Committed::Missing => Err(Error::Restoring),
         }
     }
 
-    /// Writes a first version. What was deleted may stand in the store or, after a while, in the
-    /// ledger alone: then nothing is in the way.
+    /// Writes a first version. The store lets go of what was deleted once the ledger has that:
+    /// then it is taken back for the moment.
     async fn create_from(
         &self,
         key: &SessionKey,
@@ -97,27 +97,26 @@ impl Sessions {
             return Err(Error::TooLarge { bytes });
         }
         let Some(_) = deleted else { return Ok(self.store.commit(write).await?) };
-        let alone = Commit { operation: self.ids.nonce(), base: None, ..write.clone() };
+        let again = Commit { operation: self.ids.nonce(), ..write.clone() };
         match self.store.commit(write).await? {
-            Committed::Missing => Ok(self.store.commit(alone).await?),
+            Committed::Missing => {
+                self.restoring.predecessor(key).await?;
+                Ok(self.store.commit(again).await?)
+            }
             committed => Ok(committed),
         }
     }
 
     /// What stands in the way of a session of that id.
     async fn existing(&self, key: &SessionKey, repeat: Option<Repeat>) -> Result<Existing, Error> {
-        let held = match self.restoring.present(key).await {
+        let held = match self.restoring.predecessor(key).await {
             Err(Error::NoSession) => return Ok(Existing::None),
             held => held?,
         };
         match self.answered(key, held, repeat).await? {
             (held, Some(_)) if held.session.status == Status::Deleted => Err(Error::NoSession),
             (held, Some(answered)) => Ok(Existing::Replay(replay(&answered, held, repeat)?.into())),
-            // Where the store has lost the answers with the session, the ledger has them.
-            (held, None) if held.session.status == Status::Deleted => match repeat {
-                Some(repeat) if self.restoring.has_answered(key, &repeat).await? => Err(Error::NoSession),
-                _ => Ok(Existing::Deleted(held)),
-            },
+            (held, None) if held.session.status == Status::Deleted => Ok(Existing::Deleted(held)),
             (held, None) => Err(Error::Exists(Box::new(held))),
         }
     }

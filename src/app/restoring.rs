@@ -10,7 +10,7 @@ use super::error::Error;
 use super::unknown::Unknown;
 use crate::clock::Clock;
 use crate::domain::chain::Link;
-use crate::domain::entry::{ANSWERED_MS, Answered, Repeat};
+use crate::domain::entry::{ANSWERED_MS, Answered};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::restore::{Absence, Gap};
@@ -40,6 +40,15 @@ impl Default for Retention {
     fn default() -> Self {
         Self { idle_ttl: Duration::MAX, is_embedded: false }
     }
+}
+
+/// What becomes of a deleted session that only the ledger knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// The store need not hold it to say that it is deleted.
+    StayAway,
+    /// The store holds it, with what its keys were answered.
+    AreTakenBack,
 }
 
 /// Takes sessions back.
@@ -72,12 +81,22 @@ impl Restoring {
     /// The session as the store holds it, taken back first if need be. A deleted
     /// one stays deleted.
     pub async fn present(&self, key: &SessionKey) -> Result<Held, Error> {
+        self.present_or(key, Ends::StayAway).await
+    }
+
+    /// The same for whoever creates it again. A deleted one stands in the store then, with what
+    /// its keys were answered: a repeat that comes late does nothing to the next session.
+    pub async fn predecessor(&self, key: &SessionKey) -> Result<Held, Error> {
+        self.present_or(key, Ends::AreTakenBack).await
+    }
+
+    async fn present_or(&self, key: &SessionKey, ends: Ends) -> Result<Held, Error> {
         match self.store.read(key).await? {
             Some(held) if !held.is_doubtful => Ok(held),
-            Some(_) => self.restore(key).await,
+            Some(_) => self.restore(key, ends).await,
             None => {
                 self.still_unknown(key, self.store.began(key).await?)?;
-                self.restore(key).await
+                self.restore(key, ends).await
             }
         }
     }
@@ -100,7 +119,7 @@ impl Restoring {
         self.unknown.forget(key);
     }
 
-    async fn restore(&self, key: &SessionKey) -> Result<Held, Error> {
+    async fn restore(&self, key: &SessionKey, ends: Ends) -> Result<Held, Error> {
         let _alone = self.lanes[Partition::of(key).index()].lock().await;
         // Of the life it is read in, or of one before: what is not known then is not
         // remembered in a later one.
@@ -117,28 +136,24 @@ impl Restoring {
         self.wait_for_turn(key).await?;
         let over = doubtful.as_ref().map(|held| held.session.position);
         let newest = self.newest(key, doubtful, life).await?;
-        if newest.held.session.status == Status::Deleted {
-            return self.ended(key, over, newest).await;
+        let is_end = newest.held.session.status == Status::Deleted;
+        // What outlived its store life makes room for it all the same, or it would be doubted for good.
+        if is_end && over.is_none() && ends == Ends::StayAway {
+            return Ok(newest.held);
         }
         let was_lost = over.is_some() || newest.is_refused();
-        let held = self.made_again(key, &newest.held, life, was_lost).await?;
+        let held = if is_end {
+            // It needs no new epoch.
+            Held { ticket: None, is_doubtful: false, ..newest.held.clone() }
+        } else {
+            self.made_again(key, &newest.held, life, was_lost).await?
+        };
         let since = self.clock.now() - ANSWERED_MS;
         let mut answered = self.ledger.answered(key, since).await?;
         answered.extend(newest.refused_answers(since));
         let held = self.taken_back(key, over, held, answered, newest.is_refused()).await?;
         metrics::restoring("restored");
         Ok(held)
-    }
-
-    /// An end needs no new epoch, and nothing is made of it where nothing stands. What
-    /// outlived its store life makes room for it, or it would be doubted for good.
-    async fn ended(&self, key: &SessionKey, over: Option<Position>, newest: Newest) -> Result<Held, Error> {
-        let is_refused = newest.is_refused();
-        let held = Held { ticket: None, is_doubtful: false, ..newest.held };
-        match over {
-            None => Ok(held),
-            Some(_) => self.taken_back(key, over, held, Vec::new(), is_refused).await,
-        }
     }
 
     /// Puts it into the store, which keeps what the ledger refuses to hold.
@@ -156,13 +171,6 @@ impl Restoring {
             self.store.keep(key, held.session.position).await?;
         }
         Ok(held)
-    }
-
-    /// Whether the ledger knows of an answer to that key lately.
-    pub async fn has_answered(&self, key: &SessionKey, repeat: &Repeat) -> Result<bool, Error> {
-        let since = self.clock.now() - ANSWERED_MS;
-        let answered = self.ledger.answered(key, since).await?;
-        Ok(answered.iter().any(|answered| answered.repeat.key == repeat.key))
     }
 
     fn still_unknown(&self, key: &SessionKey, life: Timestamp) -> Result<(), Error> {

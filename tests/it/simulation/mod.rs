@@ -2,9 +2,11 @@
 //! that are simulated: everything that may go wrong goes wrong, as a seed says, and what
 //! came of it is judged against all that is known.
 //!
-//! A seed always gives the same schedule. `SYNCKAIROS_SIMULATION_SEED` replays one, and
-//! `SYNCKAIROS_SIMULATION_SECONDS` says for how long new ones are tried. Seeds that found
-//! something stand in `seeds.txt`, and are tried each time.
+//! A seed always gives the same schedule. A run tries the first [`SCHEDULES`] seeds, or as many
+//! as `SYNCKAIROS_SIMULATION_SCHEDULES` says: whether a change passes is not a matter of luck.
+//! `SYNCKAIROS_SIMULATION_SECONDS` tries new seeds for so long, and
+//! `SYNCKAIROS_SIMULATION_SEED` replays one. Seeds that found something stand in `seeds.txt`,
+//! and are tried each time.
 
 mod client;
 mod clock;
@@ -33,8 +35,8 @@ use self::plan::Plan;
 use self::redis::Flaw;
 use self::shrink::{Failure, failure};
 
-/// How long new seeds are tried, where nothing else is said.
-const SECONDS: u64 = 5;
+/// How many seeds are tried, where nothing else is said.
+const SCHEDULES: u64 = 1_000;
 
 /// A build that lies is caught within so many seeds.
 const ENOUGH: u64 = 300;
@@ -62,6 +64,12 @@ fn first_failure(seeds: impl Iterator<Item = u64> + Send, flaw: Flaw) -> (usize,
     (tried.into_inner(), found.into_inner().unwrap())
 }
 
+/// Seeds that nobody has tried, for so long.
+fn new_seeds(span: Duration) -> impl Iterator<Item = u64> + Send {
+    let (first, began) = (RandomState::new().hash_one(0) >> 16, Instant::now());
+    (first..).take_while(move |_| began.elapsed() < span)
+}
+
 fn fail_if(failure: Option<Failure>) {
     if let Some(failure) = failure {
         panic!("{}", failure.shrunk(Flaw::None).told());
@@ -75,10 +83,11 @@ fn whatever_breaks_all_that_was_promised_is_kept() {
         println!("{}", story::of(&outcome));
         return fail_if(failure(&Plan::of(seed), Flaw::None));
     }
-    let seconds = Duration::from_secs(asked("SYNCKAIROS_SIMULATION_SECONDS").unwrap_or(SECONDS));
-    let (first, began) = (RandomState::new().hash_one(0) >> 16, Instant::now());
-    let seeds = (first..).take_while(|_| began.elapsed() < seconds);
-    let (tried, failure) = first_failure(seeds, Flaw::None);
+    let began = Instant::now();
+    let (tried, failure) = match asked("SYNCKAIROS_SIMULATION_SECONDS") {
+        Some(seconds) => first_failure(new_seeds(Duration::from_secs(seconds)), Flaw::None),
+        None => first_failure(0..asked("SYNCKAIROS_SIMULATION_SCHEDULES").unwrap_or(SCHEDULES), Flaw::None),
+    };
     println!("{tried} schedules in {:?}", began.elapsed());
     fail_if(failure);
 }
