@@ -243,6 +243,23 @@ async fn deleted_stays_deleted_and_keys_stay_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_is_repeated_after_a_restart_spares_the_session_created_since() {
+    let host = Host::new();
+    let process = host.serve().await;
+    let caller = host.caller();
+    let session = caller.create(blitz()).await;
+    let delete = async || caller.asking(Method::DELETE, session.path()).key("end").send().await.expect(204);
+    delete().await;
+    assert!(process.terminate().await.success());
+    let _next = host.serve().await;
+    let mut again = blitz();
+    again["session_id"] = json!(session.id);
+    caller.post("/v1/sessions", again).await.expect(201);
+    delete().await;
+    assert_eq!(caller.snapshot(&session).await["version"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_has_one_process_at_a_time() {
     let host = Host::new().with("DRAIN_TIMEOUT_MS", "100");
     let process = host.serve().await;
