@@ -62,11 +62,6 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// The name it holds its lease by.
-    pub fn id(&self) -> InstanceId {
-        self.membership.instance()
-    }
-
     /// The `number`th of all there have been.
     pub fn start(around: &Around, number: u64) -> Arc<Self> {
         Parts::new(around, number).start()

@@ -13,7 +13,6 @@ use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
 use synckairos::domain::session::restore::Absence;
 use synckairos::domain::time::Timestamp;
-use synckairos::members::InstanceId;
 use synckairos::store::Held;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -30,6 +29,9 @@ use super::watcher::Watcher;
 
 /// Once nothing is broken, everyone is right within so long.
 const CALM: Duration = Duration::from_secs(15);
+
+/// So long after the last fault every lease of a dead instance has ended, and every living instance has renewed its own.
+const RECOVERED: Duration = Duration::from_secs(4);
 
 /// So long nobody asks.
 const QUIET: Duration = Duration::from_millis(1_500);
@@ -134,10 +136,7 @@ impl World {
             sleep(LOOK).await;
         }
         let right_after = asked.elapsed();
-        // Each partition has an owner and a second. While both are dead, it has nobody until a lease ends.
-        while self.dead_leases() > 1 {
-            sleep(LOOK).await;
-        }
+        sleep_until(asked + RECOVERED).await;
         // While nobody asks, what happens by itself is told all the same.
         sleep(QUIET).await;
         let mut overdue = self.is_overdue();
@@ -165,13 +164,6 @@ impl World {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let panics: usize = slots.iter().flatten().map(|instance| instance.running.panics()).sum();
         (panics > 0).then(|| format!("{panics} tasks panicked"))
-    }
-
-    /// How many leases last of instances that are gone.
-    fn dead_leases(&self) -> usize {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let lives = |id: &InstanceId| slots.iter().flatten().any(|instance| instance.id() == *id);
-        self.around.server.leased().iter().filter(|id| !lives(id)).count()
     }
 
     /// Something should have happened by itself a while ago, and has not.

@@ -34,13 +34,6 @@ fn living(state: &mut State) -> Vec<Member> {
     state.leases.values().map(|(member, _)| member.clone()).collect()
 }
 
-impl Server {
-    /// Whose leases last.
-    pub fn leased(&self) -> Vec<InstanceId> {
-        living(&mut self.state()).into_iter().map(|member| member.instance).collect()
-    }
-}
-
 #[async_trait]
 impl Leases for SimulatedLeases {
     async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
