@@ -265,12 +265,13 @@ impl Restoring {
     /// first to ask may come before any proof of that life, and leaves it.
     async fn absence(&self, key: &SessionKey) -> Result<Option<Absence>, Error> {
         let began = self.store.began(key).await?;
-        let presence = self.ledger.presence(began).await?;
-        if presence.last_beat.is_some_and(|last| last >= began) {
-            return Ok(presence.absence);
+        let mut presence = self.ledger.presence(began).await?;
+        if presence.last_beat.is_none_or(|last| last < began) {
+            self.ledger.beat(began, self.clock.now().max(began)).await?;
+            presence = self.ledger.presence(began).await?;
         }
-        self.ledger.beat(began, self.clock.now().max(began)).await?;
-        Ok(self.ledger.presence(began).await?.absence)
+        // Some instance began that life: whoever was cut off from the store for longer was not alone.
+        Ok(presence.absence.map(|absence| Absence { until: absence.until.min(began), ..absence }))
     }
 }
 
