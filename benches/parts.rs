@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures::future::join_all;
-use synckairos::app::Asked;
-use synckairos::app::create::Name;
-use synckairos::app::sessions::{Parts, Sessions};
+use synckairos::app::CommandRequest;
+use synckairos::app::create::IdSource;
+use synckairos::app::sessions::{Sessions, SessionsParts};
 use synckairos::bus::Message;
 use synckairos::bus::memory::MemoryHub;
 use synckairos::clock::{Clock, ManualClock};
@@ -31,7 +31,7 @@ use synckairos::redis::{Address, Redis};
 use synckairos::shutdown::Shutdown;
 use synckairos::store::keys::Keys;
 use synckairos::store::redis::RedisStore;
-use synckairos::wire::command::{Wish, parsed};
+use synckairos::wire::command::{CommandInput, parsed};
 use synckairos::wire::create::CreateBody;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -64,7 +64,7 @@ struct Service {
     ids: Vec<SessionId>,
     /// Nobody looks at it; but somebody must hold it.
     #[expect(dead_code, reason = "it is held, so that deadlines can be announced")]
-    soon: mpsc::Receiver<synckairos::app::sessions::Soon>,
+    soon: mpsc::Receiver<synckairos::app::sessions::DueHint>,
 }
 
 impl Service {
@@ -80,12 +80,12 @@ impl Service {
         let store = Arc::new(RedisStore::new(redis, Keys::default(), Duration::from_hours(1), Arc::new(|| START)));
         let ledger = Arc::new(SqliteLedger::open(&folder.join("ledger.db"), Durability::Flush).await.unwrap());
         let (tells, soon) = mpsc::channel(1);
-        let sessions = Sessions::new(Parts {
+        let sessions = Sessions::new(SessionsParts {
             store,
             ledger,
             clock,
             ids: Ids::Random,
-            soon: tells,
+            due_hints: tells,
             audience: Arc::new(MemoryHub::default()),
             is_durable: false,
             least_advance: Duration::from_secs(1),
@@ -115,13 +115,13 @@ impl Service {
         let id = SessionId::new(format!("bench-{number}")).unwrap();
         let wanted: CreateBody = parsed(body.as_object().unwrap().clone()).unwrap();
         let new = wanted.into_new(id.clone()).unwrap();
-        self.sessions.create(&self.by, new, Name::Fresh, None, START).await.unwrap();
+        self.sessions.create(&self.by, new, IdSource::Server, None, START).await.unwrap();
         self.command(&id, Command::Start { at: None, participant: None }).await;
         self.ids.push(id);
     }
 
     async fn command(&self, id: &SessionId, command: Command) {
-        let asked = Asked::plainly(Wish::Command(command));
+        let asked = CommandRequest::of(CommandInput::Command(command));
         self.sessions.command(&self.by, id, asked, START).await.unwrap();
     }
 
@@ -155,7 +155,7 @@ impl Source for Still {
 async fn heard(subscriptions: &mut [Subscription], position: Position) {
     for subscription in subscriptions {
         while subscription.position() < Some(position) {
-            assert!(matches!(subscription.next().await, Delivery::Told(_)), "it ended");
+            assert!(matches!(subscription.next().await, Delivery::Update(_)), "it ended");
         }
     }
 }
@@ -165,7 +165,7 @@ fn fan_out(criterion: &mut Criterion) {
     let _inside = runtime.enter();
     let (memory, shutdown) = (MemoryHub::default(), Shutdown::new());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
-    let parts = fanout::Parts { bus: Arc::new(memory.attach()), source: Arc::new(Still), clock };
+    let parts = fanout::HubParts { bus: Arc::new(memory.attach()), source: Arc::new(Still), clock };
     let hub = Hub::start(parts, Settings::default(), &shutdown);
     let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
     let mut subscriptions: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe(&key, None, "bench")).collect();

@@ -4,7 +4,7 @@
  * holds in between is merged by position, so nothing old is ever shown again.
  *
  * @import {Frame, Snapshot} from './types.js'
- * @import {Blame, Loss} from './line.js'
+ * @import {Blame, Loss} from './attempt.js'
  * @import {Timers} from './timers.js'
  * @import {Transport} from './websocket.js'
  *
@@ -18,10 +18,10 @@ import { Cursor } from './cursor.js';
 import { Exchange } from './exchange.js';
 import { AUTOMATIC, Fallback } from './fallback.js';
 import { bodyOf } from './frame.js';
-import { Line } from './line.js';
+import { Attempt } from './attempt.js';
 import { Listeners } from './listeners.js';
 import { merge } from './merge.js';
-import { Pending } from './pending.js';
+import { PendingCommands } from './pending.js';
 import { isNewer, parsePosition } from './position.js';
 import { closed } from './problem.js';
 import { Rest } from './rest.js';
@@ -49,9 +49,9 @@ export class Connection {
   /** @type {{code: number, reason: string}|null} */
   ended = null;
 
-  /** The stream in use, and a better one that is tried beside it. @type {Line|null} */
-  #line = null;
-  /** @type {Line|null} */
+  /** The stream in use, and a better one that is tried beside it. @type {Attempt|null} */
+  #attempt = null;
+  /** @type {Attempt|null} */
   #trial = null;
   #isFollowing = false;
   /** Counts the calls of `open()`, so that an answer to an earlier one changes nothing. */
@@ -84,7 +84,7 @@ export class Connection {
     this.backoff = new Backoff(parts.random);
     this.fallback = new Fallback({ ...wanted(transport, parts.transports), random: parts.random });
     this.exchange = new Exchange({ sync: this.sync, timers: this.timers });
-    this.pending = new Pending({ timers: this.timers, send: (frame) => this.#send(frame) });
+    this.pending = new PendingCommands({ timers: this.timers, send: (frame) => this.#send(frame) });
   }
 
   /**
@@ -132,7 +132,7 @@ export class Connection {
   }
 
   /** Tries at once where it would have waited: the network is back, or somebody looks again. */
-  hurry() {
+  reconnectNow() {
     if (this.state === 'live' && !this.#trial) this.#try(this.fallback.better);
     if (this.state !== 'away' && this.state !== 'stale') return;
     this.backoff.reset();
@@ -144,7 +144,7 @@ export class Connection {
    *
    * @param {string} choice `automatic`, or the name of one to stay with
    */
-  use(choice) {
+  setTransport(choice) {
     this.fallback.choose(choice);
     if (this.#isFollowing && !this.ended) {
       this.backoff.reset();
@@ -160,7 +160,7 @@ export class Connection {
 
   /** How long ago something was last heard; null while nothing is open. */
   get silentMs() {
-    return this.#line?.isOpen ? this.#line.freshness.silentMs : null;
+    return this.#attempt?.isOpen ? this.#attempt.liveness.silentMs : null;
   }
 
   /**
@@ -198,23 +198,23 @@ export class Connection {
   #connect() {
     this.#hangUp();
     this.timers.clear(this.#timer);
-    const line = this.#newLine(this.fallback.name, this.#watcher);
-    this.#line = line;
+    const attempt = this.#newAttempt(this.fallback.name, this.#watcher);
+    this.#attempt = attempt;
     if (this.state !== 'away') this.#become('connecting');
-    if (this.#line === line) line.open();
+    if (this.#attempt === attempt) attempt.open();
   }
 
-  #newLine(name, watcher) {
+  #newAttempt(name, watcher) {
     const address = { ...this.address, last: this.#cursor.last };
     const transport = this.fallback.transports[name];
-    return new Line({ name, transport, address, timers: this.timers, isNew: this.#cursor.reader(), watcher });
+    return new Attempt({ name, transport, address, timers: this.timers, isNew: this.#cursor.reader(), watcher });
   }
 
   #watcher = {
     opened: () => this.#opened(),
-    frame: (line, frame) => this.#take(line, frame),
+    frame: (attempt, frame) => this.#take(attempt, frame),
     stale: () => this.#become('stale'),
-    lost: (line, loss) => this.#lost(line, loss),
+    lost: (attempt, loss) => this.#lost(attempt, loss),
   };
 
   #opened() {
@@ -229,18 +229,18 @@ export class Connection {
   }
 
   #hangUp() {
-    this.#line?.close();
+    this.#attempt?.close();
     this.#trial?.close();
-    this.#line = this.#trial = null;
+    this.#attempt = this.#trial = null;
     this.exchange.stop();
     this.timers.clear(this.#trialTimer);
   }
 
   /**
-   * @param {Line} line
+   * @param {Attempt} attempt
    * @param {Loss} loss
    */
-  #lost(line, { code, reason, blame }) {
+  #lost(attempt, { code, reason, blame }) {
     this.#hangUp();
     if (!comesBack(code)) return this.close(code, reason);
     this.#failures += 1;
@@ -249,8 +249,8 @@ export class Connection {
     const run = this.#run;
     this.#become('away');
     if (!blame || !this.#isIn(run)) return;
-    if (!line.isOpen) this.pending.resend();
-    this.#look(() => this.#fall(line.name, blame));
+    if (!attempt.isOpen) this.pending.resend();
+    this.#look(() => this.#fall(attempt.name, blame));
   }
 
   // A browser does not tell why a stream would not open; a plain read does, and it brings the newest state.
@@ -270,8 +270,8 @@ export class Connection {
 
   // The server answers, so it is not away: its streams are not let through on this transport.
   #fall(name, blame) {
-    if (this.ended || this.fallback.name !== name || this.#line?.isOpen) return;
-    if (this.fallback.fell(blame)) {
+    if (this.ended || this.fallback.name !== name || this.#attempt?.isOpen) return;
+    if (this.fallback.reportFailure(blame)) {
       this.#become('connecting');
       if (!this.ended) this.#connect();
     }
@@ -288,9 +288,9 @@ export class Connection {
   #try([name, ...lesser]) {
     this.timers.clear(this.#trialTimer);
     if (!name) return this.#planTrial();
-    this.#trial = this.#newLine(name, {
-      opened: (line) => line.send?.({ type: 'PING', timestamp: 0 }),
-      frame: (line, frame) => this.#adopt(line, frame),
+    this.#trial = this.#newAttempt(name, {
+      opened: (attempt) => attempt.send?.({ type: 'PING', timestamp: 0 }),
+      frame: (attempt, frame) => this.#adopt(attempt, frame),
       stale: () => {},
       lost: (_line, loss) => this.#failedTrial(name, loss, lesser),
     });
@@ -304,21 +304,21 @@ export class Connection {
     this.#listeners.tell('transport', this.transport);
   }
 
-  #adopt(line, frame) {
-    this.#line?.close();
-    this.#line = line;
+  #adopt(attempt, frame) {
+    this.#attempt?.close();
+    this.#attempt = attempt;
     this.#trial = null;
-    line.watcher = this.#watcher;
-    this.fallback.returned(line.name);
+    attempt.watcher = this.#watcher;
+    this.fallback.returned(attempt.name);
     this.#measure();
     this.#listeners.tell('transport', this.transport);
-    if (this.#line === line) this.#take(line, frame);
+    if (this.#attempt === attempt) this.#take(attempt, frame);
   }
 
   // What finds no way now: a command stands in `pending`, and goes out when the stream opens.
   #send(frame) {
-    if (!this.#line?.send) return Boolean(this.#otherRoads[frame.type]?.(frame));
-    this.#line.send(frame);
+    if (!this.#attempt?.send) return Boolean(this.#otherRoads[frame.type]?.(frame));
+    this.#attempt.send(frame);
     return true;
   }
 
@@ -329,7 +329,7 @@ export class Connection {
   };
 
   #takesOtherRoad() {
-    return this.#line?.isOpen || (!this.#everOpened && this.#failures >= HOPELESS_AFTER);
+    return this.#attempt?.isOpen || (!this.#everOpened && this.#failures >= HOPELESS_AFTER);
   }
 
   async #sendByRest({ type, id, command, idempotency_key: key, ...fields }) {
@@ -345,11 +345,11 @@ export class Connection {
     if (told) this.exchange.pong({ timestamp, received_at_ms: told.receive_ms, sent_at_ms: told.transmit_ms });
   }
 
-  #take(line, frame) {
+  #take(attempt, frame) {
     this.backoff.reset();
-    if (line.livedMs > WELL_MS) this.fallback.isWell();
+    if (attempt.aliveMs > WELL_MS) this.fallback.markStable();
     this.#become('live');
-    if (this.#line !== line || !line.isNew(frame)) return;
+    if (this.#attempt !== attempt || !attempt.isNew(frame)) return;
     this.#takers[frame.type]?.(frame, bodyOf(frame));
     this.#listeners.tell('frame', frame);
   }

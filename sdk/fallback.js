@@ -2,7 +2,7 @@
  * Which transport to use: the best there is, a lesser one where the network does
  * not let it through, and the better ones again now and then. Decides only; others open and close.
  *
- * @import {Blame} from './line.js'
+ * @import {Blame} from './attempt.js'
  * @import {Transport} from './websocket.js'
  */
 
@@ -66,7 +66,7 @@ export class Fallback {
   }
 
   /** The present one is heard, and has been for a while. */
-  isWell() {
+  markStable() {
     this.#cuts = 0;
     if (this.#at === 0) this.trials.reset();
   }
@@ -77,7 +77,7 @@ export class Fallback {
    *
    * @param {Blame} blame
    */
-  fell(blame) {
+  reportFailure(blame) {
     if (blame === 'cut' && (this.#cuts += 1) <= UNLUCKY) return false;
     this.#blames.set(this.name, blame);
     this.#cuts = 0;

@@ -5,7 +5,7 @@
  * @import {Frame} from './types.js'
  * @import {Timers} from './timers.js'
  *
- * @typedef {object} Wish
+ * @typedef {object} PendingCommand
  * @property {object} frame
  * @property {(answer: any) => void} resolve
  * @property {(problem: Error) => void} reject
@@ -21,8 +21,8 @@ import { Problem, unanswered, unsent } from './problem.js';
 const PATIENCE_MS = 10_000;
 const AGAIN_MS = 500;
 
-export class Pending {
-  /** @type {Map<string, Wish>} */
+export class PendingCommands {
+  /** @type {Map<string, PendingCommand>} */
   #wishes = new Map();
 
   /** @param {{timers: Timers, send: (frame: object) => boolean}} parts `send` says whether it could send it now. */
@@ -56,7 +56,7 @@ export class Pending {
    * @param {any} answer
    */
   granted(id, answer) {
-    this.#settle(id, (wish) => wish.resolve(answer));
+    this.#settle(id, (command) => command.resolve(answer));
   }
 
   /**
@@ -66,37 +66,37 @@ export class Pending {
   refused(id, body) {
     const problem = new Problem(body);
     if (problem.mayBeRepeated) this.#again(id, body.retry_after_ms ?? AGAIN_MS);
-    else this.#settle(id, (wish) => wish.reject(problem));
+    else this.#settle(id, (command) => command.reject(problem));
   }
 
   /** @param {Error} problem */
   failAll(problem) {
-    for (const id of [...this.#wishes.keys()]) this.#settle(id, (wish) => wish.reject(problem));
+    for (const id of [...this.#wishes.keys()]) this.#settle(id, (command) => command.reject(problem));
   }
 
   #again(id, ms) {
-    const wish = this.#wishes.get(id);
-    if (!wish) return;
-    this.timers.clear(wish.repeat);
-    wish.repeat = this.timers.set(() => this.#sendOnce(id), ms);
+    const command = this.#wishes.get(id);
+    if (!command) return;
+    this.timers.clear(command.repeat);
+    command.repeat = this.timers.set(() => this.#sendOnce(id), ms);
   }
 
   #sendOnce(id) {
-    const wish = this.#wishes.get(id);
-    if (wish && this.send(wish.frame)) wish.wasSent = true;
+    const command = this.#wishes.get(id);
+    if (command && this.send(command.frame)) command.wasSent = true;
   }
 
   // What never left here was certainly not done; of the rest nobody knows.
   #giveUp(id) {
-    this.#settle(id, (wish) => wish.reject(wish.wasSent ? unanswered() : unsent()));
+    this.#settle(id, (command) => command.reject(command.wasSent ? unanswered() : unsent()));
   }
 
   #settle(id, tell) {
-    const wish = this.#wishes.get(id);
-    if (!wish) return;
+    const command = this.#wishes.get(id);
+    if (!command) return;
     this.#wishes.delete(id);
-    this.timers.clear(wish.timer);
-    this.timers.clear(wish.repeat);
-    tell(wish);
+    this.timers.clear(command.timer);
+    this.timers.clear(command.repeat);
+    tell(command);
   }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use circuit::{Circuit, Settings, State, Turn};
+pub use circuit::{Circuit, Settings, State, Ticket};
 
 use crate::telemetry::metrics::{BREAKER_OPEN, BREAKER_OPENED_TOTAL, BREAKER_TURNED_AWAY_TOTAL};
 use crate::telemetry::outage::Outage;
@@ -30,7 +30,7 @@ pub struct Open {
 /// Who asked did not say why there was no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer")]
-struct Silence;
+struct CallerTimeout;
 
 /// A circuit that many share.
 #[derive(Debug)]
@@ -47,9 +47,9 @@ pub struct Breaker {
 /// Leave to ask once. Dropped without a word, it counts for nothing.
 #[derive(Debug)]
 #[must_use = "say what came of it"]
-pub struct Leave<'a> {
+pub struct Permit<'a> {
     breaker: &'a Breaker,
-    turn: Option<Turn>,
+    turn: Option<Ticket>,
 }
 
 impl Breaker {
@@ -70,21 +70,21 @@ impl Breaker {
     }
 
     /// Leave to ask, or at once when to come again.
-    pub fn enter(&self) -> Result<Leave<'_>, Open> {
-        self.ask(Instant::now()).inspect_err(|_| {
+    pub fn acquire(&self) -> Result<Permit<'_>, Open> {
+        self.try_acquire(Instant::now()).inspect_err(|_| {
             metrics::counter!(BREAKER_TURNED_AWAY_TOTAL, "of" => self.of).increment(1);
             self.outage.count();
         })
     }
 
     /// Leave to ask, waited for no longer than `patience`.
-    pub async fn wait(&self, patience: Duration) -> Result<Leave<'_>, Open> {
+    pub async fn wait(&self, patience: Duration) -> Result<Permit<'_>, Open> {
         let until = Instant::now() + patience;
         loop {
             // Listening begins before the question, so that no change falls in between.
             let changed = self.changed.notified();
             let now = Instant::now();
-            let open = match self.ask(now) {
+            let open = match self.try_acquire(now) {
                 Err(open) if now < until => open,
                 decided => return decided,
             };
@@ -101,14 +101,14 @@ impl Breaker {
         asking: impl Future<Output = Result<T, E>>,
         is_silence: impl FnOnce(&E) -> bool,
     ) -> Result<T, E> {
-        let leave = self.enter()?;
+        let leave = self.acquire()?;
         leave.with(asking, is_silence).await
     }
 
-    fn ask(&self, now: Instant) -> Result<Leave<'_>, Open> {
+    fn try_acquire(&self, now: Instant) -> Result<Permit<'_>, Open> {
         let turn = self.change(None, |circuit| circuit.ask(now));
         let turn = turn.map_err(|again| Open { retry_after: again.saturating_duration_since(now) })?;
-        Ok(Leave { breaker: self, turn: Some(turn) })
+        Ok(Permit { breaker: self, turn: Some(turn) })
     }
 
     /// Changes the circuit, and says so if it is not what it was, with the cause.
@@ -119,17 +119,17 @@ impl Breaker {
         let state = circuit.state();
         drop(circuit);
         if state != before {
-            self.tell(before, state, cause);
+            self.log_change(before, state, cause);
         }
         changed
     }
 
-    fn tell(&self, before: State, state: State, cause: Option<&(dyn Error + 'static)>) {
+    fn log_change(&self, before: State, state: State, cause: Option<&(dyn Error + 'static)>) {
         metrics::gauge!(BREAKER_OPEN, "of" => self.of).set(u8::from(state != State::Closed));
         match (before, state) {
             (State::Closed, State::Open) => {
                 metrics::counter!(BREAKER_OPENED_TOTAL, "of" => self.of).increment(1);
-                self.outage.join(cause.unwrap_or(&Silence));
+                self.outage.join(cause.unwrap_or(&CallerTimeout));
             }
             (_, State::Closed) => self.outage.leave(),
             _ => {}
@@ -143,7 +143,7 @@ impl Breaker {
     }
 }
 
-impl Leave<'_> {
+impl Permit<'_> {
     /// Asks, and says what came of it.
     pub async fn with<T, E: Error + 'static>(
         self,
@@ -152,31 +152,31 @@ impl Leave<'_> {
     ) -> Result<T, E> {
         let said = asking.await;
         match &said {
-            Err(error) if is_silence(error) => self.unanswered(error),
-            _ => self.answered(),
+            Err(error) if is_silence(error) => self.failure(error),
+            _ => self.success(),
         }
         said
     }
 
     /// Somebody answered, with yes or no.
-    pub fn answered(mut self) {
+    pub fn success(mut self) {
         if let Some(turn) = self.turn.take() {
-            self.breaker.change(None, |circuit| circuit.answered(turn));
+            self.breaker.change(None, |circuit| circuit.success(turn));
         }
     }
 
     /// Nobody did, and why.
-    pub fn unanswered(mut self, cause: &(dyn Error + 'static)) {
+    pub fn failure(mut self, cause: &(dyn Error + 'static)) {
         if let Some(turn) = self.turn.take() {
-            self.breaker.change(Some(cause), |circuit| circuit.unanswered(turn, Instant::now()));
+            self.breaker.change(Some(cause), |circuit| circuit.failure(turn, Instant::now()));
         }
     }
 }
 
-impl Drop for Leave<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if let Some(turn) = self.turn.take() {
-            self.breaker.change(None, |circuit| circuit.forgone(turn, Instant::now()));
+            self.breaker.change(None, |circuit| circuit.cancelled(turn, Instant::now()));
         }
     }
 }
@@ -241,7 +241,7 @@ mod tests {
             leave.with(asking(), |_| true).await
         });
         let (answers, turned_away) =
-            futures::join!(futures::future::join_all(waiting), async { breaker.enter().is_err() });
+            futures::join!(futures::future::join_all(waiting), async { breaker.acquire().is_err() });
         assert!(turned_away && answers.iter().all(Result::is_ok));
         assert_eq!((asked.load(Ordering::Relaxed), breaker.state()), (9, State::Closed));
     }
@@ -263,8 +263,8 @@ mod tests {
         for _ in 0..2 {
             ask(&breaker, Err(Error::Silence)).await.unwrap_err();
         }
-        let probe = breaker.enter().unwrap();
-        assert!(breaker.enter().is_err());
+        let probe = breaker.acquire().unwrap();
+        assert!(breaker.acquire().is_err());
         drop(probe);
         assert_eq!(ask(&breaker, Ok(())).await, Ok(()));
         assert_eq!(breaker.state(), State::Closed);

@@ -1,18 +1,18 @@
 //! The only place that knows every concrete type: from settings to parts, from
 //! parts to instances that serve.
 
-mod caches;
+mod backend;
+mod cache_metrics;
 mod capacity;
-mod eviction;
-mod listen;
-mod live;
+mod clock_reference;
+pub mod connect;
+mod eviction_policy;
+mod listener;
 mod lock;
-mod opening;
+mod open_ledger;
 mod ownership;
-mod parts;
-pub mod reach;
-mod reference;
-mod watched;
+mod services;
+mod session_source;
 mod worker;
 
 use std::io;
@@ -23,9 +23,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::audit::ownership::Taken;
+use crate::audit::ownership::LedgerTaken;
 use crate::auth::Authenticator;
-use crate::config::{Audit, Config, Secret, Spans};
+use crate::config::{Audit, Config, Secret, Timers};
 use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
@@ -40,15 +40,15 @@ use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
-use self::caches::Caches;
+use self::cache_metrics::CacheMetrics;
 use self::capacity::Capacity;
-use self::listen::Listening;
+use self::listener::Listener;
 
-pub use live::Live;
-pub use opening::{fair_file, fair_server, ledger, migrate};
-pub use parts::{Leftovers, Parts};
-pub use reference::RedisReference;
-pub use watched::Watched;
+pub use backend::Backend;
+pub use clock_reference::RedisReference;
+pub use open_ledger::{fair_file, fair_server, ledger, migrate};
+pub use services::{Leftovers, Services};
+pub use session_source::SessionSource;
 pub use worker::work;
 
 /// Why an instance does not serve.
@@ -87,7 +87,7 @@ pub enum Error {
     Address(#[from] redis::InvalidAddress),
     /// Redis does not answer.
     #[error("failed to reach Redis")]
-    Redis(#[from] redis::Failure),
+    Redis(#[from] redis::RedisError),
     /// Redis does not keep what it is given.
     #[error(
         "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
@@ -95,7 +95,7 @@ pub enum Error {
     Evicts(String),
     /// The ledger is another deployment's.
     #[error(transparent)]
-    Taken(#[from] Taken),
+    Taken(#[from] LedgerTaken),
     /// There is nothing a worker could take.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
     NothingShared,
@@ -116,7 +116,7 @@ pub struct Instance {
 
 impl Instance {
     /// Starts serving from `parts`, until `front` begins to stop.
-    pub async fn start(config: &Config, parts: &Parts, front: Shutdown) -> Result<Self, Error> {
+    pub async fn start(config: &Config, parts: &Services, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
         let authenticator = Arc::new(Authenticator::new(secret)?);
         let api = Arc::new(Api {
@@ -131,13 +131,13 @@ impl Instance {
         });
         let hub = watch(config, parts, &front).await?;
         let (sessions, live) = (Arc::clone(&parts.sessions), Arc::clone(&parts.live));
-        let caches = Caches { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), live };
+        let caches = CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), live };
         // Whoever finds it ready may scrape it.
-        caches.tell();
-        live::until_stopped(&front, "caches", caches.run());
+        caches.report();
+        backend::until_stopped(&front, "caches", caches.run());
         // Samples take room until they are sorted, and nobody may be scraping.
-        live::until_stopped(&front, "metrics upkeep", metrics::install().upkeep());
-        let streams = Streams::start(stream::Parts {
+        backend::until_stopped(&front, "metrics upkeep", metrics::install().upkeep());
+        let streams = Streams::start(stream::StreamsParts {
             hub,
             commands: Arc::clone(&api) as _,
             authenticator,
@@ -147,29 +147,29 @@ impl Instance {
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
         let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
-        let listening = Listening { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
-        let metrics_address = listen::serve(listening, config, &front).await?;
+        let listening = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
+        let metrics_address = listener::serve(listening, config, &front).await?;
         let router = http::router(&api, &streams);
-        let listening = Listening { name: "requests", address: config.listen_addr, router, limits: requests };
-        let address = listen::serve(listening, config, &front).await?;
+        let listening = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
+        let address = listener::serve(listening, config, &front).await?;
         Ok(Self { address, metrics_address, front })
     }
 }
 
 /// Hears of every write to what is watched here, and reads all of it again when the
 /// store may have gone back.
-async fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Result<Arc<Hub>, Error> {
-    let bus = parts.live.ear().await?;
-    let source = Arc::new(Watched(Arc::clone(&parts.sessions)));
+async fn watch(config: &Config, parts: &Services, front: &Shutdown) -> Result<Arc<Hub>, Error> {
+    let bus = parts.live.bus().await?;
+    let source = Arc::new(SessionSource(Arc::clone(&parts.sessions)));
     let clock = Arc::clone(&parts.clock);
     // To be read oftener than an idle session is let go of keeps a watched one in the store.
     let position_check = config.spans.position_check.min(config.session_idle_ttl / 3);
     let settings = fanout::Settings { position_check, ..fanout::Settings::default() };
-    let hub = Hub::start(fanout::Parts { bus, source, clock }, settings, front);
+    let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, front);
     let (doubting, mut lives) = (Arc::clone(&hub), parts.live.new_lives.clone());
-    live::until_stopped(front, "fanout lives", async move {
+    backend::until_stopped(front, "fanout lives", async move {
         while lives.changed().await.is_ok() {
-            doubting.doubt();
+            doubting.invalidate_all();
         }
     });
     Ok(hub)
@@ -178,7 +178,7 @@ async fn watch(config: &Config, parts: &Parts, front: &Shutdown) -> Result<Arc<H
 /// Streams are told to go elsewhere over half of the time a stop may take. Where there is no
 /// other instance they are told at once: until this one is back clocks cost nobody anything.
 fn timing(config: &Config) -> Timing {
-    let Spans { heartbeat, ping, pong_wait, write_wait, .. } = config.spans;
+    let Timers { heartbeat, ping, pong_wait, write_wait, .. } = config.spans;
     // Embedded there is no other instance to be spared the crowd.
     let drain = if config.redis.is_none() { Duration::ZERO } else { config.drain_timeout / 2 };
     Timing { heartbeat, ping, pong_wait, write_wait, drain, ..Timing::default() }
@@ -205,7 +205,7 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     Ok(())
 }
 
-async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Parts, Instance), Error> {
+async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Services, Instance), Error> {
     capacity::raise_descriptors();
     // First of all: a counter that is made before there is a recorder counts nothing, ever.
     metrics::install();
@@ -213,17 +213,17 @@ async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<
         lock::Lock::hold(config).await?.keep(last, shutdown);
     }
     let back = Shutdown::new();
-    let ledger = opening::serving(config, &back).await?;
-    let redis = reach::redis(config).await?;
+    let ledger = open_ledger::serving(config, &back).await?;
+    let redis = connect::redis(config).await?;
     let ownership = ownership::begin(config, redis.as_ref(), &ledger).await?;
-    let clock = reach::clock(config, redis.as_ref(), &back).await?;
+    let clock = connect::clock(config, redis.as_ref(), &back).await?;
     let work = match config.audit {
         Audit::Here => Work::All,
         Audit::ByWorkers => Work::Serving,
     };
-    let live = Live::start(config, redis, &clock, work).await?;
+    let live = Backend::start(config, redis, &clock, work).await?;
     ownership::keep(ownership, &live.fence, &back, shutdown);
-    let parts = Parts::start(config, clock, ledger, live, back);
+    let parts = Services::start(config, clock, ledger, live, back);
     parts.open_run().await?;
     let instance = Instance::start(config, &parts, shutdown.clone()).await?;
     Ok((parts, instance))

@@ -16,7 +16,7 @@ use synckairos::domain::session::control::Action;
 use synckairos::domain::session::event::Step;
 use synckairos::domain::session::{Owner, Session};
 use synckairos::domain::time::Timestamp;
-use synckairos::wire::command::{self, Wish};
+use synckairos::wire::command::{self, CommandInput};
 use synckairos::wire::create::CreateBody;
 use synckairos::wire::snapshot::Snapshot;
 
@@ -87,7 +87,7 @@ fn versions(vector: &Value) -> Vec<Session> {
         let now = Timestamp::from_ms(step["at_ms"].as_i64().expect("an instant"));
         if let Some(name) = step["command"].as_str() {
             let Ok(commanded) = command::read(name, object(&step["body"])) else { break };
-            let Wish::Command(command) = commanded.wish else { break };
+            let CommandInput::Command(command) = commanded.input else { break };
             obey(&mut versions, &command, now);
         }
         let newest = &versions[versions.len() - 1];

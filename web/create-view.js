@@ -3,10 +3,10 @@
 import { Rest } from '/sdk/rest.js';
 import { configOf, objectionTo } from './config.js';
 import { byId, element } from './dom.js';
-import { readFields, showFields } from './fields.js';
-import { People } from './people.js';
+import { readFields, showFields } from './preset-fields.js';
+import { ParticipantsForm } from './participants-form.js';
 import { GROUPS, presetOf } from './presets.js';
-import { wordsFor } from './words.js';
+import { messageFor } from './messages.js';
 
 // Here nobody followed a link: it is whoever runs the server.
 const NEEDS_TOKEN = 'This server asks for a token. Make one with “synckairos token --tenant T --role operator --sub NAME”, and open this page with #token=… behind its address.';
@@ -22,7 +22,7 @@ class CreateView {
   constructor(rest) {
     this.rest = rest;
     this.form = byId('create-form');
-    this.people = new People();
+    this.people = new ParticipantsForm();
   }
 
   open() {
@@ -61,7 +61,7 @@ class CreateView {
       const session = await this.rest.create(configOf(wanted));
       goTo(session.session_id);
     } catch (problem) {
-      object(NO_ACCESS.includes(problem.code) ? NEEDS_TOKEN : wordsFor(problem));
+      object(NO_ACCESS.includes(problem.code) ? NEEDS_TOKEN : messageFor(problem));
     } finally {
       byId('create-button').disabled = false;
     }

@@ -1,11 +1,11 @@
 /** Keys that work wherever nothing else wants them. */
 
 /**
- * @param {import('./wishes.js').Wishes} wishes
+ * @param {import('./commands.js').CommandSender} actions
  * @param {() => void} tell Says the time aloud.
  */
-export function openKeyboard(wishes, tell) {
-  const keys = { ' ': () => wishes.foremost(), p: () => wishes.togglePause(), t: tell };
+export function openKeyboard(actions, tell) {
+  const keys = { ' ': () => actions.foremost(), p: () => actions.togglePause(), t: tell };
   document.addEventListener('keydown', (event) => {
     // A key that is held down presses a button again and again; that would answer its own question.
     if (event.repeat && event.key === 'Enter' && event.target.closest('button')) event.preventDefault();

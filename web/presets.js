@@ -9,7 +9,7 @@
  * @property {number} [least]
  * @property {boolean} [isCount] Whole numbers only.
  *
- * @typedef {object} People Who has a clock, or takes turns.
+ * @typedef {object} Participants Who has a clock, or takes turns.
  * @property {string} legend
  * @property {string} word What one of them is called that has no name.
  * @property {'participants'|'rooms'|'teams'} as
@@ -27,12 +27,12 @@
  * @property {string} say
  * @property {Field[]} fields
  * @property {{text: string, values: Values}[]} [quick] Values that are asked for often.
- * @property {People} [people]
+ * @property {Participants} [people]
  * @property {{switch?: string, extend?: string, cycle?: string}} [terms] Its own words for what happens.
  * @property {(values: Values) => object} rules
  */
 
-import { hours, minutes, seconds } from './spans.js';
+import { hours, minutes, seconds } from './durations.js';
 
 const MINUTES_EACH = { key: 'minutes', label: 'Minutes each' };
 const ADDED = { key: 'increment', label: 'Seconds added a move' };

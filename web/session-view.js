@@ -1,30 +1,30 @@
-/** One session on the screen: follows it, paints it, and passes on what its people wish. */
+/** One session on the screen: follows it, paints it, and passes on what its people request. */
 
 import { Connection } from '/sdk/connection.js';
 import { SESSION, activeId, read, shownMs, startsInMs, statusAt } from '/sdk/clock.js';
 import { spokenText } from '/sdk/format.js';
 import { transportsHere } from '/sdk/transports.js';
 import { isOperator } from './access.js';
-import { keepAwake } from './awake.js';
+import { keepAwake } from './wake-lock.js';
 import { Cues } from './cues.js';
 import { byId, say } from './dom.js';
-import { Faces } from './faces.js';
-import { describeJoin, openJoin } from './join.js';
+import { ClockGrid } from './clock-grid.js';
+import { describeJoinForm, openJoinForm } from './join-form.js';
 import { openKeyboard } from './keyboard.js';
 import { Laps } from './laps.js';
-import { chosenTransport } from './line.js';
-import { Meters } from './meters.js';
-import { nameOf, titleOf } from './naming.js';
-import { openNotice } from './notice.js';
+import { chosenTransport } from './transport-picker.js';
+import { StatusBar } from './status-bar.js';
+import { nameOf, titleOf } from './clock-names.js';
+import { openToast } from './toast.js';
 import { Outage } from './outage.js';
-import { Painter } from './painter.js';
+import { FrameLoop } from './frame-loop.js';
 import { pausedText } from './pause-reasons.js';
-import { openProbe } from './probe.js';
+import { installTestHooks } from './test-hooks.js';
 import { Share } from './share.js';
 import { Toolbar } from './toolbar.js';
-import { secondText } from './when.js';
-import { Wishes } from './wishes.js';
-import { wordsForEnd } from './words.js';
+import { secondText } from './instants.js';
+import { CommandSender } from './commands.js';
+import { endMessage } from './messages.js';
 
 /** @param {{base: string, token: string|null, principal: import('./access.js').Principal, sessionId: string}} place */
 export function openSessionView(place) {
@@ -39,27 +39,27 @@ class SessionView {
   constructor(connection, { sessionId, token, principal }) {
     this.connection = connection;
     this.access = { token, principal };
-    this.wishes = new Wishes(connection, principal);
-    this.faces = new Faces({
-      press: (id) => this.wishes.press(id),
-      ask: (offer) => this.wishes.askOfClock(offer),
-      choose: (id) => this.wishes.choose(id),
+    this.sender = new CommandSender(connection, principal);
+    this.grid = new ClockGrid({
+      press: (id) => this.sender.press(id),
+      ask: (offer) => this.sender.askOfClock(offer),
+      choose: (id) => this.sender.choose(id),
     }, principal);
-    this.toolbar = new Toolbar((command) => this.wishes.ask(command), principal);
+    this.toolbar = new Toolbar((command) => this.sender.ask(command), principal);
     this.share = new Share({ rest: connection.rest, sessionId, token, principal, now: () => connection.now() });
     this.outage = new Outage({ read: (time) => connection.rest.at(sessionId, time), found: () => this.#describe() });
-    this.meters = new Meters(connection);
+    this.statusBar = new StatusBar(connection);
     this.laps = new Laps(connection.rest);
     this.cues = new Cues((edge) => this.#cue(edge));
-    this.painter = new Painter({ paint: () => this.#paint(), isMoving: () => this.#isMoving() });
+    this.frameLoop = new FrameLoop({ paint: () => this.#paint(), isMoving: () => this.#isMoving() });
   }
 
   open() {
     byId('session').hidden = false;
-    openNotice();
-    openJoin((name) => this.wishes.add(name));
-    openKeyboard(this.wishes, () => this.#tellTime());
-    openProbe(this.connection, this.faces);
+    openToast();
+    openJoinForm((name) => this.sender.add(name));
+    openKeyboard(this.sender, () => this.#tellTime());
+    installTestHooks(this.connection, this.grid);
     this.#listen();
     this.connection.open();
   }
@@ -70,26 +70,26 @@ class SessionView {
     connection.on('state', () => this.#onState());
     connection.on('warning', (warning) => this.cues.once({ ...warning, type: 'warning' }));
     connection.on('frame', (frame) => this.#onFrame(frame));
-    addEventListener('online', () => connection.hurry());
+    addEventListener('online', () => connection.reconnectNow());
     document.addEventListener('visibilitychange', () => this.#onSeen());
   }
 
   #onFrame(frame) {
     this.laps.take(frame);
     if (frame.type === 'STATE_SYNC') this.laps.recall(frame.payload);
-    if (frame.type === 'PONG') this.meters.paint();
+    if (frame.type === 'PONG') this.statusBar.paint();
   }
 
   #onState() {
     const { state, ended } = this.connection;
-    this.meters.paint();
-    if (state === 'closed') showEnd(wordsForEnd(ended, { ...this.access, isOperator: isOperator(this.access.principal) }, this.connection.now()), this.#mayMake(ended));
+    this.statusBar.paint();
+    if (state === 'closed') showEnd(endMessage(ended, { ...this.access, isOperator: isOperator(this.access.principal) }, this.connection.now()), this.#mayMake(ended));
   }
 
   #onSeen() {
     if (document.hidden) return;
-    this.connection.hurry();
-    this.painter.wake();
+    this.connection.reconnectNow();
+    this.frameLoop.wake();
     if (this.connection.session) keepAwake(this.#status() === 'running');
   }
 
@@ -98,16 +98,16 @@ class SessionView {
     const nowMs = this.connection.now();
     say(byId('session-title'), titleOf(session));
     document.body.dataset.status = this.#statusSeen = this.#status();
-    this.faces.describe(session, nowMs);
+    this.grid.describe(session, nowMs);
     if (this.toolbar.describe(session, nowMs)) this.#refocus(nowMs);
-    describeJoin(session, this.access.principal);
+    describeJoinForm(session, this.access.principal);
     this.share.describe(session);
     this.outage.take(session);
     this.#describePause();
     this.#describeRole();
     this.#announceTurn();
     keepAwake(this.#statusSeen === 'running');
-    this.painter.wake();
+    this.frameLoop.wake();
   }
 
   #describePause() {
@@ -134,7 +134,7 @@ class SessionView {
   // Whoever started by keyboard stands on a button that is gone: on to the running clock, where Space hands on.
   #refocus(nowMs) {
     this.toolbar.focus();
-    this.faces.focus(this.connection.session, nowMs);
+    this.grid.focus(this.connection.session, nowMs);
   }
 
   #paint() {
@@ -143,7 +143,7 @@ class SessionView {
     // A scheduled start comes about with no message: what is on offer changes with it.
     if (this.#status() !== this.#statusSeen) this.#describe();
     const nowMs = this.connection.now();
-    this.faces.paint(session, nowMs);
+    this.grid.paint(session, nowMs);
     this.cues.look(session, nowMs);
     if (session.sync_mode === 'count_up') this.laps.paint(shownMs(session, SESSION, nowMs));
     paintStarting(startsInMs(session, nowMs));
@@ -151,8 +151,8 @@ class SessionView {
   }
 
   #paintTitle() {
-    const face = this.faces.foremost(this.connection.session);
-    const title = `${face?.main.textContent ?? ''} ${face?.facts.name ?? ''} · SyncKairos`;
+    const card = this.grid.foremost(this.connection.session);
+    const title = `${card?.main.textContent ?? ''} ${card?.facts.name ?? ''} · SyncKairos`;
     if (document.title !== title) document.title = title;
   }
 
@@ -168,7 +168,7 @@ class SessionView {
   #cue(edge) {
     const { session } = this.connection;
     const id = edge.participant_id ?? edge.group_id ?? SESSION;
-    this.faces.get(id)?.flash();
+    this.grid.get(id)?.flash();
     if (edge.type === 'warning') say(byId('announce'), `${nameOf(session, id)}: ${spokenText(edge.remaining_ms)} left`);
   }
 
@@ -183,7 +183,7 @@ class SessionView {
     const { session } = this.connection;
     if (!session) return;
     const tell = ({ id, facts }) => `${facts.name}: ${spokenText(read(session, id, this.connection.now()).shown_ms)}`;
-    say(byId('announce'), `${this.faces.all().map(tell).join(', ')}. ${this.#status()}`);
+    say(byId('announce'), `${this.grid.all().map(tell).join(', ')}. ${this.#status()}`);
   }
 }
 

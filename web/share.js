@@ -6,10 +6,10 @@
 import { inTurnOrder } from '/sdk/clock.js';
 import { isOperator } from './access.js';
 import { byId, element, say } from './dom.js';
-import { notice } from './notice.js';
+import { showProblem } from './toast.js';
 import { GROUPS } from './presets.js';
 import { linkTo } from './token.js';
-import { minuteText } from './when.js';
+import { minuteText } from './instants.js';
 
 const SAID_MS = 2000;
 
@@ -81,7 +81,7 @@ export class Share {
       // Another choice was made meanwhile: this link is not the one that is asked for.
       if (choice === byId('share-as').value) this.#show({ text: linkTo(this.sessionId, token), choice, expiresAtMs: Date.parse(expiresAt) });
     } catch (problem) {
-      notice(problem);
+      showProblem(problem);
     } finally {
       this.#isBusy = byId('make-link').disabled = false;
     }

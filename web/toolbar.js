@@ -4,20 +4,20 @@ import { startsInMs } from '/sdk/clock.js';
 import { isOperator } from './access.js';
 import { isSimultaneous } from './clocks.js';
 import { byId, say } from './dom.js';
-import { hasEnded, isTurnTaking, offersOf, resetLabel } from './offers.js';
+import { hasEnded, isTurnTaking, availableCommands, resetLabel } from './available-commands.js';
 import { termsOf } from './terms.js';
-import { askTwice, calm, label } from './twice.js';
+import { confirmPress, resetConfirm, label } from './confirm.js';
 
 export class Toolbar {
   /**
-   * @param {(command: string) => void} wish
+   * @param {(command: string) => void} request
    * @param {import('./access.js').Principal} principal
    */
-  constructor(wish, principal) {
+  constructor(request, principal) {
     this.principal = principal;
     this.buttons = [...byId('toolbar').querySelectorAll('[data-command]')];
     for (const button of this.buttons) {
-      button.addEventListener('click', (event) => askTwice(event, () => wish(button.dataset.command)));
+      button.addEventListener('click', (event) => confirmPress(event, () => request(button.dataset.command)));
     }
   }
 
@@ -27,12 +27,12 @@ export class Toolbar {
    * @returns {boolean} Whether the button that had the focus is gone.
    */
   describe(session, nowMs) {
-    const offers = offersOf(session, nowMs, this.principal);
+    const offers = availableCommands(session, nowMs, this.principal);
     const focused = document.activeElement;
     for (const button of this.buttons) {
       button.hidden = !offers.includes(button.dataset.command);
       // What is gone has not been asked: when it comes back, it asks anew.
-      if (button.hidden) calm(button);
+      if (button.hidden) resetConfirm(button);
     }
     const terms = termsOf(session);
     label(this.#of('switch'), terms.switch);
@@ -65,7 +65,7 @@ export class Toolbar {
   #describeReset(session, nowMs) {
     const button = this.#of('reset');
     const isToStart = startsInMs(session, nowMs) !== null;
-    if (isToStart) calm(button);
+    if (isToStart) resetConfirm(button);
     button.dataset.sure = isToStart ? '' : 'Really reset?';
     label(button, resetLabel(session, nowMs));
   }

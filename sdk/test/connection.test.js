@@ -191,10 +191,10 @@ test('a stream that will not open because the session is not there is closed for
   assert.deepEqual([connection.state, connection.ended.code], ['closed', 4502]);
 });
 
-test('hurry tries at once', () => {
+test('reconnectNow tries at once', () => {
   const { connection, network } = following();
   network.last.listener.closed(1006, '');
-  connection.hurry();
+  connection.reconnectNow();
   assert.equal(network.streams.length, 2);
 });
 

@@ -186,10 +186,10 @@ test('a pinned transport is never left', async () => {
 test('another transport is taken up where the last one stood', async () => {
   const w = world();
   w.live(w.websocket, sync(3), update(4));
-  w.connection.use('poll');
+  w.connection.setTransport('poll');
   assert.deepEqual([w.websocket.last.isClosed, w.poll.last.address.last, w.connection.transport], [true, '9-4', 'poll']);
   w.live(w.poll, update(5));
-  w.connection.use('automatic');
+  w.connection.setTransport('automatic');
   assert.deepEqual([w.poll.last.isClosed, w.websocket.last.address.last, w.counts()], [true, '9-5', [2, 0, 1]]);
 });
 

@@ -62,7 +62,7 @@ test('every event is told after it was opened again', () => {
   frame({ ...update(4), event: {} });
   frame({ type: 'TIME_EXPIRED', position: '9-4', payload: { at: 'now' } });
   frame({ type: 'TIME_WARNING', payload: { remaining_ms: 5 } });
-  connection.use('own');
+  connection.setTransport('own');
   network.last.listener.closed(1006, '');
   assert.deepEqual([...new Set(told.map(([name]) => name))].sort(), [...EVENTS].sort());
 });
@@ -173,7 +173,7 @@ test('closed while a better transport is tried, neither is left', () => {
   return settle().then(() => {
     sse.last.listener.opened();
     sse.last.listener.frame(sync(3));
-    connection.hurry();
+    connection.reconnectNow();
     assert.equal(websocket.streams.length, 2);
     connection.close();
     assert.ok([...websocket.streams.slice(1), ...sse.streams].every((stream) => stream.isClosed));

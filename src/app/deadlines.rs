@@ -25,55 +25,56 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, sleep};
 
 use super::error::Error;
-use super::sessions::{Sessions, Soon};
+use super::sessions::{DueHint, Sessions};
 use crate::clock::Clock;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Due, Ledger};
-use crate::members::{Duties, Roles};
+use crate::members::{Ownership, Roles};
 use crate::store;
 use crate::store::Store;
 use crate::store::partition::{Partition, Partitions};
 use crate::telemetry::metrics;
-use crate::telemetry::outage::{Asker, Outage, Repeats, chain};
+use crate::telemetry::outage::{Outage, OutageTracker, Repeats, chain};
 
 /// How far ahead the due set is read.
 const LOOKAHEAD_MS: i64 = 1_000;
 
 /// The owner of a partition has so long before another does its work.
-const SECOND_AFTER_MS: i64 = 300;
+const SECOND_OWNER_DELAY_MS: i64 = 300;
 
 /// A session is read so long before its instant: then only the write is left to do.
 const READ_AHEAD_MS: i64 = 20;
 
 /// So many due sessions are read at a time; the rest is found by the next poll.
-const BATCH: usize = 10_000;
+const MAX_DUE: usize = 10_000;
 
 /// So many settle at once.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_WRITES: usize = 64;
 
 /// So many hints wait here; the poll finds what is dropped.
-pub const SOON_CAPACITY: usize = 4_096;
+pub const HINT_CAPACITY: usize = 4_096;
 
 /// How often the ledger is asked for running sessions that nobody asks for.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The same, when it was asked in vain.
-const SWEEP_AGAIN: Duration = Duration::from_secs(1);
+const SWEEP_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many of them are taken back at once, so that whoever asks for one is not kept waiting.
-const SWEPT_AT_ONCE: usize = 16;
+const MAX_CONCURRENT_RESTORES: usize = 16;
 
 /// So many of them are looked for at a time.
-const SWEEP_BATCH: u32 = 1_000;
+const SWEEP_PAGE: u32 = 1_000;
 
 /// The ledger hears of everything a little later. What fell due less long ago is left
 /// to the store, which nearly always has it.
-const SWEEP_BEHIND_MS: i64 = 2_000;
+const SWEEP_LAG_MS: i64 = 2_000;
 
-static UNTOLD: Repeats = Repeats::none();
-static UNREAD: Outage = Outage::new("store", "the due set cannot be read", "the due set is read again");
-static UNSWEPT: Outage = Outage::new("ledger", "not all that is due was taken back", "all that is due was taken back");
+static FIRE_FAILURES: Repeats = Repeats::none();
+static DUE_SET_OUTAGE: Outage = Outage::new("store", "the due set cannot be read", "the due set is read again");
+static SWEEP_OUTAGE: Outage =
+    Outage::new("ledger", "not all that is due was taken back", "all that is due was taken back");
 
 /// Tells what happens by itself.
 pub struct Deadlines {
@@ -86,9 +87,9 @@ pub struct Deadlines {
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
     /// What is looked after here.
-    pub duties: Duties,
+    pub duties: Ownership,
     /// Counts what the store may have lost.
-    pub new_lives: watch::Receiver<u64>,
+    pub generation_changes: watch::Receiver<u64>,
     /// Whose clock knows the time no better than that tells nothing.
     pub max_uncertainty: Duration,
     /// Between two looks at the due set.
@@ -96,20 +97,20 @@ pub struct Deadlines {
 }
 
 /// What is due before long; nothing, where the time is not known well enough.
-type Ahead = Result<Option<Vec<Soon>>, store::Error>;
+type DueAhead = Result<Option<Vec<DueHint>>, store::Error>;
 
 #[derive(Default)]
 struct Schedule {
-    due: BTreeSet<Soon>,
+    due: BTreeSet<DueHint>,
     /// At which instant each is in `due`.
     at: BTreeMap<SessionKey, Timestamp>,
     /// What is being told. A poll finds it again as long as it is not written.
-    telling: BTreeSet<Soon>,
+    firing: BTreeSet<DueHint>,
 }
 
 impl Schedule {
-    fn insert(&mut self, soon: Soon) {
-        if self.telling.contains(&soon) {
+    fn insert(&mut self, soon: DueHint) {
+        if self.firing.contains(&soon) {
             return;
         }
         let (at, key) = soon;
@@ -119,16 +120,16 @@ impl Schedule {
         self.due.insert((at, key));
     }
 
-    fn pop_due(&mut self, now: Timestamp) -> Option<Soon> {
+    fn pop_due(&mut self, now: Timestamp) -> Option<DueHint> {
         self.due.first().filter(|(at, _)| *at <= now)?;
         let first = self.due.pop_first()?;
         self.at.remove(&first.1);
-        self.telling.insert(first.clone());
+        self.firing.insert(first.clone());
         Some(first)
     }
 
-    fn told(&mut self, soon: &Soon) {
-        self.telling.remove(soon);
+    fn finish(&mut self, soon: &DueHint) {
+        self.firing.remove(soon);
     }
 
     /// Forgets what is to be told; what is being told is under way.
@@ -144,33 +145,33 @@ impl Schedule {
 
 impl Deadlines {
     /// Runs until it is dropped.
-    pub async fn run(self, mut soon: mpsc::Receiver<Soon>) {
+    pub async fn run(self, mut soon: mpsc::Receiver<DueHint>) {
         let mut schedule = Schedule::default();
         let mut settling = FuturesUnordered::new();
-        let (mut poll, mut asker) = (tokio::time::interval(self.poll), Asker::of(&UNREAD));
+        let (mut poll, mut asker) = (tokio::time::interval(self.poll), OutageTracker::of(&DUE_SET_OUTAGE));
         // What is told meanwhile does not wait for it.
-        let mut looking: Fuse<BoxFuture<'_, Ahead>> = Fuse::terminated();
+        let mut looking: Fuse<BoxFuture<'_, DueAhead>> = Fuse::terminated();
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            while settling.len() < AT_ONCE
+            while settling.len() < MAX_CONCURRENT_WRITES
                 && let Some(soon) = schedule.pop_due(self.certainly_past() + READ_AHEAD_MS)
             {
-                settling.push(self.tell(soon).boxed());
+                settling.push(self.fire(soon).boxed());
             }
-            let is_full = settling.len() >= AT_ONCE;
+            let is_full = settling.len() >= MAX_CONCURRENT_WRITES;
             tokio::select! {
                 // In this order always, so that a run can be repeated: the rarest first.
                 biased;
                 _ = poll.tick(), if looking.is_terminated() => looking = self.look_ahead().boxed().fuse(),
-                found = &mut looking, if !looking.is_terminated() => learn(&mut schedule, found, &mut asker),
-                Some(told) = settling.next() => schedule.told(&told),
-                Some(hint) = soon.recv() => self.take(&mut schedule, hint),
+                found = &mut looking, if !looking.is_terminated() => merge(&mut schedule, found, &mut asker),
+                Some(told) = settling.next() => schedule.finish(&told),
+                Some(hint) = soon.recv() => self.add_hint(&mut schedule, hint),
                 () = self.until_past(schedule.next_at() - READ_AHEAD_MS), if !is_full => {}
             }
         }
     }
 
-    fn take(&self, schedule: &mut Schedule, hint: Soon) {
+    fn add_hint(&self, schedule: &mut Schedule, hint: DueHint) {
         if hint.0 <= self.clock.now() + LOOKAHEAD_MS {
             schedule.insert(hint);
         }
@@ -194,30 +195,30 @@ impl Deadlines {
         }
     }
 
-    async fn look_ahead(&self) -> Ahead {
+    async fn look_ahead(&self) -> DueAhead {
         if !self.clock.is_within(self.max_uncertainty) {
             return Ok(None);
         }
         let (roles, now) = (self.duties.roles(), self.clock.now());
         let ahead = self.due(roles.owner, now + LOOKAHEAD_MS);
-        let left_undone = self.due(roles.second, now - SECOND_AFTER_MS);
+        let left_undone = self.due(roles.second, now - SECOND_OWNER_DELAY_MS);
         let (ahead, left_undone) = futures::try_join!(ahead, left_undone)?;
         Ok(Some([ahead, left_undone].concat()))
     }
 
-    async fn due(&self, partitions: Partitions, until: Timestamp) -> Result<Vec<Soon>, store::Error> {
-        if partitions.is_empty() { Ok(Vec::new()) } else { self.store.due(partitions, until, BATCH).await }
+    async fn due(&self, partitions: Partitions, until: Timestamp) -> Result<Vec<DueHint>, store::Error> {
+        if partitions.is_empty() { Ok(Vec::new()) } else { self.store.due(partitions, until, MAX_DUE).await }
     }
 
-    async fn tell(&self, (at, key): Soon) -> Soon {
+    async fn fire(&self, (at, key): DueHint) -> DueHint {
         match self.sessions.settle_at(&key, at, self.until_past(at)).await {
             Ok(true) => metrics::deadline_told((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
             // It was moved, settled by a reader, or deleted meanwhile.
-            Ok(false) | Err(Error::NoSession) => {}
+            Ok(false) | Err(Error::SessionNotFound) => {}
             // A breaker has said so already, once for all.
             Err(error) if error.retry_after().is_some() => {}
             Err(error) => {
-                if let Some(deadlines) = UNTOLD.next() {
+                if let Some(deadlines) = FIRE_FAILURES.next() {
                     tracing::warn!(error = chain(&error), session.id = %key.session, deadlines, "a deadline is not told yet");
                 }
             }
@@ -233,22 +234,22 @@ impl Deadlines {
         let mut shares = self.duties.changes();
         // A store of this process alone has just begun.
         let mut until = if shares.is_none() { Timestamp::NEVER } else { self.clock.now() };
-        let mut asker = Asker::of(&UNSWEPT);
+        let mut asker = OutageTracker::of(&SWEEP_OUTAGE);
         loop {
             // What is taken back is settled as well, so the same holds as for telling.
             while !self.clock.is_within(self.max_uncertainty) {
-                sleep(SWEEP_AGAIN).await;
+                sleep(SWEEP_RETRY_INTERVAL).await;
             }
             let outcome = self.sweep_until(until).await;
-            let pause = if outcome.is_ok() { SWEEP_EVERY } else { SWEEP_AGAIN };
-            asker.came(outcome.as_ref().err());
+            let pause = if outcome.is_ok() { SWEEP_INTERVAL } else { SWEEP_RETRY_INTERVAL };
+            asker.record(outcome.as_ref().err());
             tokio::select! {
                 biased;
-                Ok(()) = self.new_lives.changed() => until = Timestamp::NEVER,
+                Ok(()) = self.generation_changes.changed() => until = Timestamp::NEVER,
                 Ok(()) = changed(&mut shares) => until = until.max(self.clock.now()),
                 () = sleep(pause) => {
                     if outcome.is_ok() {
-                        until = self.clock.now() - SWEEP_BEHIND_MS;
+                        until = self.clock.now() - SWEEP_LAG_MS;
                     }
                 }
             }
@@ -256,13 +257,13 @@ impl Deadlines {
     }
 
     /// What cannot be read must not stand in the way of the others.
-    async fn take_back(&self, key: SessionKey) -> Result<(), Error> {
+    async fn restore_due(&self, key: SessionKey) -> Result<(), Error> {
         match self.sessions.settle(&key).await {
             Err(error @ Error::Unreadable(_)) => {
                 tracing::error!(%error, session.id = %key.session, "a session cannot be taken back");
                 Ok(())
             }
-            Ok(_) | Err(Error::NoSession) => Ok(()),
+            Ok(_) | Err(Error::SessionNotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -272,11 +273,12 @@ impl Deadlines {
     async fn sweep_until(&self, until: Timestamp) -> Result<(), Error> {
         let (mut swept, mut outcome): (Option<Due>, _) = (None, Ok(()));
         loop {
-            let due = self.ledger.due(swept.as_ref(), until, SWEEP_BATCH).await?;
+            let due = self.ledger.due(swept.as_ref(), until, SWEEP_PAGE).await?;
             let Some(last) = due.last().cloned() else { return outcome };
             let owned = self.duties.roles().owner;
             let ours = due.into_iter().filter(|(_, key)| owned.contains(Partition::of(key)));
-            let mut settling = stream::iter(ours).map(|(_, key)| self.take_back(key)).buffer_unordered(SWEPT_AT_ONCE);
+            let mut settling =
+                stream::iter(ours).map(|(_, key)| self.restore_due(key)).buffer_unordered(MAX_CONCURRENT_RESTORES);
             while let Some(taken) = settling.next().await {
                 match taken {
                     // One partition's or tenant's turn is to come; the others need not wait for it.
@@ -291,8 +293,8 @@ impl Deadlines {
 }
 
 /// What was found is scheduled; whose clock is too uncertain tells nothing.
-fn learn(schedule: &mut Schedule, found: Ahead, asker: &mut Asker<'_>) {
-    asker.came(found.as_ref().err());
+fn merge(schedule: &mut Schedule, found: DueAhead, asker: &mut OutageTracker<'_>) {
+    asker.record(found.as_ref().err());
     match found {
         Ok(Some(due)) => due.into_iter().for_each(|each| schedule.insert(each)),
         Ok(None) => schedule.clear(),

@@ -9,32 +9,32 @@ use crate::domain::session::stored::Unreadable;
 use crate::domain::session::validate::Fault;
 use crate::ledger;
 use crate::store;
-use crate::store::Held;
+use crate::store::StoredSession;
 
 /// Why a use case did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such session, for this caller.
     #[error("there is no such session")]
-    NoSession,
+    SessionNotFound,
     /// The caller may not do this.
     #[error("the caller may not do this")]
     Forbidden,
     /// A session of that id exists.
     #[error("a session of that id exists")]
-    Exists(Box<Held>),
+    Exists(Box<StoredSession>),
     /// The rules decline, and why in this case.
     #[error("{0}")]
-    Refused(Refused, Box<Held>, Explanation),
+    Refused(Refused, Box<StoredSession>, Explanation),
     /// The version the caller named is not the newest.
     #[error("the session has moved on")]
-    Stale(Box<Held>),
+    Stale(Box<StoredSession>),
     /// Races were lost for as long as anyone may wait.
     #[error("too many wrote to the session at once")]
-    Contended(Box<Held>),
+    Contended(Box<StoredSession>),
     /// The session that was asked for makes no sense.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    InvalidSession(#[from] Fault),
     /// A part of the request is not valid.
     #[error("{pointer} {detail}")]
     Invalid {
@@ -59,16 +59,16 @@ pub enum Error {
     },
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
-    Mismatch,
+    IdempotencyMismatch,
     /// The store cannot be reached; nothing was written.
     #[error("the store is away")]
-    StoreAway(#[source] store::Error),
+    StoreUnavailable(#[source] store::Error),
     /// The store did not say what became of a write.
     #[error("it is not known what became of a write")]
-    Unknown(#[source] store::Error),
+    OutcomeUnknown(#[source] store::Error),
     /// The ledger failed.
     #[error("the ledger is away")]
-    LedgerAway(#[source] ledger::Error),
+    LedgerUnavailable(#[source] ledger::Error),
     /// What was asked of the ledger took longer than anything may.
     #[error("the ledger was asked for more than it can find in three seconds: narrow it down")]
     TooLong,
@@ -77,7 +77,7 @@ pub enum Error {
     Busy,
     /// The ledger does not hold it yet, and nobody may wait longer.
     #[error("the ledger does not hold it yet")]
-    NotRecorded,
+    LedgerBehind,
     /// The session must be taken back, and it is not its turn yet.
     #[error("the ledger does not hold yet what was committed before")]
     Restoring,
@@ -95,7 +95,7 @@ impl From<ledger::Error> for Error {
             ledger::Error::TooLong => Self::TooLong,
             ledger::Error::Busy => Self::Busy,
             ledger::Error::Unavailable(_) | ledger::Error::ReadOnly | ledger::Error::Refused(_) => {
-                Self::LedgerAway(error)
+                Self::LedgerUnavailable(error)
             }
         }
     }
@@ -104,8 +104,8 @@ impl From<ledger::Error> for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(_) => Self::StoreAway(error),
-            store::Error::Unknown(_) => Self::Unknown(error),
+            store::Error::Unavailable(_) => Self::StoreUnavailable(error),
+            store::Error::Unknown(_) => Self::OutcomeUnknown(error),
             store::Error::Unreadable(unreadable) => Self::Unreadable(unreadable),
         }
     }
@@ -116,8 +116,8 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::StoreAway(error) => error.retry_after(),
-            Self::LedgerAway(error) => error.retry_after(),
+            Self::StoreUnavailable(error) => error.retry_after(),
+            Self::LedgerUnavailable(error) => error.retry_after(),
             _ => None,
         }
     }
@@ -127,6 +127,9 @@ impl Error {
     #[must_use]
     pub fn is_failure(&self) -> bool {
         self.retry_after().is_none()
-            && matches!(self, Self::StoreAway(_) | Self::Unknown(_) | Self::LedgerAway(_) | Self::Unreadable(_))
+            && matches!(
+                self,
+                Self::StoreUnavailable(_) | Self::OutcomeUnknown(_) | Self::LedgerUnavailable(_) | Self::Unreadable(_)
+            )
     }
 }

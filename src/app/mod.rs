@@ -1,25 +1,25 @@
 //! Use cases: what callers ask for, in the words they ask it in.
 
-pub mod counting;
+pub mod command_metrics;
 pub mod create;
+pub mod dead_letters;
 pub mod deadlines;
 pub mod error;
-pub mod letters;
 pub mod readiness;
 pub mod sessions;
 
-mod asked;
-mod attendance;
-mod commanding;
-mod past;
-mod remembered;
-mod restoring;
-mod unknown;
-mod writing;
+mod commit;
+mod execute;
+mod history;
+mod idle;
+mod negative_cache;
+mod request;
+mod restore;
+mod session_cache;
 
-pub use asked::{Answer, Asked, Expected};
-pub use past::{Listed, Past};
-pub use restoring::Retention;
+pub use history::{History, SessionPage};
+pub use request::{CommandRequest, CommandResult, Precondition};
+pub use restore::Retention;
 
 pub use crate::ledger::Filter;
-pub use crate::store::Held;
+pub use crate::store::StoredSession;

@@ -14,17 +14,17 @@ use crate::ledger::Ledger;
 use crate::store::Store;
 
 /// A check that began no longer ago serves whoever asks now.
-const FRESH: Duration = Duration::from_millis(500);
+const MAX_CHECK_AGE: Duration = Duration::from_millis(500);
 
 /// Who asks waits so long for a check, and is then told what the last one said.
-const PATIENCE: Duration = Duration::from_millis(500);
+const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The same for whoever asks before there was a check that still counts. Where the ledger does
 /// not decide, nobody waits longer for it: probes give up after a second.
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a check said so long ago does not count.
-const STALE: Duration = Duration::from_secs(5);
+const MAX_ANSWER_AGE: Duration = Duration::from_secs(5);
 
 /// What answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,8 +61,8 @@ impl Readiness {
         Self {
             store,
             ledger,
-            of_store: Probe::new(FIRST_PATIENCE),
-            of_ledger: Probe::new(if needs_ledger { FIRST_PATIENCE } else { PATIENCE }),
+            of_store: Probe::new(FIRST_CHECK_TIMEOUT),
+            of_ledger: Probe::new(if needs_ledger { FIRST_CHECK_TIMEOUT } else { CHECK_TIMEOUT }),
             needs_ledger,
             is_taken: Arc::new(AtomicBool::new(true)),
         }
@@ -70,7 +70,7 @@ impl Readiness {
 
     /// To be told whether the ledger takes what is written to it.
     #[must_use]
-    pub fn is_taken(&self) -> Arc<AtomicBool> {
+    pub fn ledger_accepts_writes(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_taken)
     }
 
@@ -81,7 +81,7 @@ impl Readiness {
 
     async fn check_store(&self) {
         loop {
-            let began = self.of_store.asked().await;
+            let began = self.of_store.request().await;
             let is_answered = self.store.ping().await.is_ok();
             self.of_store.tell(Check { began, is_answered });
         }
@@ -89,7 +89,7 @@ impl Readiness {
 
     async fn check_ledger(&self) {
         loop {
-            let began = self.of_ledger.asked().await;
+            let began = self.of_ledger.request().await;
             let is_answered = self.ledger.ping().await.is_ok();
             self.of_ledger.tell(Check { began, is_answered });
         }
@@ -116,7 +116,7 @@ impl Probe {
     }
 
     /// Returns when somebody asks: then a check begins.
-    async fn asked(&self) -> Instant {
+    async fn request(&self) -> Instant {
         self.wanted.notified().await;
         Instant::now()
     }
@@ -130,13 +130,13 @@ impl Probe {
         let is_within = |check: &Option<Check>, age| check.filter(|check| check.began + age > asked_at);
         let mut last = self.last.subscribe();
         let known = *last.borrow_and_update();
-        if let Some(fresh) = is_within(&known, FRESH) {
+        if let Some(fresh) = is_within(&known, MAX_CHECK_AGE) {
             return fresh.is_answered;
         }
         self.wanted.notify_one();
-        let known = is_within(&known, STALE);
-        let patience = if known.is_some() { PATIENCE } else { self.patience };
-        let checked = timeout(patience, last.wait_for(|check| is_within(check, FRESH).is_some())).await;
+        let known = is_within(&known, MAX_ANSWER_AGE);
+        let patience = if known.is_some() { CHECK_TIMEOUT } else { self.patience };
+        let checked = timeout(patience, last.wait_for(|check| is_within(check, MAX_CHECK_AGE).is_some())).await;
         let checked = checked.ok().and_then(|checked| *checked.ok()?);
         checked.or(known).is_some_and(|check| check.is_answered)
     }
@@ -152,14 +152,14 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::domain::entry::{Answered, Entry};
+    use crate::domain::entry::{Entry, IdempotencyRecord};
     use crate::domain::id::{SessionId, SessionKey, TenantId};
     use crate::domain::position::Position;
     use crate::domain::time::Timestamp;
     use crate::ledger;
-    use crate::ledger::mark::{Claim, Claimed};
+    use crate::ledger::deployment::{Claim, Claimed};
     use crate::ledger::run::RunHistory;
-    use crate::ledger::{DeadLetter, DeadSessions, Due, Filter, HistoryRow, Page, Presence, Recorded, Row};
+    use crate::ledger::{DeadLetter, DeadSessions, Due, Filter, Heartbeats, HistoryRow, Page, Recorded, Row};
     use crate::store::memory::MemoryStore;
     use crate::store::outbox::MemoryOutbox;
 
@@ -208,7 +208,11 @@ mod tests {
         async fn due(&self, _: Option<&Due>, _: Timestamp, _: u32) -> Result<Vec<Due>, ledger::Error> {
             unreachable!()
         }
-        async fn answered(&self, _: &SessionKey, _: Timestamp) -> Result<Vec<Answered>, ledger::Error> {
+        async fn idempotency_records(
+            &self,
+            _: &SessionKey,
+            _: Timestamp,
+        ) -> Result<Vec<IdempotencyRecord>, ledger::Error> {
             unreachable!()
         }
         async fn open_run(&self, _: Timestamp) -> Result<(), ledger::Error> {
@@ -220,13 +224,13 @@ mod tests {
         async fn runs(&self, _: Timestamp) -> Result<RunHistory, ledger::Error> {
             unreachable!()
         }
-        async fn bury(&self, _: &Entry, _: &str, _: Timestamp) -> Result<(), ledger::Error> {
+        async fn add_dead_letter(&self, _: &Entry, _: &str, _: Timestamp) -> Result<(), ledger::Error> {
             unreachable!()
         }
         async fn dead_letters(&self, _: Option<&DeadLetter>, _: u32) -> Result<Vec<DeadLetter>, ledger::Error> {
             unreachable!()
         }
-        async fn dead_of(&self, _: &SessionKey) -> Result<Vec<DeadLetter>, ledger::Error> {
+        async fn dead_letters_of(&self, _: &SessionKey) -> Result<Vec<DeadLetter>, ledger::Error> {
             unreachable!()
         }
         async fn first_dead(&self, _: &SessionKey, _: Option<Position>) -> Result<Option<Position>, ledger::Error> {
@@ -235,13 +239,13 @@ mod tests {
         async fn dead_sessions(&self, _: u32) -> Result<DeadSessions, ledger::Error> {
             unreachable!()
         }
-        async fn unbury(&self, _: &Entry) -> Result<bool, ledger::Error> {
+        async fn remove_dead_letter(&self, _: &Entry) -> Result<bool, ledger::Error> {
             unreachable!()
         }
-        async fn beat(&self, _: Timestamp, _: Timestamp) -> Result<(), ledger::Error> {
+        async fn heartbeat(&self, _: Timestamp, _: Timestamp) -> Result<(), ledger::Error> {
             unreachable!()
         }
-        async fn presence(&self, _: Timestamp) -> Result<Presence, ledger::Error> {
+        async fn heartbeats(&self, _: Timestamp) -> Result<Heartbeats, ledger::Error> {
             unreachable!()
         }
         async fn claim(&self, _: &Claim) -> Result<Claimed, ledger::Error> {
@@ -266,7 +270,7 @@ mod tests {
         let told = join_all((0..1_000).map(|_| readiness.reachable())).await;
         assert!(told.iter().all(|told| told.store && told.ledger));
         assert_eq!(ledger.times.load(Ordering::Relaxed), 1);
-        advance(FRESH).await;
+        advance(MAX_CHECK_AGE).await;
         readiness.reachable().await;
         assert_eq!(ledger.times.load(Ordering::Relaxed), 2);
     }
@@ -276,13 +280,13 @@ mod tests {
         let (readiness, ledger) = readiness();
         assert!(readiness.reachable().await.ledger);
         ledger.is_silent.store(true, Ordering::Relaxed);
-        advance(FRESH).await;
+        advance(MAX_CHECK_AGE).await;
         let began = Instant::now();
         assert!(readiness.reachable().await.ledger);
-        assert_eq!(began.elapsed(), PATIENCE);
-        advance(STALE).await;
+        assert_eq!(began.elapsed(), CHECK_TIMEOUT);
+        advance(MAX_ANSWER_AGE).await;
         let began = Instant::now();
         assert_eq!(readiness.reachable().await, Reachable { store: true, ledger: false });
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), CHECK_TIMEOUT);
     }
 }

@@ -14,15 +14,15 @@ use super::Now;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Error, Ledger};
 use crate::store::Store;
-use crate::telemetry::outage::{Asker, Outage};
+use crate::telemetry::outage::{Outage, OutageTracker};
 
 /// How far the last proof of life may be behind the end of an instance.
-pub const BEAT: Duration = Duration::from_secs(1);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A ledger that takes longer than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-static MISSED: Outage = Outage::new("ledger", "failed to leave proof of life", "proof of life is left again");
+static OUTAGE: Outage = Outage::new("ledger", "failed to leave proof of life", "proof of life is left again");
 
 /// What lives, and who is told.
 pub struct Heartbeat {
@@ -33,19 +33,19 @@ pub struct Heartbeat {
     /// Where now comes from.
     pub now: Now,
     /// Whether the ledger took the last proof of life: it is the only write that is sure to come.
-    pub is_taken: Arc<AtomicBool>,
+    pub ledger_accepts_writes: Arc<AtomicBool>,
 }
 
 impl Heartbeat {
     /// Beats now, every second, and once more when told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        let mut beats = interval(BEAT);
+        let mut beats = interval(HEARTBEAT_INTERVAL);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut since, mut asker) = (None, Asker::of(&MISSED));
+        let (mut since, mut asker) = (None, OutageTracker::of(&OUTAGE));
         while stop.run_until_cancelled(beats.tick()).await.is_some() {
             let missed = self.beat(&mut since).await.err();
-            self.is_taken.store(missed.is_none(), Ordering::Relaxed);
-            asker.came(missed.as_ref());
+            self.ledger_accepts_writes.store(missed.is_none(), Ordering::Relaxed);
+            asker.record(missed.as_ref());
         }
         let _ = self.beat(&mut since).await;
     }
@@ -59,6 +59,6 @@ impl Heartbeat {
         let now = (self.now)();
         let since = *since.get_or_insert(now);
         let unanswered = |elapsed| Err(Error::Unavailable(Box::new(elapsed)));
-        timeout(PATIENCE, self.ledger.beat(since, now)).await.unwrap_or_else(unanswered)
+        timeout(LEDGER_TIMEOUT, self.ledger.heartbeat(since, now)).await.unwrap_or_else(unanswered)
     }
 }

@@ -4,7 +4,7 @@
 //! that dies in between is followed by one that records the same again, which
 //! the ledger absorbs.
 
-pub mod dead;
+pub mod dead_letters;
 pub mod heartbeat;
 pub mod ownership;
 #[cfg(test)]

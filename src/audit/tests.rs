@@ -19,17 +19,19 @@ use super::Now;
 use super::heartbeat::Heartbeat;
 use super::worker::Worker;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Answered, Entry};
+use crate::domain::entry::{Entry, IdempotencyRecord};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::jobs::{Backoff, Pace};
-use crate::ledger::mark::{Claim, Claimed};
+use crate::jobs::{Backoff, RetryPolicy};
+use crate::ledger::deployment::{Claim, Claimed};
 use crate::ledger::run::RunHistory;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row};
+use crate::ledger::{
+    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
+};
 use crate::store::memory::MemoryStore;
-use crate::store::outbox::{Backlog, MemoryOutbox, Outbox, Ticket};
+use crate::store::outbox::{Backlog, EntryId, MemoryOutbox, Outbox};
 
 /// A ledger that can be told to fail, and remembers what it was asked.
 struct Odd {
@@ -104,10 +106,10 @@ impl Ledger for Odd {
         self.inner.record(entries).await
     }
 
-    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         self.answers()?;
         self.buried.lock().unwrap().push((entry.link.position, reason.to_owned()));
-        self.inner.bury(entry, reason, at).await
+        self.inner.add_dead_letter(entry, reason, at).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
@@ -134,14 +136,14 @@ impl Ledger for Odd {
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
         self.inner.due(after, until, limit).await
     }
-    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
-        self.inner.answered(key, since).await
+    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
+        self.inner.idempotency_records(key, since).await
     }
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters(after, limit).await
     }
-    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.inner.dead_of(key).await
+    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_letters_of(key).await
     }
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
         self.inner.first_dead(key, after).await
@@ -149,15 +151,15 @@ impl Ledger for Odd {
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
         self.inner.dead_sessions(limit).await
     }
-    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
-        self.inner.unbury(entry).await
+    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
+        self.inner.remove_dead_letter(entry).await
     }
-    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
         self.answers()?;
-        self.inner.beat(since, at).await
+        self.inner.heartbeat(since, at).await
     }
-    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
-        self.inner.presence(began).await
+    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
+        self.inner.heartbeats(began).await
     }
     async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
         self.inner.open_run(began).await
@@ -192,7 +194,7 @@ impl Writers {
         }
     }
 
-    fn append(&mut self, outbox: &MemoryOutbox, session: usize) -> Ticket {
+    fn append(&mut self, outbox: &MemoryOutbox, session: usize) -> EntryId {
         outbox.append(self.next(session))
     }
 
@@ -212,7 +214,7 @@ impl Writers {
             body: Digest::of(&body),
         };
         self.last.insert(key.clone(), (version, link.digest()));
-        Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), repeat: None })
+        Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), idempotency: None })
     }
 }
 
@@ -229,10 +231,10 @@ struct Running {
 
 fn start(outbox: &Arc<MemoryOutbox>, ledger: &Arc<Odd>) -> Running {
     let backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(4) };
-    let pace = Pace { refused: backoff, unanswered: backoff, ..Pace::default() };
+    let pace = RetryPolicy { refused: backoff, unanswered: backoff, ..RetryPolicy::default() };
     let worker = Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn Ledger>, still());
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-    let task = tokio::spawn(worker.at_pace(pace).run(soft.clone(), hard.clone()));
+    let task = tokio::spawn(worker.with_retries(pace).run(soft.clone(), hard.clone()));
     Running { soft, hard, task }
 }
 
@@ -251,7 +253,7 @@ async fn a_quarter_of_a_million_entries_go_through_once_each_and_in_order() {
     let running = start(&outbox, &ledger);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 250_000, SESSIONS);
-    outbox.drained().await;
+    outbox.wait_drained().await;
     running.soft.cancel();
     assert_eq!(running.task.await.unwrap(), Backlog::default());
     let asked: usize = ledger.asked.lock().unwrap().iter().map(Vec::len).sum();
@@ -304,7 +306,7 @@ async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 1000, 100);
     let running = start(&outbox, &ledger);
-    outbox.drained().await;
+    outbox.wait_drained().await;
     running.soft.cancel();
     running.task.await.unwrap();
     let buried: Vec<_> = ledger.buried.lock().unwrap().iter().map(|(at, why)| (at.version, why.clone())).collect();
@@ -337,7 +339,7 @@ async fn an_entry_that_makes_the_ledger_panic_does_not_end_the_worker() {
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 20, 1);
     let running = start(&outbox, &ledger);
-    outbox.drained().await;
+    outbox.wait_drained().await;
     running.soft.cancel();
     running.task.await.unwrap();
     assert_eq!(
@@ -370,7 +372,7 @@ async fn a_hard_stop_leaves_the_rest_for_the_next_worker() {
     assert_eq!(running.task.await.unwrap().entries, 3000);
     ledger.silent.store(0, Ordering::SeqCst);
     let next = start(&outbox, &ledger);
-    outbox.drained().await;
+    outbox.wait_drained().await;
     next.soft.cancel();
     next.task.await.unwrap();
     assert_eq!(ledger.rows(&key(0)).await + ledger.rows(&key(1)).await + ledger.rows(&key(2)).await, 3000);
@@ -387,7 +389,7 @@ async fn the_heart_beats_at_once_and_at_the_end() {
     });
     let store = Arc::new(MemoryStore::new(Box::new(|_, _, _| {}), outbox(), Timestamp::from_ms(0)));
     let is_taken = Arc::default();
-    let heartbeat = Heartbeat { ledger: Arc::clone(&ledger) as _, store, now: clock, is_taken };
+    let heartbeat = Heartbeat { ledger: Arc::clone(&ledger) as _, store, now: clock, ledger_accepts_writes: is_taken };
     let task = tokio::spawn(heartbeat.run(stop.clone()));
     let mut beats = beat.1;
     while now == 0 {
@@ -396,6 +398,6 @@ async fn the_heart_beats_at_once_and_at_the_end() {
     }
     stop.cancel();
     task.await.unwrap();
-    let presence = ledger.presence(Timestamp::from_ms(0)).await.unwrap();
-    assert_eq!(presence.last_beat, Some(Timestamp::from_ms(now + 1)));
+    let presence = ledger.heartbeats(Timestamp::from_ms(0)).await.unwrap();
+    assert_eq!(presence.last_heartbeat, Some(Timestamp::from_ms(now + 1)));
 }

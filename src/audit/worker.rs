@@ -12,20 +12,20 @@ use super::Now;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::jobs;
-use crate::jobs::{Failure, Pace, Source, Work};
+use crate::jobs::{Failure, RetryPolicy, Source, Work};
 use crate::ledger::{Error, Ledger};
 use crate::store;
 use crate::store::Store;
 use crate::store::fence::Fence;
-use crate::store::outbox::{Backlog, Outbox, Unavailable, Waiting};
+use crate::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
 use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
 use crate::telemetry::outage::chain;
 
 /// A ledger that takes longer than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What waits is told so often, whatever becomes of it.
-const BACKLOG_EVERY: Duration = Duration::from_secs(1);
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The one consumer of an outbox.
 pub struct Worker {
@@ -34,7 +34,7 @@ pub struct Worker {
     /// Where sessions stay whose newest version the ledger refuses.
     store: Option<Arc<dyn Store>>,
     now: Now,
-    pace: Pace,
+    pace: RetryPolicy,
     fence: Fence,
 }
 
@@ -42,24 +42,24 @@ impl Worker {
     /// Brings what `outbox` holds into `ledger`.
     #[must_use]
     pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn Ledger>, now: Now) -> Self {
-        Self { outbox, ledger, store: None, now, pace: Pace::default(), fence: Fence::default() }
+        Self { outbox, ledger, store: None, now, pace: RetryPolicy::default(), fence: Fence::default() }
     }
 
     /// With the store that the entries come from: it keeps what the ledger refuses.
     #[must_use]
-    pub fn keeping_in(self, store: Arc<dyn Store>) -> Self {
+    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
         Self { store: Some(store), ..self }
     }
 
     /// Behind `fence`: while that is closed, everything waits where it is.
     #[must_use]
-    pub fn behind(self, fence: Fence) -> Self {
+    pub fn with_fence(self, fence: Fence) -> Self {
         Self { fence, ..self }
     }
 
     /// With another pace.
     #[must_use]
-    pub fn at_pace(self, pace: Pace) -> Self {
+    pub fn with_retries(self, pace: RetryPolicy) -> Self {
         Self { pace, ..self }
     }
 
@@ -70,7 +70,7 @@ impl Worker {
         let work = Arc::new(self);
         tokio::select! {
             () = jobs::run("audit", Arc::clone(&work), pace, &soft, &hard) => {}
-            () = work.tell_backlog() => {}
+            () = work.report_backlog() => {}
         }
         work.outbox.backlog().await.unwrap_or_default()
     }
@@ -78,7 +78,7 @@ impl Worker {
     /// Nobody else holds that version, so its session is not let go of while it is the newest.
     async fn keep(&self, refused: &Entry) -> Result<(), Failure> {
         let Some(store) = &self.store else { return Ok(()) };
-        match store.keep(&refused.key, refused.link.position).await {
+        match store.retain(&refused.key, refused.link.position).await {
             // Written by a newer release, which looks after it.
             Ok(()) | Err(store::Error::Unreadable(_)) => Ok(()),
             Err(error) => Err(Failure::Unanswered(error.into())),
@@ -86,8 +86,8 @@ impl Worker {
     }
 
     /// While the ledger takes nothing nobody asks for more, and that is when it must be known what waits.
-    async fn tell_backlog(&self) {
-        let mut every = interval(BACKLOG_EVERY);
+    async fn report_backlog(&self) {
+        let mut every = interval(BACKLOG_INTERVAL);
         loop {
             every.tick().await;
             // Where that cannot be told, the store is away.
@@ -96,7 +96,7 @@ impl Worker {
     }
 
     async fn count_backlog(&self) -> Result<(), Failure> {
-        let backlog = self.outbox.backlog().await.map_err(unanswered)?;
+        let backlog = self.outbox.backlog().await.map_err(retryable)?;
         #[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
         metrics::gauge!(AUDIT_BACKLOG).set(backlog.entries as f64);
         Ok(())
@@ -105,23 +105,23 @@ impl Worker {
 
 #[async_trait]
 impl Work for Worker {
-    type Job = Waiting;
+    type Job = OutboxEntry;
 
-    async fn next(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Failure> {
-        if !self.fence.lets_write() {
+    async fn next(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Failure> {
+        if !self.fence.may_write() {
             // All waits in Redis, without a word each time.
             sleep(patience).await;
             return Ok(Vec::new());
         }
-        let oldest = self.outbox.oldest(max, patience).await.map_err(unanswered)?;
+        let oldest = self.outbox.oldest(max, patience).await.map_err(retryable)?;
         self.count_backlog().await?;
         Ok(oldest)
     }
 
-    async fn attempt(&self, jobs: &[Waiting]) -> Result<(), Failure> {
-        self.fence.pass().map_err(|fenced| Failure::Unanswered(fenced.into()))?;
+    async fn attempt(&self, jobs: &[OutboxEntry]) -> Result<(), Failure> {
+        self.fence.check().map_err(|fenced| Failure::Unanswered(fenced.into()))?;
         let entries: Vec<Arc<Entry>> = jobs.iter().map(|job| Arc::clone(&job.entry)).collect();
-        match answer(self.ledger.record(&entries)).await {
+        match with_timeout(self.ledger.record(&entries)).await {
             Ok(recorded) => {
                 count("recorded", jobs.len());
                 recorded.forks.iter().for_each(report_fork);
@@ -135,9 +135,9 @@ impl Work for Worker {
         }
     }
 
-    async fn bury(&self, job: &Waiting, reason: &Source) -> Result<(), Failure> {
+    async fn dead_letter(&self, job: &OutboxEntry, reason: &Source) -> Result<(), Failure> {
         let Entry { key, link, .. } = &*job.entry;
-        answer(self.ledger.bury(&job.entry, &chain(&**reason), (self.now)())).await?;
+        with_timeout(self.ledger.add_dead_letter(&job.entry, &chain(&**reason), (self.now)())).await?;
         self.keep(&job.entry).await?;
         count("dead", 1);
         error!(
@@ -147,15 +147,15 @@ impl Work for Worker {
         Ok(())
     }
 
-    async fn done(&self, jobs: &[Waiting]) -> Result<(), Failure> {
-        self.outbox.acknowledge(jobs).await.map_err(unanswered)?;
+    async fn done(&self, jobs: &[OutboxEntry]) -> Result<(), Failure> {
+        self.outbox.acknowledge(jobs).await.map_err(retryable)?;
         self.count_backlog().await
     }
 }
 
 /// Who does not answer in time does not answer.
-async fn answer<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match timeout(PATIENCE, asked).await {
+async fn with_timeout<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(LEDGER_TIMEOUT, asked).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::Refused(why))) => Err(Failure::Refused(why)),
         Ok(Err(Error::Unavailable(why))) => Err(Failure::Unanswered(why)),
@@ -164,7 +164,7 @@ async fn answer<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, F
     }
 }
 
-fn unanswered(Unavailable(why): Unavailable) -> Failure {
+fn retryable(Unavailable(why): Unavailable) -> Failure {
     Failure::Unanswered(why)
 }
 

@@ -42,7 +42,7 @@ pub enum State {
 /// What whoever may ask says afterwards whom it spoke for. A circuit that has moved
 /// on does not listen to what began before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn(u64);
+pub struct Ticket(u64);
 
 /// Closed, open or half open, and since when.
 #[derive(Debug)]
@@ -79,9 +79,9 @@ impl Circuit {
     }
 
     /// Whether somebody may ask now; if not, when it is worth coming again.
-    pub fn ask(&mut self, now: Instant) -> Result<Turn, Instant> {
+    pub fn ask(&mut self, now: Instant) -> Result<Ticket, Instant> {
         match self.phase {
-            Phase::Closed { .. } => return Ok(Turn(self.turn)),
+            Phase::Closed { .. } => return Ok(Ticket(self.turn)),
             Phase::Open { until } if now < until => return Err(until),
             // The probe will know sooner than that, as a rule.
             Phase::HalfOpen { given_up_at } if now < given_up_at => {
@@ -90,12 +90,12 @@ impl Circuit {
             Phase::Open { .. } | Phase::HalfOpen { .. } => {}
         }
         self.enter(Phase::HalfOpen { given_up_at: now + self.settings.probe });
-        Ok(Turn(self.turn))
+        Ok(Ticket(self.turn))
     }
 
     /// It was answered, with yes or no.
-    pub fn answered(&mut self, turn: Turn) {
-        if self.is_heard(turn) {
+    pub fn success(&mut self, turn: Ticket) {
+        if self.is_current(turn) {
             self.wait = self.settings.first;
             match &mut self.phase {
                 Phase::Closed { failures } => *failures = 0,
@@ -105,8 +105,8 @@ impl Circuit {
     }
 
     /// Nobody answered.
-    pub fn unanswered(&mut self, turn: Turn, now: Instant) {
-        if !self.is_heard(turn) {
+    pub fn failure(&mut self, turn: Ticket, now: Instant) {
+        if !self.is_current(turn) {
             return;
         }
         match &mut self.phase {
@@ -120,13 +120,13 @@ impl Circuit {
     }
 
     /// Who asked went away before there was an answer: if it asked for all, another may.
-    pub fn forgone(&mut self, turn: Turn, now: Instant) {
-        if self.is_heard(turn) && matches!(self.phase, Phase::HalfOpen { .. }) {
+    pub fn cancelled(&mut self, turn: Ticket, now: Instant) {
+        if self.is_current(turn) && matches!(self.phase, Phase::HalfOpen { .. }) {
             self.enter(Phase::Open { until: now });
         }
     }
 
-    const fn is_heard(&self, turn: Turn) -> bool {
+    const fn is_current(&self, turn: Ticket) -> bool {
         turn.0 == self.turn
     }
 
@@ -153,7 +153,7 @@ mod tests {
         let mut circuit = Circuit::new(SETTINGS);
         for _ in 0..3 {
             let turn = circuit.ask(now).unwrap();
-            circuit.unanswered(turn, now);
+            circuit.failure(turn, now);
         }
         assert_eq!(circuit.state(), State::Open);
         circuit
@@ -165,14 +165,14 @@ mod tests {
         for is_answer in [false, false, true, false, false] {
             let turn = circuit.ask(now).unwrap();
             if is_answer {
-                circuit.answered(turn);
+                circuit.success(turn);
             } else {
-                circuit.unanswered(turn, now);
+                circuit.failure(turn, now);
             }
             assert_eq!(circuit.state(), State::Closed);
         }
         let turn = circuit.ask(now).unwrap();
-        circuit.unanswered(turn, now);
+        circuit.failure(turn, now);
         assert_eq!((circuit.state(), circuit.ask(now)), (State::Open, Err(now + SECOND)));
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let probe = circuit.ask(now + SECOND).unwrap();
         assert_eq!(circuit.ask(now + SECOND), Err(now + SECOND * 2));
         assert_eq!(circuit.ask(now + SECOND * 10), Err(now + SECOND * 11));
-        circuit.answered(probe);
+        circuit.success(probe);
         assert_eq!(circuit.state(), State::Closed);
         assert!(circuit.ask(now + SECOND).is_ok());
     }
@@ -196,11 +196,11 @@ mod tests {
             assert_eq!(circuit.ask(now), Err(now + SECOND * wait));
             now += SECOND * wait;
             let probe = circuit.ask(now).unwrap();
-            circuit.unanswered(probe, now);
+            circuit.failure(probe, now);
         }
         now += SECOND * 3;
         let probe = circuit.ask(now).unwrap();
-        circuit.answered(probe);
+        circuit.success(probe);
         let again = opened(now);
         assert_eq!(again.wait, SECOND);
         assert_eq!(circuit.wait, SECOND);
@@ -211,12 +211,12 @@ mod tests {
         let now = Instant::now();
         let mut circuit = opened(now);
         let gone = circuit.ask(now + SECOND).unwrap();
-        circuit.forgone(gone, now + SECOND);
+        circuit.cancelled(gone, now + SECOND);
         let stuck = circuit.ask(now + SECOND).unwrap();
         let next = circuit.ask(now + SECOND * 11).unwrap();
-        circuit.unanswered(stuck, now + SECOND * 11);
+        circuit.failure(stuck, now + SECOND * 11);
         assert_eq!(circuit.state(), State::HalfOpen);
-        circuit.answered(next);
+        circuit.success(next);
         assert_eq!(circuit.state(), State::Closed);
     }
 
@@ -224,10 +224,10 @@ mod tests {
     fn what_began_before_a_change_is_not_heard_after_it() {
         let (mut circuit, now) = (Circuit::new(SETTINGS), Instant::now());
         let turns: Vec<_> = (0..5).map(|_| circuit.ask(now).unwrap()).collect();
-        turns[..3].iter().for_each(|turn| circuit.unanswered(*turn, now));
-        circuit.answered(turns[3]);
+        turns[..3].iter().for_each(|turn| circuit.failure(*turn, now));
+        circuit.success(turns[3]);
         assert_eq!(circuit.state(), State::Open);
-        circuit.unanswered(turns[4], now + SECOND / 2);
+        circuit.failure(turns[4], now + SECOND / 2);
         assert_eq!(circuit.ask(now), Err(now + SECOND));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::memory::{MemoryBus, MemoryHub};
 use super::redis::RedisBus;
-use super::{Bus, Heard, Message};
+use super::{Bus, BusEvent, Message};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::redis::{Address, Redis};
@@ -71,7 +71,7 @@ struct InRedis<H> {
 impl<H> InRedis<H> {
     async fn at(url: &str, home: H) -> Self {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
-        let bus = Arc::new(RedisBus::new(redis.another().await.unwrap(), Keys::default()));
+        let bus = Arc::new(RedisBus::new(redis.duplicate().await.unwrap(), Keys::default()));
         let ear = Arc::clone(&bus);
         let hearing = tokio::spawn(async move { ear.run().await });
         Self { bus, redis, hearing, home }
@@ -181,24 +181,24 @@ fn message(session: &str, version: u64) -> Message {
     Message { key, position: Position { epoch: 7, version }, frames }
 }
 
-async fn next(ear: &mut Receiver<Heard>) -> Heard {
+async fn next(ear: &mut Receiver<BusEvent>) -> BusEvent {
     timeout(SOON, ear.recv()).await.expect("nothing is heard").expect("the ear is open")
 }
 
 /// The next message, whatever gaps are told before it.
-async fn next_message(ear: &mut Receiver<Heard>) -> Message {
+async fn next_message(ear: &mut Receiver<BusEvent>) -> Message {
     loop {
-        if let Heard::Message(message) = next(ear).await {
+        if let BusEvent::Message(message) = next(ear).await {
             return message;
         }
     }
 }
 
 async fn what_is_listened_to_is_heard_whole_and_in_order(bench: &impl Bench) {
-    let mut ear = bench.bus().ear().unwrap();
+    let mut ear = bench.bus().events().unwrap();
     let sessions = ["a", "b", "c"];
     for session in sessions {
-        bench.bus().listen(&message(session, 1).key).await.unwrap();
+        bench.bus().subscribe(&message(session, 1).key).await.unwrap();
     }
     for version in 1..=200 {
         for session in sessions {
@@ -217,21 +217,21 @@ async fn what_is_listened_to_is_heard_whole_and_in_order(bench: &impl Bench) {
 }
 
 async fn what_is_announced_as_soon_as_it_is_listened_to_is_heard(bench: &impl Bench) {
-    let mut ear = bench.bus().ear().unwrap();
+    let mut ear = bench.bus().events().unwrap();
     for number in 0..500 {
         let message = message(&format!("s{number}"), 1);
-        bench.bus().listen(&message.key).await.unwrap();
+        bench.bus().subscribe(&message.key).await.unwrap();
         bench.announce(&message).await;
         assert_eq!(next_message(&mut ear).await, message);
     }
 }
 
 async fn what_is_not_listened_to_is_not_heard(bench: &impl Bench) {
-    let mut ear = bench.bus().ear().unwrap();
+    let mut ear = bench.bus().events().unwrap();
     for session in ["a", "b", "end"] {
-        bench.bus().listen(&message(session, 1).key).await.unwrap();
+        bench.bus().subscribe(&message(session, 1).key).await.unwrap();
     }
-    bench.bus().ignore(&message("b", 1).key).await;
+    bench.bus().unsubscribe(&message("b", 1).key).await;
     // Where a connection is new, all that is wanted may just be asked for once more, and what
     // is not wanted any more is given up right after.
     for _ in 0..20 {
@@ -253,8 +253,8 @@ async fn what_is_not_listened_to_is_not_heard(bench: &impl Bench) {
 
 async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
     const MANY: u64 = 20_000;
-    let mut ear = bench.bus().ear().unwrap();
-    bench.bus().listen(&message("a", 1).key).await.unwrap();
+    let mut ear = bench.bus().events().unwrap();
+    bench.bus().subscribe(&message("a", 1).key).await.unwrap();
     for version in 1..=MANY {
         bench.announce(&message("a", version)).await;
     }
@@ -262,8 +262,8 @@ async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
     let mut later = MANY;
     while last < later {
         match next(&mut ear).await {
-            Heard::Gap => is_missed = true,
-            Heard::Message(message) => {
+            BusEvent::Gap => is_missed = true,
+            BusEvent::Message(message) => {
                 assert!(message.position.version == last + 1 || is_missed, "{last}, then {}", message.position);
                 last = message.position.version;
             }
@@ -278,10 +278,10 @@ async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
 }
 
 async fn who_was_cut_off_is_told_a_gap_and_hears_on(bench: &impl Bench) {
-    let mut ear = bench.bus().ear().unwrap();
+    let mut ear = bench.bus().events().unwrap();
     let sessions: Vec<String> = (0..300).map(|number| format!("s{number}")).collect();
     for session in &sessions {
-        bench.bus().listen(&message(session, 1).key).await.unwrap();
+        bench.bus().subscribe(&message(session, 1).key).await.unwrap();
     }
     bench.announce(&message("s0", 1)).await;
     assert_eq!(next_message(&mut ear).await, message("s0", 1));
@@ -289,36 +289,36 @@ async fn who_was_cut_off_is_told_a_gap_and_hears_on(bench: &impl Bench) {
         return;
     }
     // Whoever reads after the last gap misses nothing that is told later.
-    assert_eq!(next(&mut ear).await, Heard::Gap);
+    assert_eq!(next(&mut ear).await, BusEvent::Gap);
     while let Ok(Some(told)) = timeout(Duration::from_millis(300), ear.recv()).await {
-        assert_eq!(told, Heard::Gap);
+        assert_eq!(told, BusEvent::Gap);
     }
     let mut missing: BTreeSet<&str> = sessions.iter().map(String::as_str).collect();
     for session in &sessions {
         bench.announce(&message(session, 2)).await;
     }
     while !missing.is_empty() {
-        let Heard::Message(message) = next(&mut ear).await else { panic!("nothing was cut again") };
+        let BusEvent::Message(message) = next(&mut ear).await else { panic!("nothing was cut again") };
         assert!(missing.remove(message.key.session.as_str()));
     }
 }
 
 async fn the_ear_is_taken_once(bench: &impl Bench) {
-    assert!(bench.bus().ear().is_some());
-    assert!(bench.bus().ear().is_none());
+    assert!(bench.bus().events().is_some());
+    assert!(bench.bus().events().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_of_redis_all_is_heard_again() {
     let mut bench = plain().await;
-    let mut ear = bench.bus().ear().unwrap();
-    bench.bus().listen(&message("a", 1).key).await.unwrap();
+    let mut ear = bench.bus().events().unwrap();
+    bench.bus().subscribe(&message("a", 1).key).await.unwrap();
     bench.home.kill();
     // Who asks now is told that nobody can hear, and is heard of later all the same.
-    assert!(bench.bus().listen(&message("b", 1).key).await.is_err());
+    assert!(bench.bus().subscribe(&message("b", 1).key).await.is_err());
     bench.home.start_again();
     while bench.redis.ping().await.is_err() {}
-    while next(&mut ear).await != Heard::Gap {}
+    while next(&mut ear).await != BusEvent::Gap {}
     let everything = async {
         let mut heard = BTreeSet::new();
         while heard.len() < 2 {
@@ -326,7 +326,7 @@ async fn after_a_restart_of_redis_all_is_heard_again() {
                 bench.announce(&message(session, 2)).await;
             }
             while let Ok(Some(told)) = timeout(Duration::from_millis(50), ear.recv()).await {
-                if let Heard::Message(message) = told {
+                if let BusEvent::Message(message) = told {
                     heard.insert(message.key);
                 }
             }
@@ -338,17 +338,17 @@ async fn after_a_restart_of_redis_all_is_heard_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_fell_silent_is_left_and_found_again() {
     let bench = plain().await;
-    let mut ear = bench.bus().ear().unwrap();
-    bench.bus().listen(&message("a", 1).key).await.unwrap();
+    let mut ear = bench.bus().events().unwrap();
+    bench.bus().subscribe(&message("a", 1).key).await.unwrap();
     bench.announce(&message("a", 1)).await;
     assert_eq!(next_message(&mut ear).await, message("a", 1));
     bench.home.freeze();
-    assert!(timeout(Duration::from_secs(4), bench.bus().listen(&message("b", 1).key)).await.unwrap().is_err());
+    assert!(timeout(Duration::from_secs(4), bench.bus().subscribe(&message("b", 1).key)).await.unwrap().is_err());
     tokio::time::sleep(Duration::from_secs(4)).await;
     bench.home.thaw();
-    assert_eq!(next(&mut ear).await, Heard::Gap);
+    assert_eq!(next(&mut ear).await, BusEvent::Gap);
     while bench.redis.ping().await.is_err() {}
-    bench.bus().listen(&message("b", 1).key).await.unwrap();
+    bench.bus().subscribe(&message("b", 1).key).await.unwrap();
     bench.announce(&message("b", 2)).await;
     assert_eq!(next_message(&mut ear).await, message("b", 2));
 }

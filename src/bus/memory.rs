@@ -7,22 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::{Audience, Bus, Deaf, Heard, Message};
+use super::{Audience, Bus, BusEvent, BusUnavailable, Message};
 use crate::domain::id::SessionKey;
 
 /// Messages an instance may lag behind before it is told of a gap.
-const EAR_CAPACITY: usize = 4_096;
+const EVENT_CAPACITY: usize = 4_096;
 
 /// What every instance of the process is attached to.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryHub {
-    ears: Arc<RwLock<Vec<Arc<Ear>>>>,
+    ears: Arc<RwLock<Vec<Arc<Subscriber>>>>,
 }
 
 #[derive(Debug)]
-struct Ear {
+struct Subscriber {
     watched: RwLock<HashSet<SessionKey>>,
-    sender: mpsc::Sender<Heard>,
+    sender: mpsc::Sender<BusEvent>,
     has_gap: AtomicBool,
 }
 
@@ -31,13 +31,13 @@ impl MemoryHub {
     /// session locked, so that the order told is the order written.
     pub fn announce(&self, message: &Message) {
         for ear in self.ears.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            ear.hear(message);
+            ear.deliver(message);
         }
     }
 
     /// Whether any instance listens to that session. Never waits.
     #[must_use]
-    pub fn has_listeners(&self, key: &SessionKey) -> bool {
+    pub fn has_subscriber(&self, key: &SessionKey) -> bool {
         let ears = self.ears.read().unwrap_or_else(PoisonError::into_inner);
         ears.iter().any(|ear| ear.watched.read().unwrap_or_else(PoisonError::into_inner).contains(key))
     }
@@ -45,8 +45,8 @@ impl MemoryHub {
     /// Another instance joins.
     #[must_use]
     pub fn attach(&self) -> MemoryBus {
-        let (sender, receiver) = mpsc::channel(EAR_CAPACITY);
-        let ear = Arc::new(Ear { watched: RwLock::default(), sender, has_gap: AtomicBool::new(false) });
+        let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
+        let ear = Arc::new(Subscriber { watched: RwLock::default(), sender, has_gap: AtomicBool::new(false) });
         self.ears.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&ear));
         MemoryBus { hub: self.clone(), ear, receiver: Mutex::new(Some(receiver)) }
     }
@@ -54,21 +54,21 @@ impl MemoryHub {
 
 #[async_trait]
 impl Audience for MemoryHub {
-    async fn is_listened_to(&self, key: &SessionKey) -> Result<bool, Deaf> {
-        Ok(self.has_listeners(key))
+    async fn has_subscribers(&self, key: &SessionKey) -> Result<bool, BusUnavailable> {
+        Ok(self.has_subscriber(key))
     }
 }
 
-impl Ear {
-    fn hear(&self, message: &Message) {
+impl Subscriber {
+    fn deliver(&self, message: &Message) {
         if !self.watched.read().unwrap_or_else(PoisonError::into_inner).contains(&message.key) {
             return;
         }
         // A gap is told before anything that came after it.
-        if self.has_gap.load(Ordering::Relaxed) && self.sender.try_send(Heard::Gap).is_ok() {
+        if self.has_gap.load(Ordering::Relaxed) && self.sender.try_send(BusEvent::Gap).is_ok() {
             self.has_gap.store(false, Ordering::Relaxed);
         }
-        if self.sender.try_send(Heard::Message(message.clone())).is_err() {
+        if self.sender.try_send(BusEvent::Message(message.clone())).is_err() {
             self.has_gap.store(true, Ordering::Relaxed);
         }
     }
@@ -78,8 +78,8 @@ impl Ear {
 #[derive(Debug)]
 pub struct MemoryBus {
     hub: MemoryHub,
-    ear: Arc<Ear>,
-    receiver: Mutex<Option<mpsc::Receiver<Heard>>>,
+    ear: Arc<Subscriber>,
+    receiver: Mutex<Option<mpsc::Receiver<BusEvent>>>,
 }
 
 impl Drop for MemoryBus {
@@ -91,16 +91,16 @@ impl Drop for MemoryBus {
 
 #[async_trait]
 impl Bus for MemoryBus {
-    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
+    async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
         self.ear.watched.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         Ok(())
     }
 
-    async fn ignore(&self, key: &SessionKey) {
+    async fn unsubscribe(&self, key: &SessionKey) {
         self.ear.watched.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    fn ear(&self) -> Option<mpsc::Receiver<Heard>> {
+    fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -29,7 +29,7 @@ pub struct Message {
 
 /// What an instance hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum BusEvent {
     /// A write was announced.
     Message(Message),
     /// Something may have been missed: everything watched must be checked.
@@ -40,28 +40,28 @@ pub enum Heard {
 ///
 /// After `listen` returns, every write to that session is heard, in order, until
 /// the ear is closed, cut off, or overrun; the last two are told by a
-/// [`Heard::Gap`].
+/// [`BusEvent::Gap`].
 #[async_trait]
 pub trait Bus: Send + Sync {
     /// Hear of a session's writes from now on.
-    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf>;
+    async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable>;
 
     /// Hear no more of it.
-    async fn ignore(&self, key: &SessionKey);
+    async fn unsubscribe(&self, key: &SessionKey);
 
     /// What is heard; taken once, by whoever hands it on. Bounded: when it is
     /// full, what comes is dropped and a gap is told.
-    fn ear(&self) -> Option<mpsc::Receiver<Heard>>;
+    fn events(&self) -> Option<mpsc::Receiver<BusEvent>>;
 }
 
 /// Whether anybody listens, in whichever instance: somebody watches there, or did a moment ago.
 #[async_trait]
 pub trait Audience: Send + Sync {
     /// Whether a session is listened to.
-    async fn is_listened_to(&self, key: &SessionKey) -> Result<bool, Deaf>;
+    async fn has_subscribers(&self, key: &SessionKey) -> Result<bool, BusUnavailable>;
 }
 
 /// The bus cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to reach the bus")]
-pub struct Deaf;
+pub struct BusUnavailable;

@@ -7,21 +7,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Audience, Bus, Deaf, Heard, Message};
+use super::{Audience, Bus, BusEvent, BusUnavailable, Message};
 use crate::domain::id::SessionKey;
-use crate::redis::{Listening, Redis, Told};
+use crate::redis::{PubSub, PubSubEvent, Redis};
 use crate::store::keys;
 use crate::store::keys::Keys;
 
 /// Messages an instance may lag behind before it is told of a gap.
-const EAR_CAPACITY: usize = 4_096;
+const EVENT_CAPACITY: usize = 4_096;
 
 /// One instance's ear.
 pub struct RedisBus {
-    listening: Listening,
+    listening: PubSub,
     keys: Keys,
-    sender: mpsc::Sender<Heard>,
-    receiver: Mutex<Option<mpsc::Receiver<Heard>>>,
+    sender: mpsc::Sender<BusEvent>,
+    receiver: Mutex<Option<mpsc::Receiver<BusEvent>>>,
     has_gap: AtomicBool,
 }
 
@@ -29,23 +29,25 @@ impl RedisBus {
     /// An ear with a connection of its own, for what is told under those names.
     #[must_use]
     pub fn new(redis: Redis, keys: Keys) -> Self {
-        let (sender, receiver) = mpsc::channel(EAR_CAPACITY);
+        let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
         let receiver = Mutex::new(Some(receiver));
-        Self { listening: Listening::new(redis), keys, sender, receiver, has_gap: AtomicBool::new(false) }
+        Self { listening: PubSub::new(redis), keys, sender, receiver, has_gap: AtomicBool::new(false) }
     }
 
     /// Hands what is heard to the ear; runs until it is dropped. Without it nothing is heard.
     pub async fn run(&self) {
-        self.listening.run(|told| self.hear(told)).await;
+        self.listening.run(|told| self.deliver(told)).await;
     }
 
-    fn hear(&self, told: Told) {
+    fn deliver(&self, told: PubSubEvent) {
         let heard = match told {
-            Told::Message(channel, payload) => message(&channel, &payload).map_or(Heard::Gap, Heard::Message),
-            Told::Gap => Heard::Gap,
+            PubSubEvent::Message(channel, payload) => {
+                message(&channel, &payload).map_or(BusEvent::Gap, BusEvent::Message)
+            }
+            PubSubEvent::Gap => BusEvent::Gap,
         };
         // A gap is told before anything that came after it.
-        if self.has_gap.load(Ordering::Relaxed) && self.sender.try_send(Heard::Gap).is_ok() {
+        if self.has_gap.load(Ordering::Relaxed) && self.sender.try_send(BusEvent::Gap).is_ok() {
             self.has_gap.store(false, Ordering::Relaxed);
         }
         if self.sender.try_send(heard).is_err() {
@@ -76,29 +78,29 @@ impl RedisAudience {
 
 #[async_trait]
 impl Audience for RedisAudience {
-    async fn is_listened_to(&self, key: &SessionKey) -> Result<bool, Deaf> {
-        let listeners = self.redis.listeners(&self.keys.frames(key)).await;
+    async fn has_subscribers(&self, key: &SessionKey) -> Result<bool, BusUnavailable> {
+        let listeners = self.redis.subscriber_count(&self.keys.frames(key)).await;
         listeners.map(|count| count > 0).map_err(|failure| {
             tracing::debug!(error = &failure as &dyn std::error::Error, "failed to learn who listens");
-            Deaf
+            BusUnavailable
         })
     }
 }
 
 #[async_trait]
 impl Bus for RedisBus {
-    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
-        self.listening.listen(self.keys.frames(key)).await.map_err(|failure| {
+    async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
+        self.listening.subscribe(self.keys.frames(key)).await.map_err(|failure| {
             tracing::debug!(error = &failure as &dyn std::error::Error, "failed to listen to a session");
-            Deaf
+            BusUnavailable
         })
     }
 
-    async fn ignore(&self, key: &SessionKey) {
-        self.listening.ignore(&self.keys.frames(key)).await;
+    async fn unsubscribe(&self, key: &SessionKey) {
+        self.listening.unsubscribe(&self.keys.frames(key)).await;
     }
 
-    fn ear(&self) -> Option<mpsc::Receiver<Heard>> {
+    fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

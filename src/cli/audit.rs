@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use self::stakes::Stakes;
 use super::Failure;
-use crate::audit::dead;
-use crate::audit::dead::{Retried, Which};
+use crate::audit::dead_letters;
+use crate::audit::dead_letters::{Retried, Selection};
 use crate::config::{Config, Database};
 use crate::domain::chain::Digest;
 use crate::ledger;
@@ -22,7 +22,7 @@ use crate::wire::instant::Instant;
 #[derive(Debug)]
 pub(super) struct Order {
     act: Act,
-    which: Which,
+    which: Selection,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +38,14 @@ impl Order {
         match dead {
             Some(("retry", matches)) => Self { act: Act::Retry, which: which(matches) },
             Some(("drop", matches)) => Self { act: Act::Drop, which: which(matches) },
-            _ => Self { act: Act::List, which: Which::All },
+            _ => Self { act: Act::List, which: Selection::All },
         }
     }
 }
 
-fn which(matches: &ArgMatches) -> Which {
+fn which(matches: &ArgMatches) -> Selection {
     let digests = matches.get_many::<Digest>("digest").map(|digests| digests.copied().collect());
-    digests.map_or(Which::All, Which::Of)
+    digests.map_or(Selection::All, Selection::Of)
 }
 
 pub(super) fn command() -> Command {
@@ -83,7 +83,7 @@ pub(super) async fn run(order: &Order, config: &Config) -> Result<(), Failure> {
 
 async fn carry_out(order: &Order, ledger: &dyn Ledger) -> Result<(), Failure> {
     let (mut refused, mut stakes) = (0, Stakes::default());
-    let met = dead::each(ledger, &order.which, async |letter| {
+    let met = dead_letters::each(ledger, &order.which, async |letter| {
         let came_of_it = act(order.act, ledger, letter).await?;
         refused += usize::from(came_of_it.starts_with("refused"));
         stakes.add(letter);
@@ -95,9 +95,9 @@ async fn carry_out(order: &Order, ledger: &dyn Ledger) -> Result<(), Failure> {
         stakes.tell(ledger).await?;
     }
     match &order.which {
-        Which::Of(digests) if met < digests.len() => Err(Failure::NoSuchLetter(digests.len() - met)),
+        Selection::Of(digests) if met < digests.len() => Err(Failure::NoSuchLetter(digests.len() - met)),
         _ if refused > 0 => Err(Failure::StillRefused(refused)),
-        Which::All if met == 0 => {
+        Selection::All if met == 0 => {
             say("There are no dead letters: the ledger took everything it was given.");
             Ok(())
         }
@@ -109,8 +109,8 @@ async fn carry_out(order: &Order, ledger: &dyn Ledger) -> Result<(), Failure> {
 async fn act(act: Act, ledger: &dyn Ledger, letter: &DeadLetter) -> Result<String, ledger::Error> {
     match act {
         Act::List => Ok(letter.reason.clone()),
-        Act::Drop => dead::drop(ledger, letter).await.map(|()| "dropped".to_owned()),
-        Act::Retry => Ok(match dead::retry(ledger, letter).await? {
+        Act::Drop => dead_letters::drop(ledger, letter).await.map(|()| "dropped".to_owned()),
+        Act::Retry => Ok(match dead_letters::retry(ledger, letter).await? {
             Retried::Recorded => "recorded".to_owned(),
             Retried::Forked => "recorded beside another at its position".to_owned(),
             Retried::Superseded => "recorded, but the session had gone on without it".to_owned(),

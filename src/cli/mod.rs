@@ -33,7 +33,7 @@ enum What {
     Serve(serve::Order),
     Worker { takes_over: bool },
     Migrate,
-    Token(token::Order),
+    Token(token::Args),
     Audit(audit::Order),
     Healthcheck(healthcheck::Order),
     Conformance(Vec<PathBuf>),
@@ -49,7 +49,7 @@ impl Call {
         let (what, matches) = match matches.subcommand() {
             Some(("worker", matches)) => (What::Worker { takes_over: matches.get_flag(serve::TAKES_OVER.0) }, matches),
             Some(("migrate", matches)) => (What::Migrate, matches),
-            Some(("token", matches)) => (What::Token(token::Order::read(matches)?), matches),
+            Some(("token", matches)) => (What::Token(token::Args::read(matches)?), matches),
             Some(("audit", matches)) => (What::Audit(audit::Order::read(matches)), matches),
             Some(("healthcheck", matches)) => (What::Healthcheck(healthcheck::Order::read(matches)), matches),
             Some(("conformance", matches)) => (What::Conformance(conformance::files(matches)), matches),

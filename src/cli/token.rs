@@ -18,12 +18,12 @@ const MAX_TTL_MS: i64 = 3_660 * 24 * 3_600_000;
 
 /// Whom the token is to prove, and for how long.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct Args {
     principal: Principal,
     ttl_ms: i64,
 }
 
-impl Order {
+impl Args {
     pub(super) fn read(matches: &ArgMatches) -> Result<Self, Failure> {
         let text = |name| matches.get_one::<String>(name).map_or("", String::as_str);
         let sessions = matches.get_many::<SessionId>("session").map(|sessions| sessions.cloned().collect());
@@ -80,12 +80,12 @@ fn ttl_ms(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(ms).filter(|span| (1..=MAX_TTL_MS).contains(span))
 }
 
-pub(super) fn run(order: &Order, config: &Config) -> Result<(), Failure> {
+pub(super) fn run(order: &Args, config: &Config) -> Result<(), Failure> {
     let token = signed(order, config, SystemClock::start().now())?;
     Ok(writeln!(stdout(), "{token}")?)
 }
 
-fn signed(order: &Order, config: &Config, now: Timestamp) -> Result<String, Failure> {
+fn signed(order: &Args, config: &Config, now: Timestamp) -> Result<String, Failure> {
     let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes))?;
     let token_id = Some(Ids::default().uuid(now).to_string());
     let provenance = Provenance { token_id, issued_at: Some(now), ..Provenance::default() };
@@ -99,8 +99,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
-    fn order(line: &str) -> Result<Order, Failure> {
-        Order::read(&command().try_get_matches_from(line.split(' '))?)
+    fn order(line: &str) -> Result<Args, Failure> {
+        Args::read(&command().try_get_matches_from(line.split(' '))?)
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! then too uncertain to be of use, for as long as the slew takes.
 
 mod discipline;
-mod keeper;
-mod line;
+mod follower;
+mod mapping;
 mod reference;
 
 #[cfg(test)]
@@ -25,32 +25,32 @@ use super::counter::{Counter, HostCounter};
 use super::{Clock, sleep_by};
 use crate::domain::time::Timestamp;
 
-use self::line::Shared;
+use self::mapping::SharedMapping;
 
 pub use self::discipline::Settings;
-pub use self::keeper::Keeper;
-pub use self::reference::{Away, Reference, Stored, Told};
+pub use self::follower::Follower;
+pub use self::reference::{Away, Reading, Reference, StoredOffset};
 
 /// The clock of one instance among many.
 #[derive(Debug)]
 pub struct ClusterClock<C = HostCounter> {
     counter: C,
-    line: Shared,
+    line: SharedMapping,
     newest_us: AtomicI64,
 }
 
 impl ClusterClock {
     /// A clock and what keeps it on the reference, which must run. Returns once the
     /// reference has told the time: without it there is no cluster time.
-    pub async fn start(reference: Arc<dyn Reference>, settings: Settings) -> (Arc<Self>, Keeper) {
+    pub async fn start(reference: Arc<dyn Reference>, settings: Settings) -> (Arc<Self>, Follower) {
         Self::counting(HostCounter::start(), reference, settings).await
     }
 }
 
 impl<C: Counter> ClusterClock<C> {
     /// The same, on another counter.
-    pub async fn counting(counter: C, reference: Arc<dyn Reference>, settings: Settings) -> (Arc<Self>, Keeper<C>) {
-        Keeper::start(counter, reference, settings).await
+    pub async fn counting(counter: C, reference: Arc<dyn Reference>, settings: Settings) -> (Arc<Self>, Follower<C>) {
+        Follower::start(counter, reference, settings).await
     }
 }
 

@@ -83,12 +83,12 @@ pub struct Config {
     /// What log lines look like; `None` is text on a terminal and JSON elsewhere.
     pub log_format: Option<LogFormat>,
     /// Our own few timers.
-    pub spans: Spans,
+    pub spans: Timers,
 }
 
 /// The Tokio timers, here so that tests make them short instead of pausing the runtime.
 #[derive(Debug, Clone)]
-pub struct Spans {
+pub struct Timers {
     /// Between two `HEARTBEAT`s, where the caller asks for nothing else.
     pub heartbeat: Duration,
     /// Between two pings at protocol level.
@@ -115,7 +115,7 @@ pub struct Spans {
     pub write_wait: Duration,
 }
 
-impl Default for Spans {
+impl Default for Timers {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(15),
@@ -295,7 +295,7 @@ impl Default for Config {
             drain_grace: None,
             rust_log: "info".to_owned(),
             log_format: None,
-            spans: Spans::default(),
+            spans: Timers::default(),
         }
     }
 }

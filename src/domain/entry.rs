@@ -20,12 +20,12 @@ pub struct Entry {
     /// What happened, as JSON: command, who, outcome, events.
     pub change: Bytes,
     /// The idempotency key the change answered, if it came with one.
-    pub repeat: Option<Repeat>,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// What recognises the repeat of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Repeat {
+pub struct IdempotencyKey {
     /// Digest of tenant, subject, session and the caller's key.
     pub key: Digest,
     /// Digest of the body it came with.
@@ -34,9 +34,9 @@ pub struct Repeat {
 
 /// A command that came with an idempotency key, and was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct IdempotencyRecord {
     /// What recognises the repeat.
-    pub repeat: Repeat,
+    pub repeat: IdempotencyKey,
     /// The position the first one made.
     pub position: Position,
     /// When.
@@ -46,9 +46,9 @@ pub struct Answered {
 }
 
 /// How long a repeat is recognised.
-pub const ANSWERED_MS: i64 = 10 * 60_000;
+pub const IDEMPOTENCY_TTL_MS: i64 = 10 * 60_000;
 
-impl Repeat {
+impl IdempotencyKey {
     /// What recognises a caller's key, with the digest of what came with it.
     #[must_use]
     pub fn of(key: &SessionKey, subject: &str, text: &str, body: Digest) -> Self {
@@ -62,7 +62,7 @@ impl Repeat {
 impl Entry {
     /// Roughly what it costs to hold, in bytes.
     #[must_use]
-    pub fn weight(&self) -> usize {
+    pub fn size_bytes(&self) -> usize {
         const FIXED: usize = 256;
         FIXED + self.body.as_ref().map_or(0, Bytes::len) + self.change.len()
     }

@@ -17,9 +17,9 @@ const OK: i64 = i64::MAX;
 
 /// The one number behind it.
 #[derive(Debug)]
-pub(super) struct Pulse(AtomicI64);
+pub(super) struct SourceHealth(AtomicI64);
 
-impl Pulse {
+impl SourceHealth {
     pub(super) const fn new() -> Self {
         Self(AtomicI64::new(OK))
     }

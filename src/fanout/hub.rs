@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Health, Pulse};
-use super::line::Line;
+use super::health::{Health, SourceHealth};
 use super::subscription::Subscription;
 use super::topic::Topic;
-use super::{Settings, Source, reads, warnings, watching, waves};
-use crate::bus::{Bus, Heard};
+use super::work_queue::WorkQueue;
+use super::{Settings, Source, housekeeping, refresh, wake, warnings};
+use crate::bus::{Bus, BusEvent};
 use crate::clock::Clock;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
@@ -20,11 +20,11 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
 /// So many messages are taken from the bus at a time.
-const HEARD_AT_ONCE: usize = 64;
+const MAX_EVENTS_PER_TURN: usize = 64;
 
 /// What the hub stands on.
 #[derive(Clone)]
-pub struct Parts {
+pub struct HubParts {
     /// Where writes are heard of.
     pub bus: Arc<dyn Bus>,
     /// Where the truth is read.
@@ -35,58 +35,58 @@ pub struct Parts {
 
 /// What topics and subscriptions share.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct Shared {
     /// Topics whose source is to be read, or who are to be forgotten.
-    pub(super) reads: Line,
+    pub(super) refreshes: WorkQueue,
     /// Topics whose many subscribers are to be woken.
-    pub(super) waves: Line,
+    pub(super) wakes: WorkQueue,
     /// Topics whose warnings may have changed.
-    pub(super) warnings: Line,
+    pub(super) warnings: WorkQueue,
     /// From hearing of a write to handing it to a subscriber.
     pub(super) lag: ::metrics::Histogram,
     subscribers: AtomicUsize,
     /// Sessions whose next warning is planned.
-    pub(super) planned: AtomicUsize,
+    pub(super) planned_warnings: AtomicUsize,
     /// Topics there have ever been.
     topics: AtomicU64,
-    deserted: Notify,
+    no_subscribers: Notify,
 }
 
 /// All that is watched in one instance, by whom, and who watches over it.
 pub struct Hub {
-    pub(super) parts: Parts,
+    pub(super) parts: HubParts,
     pub(super) settings: Settings,
-    pub(super) lines: Arc<Lines>,
-    pub(super) pulse: Pulse,
+    pub(super) shared: Arc<Shared>,
+    pub(super) source_health: SourceHealth,
     topics: Mutex<HashMap<SessionKey, Arc<Topic>>>,
 }
 
-impl Lines {
+impl Shared {
     fn new() -> Self {
         Self {
-            reads: Line::default(),
-            waves: Line::default(),
-            warnings: Line::default(),
+            refreshes: WorkQueue::default(),
+            wakes: WorkQueue::default(),
+            warnings: WorkQueue::default(),
             lag: ::metrics::histogram!(metrics::FANOUT_LAG_SECONDS),
             subscribers: AtomicUsize::new(0),
-            planned: AtomicUsize::new(0),
+            planned_warnings: AtomicUsize::new(0),
             topics: AtomicU64::new(0),
-            deserted: Notify::new(),
+            no_subscribers: Notify::new(),
         }
     }
 
     /// One more topic: its number.
-    pub(super) fn named(&self) -> u64 {
+    pub(super) fn next_topic_number(&self) -> u64 {
         self.topics.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn joined(&self) {
+    pub(super) fn subscriber_joined(&self) {
         self.subscribers.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn left(&self) {
+    pub(super) fn subscriber_left(&self) {
         if self.subscribers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.deserted.notify_one();
+            self.no_subscribers.notify_one();
         }
     }
 }
@@ -94,22 +94,22 @@ impl Lines {
 impl Hub {
     /// A hub and its tasks. They end once a stop was asked for and nobody is left.
     #[must_use]
-    pub fn start(parts: Parts, settings: Settings, shutdown: &Shutdown) -> Arc<Self> {
-        let ear = parts.bus.ear();
-        let (lines, topics, pulse) = (Arc::new(Lines::new()), Mutex::default(), Pulse::new());
-        let hub = Arc::new(Self { parts, settings, lines, pulse, topics });
+    pub fn start(parts: HubParts, settings: Settings, shutdown: &Shutdown) -> Arc<Self> {
+        let ear = parts.bus.events();
+        let (lines, topics, pulse) = (Arc::new(Shared::new()), Mutex::default(), SourceHealth::new());
+        let hub = Arc::new(Self { parts, settings, shared: lines, source_health: pulse, topics });
         let done = CancellationToken::new();
-        hub.spawn(shutdown, "fanout waves", &done, |hub| async move { waves::run(&hub.lines.waves).await });
-        hub.spawn(shutdown, "fanout reads", &done, |hub| async move { reads::run(&hub).await });
-        hub.spawn(shutdown, "fanout checks", &done, |hub| async move { watching::run(&hub).await });
+        hub.spawn(shutdown, "fanout waves", &done, |hub| async move { wake::run(&hub.shared.wakes).await });
+        hub.spawn(shutdown, "fanout reads", &done, |hub| async move { refresh::run(&hub).await });
+        hub.spawn(shutdown, "fanout checks", &done, |hub| async move { housekeeping::run(&hub).await });
         hub.spawn(shutdown, "fanout warnings", &done, |hub| async move { warnings::run(&hub).await });
         if let Some(ear) = ear {
-            hub.spawn(shutdown, "fanout ear", &done, |hub| async move { hub.listen(ear).await });
+            hub.spawn(shutdown, "fanout ear", &done, |hub| async move { hub.receive_events(ear).await });
         }
         let (stopping, last) = (shutdown.soft(), Arc::clone(&hub));
         shutdown.spawn("fanout", async move {
             stopping.cancelled().await;
-            last.deserted().await;
+            last.wait_no_subscribers().await;
             done.cancel();
         });
         hub
@@ -138,30 +138,30 @@ impl Hub {
             let slot = topic.join();
             (topic, slot)
         };
-        Subscription::new(topic, Arc::clone(&self.lines), slot, last, transport)
+        Subscription::new(topic, Arc::clone(&self.shared), slot, last, transport)
     }
 
     fn watch(&self, key: &SessionKey, topics: &mut HashMap<SessionKey, Arc<Topic>>) -> Arc<Topic> {
-        let topic = Arc::new(Topic::new(key.clone(), Arc::clone(&self.lines)));
+        let topic = Arc::new(Topic::new(key.clone(), Arc::clone(&self.shared)));
         topics.insert(key.clone(), Arc::clone(&topic));
         topic
     }
 
     /// Wakes everyone who watches, to look at something that is not told here.
-    pub fn nudge(&self) {
+    pub fn refresh_stale(&self) {
         self.all().iter().for_each(Topic::wake);
     }
 
     /// Whether what subscribers are shown is known to be the newest.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.pulse.health()
+        self.source_health.health()
     }
 
     /// How many subscriptions there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.lines.subscribers.load(Ordering::Relaxed)
+        self.shared.subscribers.load(Ordering::Relaxed)
     }
 
     /// How many sessions are listened to, those nobody watches any more included.
@@ -173,7 +173,7 @@ impl Hub {
     /// How many sessions have a warning that is planned.
     #[must_use]
     pub fn planned_warnings(&self) -> usize {
-        self.lines.planned.load(Ordering::Relaxed)
+        self.shared.planned_warnings.load(Ordering::Relaxed)
     }
 
     /// Subscribers come and go under this lock, so that nobody joins what is being forgotten.
@@ -188,38 +188,38 @@ impl Hub {
         all
     }
 
-    async fn deserted(&self) {
+    async fn wait_no_subscribers(&self) {
         while self.subscribers() > 0 {
-            self.lines.deserted.notified().await;
+            self.shared.no_subscribers.notified().await;
         }
     }
 
-    async fn listen(&self, mut ear: mpsc::Receiver<Heard>) {
-        let mut heard = Vec::with_capacity(HEARD_AT_ONCE);
-        while ear.recv_many(&mut heard, HEARD_AT_ONCE).await > 0 {
-            heard.drain(..).for_each(|heard| self.hear(heard));
+    async fn receive_events(&self, mut ear: mpsc::Receiver<BusEvent>) {
+        let mut heard = Vec::with_capacity(MAX_EVENTS_PER_TURN);
+        while ear.recv_many(&mut heard, MAX_EVENTS_PER_TURN).await > 0 {
+            heard.drain(..).for_each(|heard| self.receive(heard));
             // A busy bus must not keep its worker from the subscribers.
             tokio::task::yield_now().await;
         }
     }
 
-    fn hear(&self, heard: Heard) {
+    fn receive(&self, heard: BusEvent) {
         match heard {
-            Heard::Message(message) => {
+            BusEvent::Message(message) => {
                 let topic = self.topics().get(&message.key).cloned();
                 if let Some(topic) = topic {
-                    topic.hear(&message, &self.settings);
+                    topic.receive(&message, &self.settings);
                 }
             }
-            Heard::Gap => {
+            BusEvent::Gap => {
                 ::metrics::counter!(metrics::GAPS_TOTAL).increment(1);
-                self.doubt();
+                self.invalidate_all();
             }
         }
     }
 
     /// Reads again whatever is watched: what is known here may not be so any more.
-    pub fn doubt(&self) {
-        self.all().iter().for_each(Topic::doubt);
+    pub fn invalidate_all(&self) {
+        self.all().iter().for_each(Topic::invalidate);
     }
 }

@@ -9,18 +9,18 @@
 //! again, and now and then it reads anyway.
 
 mod health;
+mod housekeeping;
 mod hub;
-mod line;
-mod reading;
-mod reads;
+mod refresh;
+mod refresh_state;
 mod ring;
 mod subscription;
-mod told;
 mod topic;
-mod wakers;
+mod update;
+mod wake;
+mod wake_list;
 mod warnings;
-mod watching;
-mod waves;
+mod work_queue;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -31,9 +31,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::health::Health;
-pub use self::hub::{Hub, Parts};
-pub use self::subscription::{Delivery, Ended, Subscription};
-pub use self::told::{Form, Kind, Told};
+pub use self::hub::{Hub, HubParts};
+pub use self::subscription::{Delivery, EndReason, Subscription};
+pub use self::update::{Encoding, Update, UpdateKind};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::wire::problem::Code;

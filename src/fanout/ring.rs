@@ -10,37 +10,37 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::told::{Kind, Told};
+use super::update::{Update, UpdateKind};
 use super::{Newest, Settings};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 
 /// What came of hearing a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Merged {
+pub(super) enum Merge {
     /// It follows what was known.
-    Followed,
+    Appended,
     /// It was known, or something newer is.
     Known,
     /// Something between is missing: everyone has fallen off.
-    Hole,
+    Gap,
 }
 
 /// What stands at a place.
 #[derive(Debug)]
-pub(super) enum At {
-    Entry(Arc<Told>),
+pub(super) enum Slot {
+    Entry(Arc<Update>),
     /// Nothing yet: it is the next to be told.
     End,
     /// What stood there is gone.
-    Fallen,
+    Evicted,
 }
 
 /// How someone without a place comes in.
 #[derive(Debug)]
-pub(super) enum Entrance {
+pub(super) enum JoinPoint {
     /// With this state, then from `after` on.
-    Sync { state: Arc<Told>, after: u64 },
+    Sync { state: Arc<Update>, after: u64 },
     /// The session is deleted, and that is told at this place.
     Deleted(u64),
     /// No snapshot is known from which everything since is: read the source.
@@ -49,40 +49,40 @@ pub(super) enum Entrance {
 
 /// What is new to somebody who keeps up with a session's state.
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct Delta {
     /// The newest position.
     pub(super) position: Position,
     /// A whole snapshot, to begin from.
     pub(super) snapshot: Option<Bytes>,
     /// The writes after that, oldest first.
-    pub(super) since: Vec<Arc<Told>>,
+    pub(super) since: Vec<Arc<Update>>,
 }
 
 #[derive(Debug)]
-struct Whole {
+struct SnapshotEntry {
     position: Position,
     snapshot: Bytes,
     /// The place to go on from.
     after: u64,
     /// `STATE_SYNC` with it, once somebody needed it.
-    told: Option<Arc<Told>>,
+    told: Option<Arc<Update>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Ring {
-    entries: VecDeque<Arc<Told>>,
+    entries: VecDeque<Arc<Update>>,
     /// Place of the oldest entry; of the next, if there is none.
     first: u64,
     bytes: usize,
     newest: Option<Position>,
-    whole: Option<Whole>,
+    snapshot: Option<SnapshotEntry>,
     is_deleted: bool,
 }
 
 impl Ring {
     pub(super) const fn new() -> Self {
         // Places begin at 1: at 0 everyone has fallen off.
-        Self { entries: VecDeque::new(), first: 1, bytes: 0, newest: None, whole: None, is_deleted: false }
+        Self { entries: VecDeque::new(), first: 1, bytes: 0, newest: None, snapshot: None, is_deleted: false }
     }
 
     /// The place of what is told next.
@@ -94,28 +94,28 @@ impl Ring {
         self.newest
     }
 
-    pub(super) fn hear(&mut self, told: Told, settings: &Settings) -> Merged {
-        let Some(position) = told.position else { return Merged::Known };
+    pub(super) fn append(&mut self, told: Update, settings: &Settings) -> Merge {
+        let Some(position) = told.position else { return Merge::Known };
         let merged = match self.newest {
-            Some(newest) if position <= newest => return Merged::Known,
-            Some(newest) if !follows(newest, position) => Merged::Hole,
-            _ => Merged::Followed,
+            Some(newest) if position <= newest => return Merge::Known,
+            Some(newest) if !follows(newest, position) => Merge::Gap,
+            _ => Merge::Appended,
         };
-        if merged == Merged::Hole {
+        if merged == Merge::Gap {
             self.clear();
         }
         self.newest = Some(position);
-        self.is_deleted = told.kind == Kind::Deletion;
+        self.is_deleted = told.kind == UpdateKind::Deletion;
         let snapshot = told.snapshot.clone();
         self.push(told, settings);
         if let Some(snapshot) = snapshot {
-            self.whole = Some(Whole { position, snapshot, after: self.next(), told: None });
+            self.snapshot = Some(SnapshotEntry { position, snapshot, after: self.next(), told: None });
         }
         merged
     }
 
     /// Warnings: told to those who are here, known to nobody who comes later.
-    pub(super) fn warn(&mut self, told: Told, settings: &Settings) {
+    pub(super) fn warn(&mut self, told: Update, settings: &Settings) {
         if !self.is_deleted {
             self.push(told, settings);
         }
@@ -129,15 +129,15 @@ impl Ring {
             self.newest = Some(position);
             self.is_deleted = is_deleted;
             if is_deleted {
-                self.push(Told::deletion(session, position), settings);
+                self.push(Update::deletion(session, position), settings);
             } else {
-                self.whole = Some(Whole { position, snapshot, after: self.next(), told: None });
+                self.snapshot = Some(SnapshotEntry { position, snapshot, after: self.next(), told: None });
             }
             return true;
         }
         let was_known = self.is_whole();
         if !was_known && let Some(after) = self.after(position) {
-            self.whole = Some(Whole { position, snapshot, after, told: None });
+            self.snapshot = Some(SnapshotEntry { position, snapshot, after, told: None });
         }
         !was_known && self.is_whole()
     }
@@ -151,15 +151,19 @@ impl Ring {
 
     /// Lets go of what is older than anyone would resume from.
     pub(super) fn trim(&mut self, heard_before: Instant) {
-        while self.entries.front().is_some_and(|entry| entry.heard_at < heard_before && entry.kind != Kind::Deletion) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.received_at < heard_before && entry.kind != UpdateKind::Deletion)
+        {
             self.pop();
         }
     }
 
-    pub(super) fn at(&self, place: u64) -> At {
-        let Some(index) = place.checked_sub(self.first) else { return At::Fallen };
+    pub(super) fn at(&self, place: u64) -> Slot {
+        let Some(index) = place.checked_sub(self.first) else { return Slot::Evicted };
         let index = usize::try_from(index).unwrap_or(usize::MAX);
-        self.entries.get(index).map_or(At::End, |entry| At::Entry(Arc::clone(entry)))
+        self.entries.get(index).map_or(Slot::End, |entry| Slot::Entry(Arc::clone(entry)))
     }
 
     /// The place from which everything after `last` is told, if all of it is here.
@@ -168,33 +172,33 @@ impl Ring {
             // An end is told again to who comes back after it: nothing else will follow.
             return Some(self.next() - u64::from(self.is_deleted));
         }
-        let is_next = |entry: &Arc<Told>| entry.position.is_some_and(|position| follows(last, position));
+        let is_next = |entry: &Arc<Update>| entry.position.is_some_and(|position| follows(last, position));
         let index = self.entries.iter().position(is_next)?;
         Some(self.first + index as u64)
     }
 
     /// How someone comes in who has no place, or has lost it.
-    pub(super) fn entrance(&mut self, session: &SessionId) -> Entrance {
+    pub(super) fn join_point(&mut self, session: &SessionId) -> JoinPoint {
         if self.is_deleted {
-            return Entrance::Deleted(self.next() - 1);
+            return JoinPoint::Deleted(self.next() - 1);
         }
         let first = self.first;
-        match &mut self.whole {
-            Some(whole) if whole.after >= first => whole.entrance(session),
-            _ => Entrance::Unknown,
+        match &mut self.snapshot {
+            Some(whole) if whole.after >= first => whole.join_point(session),
+            _ => JoinPoint::Unknown,
         }
     }
 
     /// What was told since `seen`; with the newest whole snapshot, where that is not
     /// known any more. `None` if the session's state is not known, or is its end.
-    pub(super) fn news(&self, seen: Option<Position>) -> Option<News> {
+    pub(super) fn delta(&self, seen: Option<Position>) -> Option<Delta> {
         let position = self.newest.filter(|_| !self.is_deleted)?;
-        let whole = self.whole.as_ref().filter(|_| self.is_whole())?;
+        let whole = self.snapshot.as_ref().filter(|_| self.is_whole())?;
         let seen = seen.filter(|seen| *seen >= whole.position).and_then(|seen| self.after(seen));
         let snapshot = if seen.is_some() { None } else { Some(whole.snapshot.clone()) };
         let skipped = usize::try_from(seen.unwrap_or(whole.after) - self.first).unwrap_or(usize::MAX);
         let writes = self.entries.iter().skip(skipped).filter(|told| told.position.is_some());
-        Some(News { position, snapshot, since: writes.cloned().collect() })
+        Some(Delta { position, snapshot, since: writes.cloned().collect() })
     }
 
     pub(super) const fn is_deleted(&self) -> bool {
@@ -207,10 +211,10 @@ impl Ring {
     }
 
     fn is_whole(&self) -> bool {
-        self.whole.as_ref().is_some_and(|whole| whole.after >= self.first)
+        self.snapshot.as_ref().is_some_and(|whole| whole.after >= self.first)
     }
 
-    fn push(&mut self, told: Told, settings: &Settings) {
+    fn push(&mut self, told: Update, settings: &Settings) {
         self.bytes += told.size();
         self.entries.push_back(Arc::new(told));
         let is_full = |ring: &Self| ring.entries.len() > settings.ring_entries || ring.bytes > settings.ring_bytes;
@@ -234,14 +238,14 @@ impl Ring {
         self.first = self.next() + 1;
         self.entries.clear();
         self.bytes = 0;
-        self.whole = None;
+        self.snapshot = None;
     }
 }
 
-impl Whole {
-    fn entrance(&mut self, session: &SessionId) -> Entrance {
-        let make = || Arc::new(Told::state(session, self.position, &self.snapshot));
-        Entrance::Sync { state: Arc::clone(self.told.get_or_insert_with(make)), after: self.after }
+impl SnapshotEntry {
+    fn join_point(&mut self, session: &SessionId) -> JoinPoint {
+        let make = || Arc::new(Update::state(session, self.position, &self.snapshot));
+        JoinPoint::Sync { state: Arc::clone(self.told.get_or_insert_with(make)), after: self.after }
     }
 }
 

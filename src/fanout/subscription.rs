@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::Unavailable;
-use super::hub::Lines;
-use super::ring::{At, Entrance};
-use super::told::{Kind, Told};
+use super::hub::Shared;
+use super::ring::{JoinPoint, Slot};
 use super::topic::Topic;
+use super::update::{Update, UpdateKind};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::telemetry::metrics;
@@ -19,14 +19,14 @@ use crate::telemetry::metrics;
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The next in order.
-    Told(Arc<Told>),
+    Update(Arc<Update>),
     /// Nothing will follow.
-    Ended(Ended),
+    Ended(EndReason),
 }
 
 /// Why nothing will follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum EndReason {
     /// The session is deleted; that was handed out before.
     Deleted,
     /// There is no such session.
@@ -34,7 +34,7 @@ pub enum Ended {
 }
 
 /// What came of looking for a place.
-enum Entered {
+enum Joined {
     /// It has one.
     Placed,
     /// It has one, and this stands before it; or it will never have one.
@@ -47,7 +47,7 @@ enum Entered {
 #[derive(Debug)]
 pub struct Subscription {
     topic: Arc<Topic>,
-    lines: Arc<Lines>,
+    shared: Arc<Shared>,
     transport: &'static str,
     /// What it was last handed; what the client says it has, while it has no place.
     position: Option<Position>,
@@ -66,15 +66,26 @@ pub struct Subscription {
 impl Subscription {
     pub(super) fn new(
         topic: Arc<Topic>,
-        lines: Arc<Lines>,
+        lines: Arc<Shared>,
         slot: u32,
         position: Option<Position>,
         transport: &'static str,
     ) -> Self {
-        lines.joined();
+        lines.subscriber_joined();
         ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => transport).increment(1);
         let came_at = topic.next();
-        Self { topic, lines, transport, position, place: None, came_at, waker: None, doubt: 0, slot, is_ended: false }
+        Self {
+            topic,
+            shared: lines,
+            transport,
+            position,
+            place: None,
+            came_at,
+            waker: None,
+            doubt: 0,
+            slot,
+            is_ended: false,
+        }
     }
 
     /// Whose session it watches.
@@ -92,7 +103,7 @@ impl Subscription {
     /// Whether there is nothing more to hand out now.
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {
-        self.place.is_some_and(|place| !self.topic.has_told_beyond(place))
+        self.place.is_some_and(|place| !self.topic.has_updates_beyond(place))
     }
 
     /// Gives up its place for that after `last`, as if it came now: it is to be placed again.
@@ -137,75 +148,75 @@ impl Subscription {
     /// What is next, if it is there.
     pub fn try_next(&mut self) -> Option<Delivery> {
         if self.is_ended {
-            return Some(Delivery::Ended(Ended::Deleted));
+            return Some(Delivery::Ended(EndReason::Deleted));
         }
         loop {
             match self.place {
-                Some(place) if !self.topic.has_told_beyond(place) => return None,
+                Some(place) if !self.topic.has_updates_beyond(place) => return None,
                 Some(place) => match self.topic.at(place) {
-                    At::End => return None,
+                    Slot::End => return None,
                     // What it had not been handed yet is gone.
-                    At::Fallen => self.place = None,
-                    At::Entry(told) => {
+                    Slot::Evicted => self.place = None,
+                    Slot::Entry(told) => {
                         self.place = Some(place + 1);
                         let is_new = place >= self.came_at;
                         if told.position.is_some() || is_new {
-                            return Some(self.hand(told, is_new));
+                            return Some(self.deliver(told, is_new));
                         }
                     }
                 },
-                None => match self.enter() {
-                    Entered::Placed => {}
-                    Entered::With(delivery) => return Some(delivery),
-                    Entered::NotYet => return None,
+                None => match self.join() {
+                    Joined::Placed => {}
+                    Joined::With(delivery) => return Some(delivery),
+                    Joined::NotYet => return None,
                 },
             }
         }
     }
 
     /// What was there before it came is no later for that.
-    fn hand(&mut self, told: Arc<Told>, is_new: bool) -> Delivery {
-        self.is_ended = told.kind == Kind::Deletion;
+    fn deliver(&mut self, told: Arc<Update>, is_new: bool) -> Delivery {
+        self.is_ended = told.kind == UpdateKind::Deletion;
         if told.position.is_some() {
             self.position = told.position;
             if is_new {
-                self.lines.lag.record(Instant::now().duration_since(told.heard_at));
+                self.shared.lag.record(Instant::now().duration_since(told.received_at));
             }
         }
-        Delivery::Told(told)
+        Delivery::Update(told)
     }
 
-    fn enter(&mut self) -> Entered {
+    fn join(&mut self) -> Joined {
         // Asked first: what is told in between then only makes a place easier to find.
-        if self.is_ahead() || self.may_be_created_again() {
-            return Entered::NotYet;
+        if self.is_ahead_of_topic() || self.may_be_created_again() {
+            return Joined::NotYet;
         }
         self.place = self.position.and_then(|last| self.topic.after(last));
         if self.place.is_some() {
-            return Entered::Placed;
+            return Joined::Placed;
         }
-        match self.topic.entrance() {
-            Entrance::Sync { state, after } => {
+        match self.topic.join_point() {
+            JoinPoint::Sync { state, after } => {
                 state.position.inspect(|position| self.count_skipped(*position));
                 (self.place, self.position) = (Some(after), state.position);
-                Entered::With(Delivery::Told(state))
+                Joined::With(Delivery::Update(state))
             }
             // It was created again after that end, and the store has lost what this client has seen.
-            Entrance::Deleted(_) if self.position.is_some_and(|last| self.topic.is_before(last)) => {
-                Entered::With(Delivery::Ended(Ended::Missing))
+            JoinPoint::Deleted(_) if self.position.is_some_and(|last| self.topic.is_before(last)) => {
+                Joined::With(Delivery::Ended(EndReason::Missing))
             }
-            Entrance::Deleted(place) => {
+            JoinPoint::Deleted(place) => {
                 self.place = Some(place);
-                Entered::Placed
+                Joined::Placed
             }
-            Entrance::Unknown if self.topic.is_missing() => Entered::With(Delivery::Ended(Ended::Missing)),
-            Entrance::Unknown => Entered::NotYet,
+            JoinPoint::Unknown if self.topic.is_missing() => Joined::With(Delivery::Ended(EndReason::Missing)),
+            JoinPoint::Unknown => Joined::NotYet,
         }
     }
 
     /// Whether it must wait because its client has seen more than this instance: it
     /// comes from another one, and would be shown what is older than what it has.
-    fn is_ahead(&mut self) -> bool {
+    fn is_ahead_of_topic(&mut self) -> bool {
         let Some(last) = self.position.filter(|last| self.topic.is_before(*last)) else { return false };
         if self.doubt == 0 {
             tracing::trace!(session.id = %self.topic.key.session, position = %last, "a client is ahead");
@@ -221,9 +232,9 @@ impl Subscription {
 
     fn has_read_since_it_came(&mut self) -> bool {
         if self.doubt == 0 {
-            self.doubt = self.topic.doubt_newest();
+            self.doubt = self.topic.request_confirmation();
         }
-        self.topic.was_read(self.doubt)
+        self.topic.is_confirmed(self.doubt)
     }
 
     fn count_skipped(&self, position: Position) {
@@ -238,7 +249,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.topic.leave(self.slot);
-        self.lines.left();
+        self.shared.subscriber_left();
         ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => self.transport).decrement(1);
     }
 }

@@ -9,11 +9,11 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::hub::Lines;
-use super::reading::Reading;
-use super::ring::{At, Entrance, Merged, News, Ring};
-use super::told::Told;
-use super::wakers::Wakers;
+use super::hub::Shared;
+use super::refresh_state::RefreshState;
+use super::ring::{Delta, JoinPoint, Merge, Ring, Slot};
+use super::update::Update;
+use super::wake_list::WakeList;
 use super::warnings::Plan;
 use super::{Newest, Settings, Unavailable};
 use crate::bus::Message;
@@ -26,67 +26,67 @@ pub(super) struct Topic {
     pub(super) key: SessionKey,
     /// Later ones have larger ones.
     pub(super) number: u64,
-    lines: Arc<Lines>,
+    lines: Arc<Shared>,
     ring: RwLock<Ring>,
     /// The ring's next place, to be compared without its lock.
     next: AtomicU64,
-    crowd: Mutex<Crowd>,
-    reading: Mutex<Reading>,
+    subscribers: Mutex<Subscribers>,
+    refresh: Mutex<RefreshState>,
     plan: Mutex<Plan>,
     /// There is no such session, said the last read.
     is_missing: AtomicBool,
     /// Something was heard since the last check.
-    was_heard: AtomicBool,
+    received_since_check: AtomicBool,
     /// Something was heard since the last read began.
-    was_heard_since_read: AtomicBool,
+    received_since_read: AtomicBool,
     /// The read it stands in line for only checks.
-    is_check: AtomicBool,
+    is_check_only: AtomicBool,
     /// Reads that have begun, and the last of them that was answered.
-    begun: AtomicU64,
-    answered: AtomicU64,
+    reads_begun: AtomicU64,
+    reads_answered: AtomicU64,
     /// The last read that somebody waits for; 0 if nobody waits for one.
-    doubted: AtomicU64,
+    read_awaited: AtomicU64,
     /// Why the last read failed; `None` once one was answered.
     failure: Mutex<Option<Unavailable>>,
     /// Somebody without a place wants to know when a read fails.
     is_failure_awaited: AtomicBool,
     /// It stands in line for its warnings to be looked at.
-    has_news: AtomicBool,
+    is_replan_queued: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Crowd {
-    wakers: Wakers,
+struct Subscribers {
+    wakers: WakeList,
     /// Since when nobody has been watching; `None` while somebody is.
     empty_since: Option<Instant>,
 }
 
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Topic {
-    pub(super) fn new(key: SessionKey, lines: Arc<Lines>) -> Self {
-        let crowd = Crowd { wakers: Wakers::default(), empty_since: None };
+    pub(super) fn new(key: SessionKey, lines: Arc<Shared>) -> Self {
+        let crowd = Subscribers { wakers: WakeList::default(), empty_since: None };
         Self {
             key,
-            number: lines.named(),
+            number: lines.next_topic_number(),
             lines,
             ring: RwLock::new(Ring::new()),
             next: AtomicU64::new(0),
-            crowd: Mutex::new(crowd),
-            reading: Mutex::default(),
+            subscribers: Mutex::new(crowd),
+            refresh: Mutex::default(),
             plan: Mutex::default(),
             is_missing: AtomicBool::new(false),
-            was_heard: AtomicBool::new(false),
-            was_heard_since_read: AtomicBool::new(false),
-            is_check: AtomicBool::new(false),
-            begun: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            doubted: AtomicU64::new(0),
+            received_since_check: AtomicBool::new(false),
+            received_since_read: AtomicBool::new(false),
+            is_check_only: AtomicBool::new(false),
+            reads_begun: AtomicU64::new(0),
+            reads_answered: AtomicU64::new(0),
+            read_awaited: AtomicU64::new(0),
             failure: Mutex::default(),
             is_failure_awaited: AtomicBool::new(false),
-            has_news: AtomicBool::new(false),
+            is_replan_queued: AtomicBool::new(false),
         }
     }
 
@@ -105,35 +105,35 @@ impl Topic {
     // What comes in.
 
     /// The bus told of a write.
-    pub(super) fn hear(self: &Arc<Self>, message: &Message, settings: &Settings) {
-        self.was_heard.store(true, Ordering::Relaxed);
-        self.was_heard_since_read.store(true, Ordering::Relaxed);
-        let told = Told::write(message);
+    pub(super) fn receive(self: &Arc<Self>, message: &Message, settings: &Settings) {
+        self.received_since_check.store(true, Ordering::Relaxed);
+        self.received_since_read.store(true, Ordering::Relaxed);
+        let told = Update::write(message);
         let (merged, must_read) = self.change(|ring| {
-            let merged = ring.hear(told, settings);
+            let merged = ring.append(told, settings);
             (merged, !ring.is_known())
         });
         match merged {
-            Merged::Known => return,
-            Merged::Hole => ::metrics::counter!(metrics::GAPS_TOTAL).increment(1),
-            Merged::Followed => {}
+            Merge::Known => return,
+            Merge::Gap => ::metrics::counter!(metrics::GAPS_TOTAL).increment(1),
+            Merge::Appended => {}
         }
         self.is_missing.store(false, Ordering::Relaxed);
         if must_read {
             self.request_read();
         }
-        self.has_changed();
+        self.mark_changed();
     }
 
     /// The source was read. Whether that answers who asked.
     pub(super) fn merge(self: &Arc<Self>, newest: Newest, settings: &Settings) -> bool {
         // It was created again after that end, and the store has lost it.
         if newest.is_deleted && self.ring().newest() > Some(newest.position) {
-            return self.is_gone();
+            return self.mark_missing();
         }
         self.is_missing.store(false, Ordering::Relaxed);
         if self.change(|ring| ring.read(&self.key.session, newest, settings)) {
-            self.has_changed();
+            self.mark_changed();
         }
         true
     }
@@ -141,8 +141,8 @@ impl Topic {
     /// The source says that there is no such session. It may have been made since it
     /// was asked: who came or what was heard meanwhile has it asked again, and what is known here
     /// answers nobody until then. Whether that answers who asked.
-    pub(super) fn is_gone(self: &Arc<Self>) -> bool {
-        if held(&self.reading).is_outdated() || self.was_heard_since_read.load(Ordering::Relaxed) {
+    pub(super) fn mark_missing(self: &Arc<Self>) -> bool {
+        if lock(&self.refresh).is_outdated() || self.received_since_read.load(Ordering::Relaxed) {
             self.request_read();
             return false;
         }
@@ -153,14 +153,14 @@ impl Topic {
     }
 
     /// Warnings are due: for those who are here.
-    pub(super) fn warn(self: &Arc<Self>, told: Told, settings: &Settings) {
+    pub(super) fn warn(self: &Arc<Self>, told: Update, settings: &Settings) {
         self.change(|ring| ring.warn(told, settings));
         self.wake();
     }
 
     /// Something may have been missed.
-    pub(super) fn doubt(self: &Arc<Self>) {
-        self.is_check.store(false, Ordering::Relaxed);
+    pub(super) fn invalidate(self: &Arc<Self>) {
+        self.is_check_only.store(false, Ordering::Relaxed);
         if self.is_watched() {
             self.request_read();
         } else {
@@ -168,27 +168,27 @@ impl Topic {
         }
     }
 
-    fn has_changed(self: &Arc<Self>) {
+    fn mark_changed(self: &Arc<Self>) {
         self.wake();
         self.replan();
     }
 
     /// Has its warnings looked at: somebody came, something was told, or it is forgotten.
     pub(super) fn replan(self: &Arc<Self>) {
-        if !self.has_news.swap(true, Ordering::AcqRel) {
-            self.lines.warnings.join(Arc::clone(self));
+        if !self.is_replan_queued.swap(true, Ordering::AcqRel) {
+            self.lines.warnings.push(Arc::clone(self));
         }
     }
 
     /// What is new since `seen`, for whoever plans the warnings.
-    pub(super) fn news(&self, seen: Option<Position>) -> Option<News> {
-        self.has_news.store(false, Ordering::Release);
-        self.ring().news(seen)
+    pub(super) fn delta(&self, seen: Option<Position>) -> Option<Delta> {
+        self.is_replan_queued.store(false, Ordering::Release);
+        self.ring().delta(seen)
     }
 
     /// For the one task that tells warnings.
     pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
-        held(&self.plan)
+        lock(&self.plan)
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -201,7 +201,7 @@ impl Topic {
 
     // What is asked by subscribers.
 
-    pub(super) fn has_told_beyond(&self, place: u64) -> bool {
+    pub(super) fn has_updates_beyond(&self, place: u64) -> bool {
         self.next.load(Ordering::Acquire) != place
     }
 
@@ -209,7 +209,7 @@ impl Topic {
         self.next.load(Ordering::Acquire)
     }
 
-    pub(super) fn at(&self, place: u64) -> At {
+    pub(super) fn at(&self, place: u64) -> Slot {
         self.ring().at(place)
     }
 
@@ -217,9 +217,9 @@ impl Topic {
         self.ring().after(last)
     }
 
-    pub(super) fn entrance(self: &Arc<Self>) -> Entrance {
-        let entrance = self.change(|ring| ring.entrance(&self.key.session));
-        if matches!(entrance, Entrance::Unknown) && !self.is_missing() && held(&self.reading).is_idle() {
+    pub(super) fn join_point(self: &Arc<Self>) -> JoinPoint {
+        let entrance = self.change(|ring| ring.join_point(&self.key.session));
+        if matches!(entrance, JoinPoint::Unknown) && !self.is_missing() && lock(&self.refresh).is_idle() {
             self.request_read();
         }
         entrance
@@ -231,33 +231,33 @@ impl Topic {
     }
 
     /// Has it read whether there is anything newer; gives the number of that read.
-    pub(super) fn doubt_newest(self: &Arc<Self>) -> u64 {
-        let read = self.begun.load(Ordering::Acquire) + 1;
-        self.doubted.fetch_max(read, Ordering::AcqRel);
+    pub(super) fn request_confirmation(self: &Arc<Self>) -> u64 {
+        let read = self.reads_begun.load(Ordering::Acquire) + 1;
+        self.read_awaited.fetch_max(read, Ordering::AcqRel);
         self.request_check();
         read
     }
 
     /// Whether that read, or a later one, was answered.
-    pub(super) fn was_read(&self, read: u64) -> bool {
-        self.answered.load(Ordering::Acquire) >= read
+    pub(super) fn is_confirmed(&self, read: u64) -> bool {
+        self.reads_answered.load(Ordering::Acquire) >= read
     }
 
     /// The read under way was answered, and what it said is known here.
-    pub(super) fn is_answered(self: &Arc<Self>) {
-        *held(&self.failure) = None;
-        let answered = self.begun.load(Ordering::Acquire);
-        self.answered.store(answered, Ordering::Release);
+    pub(super) fn finish_read(self: &Arc<Self>) {
+        *lock(&self.failure) = None;
+        let answered = self.reads_begun.load(Ordering::Acquire);
+        self.reads_answered.store(answered, Ordering::Release);
         // Whoever began to wait while this read was under way waits for the next one.
         let is_over = |doubted| (doubted > 0 && doubted <= answered).then_some(0);
-        if self.doubted.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_over).is_ok() {
+        if self.read_awaited.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_over).is_ok() {
             self.wake();
         }
     }
 
     /// The read under way failed.
-    pub(super) fn has_failed(self: &Arc<Self>, why: Unavailable) {
-        *held(&self.failure) = Some(why);
+    pub(super) fn fail_read(self: &Arc<Self>, why: Unavailable) {
+        *lock(&self.failure) = Some(why);
         if self.is_failure_awaited.swap(false, Ordering::AcqRel) {
             self.wake();
         }
@@ -266,7 +266,7 @@ impl Topic {
     /// Why the last read failed, if it did. Whoever asks is woken when the next one fails.
     pub(super) fn failure(&self) -> Option<Unavailable> {
         self.is_failure_awaited.store(true, Ordering::Release);
-        *held(&self.failure)
+        *lock(&self.failure)
     }
 
     pub(super) fn is_missing(&self) -> bool {
@@ -278,9 +278,9 @@ impl Topic {
     pub(super) fn join(self: &Arc<Self>) -> u32 {
         // It may have been made since it was missed, and what failed may be back.
         self.is_missing.store(false, Ordering::Relaxed);
-        *held(&self.failure) = None;
+        *lock(&self.failure) = None;
         let (slot, was_empty) = {
-            let mut crowd = held(&self.crowd);
+            let mut crowd = lock(&self.subscribers);
             let was_empty = crowd.wakers.len() == 0;
             crowd.empty_since = None;
             (crowd.wakers.join(), was_empty)
@@ -294,7 +294,7 @@ impl Topic {
     }
 
     pub(super) fn leave(&self, slot: u32) {
-        let mut crowd = held(&self.crowd);
+        let mut crowd = lock(&self.subscribers);
         crowd.wakers.leave(slot);
         if crowd.wakers.len() == 0 {
             crowd.empty_since = Some(Instant::now());
@@ -302,47 +302,47 @@ impl Topic {
     }
 
     pub(super) fn set_waker(&self, slot: u32, waker: Option<Waker>) {
-        held(&self.crowd).wakers.set(slot, waker);
+        lock(&self.subscribers).wakers.set(slot, waker);
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        held(&self.crowd).empty_since.is_none()
+        lock(&self.subscribers).empty_since.is_none()
     }
 
     /// Whether nobody has watched since `instant`, or anything useful could be resumed.
-    pub(super) fn is_deserted(&self, since: Instant) -> bool {
+    pub(super) fn is_unwatched_since(&self, since: Instant) -> bool {
         let is_missing = self.is_missing();
-        held(&self.crowd).empty_since.is_some_and(|empty| is_missing || empty <= since)
+        lock(&self.subscribers).empty_since.is_some_and(|empty| is_missing || empty <= since)
     }
 
     pub(super) fn wake(self: &Arc<Self>) {
-        if held(&self.crowd).wakers.wake() {
-            self.lines.waves.join(Arc::clone(self));
+        if lock(&self.subscribers).wakers.wake() {
+            self.lines.wakes.push(Arc::clone(self));
         }
     }
 
-    pub(super) fn next_wave(&self) -> bool {
-        held(&self.crowd).wakers.next_wave()
+    pub(super) fn wake_next_batch(&self) -> bool {
+        lock(&self.subscribers).wakers.wake_next_batch()
     }
 
     // How its reading stands.
 
     /// Has the source read soon, and once more if it is being read now.
     pub(super) fn request_read(self: &Arc<Self>) {
-        if held(&self.reading).request() {
-            self.lines.reads.join(Arc::clone(self));
+        if lock(&self.refresh).request() {
+            self.lines.refreshes.push(Arc::clone(self));
         }
     }
 
     /// The same, only to see whether anything was missed.
     pub(super) fn request_check(self: &Arc<Self>) {
-        self.is_check.store(true, Ordering::Relaxed);
+        self.is_check_only.store(true, Ordering::Relaxed);
         self.request_read();
     }
 
     /// Whether the read that begins is such a check.
     pub(super) fn take_check(&self) -> bool {
-        self.is_check.swap(false, Ordering::Relaxed)
+        self.is_check_only.swap(false, Ordering::Relaxed)
     }
 
     /// Whether it knew where the session stood, and that is further on.
@@ -353,29 +353,29 @@ impl Topic {
 
     /// Whether the bus must be asked to listen first.
     pub(super) fn begin_read(&self) -> bool {
-        self.was_heard_since_read.store(false, Ordering::Relaxed);
-        self.begun.fetch_add(1, Ordering::AcqRel);
-        held(&self.reading).begin()
+        self.received_since_read.store(false, Ordering::Relaxed);
+        self.reads_begun.fetch_add(1, Ordering::AcqRel);
+        lock(&self.refresh).begin()
     }
 
-    pub(super) fn is_listened_to(&self) {
-        held(&self.reading).is_listening = true;
+    pub(super) fn mark_subscribed(&self) {
+        lock(&self.refresh).is_subscribed = true;
     }
 
     pub(super) fn end_read(self: &Arc<Self>) {
-        if held(&self.reading).end() {
+        if lock(&self.refresh).end() {
             self.request_read();
         }
     }
 
     /// Keeps reads away while it is being forgotten; `false` if one is under way.
     pub(super) fn begin_leave(&self) -> bool {
-        held(&self.reading).begin_leave()
+        lock(&self.refresh).begin_leave()
     }
 
     /// Whether something was heard since this was last asked.
-    pub(super) fn take_heard(&self) -> bool {
-        self.was_heard.swap(false, Ordering::Relaxed)
+    pub(super) fn take_received(&self) -> bool {
+        self.received_since_check.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn trim(&self, heard_before: Instant) {

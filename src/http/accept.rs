@@ -4,7 +4,7 @@
 
 use axum::http::{HeaderMap, Method, header};
 
-use super::page;
+use super::assets;
 
 /// What a route answers with: the forms, each as type and subtype.
 pub type Forms = &'static [&'static str];
@@ -21,7 +21,7 @@ pub fn forms(route: &str, method: &Method) -> Forms {
         "ws" => NONE,
         "events" if matches!(*method, Method::GET | Method::HEAD) => EVENTS,
         "{id}" if method == Method::DELETE => NONE,
-        _ if page::is_page(route) => page::forms(route),
+        _ if assets::is_page(route) => assets::forms(route),
         _ => JSON,
     }
 }

@@ -15,7 +15,7 @@ pub const SUBPROTOCOL: &str = "synckairos.v1";
 
 /// Where a request may carry its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carriers {
+pub enum TokenSources {
     /// In the header alone.
     Header,
     /// A stream's, on `GET`: the header counts before the subprotocol, that before the query.
@@ -24,14 +24,14 @@ pub enum Carriers {
 
 /// The token a request came with. One that stands where it does not count is refused,
 /// so that nobody grows used to writing it into addresses.
-pub fn token(parts: &Parts, carriers: Carriers) -> Result<Option<&str>, Denied> {
+pub fn token(parts: &Parts, carriers: TokenSources) -> Result<Option<&str>, Denied> {
     if parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Denied::Several);
     }
     if let Some(token) = in_header(parts) {
         return Ok(Some(token));
     }
-    let is_stream = carriers == Carriers::Stream && parts.method == Method::GET;
+    let is_stream = carriers == TokenSources::Stream && parts.method == Method::GET;
     let is_upgrade = is_stream && says(&parts.headers, UPGRADE, "websocket");
     match (in_subprotocols(parts), in_query(parts)) {
         (Some(token), _) if is_upgrade => Ok(Some(token)),
@@ -90,7 +90,7 @@ mod tests {
     const OFFER: (&str, &str) = ("sec-websocket-protocol", "synckairos.v1, bearer.b");
     const UPGRADES: (&str, &str) = ("upgrade", "websocket");
 
-    fn found(uri: &str, headers: &[(&str, &str)], carriers: Carriers) -> Result<Option<String>, Denied> {
+    fn found(uri: &str, headers: &[(&str, &str)], carriers: TokenSources) -> Result<Option<String>, Denied> {
         token(&parts(uri, headers), carriers).map(|token| token.map(str::to_owned))
     }
 
@@ -108,29 +108,29 @@ mod tests {
             ("/?token=c", vec![OFFER], "c"),
             ("/?token=c", vec![("authorization", "Basic dTpw")], "c"),
         ] {
-            assert_eq!(found(uri, &headers, Carriers::Stream), Ok(Some(expected.to_owned())), "{uri} {headers:?}");
+            assert_eq!(found(uri, &headers, TokenSources::Stream), Ok(Some(expected.to_owned())), "{uri} {headers:?}");
         }
     }
 
     #[test]
     fn a_token_out_of_place_is_refused() {
         for (uri, headers, carriers) in [
-            ("/?token=a", vec![], Carriers::Header),
-            ("/?token=", vec![], Carriers::Header),
-            ("/", vec![OFFER], Carriers::Header),
-            ("/", vec![OFFER, UPGRADES], Carriers::Header),
-            ("/", vec![OFFER], Carriers::Stream),
+            ("/?token=a", vec![], TokenSources::Header),
+            ("/?token=", vec![], TokenSources::Header),
+            ("/", vec![OFFER], TokenSources::Header),
+            ("/", vec![OFFER, UPGRADES], TokenSources::Header),
+            ("/", vec![OFFER], TokenSources::Stream),
         ] {
             assert_eq!(found(uri, &headers, carriers), Err(Denied::Misplaced), "{uri} {headers:?} {carriers:?}");
         }
         let head = Request::head("/?token=a").body(()).unwrap().into_parts().0;
-        assert_eq!(token(&head, Carriers::Stream), Err(Denied::Misplaced));
+        assert_eq!(token(&head, TokenSources::Stream), Err(Denied::Misplaced));
     }
 
     #[test]
     fn two_authorizations_prove_nothing() {
         let twice = [("authorization", "Bearer a"), ("authorization", "Bearer a")];
-        for carriers in [Carriers::Header, Carriers::Stream] {
+        for carriers in [TokenSources::Header, TokenSources::Stream] {
             assert_eq!(found("/?token=c", &twice, carriers), Err(Denied::Several));
         }
     }
@@ -144,7 +144,7 @@ mod tests {
             ("/", vec![("authorization", "Bearer")]),
             ("/", vec![("sec-websocket-protocol", "synckairos.v1, chat")]),
         ] {
-            for carriers in [Carriers::Header, Carriers::Stream] {
+            for carriers in [TokenSources::Header, TokenSources::Stream] {
                 assert_eq!(found(uri, &headers, carriers), Ok(None), "{uri} {headers:?}");
             }
         }

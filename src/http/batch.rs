@@ -16,15 +16,15 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Api;
-use super::answer;
-use super::answer::Done;
 use super::error::ApiError;
-use super::extract::{Body, Caller, Conditions, checked_key};
+use super::extract::{Body, Caller, Preconditions, checked_key};
 use super::layers::RequestId;
-use super::sessions::Named;
-use crate::app::Answer;
+use super::response;
+use super::response::CommandBody;
+use super::sessions::NamedCommand;
+use crate::app::CommandResult;
 use crate::domain::id::SessionId;
-use crate::wire::command::Unreadable;
+use crate::wire::command::ParseError;
 use crate::wire::frame;
 use crate::wire::problem::{Code, Problem};
 
@@ -32,24 +32,24 @@ use crate::wire::problem::{Code, Problem};
 const MAX_COMMANDS: usize = 500;
 
 /// So many of them are under way at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_COMMANDS: usize = 16;
 
 /// Snapshots take no more of an answer than this, in bytes.
 const MAX_SNAPSHOT_BYTES: usize = 1024 * 1024;
 
 #[derive(Serialize)]
 struct Results<'a> {
-    results: Vec<Each<'a>>,
+    results: Vec<BatchResult<'a>>,
     #[serde(flatten)]
     shown: Option<Snapshots>,
 }
 
 #[derive(Serialize)]
-struct Each<'a> {
+struct BatchResult<'a> {
     session_id: &'a Value,
     status: u16,
     #[serde(flatten)]
-    done: Option<Done<'a>>,
+    done: Option<CommandBody<'a>>,
     /// The session that a clone made.
     #[serde(skip_serializing_if = "Option::is_none")]
     new_session_id: Option<&'a SessionId>,
@@ -73,7 +73,7 @@ struct Batch {
 }
 
 /// What a command of a batch came to, and for which session it was meant.
-type Outcome = (Value, Result<Answer, ApiError>);
+type CommandOutcome = (Value, Result<CommandResult, ApiError>);
 
 /// `POST /sessions/batch`.
 pub(super) async fn batch(
@@ -81,12 +81,12 @@ pub(super) async fn batch(
     Extension(id): Extension<RequestId>,
     caller: Caller,
     headers: HeaderMap,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     if headers.contains_key(header::IF_MATCH) {
         let detail = "If-Match does not go with a batch; give each command its own expected_version";
-        return Err(ApiError::saying(Code::Invalid, detail));
+        return Err(ApiError::with_detail(Code::Invalid, detail));
     }
     let batch = Batch::read(body, conditions.key)?;
     let mut outcomes = api.outcomes(&caller, &batch).await;
@@ -94,7 +94,7 @@ pub(super) async fn batch(
         id.as_str().clone_into(&mut problem.request_id);
     }
     let shown = if batch.wants_snapshots { Some(api.snapshots(&caller, &outcomes).await) } else { None };
-    Ok(answer::json(StatusCode::OK, &Results { results: outcomes.iter().map(Each::of).collect(), shown }))
+    Ok(response::json(StatusCode::OK, &Results { results: outcomes.iter().map(BatchResult::of).collect(), shown }))
 }
 
 impl Batch {
@@ -129,13 +129,13 @@ impl Batch {
 }
 
 impl Api {
-    async fn outcomes(&self, caller: &Caller, batch: &Batch) -> Vec<Outcome> {
+    async fn outcomes(&self, caller: &Caller, batch: &Batch) -> Vec<CommandOutcome> {
         let commands = batch.commands.iter().cloned().zip(0..);
         let asked = commands.map(|(command, place)| self.one(caller, command, batch.key_at(place)));
-        futures::stream::iter(asked).buffered(AT_ONCE).collect().await
+        futures::stream::iter(asked).buffered(MAX_CONCURRENT_COMMANDS).collect().await
     }
 
-    async fn one(&self, caller: &Caller, command: Value, key: Option<String>) -> Outcome {
+    async fn one(&self, caller: &Caller, command: Value, key: Option<String>) -> CommandOutcome {
         let Value::Object(mut body) = command else {
             return (Value::Null, Err(ApiError::invalid("", "must be a JSON object with session_id and command")));
         };
@@ -150,23 +150,23 @@ impl Api {
         session_id: &Value,
         mut body: Map<String, Value>,
         key: Option<String>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<CommandResult, ApiError> {
         let id = session_id.as_str().and_then(|id| SessionId::new(id).ok());
         let id = id.ok_or_else(|| ApiError::of(Code::SessionNotFound))?;
         let (name, mut conditions) = named(&mut body)?;
         conditions.key = conditions.key.or(key);
-        let answer = self.commanded(caller, &id, Named { name: &name, body, conditions, lag_ms: 0 }).await;
+        let answer = self.commanded(caller, &id, NamedCommand { name: &name, body, conditions, lag_ms: 0 }).await;
         answer.map_err(ApiError::without_session)
     }
 
     /// Every session that something was done to, once, as it stands now.
-    async fn snapshots(&self, caller: &Caller, outcomes: &[Outcome]) -> Snapshots {
+    async fn snapshots(&self, caller: &Caller, outcomes: &[CommandOutcome]) -> Snapshots {
         let done = outcomes.iter().filter_map(|(_, answer)| answer.as_ref().ok());
-        let ids: BTreeSet<_> = done.map(|answer| answer.held.session.session_id.clone()).collect();
+        let ids: BTreeSet<_> = done.map(|answer| answer.stored.session.session_id.clone()).collect();
         let (mut snapshots, mut snapshots_left_out, mut room) = (Vec::new(), Vec::new(), MAX_SNAPSHOT_BYTES);
         for id in ids {
             // A session that was deleted is not shown.
-            let Ok(held) = self.sessions.look(&caller.principal, &id).await else { continue };
+            let Ok(held) = self.sessions.read(&caller.principal, &id).await else { continue };
             match frame::raw_snapshot(&held.session, self.clock.now()) {
                 Some(snapshot) if snapshot.get().len() <= room => {
                     room -= snapshot.get().len();
@@ -181,26 +181,26 @@ impl Api {
 
 /// Takes a command's name and idempotency key out of its body, as a batch and a
 /// socket carry them.
-pub(super) fn named(body: &mut Map<String, Value>) -> Result<(String, Conditions), ApiError> {
+pub(super) fn named(body: &mut Map<String, Value>) -> Result<(String, Preconditions), ApiError> {
     let key = match body.remove("idempotency_key") {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) => Some(checked_key(&key)?),
         Some(_) => return Err(ApiError::invalid("/idempotency_key", "must be a text of 1 to 256 bytes")),
     };
     match body.remove("command") {
-        Some(Value::String(name)) => Ok((name, Conditions { expected: None, key })),
-        _ => Err(Unreadable::UnknownCommand.into()),
+        Some(Value::String(name)) => Ok((name, Preconditions { expected: None, key })),
+        _ => Err(ParseError::UnknownCommand.into()),
     }
 }
 
-impl<'a> Each<'a> {
-    fn of((session_id, answer): &'a Outcome) -> Self {
+impl<'a> BatchResult<'a> {
+    fn of((session_id, answer): &'a CommandOutcome) -> Self {
         let nothing = Self { session_id, status: 200, done: None, new_session_id: None, problem: None };
         match answer {
             Ok(answer) => {
-                let made = &answer.held.session.session_id;
+                let made = &answer.stored.session.session_id;
                 let is_clone = session_id != made.as_str();
-                Self { done: Some(Done::of(answer)), new_session_id: is_clone.then_some(made), ..nothing }
+                Self { done: Some(CommandBody::of(answer)), new_session_id: is_clone.then_some(made), ..nothing }
             }
             Err(ApiError(problem)) => Self { status: problem.of.status(), problem: Some(problem), ..nothing },
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::app::Held;
+use crate::app::StoredSession;
 use crate::app::error::Error;
 use crate::auth::Denied;
 use crate::domain::session::command::Refused;
@@ -14,8 +14,8 @@ use crate::domain::session::explain::Explanation;
 use crate::domain::time::Timestamp;
 use crate::fanout::Unavailable;
 use crate::telemetry::outage::{Repeats, chain};
-use crate::wire::command::{COMMANDS, Unreadable};
-use crate::wire::json::{MAX_DEPTH, Unread};
+use crate::wire::command::{COMMANDS, ParseError};
+use crate::wire::json::{JsonError, MAX_DEPTH};
 use crate::wire::problem::{Code, Problem, Shown};
 
 /// What a handler answers when it does not do as asked.
@@ -36,7 +36,7 @@ impl ApiError {
 
     /// A problem, and what is the matter in this case.
     #[must_use]
-    pub fn saying(code: Code, detail: impl Into<String>) -> Self {
+    pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem::new(code, Some(detail.into()))))
     }
 
@@ -52,7 +52,7 @@ impl ApiError {
         Self(Box::new(Problem::at(code, pointer.as_ref(), detail.into())))
     }
 
-    fn with(mut problem: Problem, held: &Held, now: Timestamp) -> Self {
+    fn with(mut problem: Problem, held: &StoredSession, now: Timestamp) -> Self {
         problem.session = Some(Shown { session: Arc::clone(&held.session), as_of: now });
         Self(Box::new(problem))
     }
@@ -66,18 +66,18 @@ impl ApiError {
 
     /// Waiting helps.
     #[must_use]
-    pub fn away(code: Code) -> Self {
-        Self::away_for(code, None)
+    pub fn unavailable(code: Code) -> Self {
+        Self::unavailable_for(code, None)
     }
 
     /// The same problem, with what is the matter in this case.
-    fn because(mut self, detail: String) -> Self {
+    fn with_cause(mut self, detail: String) -> Self {
         self.0.detail = detail.into();
         self
     }
 
     /// Waiting helps, and for how long may be known.
-    fn away_for(code: Code, retry_after: Option<Duration>) -> Self {
+    fn unavailable_for(code: Code, retry_after: Option<Duration>) -> Self {
         let mut problem = Problem::new(code, None);
         let ms = retry_after.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         // A caller that comes back at once would only find the same.
@@ -89,29 +89,29 @@ impl ApiError {
     #[must_use]
     pub fn from_app(error: &Error, now: Timestamp) -> Self {
         match error {
-            Error::NoSession => Self::of(Code::SessionNotFound),
+            Error::SessionNotFound => Self::of(Code::SessionNotFound),
             Error::Forbidden => Self::of(Code::Forbidden),
             Error::Exists(held) => Self::with(Problem::new(Code::SessionExists, None), held, now),
             Error::Refused(why, held, explanation) => Self::with(refused(*why, explanation), held, now),
             Error::Stale(held) => Self::with(stale(held), held, now),
             Error::Contended(held) => Self::with(Problem::new(Code::Contended, None), held, now),
-            Error::Fault(fault) if fault.is_contradiction => {
+            Error::InvalidSession(fault) if fault.is_contradiction => {
                 Self::at(Code::InvalidTimeControl, &fault.pointer, fault.detail)
             }
-            Error::Fault(fault) => Self::invalid(&fault.pointer, fault.detail),
+            Error::InvalidSession(fault) => Self::invalid(&fault.pointer, fault.detail),
             Error::Invalid { pointer, detail } => Self::invalid(pointer, *detail),
-            Error::TooLarge { .. } => Self::saying(Code::TooLarge, error.to_string()),
+            Error::TooLarge { .. } => Self::with_detail(Code::TooLarge, error.to_string()),
             Error::AdvancesTooFast { .. } => {
                 Self::at(Code::InvalidTimeControl, "/time_per_cycle_ms", error.to_string())
             }
-            Error::Mismatch => Self::of(Code::IdempotencyMismatch),
-            Error::Unknown(_) | Error::NotDurable => Self::away(Code::OutcomeUnknown),
-            Error::StoreAway(_) => Self::away_for(Code::StoreUnavailable, error.retry_after()),
-            Error::LedgerAway(_) => Self::away_for(Code::LedgerUnavailable, error.retry_after()),
-            Error::TooLong => Self::away(Code::LedgerUnavailable).because(error.to_string()),
-            Error::Busy => Self::away(Code::RateLimited).because(error.to_string()),
-            Error::NotRecorded => Self::away(Code::LedgerUnavailable),
-            Error::Restoring => Self::away(Code::Restoring),
+            Error::IdempotencyMismatch => Self::of(Code::IdempotencyMismatch),
+            Error::OutcomeUnknown(_) | Error::NotDurable => Self::unavailable(Code::OutcomeUnknown),
+            Error::StoreUnavailable(_) => Self::unavailable_for(Code::StoreUnavailable, error.retry_after()),
+            Error::LedgerUnavailable(_) => Self::unavailable_for(Code::LedgerUnavailable, error.retry_after()),
+            Error::TooLong => Self::unavailable(Code::LedgerUnavailable).with_cause(error.to_string()),
+            Error::Busy => Self::unavailable(Code::RateLimited).with_cause(error.to_string()),
+            Error::LedgerBehind => Self::unavailable(Code::LedgerUnavailable),
+            Error::Restoring => Self::unavailable(Code::Restoring),
             Error::Unreadable(_) => Self::of(Code::NeedsRepair),
         }
     }
@@ -125,7 +125,7 @@ fn refused(why: Refused, explanation: &Explanation) -> Problem {
     Problem::at(why.into(), pointer, detail.clone())
 }
 
-fn stale(held: &Held) -> Problem {
+fn stale(held: &StoredSession) -> Problem {
     let position = held.session.position;
     let said = format!(
         "the session is at version {} (position {position}) by now; {}",
@@ -140,9 +140,9 @@ static FAILED: [Repeats; 4] = [const { Repeats::none() }; 4];
 
 const fn kind(error: &Error) -> usize {
     match error {
-        Error::StoreAway(_) => 0,
-        Error::Unknown(_) => 1,
-        Error::LedgerAway(_) => 2,
+        Error::StoreUnavailable(_) => 0,
+        Error::OutcomeUnknown(_) => 1,
+        Error::LedgerUnavailable(_) => 2,
         _ => 3,
     }
 }
@@ -161,16 +161,16 @@ impl From<Denied> for ApiError {
         match denied {
             Denied::Expired => Self::of(Code::TokenExpired),
             Denied::Missing => Self::of(Code::Unauthenticated),
-            Denied::Invalid => Self::saying(
+            Denied::Invalid => Self::with_detail(
                 Code::Unauthenticated,
                 "the token is not one that this service signed, or lacks sub, tenant, role or exp; get another",
             ),
-            Denied::Misplaced => Self::saying(
+            Denied::Misplaced => Self::with_detail(
                 Code::Unauthenticated,
                 "a token in the query counts only on GET of .../ws, .../events and .../poll, one in a subprotocol only on \
                  a WebSocket upgrade; send it in the header Authorization: Bearer <token>",
             ),
-            Denied::Several => Self::saying(Code::Unauthenticated, "send one Authorization header, not several"),
+            Denied::Several => Self::with_detail(Code::Unauthenticated, "send one Authorization header, not several"),
         }
     }
 }
@@ -179,28 +179,29 @@ impl From<Denied> for ApiError {
 impl From<Unavailable> for ApiError {
     fn from(Unavailable { code, retry_after }: Unavailable) -> Self {
         // Waiting repairs nothing.
-        if code == Code::NeedsRepair { Self::of(code) } else { Self::away_for(code, retry_after) }
+        if code == Code::NeedsRepair { Self::of(code) } else { Self::unavailable_for(code, retry_after) }
     }
 }
 
-impl From<Unreadable> for ApiError {
-    fn from(unreadable: Unreadable) -> Self {
+impl From<ParseError> for ApiError {
+    fn from(unreadable: ParseError) -> Self {
         match unreadable {
-            Unreadable::UnknownCommand => Self::invalid("/command", format!("must be one of {}", COMMANDS.join(", "))),
-            Unreadable::Invalid { pointer, detail } => Self::invalid(pointer, detail),
+            ParseError::UnknownCommand => Self::invalid("/command", format!("must be one of {}", COMMANDS.join(", "))),
+            ParseError::Invalid { pointer, detail } => Self::invalid(pointer, detail),
         }
     }
 }
 
-impl From<Unread> for ApiError {
-    fn from(unread: Unread) -> Self {
+impl From<JsonError> for ApiError {
+    fn from(unread: JsonError) -> Self {
         match unread {
-            Unread::Malformed { line, byte } => {
-                Self::saying(Code::Malformed, format!("the body is not JSON in UTF-8; see line {line}, byte {byte}"))
-            }
-            Unread::NoObject => Self::invalid("", "must be a JSON object, such as {}"),
-            Unread::TooDeep => Self::invalid("", format!("must not be nested deeper than {MAX_DEPTH} levels")),
-            Unread::Twice { pointer } => Self::invalid(pointer, "must stand there once, not twice"),
+            JsonError::Malformed { line, byte } => Self::with_detail(
+                Code::Malformed,
+                format!("the body is not JSON in UTF-8; see line {line}, byte {byte}"),
+            ),
+            JsonError::NoObject => Self::invalid("", "must be a JSON object, such as {}"),
+            JsonError::TooDeep => Self::invalid("", format!("must not be nested deeper than {MAX_DEPTH} levels")),
+            JsonError::Twice { pointer } => Self::invalid(pointer, "must stand there once, not twice"),
         }
     }
 }
@@ -216,11 +217,11 @@ impl IntoResponse for ApiError {
         if let Some(ms) = problem.retry_after_ms {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
         }
-        response.extensions_mut().insert(Told(problem.into()));
+        response.extensions_mut().insert(LoggedProblem(problem.into()));
         response
     }
 }
 
 /// A problem on its way to the outermost layer.
 #[derive(Debug, Clone)]
-pub(super) struct Told(pub std::sync::Arc<Problem>);
+pub(super) struct LoggedProblem(pub std::sync::Arc<Problem>);

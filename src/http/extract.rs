@@ -12,11 +12,11 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
 use super::Api;
-use super::auth::{self, Carriers};
+use super::auth::{self, TokenSources};
 use super::connection::admission;
 use super::error::ApiError;
 use super::origin;
-use crate::app::Expected;
+use crate::app::Precondition;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
@@ -58,7 +58,7 @@ where
             origin::check(parts)?;
             None
         } else {
-            auth::token(parts, Carriers::Header)?
+            auth::token(parts, TokenSources::Header)?
         };
         let principal = api.authenticator.authenticate(token, arrived)?;
         admission::authenticate(parts);
@@ -83,9 +83,9 @@ where
 }
 
 /// The session named in the path. What can be no id names no session.
-pub struct InSession(pub SessionId);
+pub struct SessionPath(pub SessionId);
 
-impl<S: Send + Sync> FromRequestParts<S> for InSession {
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
@@ -96,9 +96,9 @@ impl<S: Send + Sync> FromRequestParts<S> for InSession {
 }
 
 /// What the path names within a session, its last part.
-pub struct Part(pub String);
+pub struct ParticipantPath(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Part {
+impl<S: Send + Sync> FromRequestParts<S> for ParticipantPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
@@ -114,14 +114,14 @@ async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathP
 
 /// What the headers say about the write that is asked for.
 #[derive(Debug, Default)]
-pub struct Conditions {
+pub struct Preconditions {
     /// `If-Match`.
-    pub expected: Option<Expected>,
+    pub expected: Option<Precondition>,
     /// `Idempotency-Key`.
     pub key: Option<String>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Conditions {
+impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -129,7 +129,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
     }
 }
 
-fn if_match(headers: &HeaderMap) -> Result<Option<Expected>, ApiError> {
+fn if_match(headers: &HeaderMap) -> Result<Option<Precondition>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     if text == "*" {
@@ -137,12 +137,12 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Expected>, ApiError> {
     }
     let position = position_in(text);
     let unreadable = || {
-        ApiError::saying(
+        ApiError::with_detail(
             Code::Invalid,
             "If-Match must be * or one entity tag of the session, such as W/\"1767225600000-7\"",
         )
     };
-    position.map(|position| Some(Expected::Position(position))).ok_or_else(unreadable)
+    position.map(|position| Some(Precondition::Position(position))).ok_or_else(unreadable)
 }
 
 /// The position in an entity tag, weak or not.
@@ -162,7 +162,10 @@ pub fn checked_key(key: &str) -> Result<String, ApiError> {
     if is_fine {
         Ok(key.to_owned())
     } else {
-        Err(ApiError::saying(Code::Invalid, "an idempotency key must be 1 to 256 bytes without control characters"))
+        Err(ApiError::with_detail(
+            Code::Invalid,
+            "an idempotency key must be 1 to 256 bytes without control characters",
+        ))
     }
 }
 
@@ -189,10 +192,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
 /// The longest body a route takes, as an extension of its requests.
 #[derive(Debug, Clone, Copy)]
-pub struct LongestBody(pub usize);
+pub struct BodyLimit(pub usize);
 
 async fn bytes(request: Request) -> Result<Bytes, ApiError> {
-    let longest = request.extensions().get().map_or(MAX_BODY, |LongestBody(longest)| *longest);
+    let longest = request.extensions().get().map_or(MAX_BODY, |BodyLimit(longest)| *longest);
     let waits = request.headers().contains_key(header::EXPECT);
     // The body's own hint is lost in the layers.
     let declared = declared_length(request.headers());
@@ -202,7 +205,8 @@ async fn bytes(request: Request) -> Result<Bytes, ApiError> {
     }
     let (mut kept, mut come) = (BytesMut::new(), 0_usize);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::saying(Code::Malformed, "the body could not be read to its end"))?;
+        let frame =
+            frame.map_err(|_| ApiError::with_detail(Code::Malformed, "the body could not be read to its end"))?;
         let data = frame.into_data().unwrap_or_default();
         come += data.len();
         if come as u64 > MAX_DROPPED {
@@ -216,7 +220,7 @@ async fn bytes(request: Request) -> Result<Bytes, ApiError> {
 }
 
 fn too_large(longest: usize) -> ApiError {
-    ApiError::saying(Code::TooLarge, format!("the body must be at most {longest} bytes here"))
+    ApiError::with_detail(Code::TooLarge, format!("the body must be at most {longest} bytes here"))
 }
 
 /// What the header says of the body's length; the library has refused what is no number.

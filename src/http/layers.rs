@@ -19,24 +19,24 @@ use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer};
 
 use super::Api;
 use super::connection::host;
-use super::error::{ApiError, Told};
+use super::error::{ApiError, LoggedProblem};
 use super::{accept, auth};
 use crate::ids::Ids;
 use crate::telemetry::metrics;
 use crate::wire::problem::{Code, Problem};
 
 /// A body that pauses for longer is not waited for.
-const BODY_PAUSE: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which request it is, by its caller's name or ours.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Smaller answers go as they are.
-pub const COMPRESS_FROM: u64 = 1_024;
+pub const MIN_COMPRESSED_BYTES: u64 = 1_024;
 
 /// Puts the layers around every route.
 pub fn around(router: Router, api: Arc<Api>) -> Router {
-    let compressed = SizeAbove::new(COMPRESS_FROM).and(NotForContentType::const_new("text/event-stream"));
+    let compressed = SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::const_new("text/event-stream"));
     let body_deadline = api.body_deadline;
     // In one: each by itself would be boxed and cloned with every request.
     let layers = ServiceBuilder::new()
@@ -44,7 +44,7 @@ pub fn around(router: Router, api: Arc<Api>) -> Router {
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RequestBodyDeadlineLayer::new(body_deadline))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE.min(body_deadline)));
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT.min(body_deadline)));
     router.layer(layers)
 }
 
@@ -97,7 +97,7 @@ fn refused_form(request: &Request, route: &str) -> Option<ApiError> {
         return None;
     }
     let said = format!("this path answers in {}; Accept must take that, or be left out", forms[0]);
-    Some(ApiError::saying(Code::NotAcceptable, said))
+    Some(ApiError::with_detail(Code::NotAcceptable, said))
 }
 
 /// A label takes few values, whatever callers send.
@@ -113,7 +113,7 @@ fn is_fit(id: &HeaderValue) -> bool {
 }
 
 fn with_problem(mut response: Response, id: &RequestId) -> Response {
-    let told = response.extensions_mut().remove::<Told>().map(|told| (*told.0).clone());
+    let told = response.extensions_mut().remove::<LoggedProblem>().map(|told| (*told.0).clone());
     let Some(mut problem) = told.or_else(|| unexplained(&response)) else { return response };
     id.as_str().clone_into(&mut problem.request_id);
     let body = problem.json();

@@ -7,20 +7,20 @@ pub mod metrics;
 pub mod stream;
 
 mod accept;
-mod answer;
+mod assets;
 mod batch;
 mod extract;
+mod history;
 mod layers;
 mod operations;
 mod origin;
-mod page;
-mod past;
 mod query;
+mod response;
 mod sessions;
-mod socket;
 mod time;
 mod timesync;
 mod tokens;
+mod ws_commands;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
-use self::extract::LongestBody;
+use self::extract::BodyLimit;
 use self::stream::Streams;
 use crate::app::readiness::Readiness;
 use crate::app::sessions::Sessions;
@@ -74,22 +74,22 @@ pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
         .nest("/api", v1())
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
-        .merge(page::routes())
+        .merge(assets::routes())
         .with_state(Arc::clone(api));
     layers::around(service, Arc::clone(api))
 }
 
 fn v1(streams: &Arc<Streams>) -> Router<Arc<Api>> {
     let upgrades = from_fn_with_state(Arc::clone(streams), stream::ws::upgrade_or_next);
-    let (long, short) = (LongestBody(MAX_LONG_BODY), LongestBody(MAX_SHORT_BODY));
+    let (long, short) = (BodyLimit(MAX_LONG_BODY), BodyLimit(MAX_SHORT_BODY));
     Router::new()
-        .route("/sessions", post(sessions::create).layer(Extension(long)).get(past::list))
+        .route("/sessions", post(sessions::create).layer(Extension(long)).get(history::list))
         .route("/sessions/batch", post(batch::batch).layer(Extension(long)))
         .route("/sessions/{id}", get(sessions::read).layer(upgrades).delete(sessions::delete))
         .route("/sessions/{id}/clone", post(sessions::clone))
         .route("/sessions/{id}/tokens", post(tokens::sign))
-        .route("/sessions/{id}/history", get(past::history))
-        .route("/sessions/{id}/at", get(past::at))
+        .route("/sessions/{id}/history", get(history::history))
+        .route("/sessions/{id}/at", get(history::at))
         .route("/sessions/{id}/participants", post(sessions::add_participant))
         .route(
             "/sessions/{id}/participants/{participant_id}",

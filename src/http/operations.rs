@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::Api;
-use super::answer;
+use super::response;
 use crate::app::readiness::Reachable;
 
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct Ready {
 
 /// `GET /health`.
 pub(super) async fn health() -> Response {
-    answer::json(StatusCode::OK, &Alive { status: "alive" })
+    response::json(StatusCode::OK, &Alive { status: "alive" })
 }
 
 /// `GET /ready`: whether it can serve commands and streams. The ledger is told; it counts only
@@ -40,5 +40,5 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let is_ready = can_serve && !draining && uncertainty_ms <= api.max_uncertainty_ms;
     let (code, status) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
-    answer::json(code, &Ready { status, store, ledger, uncertainty_ms, draining })
+    response::json(code, &Ready { status, store, ledger, uncertainty_ms, draining })
 }

@@ -15,7 +15,7 @@ pub fn check(parts: &Parts) -> Result<(), ApiError> {
     if is_ours {
         return Ok(());
     }
-    Err(ApiError::saying(
+    Err(ApiError::with_detail(
         Code::Forbidden,
         "without JWT_SECRET only programs and pages on this machine may call: the Host must be localhost or a loopback \
          address, and an Origin the same",

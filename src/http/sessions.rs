@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
 use super::Api;
-use super::answer;
 use super::error::{ApiError, logged};
-use super::extract::{Body, Caller, Conditions, InSession, Operator, Part, digest, position_in};
-use crate::app::counting;
-use crate::app::create::Name;
+use super::extract::{Body, Caller, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in};
+use super::response;
+use crate::app::command_metrics;
+use crate::app::create::IdSource;
 use crate::app::error::Error;
-use crate::app::{Answer, Asked, Expected};
+use crate::app::{CommandRequest, CommandResult, Precondition};
 use crate::domain::chain::Digest;
 use crate::domain::id::{InvalidId, SessionId};
 use crate::domain::session::control::SyncMode;
@@ -24,7 +24,7 @@ use crate::wire::command;
 use crate::wire::create::{self, CreateBody};
 use crate::wire::problem::Code;
 
-type Answered = Result<Response, ApiError>;
+type HandlerResult = Result<Response, ApiError>;
 
 impl Api {
     /// A use case's error as a problem, broken things told in the log.
@@ -38,14 +38,14 @@ impl Api {
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     Operator(caller): Operator,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(mut body): Body,
-) -> Answered {
+) -> HandlerResult {
     let digest = digest("create", &body);
     create::name_participants(&mut body, || api.ids.participant(caller.arrived));
     let wanted: CreateBody = command::parsed(body)?;
     let (id, name) = match &wanted.session_id {
-        Some(id) => (id.clone(), Name::Given),
+        Some(id) => (id.clone(), IdSource::Caller),
         None => api.name(&caller, &conditions),
     };
     let new = wanted.into_new(id).ok_or_else(needs_mode)?;
@@ -61,16 +61,16 @@ fn needs_mode() -> ApiError {
 /// `POST /sessions/{id}/clone`.
 pub(super) async fn clone(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
+    SessionPath(id): SessionPath,
     Operator(caller): Operator,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(mut body): Body,
-) -> Answered {
+) -> HandlerResult {
     // In a batch and on a socket `session_id` names the session that is cloned.
     if let Some(clone_id) = body.remove("session_id") {
         body.insert(CLONE_ID.to_owned(), clone_id);
     }
-    let named = Named { name: "clone", body, conditions, lag_ms: 0 };
+    let named = NamedCommand { name: "clone", body, conditions, lag_ms: 0 };
     let answer = api.commanded(&caller, &id, named).await?;
     Ok(api.created_response(&answer))
 }
@@ -80,11 +80,11 @@ const CLONE_ID: &str = "new_session_id";
 
 impl Api {
     /// An id for what the caller does not name: its key's, so that a repeat finds it.
-    fn name(&self, caller: &Caller, conditions: &Conditions) -> (SessionId, Name) {
+    fn name(&self, caller: &Caller, conditions: &Preconditions) -> (SessionId, IdSource) {
         let by = &*caller.principal;
         match &conditions.key {
-            Some(key) => (ids::derived(&by.tenant, &by.identity(), key), Name::Given),
-            None => (self.ids.session(caller.arrived), Name::Fresh),
+            Some(key) => (ids::derived(&by.tenant, &by.identity(), key), IdSource::Caller),
+            None => (self.ids.session(caller.arrived), IdSource::Server),
         }
     }
 
@@ -93,17 +93,17 @@ impl Api {
         caller: &Caller,
         command: &'static str,
         new: NewSession,
-        name: Name,
+        name: IdSource,
         key: Option<(String, Digest)>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<CommandResult, ApiError> {
         let answer = self.sessions.create(&caller.principal, new, name, key, caller.arrived).await;
-        counting::decided(command, answer.as_ref());
+        command_metrics::count(command, answer.as_ref());
         answer.map_err(|error| self.problem(&error))
     }
 
-    fn created_response(&self, answer: &Answer) -> Response {
-        let mut response = answer::command(StatusCode::CREATED, answer, self.clock.now());
-        let location = format!("/v1/sessions/{}", answer.held.session.session_id);
+    fn created_response(&self, answer: &CommandResult) -> Response {
+        let mut response = response::command(StatusCode::CREATED, answer, self.clock.now());
+        let location = format!("/v1/sessions/{}", answer.stored.session.session_id);
         if let Ok(location) = HeaderValue::from_str(&location) {
             response.headers_mut().insert(header::LOCATION, location);
         }
@@ -115,8 +115,8 @@ impl Api {
         &self,
         caller: &Caller,
         id: &SessionId,
-        mut named: Named<'_>,
-    ) -> Result<Answer, ApiError> {
+        mut named: NamedCommand<'_>,
+    ) -> Result<CommandResult, ApiError> {
         if named.name == "clone" {
             return self.cloned(caller, id, named).await;
         }
@@ -125,7 +125,7 @@ impl Api {
         if named.name == "add_participant" {
             create::name_participant(&mut named.body, || self.ids.participant(caller.arrived));
         }
-        let asked = Asked { idempotency: key, ..named.asked()? };
+        let asked = CommandRequest { idempotency: key, ..named.asked()? };
         let done = if is_delete {
             self.sessions.delete(&caller.principal, id, asked, caller.arrived).await
         } else {
@@ -135,11 +135,16 @@ impl Api {
     }
 
     /// A new pending session of the same configuration.
-    async fn cloned(&self, caller: &Caller, id: &SessionId, named: Named<'_>) -> Result<Answer, ApiError> {
-        let Named { mut body, conditions, .. } = named;
+    async fn cloned(
+        &self,
+        caller: &Caller,
+        id: &SessionId,
+        named: NamedCommand<'_>,
+    ) -> Result<CommandResult, ApiError> {
+        let NamedCommand { mut body, conditions, .. } = named;
         let digest = digest(&format!("clone {id}"), &body);
         let wanted = body.remove(CLONE_ID).filter(|id| !id.is_null());
-        let expected = command::expected_version(&mut body)?.map(Expected::Version);
+        let expected = command::expected_version(&mut body)?.map(Precondition::Version);
         if let Some(field) = body.keys().next() {
             return Err(ApiError::invalid(
                 format!("/{field}"),
@@ -148,12 +153,12 @@ impl Api {
         }
         let (clone_id, name) = match wanted {
             None => self.name(caller, &conditions),
-            Some(wanted) => (clone_id(&wanted)?, Name::Given),
+            Some(wanted) => (clone_id(&wanted)?, IdSource::Caller),
         };
         let expected: Vec<_> = expected.into_iter().chain(conditions.expected).collect();
         let new = self.sessions.blueprint(&caller.principal, id, clone_id, &expected).await;
         let new = new.map_err(|error| {
-            counting::decided("clone", Err(&error));
+            command_metrics::count("clone", Err(&error));
             self.problem(&error)
         })?;
         self.created(caller, "clone", new, name, conditions.key.map(|key| (key, digest))).await
@@ -166,20 +171,20 @@ fn clone_id(wanted: &Value) -> Result<SessionId, ApiError> {
 }
 
 /// A command by its name, with all that came with it.
-pub(super) struct Named<'a> {
+pub(super) struct NamedCommand<'a> {
     pub name: &'a str,
     pub body: Map<String, Value>,
-    pub conditions: Conditions,
+    pub conditions: Preconditions,
     pub lag_ms: i64,
 }
 
-impl Named<'_> {
+impl NamedCommand<'_> {
     /// The command that is asked for, without its idempotency key.
-    fn asked(self) -> Result<Asked, ApiError> {
+    fn asked(self) -> Result<CommandRequest, ApiError> {
         let commanded = command::read(self.name, self.body)?;
-        let from_body = commanded.expected_version.map(Expected::Version);
-        Ok(Asked {
-            wish: commanded.wish,
+        let from_body = commanded.expected_version.map(Precondition::Version);
+        Ok(CommandRequest {
+            wish: commanded.input,
             expected: from_body.into_iter().chain(self.conditions.expected).collect(),
             idempotency: None,
             lag_ms: self.lag_ms,
@@ -190,34 +195,34 @@ impl Named<'_> {
 /// `GET /sessions/{id}`.
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
+    SessionPath(id): SessionPath,
     caller: Caller,
     headers: HeaderMap,
-) -> Answered {
-    let held = api.sessions.look(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
+) -> HandlerResult {
+    let held = api.sessions.read(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
     if known == "*" || known.split(',').any(|tag| position_in(tag) == Some(held.session.position)) {
-        return Ok(answer::not_modified(held.session.position));
+        return Ok(response::not_modified(held.session.position));
     }
-    Ok(answer::snapshot(&held, api.clock.now()))
+    Ok(response::snapshot(&held, api.clock.now()))
 }
 
 /// `POST /sessions/{id}/{command}`, for the commands that are written in the URL.
 pub(super) async fn command(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
-    Part(name): Part,
+    SessionPath(id): SessionPath,
+    ParticipantPath(name): ParticipantPath,
     caller: Caller,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(body): Body,
-) -> Answered {
+) -> HandlerResult {
     if !IN_URL.contains(&name.as_str()) {
         let said = format!("no command is called that; POST takes {}", IN_URL.join(", "));
-        return Err(ApiError::saying(Code::NotFound, said));
+        return Err(ApiError::with_detail(Code::NotFound, said));
     }
-    let named = Named { name: &name, body, conditions, lag_ms: 0 };
+    let named = NamedCommand { name: &name, body, conditions, lag_ms: 0 };
     let answer = api.commanded(&caller, &id, named).await?;
-    Ok(answer::command(StatusCode::OK, &answer, api.clock.now()))
+    Ok(response::command(StatusCode::OK, &answer, api.clock.now()))
 }
 
 /// The commands that are sub-resources.
@@ -227,11 +232,11 @@ const IN_URL: &[&str] =
 /// `DELETE /sessions/{id}`.
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
+    SessionPath(id): SessionPath,
     caller: Caller,
-    conditions: Conditions,
-) -> Answered {
-    let named = Named { name: "delete", body: Map::new(), conditions, lag_ms: 0 };
+    conditions: Preconditions,
+) -> HandlerResult {
+    let named = NamedCommand { name: "delete", body: Map::new(), conditions, lag_ms: 0 };
     api.commanded(&caller, &id, named).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -239,37 +244,37 @@ pub(super) async fn delete(
 /// `POST /sessions/{id}/participants`.
 pub(super) async fn add_participant(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
+    SessionPath(id): SessionPath,
     caller: Caller,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(body): Body,
-) -> Answered {
-    let named = Named { name: "add_participant", body, conditions, lag_ms: 0 };
+) -> HandlerResult {
+    let named = NamedCommand { name: "add_participant", body, conditions, lag_ms: 0 };
     let answer = api.commanded(&caller, &id, named).await?;
-    Ok(answer::command(StatusCode::CREATED, &answer, api.clock.now()))
+    Ok(response::command(StatusCode::CREATED, &answer, api.clock.now()))
 }
 
 /// `PATCH /sessions/{id}/participants/{pid}`.
 pub(super) async fn change_participant(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
-    Part(participant): Part,
+    SessionPath(id): SessionPath,
+    ParticipantPath(participant): ParticipantPath,
     caller: Caller,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(body): Body,
-) -> Answered {
+) -> HandlerResult {
     api.of_participant("change_participant", (id, participant), caller, conditions, body).await
 }
 
 /// `DELETE /sessions/{id}/participants/{pid}`.
 pub(super) async fn remove_participant(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
-    Part(participant): Part,
+    SessionPath(id): SessionPath,
+    ParticipantPath(participant): ParticipantPath,
     caller: Caller,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(body): Body,
-) -> Answered {
+) -> HandlerResult {
     api.of_participant("remove_participant", (id, participant), caller, conditions, body).await
 }
 
@@ -279,15 +284,15 @@ impl Api {
         name: &str,
         (id, participant): (SessionId, String),
         caller: Caller,
-        conditions: Conditions,
+        conditions: Preconditions,
         mut body: Map<String, Value>,
-    ) -> Answered {
+    ) -> HandlerResult {
         let named = Value::String(participant);
         if body.insert("participant_id".to_owned(), named.clone()).is_some_and(|other| other != named) {
             return Err(ApiError::invalid("/participant_id", "must be the one of the path, or be left out"));
         }
-        let named = Named { name, body, conditions, lag_ms: 0 };
+        let named = NamedCommand { name, body, conditions, lag_ms: 0 };
         let answer = self.commanded(&caller, &id, named).await?;
-        Ok(answer::command(StatusCode::OK, &answer, self.clock.now()))
+        Ok(response::command(StatusCode::OK, &answer, self.clock.now()))
     }
 }

@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::answer;
 use super::error::ApiError;
 use super::extract::Body;
+use super::response;
 use crate::domain::time::Timestamp;
 use crate::wire::command::parsed;
 use crate::wire::instant::Instant;
@@ -66,7 +66,7 @@ fn told(api: &Api, exchange: Option<(f64, i64)>) -> Response {
         receive_ms: exchange.map(|(_, received)| ms(received)),
         transmit_ms: exchange.map(|_| ms(now_us)),
     };
-    let mut response = answer::json(StatusCode::OK, &body);
+    let mut response = response::json(StatusCode::OK, &body);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Api;
-use super::answer;
 use super::error::ApiError;
 use super::extract::Body;
+use super::response;
 use super::time::ms;
 use crate::wire::command::parsed;
 
@@ -49,7 +49,7 @@ struct Reply {
 pub(super) async fn answer(State(api): State<Arc<Api>>, Body(body): Body) -> Result<Response, ApiError> {
     let id = checked(parsed(body)?)?;
     let reply = Reply { jsonrpc: "2.0", id, result: ms(api.clock.now_us()) };
-    let mut response = answer::json(StatusCode::OK, &reply);
+    let mut response = response::json(StatusCode::OK, &reply);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

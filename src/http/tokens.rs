@@ -9,10 +9,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::answer;
 use super::error::ApiError;
-use super::extract::{Body, Caller, Conditions, InSession, Operator, digest};
-use crate::app::Held;
+use super::extract::{Body, Caller, Operator, Preconditions, SessionPath, digest};
+use super::response;
+use crate::app::StoredSession;
 use crate::domain::chain::Digest;
 use crate::domain::id::{ParticipantId, SessionId};
 use crate::domain::principal::{Principal, Provenance, Role};
@@ -53,13 +53,13 @@ struct Made {
 /// `POST /sessions/{id}/tokens`: for a participant if one is named, else for a viewer.
 pub(super) async fn sign(
     State(api): State<Arc<Api>>,
-    InSession(id): InSession,
+    SessionPath(id): SessionPath,
     Operator(caller): Operator,
-    conditions: Conditions,
+    conditions: Preconditions,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let digest = digest("tokens", &body);
-    let held = api.sessions.look(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
+    let held = api.sessions.read(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
     let wanted: TokenBody = parsed(body)?;
     let made = api.made(&caller, &held, &wanted)?;
     let (made, is_replay) = match &conditions.key {
@@ -71,12 +71,12 @@ pub(super) async fn sign(
     let signed = signed.map_err(|_| ApiError::of(Code::NoSigningKey))?;
     let body =
         SignedBody { token: signed.token, role: principal.role.as_str(), expires_at: Instant(signed.expires_at) };
-    Ok(answer::replayable(answer::json(StatusCode::CREATED, &body), is_replay))
+    Ok(response::replayable(response::json(StatusCode::CREATED, &body), is_replay))
 }
 
 impl Api {
     /// A new token's own facts. It never outlives the token of whoever asks for it.
-    fn made(&self, caller: &Caller, held: &Held, wanted: &TokenBody) -> Result<Made, ApiError> {
+    fn made(&self, caller: &Caller, held: &StoredSession, wanted: &TokenBody) -> Result<Made, ApiError> {
         let ttl_ms = wanted.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
         if !(MIN_TTL_MS..=MAX_TTL_MS).contains(&ttl_ms) {
             return Err(ApiError::invalid(
@@ -98,7 +98,7 @@ impl Api {
     async fn made_first(
         &self,
         caller: &Caller,
-        held: &Held,
+        held: &StoredSession,
         key: (&str, Digest),
         made: Made,
     ) -> Result<(Made, bool), ApiError> {

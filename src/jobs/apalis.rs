@@ -21,15 +21,21 @@ use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 use tracing::error;
 
-use super::settle::settle;
-use super::{Pace, Work};
-use crate::telemetry::outage::{Asker, Outage};
+use super::retry::run_batch;
+use super::{RetryPolicy, Work};
+use crate::telemetry::outage::{Outage, OutageTracker};
 
-static UNASKED: Outage = Outage::new("jobs", "failed to ask for jobs; waiting", "jobs come again");
+static OUTAGE: Outage = Outage::new("jobs", "failed to ask for jobs; waiting", "jobs come again");
 
 /// Does `work` until `soft` is cancelled and nothing is left, or at once until
 /// `hard` is. What is half done then comes again to the next worker.
-pub async fn run<W: Work>(name: &str, work: Arc<W>, pace: Pace, soft: &CancellationToken, hard: &CancellationToken) {
+pub async fn run<W: Work>(
+    name: &str,
+    work: Arc<W>,
+    pace: RetryPolicy,
+    soft: &CancellationToken,
+    hard: &CancellationToken,
+) {
     let mut waits = pace.unanswered.waits();
     loop {
         let (work, soft) = (Arc::clone(&work), soft.clone());
@@ -48,7 +54,7 @@ async fn drain<W: Work>(name: &str, batches: Batches<W>) -> bool {
     let (work, pace, soft) = (Arc::clone(&batches.work), batches.pace, batches.soft.clone());
     let settle = move |jobs: Vec<W::Job>| {
         let work = Arc::clone(&work);
-        async move { settle(&*work, &jobs, &pace).await }
+        async move { run_batch(&*work, &jobs, &pace).await }
     };
     // One batch at a time keeps the order, and the next one collects meanwhile.
     let worker = WorkerBuilder::new(name).backend(batches).concurrency(1).build(settle);
@@ -64,7 +70,7 @@ async fn drain<W: Work>(name: &str, batches: Batches<W>) -> bool {
 /// Batches as apalis takes them: polled, one after the other.
 struct Batches<W: Work> {
     work: Arc<W>,
-    pace: Pace,
+    pace: RetryPolicy,
     soft: CancellationToken,
     next: Option<BoxFuture<'static, Option<Vec<W::Job>>>>,
     not_before: Instant,
@@ -118,9 +124,14 @@ impl<W: Work> BackendConfig for Batches<W> {
 }
 
 /// The next batch; none once there is nothing left and nothing more is to come.
-async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken, not_before: Instant) -> Option<Vec<W::Job>> {
+async fn next<W: Work>(
+    work: Arc<W>,
+    pace: RetryPolicy,
+    soft: CancellationToken,
+    not_before: Instant,
+) -> Option<Vec<W::Job>> {
     soft.run_until_cancelled(tokio::time::sleep_until(not_before)).await;
-    let (mut waits, mut asker) = (pace.unanswered.waits(), Asker::of(&UNASKED));
+    let (mut waits, mut asker) = (pace.unanswered.waits(), OutageTracker::of(&OUTAGE));
     loop {
         let is_ending = soft.is_cancelled();
         let patience = if is_ending { Duration::ZERO } else { pace.patience };
@@ -130,7 +141,7 @@ async fn next<W: Work>(work: Arc<W>, pace: Pace, soft: CancellationToken, not_be
             asked = work.next(pace.batch, patience) => asked,
             () = soft.cancelled(), if !is_ending => continue,
         };
-        asker.came(asked.as_ref().err());
+        asker.record(asked.as_ref().err());
         match asked {
             Ok(jobs) if !jobs.is_empty() => return Some(jobs),
             Ok(_) if is_ending => return None,

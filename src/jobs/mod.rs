@@ -4,7 +4,7 @@
 //! by the worker that follows one that died; so an attempt must bear repeating.
 
 mod apalis;
-mod settle;
+mod retry;
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub trait Work: Send + Sync + 'static {
     async fn attempt(&self, jobs: &[Self::Job]) -> Result<(), Failure>;
 
     /// Puts one aside that was refused for good: nothing is lost.
-    async fn bury(&self, job: &Self::Job, reason: &Source) -> Result<(), Failure>;
+    async fn dead_letter(&self, job: &Self::Job, reason: &Source) -> Result<(), Failure>;
 
     /// They are done or buried; `next` will not give them again.
     async fn done(&self, jobs: &[Self::Job]) -> Result<(), Failure>;
@@ -64,7 +64,7 @@ impl Backoff {
 
 /// How long and how often to try.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct RetryPolicy {
     /// Jobs taken at once.
     pub batch: usize,
     /// Refusals after which a job is buried.
@@ -80,7 +80,7 @@ pub struct Pace {
     pub gather: Duration,
 }
 
-impl Default for Pace {
+impl Default for RetryPolicy {
     fn default() -> Self {
         let hundred = Duration::from_millis(100);
         Self {

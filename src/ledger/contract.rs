@@ -27,7 +27,7 @@ use self::pages::{
 };
 use super::{Error, Filter, Ledger, Row};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
@@ -115,7 +115,7 @@ fn entry(session: &str, epoch: i64, version: u64, previous: Digest, more: &Value
     let link =
         Link { position: Position { epoch, version }, at: Timestamp::from_ms(at), previous, body: Digest::of(&body) };
     let change = Bytes::from(json!({ "type": "switched", "version": version }).to_string());
-    Arc::new(Entry { key: key(session), link, body: Some(body), change, repeat: None })
+    Arc::new(Entry { key: key(session), link, body: Some(body), change, idempotency: None })
 }
 
 fn first(session: &str, more: &Value) -> Arc<Entry> {
@@ -388,14 +388,14 @@ async fn what_is_due_comes_soonest_first(ledger: &dyn Ledger) {
 }
 
 async fn answers_are_those_of_the_surviving_line_since_an_instant(ledger: &dyn Ledger) {
-    let repeat = |text: &[u8]| Some(Repeat { key: Digest::of(text), body: Digest::of(b"body") });
+    let repeat = |text: &[u8]| Some(IdempotencyKey { key: Digest::of(text), body: Digest::of(b"body") });
     let mut old = chain("a", 1, 1..=6, Digest::NONE);
     for (at, text) in [(0, &b"one"[..]), (2, b"three"), (3, b"four"), (5, b"lost")] {
-        old[at] = changed(&old[at], |entry| entry.repeat = repeat(text));
+        old[at] = changed(&old[at], |entry| entry.idempotency = repeat(text));
     }
     ledger.record(&old).await.unwrap();
     ledger.record(&chain("a", 2, 5..=5, old[3].link.digest())).await.unwrap();
-    let answers = ledger.answered(&key("a"), Timestamp::from_ms(30)).await.unwrap();
+    let answers = ledger.idempotency_records(&key("a"), Timestamp::from_ms(30)).await.unwrap();
     let seen: Vec<_> = answers.iter().map(|answer| (Some(answer.repeat), answer.position.version)).collect();
     assert_eq!(seen, [(repeat(b"three"), 3), (repeat(b"four"), 4)]);
     assert_eq!((answers[0].at, &answers[0].change), (old[2].link.at, &old[2].change));

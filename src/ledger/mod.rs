@@ -3,9 +3,9 @@
 
 #[cfg(test)]
 mod contract;
-pub mod fair;
-pub mod guarded;
-pub mod mark;
+pub mod deployment;
+pub mod fair_share;
+pub mod instrumented;
 mod page;
 pub mod postgres;
 mod row;
@@ -22,15 +22,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::mark::{Claim, Claimed};
+use self::deployment::{Claim, Claimed};
 pub use self::page::{HistoryRow, PAGE_BYTES, Page};
 use self::run::RunHistory;
 use crate::breaker::Open;
 use crate::domain::chain::Link;
-use crate::domain::entry::{Answered, Entry};
+use crate::domain::entry::{Entry, IdempotencyRecord};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
-use crate::domain::session::restore::{Absence, OUTAGE_MS};
+use crate::domain::session::restore::{OUTAGE_MS, Outage};
 use crate::domain::time::Timestamp;
 
 /// Why the ledger did not do as asked.
@@ -136,11 +136,11 @@ pub const MAX_LETTERS: u32 = 1_000;
 
 /// Who was there, and when nobody was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Presence {
+pub struct Heartbeats {
     /// The last proof of life, if there ever was one.
-    pub last_beat: Option<Timestamp>,
+    pub last_heartbeat: Option<Timestamp>,
     /// When nobody was there, before somebody was again.
-    pub absence: Option<Absence>,
+    pub outage: Option<Outage>,
 }
 
 /// Who begins to beat when a store has begun to live may be so much earlier or later.
@@ -209,18 +209,18 @@ pub trait Ledger: Send + Sync {
 
     /// Idempotency keys of a session that were answered since an instant, oldest
     /// first. What was superseded has not happened: it is left out.
-    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error>;
+    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error>;
 
     /// Puts an entry aside that was refused for good, so that nothing is lost;
     /// once, however often it is asked.
-    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
 
     /// What was put aside, by tenant, session, position and digest, after a given one.
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error>;
 
     /// What was put aside of one session, the newest first, at most [`MAX_LETTERS`]. Only the
     /// first comes with its body.
-    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error>;
+    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error>;
 
     /// The oldest position after a given one whose version was put aside.
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error>;
@@ -229,15 +229,15 @@ pub trait Ledger: Send + Sync {
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error>;
 
     /// Forgets one that was put aside; gives whether it was there.
-    async fn unbury(&self, entry: &Entry) -> Result<bool, Error>;
+    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error>;
 
     /// Proof of life: some instance was there from `since` to `at`, and the store with
     /// it. If nobody had been for long before, that is written down as an absence; one
     /// that this contradicts is forgotten.
-    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error>;
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error>;
 
     /// The last proof of life, and the absence after which a store began to live at `began`.
-    async fn presence(&self, began: Timestamp) -> Result<Presence, Error>;
+    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error>;
 
     /// From `began` on, one process alone serves what it holds in memory. Unless it says that
     /// it stopped, it was killed.

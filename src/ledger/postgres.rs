@@ -4,13 +4,13 @@
 //! Whatever one asks ends by itself: the server is told how long a statement, a lock
 //! and a forgotten transaction may take, and the pools how long a connection.
 
-mod alone;
-mod copied;
-mod dead;
+mod advisory_lock;
+mod connect;
+mod copy;
+mod dead_letters;
+mod deployment;
 mod label;
-mod line;
-mod mark;
-mod reach;
+mod lineage;
 mod read;
 mod run;
 mod schema;
@@ -30,16 +30,16 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection as _};
 use sqlx::{Postgres, Transaction};
 
-pub use alone::Alone;
-pub(super) use reach::is_away;
+pub use advisory_lock::AdvisoryLock;
+pub(super) use connect::is_away;
 
-use self::reach::Cause;
-use super::mark::{Claim, Claimed};
+use self::connect::PoolErrorCause;
+use super::deployment::{Claim, Claimed};
 use super::row::{refused, unavailable};
 use super::timed::timed;
 use super::{
-    Answered, DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
-    RunHistory,
+    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
+    Row, RunHistory,
 };
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -84,7 +84,7 @@ pub struct PostgresLedger {
     read: PgPool,
     /// Tells whether the server answers, whoever holds the readers.
     check: PgPool,
-    cause: Cause,
+    cause: PoolErrorCause,
     /// Partitions are made up to the month that begins here, as far as this instance knows.
     prepared: AtomicI64,
     newer: Option<i64>,
@@ -102,11 +102,11 @@ impl PostgresLedger {
         let check = pool(1).connect_lazy_with(checking.clone());
         let reading = checking.clone().options([("default_transaction_read_only", "on")]);
         let read = pool(READERS).connect_lazy_with(reading);
-        let mut first = reach::connect(&checking).await?;
+        let mut first = connect::connect(&checking).await?;
         let newer = schema::check(&mut first).await?;
         // It has done what it was for.
         let _ = first.close().await;
-        Ok(Self { write, read, check, cause: Cause::new(checking), prepared: AtomicI64::new(i64::MIN), newer })
+        Ok(Self { write, read, check, cause: PoolErrorCause::new(checking), prepared: AtomicI64::new(i64::MIN), newer })
     }
 
     /// The newest migration, where a newer release made it: it has added something, and what
@@ -139,7 +139,7 @@ impl PostgresLedger {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         match timed(operation, "postgres", work).await {
-            Err(error) => Err(self.cause.told(error).await),
+            Err(error) => Err(self.cause.explain(error).await),
             done => done,
         }
     }
@@ -243,11 +243,11 @@ impl Ledger for PostgresLedger {
         self.timely("due", self.read_due(after, until, limit)).await
     }
 
-    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
         self.timely("answered", self.read_answered(key, since)).await
     }
 
-    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         self.timely("bury", self.write_dead_letter(entry, reason, at)).await
     }
 
@@ -255,7 +255,7 @@ impl Ledger for PostgresLedger {
         self.timely("dead_letters", self.read_dead_letters(after, limit)).await
     }
 
-    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
         self.timely("dead_of", self.read_dead_of(key)).await
     }
 
@@ -267,15 +267,15 @@ impl Ledger for PostgresLedger {
         self.timely("dead_sessions", self.read_dead_sessions(limit)).await
     }
 
-    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
+    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
         self.timely("unbury", self.remove_dead_letter(entry)).await
     }
 
-    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
         self.timely("beat", self.write_beat(since, at)).await
     }
 
-    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
         self.timely("presence", self.read_presence(began)).await
     }
 

@@ -6,7 +6,7 @@ use super::{DeadLetter, Error};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::ParticipantId;
-use crate::domain::session::facts::Facts;
+use crate::domain::session::summary::Summary;
 
 /// The status of a session that is no more; lists leave it out.
 pub(super) const DELETED: &str = "deleted";
@@ -50,7 +50,7 @@ pub(super) struct Listed {
 
 impl Listed {
     fn of(body: &[u8]) -> Result<Self, Error> {
-        let facts = Facts::of(body).map_err(refused)?;
+        let facts = Summary::of(body).map_err(refused)?;
         // A deleted session waits for nothing, whatever its last state said.
         let due_at = facts.due_at.filter(|_| facts.status != DELETED);
         Ok(Self {

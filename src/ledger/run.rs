@@ -1,6 +1,6 @@
 //! Processes that kept their sessions in memory, one after the other, and how each ended.
 
-use crate::domain::session::restore::{Absence, Gap};
+use crate::domain::session::restore::{Gap, Outage};
 use crate::domain::time::Timestamp;
 
 /// So many processes are looked back on.
@@ -34,7 +34,7 @@ pub struct RunHistory {
     /// The processes.
     pub runs: Vec<Run>,
     /// Spans of five seconds and more.
-    pub absences: Vec<Absence>,
+    pub absences: Vec<Outage>,
 }
 
 /// What happened to a session between two processes.
@@ -52,7 +52,7 @@ impl RunHistory {
         absences.reverse();
         let at = Timestamp::from_ms;
         let run = |(began, stopped): (i64, Option<i64>)| Run { began: at(began), stopped: stopped.map(at) };
-        let absence = |(gone, back)| Absence { from: at(gone), until: at(back) };
+        let absence = |(gone, back)| Outage { from: at(gone), until: at(back) };
         Self { runs: runs.into_iter().map(run).collect(), absences: absences.into_iter().map(absence).collect() }
     }
 
@@ -64,12 +64,12 @@ impl RunHistory {
         let first = self.runs.iter().rposition(|run| run.began <= epoch);
         let held = first.map_or(&[][..], |first| &self.runs[first..]);
         let starts = held.iter().skip(1).map(|run| run.began).chain([began]);
-        let stops = held.iter().zip(starts).filter_map(|(run, until)| Some(Absence { from: run.stopped?, until }));
+        let stops = held.iter().zip(starts).filter_map(|(run, until)| Some(Outage { from: run.stopped?, until }));
         let outages = self.absences.iter().filter(|absence| absence.until > epoch).copied().map(Gap::Outage);
         let gaps = stops.map(Gap::Stop).chain(outages);
         Interruption {
             is_orderly: first.is_some() && held.iter().all(|run| run.stopped.is_some()),
-            gap: gaps.min_by_key(|gap| gap.absence().from),
+            gap: gaps.min_by_key(|gap| gap.outage().from),
         }
     }
 }
@@ -85,8 +85,8 @@ mod tests {
         (is_orderly, gap)
     }
 
-    fn span(from: i64, until: i64) -> Absence {
-        Absence { from: Timestamp::from_ms(from), until: Timestamp::from_ms(until) }
+    fn span(from: i64, until: i64) -> Outage {
+        Outage { from: Timestamp::from_ms(from), until: Timestamp::from_ms(until) }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! In WAL mode a reader sees the last commit and never waits for the writer.
 
-mod dead;
-mod line;
-mod mark;
+mod dead_letters;
+mod deployment;
+mod interruptible;
+mod lineage;
 mod read;
-mod reading;
 mod run;
 mod write;
 
@@ -20,13 +20,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Sqlite, Transaction};
 use tokio::time::timeout;
 
-use self::reading::Reading;
-use super::mark::{Claim, Claimed};
+use self::interruptible::Interruptible;
+use super::deployment::{Claim, Claimed};
 use super::row::{refused, unavailable};
 use super::timed::timed;
 use super::{
-    Answered, DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
-    RunHistory,
+    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
+    Row, RunHistory,
 };
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -92,8 +92,8 @@ impl SqliteLedger {
         self.write.begin_with("begin immediate").await
     }
 
-    async fn reading(&self) -> sqlx::Result<Reading> {
-        Reading::begin(&self.read).await
+    async fn reading(&self) -> sqlx::Result<Interruptible> {
+        Interruptible::begin(&self.read).await
     }
 }
 
@@ -196,11 +196,11 @@ impl Ledger for SqliteLedger {
         limited("due", self.read_due(after, until, limit)).await
     }
 
-    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
         limited("answered", self.read_answered(key, since)).await
     }
 
-    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         timely("bury", self.write_dead_letter(entry, reason, at)).await
     }
 
@@ -208,7 +208,7 @@ impl Ledger for SqliteLedger {
         limited("dead_letters", self.read_dead_letters(after, limit)).await
     }
 
-    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
         limited("dead_of", self.read_dead_of(key)).await
     }
 
@@ -220,15 +220,15 @@ impl Ledger for SqliteLedger {
         limited("dead_sessions", self.read_dead_sessions(limit)).await
     }
 
-    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
+    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
         timely("unbury", self.remove_dead_letter(entry)).await
     }
 
-    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
         timely("beat", self.write_beat(since, at)).await
     }
 
-    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
         limited("presence", self.read_presence(began)).await
     }
 
@@ -272,7 +272,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/ledger.db");
         let ledger = SqliteLedger::open(&path, Durability::Always).await.unwrap();
-        ledger.beat(Timestamp::from_ms(1), Timestamp::from_ms(1)).await.unwrap();
+        ledger.heartbeat(Timestamp::from_ms(1), Timestamp::from_ms(1)).await.unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.with_extension("db-wal"))), (0o600, 0o600));
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);

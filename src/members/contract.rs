@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::memory::MemoryLeases;
 use super::redis::RedisLeases;
 use super::{
-    Away, Formats, InstanceId, Leases, Member, Membership, NoPlace, Place, Places, Renewed, Roles, Spans, Subject, Work,
+    Away, Formats, InstanceId, LeaseTimers, Leases, Member, Membership, QuotaExceeded, Renewed, Roles, StreamPermit,
+    StreamQuota, Subject, Work,
 };
 use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
@@ -24,7 +25,7 @@ use crate::store::partition::Partitions;
 const SOON: Duration = Duration::from_secs(15);
 
 /// Shorter than outside, and long enough for a busy machine.
-const SPANS: Spans = Spans { lease: Duration::from_millis(900), renew: Duration::from_millis(150) };
+const SPANS: LeaseTimers = LeaseTimers { lease: Duration::from_millis(900), renew: Duration::from_millis(150) };
 
 fn member(number: u64, newest: u32) -> Member {
     let formats = Formats { oldest: 1, newest };
@@ -72,7 +73,7 @@ impl House {
         let gate = Arc::new(Gate { leases: Arc::clone(&self.leases), is_shut: AtomicBool::new(false) });
         let leases: Arc<dyn Leases> = Arc::clone(&gate) as _;
         let membership = Arc::new(Membership::new(Arc::clone(&leases), me, SPANS));
-        let places = Places::new(leases, Arc::clone(&membership));
+        let places = StreamQuota::new(leases, Arc::clone(&membership));
         let (renews, tells) = (Arc::clone(&membership), Arc::clone(&places));
         let running = [tokio::spawn(async move { renews.run().await }), tokio::spawn(async move { tells.run().await })];
         Instance { membership, places, running, gate }
@@ -105,20 +106,20 @@ impl Leases for Gate {
         self.leases.leave(instance).await
     }
 
-    async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
         self.pass().await;
-        self.leases.hold(instance, subject, count, limit).await
+        self.leases.try_acquire(instance, subject, count, limit).await
     }
 
-    async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
         self.pass().await;
-        self.leases.tell(instance, counts).await
+        self.leases.publish(instance, counts).await
     }
 }
 
 struct Instance {
     membership: Arc<Membership>,
-    places: Arc<Places>,
+    places: Arc<StreamQuota>,
     running: [JoinHandle<()>; 2],
     gate: Arc<Gate>,
 }
@@ -136,15 +137,16 @@ impl Instance {
     }
 
     async fn until_sees(&self, members: usize) {
-        until("others are not seen", || self.membership.is_member() && self.membership.living().len() == members).await;
+        until("others are not seen", || self.membership.is_member() && self.membership.live_members().len() == members)
+            .await;
     }
 
-    async fn entered(&self, name: &str, limit: u32) -> Place {
+    async fn entered(&self, name: &str, limit: u32) -> StreamPermit {
         let entered = timeout(SOON, async {
             loop {
-                match self.places.enter(subject(name), limit).await {
+                match self.places.acquire(subject(name), limit).await {
                     Ok(place) => return place,
-                    Err(NoPlace::Full) => sleep(Duration::from_millis(10)).await,
+                    Err(QuotaExceeded::Full) => sleep(Duration::from_millis(10)).await,
                     Err(other) => panic!("{other}"),
                 }
             }
@@ -153,7 +155,7 @@ impl Instance {
     }
 
     async fn is_full(&self, name: &str, limit: u32) -> bool {
-        matches!(self.places.enter(subject(name), limit).await, Err(NoPlace::Full))
+        matches!(self.places.acquire(subject(name), limit).await, Err(QuotaExceeded::Full))
     }
 }
 
@@ -209,44 +211,45 @@ async fn a_lease_lasts_as_long_as_it_is_renewed(house: House) {
         assert!(!house.renew(&one).await.is_new);
         sleep(SPANS.renew).await;
     }
-    assert_eq!(house.renew(&one).await.living, std::slice::from_ref(&one));
+    assert_eq!(house.renew(&one).await.live_members, std::slice::from_ref(&one));
     let back = house.renew(&two).await;
-    assert_eq!((back.is_new, back.living.len()), (true, 2));
-    assert!(back.living.is_sorted_by_key(|member| member.instance));
+    assert_eq!((back.is_new, back.live_members.len()), (true, 2));
+    assert!(back.live_members.is_sorted_by_key(|member| member.instance));
 }
 
 async fn a_lease_that_is_left_ends_at_once(house: House) {
     let (one, two) = (member(1, 1), member(2, 1));
     house.renew(&one).await;
-    assert_eq!(house.renew(&two).await.living.len(), 2);
+    assert_eq!(house.renew(&two).await.live_members.len(), 2);
     for _ in 0..2 {
         assert_eq!(house.leases.leave(one.instance).await.unwrap(), std::slice::from_ref(&two));
     }
-    assert_eq!(house.renew(&two).await.living, [two]);
+    assert_eq!(house.renew(&two).await.live_members, [two]);
 }
 
 async fn what_a_member_says_of_itself_is_replaced(house: House) {
     let one = member(1, 1);
     house.renew(&one).await;
     let later = Member { settings_version: 9, ..one };
-    assert_eq!(house.renew(&later).await, Renewed { living: vec![later], is_new: false });
+    assert_eq!(house.renew(&later).await, Renewed { live_members: vec![later], is_new: false });
 }
 
 async fn streams_are_counted_over_all_members_whose_leases_last(house: House) {
     let (one, two) = (member(1, 1), member(2, 1));
     house.renew(&one).await;
     house.renew(&two).await;
-    let hold = async |member: &Member, count| house.leases.hold(member.instance, subject("x"), count, 3).await.unwrap();
+    let hold =
+        async |member: &Member, count| house.leases.try_acquire(member.instance, subject("x"), count, 3).await.unwrap();
     assert!(hold(&one, 2).await && hold(&two, 1).await);
     assert!(!hold(&two, 2).await && !hold(&one, 3).await);
     // What was refused was not told.
     assert!(hold(&one, 2).await);
-    assert!(house.leases.hold(two.instance, subject("y"), 3, 3).await.unwrap());
-    house.leases.tell(one.instance, &[(subject("x"), 0), (subject("y"), 1)]).await.unwrap();
+    assert!(house.leases.try_acquire(two.instance, subject("y"), 3, 3).await.unwrap());
+    house.leases.publish(one.instance, &[(subject("x"), 0), (subject("y"), 1)]).await.unwrap();
     assert!(hold(&two, 3).await);
-    assert!(!house.leases.hold(two.instance, subject("y"), 3, 3).await.unwrap());
+    assert!(!house.leases.try_acquire(two.instance, subject("y"), 3, 3).await.unwrap());
     house.leases.leave(one.instance).await.unwrap();
-    assert!(house.leases.hold(two.instance, subject("y"), 3, 3).await.unwrap());
+    assert!(house.leases.try_acquire(two.instance, subject("y"), 3, 3).await.unwrap());
 }
 
 async fn telling_twice_changes_nothing(house: House) {
@@ -254,10 +257,10 @@ async fn telling_twice_changes_nothing(house: House) {
     house.renew(&one).await;
     house.renew(&two).await;
     for _ in 0..2 {
-        assert!(house.leases.hold(one.instance, subject("x"), 1, 2).await.unwrap());
-        house.leases.tell(one.instance, &[(subject("x"), 1)]).await.unwrap();
+        assert!(house.leases.try_acquire(one.instance, subject("x"), 1, 2).await.unwrap());
+        house.leases.publish(one.instance, &[(subject("x"), 1)]).await.unwrap();
     }
-    assert!(house.leases.hold(two.instance, subject("x"), 1, 2).await.unwrap());
+    assert!(house.leases.try_acquire(two.instance, subject("x"), 1, 2).await.unwrap());
 }
 
 async fn members_share_all_partitions_and_take_over_from_the_dead(house: House) {
@@ -331,8 +334,8 @@ async fn who_cannot_renew_owns_nothing_until_it_can(house: House) {
     one.gate.is_shut.store(true, Ordering::Relaxed);
     timeout(SOON, owned.changed()).await.expect("it owns on").unwrap();
     assert_eq!((*owned.borrow_and_update(), one.membership.roles()), (Partitions::NONE, Roles::default()));
-    assert!(matches!(one.places.enter(subject("x"), 1).await, Err(NoPlace::NoMember)));
-    let _admitted = one.places.admit(subject("x"));
+    assert!(matches!(one.places.acquire(subject("x"), 1).await, Err(QuotaExceeded::NoMember)));
+    let _admitted = one.places.acquire_unchecked(subject("x"));
     one.gate.is_shut.store(false, Ordering::Relaxed);
     timeout(SOON, owned.changed()).await.expect("it never owns again").unwrap();
     assert_eq!(one.owner(), Partitions::ALL);
@@ -377,12 +380,12 @@ async fn places_are_never_more_than_there_may_be(house: House) {
     let (one, two) = (house.instance(1), house.instance(2));
     one.until_sees(2).await;
     two.until_sees(2).await;
-    let tries = (0..40).map(|number| if number % 2 == 0 { &one } else { &two }.places.enter(subject("x"), 5));
+    let tries = (0..40).map(|number| if number % 2 == 0 { &one } else { &two }.places.acquire(subject("x"), 5));
     let places: Vec<_> = futures::future::join_all(tries).await.into_iter().filter_map(Result::ok).collect();
     assert_eq!(places.len(), 5);
     // Whoever asks and goes away before the answer takes no place for long.
     for _ in 0..10 {
-        let _ = timeout(Duration::ZERO, one.places.enter(subject("y"), 1)).await;
+        let _ = timeout(Duration::ZERO, one.places.acquire(subject("y"), 1)).await;
     }
     drop(two.entered("y", 1).await);
 }
@@ -408,7 +411,7 @@ async fn a_lease_that_another_clock_made_too_long_ends_all_the_same() {
     let far = (i64::MAX >> 12).to_string();
     house.server.as_ref().unwrap().say(&["ZADD", "sk:{members}:leases", &far, &dead.instance.to_string()]);
     let ended = timeout(SOON, async {
-        while house.renew(&one).await.living.len() > 1 {
+        while house.renew(&one).await.live_members.len() > 1 {
             sleep(SPANS.renew).await;
         }
     });
@@ -422,7 +425,7 @@ async fn a_lease_that_makes_no_sense_ends_nobody_elses() {
     house.renew(&one).await;
     house.server.as_ref().unwrap().say(&["HSET", "sk:{members}:members", "x", "no member"]);
     house.server.as_ref().unwrap().say(&["ZADD", "sk:{members}:leases", &(i64::MAX >> 12).to_string(), "x"]);
-    assert_eq!(house.renew(&one).await, Renewed { living: vec![one], is_new: false });
+    assert_eq!(house.renew(&one).await, Renewed { live_members: vec![one], is_new: false });
 }
 
 #[tokio::test]

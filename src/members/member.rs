@@ -69,10 +69,10 @@ impl fmt::Display for Work {
 }
 
 impl FromStr for Work {
-    type Err = NoMember;
+    type Err = InvalidMember;
 
-    fn from_str(word: &str) -> Result<Self, NoMember> {
-        Self::EACH.iter().find(|(known, _)| *known == word).map(|(_, work)| *work).ok_or(NoMember)
+    fn from_str(word: &str) -> Result<Self, InvalidMember> {
+        Self::EACH.iter().find(|(known, _)| *known == word).map(|(_, work)| *work).ok_or(InvalidMember)
     }
 }
 
@@ -102,16 +102,16 @@ impl fmt::Display for Member {
 /// A text that says nothing of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it says nothing of a member")]
-pub struct NoMember;
+pub struct InvalidMember;
 
 impl FromStr for Member {
-    type Err = NoMember;
+    type Err = InvalidMember;
 
-    fn from_str(text: &str) -> Result<Self, NoMember> {
+    fn from_str(text: &str) -> Result<Self, InvalidMember> {
         let mut words = text.split(' ');
-        let mut word = || words.next().ok_or(NoMember);
+        let mut word = || words.next().ok_or(InvalidMember);
         Ok(Self {
-            instance: InstanceId(u64::from_str_radix(word()?, 16).map_err(|_| NoMember)?),
+            instance: InstanceId(u64::from_str_radix(word()?, 16).map_err(|_| InvalidMember)?),
             formats: Formats { oldest: number(word()?)?, newest: number(word()?)? },
             settings_version: number(word()?)?,
             started_at: Timestamp::from_ms(number(word()?)?),
@@ -120,8 +120,8 @@ impl FromStr for Member {
     }
 }
 
-fn number<T: FromStr>(word: &str) -> Result<T, NoMember> {
-    word.parse().map_err(|_| NoMember)
+fn number<T: FromStr>(word: &str) -> Result<T, InvalidMember> {
+    word.parse().map_err(|_| InvalidMember)
 }
 
 /// Somebody whose streams are counted: a name within a tenant, hidden and of one length.
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(member.to_string().parse(), Ok(member.clone()));
         assert_eq!(format!("{member} and more").parse(), Ok(member));
         for text in ["", "xyz 1 3 7 1 all", "abc 1 3 7", "abc 1 -3 7 1 all", "abc 1 3 7 1", "abc 1 3 7 1 some"] {
-            assert_eq!(text.parse::<Member>(), Err(NoMember), "{text}");
+            assert_eq!(text.parse::<Member>(), Err(InvalidMember), "{text}");
         }
     }
 

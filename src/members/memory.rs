@@ -14,12 +14,12 @@ use super::{Away, Leases, Renewed};
 #[derive(Debug, Clone)]
 pub struct MemoryLeases {
     lease: Duration,
-    living: Arc<Mutex<BTreeMap<InstanceId, Kept>>>,
+    living: Arc<Mutex<BTreeMap<InstanceId, HeldLease>>>,
 }
 
 /// What is known of a member; it goes with the lease.
 #[derive(Debug)]
-struct Kept {
+struct HeldLease {
     member: Member,
     until: Instant,
     streams: BTreeMap<Subject, u32>,
@@ -33,7 +33,7 @@ impl MemoryLeases {
     }
 
     /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn living(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Kept>> {
+    fn living(&self) -> MutexGuard<'_, BTreeMap<InstanceId, HeldLease>> {
         let now = Instant::now();
         let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
         living.retain(|_, kept| kept.until > now);
@@ -49,8 +49,8 @@ impl Leases for MemoryLeases {
         let before = living.remove(&member.instance);
         let is_new = before.is_none();
         let streams = before.map(|kept| kept.streams).unwrap_or_default();
-        living.insert(member.instance, Kept { member: member.clone(), until, streams });
-        Ok(Renewed { living: living.values().map(|kept| kept.member.clone()).collect(), is_new })
+        living.insert(member.instance, HeldLease { member: member.clone(), until, streams });
+        Ok(Renewed { live_members: living.values().map(|kept| kept.member.clone()).collect(), is_new })
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
@@ -59,7 +59,7 @@ impl Leases for MemoryLeases {
         Ok(living.values().map(|kept| kept.member.clone()).collect())
     }
 
-    async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
         let mut living = self.living();
         let others = living.iter().filter(|(other, _)| **other != instance);
         let held: u32 = others.filter_map(|(_, kept)| kept.streams.get(&subject)).sum();
@@ -70,7 +70,7 @@ impl Leases for MemoryLeases {
         Ok(is_held)
     }
 
-    async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
         if let Some(kept) = self.living().get_mut(&instance) {
             for (subject, count) in counts {
                 kept.tell(*subject, *count);
@@ -80,7 +80,7 @@ impl Leases for MemoryLeases {
     }
 }
 
-impl Kept {
+impl HeldLease {
     fn tell(&mut self, subject: Subject, count: u32) {
         match count {
             0 => self.streams.remove(&subject),

@@ -2,13 +2,13 @@
 //! who looks after which partition, and how many streams somebody has everywhere.
 
 pub mod deployment;
-mod duties;
+mod lease;
 mod member;
-mod membership;
 pub mod memory;
-mod places;
+mod ownership;
 pub mod redis;
 mod rendezvous;
+mod stream_quota;
 
 #[cfg(test)]
 mod contract;
@@ -17,20 +17,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::duties::Duties;
+pub use self::lease::{LeaseTimers, Membership};
 pub use self::member::{Formats, InstanceId, Member, Subject, Work};
-pub use self::membership::{Membership, Spans};
-pub use self::places::{NoPlace, Place, Places};
+pub use self::ownership::Ownership;
 pub use self::rendezvous::{Roles, roles};
+pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
 
 /// What is told of streams is forgotten after so long, unless it is told again.
-pub const TOLD_FOR: Duration = Duration::from_mins(15);
+pub const STREAM_COUNT_TTL: Duration = Duration::from_mins(15);
 
 /// What a renewal brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
     /// Whose leases last, one's own among them, in the order of their names.
-    pub living: Vec<Member>,
+    pub live_members: Vec<Member>,
     /// Whether there was no such lease, or it had ended: then nobody may know any more
     /// what this instance told.
     pub is_new: bool,
@@ -53,10 +53,10 @@ pub trait Leases: Send + Sync {
     /// Tells that an instance has so many streams of a subject, if with those of all
     /// other members whose leases last there are no more than `limit`; otherwise tells
     /// nothing. Gives whether it was told.
-    async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away>;
+    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away>;
 
     /// Tells how many streams of each subject an instance has, whatever the limit.
-    async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away>;
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away>;
 }
 
 /// Leases cannot be reached.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::member::{InstanceId, Member, Subject};
-use super::{Away, Leases, Renewed, TOLD_FOR};
-use crate::redis::{Answer, Argument, Failure, Redis, Script};
+use super::{Away, Leases, Renewed, STREAM_COUNT_TTL};
+use crate::redis::{Argument, Redis, RedisError, Reply, Script};
 use crate::store::keys::Keys;
 
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
@@ -54,7 +54,7 @@ impl Leases for RedisLeases {
         let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
         let keys = [self.keys.leases(), self.keys.members()];
         let answer = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
-        Ok(Renewed { is_new: answer.word == "new", living: members(answer) })
+        Ok(Renewed { is_new: answer.tag == "new", live_members: members(answer) })
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
@@ -62,14 +62,14 @@ impl Leases for RedisLeases {
         Ok(members(self.redis.ask(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?))
     }
 
-    async fn hold(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
         let keys = [self.keys.leases(), self.keys.streams(&subject.to_string())];
         let arguments = [instance.to_string(), count.to_string(), limit.to_string(), told_for()];
         let answer = self.redis.run(&SCRIPTS.hold, &keys, words(arguments)).await?;
-        Ok(answer.convert::<i64>().map_err(|_| Failure::garbled())? == 1)
+        Ok(answer.convert::<i64>().map_err(|_| RedisError::protocol())? == 1)
     }
 
-    async fn tell(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
         let keys: Vec<_> = counts.iter().map(|(subject, _)| self.keys.streams(&subject.to_string())).collect();
         let counts = counts.iter().map(|(_, count)| count.to_string());
         let arguments = [instance.to_string(), told_for()].into_iter().chain(counts);
@@ -78,20 +78,20 @@ impl Leases for RedisLeases {
     }
 }
 
-impl From<Failure> for Away {
-    fn from(failure: Failure) -> Self {
+impl From<RedisError> for Away {
+    fn from(failure: RedisError) -> Self {
         Self(failure.into())
     }
 }
 
 /// One that makes no sense must not end the leases of all others.
-fn members(answer: Answer) -> Vec<Member> {
-    let told = answer.parts.into_iter().filter_map(|part| part.convert::<String>().ok());
+fn members(answer: Reply) -> Vec<Member> {
+    let told = answer.fields.into_iter().filter_map(|part| part.convert::<String>().ok());
     told.filter_map(|told| told.parse().ok()).collect()
 }
 
 fn told_for() -> String {
-    TOLD_FOR.as_millis().to_string()
+    STREAM_COUNT_TTL.as_millis().to_string()
 }
 
 fn words(each: impl IntoIterator<Item = String>) -> Vec<Argument> {

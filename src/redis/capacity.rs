@@ -5,7 +5,7 @@ use fred::interfaces::{ClientLike as _, ClusterInterface as _};
 use fred::types::InfoKind;
 use fred::types::config::Server;
 
-use super::{Failure, Redis};
+use super::{Redis, RedisError};
 
 /// What a Redis does when it is full, and when that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Capacity {
 
 impl Redis {
     /// Asks every master.
-    pub async fn capacity(&self) -> Result<Capacity, Failure> {
+    pub async fn capacity(&self) -> Result<Capacity, RedisError> {
         let mut all: Option<Capacity> = None;
         for master in self.masters() {
             let one = of_one(self.commands().await?, master).await?;
@@ -54,7 +54,7 @@ impl Redis {
                 None => one,
             });
         }
-        all.ok_or_else(Failure::garbled)
+        all.ok_or_else(RedisError::protocol)
     }
 
     /// In a cluster, each; otherwise the one there is.
@@ -64,12 +64,12 @@ impl Redis {
     }
 }
 
-async fn of_one(commands: WithOptions<Client>, master: Option<Server>) -> Result<Capacity, Failure> {
+async fn of_one(commands: WithOptions<Client>, master: Option<Server>) -> Result<Capacity, RedisError> {
     let mut options = commands.options().clone();
     options.cluster_node = master;
     let asked = commands.with_options(&options);
-    let memory: String = asked.info(Some(InfoKind::Memory)).await.map_err(Failure::of)?;
-    Capacity::of(&memory).ok_or_else(Failure::garbled)
+    let memory: String = asked.info(Some(InfoKind::Memory)).await.map_err(RedisError::of)?;
+    Capacity::of(&memory).ok_or_else(RedisError::protocol)
 }
 
 #[cfg(test)]

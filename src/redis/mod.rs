@@ -6,11 +6,11 @@
 
 mod address;
 mod capacity;
-mod failure;
-mod listening;
-mod pulse;
+mod error;
+mod keepalive;
+mod last_error;
+mod pubsub;
 mod script;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,25 +24,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::address::{Address, InvalidAddress};
 pub use self::capacity::Capacity;
-pub use self::failure::Failure;
-pub use self::listening::{Listening, Told};
-pub use self::script::{Answer, Argument, Script};
-use self::trouble::Trouble;
+pub use self::error::RedisError;
+use self::last_error::LastError;
+pub use self::pubsub::{PubSub, PubSubEvent};
+pub use self::script::{Argument, Reply, Script};
 
 /// What takes longer has no answer.
-const PATIENCE: Duration = Duration::from_millis(750);
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// How long a command waits for a connection that was lost to come back.
-const ABSENCE: Duration = Duration::from_millis(500);
+const RECONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A connection that takes longer does not come about, and is tried again.
-const CONNECTING: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Commands that may wait to be sent; past it they are turned away unsent.
 const MAX_UNSENT: usize = 10_000;
 
 /// Messages that may wait to be heard; past it the oldest are lost, and a gap is told.
-const MAX_UNHEARD: usize = 8_192;
+const MAX_UNREAD: usize = 8_192;
 
 /// One connection; to a cluster, one to each of its masters. Closed when dropped.
 ///
@@ -51,23 +51,24 @@ const MAX_UNHEARD: usize = 8_192;
 pub struct Redis {
     client: Client,
     address: Address,
-    trouble: Arc<Trouble>,
+    trouble: Arc<LastError>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Redis {
     /// Connects, and stays connected: what is lost is opened again, without end.
-    pub async fn connect(address: &Address) -> Result<Self, Failure> {
-        let client = builder(address).build().map_err(Failure::undone)?;
-        let trouble = Arc::new(Trouble::default());
-        let hears = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&trouble).hear(client.error_rx())));
-        let task = client.init().await.map_err(Failure::undone)?;
-        let pulse = AbortOnDropHandle::new(tokio::spawn(pulse::feel(client.clone(), AbortOnDropHandle::new(task))));
+    pub async fn connect(address: &Address) -> Result<Self, RedisError> {
+        let client = builder(address).build().map_err(RedisError::not_applied)?;
+        let trouble = Arc::new(LastError::default());
+        let hears = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&trouble).record_all(client.error_rx())));
+        let task = client.init().await.map_err(RedisError::not_applied)?;
+        let pulse =
+            AbortOnDropHandle::new(tokio::spawn(keepalive::watch(client.clone(), AbortOnDropHandle::new(task))));
         Ok(Self { client, address: address.clone(), trouble, _tasks: [pulse, hears] })
     }
 
     /// Another connection to the same place.
-    pub async fn another(&self) -> Result<Self, Failure> {
+    pub async fn duplicate(&self) -> Result<Self, RedisError> {
         Self::connect(&self.address).await
     }
 
@@ -78,20 +79,20 @@ impl Redis {
     }
 
     /// Whether it answers.
-    pub async fn ping(&self) -> Result<(), Failure> {
-        self.commands().await?.ping(None).await.map_err(Failure::of)
+    pub async fn ping(&self) -> Result<(), RedisError> {
+        self.commands().await?.ping(None).await.map_err(RedisError::of)
     }
 
     /// For plain commands. Waits a little for a connection; without one, nothing is sent.
-    pub async fn commands(&self) -> Result<WithOptions<Client>, Failure> {
-        let until = Instant::now() + ABSENCE;
+    pub async fn commands(&self) -> Result<WithOptions<Client>, RedisError> {
+        let until = Instant::now() + RECONNECT_TIMEOUT;
         while self.client.state() != ClientState::Connected {
             if Instant::now() >= until {
-                return Err(Failure::Undone(self.trouble.no_connection().into()));
+                return Err(RedisError::NotApplied(self.trouble.no_connection().into()));
             }
             sleep(Duration::from_millis(5)).await;
         }
-        let options = Options { timeout: Some(PATIENCE), fail_fast: true, ..Options::default() };
+        let options = Options { timeout: Some(COMMAND_TIMEOUT), fail_fast: true, ..Options::default() };
         Ok(self.client.with_options(&options))
     }
 }
@@ -105,8 +106,8 @@ fn builder(address: &Address) -> Builder {
 
 fn limit_connection(connection: &mut ConnectionConfig) {
     *connection = ConnectionConfig {
-        connection_timeout: CONNECTING,
-        internal_command_timeout: CONNECTING,
+        connection_timeout: CONNECT_TIMEOUT,
+        internal_command_timeout: CONNECT_TIMEOUT,
         max_command_attempts: 1,
         // The library ends for good where it may not send a command again after an ASK.
         max_redirections: 0,
@@ -118,6 +119,6 @@ fn limit_connection(connection: &mut ConnectionConfig) {
 }
 
 fn limit_waiting(performance: &mut PerformanceConfig) {
-    performance.default_command_timeout = PATIENCE;
-    performance.broadcast_channel_capacity = MAX_UNHEARD;
+    performance.default_command_timeout = COMMAND_TIMEOUT;
+    performance.broadcast_channel_capacity = MAX_UNREAD;
 }

@@ -9,11 +9,11 @@ use fred::types::{Key, Value};
 use fred::util::sha1_hash;
 use tokio::time::{Instant, sleep};
 
-use super::failure::is_moving;
-use super::{ABSENCE, Failure, Redis};
+use super::error::is_moving;
+use super::{RECONNECT_TIMEOUT, Redis, RedisError};
 
 /// Between two tries while keys move.
-const MOVING: Duration = Duration::from_millis(20);
+const MOVED_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a script is given: texts, numbers, bytes.
 pub type Argument = Value;
@@ -27,11 +27,11 @@ pub struct Script {
 
 /// What a script gave: a word, and what belongs to it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Reply {
     /// What kind of answer it is.
-    pub word: String,
+    pub tag: String,
     /// The rest.
-    pub parts: Vec<Value>,
+    pub fields: Vec<Value>,
 }
 
 impl Script {
@@ -43,22 +43,22 @@ impl Script {
     }
 }
 
-impl Answer {
+impl Reply {
     /// An answer, as the client library has it.
-    pub fn read(answer: Value) -> Result<Self, Failure> {
-        let Value::Array(mut parts) = answer else { return Err(Failure::garbled()) };
+    pub fn read(answer: Value) -> Result<Self, RedisError> {
+        let Value::Array(mut parts) = answer else { return Err(RedisError::protocol()) };
         if parts.is_empty() {
-            return Err(Failure::garbled());
+            return Err(RedisError::protocol());
         }
-        let word = parts.remove(0).convert().map_err(|_| Failure::garbled())?;
-        Ok(Self { word, parts })
+        let word = parts.remove(0).convert().map_err(|_| RedisError::protocol())?;
+        Ok(Self { tag: word, fields: parts })
     }
 
     /// The only part it has.
-    pub fn only<T: fred::types::FromValue>(mut self) -> Result<T, Failure> {
-        match (self.parts.pop(), self.parts.is_empty()) {
-            (Some(part), true) => part.convert().map_err(|_| Failure::garbled()),
-            _ => Err(Failure::garbled()),
+    pub fn only<T: fred::types::FromValue>(mut self) -> Result<T, RedisError> {
+        match (self.fields.pop(), self.fields.is_empty()) {
+            (Some(part), true) => part.convert().map_err(|_| RedisError::protocol()),
+            _ => Err(RedisError::protocol()),
         }
     }
 }
@@ -71,12 +71,12 @@ impl Redis {
         script: &Script,
         keys: &[impl Into<Key> + Clone],
         arguments: Vec<Argument>,
-    ) -> Result<Value, Failure> {
-        let until = Instant::now() + ABSENCE;
+    ) -> Result<Value, RedisError> {
+        let until = Instant::now() + RECONNECT_TIMEOUT;
         loop {
             match self.attempt(script, keys, &arguments).await? {
-                Err(declined) if is_moving(&declined) && Instant::now() < until => sleep(MOVING).await,
-                answer => return answer.map_err(Failure::of),
+                Err(declined) if is_moving(&declined) && Instant::now() < until => sleep(MOVED_RETRY_INTERVAL).await,
+                answer => return answer.map_err(RedisError::of),
             }
         }
     }
@@ -86,7 +86,7 @@ impl Redis {
         script: &Script,
         keys: &[impl Into<Key> + Clone],
         arguments: &[Argument],
-    ) -> Result<Result<Value, Error>, Failure> {
+    ) -> Result<Result<Value, Error>, RedisError> {
         let client = self.commands().await?;
         let names = || keys.iter().cloned().map(Into::into).collect::<Vec<Key>>();
         // The library's futures are of ten kilobytes each.
@@ -100,7 +100,7 @@ impl Redis {
     }
 
     /// Runs a script that answers with a word and what belongs to it.
-    pub async fn ask(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Answer, Failure> {
-        Answer::read(self.run(script, keys, arguments).await?)
+    pub async fn ask(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Reply, RedisError> {
+        Reply::read(self.run(script, keys, arguments).await?)
     }
 }

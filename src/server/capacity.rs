@@ -6,22 +6,22 @@ use crate::config::Config;
 use crate::http::connection::admission::Limits;
 
 /// Where the host names no limit.
-const MANY: u64 = 1 << 20;
+const MAX_DESCRIPTORS: u64 = 1 << 20;
 
 /// What the ledger, the store, files and the metrics listener may need: a quarter, within these.
-const RESERVE: std::ops::RangeInclusive<usize> = 64..=128;
+const RESERVED_DESCRIPTORS: std::ops::RangeInclusive<usize> = 64..=128;
 
 /// Fewer connections would serve nobody.
-const LEAST: usize = 16;
+const MIN_CONNECTIONS: usize = 16;
 
 /// With fewer descriptors, a service for many is one for few, and somebody should know.
-const FEW: usize = 1_024;
+const WARN_BELOW_DESCRIPTORS: usize = 1_024;
 
 /// Takes as many descriptors as the host lets this process have. A shell gives out a thousand
 /// or so, for programs that use `select`; none here does.
 pub(super) fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.unwrap_or(MANY);
+    let wanted = maximum.unwrap_or(MAX_DESCRIPTORS);
     if current.is_some_and(|current| current < wanted) {
         // Otherwise it stays as it is, and is told below if that is few.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
@@ -40,13 +40,13 @@ pub(super) struct Capacity {
 impl Capacity {
     /// What the settings say, and for the rest what the limit of descriptors leaves.
     pub(super) fn of(config: &Config) -> Self {
-        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(MANY).min(MANY);
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS);
         Self::within(config, usize::try_from(descriptors).unwrap_or(usize::MAX))
     }
 
     fn within(config: &Config, descriptors: usize) -> Self {
-        let reserve = (descriptors / 4).clamp(*RESERVE.start(), *RESERVE.end());
-        let fitting = descriptors.saturating_sub(reserve).max(LEAST);
+        let reserve = (descriptors / 4).clamp(*RESERVED_DESCRIPTORS.start(), *RESERVED_DESCRIPTORS.end());
+        let fitting = descriptors.saturating_sub(reserve).max(MIN_CONNECTIONS);
         let connections = config.max_connections.unwrap_or(fitting);
         if connections > fitting {
             tracing::warn!(
@@ -55,7 +55,7 @@ impl Capacity {
                 descriptors,
                 "the limit of file descriptors is too low for MAX_CONNECTIONS"
             );
-        } else if config.max_connections.is_none() && descriptors < FEW {
+        } else if config.max_connections.is_none() && descriptors < WARN_BELOW_DESCRIPTORS {
             tracing::warn!(connections, descriptors, "the limit of file descriptors leaves room for few connections");
         }
         let connections = connections.min(fitting);

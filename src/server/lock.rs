@@ -11,16 +11,16 @@ use tokio::time::{Instant, sleep};
 
 use super::Error;
 use crate::config::{Config, Database};
-use crate::ledger::postgres::Alone;
+use crate::ledger::postgres::AdvisoryLock;
 use crate::shutdown::Shutdown;
 
-const TRY_EVERY: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What this process alone may use.
 #[derive(Debug)]
 pub(super) struct Lock {
     _folder: File,
-    ledger: Option<Alone>,
+    ledger: Option<AdvisoryLock>,
 }
 
 impl Lock {
@@ -31,7 +31,7 @@ impl Lock {
         let ledger = match &config.database {
             Database::Sqlite(_) => None,
             Database::Postgres(address) => {
-                let held = Alone::hold(address.as_str(), config.name(), patience).await?;
+                let held = AdvisoryLock::acquire(address.as_str(), config.name(), patience).await?;
                 Some(held.ok_or_else(|| Error::InUse(address.shown()))?)
             }
         };
@@ -61,7 +61,7 @@ pub(super) async fn hold(folder: &Path, patience: Duration) -> Result<File, Erro
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(TRY_EVERY).await,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(RETRY_INTERVAL).await,
             Err(TryLockError::WouldBlock) => return Err(Error::InUse(folder.display().to_string())),
             Err(TryLockError::Error(source)) => return Err(unusable(folder, source)),
         }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::live::until_stopped;
-use super::{Error, reach};
-use crate::audit::ownership::{Home, Ownership};
+use super::backend::until_stopped;
+use super::{Error, connect};
+use crate::audit::ownership::{DeploymentStore, Ownership};
 use crate::config::{Address, Config, OthersLedger};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
-use crate::ledger::mark::Claim;
+use crate::ledger::deployment::Claim;
 use crate::members::deployment::RedisDeployment;
 use crate::redis::Redis;
 use crate::shutdown::Shutdown;
@@ -24,24 +24,24 @@ struct InMemory(String);
 type Unanswered = Box<dyn std::error::Error + Send + Sync>;
 
 #[async_trait]
-impl Home for InRedis {
+impl DeploymentStore for InRedis {
     async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), Unanswered> {
         Ok(self.0.recall(remembered).await?)
     }
 
-    async fn doubt(&self) -> Result<(), Unanswered> {
-        Ok(self.0.begin_lives().await?)
+    async fn require_restore(&self) -> Result<(), Unanswered> {
+        Ok(self.0.begin_generations().await?)
     }
 }
 
 #[async_trait]
-impl Home for InMemory {
+impl DeploymentStore for InMemory {
     async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), Unanswered> {
         Ok((remembered.map(str::to_owned), self.0.clone()))
     }
 
     /// Nothing is kept.
-    async fn doubt(&self) -> Result<(), Unanswered> {
+    async fn require_restore(&self) -> Result<(), Unanswered> {
         Ok(())
     }
 }
@@ -52,8 +52,8 @@ pub(super) async fn begin(
     redis: Option<&Redis>,
     ledger: &Arc<dyn Ledger>,
 ) -> Result<Ownership, Error> {
-    let home: Arc<dyn Home> = match redis {
-        Some(redis) => Arc::new(InRedis(RedisDeployment::new(redis.another().await?, reach::keys(config)))),
+    let home: Arc<dyn DeploymentStore> = match redis {
+        Some(redis) => Arc::new(InRedis(RedisDeployment::new(redis.duplicate().await?, connect::keys(config)))),
         None => Arc::new(InMemory(random())),
     };
     let mut ownership = Ownership::new(Arc::clone(ledger), home, claim(config));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::backend::{Backend, until_stopped};
 use super::capacity::Capacity;
-use super::listen::Listening;
-use super::live::{Live, until_stopped};
-use super::{Error, capacity, listen, opening, ownership, reach};
+use super::listener::Listener;
+use super::{Error, capacity, connect, listener, open_ledger, ownership};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http;
@@ -25,8 +25,8 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let (ledger, clock, live) = started?;
     let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
     let limits = Capacity::of(&config).metrics;
-    let listening = Listening { name: "metrics", address: config.metrics_addr, router, limits };
-    let metrics_address = listen::serve(listening, &config, &shutdown).await?;
+    let listening = Listener { name: "metrics", address: config.metrics_addr, router, limits };
+    let metrics_address = listener::serve(listening, &config, &shutdown).await?;
     tracing::info!(%metrics_address, "draining the audit");
     // Samples take room until they are sorted, and nobody may be scraping.
     until_stopped(&back, "metrics upkeep", metrics::install().upkeep());
@@ -47,14 +47,14 @@ async fn start(
     config: &Config,
     back: &Shutdown,
     front: &Shutdown,
-) -> Result<(Arc<dyn Ledger>, Arc<dyn Clock>, Live), Error> {
+) -> Result<(Arc<dyn Ledger>, Arc<dyn Clock>, Backend), Error> {
     capacity::raise_descriptors();
     metrics::install();
-    let ledger = opening::serving(config, back).await?;
-    let redis = reach::redis(config).await?.ok_or(Error::NothingShared)?;
+    let ledger = open_ledger::serving(config, back).await?;
+    let redis = connect::redis(config).await?.ok_or(Error::NothingShared)?;
     let ownership = ownership::begin(config, Some(&redis), &ledger).await?;
-    let clock = reach::clock(config, Some(&redis), back).await?;
-    let live = Live::start(config, Some(redis), &clock, Work::Auditing).await?;
+    let clock = connect::clock(config, Some(&redis), back).await?;
+    let live = Backend::start(config, Some(redis), &clock, Work::Auditing).await?;
     ownership::keep(ownership, &live.fence, back, front);
     Ok((ledger, clock, live))
 }

@@ -10,13 +10,13 @@ pub struct Fence(Arc<AtomicU8>);
 
 /// Whose the ledger is, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum LedgerOwner {
     /// This deployment's.
-    Ours = 0,
+    Us = 0,
     /// Nobody could be asked so far.
-    Nothing = 1,
+    Unknown = 1,
     /// Another's.
-    Others = 2,
+    Other = 2,
 }
 
 /// It is closed.
@@ -26,22 +26,22 @@ pub struct Fenced;
 
 impl Fence {
     /// Whether one may go on with sessions.
-    pub fn pass(&self) -> Result<(), Fenced> {
-        if self.at() == Known::Others as u8 { Err(Fenced) } else { Ok(()) }
+    pub fn check(&self) -> Result<(), Fenced> {
+        if self.owner() == LedgerOwner::Other as u8 { Err(Fenced) } else { Ok(()) }
     }
 
     /// Whether one may write to the ledger: what waits for it loses nothing by waiting.
     #[must_use]
-    pub fn lets_write(&self) -> bool {
-        self.at() == Known::Ours as u8
+    pub fn may_write(&self) -> bool {
+        self.owner() == LedgerOwner::Us as u8
     }
 
     /// From now on, that is known.
-    pub fn set(&self, known: Known) {
+    pub fn set(&self, known: LedgerOwner) {
         self.0.store(known as u8, Ordering::Relaxed);
     }
 
-    fn at(&self) -> u8 {
+    fn owner(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
 }

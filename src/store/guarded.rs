@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::fence::Fence;
-use super::outbox::Ticket;
+use super::outbox::EntryId;
 use super::partition::Partitions;
-use super::{Commit, Committed, Error, Held, Store};
+use super::{Commit, Committed, Error, Store, StoredSession};
 use crate::breaker::{Breaker, Settings};
 use crate::domain::chain::Digest;
-use crate::domain::entry::Answered;
+use crate::domain::entry::IdempotencyRecord;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
@@ -36,7 +36,7 @@ impl Guarded {
     }
 
     async fn ask<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.fence.pass().map_err(|fenced| Error::Unavailable(fenced.into()))?;
+        self.fence.check().map_err(|fenced| Error::Unavailable(fenced.into()))?;
         // What cannot be read was an answer.
         self.breaker.guard(asking, |error| !matches!(error, Error::Unreadable(_))).await
     }
@@ -44,16 +44,16 @@ impl Guarded {
 
 #[async_trait]
 impl Store for Guarded {
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.ask(self.inner.read(key)).await
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
-        self.ask(self.inner.answered(key, repeat)).await
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        self.ask(self.inner.idempotency_record(key, repeat)).await
     }
 
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
-        self.ask(self.inner.remember(key, answered)).await
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        self.ask(self.inner.remember_answer(key, answered)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
@@ -64,18 +64,18 @@ impl Store for Guarded {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
         self.ask(self.inner.restore(key, over, held, answered)).await
     }
 
-    async fn read_watched(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.ask(self.inner.read_watched(key)).await
     }
 
-    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.ask(self.inner.keep(key, at)).await
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.ask(self.inner.retain(key, at)).await
     }
 
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
@@ -91,22 +91,22 @@ impl Store for Guarded {
         self.ask(self.inner.due(partitions, until, limit)).await
     }
 
-    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
-        self.ask(self.inner.newest_waiting(key)).await
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
+        self.ask(self.inner.outbox_tail(key)).await
     }
 
-    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        self.ask(self.inner.began(key)).await
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        self.ask(self.inner.generation_started_at(key)).await
     }
 
     /// It waits for the ledger, and fails where the store has: neither tells whether the
     /// store answers now.
-    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
-        self.inner.recorded(ticket).await
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
+        self.inner.wait_recorded(ticket).await
     }
 
-    async fn in_step(&self) {
-        self.inner.in_step().await;
+    async fn wait_for_ledger(&self) {
+        self.inner.wait_for_ledger().await;
     }
 
     async fn ping(&self) -> Result<(), Error> {

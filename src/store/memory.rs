@@ -10,20 +10,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
 
-use super::outbox::{MemoryOutbox, Ticket};
+use super::outbox::{EntryId, MemoryOutbox};
 use super::partition;
 use super::partition::{PARTITIONS, Partitions};
 use super::timed::timed;
-use super::{Commit, Committed, Error, Held, Store};
+use super::{Commit, Committed, Error, Store, StoredSession};
 use crate::domain::chain::Digest;
-use crate::domain::entry::{ANSWERED_MS, Answered};
+use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 
 /// A session remembers so many answered keys; past it the oldest is forgotten early.
-const MAX_ANSWERED: usize = 10_000;
+const MAX_IDEMPOTENCY_RECORDS: usize = 10_000;
 
 /// Tells the bus of a write. Called with the session locked: it must not wait.
 pub type Announce = Box<dyn Fn(SessionKey, Position, Bytes) + Send + Sync>;
@@ -42,16 +42,16 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Partition {
-    sessions: HashMap<SessionKey, Kept>,
+    sessions: HashMap<SessionKey, Slot>,
     due: BTreeSet<(Timestamp, SessionKey)>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    held: Held,
+struct Slot {
+    held: StoredSession,
     /// The ledger refused that version for good: nobody else holds it.
     is_refused: bool,
-    answered: HashMap<Digest, Answered>,
+    answered: HashMap<Digest, IdempotencyRecord>,
     order: VecDeque<(Timestamp, Digest)>,
 }
 
@@ -91,9 +91,9 @@ impl MemoryStore {
         partition.sessions.len()
     }
 
-    fn is_recorded(&self, kept: &Kept) -> bool {
+    fn is_recorded(&self, kept: &Slot) -> bool {
         let is_done = |ticket| self.outbox.recorded(ticket).now_or_never().is_some();
-        !kept.is_refused && kept.held.ticket.is_none_or(is_done)
+        !kept.is_refused && kept.held.entry_id.is_none_or(is_done)
     }
 
     /// Notes whether the ledger refused that version, if it is still the newest.
@@ -124,13 +124,13 @@ impl MemoryStore {
         Committed::Stored(self.write(&mut partition, commit))
     }
 
-    fn set_if_absent(&self, key: &SessionKey, held: Held, answered: Vec<Answered>) -> Held {
+    fn set_if_absent(&self, key: &SessionKey, held: StoredSession, answered: Vec<IdempotencyRecord>) -> StoredSession {
         let mut partition = self.partition(key);
         if let Some(kept) = partition.sessions.get(key) {
             return kept.held.clone();
         }
         partition.reschedule(key, None, held.session.due_at);
-        partition.hold(key, held.clone(), None);
+        partition.put(key, held.clone(), None);
         if let Some(kept) = partition.sessions.get_mut(key) {
             for each in answered {
                 kept.remember(Some(each));
@@ -139,7 +139,7 @@ impl MemoryStore {
         held
     }
 
-    fn soonest(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
+    fn due_entries(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
         let mut due = Vec::new();
         for partition in partitions.iter() {
             let partition = locked(&self.partitions[partition.index()]);
@@ -150,18 +150,18 @@ impl MemoryStore {
         due
     }
 
-    fn write(&self, partition: &mut Partition, commit: Commit) -> Held {
+    fn write(&self, partition: &mut Partition, commit: Commit) -> StoredSession {
         let Commit { key, session, frames, entry, .. } = commit;
         let link = entry.link.digest();
-        let answer = entry.repeat.map(|repeat| Answered {
+        let answer = entry.idempotency.map(|repeat| IdempotencyRecord {
             repeat,
             position: session.position,
             at: session.updated_at,
             change: entry.change.clone(),
         });
         let ticket = Some(self.outbox.append(entry));
-        let held = Held { session: Arc::clone(&session), head: link, ticket, is_doubtful: false };
-        let replaced = partition.hold(&key, held.clone(), answer);
+        let held = StoredSession { session: Arc::clone(&session), head: link, entry_id: ticket, needs_restore: false };
+        let replaced = partition.put(&key, held.clone(), answer);
         partition.reschedule(&key, replaced.and_then(|replaced| replaced.due_at), session.due_at);
         (self.announce)(key, session.position, frames);
         held
@@ -175,14 +175,19 @@ fn locked(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
 
 impl Partition {
     /// Puts a version in place; gives the one before.
-    fn hold(&mut self, key: &SessionKey, held: Held, answered: Option<Answered>) -> Option<Arc<Session>> {
+    fn put(
+        &mut self,
+        key: &SessionKey,
+        held: StoredSession,
+        answered: Option<IdempotencyRecord>,
+    ) -> Option<Arc<Session>> {
         if let Some(kept) = self.sessions.get_mut(key) {
             let before = std::mem::replace(&mut kept.held, held);
             kept.is_refused = false;
             kept.remember(answered);
             return Some(before.session);
         }
-        let mut kept = Kept { held, is_refused: false, answered: HashMap::new(), order: VecDeque::new() };
+        let mut kept = Slot { held, is_refused: false, answered: HashMap::new(), order: VecDeque::new() };
         kept.remember(answered);
         self.sessions.insert(key.clone(), kept);
         None
@@ -201,11 +206,11 @@ impl Partition {
     }
 }
 
-impl Kept {
-    fn remember(&mut self, answered: Option<Answered>) {
+impl Slot {
+    fn remember(&mut self, answered: Option<IdempotencyRecord>) {
         let Some(answered) = answered else { return };
-        let forget = answered.at - ANSWERED_MS;
-        while self.order.front().is_some_and(|(at, _)| *at < forget) || self.order.len() >= MAX_ANSWERED {
+        let forget = answered.at - IDEMPOTENCY_TTL_MS;
+        while self.order.front().is_some_and(|(at, _)| *at < forget) || self.order.len() >= MAX_IDEMPOTENCY_RECORDS {
             if let Some((_, key)) = self.order.pop_front() {
                 self.answered.remove(&key);
             }
@@ -214,8 +219,8 @@ impl Kept {
         self.answered.insert(answered.repeat.key, answered);
     }
 
-    fn repeats(&self, commit: &Commit) -> Option<&Answered> {
-        self.answered.get(&commit.entry.repeat?.key)
+    fn repeats(&self, commit: &Commit) -> Option<&IdempotencyRecord> {
+        self.answered.get(&commit.entry.idempotency?.key)
     }
 }
 
@@ -225,16 +230,16 @@ async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T 
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         timely("read", async { Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone())) }).await
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
         let partition = self.partition(key);
         Ok(partition.sessions.get(key).and_then(|kept| kept.answered.get(repeat)).cloned())
     }
 
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
         let mut partition = self.partition(key);
         let Some(kept) = partition.sessions.get_mut(key) else { return Ok(answered) };
         if let Some(before) = kept.answered.get(&answered.repeat.key) {
@@ -252,13 +257,13 @@ impl Store for MemoryStore {
         &self,
         key: &SessionKey,
         _over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
         timely("restore", async { Ok(self.set_if_absent(key, held, answered)) }).await
     }
 
-    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
         self.set_refused(key, at, true);
         Ok(())
     }
@@ -274,24 +279,24 @@ impl Store for MemoryStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        timely("due", async { Ok(self.soonest(partitions, until, limit)) }).await
+        timely("due", async { Ok(self.due_entries(partitions, until, limit)) }).await
     }
 
     /// None: what waits dies with the sessions, and no session goes before it is recorded.
-    async fn newest_waiting(&self, _key: &SessionKey) -> Result<Option<Ticket>, Error> {
+    async fn outbox_tail(&self, _key: &SessionKey) -> Result<Option<EntryId>, Error> {
         Ok(None)
     }
 
-    async fn began(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
+    async fn generation_started_at(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
         Ok(self.began)
     }
 
-    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
         self.outbox.recorded(ticket).await;
         Ok(())
     }
 
-    async fn in_step(&self) {
+    async fn wait_for_ledger(&self) {
         self.outbox.in_step().await;
     }
 
@@ -300,6 +305,6 @@ impl Store for MemoryStore {
     }
 }
 
-fn position(kept: &Kept) -> Position {
+fn position(kept: &Slot) -> Position {
     kept.held.session.position
 }

@@ -18,11 +18,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::outbox::Ticket;
+use self::outbox::EntryId;
 use self::partition::Partitions;
 use crate::breaker::Open;
 use crate::domain::chain::Digest;
-use crate::domain::entry::{Answered, Entry};
+use crate::domain::entry::{Entry, IdempotencyRecord};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::Session;
@@ -31,16 +31,16 @@ use crate::domain::time::Timestamp;
 
 /// A session as the store holds it.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct StoredSession {
     /// The newest version.
     pub session: Arc<Session>,
     /// Digest of the link that version made: what the next one names.
     pub head: Digest,
     /// That version's place in the outbox; `None` if it came from the ledger.
-    pub ticket: Option<Ticket>,
+    pub entry_id: Option<EntryId>,
     /// It outlived the store's last life: what came after it may be lost, and the ledger
     /// may hold that. Nothing is written on it until it has been restored.
-    pub is_doubtful: bool,
+    pub needs_restore: bool,
 }
 
 /// Where a store learns the time from, to say since when it has held what it was given.
@@ -70,13 +70,13 @@ pub struct Commit {
 #[derive(Debug, Clone)]
 pub enum Committed {
     /// It is the newest version now.
-    Stored(Held),
+    Stored(StoredSession),
     /// Somebody else wrote: here is the newest. Nothing has changed.
-    Stale(Held),
+    Stale(StoredSession),
     /// The store does not hold the session (any more). Nothing has changed.
     Missing,
     /// Its idempotency key was answered before. Nothing has changed.
-    Repeated(Answered, Held),
+    Repeated(IdempotencyRecord, StoredSession),
 }
 
 /// The store did not do as asked, and the caller may not know whether it did.
@@ -130,14 +130,14 @@ impl From<Open> for Error {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The newest version, if the session is held.
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error>;
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error>;
 
     /// What an idempotency key was answered with, for at least ten minutes.
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error>;
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error>;
 
     /// Remembers what an idempotency key was answered with that wrote no version, unless it
     /// was answered before. Gives the answer that stands. It is lost with what the store holds.
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error>;
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error>;
 
     /// Writes, if the base is still the newest version.
     async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
@@ -148,19 +148,19 @@ pub trait Store: Send + Sync {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error>;
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error>;
 
     /// The same for a session that is watched: it is not idle, and stays for as long as it is
     /// read like this oftener than an idle one is let go of.
-    async fn read_watched(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.read(key).await
     }
 
     /// The ledger does not hold that version, and will not take it: the session is not let go
     /// of for having been idle, as long as that is its newest. Asking again changes nothing.
-    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
 
     /// The ledger holds that version after all: the session may be let go of again.
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
@@ -177,19 +177,19 @@ pub trait Store: Send + Sync {
     /// The newest of what waits for the ledger in a session's partition, if the store may
     /// have lost a session of whose versions one is among that: once it is recorded, all
     /// is that was committed there before.
-    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error>;
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error>;
 
     /// Since when the store has lived the life it is in, where that session belongs: what
     /// it held before that may be lost.
-    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error>;
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error>;
 
     /// Waits until the ledger holds the version with that place in the outbox. Fails
     /// where it can no longer be known, because the store began a new life.
-    async fn recorded(&self, ticket: Ticket) -> Result<(), Error>;
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error>;
 
     /// Returns at once, unless what is committed dies with the process and the ledger
     /// is behind: then once it has caught up, or is so far behind that it is away.
-    async fn in_step(&self);
+    async fn wait_for_ledger(&self);
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;

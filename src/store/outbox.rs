@@ -18,11 +18,11 @@ pub(in crate::store) use redis::pack;
 /// An entry's place in its outbox; within a partition and a life of the store, later
 /// ones are larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket {
+pub struct EntryId {
     /// Whose outbox; none where one holds the entries of all.
     pub partition: Option<Partition>,
     /// The life of the store it was given in.
-    pub life: u64,
+    pub generation: u64,
     /// Its number there: in Redis, the milliseconds of the entry's name in the stream,
     /// then what comes after them.
     pub number: (u64, u64),
@@ -30,9 +30,9 @@ pub struct Ticket {
 
 /// An entry that waits for the ledger.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct OutboxEntry {
     /// Its place.
-    pub ticket: Ticket,
+    pub id: EntryId,
     /// What waits.
     pub entry: Arc<Entry>,
 }
@@ -61,10 +61,10 @@ pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 pub trait Outbox: Send + Sync {
     /// The oldest entries that are not acknowledged, those of a partition in order, at
     /// most `max`. Waits until there is one, but no longer than `patience`; then none.
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable>;
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable>;
 
     /// Lets go of entries that `oldest` gave, the oldest first. Asking again changes nothing.
-    async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable>;
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable>;
 
     /// How much waits.
     async fn backlog(&self) -> Result<Backlog, Unavailable>;

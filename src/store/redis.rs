@@ -20,14 +20,14 @@
 //! runs or something will happen to it, nor before the ledger holds its newest version;
 //! then it goes when it has been idle for long.
 
-mod answer;
-mod following;
-mod lives;
+mod arg_buffer;
+mod batch;
+mod commit;
+mod decode;
+mod fencing;
+mod ledger_watermark;
 mod scripts;
-mod texts;
 mod time;
-mod together;
-mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -40,31 +40,31 @@ use bytes::Bytes;
 use fred::types::Value;
 use tokio::sync::watch;
 
-use self::following::Following;
-use self::together::Together;
+use self::batch::CommitBatcher;
+use self::ledger_watermark::Watermark;
 use super::keys::Keys;
-use super::outbox::Ticket;
+use super::outbox::EntryId;
 use super::partition::{Partition, Partitions};
 use super::timed::timed;
-use super::{Commit, Committed, Error, Held, Now, Store};
+use super::{Commit, Committed, Error, Now, Store, StoredSession};
 use crate::domain::chain::Digest;
-use crate::domain::entry::{ANSWERED_MS, Answered};
+use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::redis::{Argument, Failure, Redis, Script};
+use crate::redis::{Argument, Redis, RedisError, Script};
 
 pub use self::time::{MasterTime, RedisTime};
 
-pub(super) use self::answer::ticket;
-pub(super) use self::lives::{Life, Lives};
+pub(super) use self::decode::entry_id;
+pub(super) use self::fencing::{Generation, Generations};
 pub(super) use self::scripts::SCRIPTS;
 
 /// Sessions in Redis.
 pub struct RedisStore {
-    lives: Lives,
-    together: Together,
-    following: Following,
+    lives: Generations,
+    together: CommitBatcher,
+    following: Watermark,
     idle_ms: i64,
 }
 
@@ -74,61 +74,67 @@ impl RedisStore {
     #[must_use]
     pub fn new(redis: Redis, keys: Keys, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        let lives = Lives::new(redis, keys, now);
-        let together = Together::new(Arc::clone(lives.redis()));
-        Self { lives, together, following: Following::default(), idle_ms }
+        let lives = Generations::new(redis, keys, now);
+        let together = CommitBatcher::new(Arc::clone(lives.redis()));
+        Self { lives, together, following: Watermark::default(), idle_ms }
     }
 
     /// Counts the new lives that were noticed: whatever is running should be looked
     /// after, and everything that is watched read again.
     #[must_use]
-    pub fn new_lives(&self) -> watch::Receiver<u64> {
-        self.lives.noticed()
+    pub fn generation_changes(&self) -> watch::Receiver<u64> {
+        self.lives.changes()
     }
 
     const fn keys(&self) -> &Keys {
         self.lives.keys()
     }
 
-    async fn read_now(
+    async fn read_with(
         &self,
         key: &SessionKey,
         script: &Script,
         arguments: Vec<Argument>,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<StoredSession>, Error> {
         let partition = Partition::of(key);
         let (answer, life) = self.lives.ask(partition, script, vec![self.keys().state(key)], arguments).await?;
-        match (answer.word.as_str(), &*answer.parts) {
-            ("held", [header, body]) => answer::held(header, body, partition, &life).map(Some),
+        match (answer.tag.as_str(), &*answer.fields) {
+            ("held", [header, body]) => decode::stored_session(header, body, partition, &life).map(Some),
             ("missing", []) => Ok(None),
-            _ => Err(answer::refused(answer)),
+            _ => Err(decode::invalid_reply(answer)),
         }
     }
 
-    async fn answered_now(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+    async fn idempotency_record_now(
+        &self,
+        key: &SessionKey,
+        repeat: &Digest,
+    ) -> Result<Option<IdempotencyRecord>, Error> {
         let field = Bytes::copy_from_slice(repeat.as_bytes());
         let answer =
             self.lives.redis().run(&SCRIPTS.answered, &self.keys().answers(key), vec![field.clone().into()]).await?;
         match answer {
             Value::Null => Ok(None),
-            answer => Ok(Some(answer::answered(*repeat, &answer.convert().map_err(|_| Failure::garbled())?)?)),
+            answer => {
+                Ok(Some(decode::idempotency_record(*repeat, &answer.convert().map_err(|_| RedisError::protocol())?)?))
+            }
         }
     }
 
-    async fn remember_now(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+    async fn remember_now(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
         let repeat = answered.repeat.key;
         let arguments = vec![
-            ANSWERED_MS.to_string().into(),
+            IDEMPOTENCY_TTL_MS.to_string().into(),
             Bytes::copy_from_slice(repeat.as_bytes()).into(),
-            answer::of_answered(&answered).into(),
+            decode::encode_record(&answered).into(),
         ];
         let keys = self.keys().answers(key).to_vec();
         let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
-        match (answer.word.as_str(), &*answer.parts) {
+        match (answer.tag.as_str(), &*answer.fields) {
             ("answered", [standing]) => {
-                answer::answered(repeat, &standing.clone().convert().map_err(|_| Failure::garbled())?)
+                decode::idempotency_record(repeat, &standing.clone().convert().map_err(|_| RedisError::protocol())?)
             }
-            _ => Err(answer::refused(answer)),
+            _ => Err(decode::invalid_reply(answer)),
         }
     }
 
@@ -136,17 +142,17 @@ impl RedisStore {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
         let partition = Partition::of(key);
-        let arguments = writing::restore(key, over, &held, &answered, self.idle_ms);
-        let keys = writing::restore_keys(self.keys(), key);
+        let arguments = commit::restore(key, over, &held, &answered, self.idle_ms);
+        let keys = commit::restore_keys(self.keys(), key);
         let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, keys, arguments).await?;
-        match (answer.word.as_str(), &*answer.parts) {
+        match (answer.tag.as_str(), &*answer.fields) {
             ("stored", []) => Ok(held),
-            ("held", [header, body]) => answer::held(header, body, partition, &life),
-            _ => Err(answer::refused(answer)),
+            ("held", [header, body]) => decode::stored_session(header, body, partition, &life),
+            _ => Err(decode::invalid_reply(answer)),
         }
     }
 
@@ -155,7 +161,7 @@ impl RedisStore {
         let arguments = [at.to_string(), idle].map(Value::from).into();
         let asked = self.lives.ask(Partition::of(key), &SCRIPTS.keep, vec![self.keys().state(key)], arguments);
         let (answer, _) = asked.await?;
-        if answer.word == "done" { Ok(()) } else { Err(answer::refused(answer)) }
+        if answer.tag == "done" { Ok(()) } else { Err(decode::invalid_reply(answer)) }
     }
 
     async fn due_now(
@@ -167,31 +173,31 @@ impl RedisStore {
         let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
         let keys = |partition| [self.keys().due(partition)];
         let mut due = Vec::new();
-        for asked in self.lives.ask_of(partitions, &SCRIPTS.due, keys, &arguments).await {
-            due.extend(answer::due(asked.answer?.1)?);
+        for asked in self.lives.ask_many(partitions, &SCRIPTS.due, keys, &arguments).await {
+            due.extend(decode::due(asked.answer?.1)?);
         }
         due.sort_unstable();
         due.truncate(limit);
         Ok(due)
     }
 
-    async fn waiting(&self, partition: Partition) -> Result<Option<(Ticket, Ticket)>, Error> {
+    async fn outbox_bounds(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Error> {
         let (answer, life) =
             self.lives.ask(partition, &SCRIPTS.waiting, vec![self.keys().outbox(partition)], vec![]).await?;
-        match answer.word.as_str() {
+        match answer.tag.as_str() {
             "waiting" => {
-                let [first, last]: [Value; 2] = answer.parts.try_into().map_err(|_| Failure::garbled())?;
-                Ok(Some((ticket(&first, partition, &life)?, ticket(&last, partition, &life)?)))
+                let [first, last]: [Value; 2] = answer.fields.try_into().map_err(|_| RedisError::protocol())?;
+                Ok(Some((entry_id(&first, partition, &life)?, entry_id(&last, partition, &life)?)))
             }
             "none" => Ok(None),
-            _ => Err(answer::refused(answer)),
+            _ => Err(decode::invalid_reply(answer)),
         }
     }
 }
 
 /// A question that came to nothing: it may be asked again, whatever became of it.
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<RedisError> for Error {
+    fn from(failure: RedisError) -> Self {
         Self::Unavailable(failure.into())
     }
 }
@@ -202,16 +208,16 @@ async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T 
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
-        timely("read", self.read_now(key, &SCRIPTS.read, Vec::new())).await
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
+        timely("read", self.read_with(key, &SCRIPTS.read, Vec::new())).await
     }
 
-    async fn read_watched(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         let idle = vec![self.idle_ms.to_string().into()];
-        timely("read", self.read_now(key, &SCRIPTS.read_watched, idle)).await
+        timely("read", self.read_with(key, &SCRIPTS.read_watched, idle)).await
     }
 
-    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
         timely("keep", self.keep_for(key, at, String::new())).await
     }
 
@@ -219,25 +225,25 @@ impl Store for RedisStore {
         timely("release", self.keep_for(key, at, self.idle_ms.to_string())).await
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
-        timely("answered", self.answered_now(key, repeat)).await
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        timely("answered", self.idempotency_record_now(key, repeat)).await
     }
 
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
         timely("remember", self.remember_now(key, answered)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        timely("commit", writing::commit(&self.lives, &self.together, commit)).await
+        timely("commit", commit::commit(&self.lives, &self.together, commit)).await
     }
 
     async fn restore(
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
         timely("restore", self.restore_now(key, over, held, answered)).await
     }
 
@@ -250,20 +256,20 @@ impl Store for RedisStore {
         timely("due", self.due_now(partitions, until, limit)).await
     }
 
-    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
-        timely("waiting", async { Ok(self.waiting(Partition::of(key)).await?.map(|(_, last)| last)) }).await
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
+        timely("waiting", async { Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last)) }).await
     }
 
-    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
         Ok(self.lives.of(Partition::of(key)).await?.began)
     }
 
-    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
-        self.following.until_recorded(self, ticket).await
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
+        self.following.wait_recorded(self, ticket).await
     }
 
     /// What is committed outlives this process.
-    async fn in_step(&self) {}
+    async fn wait_for_ledger(&self) {}
 
     async fn ping(&self) -> Result<(), Error> {
         Ok(self.lives.redis().ping().await?)

@@ -88,12 +88,12 @@ impl State {
 
 /// One who asks again and again, and is in an outage or is not. Dropped, it waits no longer.
 #[derive(Debug)]
-pub struct Asker<'a> {
+pub struct OutageTracker<'a> {
     outage: &'a Outage,
     is_waiting: bool,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> OutageTracker<'a> {
     /// One who is in none yet.
     #[must_use]
     pub const fn of(outage: &'a Outage) -> Self {
@@ -101,7 +101,7 @@ impl<'a> Asker<'a> {
     }
 
     /// What came of asking.
-    pub fn came<E: Error + 'static>(&mut self, failed: Option<&E>) {
+    pub fn record<E: Error + 'static>(&mut self, failed: Option<&E>) {
         match failed {
             Some(cause) => self.failed(cause),
             None => self.answered(),
@@ -123,7 +123,7 @@ impl<'a> Asker<'a> {
     }
 }
 
-impl Drop for Asker<'_> {
+impl Drop for OutageTracker<'_> {
     fn drop(&mut self) {
         self.answered();
     }
@@ -209,13 +209,13 @@ mod tests {
     #[test]
     fn who_asks_again_and_again_joins_once() {
         static OUTAGE: Outage = Outage::new("test", "away", "back");
-        let (mut one, mut other) = (Asker::of(&OUTAGE), Asker::of(&OUTAGE));
+        let (mut one, mut other) = (OutageTracker::of(&OUTAGE), OutageTracker::of(&OUTAGE));
         let away = io::Error::other("away");
         for _ in 0..3 {
             one.failed(&away);
-            other.came(Some(&away));
+            other.record(Some(&away));
         }
-        one.came(None::<&io::Error>);
+        one.record(None::<&io::Error>);
         let waiting_and_met = || {
             let state = OUTAGE.state();
             (state.waiting, state.met)

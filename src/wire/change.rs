@@ -9,7 +9,7 @@ use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::session::Session;
 use crate::domain::session::bank::Bank;
 use crate::domain::session::command::{Adjustment, Command, ParticipantChange, Target};
-use crate::domain::session::life::DEFAULT_REASON;
+use crate::domain::session::lifecycle::DEFAULT_REASON;
 use crate::domain::session::participant::Participant;
 use crate::domain::time::Timestamp;
 

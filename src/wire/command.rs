@@ -13,7 +13,7 @@ use crate::domain::time::{MAX_SPAN_MS, Timestamp};
 
 /// A wish as it came in: most are commands already, a revert needs the past.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Wish {
+pub enum CommandInput {
     /// Ready to be asked of the rules.
     Command(Command),
     /// Clocks and turn as they stood in that version.
@@ -25,9 +25,9 @@ pub enum Wish {
 
 /// A command that was named, with what else its body said.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Commanded {
+pub struct ParsedCommand {
     /// What is wished for.
-    pub wish: Wish,
+    pub input: CommandInput,
     /// Applied only on this version.
     pub expected_version: Option<u64>,
 }
@@ -53,7 +53,7 @@ pub const COMMANDS: &[&str] = &[
 
 /// Why a body is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum ParseError {
     /// There is no command of that name.
     #[error("there is no such command")]
     UnknownCommand,
@@ -139,16 +139,16 @@ struct RemoveBody {
 struct EmptyBody {}
 
 /// Reads the command called `name` from the rest of its body.
-pub fn read(name: &str, mut body: Map<String, Value>) -> Result<Commanded, Unreadable> {
+pub fn read(name: &str, mut body: Map<String, Value>) -> Result<ParsedCommand, ParseError> {
     let expected_version = expected_version(&mut body)?;
     let wish = match name {
-        "revert" => Wish::Revert { to_version: fields::<RevertBody>(body)?.to_version },
-        _ => Wish::Command(command(name, body)?),
+        "revert" => CommandInput::Revert { to_version: fields::<RevertBody>(body)?.to_version },
+        _ => CommandInput::Command(command(name, body)?),
     };
-    Ok(Commanded { wish, expected_version })
+    Ok(ParsedCommand { input: wish, expected_version })
 }
 
-fn command(name: &str, body: Map<String, Value>) -> Result<Command, Unreadable> {
+fn command(name: &str, body: Map<String, Value>) -> Result<Command, ParseError> {
     Ok(match name {
         "start" => start(fields(body)?),
         "switch" => Command::Switch(switch(fields(body)?)?),
@@ -172,12 +172,12 @@ fn command(name: &str, body: Map<String, Value>) -> Result<Command, Unreadable> 
         "add_participant" => Command::AddParticipant(Box::new(fields::<ParticipantBody>(body)?.into())),
         "change_participant" => change(body)?,
         "remove_participant" => Command::RemoveParticipant { id: fields::<RemoveBody>(body)?.participant_id },
-        _ => return Err(Unreadable::UnknownCommand),
+        _ => return Err(ParseError::UnknownCommand),
     })
 }
 
 /// Takes the version out of a body that the command must find.
-pub fn expected_version(body: &mut Map<String, Value>) -> Result<Option<u64>, Unreadable> {
+pub fn expected_version(body: &mut Map<String, Value>) -> Result<Option<u64>, ParseError> {
     match body.remove("expected_version") {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value
@@ -188,26 +188,26 @@ pub fn expected_version(body: &mut Map<String, Value>) -> Result<Option<u64>, Un
 }
 
 /// Reads a body, telling which part is wrong by its JSON pointer, and what is allowed there.
-pub fn parsed<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Unreadable> {
+pub fn parsed<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, ParseError> {
     Ok(typed::read(body, &[])?)
 }
 
 /// The same of a command, whose common field was taken out before.
-fn fields<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Unreadable> {
+fn fields<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, ParseError> {
     Ok(typed::read(body, &["expected_version"])?)
 }
 
-impl From<typed::Refusal> for Unreadable {
+impl From<typed::Refusal> for ParseError {
     fn from(refusal: typed::Refusal) -> Self {
         Self::Invalid { pointer: refusal.pointer, detail: refusal.detail }
     }
 }
 
-fn invalid(pointer: &str, detail: &str) -> Unreadable {
-    Unreadable::Invalid { pointer: pointer.to_owned(), detail: detail.to_owned() }
+fn invalid(pointer: &str, detail: &str) -> ParseError {
+    ParseError::Invalid { pointer: pointer.to_owned(), detail: detail.to_owned() }
 }
 
-fn plain(body: Map<String, Value>, command: Command) -> Result<Command, Unreadable> {
+fn plain(body: Map<String, Value>, command: Command) -> Result<Command, ParseError> {
     fields::<EmptyBody>(body).map(|_| command)
 }
 
@@ -215,7 +215,7 @@ fn start(body: StartBody) -> Command {
     Command::Start { at: body.at.map(|at| at.0), participant: body.participant_id }
 }
 
-fn switch(body: SwitchBody) -> Result<Switch, Unreadable> {
+fn switch(body: SwitchBody) -> Result<Switch, ParseError> {
     let next = match (body.next_participant_id, body.next_group_id) {
         (None, None) => Next::InTurn,
         (Some(id), None) => Next::Participant(id),
@@ -237,7 +237,7 @@ fn floored(ms: f64) -> Timestamp {
     Timestamp::from_ms(ms.floor() as i64)
 }
 
-fn paused(body: PauseBody) -> Result<(Option<String>, Target), Unreadable> {
+fn paused(body: PauseBody) -> Result<(Option<String>, Target), ParseError> {
     const LONGEST: usize = 64;
     if let Some(reason) = &body.reason
         && (reason.is_empty() || reason.len() > LONGEST || reason.chars().any(char::is_control))
@@ -247,7 +247,7 @@ fn paused(body: PauseBody) -> Result<(Option<String>, Target), Unreadable> {
     Ok((body.reason, target(body.participant_id, body.group_id)?))
 }
 
-fn target(participant: Option<ParticipantId>, group: Option<GroupId>) -> Result<Target, Unreadable> {
+fn target(participant: Option<ParticipantId>, group: Option<GroupId>) -> Result<Target, ParseError> {
     match (participant, group) {
         (None, None) => Ok(Target::Session),
         (Some(id), None) => Ok(Target::Participant(id)),
@@ -256,7 +256,7 @@ fn target(participant: Option<ParticipantId>, group: Option<GroupId>) -> Result<
     }
 }
 
-fn adjust(body: AdjustBody) -> Result<Command, Unreadable> {
+fn adjust(body: AdjustBody) -> Result<Command, ParseError> {
     let change = match (body.add_ms, body.set_ms) {
         (Some(ms), None) if ms.unsigned_abs() > MAX_SPAN_MS.unsigned_abs() => {
             return Err(invalid("/add_ms", &format!("must be from {} to {MAX_SPAN_MS}", -MAX_SPAN_MS)));
@@ -274,7 +274,7 @@ fn adjust(body: AdjustBody) -> Result<Command, Unreadable> {
     Ok(Command::Adjust { target: target(body.participant_id, body.group_id)?, change })
 }
 
-fn change(mut body: Map<String, Value>) -> Result<Command, Unreadable> {
+fn change(mut body: Map<String, Value>) -> Result<Command, ParseError> {
     let id = body.remove("participant_id").unwrap_or_default();
     let id = id.as_str().and_then(|id| ParticipantId::new(id).ok());
     let id = id.ok_or_else(|| invalid("/participant_id", &InvalidId.to_string()))?;

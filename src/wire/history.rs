@@ -12,7 +12,7 @@ use crate::domain::principal::Principal;
 use crate::domain::session::control::Action;
 use crate::domain::session::event::{Change, Kind, Outcome};
 use crate::domain::session::idle::IDLE_REASON;
-use crate::domain::session::restore::Absence;
+use crate::domain::session::restore::Outage;
 
 /// What happened, as the ledger keeps it and a history shows it.
 #[derive(Debug, Serialize)]
@@ -50,7 +50,7 @@ pub struct RestoreNote {
 impl RestoreNote {
     /// A session sat out that span.
     #[must_use]
-    pub fn of(outage: Absence) -> Self {
+    pub fn of(outage: Outage) -> Self {
         Self { reason: "outage", from: Instant(outage.from), until: Instant(outage.until) }
     }
 }
@@ -85,7 +85,7 @@ pub fn changed(
     details: &Details<'_>,
     by: Option<&Principal>,
     change: &Change,
-    outage: Option<Absence>,
+    outage: Option<Outage>,
 ) -> Bytes {
     let by = by.map(|by| By {
         sub: &by.subject,

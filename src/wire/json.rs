@@ -14,7 +14,7 @@ pub const MAX_DEPTH: usize = 16;
 
 /// Why a text is not the object it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unread {
+pub enum JsonError {
     /// No JSON; where that shows, as a line from 1 and a byte in it.
     Malformed {
         /// The line, from 1.
@@ -34,13 +34,13 @@ pub enum Unread {
 }
 
 /// Reads an object.
-pub fn object(text: &[u8]) -> Result<Map<String, Value>, Unread> {
+pub fn object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     let mut reading = Reading::default();
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = Part(&mut reading).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match read {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Unread::NoObject),
+        Ok(_) => Err(JsonError::NoObject),
         Err(error) => Err(reading.refusal(&error)),
     }
 }
@@ -77,14 +77,14 @@ impl Reading {
         }
     }
 
-    fn refusal(self, error: &serde_json::Error) -> Unread {
+    fn refusal(self, error: &serde_json::Error) -> JsonError {
         match self.fault {
-            Some(Fault::TooDeep) => Unread::TooDeep,
+            Some(Fault::TooDeep) => JsonError::TooDeep,
             Some(Fault::Twice) => {
                 let parts = self.path.iter().rev();
-                Unread::Twice { pointer: parts.fold(String::new(), |pointer, part| pointer + "/" + &escaped(part)) }
+                JsonError::Twice { pointer: parts.fold(String::new(), |pointer, part| pointer + "/" + &escaped(part)) }
             }
-            None => Unread::Malformed { line: error.line(), byte: error.column() },
+            None => JsonError::Malformed { line: error.line(), byte: error.column() },
         }
     }
 }
@@ -192,14 +192,14 @@ mod tests {
 
     use super::*;
 
-    fn refused(text: &[u8]) -> Unread {
+    fn refused(text: &[u8]) -> JsonError {
         object(text).unwrap_err()
     }
 
     #[test]
     fn a_field_that_stands_twice_is_named_wherever_it_is() {
         let twice = |text: &str, pointer: &str| {
-            assert_eq!(refused(text.as_bytes()), Unread::Twice { pointer: pointer.to_owned() }, "{text}");
+            assert_eq!(refused(text.as_bytes()), JsonError::Twice { pointer: pointer.to_owned() }, "{text}");
         };
         twice(r#"{"a":1,"a":1}"#, "/a");
         twice(r#"{"a":1,"\u0061":2}"#, "/a");
@@ -213,20 +213,20 @@ mod tests {
     fn nesting_is_counted_outside_of_texts_only() {
         let deep = |levels: usize| [b"{\"a\":".repeat(levels), b"1".to_vec(), b"}".repeat(levels)].concat();
         assert!(object(&deep(MAX_DEPTH)).is_ok());
-        assert_eq!(refused(&deep(MAX_DEPTH + 1)), Unread::TooDeep);
-        assert_eq!(refused(&[b"{\"a\":".to_vec(), b"[".repeat(60_000)].concat()), Unread::TooDeep);
+        assert_eq!(refused(&deep(MAX_DEPTH + 1)), JsonError::TooDeep);
+        assert_eq!(refused(&[b"{\"a\":".to_vec(), b"[".repeat(60_000)].concat()), JsonError::TooDeep);
         assert!(object(br#"{"a":"[[[[[[[[[[[[[[[[[[[[[[\"[["}"#).is_ok());
     }
 
     #[test]
     fn what_is_no_object_is_told_apart_from_what_is_no_json() {
         for text in ["[1]", "null", "\"x\"", "7"] {
-            assert_eq!(refused(text.as_bytes()), Unread::NoObject, "{text}");
+            assert_eq!(refused(text.as_bytes()), JsonError::NoObject, "{text}");
         }
         for text in [&b"{"[..], b"", b"\xff", b"{}{}", b"{\"a\":1,}", b"{\"a\":\"\\ud800\"}", b"{'a':1}", b"NaN"] {
-            assert!(matches!(refused(text), Unread::Malformed { .. }), "{text:?}");
+            assert!(matches!(refused(text), JsonError::Malformed { .. }), "{text:?}");
         }
-        assert_eq!(refused(b"{\"a\":1,\n x}"), Unread::Malformed { line: 2, byte: 2 });
+        assert_eq!(refused(b"{\"a\":1,\n x}"), JsonError::Malformed { line: 2, byte: 2 });
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { EventSource } from 'eventsource';
 import { Connection, longPolls, serverSentEvents } from '../../sdk/index.js';
-import { wordsForFallback } from '../../web/words.js';
+import { fallbackMessage } from '../../web/messages.js';
 import { Nginx } from '../service/nginx.mjs';
 import { Server, until } from '../service/server.mjs';
 import { Follower } from './events.mjs';
@@ -91,7 +91,7 @@ describe('nginx', { concurrency: true }, () => {
     await until('it is live by long-poll', () => connection.transport === 'poll' && connection.state === 'live');
     const tookMs = performance.now() - beganMs;
     assert.ok(tookMs <= FALLBACK_WITHIN_MS, `${Math.round(tookMs)} ms`);
-    assert.match(wordsForFallback('poll', connection.fallback.objections), /^SSE brought nothing .*goes by long-poll/);
+    assert.match(fallbackMessage('poll', connection.fallback.objections), /^SSE brought nothing .*goes by long-poll/);
     const { version } = await connection.command('switch');
     await until('the change', () => connection.session.version === version && versions.at(-1) === version);
     assert.deepEqual(versions, [2, 3]);

@@ -205,7 +205,7 @@ async fn record_as_before(cluster: &Cluster, session: &Session, body: Value) {
     let body = Bytes::from(made.stored());
     assert!(body.len() > MAX_STORED);
     let link = Link { position: made.position, at: made.updated_at, previous: Digest::NONE, body: Digest::of(&body) };
-    let entry = Entry { key: key(TENANT, session), link, body: Some(body), change: "{}".into(), repeat: None };
+    let entry = Entry { key: key(TENANT, session), link, body: Some(body), change: "{}".into(), idempotency: None };
     cluster.parts().ledger.record(&[Arc::new(entry)]).await.unwrap();
 }
 

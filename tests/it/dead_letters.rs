@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use synckairos::audit::dead;
-use synckairos::audit::dead::{Retried, Which};
+use synckairos::audit::dead_letters;
+use synckairos::audit::dead_letters::{Retried, Selection};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::entry::Entry;
 use synckairos::domain::time::Timestamp;
@@ -22,33 +22,33 @@ async fn bury(ledger: &dyn Ledger) -> [Entry; 3] {
     let [first, second, mut wrong] = dead;
     wrong.link.position.version = 0;
     for entry in [&first, &second, &wrong] {
-        ledger.bury(entry, "said no\nonce", Timestamp::from_ms(0)).await.unwrap();
+        ledger.add_dead_letter(entry, "said no\nonce", Timestamp::from_ms(0)).await.unwrap();
     }
     [first, second, wrong]
 }
 
 async fn retry_and_drop(ledger: &dyn Ledger) {
     let [first, second, wrong] = bury(ledger).await;
-    let named = Which::Of(vec![second.link.digest(), Digest::of(b"nobody")]);
+    let named = Selection::Of(vec![second.link.digest(), Digest::of(b"nobody")]);
     let retry = async |letter: &_| {
-        assert!(matches!(dead::retry(ledger, letter).await?, Retried::Recorded));
+        assert!(matches!(dead_letters::retry(ledger, letter).await?, Retried::Recorded));
         Ok(())
     };
-    assert_eq!(dead::each(ledger, &named, retry).await.unwrap(), 1);
+    assert_eq!(dead_letters::each(ledger, &named, retry).await.unwrap(), 1);
     assert_eq!(versions(ledger, &key(0)).await, [2]);
     let mut came_of_it = Vec::new();
     let retry = async |letter: &_| {
-        came_of_it.push(matches!(dead::retry(ledger, letter).await?, Retried::Recorded));
+        came_of_it.push(matches!(dead_letters::retry(ledger, letter).await?, Retried::Recorded));
         Ok(())
     };
-    assert_eq!(dead::each(ledger, &Which::All, retry).await.unwrap(), 2);
+    assert_eq!(dead_letters::each(ledger, &Selection::All, retry).await.unwrap(), 2);
     assert_eq!((came_of_it, versions(ledger, &key(0)).await), (vec![true, false], vec![1, 2]));
     assert_eq!(ledger.newest(&key(0)).await.unwrap().unwrap().link, second.link);
     assert_eq!(ledger.newest(&key(0)).await.unwrap().unwrap().body, second.body);
     assert_ne!(first.link, second.link);
     let left: Vec<_> = ledger.dead_letters(None, 10).await.unwrap().into_iter().map(|letter| letter.entry).collect();
     assert_eq!(left, [wrong]);
-    let dropped = dead::each(ledger, &Which::All, async |letter| dead::drop(ledger, letter).await);
+    let dropped = dead_letters::each(ledger, &Selection::All, async |letter| dead_letters::drop(ledger, letter).await);
     assert_eq!(dropped.await.unwrap(), 1);
     assert_eq!(ledger.dead_letters(None, 10).await.unwrap(), []);
     ledger.close().await;

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use synckairos::app::Asked;
-use synckairos::app::create::Name;
-use synckairos::bus::{Heard, Message};
+use synckairos::app::CommandRequest;
+use synckairos::app::create::IdSource;
+use synckairos::bus::{BusEvent, Message};
 use synckairos::clock::Clock;
-use synckairos::config::Spans;
+use synckairos::config::Timers;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::Command;
 use synckairos::domain::session::control::{Rules, SyncMode};
 use synckairos::domain::session::create::NewSession;
 use synckairos::domain::time::Timestamp;
-use synckairos::wire::command::Wish;
+use synckairos::wire::command::CommandInput;
 use synckairos::wire::instant;
 use tokio::sync::mpsc::Receiver;
 
@@ -153,22 +153,26 @@ const AT_ONCE: usize = 64;
 
 /// So many timers, the first of which runs out after `lead_ms`, spread over `span_ms`.
 async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
-    let cluster = plan.in_real_time().with(|config| config.spans = Spans::default()).start().await;
+    let cluster = plan.in_real_time().with(|config| config.spans = Timers::default()).start().await;
     let (parts, by) = (cluster.parts(), operator());
-    let bus = parts.live.ear().await.unwrap();
-    let listening = tokio::spawn(expiries(bus.ear().unwrap(), Arc::clone(&parts.clock), timers));
+    let bus = parts.live.bus().await.unwrap();
+    let listening = tokio::spawn(expiries(bus.events().unwrap(), Arc::clone(&parts.clock), timers));
     let total_ms = |number: usize| lead_ms + i64::try_from(number).unwrap() * span_ms / i64::try_from(timers).unwrap();
     let create = async |number: usize| {
         let key = SessionKey { tenant: by.tenant.clone(), session: SessionId::new(format!("t-{number}")).unwrap() };
-        parts.sessions.create(&by, timer(&key, total_ms(number)), Name::Fresh, None, parts.clock.now()).await.unwrap();
-        bus.listen(&key).await.unwrap();
+        parts
+            .sessions
+            .create(&by, timer(&key, total_ms(number)), IdSource::Server, None, parts.clock.now())
+            .await
+            .unwrap();
+        bus.subscribe(&key).await.unwrap();
         key
     };
     let keys: Vec<_> = stream::iter(0..timers).map(create).buffered(AT_ONCE).collect().await;
     let start = async |key: SessionKey| {
-        let start = Asked::plainly(Wish::Command(Command::Start { at: None, participant: None }));
+        let start = CommandRequest::of(CommandInput::Command(Command::Start { at: None, participant: None }));
         let answer = parts.sessions.command(&by, &key.session, start, parts.clock.now()).await.unwrap();
-        (key, answer.held.session.due_at.unwrap())
+        (key, answer.stored.session.due_at.unwrap())
     };
     // The last one first, so that their ends lie no further apart than asked for.
     let mut due: HashMap<_, _> =
@@ -200,12 +204,12 @@ struct Told {
 }
 
 /// Everything that runs out, as it is heard; one more than asked for would be heard too.
-async fn expiries(mut ear: Receiver<Heard>, clock: Arc<dyn Clock>, timers: usize) -> Vec<Told> {
+async fn expiries(mut ear: Receiver<BusEvent>, clock: Arc<dyn Clock>, timers: usize) -> Vec<Told> {
     let mut all = Vec::new();
     while all.len() < timers {
         let heard = crate::harness::soon("an expiry", ear.recv()).await.expect("it is heard");
         // Who begins to listen is told of a gap first.
-        let Heard::Message(message) = heard else { continue };
+        let BusEvent::Message(message) = heard else { continue };
         let heard_us = clock.now_us();
         all.extend(expiry(&message).map(|expired_at| Told { key: message.key.clone(), expired_at, heard_us }));
     }

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use serde_json::json;
 use synckairos::app::error::Error as AppError;
 use synckairos::app::sessions::{self, Sessions};
-use synckairos::app::{Asked, Expected};
+use synckairos::app::{CommandRequest, Precondition};
 use synckairos::bus::memory::MemoryHub;
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::Answered;
+use synckairos::domain::entry::IdempotencyRecord;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Provenance, Role};
@@ -20,10 +20,10 @@ use synckairos::domain::session::command::{Command, Switch};
 use synckairos::domain::time::Timestamp;
 use synckairos::http::error::ApiError;
 use synckairos::ids::Ids;
-use synckairos::store::outbox::Ticket;
+use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::Partitions;
-use synckairos::store::{Commit, Committed, Error, Held, Store};
-use synckairos::wire::command::Wish;
+use synckairos::store::{Commit, Committed, Error, Store, StoredSession};
+use synckairos::wire::command::CommandInput;
 use tokio::sync::mpsc;
 
 use crate::harness::cluster::TENANT;
@@ -42,16 +42,16 @@ struct Ill {
 
 #[async_trait]
 impl Store for Ill {
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.well.read(key).await
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
-        self.well.answered(key, repeat).await
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        self.well.idempotency_record(key, repeat).await
     }
 
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
-        self.well.remember(key, answered).await
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        self.well.remember_answer(key, answered).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
@@ -72,9 +72,9 @@ impl Store for Ill {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
         self.well.restore(key, over, held, answered).await
     }
 
@@ -87,28 +87,28 @@ impl Store for Ill {
         self.well.due(partitions, until, limit).await
     }
 
-    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.well.keep(key, at).await
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.well.retain(key, at).await
     }
 
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
         self.well.release(key, at).await
     }
 
-    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
-        self.well.newest_waiting(key).await
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
+        self.well.outbox_tail(key).await
     }
 
-    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        self.well.began(key).await
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        self.well.generation_started_at(key).await
     }
 
-    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
-        self.well.recorded(ticket).await
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
+        self.well.wait_recorded(ticket).await
     }
 
-    async fn in_step(&self) {
-        self.well.in_step().await;
+    async fn wait_for_ledger(&self) {
+        self.well.wait_for_ledger().await;
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -130,15 +130,15 @@ fn operator() -> Principal {
 
 /// A switch of `session` through a store with that illness: the problem's code, and
 /// whether it says when to ask again.
-async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Asked) -> (&'static str, bool) {
+async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: CommandRequest) -> (&'static str, bool) {
     let parts = cluster.parts();
     let store = Arc::new(Ill { well: parts.store(), with: AtomicU8::new(illness) });
-    let ill = Sessions::new(sessions::Parts {
+    let ill = Sessions::new(sessions::SessionsParts {
         store,
         ledger: Arc::clone(&parts.ledger),
         clock: Arc::clone(&parts.clock),
         ids: Ids::Random,
-        soon: mpsc::channel(8).0,
+        due_hints: mpsc::channel(8).0,
         audience: Arc::new(MemoryHub::default()),
         is_durable: false,
         least_advance: Duration::from_secs(1),
@@ -150,8 +150,8 @@ async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Aske
     (problem.of.as_str(), problem.retry_after_ms.is_some())
 }
 
-fn switch() -> Asked {
-    Asked::plainly(Wish::Command(Command::Switch(Switch::default())))
+fn switch() -> CommandRequest {
+    CommandRequest::of(CommandInput::Command(Command::Switch(Switch::default())))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn a_race_that_is_lost_for_two_seconds_is_contended_and_one_that_expects_a
     assert_eq!(switched(&cluster, &session, LOSES_EVERY_RACE, switch()).await, ("contended", false));
     let took = began.elapsed().as_millis();
     assert!((2_000..3_000).contains(&took), "took {took} ms");
-    let stale = Asked { expected: vec![Expected::Version(1)], ..switch() };
+    let stale = CommandRequest { expected: vec![Precondition::Version(1)], ..switch() };
     assert_eq!(switched(&cluster, &session, LOSES_EVERY_RACE, stale).await, ("stale_version", false));
     assert_eq!(cluster.caller(0).snapshot(&session).await["version"], 2);
 }
@@ -181,7 +181,7 @@ async fn a_store_that_does_not_answer_may_have_written_and_the_repeat_finds_it()
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
     let body = synckairos::domain::chain::Digest::of(b"switch\n{}");
-    let keyed = Asked { idempotency: Some(("k".to_owned(), body)), ..switch() };
+    let keyed = CommandRequest { idempotency: Some(("k".to_owned(), body)), ..switch() };
     assert_eq!(switched(&cluster, &session, DOES_NOT_ANSWER, keyed).await, ("outcome_unknown", true));
     let path = format!("{}/switch", session.path());
     let again = caller.asking(http::Method::POST, path).key("k").json(&json!({})).send().await.expect(200);

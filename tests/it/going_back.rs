@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use synckairos::app::Asked;
-use synckairos::app::create::Name;
+use synckairos::app::CommandRequest;
+use synckairos::app::create::IdSource;
 use synckairos::app::error::Error;
 use synckairos::app::sessions::{self, Sessions};
 use synckairos::audit::worker::Worker;
@@ -19,8 +19,8 @@ use synckairos::store::keys::Keys;
 use synckairos::store::outbox::RedisOutbox;
 use synckairos::store::partition::Partitions;
 use synckairos::store::redis::RedisStore;
-use synckairos::store::{Held, Now, Store};
-use synckairos::wire::command::Wish;
+use synckairos::store::{Now, Store, StoredSession};
+use synckairos::wire::command::CommandInput;
 use synckairos::wire::create::CreateBody;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -52,12 +52,12 @@ impl House {
         let owned = watch::channel(Partitions::ALL).1;
         let outbox = Arc::new(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, Arc::clone(&now)).await.unwrap());
         let store: Arc<dyn Store> = Arc::new(RedisStore::new(redis, Keys::default(), IDLE, now));
-        let sessions = Sessions::new(sessions::Parts {
+        let sessions = Sessions::new(sessions::SessionsParts {
             store: Arc::clone(&store),
             ledger: Arc::clone(&parts.ledger),
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
-            soon: mpsc::channel(8).0,
+            due_hints: mpsc::channel(8).0,
             audience: Arc::new(MemoryHub::default()),
             is_durable: false,
             least_advance: Duration::from_secs(1),
@@ -75,19 +75,19 @@ impl House {
         Self { cluster, server, store, sessions, outbox, by, id: "going-back".parse().unwrap() }
     }
 
-    async fn switch(&self) -> Held {
-        let asked = Asked::plainly(Wish::Command(Command::Switch(Switch::default())));
+    async fn switch(&self) -> StoredSession {
+        let asked = CommandRequest::of(CommandInput::Command(Command::Switch(Switch::default())));
         let now = self.cluster.parts().clock.now();
-        self.sessions.command(&self.by, &self.id, asked, now).await.unwrap().held
+        self.sessions.command(&self.by, &self.id, asked, now).await.unwrap().stored
     }
 
     /// A session that runs, at version 3.
-    async fn running(&self) -> Held {
+    async fn running(&self) -> StoredSession {
         let body: CreateBody = serde_json::from_value(blitz()).unwrap();
         let new = body.into_new(self.id.clone()).unwrap();
         let now = self.cluster.parts().clock.now();
-        self.sessions.create(&self.by, new, Name::Given, None, now).await.unwrap();
-        let start = Asked::plainly(Wish::Command(Command::Start { at: None, participant: None }));
+        self.sessions.create(&self.by, new, IdSource::Caller, None, now).await.unwrap();
+        let start = CommandRequest::of(CommandInput::Command(Command::Start { at: None, participant: None }));
         self.sessions.command(&self.by, &self.id, start, now).await.unwrap();
         self.switch().await
     }
@@ -109,8 +109,8 @@ impl House {
         eventually("the store answers", async || self.store.ping().await.ok()).await;
     }
 
-    async fn look(&self) -> Held {
-        self.sessions.look(&self.by, &self.id).await.unwrap()
+    async fn look(&self) -> StoredSession {
+        self.sessions.read(&self.by, &self.id).await.unwrap()
     }
 }
 
@@ -120,11 +120,11 @@ async fn what_the_store_kept_goes_on_in_a_new_epoch() {
     let held = house.running().await;
     house.restart().await;
     // What it left for the ledger comes first.
-    let early = house.sessions.look(&house.by, &house.id).await;
+    let early = house.sessions.read(&house.by, &house.id).await;
     assert!(matches!(early, Err(Error::Restoring)), "{early:?}");
     house.record().await;
     let found = house.look().await;
-    assert_eq!((found.is_doubtful, found.head), (false, held.head));
+    assert_eq!((found.needs_restore, found.head), (false, held.head));
     let (before, after) = (held.session.position, found.session.position);
     assert!(after.epoch > before.epoch && after.version == before.version && found.session.recovered.is_some());
     // Once is enough.

@@ -11,9 +11,9 @@ use synckairos::audit::Now;
 use synckairos::audit::worker::Worker;
 use synckairos::breaker::Settings;
 use synckairos::domain::time::Timestamp;
-use synckairos::jobs::{Backoff, Pace};
+use synckairos::jobs::{Backoff, RetryPolicy};
 use synckairos::ledger::Ledger;
-use synckairos::ledger::guarded::Guarded;
+use synckairos::ledger::instrumented::Instrumented;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::store::outbox::{Backlog, MemoryOutbox};
 use tokio::task::JoinHandle;
@@ -29,7 +29,7 @@ use crate::harness::{Answer, Cluster, Session, blitz, eventually, soon, with};
 async fn guarded(url: &str) -> Arc<dyn Ledger> {
     PostgresLedger::migrate(url, "test").await.unwrap();
     let settings = Settings { failures: 3, first: Duration::from_millis(100), ..Settings::default() };
-    Arc::new(Guarded::with(Arc::new(PostgresLedger::open(url, "test").await.unwrap()), settings))
+    Arc::new(Instrumented::with(Arc::new(PostgresLedger::open(url, "test").await.unwrap()), settings))
 }
 
 async fn execute(url: &str, statement: &str) {
@@ -51,14 +51,14 @@ impl Audit {
         let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(50) };
         let now: Now = Arc::new(|| Timestamp::from_ms(BEGIN_MS));
         let worker = Worker::new(Arc::clone(&outbox) as _, Arc::clone(ledger), now);
-        let pace = Pace { refused: backoff, unanswered: backoff, ..Pace::default() };
+        let pace = RetryPolicy { refused: backoff, unanswered: backoff, ..RetryPolicy::default() };
         let soft = CancellationToken::new();
-        let task = tokio::spawn(worker.at_pace(pace).run(soft.clone(), CancellationToken::new()));
+        let task = tokio::spawn(worker.with_retries(pace).run(soft.clone(), CancellationToken::new()));
         Self { outbox, soft, task }
     }
 
     async fn drained(self) {
-        soon("an empty outbox", self.outbox.drained()).await;
+        soon("an empty outbox", self.outbox.wait_drained()).await;
         self.soft.cancel();
         assert_eq!(soon("the end of the audit", self.task).await.unwrap(), Backlog::default());
     }

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use synckairos::wire::command::{self, COMMANDS, Unreadable};
+use synckairos::wire::command::{self, COMMANDS, ParseError};
 use synckairos::wire::create::CreateBody;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -167,8 +167,8 @@ fn unreadable(name: &str, body: Value) -> Option<(String, String)> {
     let refused =
         if name == "create" { command::parsed::<CreateBody>(body).err() } else { command::read(name, body).err() };
     match refused? {
-        Unreadable::Invalid { pointer, detail } => Some((pointer, detail)),
-        Unreadable::UnknownCommand => panic!("{name} is a command"),
+        ParseError::Invalid { pointer, detail } => Some((pointer, detail)),
+        ParseError::UnknownCommand => panic!("{name} is a command"),
     }
 }
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use synckairos::app::create::Name;
+use synckairos::app::create::IdSource;
 use synckairos::app::error::Error;
-use synckairos::app::{Asked, Expected};
+use synckairos::app::{CommandRequest, Precondition};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::principal::{Principal, Provenance, Role};
@@ -17,7 +17,7 @@ use synckairos::domain::session::Session;
 use synckairos::domain::session::command::Refused;
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::{HistoryRow, Ledger};
-use synckairos::server::Parts;
+use synckairos::server::Services;
 use synckairos::wire::command;
 use synckairos::wire::create::CreateBody;
 
@@ -66,8 +66,8 @@ async fn every_stored_version_is_in_the_ledger_once_and_linked() {
         // The audit is not to fall behind by more than it would in life.
         if step % 1_000 == 999 {
             let held = parts.sessions.newest(&known[known.len() - 1]).await;
-            if let Some(ticket) = held.ok().and_then(|held| held.ticket) {
-                parts.store().recorded(ticket).await.unwrap();
+            if let Some(ticket) = held.ok().and_then(|held| held.entry_id) {
+                parts.store().wait_recorded(ticket).await.unwrap();
             }
         }
     }
@@ -84,7 +84,7 @@ async fn every_stored_version_is_in_the_ledger_once_and_linked() {
 }
 
 async fn made(
-    parts: &Parts,
+    parts: &Services,
     dice: &mut Dice,
     known: &mut Vec<SessionKey>,
     tally: &mut Tally,
@@ -93,24 +93,24 @@ async fn made(
     let Value::Object(body) = configuration(dice) else { panic!("an object") };
     let body: CreateBody = command::parsed(body).unwrap();
     let new = body.into_new(key.session.clone()).unwrap();
-    match parts.sessions.create(&operator(), new, Name::Given, None, parts.clock.now()).await {
+    match parts.sessions.create(&operator(), new, IdSource::Caller, None, parts.clock.now()).await {
         Ok(_) => {
             known.push(key.clone());
             tally.created += 1;
             Some((key, 1 + dice.below(COMMANDS)))
         }
-        Err(Error::Fault(_)) => None,
+        Err(Error::InvalidSession(_)) => None,
         Err(error) => panic!("{error:?}"),
     }
 }
 
 /// Gives whether the session has ended.
-async fn asked(parts: &Parts, key: &SessionKey, dice: &mut Dice, tally: &mut Tally) -> bool {
+async fn asked(parts: &Services, key: &SessionKey, dice: &mut Dice, tally: &mut Tally) -> bool {
     let (name, Value::Object(body)) = wish(dice) else { panic!("an object") };
     let commanded = command::read(name, body).unwrap();
-    let mut asked = Asked { lag_ms: i64::from(dice.chance(10)) * 80, ..Asked::plainly(commanded.wish) };
+    let mut asked = CommandRequest { lag_ms: i64::from(dice.chance(10)) * 80, ..CommandRequest::of(commanded.input) };
     if dice.chance(5) {
-        asked.expected.push(Expected::Version(1 + dice.below(40) as u64));
+        asked.expected.push(Precondition::Version(1 + dice.below(40) as u64));
     }
     if dice.chance(10) {
         asked.idempotency = Some((format!("k-{}", dice.below(3)), Digest::of(name.as_bytes())));
@@ -118,13 +118,13 @@ async fn asked(parts: &Parts, key: &SessionKey, dice: &mut Dice, tally: &mut Tal
     match parts.sessions.command(&operator(), &key.session, asked, parts.clock.now()).await {
         Ok(answer) => {
             tally.done += 1;
-            answer.held.session.status.is_ended()
+            answer.stored.session.status.is_ended()
         }
         Err(Error::Refused(why, ..)) => {
             tally.refused += 1;
             why == Refused::SessionEnded
         }
-        Err(Error::Stale(_) | Error::Mismatch | Error::Invalid { .. }) => {
+        Err(Error::Stale(_) | Error::IdempotencyMismatch | Error::Invalid { .. }) => {
             tally.refused += 1;
             false
         }
@@ -133,12 +133,12 @@ async fn asked(parts: &Parts, key: &SessionKey, dice: &mut Dice, tally: &mut Tal
 }
 
 /// Follows every session's chain from its first link to the version the store has.
-async fn verify(parts: &Parts, known: &[SessionKey]) -> u64 {
+async fn verify(parts: &Services, known: &[SessionKey]) -> u64 {
     let mut versions = 0;
     for key in known {
         let newest = parts.store().read(key).await.unwrap();
-        if let Some(ticket) = newest.as_ref().and_then(|held| held.ticket) {
-            parts.store().recorded(ticket).await.unwrap();
+        if let Some(ticket) = newest.as_ref().and_then(|held| held.entry_id) {
+            parts.store().wait_recorded(ticket).await.unwrap();
         }
         let last = chained(&*parts.ledger, key).await;
         if let Some(held) = newest {

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-use synckairos::audit::dead;
-use synckairos::audit::dead::Which;
+use synckairos::audit::dead_letters;
+use synckairos::audit::dead_letters::Selection;
 use synckairos::domain::chain::{Digest, Link};
 use synckairos::domain::entry::Entry;
 use synckairos::domain::position::Position;
@@ -62,7 +62,8 @@ fn lose(cluster: &Cluster, session: &Session) {
 
 async fn retry_all(cluster: &Cluster) {
     let ledger = &*cluster.parts().ledger;
-    let retried = dead::each(ledger, &Which::All, async |letter| dead::retry(ledger, letter).await.map(drop));
+    let retried =
+        dead_letters::each(ledger, &Selection::All, async |letter| dead_letters::retry(ledger, letter).await.map(drop));
     assert!(retried.await.unwrap() > 0);
 }
 
@@ -224,8 +225,8 @@ async fn a_session_that_went_on_without_a_dead_version_is_counted_as_a_fork_when
         body: Digest::of(paused.body.as_deref().unwrap()),
     };
     let lost =
-        Entry { key: key(TENANT, &session), link, body: paused.body, change: begun.change.clone(), repeat: None };
-    ledger.bury(&lost, "an earlier release let go of it", Timestamp::from_ms(1)).await.unwrap();
+        Entry { key: key(TENANT, &session), link, body: paused.body, change: begun.change.clone(), idempotency: None };
+    ledger.add_dead_letter(&lost, "an earlier release let go of it", Timestamp::from_ms(1)).await.unwrap();
     until_told(&cluster, "synckairos_dead_letters 1").await;
     assert_eq!(caller.snapshot(&session).await["status"], "paused", "the later epoch counts");
     retry_all(&cluster).await;

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::json;
-use synckairos::domain::entry::{Answered, Entry};
+use synckairos::domain::entry::{Entry, IdempotencyRecord};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
-use synckairos::ledger::mark::{Claim, Claimed};
+use synckairos::ledger::deployment::{Claim, Claimed};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::ledger::{
-    DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
+    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
 };
 
 use crate::harness::{Cluster, Session, blitz, with};
@@ -69,17 +69,17 @@ impl Ledger for Counted {
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
         self.inner.due(after, until, limit).await
     }
-    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
-        self.inner.answered(key, since).await
+    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
+        self.inner.idempotency_records(key, since).await
     }
-    async fn bury(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.inner.bury(entry, reason, at).await
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        self.inner.add_dead_letter(entry, reason, at).await
     }
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters(after, limit).await
     }
-    async fn dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.inner.dead_of(key).await
+    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_letters_of(key).await
     }
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
         self.inner.first_dead(key, after).await
@@ -87,14 +87,14 @@ impl Ledger for Counted {
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
         self.inner.dead_sessions(limit).await
     }
-    async fn unbury(&self, entry: &Entry) -> Result<bool, Error> {
-        self.inner.unbury(entry).await
+    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
+        self.inner.remove_dead_letter(entry).await
     }
-    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.inner.beat(since, at).await
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.inner.heartbeat(since, at).await
     }
-    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
-        self.inner.presence(began).await
+    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
+        self.inner.heartbeats(began).await
     }
     async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
         self.inner.open_run(began).await

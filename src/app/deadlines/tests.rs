@@ -9,19 +9,19 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::app::sessions::Parts;
+use crate::app::sessions::SessionsParts;
 use crate::bus::memory::MemoryHub;
 use crate::domain::chain::Digest;
-use crate::domain::entry::Answered;
+use crate::domain::entry::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::ids::Ids;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::members::memory::MemoryLeases;
-use crate::members::{Formats, InstanceId, Member, Membership, Spans, Work};
+use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Work};
 use crate::store::contract::making::{self, NOW, START};
 use crate::store::memory::MemoryStore;
-use crate::store::outbox::{MemoryOutbox, Ticket};
-use crate::store::{Commit, Committed, Held};
+use crate::store::outbox::{EntryId, MemoryOutbox};
+use crate::store::{Commit, Committed, StoredSession};
 
 /// How long a session made here runs.
 const MINUTE_MS: i64 = 60_000;
@@ -75,16 +75,16 @@ impl Clock for VirtualClock {
 struct Watched {
     store: Arc<MemoryStore>,
     clock: Arc<VirtualClock>,
-    reads: Mutex<Vec<Soon>>,
-    writes: Mutex<Vec<Soon>>,
+    reads: Mutex<Vec<DueHint>>,
+    writes: Mutex<Vec<DueHint>>,
 }
 
 impl Watched {
-    fn reads(&self) -> MutexGuard<'_, Vec<Soon>> {
+    fn reads(&self) -> MutexGuard<'_, Vec<DueHint>> {
         self.reads.lock().unwrap()
     }
 
-    fn writes(&self) -> MutexGuard<'_, Vec<Soon>> {
+    fn writes(&self) -> MutexGuard<'_, Vec<DueHint>> {
         self.writes.lock().unwrap()
     }
 
@@ -96,7 +96,7 @@ impl Watched {
 
 #[async_trait]
 impl Store for Watched {
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, store::Error> {
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, store::Error> {
         self.reads().push((self.clock.now(), key.clone()));
         self.store.read(key).await
     }
@@ -107,50 +107,58 @@ impl Store for Watched {
         self.store.commit(commit).await
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, store::Error> {
-        self.store.answered(key, repeat).await
+    async fn idempotency_record(
+        &self,
+        key: &SessionKey,
+        repeat: &Digest,
+    ) -> Result<Option<IdempotencyRecord>, store::Error> {
+        self.store.idempotency_record(key, repeat).await
     }
 
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, store::Error> {
-        self.store.remember(key, answered).await
+    async fn remember_answer(
+        &self,
+        key: &SessionKey,
+        answered: IdempotencyRecord,
+    ) -> Result<IdempotencyRecord, store::Error> {
+        self.store.remember_answer(key, answered).await
     }
 
     async fn restore(
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, store::Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, store::Error> {
         self.store.restore(key, over, held, answered).await
     }
 
-    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<Soon>, store::Error> {
+    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<DueHint>, store::Error> {
         self.store.due(partitions, until, limit).await
     }
 
-    async fn keep(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
-        self.store.keep(key, at).await
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
+        self.store.retain(key, at).await
     }
 
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
         self.store.release(key, at).await
     }
 
-    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, store::Error> {
-        self.store.newest_waiting(key).await
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, store::Error> {
+        self.store.outbox_tail(key).await
     }
 
-    async fn began(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
-        self.store.began(key).await
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
+        self.store.generation_started_at(key).await
     }
 
-    async fn recorded(&self, ticket: Ticket) -> Result<(), store::Error> {
-        self.store.recorded(ticket).await
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), store::Error> {
+        self.store.wait_recorded(ticket).await
     }
 
-    async fn in_step(&self) {
-        self.store.in_step().await;
+    async fn wait_for_ledger(&self) {
+        self.store.wait_for_ledger().await;
     }
 
     async fn ping(&self) -> Result<(), store::Error> {
@@ -186,13 +194,13 @@ impl World {
             clock: Arc::new(VirtualClock { began: Instant::now(), uncertainty_ms: Mutex::new(0.0) }),
             store: Arc::new(MemoryStore::new(Box::new(|_, _, _| ()), outbox, NOW)),
             ledger: Arc::new(ledger),
-            leases: MemoryLeases::new(Spans::default().lease),
+            leases: MemoryLeases::new(LeaseTimers::default().lease),
             _folder: folder,
         }
     }
 
     /// A session that runs since `started_at` for a minute; gives when its time is over.
-    async fn start(&self, name: &str, started_at: Timestamp) -> Soon {
+    async fn start(&self, name: &str, started_at: Timestamp) -> DueHint {
         let key = making::key(name);
         let first = making::commit(&key, None, making::created(&key), None);
         let Committed::Stored(held) = self.store.commit(first).await.unwrap() else { panic!("{key} exists") };
@@ -203,16 +211,17 @@ impl World {
 
     /// An instance that looks after everything.
     fn teller(&self) -> Teller {
-        self.telling(Duties::All, None)
+        self.telling(Ownership::All, None)
     }
 
     /// Instances that share what there is to look after. Each holds a lease, and knows of the others.
     async fn members<const N: usize>(&self) -> [Teller; N] {
         let memberships: Vec<_> = (0..N).map(|number| self.membership(number)).collect();
         // Each has renewed once, and the first ones once more since the last one came.
-        sleep(Spans::default().renew * 2).await;
-        assert!(memberships.iter().all(|each| each.living().len() == N));
-        let tellers = memberships.into_iter().map(|each| self.telling(Duties::Shared(Arc::clone(&each)), Some(each)));
+        sleep(LeaseTimers::default().renew * 2).await;
+        assert!(memberships.iter().all(|each| each.live_members().len() == N));
+        let tellers =
+            memberships.into_iter().map(|each| self.telling(Ownership::Shared(Arc::clone(&each)), Some(each)));
         tellers.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("there are {N}"))
     }
 
@@ -224,26 +233,26 @@ impl World {
             started_at: NOW,
             work: Work::All,
         };
-        let membership = Arc::new(Membership::new(Arc::new(self.leases.clone()), member, Spans::default()));
+        let membership = Arc::new(Membership::new(Arc::new(self.leases.clone()), member, LeaseTimers::default()));
         let renewing = Arc::clone(&membership);
         tokio::spawn(async move { renewing.run().await });
         membership
     }
 
-    fn telling(&self, duties: Duties, membership: Option<Arc<Membership>>) -> Teller {
+    fn telling(&self, duties: Ownership, membership: Option<Arc<Membership>>) -> Teller {
         let watched = Arc::new(Watched {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             reads: Mutex::default(),
             writes: Mutex::default(),
         });
-        let (soon, hints) = mpsc::channel(SOON_CAPACITY);
-        let sessions = Arc::new(Sessions::new(Parts {
+        let (soon, hints) = mpsc::channel(HINT_CAPACITY);
+        let sessions = Arc::new(Sessions::new(SessionsParts {
             store: Arc::clone(&watched) as _,
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             ids: Ids::Random,
-            soon,
+            due_hints: soon,
             audience: Arc::new(MemoryHub::default()),
             is_durable: false,
             least_advance: Duration::from_secs(1),
@@ -255,7 +264,7 @@ impl World {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             duties,
-            new_lives: watch::channel(0).1,
+            generation_changes: watch::channel(0).1,
             max_uncertainty: MAX_UNCERTAINTY,
             poll: Duration::from_millis(POLL_MS.unsigned_abs()),
         };
@@ -280,7 +289,7 @@ impl Teller {
 }
 
 /// How long after `at` each of that session's was: tokio's timers end up to a millisecond late.
-fn late(kept: &[Soon], at: Timestamp, key: &SessionKey) -> Vec<i64> {
+fn late(kept: &[DueHint], at: Timestamp, key: &SessionKey) -> Vec<i64> {
     kept.iter().filter(|(_, of)| of == key).map(|(when, _)| when.as_ms() - at.as_ms()).collect()
 }
 
@@ -331,7 +340,7 @@ async fn a_clock_past_the_limit_writes_nothing_until_it_is_within() {
 }
 
 /// Sessions that run out one after another, so that some are being written at every poll; the first does before long.
-async fn one_after_another(world: &World) -> Vec<Soon> {
+async fn one_after_another(world: &World) -> Vec<DueHint> {
     let starts = (0..40).map(|number| (format!("t-{number}"), NOW + number * 25));
     let due = futures::future::join_all(starts.map(async |(name, at)| world.start(&name, at).await)).await;
     world.until(NOW + MINUTE_MS - 5_000).await;

@@ -47,7 +47,7 @@ async fn write(store: &RedisStore, session: usize) {
 async fn through_dying_workers_and_cut_connections_every_version_arrives_once() {
     let server = Server::start(Keeps::Nothing);
     let redis = Redis::connect(&Address::new(&server.url(), None).unwrap()).await.unwrap();
-    let store = RedisStore::new(redis.another().await.unwrap(), Keys::default(), IDLE, still());
+    let store = RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), IDLE, still());
     let owned = watch::channel(Partitions::ALL).1;
     let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, still())).await.unwrap());
     let ledger = Odd::new(0, &[], None).await;

@@ -4,14 +4,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::line::{DRIFT, Line};
-use super::reference::{Stored, Told};
+use super::mapping::{MAX_DRIFT_PPM, Mapping};
+use super::reference::{Reading, StoredOffset};
 
 /// So many exchanges are kept.
-const WINDOW: usize = 64;
+const MAX_SAMPLES: usize = 64;
 
 /// So many are made before anything rests on them: the best of several is good.
-const ENOUGH: usize = 8;
+const MIN_SAMPLES: usize = 8;
 
 /// When a clock is good enough, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +37,16 @@ pub struct Exchange {
     /// When the answer was there.
     pub received: i64,
     /// The answer.
-    pub told: Told,
+    pub reading: Reading,
 }
 
 /// What an exchange calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Another exchange, before long.
-    Follow,
+    Wait,
     /// More of them at once: too little is known yet, or others are let go first.
-    Gather,
+    Retry,
     /// This offset, in microseconds, is to be said of the reference, unless somebody did.
     Claim(i64),
 }
@@ -55,13 +55,13 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Discipline {
     settings: Settings,
-    reference: Option<Known>,
-    line: Option<Line>,
+    reference: Option<ReferenceState>,
+    mapping: Option<Mapping>,
 }
 
 /// One life of the reference.
 #[derive(Debug)]
-struct Known {
+struct ReferenceState {
     run_id: String,
     /// When it was first met.
     since: i64,
@@ -82,23 +82,23 @@ impl Sample {
     fn of(exchange: &Exchange) -> Self {
         let half = (exchange.received - exchange.sent + 1) / 2;
         // Each stamp was cut off to whole microseconds.
-        Self { middle: exchange.sent + half, half: half + 2, server: exchange.told.server_us }
+        Self { middle: exchange.sent + half, half: half + 2, server: exchange.reading.server_us }
     }
 
     /// A short round trip is worth less the longer it is past.
     fn uncertainty(self, now: i64) -> i64 {
-        self.half + (now - self.middle) / DRIFT
+        self.half + (now - self.middle) / MAX_DRIFT_PPM
     }
 }
 
-impl Known {
-    fn met(exchange: &Exchange) -> Self {
-        let run_id = exchange.told.run_id.clone();
-        Self { run_id, since: exchange.sent, offset: None, window: VecDeque::with_capacity(WINDOW) }
+impl ReferenceState {
+    fn new(exchange: &Exchange) -> Self {
+        let run_id = exchange.reading.run_id.clone();
+        Self { run_id, since: exchange.sent, offset: None, window: VecDeque::with_capacity(MAX_SAMPLES) }
     }
 
     fn keep(&mut self, sample: Sample) {
-        if self.window.len() == WINDOW {
+        if self.window.len() == MAX_SAMPLES {
             self.window.pop_front();
         }
         self.window.push_back(sample);
@@ -113,65 +113,71 @@ impl Discipline {
     /// Nothing is known yet.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
-        Self { settings, reference: None, line: None }
+        Self { settings, reference: None, mapping: None }
     }
 
     /// Cluster time, as far as it is known; before it was told once, nothing.
     #[must_use]
-    pub const fn line(&self) -> Option<Line> {
-        self.line
+    pub const fn mapping(&self) -> Option<Mapping> {
+        self.mapping
     }
 
     /// An exchange came to its end.
     pub fn take(&mut self, exchange: &Exchange) -> Next {
-        let told = &exchange.told;
+        let told = &exchange.reading;
         if self.reference.as_ref().is_none_or(|known| known.run_id != told.run_id) {
-            self.reference = Some(Known::met(exchange));
+            self.reference = Some(ReferenceState::new(exchange));
         }
-        let Some(known) = &mut self.reference else { return Next::Gather };
+        let Some(known) = &mut self.reference else { return Next::Retry };
         known.keep(Sample::of(exchange));
         let stored = told.stored.as_ref().filter(|stored| stored.run_id == told.run_id);
         known.offset = stored.map(|stored| stored.offset_us).or(known.offset);
-        self.line = steered(self.line, known, exchange.received);
+        self.mapping = steered(self.mapping, known, exchange.received);
         match stored {
-            Some(_) if known.window.len() >= ENOUGH => Next::Follow,
-            Some(_) => Next::Gather,
-            None => claimed(self.settings, self.line, known, told.stored.as_ref(), exchange.received),
+            Some(_) if known.window.len() >= MIN_SAMPLES => Next::Wait,
+            Some(_) => Next::Retry,
+            None => claimed(self.settings, self.mapping, known, told.stored.as_ref(), exchange.received),
         }
     }
 }
 
 /// The line from `now` on. It goes on where it is, and is corrected by and by; only
 /// the first one begins where it should be, and rests on several. Without an offset it is held over.
-fn steered(line: Option<Line>, known: &Known, now: i64) -> Option<Line> {
+fn steered(line: Option<Mapping>, known: &ReferenceState, now: i64) -> Option<Mapping> {
     let (Some(offset), Some(best)) = (known.offset, known.best(now)) else { return line };
-    if line.is_none() && known.window.len() < ENOUGH {
+    if line.is_none() && known.window.len() < MIN_SAMPLES {
         return None;
     }
     let should = best.server + offset + (now - best.middle);
     let at = line.map_or(should, |line| line.at(now));
-    Some(Line { from: now, at, owed: should - at, measured: best.middle, half: best.half })
+    Some(Mapping { from: now, at, pending_correction: should - at, measured: best.middle, half: best.half })
 }
 
 /// Nobody says what offset this life of the reference has. Whoever followed it before
 /// knows it; whoever has a clock continues that; whoever has none takes what was there.
-fn claimed(settings: Settings, line: Option<Line>, known: &Known, before: Option<&Stored>, now: i64) -> Next {
+fn claimed(
+    settings: Settings,
+    line: Option<Mapping>,
+    known: &ReferenceState,
+    before: Option<&StoredOffset>,
+    now: i64,
+) -> Next {
     if let Some(offset) = known.offset {
         return Next::Claim(offset);
     }
-    let (Some(best), true) = (known.best(now), known.window.len() >= ENOUGH) else { return Next::Gather };
+    let (Some(best), true) = (known.best(now), known.window.len() >= MIN_SAMPLES) else { return Next::Retry };
     let (waited, courtesy) = (now - known.since, micros(settings.courtesy));
     match line {
-        Some(line) if is_good(settings, line, now) || waited >= courtesy => {
+        Some(line) if is_certain_enough(settings, line, now) || waited >= courtesy => {
             Next::Claim(line.at(best.middle) - best.server)
         }
         // The same host as before, most likely, and nobody was there meanwhile.
         None if waited >= courtesy * 2 => Next::Claim(before.map_or(0, |stored| stored.offset_us)),
-        _ => Next::Gather,
+        _ => Next::Retry,
     }
 }
 
-fn is_good(settings: Settings, line: Line, now: i64) -> bool {
+fn is_certain_enough(settings: Settings, line: Mapping, now: i64) -> bool {
     line.uncertainty(now) <= micros(settings.max_uncertainty)
 }
 

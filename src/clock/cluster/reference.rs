@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 /// An offset that somebody said, and for which process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredOffset {
     /// Which process of the reference it is for.
     pub run_id: String,
     /// Cluster time less the reference's time, in microseconds.
@@ -13,25 +13,25 @@ pub struct Stored {
 
 /// The answer of the reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Reading {
     /// Which process answered: another one has another clock.
     pub run_id: String,
     /// Its time, in microseconds since the Unix epoch.
     pub server_us: i64,
     /// What is kept beside it.
-    pub stored: Option<Stored>,
+    pub stored: Option<StoredOffset>,
 }
 
 /// The one clock that all instances follow.
 #[async_trait]
 pub trait Reference: Send + Sync {
     /// Its time and what is kept beside it, in one round trip, all at one instant.
-    async fn exchange(&self) -> Result<Told, Away>;
+    async fn exchange(&self) -> Result<Reading, Away>;
 
     /// Keeps `new`, if what is kept is still `seen` and the process that `new` is for
     /// is the one that is asked; otherwise nothing happens. May have happened after an
     /// error; the next exchange tells.
-    async fn claim(&self, seen: Option<&Stored>, new: &Stored) -> Result<(), Away>;
+    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away>;
 }
 
 /// The reference does not answer, or not in time.

@@ -5,7 +5,7 @@ mod keeping;
 mod surviving;
 
 use super::discipline::{Discipline, Exchange, Next, Settings};
-use super::reference::{Stored, Told};
+use super::reference::{Reading, StoredOffset};
 
 /// An hour, in microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -39,7 +39,7 @@ impl Skewed {
 struct Master {
     clock: Skewed,
     run_id: &'static str,
-    stored: Option<Stored>,
+    stored: Option<StoredOffset>,
 }
 
 impl Master {
@@ -77,16 +77,16 @@ impl Instance {
     fn ask(&mut self, master: &mut Master, truth: i64) -> (Next, i64) {
         let there = self.dice.up_to(self.round_trip / 2);
         let back = self.dice.up_to(self.round_trip / 2);
-        let told = Told {
+        let told = Reading {
             run_id: master.run_id.into(),
             server_us: master.clock.at(truth + there),
             stored: master.stored.clone(),
         };
         let done = truth + there + back;
-        let exchange = Exchange { sent: self.counter.at(truth), received: self.counter.at(done), told };
+        let exchange = Exchange { sent: self.counter.at(truth), received: self.counter.at(done), reading: told };
         let next = self.discipline.take(&exchange);
         if let Next::Claim(offset_us) = next {
-            master.stored = Some(Stored { run_id: master.run_id.into(), offset_us });
+            master.stored = Some(StoredOffset { run_id: master.run_id.into(), offset_us });
         }
         (next, done)
     }
@@ -96,16 +96,16 @@ impl Instance {
         let mut truth = from;
         while truth < to {
             let (next, done) = self.ask(master, truth);
-            truth = done + if next == Next::Follow { 400_000 + self.dice.up_to(200_000) } else { 20_000 };
+            truth = done + if next == Next::Wait { 400_000 + self.dice.up_to(200_000) } else { 20_000 };
         }
         truth
     }
 
     fn now(&self, truth: i64) -> i64 {
-        self.discipline.line().expect("it knows the time").at(self.counter.at(truth))
+        self.discipline.mapping().expect("it knows the time").at(self.counter.at(truth))
     }
 
     fn uncertainty(&self, truth: i64) -> i64 {
-        self.discipline.line().expect("it knows the time").uncertainty(self.counter.at(truth))
+        self.discipline.mapping().expect("it knows the time").uncertainty(self.counter.at(truth))
     }
 }

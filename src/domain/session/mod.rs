@@ -11,19 +11,19 @@ pub mod create;
 pub mod edges;
 pub mod event;
 pub mod explain;
-pub mod facts;
 pub mod growth;
 pub mod idle;
-pub mod life;
+pub mod lifecycle;
 pub mod participant;
 pub mod project;
 pub mod restore;
 pub mod stored;
+pub mod summary;
 pub mod validate;
 
 mod adjust;
+mod apply;
 mod cycle;
-mod judge;
 mod lag;
 mod revert;
 mod roster;
@@ -41,7 +41,7 @@ use serde_json::{Map, Value};
 use self::bank::Bank;
 use self::control::{Concurrency, Rules, SyncMode, TimeControl};
 use self::participant::{Group, Participant};
-use self::restore::Absence;
+use self::restore::Outage;
 use self::stored::{is_default, is_empty};
 use crate::domain::chain::Digest;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
@@ -153,7 +153,7 @@ pub struct Session {
     /// The span it sat out when it was made again; of the next version the history says so,
     /// and this is `None` there.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub outage: Option<Absence>,
+    pub outage: Option<Outage>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it first started.

@@ -13,7 +13,7 @@ pub const OUTAGE_MS: i64 = 5_000;
 
 /// A span in which no instance was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Absence {
+pub struct Outage {
     /// The last proof of life before it.
     pub from: Timestamp,
     /// When somebody was there again.
@@ -24,15 +24,15 @@ pub struct Absence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gap {
     /// Something failed: charged as usual, unless it was long.
-    Outage(Absence),
+    Outage(Outage),
     /// The one process that serves was stopped in order, and started again: never charged.
-    Stop(Absence),
+    Stop(Outage),
 }
 
 impl Gap {
     /// The span.
     #[must_use]
-    pub const fn absence(&self) -> Absence {
+    pub const fn outage(&self) -> Outage {
         match self {
             Self::Outage(absence) | Self::Stop(absence) => *absence,
         }
@@ -50,7 +50,7 @@ impl Session {
     /// The same version in a new epoch, made at `now` since it was lost; nobody was there in
     /// `absence`.
     #[must_use]
-    pub fn restored(&self, absence: Option<Absence>, now: Timestamp) -> Self {
+    pub fn restored(&self, absence: Option<Outage>, now: Timestamp) -> Self {
         self.restored_after(absence.map(Gap::Outage), true, now)
     }
 
@@ -66,10 +66,10 @@ impl Session {
             session.recovered = Some(Recovered { at: now, from: self.updated_at });
         }
         if let Some(gap) = gap {
-            let Absence { from, until } = gap.absence();
+            let Outage { from, until } = gap.outage();
             let alive = from.max(self.updated_at);
             if session.rules.on_outage == OnOutage::Pause && until.since(alive) >= gap.least_ms() {
-                session.sit_out(Absence { from: alive, until });
+                session.freeze_for_outage(Outage { from: alive, until });
             }
         }
         session.due_at = session.next_due();
@@ -78,8 +78,8 @@ impl Session {
 
     /// What nobody could act on is not charged. A session that had ended before
     /// the outage is left as it is: settling that is a write of its own.
-    fn sit_out(&mut self, absence: Absence) {
-        let Absence { from: alive, until } = absence;
+    fn freeze_for_outage(&mut self, absence: Outage) {
+        let Outage { from: alive, until } = absence;
         let mut then = self.clone();
         then.settle(alive);
         if then.is_in_grace(alive) {

@@ -11,12 +11,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::bus::memory::{MemoryBus, MemoryHub};
-use crate::bus::{Bus, Deaf, Heard, Message};
+use crate::bus::{Bus, BusEvent, BusUnavailable, Message};
 use crate::clock::ManualClock;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::fanout::{Delivery, Ended, Hub, Kind, Newest, Parts, Settings, Source, Subscription, Unavailable};
+use crate::fanout::{
+    Delivery, EndReason, Hub, HubParts, Newest, Settings, Source, Subscription, Unavailable, UpdateKind,
+};
 use crate::shutdown::{Finished, Shutdown};
 
 pub const START: i64 = 1_000_000;
@@ -44,23 +46,23 @@ impl Source for Truth {
 /// A bus that can be cut, and can say that it was.
 pub struct Wire {
     memory: MemoryBus,
-    gaps: tokio::sync::mpsc::Sender<Heard>,
-    ear: Mutex<Option<tokio::sync::mpsc::Receiver<Heard>>>,
+    gaps: tokio::sync::mpsc::Sender<BusEvent>,
+    ear: Mutex<Option<tokio::sync::mpsc::Receiver<BusEvent>>>,
     pub ignored: AtomicUsize,
 }
 
 #[async_trait]
 impl Bus for Wire {
-    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
-        self.memory.listen(key).await
+    async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
+        self.memory.subscribe(key).await
     }
 
-    async fn ignore(&self, key: &SessionKey) {
+    async fn unsubscribe(&self, key: &SessionKey) {
         self.ignored.fetch_add(1, Ordering::Relaxed);
-        self.memory.ignore(key).await;
+        self.memory.unsubscribe(key).await;
     }
 
-    fn ear(&self) -> Option<tokio::sync::mpsc::Receiver<Heard>> {
+    fn events(&self) -> Option<tokio::sync::mpsc::Receiver<BusEvent>> {
         self.ear.lock().unwrap().take()
     }
 }
@@ -97,7 +99,7 @@ impl House {
         });
         let (gaps, ear) = tokio::sync::mpsc::channel(1_024);
         let attached = memory.attach();
-        let mut heard = attached.ear().unwrap();
+        let mut heard = attached.events().unwrap();
         let forward = gaps.clone();
         shutdown.spawn("wire", async move {
             while let Some(heard) = heard.recv().await {
@@ -108,7 +110,7 @@ impl House {
         });
         let wire = Arc::new(Wire { memory: attached, gaps, ear: Mutex::new(Some(ear)), ignored: AtomicUsize::new(0) });
         let parts =
-            Parts { bus: Arc::clone(&wire) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
+            HubParts { bus: Arc::clone(&wire) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
         let hub = Hub::start(parts, settings, &shutdown);
         let key = SessionKey { tenant: TenantId::new("t").unwrap(), session: SessionId::new("s").unwrap() };
         Self { hub, truth, clock, wire, key, shutdown, memory }
@@ -160,7 +162,7 @@ impl House {
     }
 
     pub async fn gap(&self) {
-        self.wire.gaps.send(Heard::Gap).await.unwrap();
+        self.wire.gaps.send(BusEvent::Gap).await.unwrap();
     }
 
     pub fn reads(&self) -> usize {
@@ -206,16 +208,16 @@ pub async fn next(subscription: &mut Subscription) -> String {
 
 pub fn word(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Told(told) => match (told.kind, told.position) {
-            (Kind::State, Some(position)) => {
+        Delivery::Update(told) => match (told.kind, told.position) {
+            (UpdateKind::State, Some(position)) => {
                 assert!(told.frames[0].starts_with(br#"{"type":"STATE_SYNC""#), "{told:?}");
                 format!("sync {position}")
             }
             (_, Some(position)) => format!("told {position}"),
             (_, None) => format!("warned {}", told.frames.len()),
         },
-        Delivery::Ended(Ended::Deleted) => "deleted".to_owned(),
-        Delivery::Ended(Ended::Missing) => "missing".to_owned(),
+        Delivery::Ended(EndReason::Deleted) => "deleted".to_owned(),
+        Delivery::Ended(EndReason::Missing) => "missing".to_owned(),
     }
 }
 

@@ -372,7 +372,7 @@ async fn a_doubt_outlives_the_answer_to_an_earlier_read() {
     let newest = Newest { position: at(1, 3), snapshot: snapshot(at(1, 3), ""), is_deleted: false };
     topic.merge(newest, &settings());
     assert!(ahead.try_next().is_none(), "it has seen more than this, and doubts");
-    topic.is_answered();
+    topic.finish_read();
     house.truth.gate.add_permits(1_000);
     assert_eq!(next(&mut ahead).await, "sync 1-3");
     drop((ahead, topic));

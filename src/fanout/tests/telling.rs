@@ -55,7 +55,7 @@ async fn a_deletion_that_was_not_heard_is_found() {
     let house = House::new(settings());
     house.delete(at(1, 3));
     let mut watcher = house.watch(None);
-    let Delivery::Told(told) = watcher.next().await else { panic!("it is told") };
+    let Delivery::Update(told) = watcher.next().await else { panic!("it is told") };
     let frame = std::str::from_utf8(&told.frames[0]).unwrap();
     assert_eq!(frame, r#"{"type":"SESSION_DELETED","session_id":"s","position":"1-3","payload":{}}"#);
     assert_eq!(next(&mut watcher).await, "deleted");
@@ -71,7 +71,7 @@ async fn the_frames_of_a_write_are_handed_out_together() {
     next(&mut watcher).await;
     let update = super::house::update(at(1, 2), "");
     house.tell(at(1, 2), format!("{update}\n{{\"type\":\"TIME_EXPIRED\"}}"));
-    let Delivery::Told(told) = watcher.next().await else { panic!("it is told") };
+    let Delivery::Update(told) = watcher.next().await else { panic!("it is told") };
     assert_eq!(told.frames.len(), 2);
     assert_eq!((&told.frames[0][..], &told.frames[1][..]), (update.as_bytes(), &br#"{"type":"TIME_EXPIRED"}"#[..]));
     drop(watcher);
@@ -96,7 +96,7 @@ async fn versions_that_a_snapshot_stands_for_are_counted() {
         let mut watcher = metrics::with_local_recorder(&recorder, || house.watch(last));
         let first =
             futures::future::poll_fn(|context| metrics::with_local_recorder(&recorder, || watcher.poll_next(context)));
-        let Delivery::Told(state) = first.await else { panic!("it is told") };
+        let Delivery::Update(state) = first.await else { panic!("it is told") };
         assert_eq!(state.position, Some(at(1, 7)));
         assert_eq!(skipped().as_deref(), told, "{last:?}");
     }
@@ -133,7 +133,7 @@ async fn each_threshold_is_warned_of_once_at_its_instant() {
     house.planned(at(1, 2)).await;
     house.clock.advance_ms(99);
     house.clock.advance_ms(1);
-    let Delivery::Told(told) = timeout(Duration::from_secs(5), watcher.next()).await.unwrap() else { panic!("told") };
+    let Delivery::Update(told) = timeout(Duration::from_secs(5), watcher.next()).await.unwrap() else { panic!("told") };
     let frame: serde_json::Value = serde_json::from_slice(&told.frames[0]).unwrap();
     assert_eq!((&frame["type"], &frame["payload"]["participant_id"]), (&"TIME_WARNING".into(), &"a".into()));
     assert_eq!(frame["payload"]["remaining_ms"], 10);

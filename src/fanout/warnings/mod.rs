@@ -9,34 +9,34 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::hub::Hub;
-use super::told::Told;
 use super::topic::Topic;
+use super::update::Update;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 
 pub(super) use self::plan::Plan;
 
 /// Told later than this a warning is no use to anyone.
-const LATE_MS: i64 = 2_000;
+const MAX_LATENESS_MS: i64 = 2_000;
 
 /// The next warning of each session that has one.
-type Due = BTreeMap<(Timestamp, SessionKey), Weak<Topic>>;
+type WarningSchedule = BTreeMap<(Timestamp, SessionKey), Weak<Topic>>;
 
 /// Runs until it is dropped.
 pub(super) async fn run(hub: &Hub) {
-    let mut due = Due::new();
+    let mut due = WarningSchedule::new();
     loop {
-        hub.lines.planned.store(due.len(), Ordering::Relaxed);
+        hub.shared.planned_warnings.store(due.len(), Ordering::Relaxed);
         let next = due.first_key_value().map_or(Timestamp::NEVER, |((at, _), _)| *at);
         tokio::select! {
             // In this order always, so that a run can be repeated: what is due is told first.
             biased;
-            () = hub.parts.clock.sleep_until(next), if !due.is_empty() => tell(hub, &mut due),
-            topic = hub.lines.warnings.next() => {
+            () = hub.parts.clock.sleep_until(next), if !due.is_empty() => send_due(hub, &mut due),
+            topic = hub.shared.warnings.next() => {
                 let now = hub.parts.clock.now();
-                look_at(&mut due, &topic, now);
-                while let Some(topic) = hub.lines.warnings.try_next() {
-                    look_at(&mut due, &topic, now);
+                replan(&mut due, &topic, now);
+                while let Some(topic) = hub.shared.warnings.try_next() {
+                    replan(&mut due, &topic, now);
                 }
             }
         }
@@ -44,21 +44,21 @@ pub(super) async fn run(hub: &Hub) {
 }
 
 /// The topic's state has changed, or somebody came: what was planned is planned anew.
-fn look_at(due: &mut Due, topic: &Arc<Topic>, now: Timestamp) {
+fn replan(due: &mut WarningSchedule, topic: &Arc<Topic>, now: Timestamp) {
     let mut plan = topic.plan();
     let before = plan.next();
     if topic.is_watched() {
         plan.begin(now);
-        let news = topic.news(plan.seen());
+        let news = topic.delta(plan.seen());
         plan.follow(news);
     } else {
-        topic.news(None);
+        topic.delta(None);
         *plan = Plan::default();
     }
     reschedule(due, topic, before, plan.next());
 }
 
-fn reschedule(due: &mut Due, topic: &Arc<Topic>, before: Option<Timestamp>, next: Option<Timestamp>) {
+fn reschedule(due: &mut WarningSchedule, topic: &Arc<Topic>, before: Option<Timestamp>, next: Option<Timestamp>) {
     if before == next {
         return;
     }
@@ -74,7 +74,7 @@ fn reschedule(due: &mut Due, topic: &Arc<Topic>, before: Option<Timestamp>, next
     }
 }
 
-fn tell(hub: &Hub, due: &mut Due) {
+fn send_due(hub: &Hub, due: &mut WarningSchedule) {
     let now = hub.parts.clock.now();
     while let Some(entry) = due.first_entry().filter(|entry| entry.key().0 <= now) {
         let Some(topic) = entry.remove().upgrade() else { continue };
@@ -83,9 +83,9 @@ fn tell(hub: &Hub, due: &mut Due) {
             (plan.take(now), plan.next())
         };
         reschedule(due, &topic, None, next);
-        let mut in_time = told.iter().filter(|warning| now.since(warning.at.0) <= LATE_MS).peekable();
+        let mut in_time = told.iter().filter(|warning| now.since(warning.at.0) <= MAX_LATENESS_MS).peekable();
         if in_time.peek().is_some() {
-            topic.warn(Told::warnings(&topic.key.session, in_time), &hub.settings);
+            topic.warn(Update::warnings(&topic.key.session, in_time), &hub.settings);
         }
     }
 }

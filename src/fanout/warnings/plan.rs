@@ -3,7 +3,7 @@
 use super::edges;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::fanout::ring::News;
+use crate::fanout::ring::Delta;
 use crate::wire::frame::Warning;
 
 /// The warnings to come, by the newest state seen.
@@ -34,7 +34,7 @@ impl Plan {
     }
 
     /// The state has moved on, or is not known now.
-    pub(super) fn follow(&mut self, news: Option<News>) {
+    pub(super) fn follow(&mut self, news: Option<Delta>) {
         let Some(news) = news else {
             (self.seen, self.pending) = (None, Vec::new());
             return;
@@ -75,13 +75,13 @@ mod tests {
         Timestamp::from_ms(ms)
     }
 
-    fn state(version: u64, edges: &[i64]) -> News {
+    fn state(version: u64, edges: &[i64]) -> Delta {
         let edges: Vec<_> = edges
             .iter()
             .map(|at| format!(r#"{{"at":{at},"type":"warning","participant_id":"a","remaining_ms":10}}"#))
             .collect();
         let snapshot = Some(Bytes::from(format!(r#"{{"edges":[{}]}}"#, edges.join(","))));
-        News { position: at(version), snapshot, since: Vec::new() }
+        Delta { position: at(version), snapshot, since: Vec::new() }
     }
 
     fn taken(plan: &mut Plan, now: i64) -> Vec<i64> {

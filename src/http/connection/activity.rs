@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use super::admission::{Peer, UnderWay};
+use super::admission::{Peer, RequestGuard};
 use super::deadlines::Deadlines;
 
 /// Shared by the connection, its socket and its requests. Times are in milliseconds
@@ -29,7 +29,7 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Serving {
     activity: Activity,
-    _under_way: UnderWay,
+    _under_way: RequestGuard,
 }
 
 /// What a connection waits for.
@@ -59,7 +59,7 @@ impl Activity {
     pub(super) fn serve(&self, peer: &Arc<Peer>) -> Serving {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.under_way.fetch_add(1, Ordering::Relaxed);
-        Serving { activity: self.clone(), _under_way: UnderWay::begin(peer) }
+        Serving { activity: self.clone(), _under_way: RequestGuard::begin(peer) }
     }
 
     /// Notes whether something could be written.

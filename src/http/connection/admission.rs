@@ -21,10 +21,10 @@ use crate::telemetry::metrics as names;
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// So many are looked at for one that has no request under way.
-const MAX_LOOKED_AT: usize = 64;
+const MAX_EVICTION_CANDIDATES: usize = 64;
 
 /// So many that had to go may not have gone yet before no more are accepted.
-const MAX_LEAVING: usize = 8;
+const MAX_CLOSING: usize = 8;
 
 /// Why a connection is dropped: to make room, for lack of descriptors, past a deadline.
 const REASONS: &[&str] = &["limit", "address", "descriptors", "head", "write"];
@@ -94,11 +94,11 @@ pub struct Peer {
 
 /// A connection's place among the others, until it is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Peer>);
+pub struct ConnectionPermit(Arc<Peer>);
 
 /// A request that is under way.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Peer>);
+pub(super) struct RequestGuard(Arc<Peer>);
 
 impl Connections {
     /// Those of a listener, none so far.
@@ -117,7 +117,7 @@ impl Connections {
     /// Takes a connection from `address` in; the oldest of those without a token may
     /// have to go. `is_proxy`: many clients share that address.
     #[must_use]
-    pub fn admit(self: &Arc<Self>, address: SocketAddr, is_proxy: bool) -> Place {
+    pub fn admit(self: &Arc<Self>, address: SocketAddr, is_proxy: bool) -> ConnectionPermit {
         let mut counts = self.counts();
         let peer = Arc::new(Peer {
             id: counts.next,
@@ -138,7 +138,7 @@ impl Connections {
             }
         }
         self.open.increment(1);
-        Place(peer)
+        ConnectionPermit(peer)
     }
 
     /// Remembers how to drop a connection's task. It may have lost its place already.
@@ -155,7 +155,7 @@ impl Connections {
     #[must_use]
     pub fn has_room(&self) -> bool {
         let counts = self.counts();
-        counts.open < counts.authenticated + counts.unauthenticated.len() + MAX_LEAVING
+        counts.open < counts.authenticated + counts.unauthenticated.len() + MAX_CLOSING
     }
 
     /// Counts a connection that was dropped, and now and then says so in the log.
@@ -238,7 +238,7 @@ impl Counts {
         let mut ids = ids.into_iter();
         let first = ids.next()?;
         let is_quiet = |id: &&u64| self.unauthenticated.get(id).is_some_and(|entry| !entry.peer.is_busy());
-        let looked_at = std::iter::once(first).chain(ids.take(MAX_LOOKED_AT - 1));
+        let looked_at = std::iter::once(first).chain(ids.take(MAX_EVICTION_CANDIDATES - 1));
         Some(*looked_at.into_iter().find(is_quiet).unwrap_or(first))
     }
 
@@ -303,7 +303,7 @@ impl Peer {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Who is at the other end.
     #[must_use]
     pub fn peer(&self) -> &Arc<Peer> {
@@ -322,20 +322,20 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.connections.leave(&self.0);
     }
 }
 
-impl UnderWay {
+impl RequestGuard {
     pub(super) fn begin(peer: &Arc<Peer>) -> Self {
         peer.requests.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(peer))
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
@@ -353,11 +353,11 @@ mod tests {
 
     const LIMITS: Limits = Limits { connections: 32, unauthenticated: 8, per_address: 3 };
 
-    fn admitted(connections: &Arc<Connections>, address: &str) -> Place {
+    fn admitted(connections: &Arc<Connections>, address: &str) -> ConnectionPermit {
         connections.admit(format!("{address}:1").parse().unwrap(), false)
     }
 
-    fn is_in(connections: &Connections, place: &Place) -> bool {
+    fn is_in(connections: &Connections, place: &ConnectionPermit) -> bool {
         connections.counts().unauthenticated.contains_key(&place.id())
     }
 
@@ -369,7 +369,7 @@ mod tests {
         // It has lost its place, so a token that comes now comes too late.
         assert!(!places[0].peer().authenticate());
         assert!(connections.has_room());
-        let busy = UnderWay::begin(places[1].peer());
+        let busy = RequestGuard::begin(places[1].peer());
         let tenth = admitted(&connections, "10.0.1.0");
         assert!(is_in(&connections, &places[1]) && !is_in(&connections, &places[2]), "a request goes on");
         drop((busy, tenth, places));

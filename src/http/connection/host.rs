@@ -9,7 +9,7 @@ use crate::wire::problem::Code;
 /// Refuses a request that names no host, several, or what can be none. Where the target
 /// names one, the `Host` header says the same afterwards.
 pub fn settle<B>(request: &mut Request<B>) -> Result<(), ApiError> {
-    let no = |detail| ApiError::saying(Code::Malformed, detail);
+    let no = |detail| ApiError::with_detail(Code::Malformed, detail);
     let mut hosts = request.headers().get_all(header::HOST).into_iter();
     let host = hosts.next();
     if hosts.next().is_some() {

@@ -10,11 +10,11 @@ use hyper_util::rt::TokioIo;
 
 use super::Front;
 use super::activity::Waiting;
-use super::handover::{Onward, Taken};
 use super::idle::Idle;
+use super::idle_timer::IdleTimer;
+use super::prefixed::PrefixedStream;
 use super::requests::Requests;
-use super::rewound::Rewound;
-use super::watch::Watch;
+use super::takeover::{Continuation, TakenConnection};
 
 /// The longest head: a thousand names in a query fit.
 const BUFFER: usize = 64 * 1024;
@@ -26,14 +26,14 @@ pub(super) enum Outcome {
     /// It has missed a deadline, by the name the metrics have for it.
     Late(&'static str),
     /// Somebody goes on with it.
-    Taken(Onward, Taken),
+    Taken(Continuation, TakenConnection),
     /// It waits for another request, and needs no library for that.
     Idle(Idle),
 }
 
 enum Pause {
     Late(&'static str),
-    Taken(Onward, bytes::BytesMut),
+    Taken(Continuation, bytes::BytesMut),
     Idle,
 }
 
@@ -43,8 +43,8 @@ pub(super) async fn serve(idle: Idle, requests: Requests, front: &Front) -> Outc
     let (slot, activity) = (Arc::clone(&requests.slot), requests.activity.clone());
     // Then it is given back, so that a connection that waits for long holds no buffer.
     let unused = deadlines.head.min(deadlines.idle);
-    let mut watch = Watch::new(activity.clone(), deadlines, unused);
-    let io = Rewound::new(idle.io, idle.read, activity.clone());
+    let mut watch = IdleTimer::new(activity.clone(), deadlines, unused);
+    let io = PrefixedStream::new(idle.io, idle.read, activity.clone());
     let mut connection = http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(io), requests);
     let mut stopping = Some(pin!(front.stop.cancelled()));
     let pause = poll_fn(|context| {
@@ -80,7 +80,9 @@ pub(super) async fn serve(idle: Idle, requests: Requests, front: &Front) -> Outc
     // A copy: the library's buffer is large, and this may be the last hold on it.
     let read = [parts.read_buf, unseen].concat().into();
     match taken {
-        Some((onward, head)) => Outcome::Taken(onward, Taken { idle: Idle { io, read, wait: deadlines.idle }, head }),
+        Some((onward, head)) => {
+            Outcome::Taken(onward, TakenConnection { idle: Idle { io, read, wait: deadlines.idle }, head })
+        }
         None => Outcome::Idle(Idle { io, read, wait: deadlines.idle.saturating_sub(unused) }),
     }
 }

@@ -11,10 +11,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::Front;
 use super::activity::Waiting;
 use super::idle::Idle;
+use super::idle_timer::IdleTimer;
+use super::prefixed::PrefixedStream;
 use super::requests::Requests;
-use super::rewound::Rewound;
 use super::stream_end::StreamExecutor;
-use super::watch::Watch;
 
 /// A peer that vanished is noticed after two of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -26,8 +26,8 @@ pub(super) async fn serve(idle: Idle, requests: Requests, front: &Front) -> Opti
     let mut builder = http2::Builder::new(StreamExecutor { write: deadlines.write });
     builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE);
     let activity = requests.activity.clone();
-    let mut watch = Watch::new(activity.clone(), deadlines, deadlines.idle);
-    let io = Rewound::new(idle.io, idle.read, activity);
+    let mut watch = IdleTimer::new(activity.clone(), deadlines, deadlines.idle);
+    let io = PrefixedStream::new(idle.io, idle.read, activity);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
     let mut stopping = Some(pin!(front.stop.cancelled()));
     let mut is_leaving = false;

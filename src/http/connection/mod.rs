@@ -1,20 +1,20 @@
 //! One connection, from request to request: by the library, and by whoever takes it
-//! over (see [`Handover`](handover::Handover)).
+//! over (see [`Takeover`](takeover::Takeover)).
 
 pub mod admission;
 pub mod deadlines;
-pub mod handover;
 pub mod host;
 pub mod idle;
 pub mod round_trip;
 pub mod stream_end;
+pub mod takeover;
 
 mod activity;
 mod http1;
 mod http2;
+mod idle_timer;
+mod prefixed;
 mod requests;
-mod rewound;
-mod watch;
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use self::admission::Place;
+use self::admission::ConnectionPermit;
 use self::deadlines::Deadlines;
 use self::http1::Outcome;
 use self::idle::{Idle, PREFACE};
@@ -41,7 +41,7 @@ pub struct Front {
 }
 
 /// Answers requests until the connection ends or a stop begins.
-pub async fn serve(stream: TcpStream, place: Place, front: Arc<Front>) {
+pub async fn serve(stream: TcpStream, place: ConnectionPermit, front: Arc<Front>) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let mut idle = Idle { io: stream, read: Bytes::new(), wait: front.deadlines.head };

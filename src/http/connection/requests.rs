@@ -17,9 +17,9 @@ use tower::ServiceExt as _;
 
 use super::activity::{Activity, Serving};
 use super::admission::Peer;
-use super::handover::{Handover, Slot};
 use super::says;
 use super::stream_end::StreamEnd;
+use super::takeover::{Slot, Takeover};
 
 /// What asks the router on behalf of one connection.
 pub(super) struct Requests {
@@ -73,7 +73,7 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (serving, slot, router) = (self.activity.serve(&self.peer), Arc::clone(&self.slot), self.router.clone());
         let head = self.first().filter(|head| is_head_of(head, &request));
-        let handover = may_be_taken(&request).then(|| Handover::new(&slot, head));
+        let handover = may_be_taken(&request).then(|| Takeover::new(&slot, head));
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&self.peer));
         if let Some(handover) = handover {

@@ -5,18 +5,18 @@ pub mod poll;
 pub mod sse;
 pub mod ws;
 
-mod again;
-mod events;
 mod frames;
 mod lifetime;
-mod opening;
-mod outgoing;
-mod parked;
+mod params;
 mod placement;
-mod polled;
-mod streaming;
+mod poll_connection;
+mod poll_repeat;
+mod poll_response;
+mod sse_body;
+mod sse_connection;
+mod sse_events;
 mod timing;
-mod written;
+mod write_queue;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +62,7 @@ pub trait Commands: Send + Sync {
 }
 
 /// What streams stand on.
-pub struct Parts {
+pub struct StreamsParts {
     /// What is watched.
     pub hub: Arc<Hub>,
     /// What is commanded.
@@ -79,7 +79,7 @@ pub struct Parts {
 
 /// All streams of an instance.
 pub struct Streams {
-    parts: Parts,
+    parts: StreamsParts,
     frames_in: Counter,
     frames_out: Counter,
     left: AtomicU64,
@@ -88,12 +88,12 @@ pub struct Streams {
 impl Streams {
     /// Streams over `parts`, and the task that wakes them when a stop begins.
     #[must_use]
-    pub fn start(parts: Parts) -> Arc<Self> {
+    pub fn start(parts: StreamsParts) -> Arc<Self> {
         let frames = |direction| metrics::counter!(names::FRAMES_TOTAL, "direction" => direction);
         let (hub, stop) = (Arc::clone(&parts.hub), parts.shutdown.soft());
         parts.shutdown.spawn("stream drain", async move {
             stop.cancelled().await;
-            hub.nudge();
+            hub.refresh_stale();
         });
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }

@@ -31,7 +31,7 @@ impl From<PlacementError> for ApiError {
     fn from(why: PlacementError) -> Self {
         match why {
             PlacementError::Unavailable(why) => why.into(),
-            PlacementError::GoingAway => Self::away(Code::Draining),
+            PlacementError::GoingAway => Self::unavailable(Code::Draining),
         }
     }
 }

@@ -15,18 +15,18 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
-use super::events::{Events, Watch, WatchList};
-use super::opening::{Opening, admitted};
+use super::params::{StreamParams, admitted};
 use super::placement::PlacementError;
-use super::{MAX_SESSIONS, Streams, streaming, written};
+use super::sse_events::{SseEvents, WatchList, WatchedSession};
+use super::{MAX_SESSIONS, Streams, sse_body, sse_connection};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Form, Kind, Subscription, Told, Unavailable};
-use crate::http::connection::handover::Handover;
+use crate::fanout::{Delivery, Encoding, Subscription, Unavailable, Update, UpdateKind};
 use crate::http::connection::stream_end::StreamEnd;
+use crate::http::connection::takeover::Takeover;
 use crate::http::error::ApiError;
-use crate::http::extract::InSession;
+use crate::http::extract::SessionPath;
 use crate::http::query::Query;
 use crate::wire::instant::http_date;
 use crate::wire::problem::Code;
@@ -34,9 +34,9 @@ use crate::wire::problem::Code;
 /// `GET /sessions/{id}/events`.
 pub async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
-    let session = InSession::from_request_parts(&mut parts, &()).await;
-    let opening = Opening::read(parts.uri.query(), streams.parts.timing.heartbeat);
-    let asked = session.and_then(|InSession(id)| Ok((vec![id], opening?)));
+    let session = SessionPath::from_request_parts(&mut parts, &()).await;
+    let opening = StreamParams::read(parts.uri.query(), streams.parts.timing.heartbeat);
+    let asked = session.and_then(|SessionPath(id)| Ok((vec![id], opening?)));
     streams.events(&mut parts, asked).await
 }
 
@@ -48,9 +48,9 @@ pub async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) 
 }
 
 /// The sessions to follow, and how.
-type Asked = (Vec<SessionId>, Opening);
+type SseParams = (Vec<SessionId>, StreamParams);
 
-fn named(query: Option<&str>, usual: Duration) -> Result<Asked, ApiError> {
+fn named(query: Option<&str>, usual: Duration) -> Result<SseParams, ApiError> {
     let mut query = Query::of(query)?;
     let list = query.take("sessions").unwrap_or_default();
     let ids: Result<Vec<_>, _> = list.split(',').map(SessionId::new).collect();
@@ -61,12 +61,16 @@ fn named(query: Option<&str>, usual: Duration) -> Result<Asked, ApiError> {
     if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
         return Err(ApiError::invalid("/sessions", "must not name a session twice"));
     }
-    Ok((ids, Opening::of(query, usual)?))
+    Ok((ids, StreamParams::of(query, usual)?))
 }
 
 impl Streams {
     /// A refusal that comes back gets 204: that is how an `EventSource` is told to stay away.
-    async fn events(self: &Arc<Self>, parts: &mut Parts, asked: Result<Asked, ApiError>) -> Result<Response, ApiError> {
+    async fn events(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        asked: Result<SseParams, ApiError>,
+    ) -> Result<Response, ApiError> {
         match self.events_of(parts, asked).await {
             Err(error) if parts.headers.contains_key("last-event-id") && is_final(&error) => {
                 Ok(StatusCode::NO_CONTENT.into_response())
@@ -78,7 +82,7 @@ impl Streams {
     async fn events_of(
         self: &Arc<Self>,
         parts: &mut Parts,
-        asked: Result<Asked, ApiError>,
+        asked: Result<SseParams, ApiError>,
     ) -> Result<Response, ApiError> {
         let principal = self.caller(parts)??;
         admitted(parts)?;
@@ -87,12 +91,12 @@ impl Streams {
         let texts = came_from.into_iter().chain(opening.cursors.iter().map(String::as_str));
         let cursors = cursors(texts, sessions.len());
         let watched = self.watched(&principal, sessions, &cursors).await?;
-        let handover = Handover::of(parts);
-        let form = if handover.is_some() { Form::EventChunk } else { Form::EventStream };
-        let events = Events::begin(Arc::clone(self), watched, &principal, &opening, form);
+        let handover = Takeover::of(parts);
+        let form = if handover.is_some() { Encoding::EventChunk } else { Encoding::EventStream };
+        let events = SseEvents::begin(Arc::clone(self), watched, &principal, &opening, form);
         Ok(match handover {
             Some(handover) => handed_over(handover, events, self),
-            None => answer(written::body(events, self, StreamEnd::of(parts))),
+            None => answer(sse_body::body(events, self, StreamEnd::of(parts))),
         })
     }
 
@@ -132,7 +136,7 @@ impl Streams {
                     continue;
                 }
             };
-            watched.watches.push(Watch { subscription, first, index });
+            watched.watches.push(WatchedSession { subscription, first, index });
         }
         match failure {
             _ if is_any_here => Ok(watched),
@@ -143,7 +147,7 @@ impl Streams {
 
     async fn find(&self, subscription: &mut Subscription, last: Option<Position>, by: Instant) -> Lookup {
         match self.placed(subscription, by).await {
-            Ok(Some(Delivery::Told(first))) if !has_ended(&first, last) => Lookup::Here(Some(first)),
+            Ok(Some(Delivery::Update(first))) if !has_ended(&first, last) => Lookup::Here(Some(first)),
             Ok(Some(_)) => Lookup::Nowhere,
             // A stop it is told of like streams that are open already.
             Ok(None) | Err(PlacementError::GoingAway) => Lookup::Here(None),
@@ -155,7 +159,7 @@ impl Streams {
 /// What is found of a session that a stream is to follow.
 enum Lookup {
     /// It has its place, and this comes first.
-    Here(Option<Arc<Told>>),
+    Here(Option<Arc<Update>>),
     /// It is not there, or has ended.
     Nowhere,
     /// It cannot be read yet.
@@ -163,8 +167,8 @@ enum Lookup {
 }
 
 /// Whoever has seen a session's end already, or none of it, has nothing to follow.
-pub(super) fn has_ended(first: &Told, last: Option<Position>) -> bool {
-    first.kind == Kind::Deletion && first.position == last.or(first.position)
+pub(super) fn has_ended(first: &Update, last: Option<Position>) -> bool {
+    first.kind == UpdateKind::Deletion && first.position == last.or(first.position)
 }
 
 /// The key of a session the caller can see.
@@ -195,7 +199,7 @@ fn is_final(error: &ApiError) -> bool {
 }
 
 /// On the connection itself, so that nothing is held for a stream that waits.
-fn handed_over(handover: Handover, events: Events, streams: &Streams) -> Response {
+fn handed_over(handover: Takeover, events: SseEvents, streams: &Streams) -> Response {
     let mut response = answer(Body::empty());
     let headers = response.headers_mut();
     headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -203,7 +207,7 @@ fn handed_over(handover: Handover, events: Events, streams: &Streams) -> Respons
         headers.insert(header::DATE, date);
     }
     let timing = streams.parts.timing.clone();
-    handover.accept(response, Box::new(|taken| streaming::serve(events, taken, timing)))
+    handover.accept(response, Box::new(|taken| sse_connection::serve(events, taken, timing)))
 }
 
 fn answer(body: Body) -> Response {

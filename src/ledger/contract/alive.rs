@@ -1,17 +1,18 @@
 //! Who was there, and when nobody was.
 
-use crate::domain::session::restore::Absence;
+use crate::domain::session::restore::Outage;
 use crate::domain::time::Timestamp;
 use crate::ledger::run::{Run, RunHistory};
-use crate::ledger::{Ledger, Presence};
+use crate::ledger::{Heartbeats, Ledger};
 
 pub(super) async fn beat(ledger: &dyn Ledger, since: i64, at: i64) {
-    ledger.beat(Timestamp::from_ms(since), Timestamp::from_ms(at)).await.unwrap();
+    ledger.heartbeat(Timestamp::from_ms(since), Timestamp::from_ms(at)).await.unwrap();
 }
 
 /// The last beat, and the absence before a store that began to live then.
 pub(super) async fn presence(ledger: &dyn Ledger, began: i64) -> (Option<i64>, Option<(i64, i64)>) {
-    let Presence { last_beat, absence } = ledger.presence(Timestamp::from_ms(began)).await.unwrap();
+    let Heartbeats { last_heartbeat: last_beat, outage: absence } =
+        ledger.heartbeats(Timestamp::from_ms(began)).await.unwrap();
     (last_beat.map(Timestamp::as_ms), absence.map(|span| (span.from.as_ms(), span.until.as_ms())))
 }
 
@@ -69,7 +70,7 @@ pub(super) async fn how_a_process_ended_is_known_to_the_next(ledger: &dyn Ledger
     ledger.open_run(at(40_000)).await.unwrap();
     let first = Run { began: at(1_000), stopped: Some(at(8_500)) };
     let second = Run { began: at(20_000), stopped: None };
-    let absences = vec![Absence { from: at(9_000), until: at(20_000) }];
+    let absences = vec![Outage { from: at(9_000), until: at(20_000) }];
     assert_eq!(runs(40_000).await, RunHistory { runs: vec![first, second], absences: absences.clone() });
     assert_eq!(runs(20_000).await, RunHistory { runs: vec![first], absences: absences.clone() });
     // Another that began in the same millisecond is one that has not stopped.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{as_row, changed, first, ids, key};
 use crate::domain::chain::Digest;
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::{DeadSessions, Filter, Ledger};
@@ -16,22 +16,22 @@ pub(super) async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
         entry.link.position.version = u64::MAX;
     });
     for _ in 0..2 {
-        ledger.bury(&odd, "because", Timestamp::from_ms(1)).await.unwrap();
+        ledger.add_dead_letter(&odd, "because", Timestamp::from_ms(1)).await.unwrap();
     }
     assert_eq!(ledger.newest(&key("a")).await.unwrap(), None);
 }
 
 pub(super) async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten(ledger: &dyn Ledger) {
-    let repeat = Repeat { key: Digest::of(b"key"), body: Digest::of(b"body") };
+    let repeat = IdempotencyKey { key: Digest::of(b"key"), body: Digest::of(b"body") };
     let with = |session, change: fn(&mut Entry)| changed(&first(session, &json!({})), change);
     let dead = [
         with("a", |entry| entry.body = None),
         with("b", |entry| entry.body = Some(Bytes::from_static(b"\xff\0"))),
         with("b", |entry| entry.link.position.version = u64::MAX),
-        changed(&first("c", &json!({})), |entry| entry.repeat = Some(repeat)),
+        changed(&first("c", &json!({})), |entry| entry.idempotency = Some(repeat)),
     ];
     for entry in &dead {
-        ledger.bury(entry, "said no, with \0 and \u{1f480}", Timestamp::from_ms(7)).await.unwrap();
+        ledger.add_dead_letter(entry, "said no, with \0 and \u{1f480}", Timestamp::from_ms(7)).await.unwrap();
     }
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
@@ -43,8 +43,8 @@ pub(super) async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten
         seen.extend(page.into_iter().map(|letter| letter.entry));
     }
     assert_eq!(seen, dead.each_ref().map(|entry| Entry::clone(entry)));
-    assert!(ledger.unbury(&dead[1]).await.unwrap());
-    assert!(!ledger.unbury(&dead[1]).await.unwrap());
+    assert!(ledger.remove_dead_letter(&dead[1]).await.unwrap());
+    assert!(!ledger.remove_dead_letter(&dead[1]).await.unwrap());
     let left = ledger.dead_letters(None, 10).await.unwrap();
     assert_eq!(left.iter().map(|letter| &letter.entry).collect::<Vec<_>>(), [&*dead[0], &dead[2], &dead[3]]);
 }
@@ -56,9 +56,9 @@ pub(super) async fn dead_letters_of_a_session_come_newest_first_by_their_numbers
     let another = first("b", &json!({}));
     assert_eq!(ledger.dead_sessions(9).await.unwrap(), DeadSessions::default());
     for entry in dead.iter().chain([&later, &another]) {
-        ledger.bury(entry, "said no", Timestamp::from_ms(7)).await.unwrap();
+        ledger.add_dead_letter(entry, "said no", Timestamp::from_ms(7)).await.unwrap();
     }
-    let letters = ledger.dead_of(&key("a")).await.unwrap();
+    let letters = ledger.dead_letters_of(&key("a")).await.unwrap();
     let seen: Vec<_> = letters.iter().map(|letter| letter.entry.link.position).collect();
     let at = |epoch, version| Position { epoch, version };
     assert_eq!(seen, [at(12, 8), at(1, 11), at(1, 10), at(1, 9)]);

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use crate::ledger::Ledger;
-use crate::ledger::mark::{Claim, Claimed};
+use crate::ledger::deployment::{Claim, Claimed};
 
 fn claim(fresh: &str, id: Option<&str>) -> Claim {
     let [fresh, name, place, address] = [fresh, "sk", "p", "redis://h"].map(str::to_owned);

@@ -5,17 +5,17 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
 use super::label;
-use super::line::{Line, Segment};
+use super::lineage::{Lineage, Segment};
 use super::{PostgresLedger, unread as failed};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::Repeat;
+use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
-use crate::domain::session::restore::Absence;
+use crate::domain::session::restore::Outage;
 use crate::domain::time::Timestamp;
 use crate::ledger::page::{CHANGE_OVERHEAD, HistoryRow, PAGE_BYTES, Page};
 use crate::ledger::row::{DELETED, refused};
-use crate::ledger::{AROUND_MS, Answered, Due, Error, Filter, Presence, Row};
+use crate::ledger::{AROUND_MS, Due, Error, Filter, Heartbeats, IdempotencyRecord, Row};
 
 /// The columns of a change, and whether it shares its position with another. A position
 /// is never cut by what stands inside. The body is none of the columns: a session may be
@@ -115,13 +115,13 @@ impl PostgresLedger {
             return Ok(None);
         };
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key).until(|segment| segment.from <= version).await?;
+        let segments = Lineage::of(&mut reading, key).until(|segment| segment.from <= version).await?;
         on_line(&mut reading, key, segments.last(), version).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let Some((segment, version)) = Line::of(&mut reading, key).stood_at(at).await? else { return Ok(None) };
+        let Some((segment, version)) = Lineage::of(&mut reading, key).at_instant(at).await? else { return Ok(None) };
         on_line(&mut reading, key, Some(&segment), version).await
     }
 
@@ -139,7 +139,7 @@ impl PostgresLedger {
         }
         // Where it asked for more than it may show, nobody has counted what comes after that.
         let has_more = there > i64::from(limit) || there > count(&found);
-        let segments = Line::of(&mut reading, key).until(|_| false).await?;
+        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
         let mut rows = Vec::with_capacity(found.len());
         for found in &found {
             let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
@@ -179,9 +179,13 @@ impl PostgresLedger {
         query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
     }
 
-    pub(super) async fn read_answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+    pub(super) async fn read_answered(
+        &self,
+        key: &SessionKey,
+        since: Timestamp,
+    ) -> Result<Vec<IdempotencyRecord>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let stood = Line::of(&mut reading, key).stood_at(since - 1).await?;
+        let stood = Lineage::of(&mut reading, key).at_instant(since - 1).await?;
         let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
         let query = sqlx::query(ANSWERED)
             .bind(key.tenant.as_str())
@@ -190,7 +194,7 @@ impl PostgresLedger {
             .bind(version)
             .bind(since.as_ms());
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
-        let segments = Line::of(&mut reading, key).until(|_| false).await?;
+        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
         let mut answers = Vec::new();
         for found in &found {
             if is_on_line(&mut reading, key, &segments, found).await? {
@@ -200,13 +204,13 @@ impl PostgresLedger {
         Ok(answers)
     }
 
-    pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Presence, Error> {
+    pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Heartbeats, Error> {
         let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
         let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
         let absence: Option<(i64, i64)> = absence.fetch_optional(&self.read).await.map_err(failed)?;
         let absence =
-            absence.map(|(gone, back)| Absence { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
-        Ok(Presence { last_beat: last.map(Timestamp::from_ms), absence })
+            absence.map(|(gone, back)| Outage { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
+        Ok(Heartbeats { last_heartbeat: last.map(Timestamp::from_ms), outage: absence })
     }
 }
 
@@ -283,7 +287,7 @@ async fn on_line(
     let Some(segment) = segment.filter(|segment| segment.holds(segment.epoch, version)) else {
         return Ok(None);
     };
-    let Some(twin) = Line::of(reading, key).survivor(segment, version).await? else {
+    let Some(twin) = Lineage::of(reading, key).survivor(segment, version).await? else {
         return Ok(None);
     };
     let query = sqlx::query(LINK)
@@ -310,7 +314,7 @@ async fn is_on_line(
     if !found.try_get::<bool, _>("forked").map_err(failed)? {
         return Ok(true);
     }
-    let survivor = Line::of(reading, key).survivor(segment, version).await?;
+    let survivor = Lineage::of(reading, key).survivor(segment, version).await?;
     let digest = digest(found, "digest")?;
     Ok(survivor.is_some_and(|twin| twin.digest == digest))
 }
@@ -330,8 +334,8 @@ fn link(found: &PgRow) -> Result<Link, Error> {
     })
 }
 
-fn answer(found: &PgRow) -> Result<Answered, Error> {
-    Ok(Answered {
+fn answer(found: &PgRow) -> Result<IdempotencyRecord, Error> {
+    Ok(IdempotencyRecord {
         repeat: repeat(found)?,
         position: position(found)?,
         at: instant(found, "at")?,
@@ -339,8 +343,8 @@ fn answer(found: &PgRow) -> Result<Answered, Error> {
     })
 }
 
-pub(super) fn repeat(found: &PgRow) -> Result<Repeat, Error> {
-    Ok(Repeat { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
+pub(super) fn repeat(found: &PgRow) -> Result<IdempotencyKey, Error> {
+    Ok(IdempotencyKey { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
 }
 
 fn due(found: &PgRow) -> Result<Due, Error> {

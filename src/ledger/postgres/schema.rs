@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{failed, reach};
+use super::{connect, failed};
 use crate::ledger::Error;
 use crate::ledger::row::{refused, unavailable};
 
@@ -41,7 +41,7 @@ struct Applied {
 
 /// Brings the schema up. The lock is the session's, and goes with the connection.
 pub(super) async fn migrate(connecting: PgConnectOptions) -> Result<(), Error> {
-    let mut connection = reach::connect(&connecting).await?;
+    let mut connection = connect::connect(&connecting).await?;
     let mut migrations = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have added to the schema; what this one needs is still there.
     migrations.set_ignore_missing(true);

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::PostgresLedger;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
@@ -72,7 +72,7 @@ fn entry(session: &str, version: u64, at: i64, what: &str) -> Arc<Entry> {
     let body = Bytes::from(body.to_string());
     let position = Position { epoch: 1, version };
     let link = Link { position, at: Timestamp::from_ms(at), previous: Digest::NONE, body: Digest::of(&body) };
-    Arc::new(Entry { key: key(session), link, body: Some(body), change: "{}".into(), repeat: None })
+    Arc::new(Entry { key: key(session), link, body: Some(body), change: "{}".into(), idempotency: None })
 }
 
 fn refused<T>(result: &Result<T, Error>) -> bool {
@@ -129,7 +129,7 @@ async fn of_two_sides_of_a_fork_written_at_once_one_is_counted() {
 #[tokio::test]
 async fn a_fork_is_found_in_another_month() {
     let bench = Bench::new().await;
-    bench.ledger.beat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
+    bench.ledger.heartbeat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
     bench.ledger.record(&[entry("a", 1, JANUARY, "x"), entry("a", 2, FEBRUARY, "x")]).await.unwrap();
     let recorded = bench.ledger.record(&[entry("a", 1, MARCH, "y")]).await.unwrap();
     assert_eq!((recorded.new, recorded.forks), (1, vec![key("a")]));
@@ -162,7 +162,7 @@ async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
     let early = entry("a", 1, FEBRUARY + 5, "x");
     bench.ledger.record(std::slice::from_ref(&early)).await.unwrap();
     assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 1);
-    bench.ledger.beat(Timestamp::from_ms(MARCH - 1), Timestamp::from_ms(MARCH - 1)).await.unwrap();
+    bench.ledger.heartbeat(Timestamp::from_ms(MARCH - 1), Timestamp::from_ms(MARCH - 1)).await.unwrap();
     assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 0);
     assert_eq!(bench.number("select count(*) from session_snapshot_2026_02").await, 1);
     let months = bench.months().await;
@@ -205,7 +205,7 @@ async fn months_are_made_and_forgotten_while_others_write_and_read() {
     let turning = async {
         for month in 0..12 {
             other
-                .beat(Timestamp::from_ms(JANUARY + month * MONTH), Timestamp::from_ms(JANUARY + month * MONTH))
+                .heartbeat(Timestamp::from_ms(JANUARY + month * MONTH), Timestamp::from_ms(JANUARY + month * MONTH))
                 .await
                 .unwrap();
             let forget = "select session_snapshot_forget('2026-04-01')";
@@ -233,7 +233,7 @@ async fn bodies_are_compressed_the_quick_way_where_the_server_can() {
 #[tokio::test]
 async fn forgetting_months_leaves_the_newest_of_each_session() {
     let mut bench = Bench::new().await;
-    bench.ledger.beat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
+    bench.ledger.heartbeat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
     let idle = [entry("idle", 1, JANUARY, "x"), entry("idle", 2, JANUARY + 1, "x")];
     let alive = [entry("alive", 1, JANUARY, "x"), entry("alive", 2, FEBRUARY, "x")];
     let undated = [entry("odd", 1, 5, "x"), entry("odd", 2, 6, "x")];
@@ -408,7 +408,7 @@ async fn ask_everything(ledger: &PostgresLedger) {
     assert_eq!(ledger.history(&long, None, 100).await.unwrap().rows.len(), 100);
     let middle = Position { epoch: 1, version: 1_500 };
     assert_eq!(ledger.history(&long, Some(middle), 100).await.unwrap().rows.len(), 100);
-    assert!(!ledger.answered(&long, Timestamp::from_ms(JANUARY + 29_900_000_000)).await.unwrap().is_empty());
+    assert!(!ledger.idempotency_records(&long, Timestamp::from_ms(JANUARY + 29_900_000_000)).await.unwrap().is_empty());
     let all = Filter::default;
     let filters = [
         all(),
@@ -425,8 +425,8 @@ async fn ask_everything(ledger: &PostgresLedger) {
     }
     let due = ledger.due(None, Timestamp::from_ms(FEBRUARY), 100).await.unwrap();
     ledger.due(due.last(), Timestamp::from_ms(FEBRUARY), 100).await.unwrap();
-    let repeat = Repeat { key: Digest::of(b"k"), body: Digest::of(b"b") };
+    let repeat = IdempotencyKey { key: Digest::of(b"k"), body: Digest::of(b"b") };
     let mut suspect = Entry::clone(&entry("long", 1_000, FEBRUARY, "x"));
-    suspect.repeat = Some(repeat);
+    suspect.idempotency = Some(repeat);
     ledger.record(&[Arc::new(suspect), entry("s7", 9, FEBRUARY, "x")]).await.unwrap();
 }

@@ -12,7 +12,7 @@ use sqlx::{Connection as _, Row as _};
 use super::label;
 use super::label::Label;
 use super::schema::MONTHS_AHEAD;
-use super::{PostgresLedger, copied, failed};
+use super::{PostgresLedger, copy, failed};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -171,8 +171,8 @@ impl PostgresLedger {
             .bind(link.digest().as_bytes().as_slice())
             .bind(entry.body.as_deref())
             .bind(entry.change.as_ref())
-            .bind(entry.repeat.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
-            .bind(entry.repeat.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()))
+            .bind(entry.idempotency.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
+            .bind(entry.idempotency.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()))
             // The one thing a text cannot hold here; whoever is to be buried is not refused for its reason.
             .bind(reason.replace('\0', "\u{fffd}"))
             .bind(at.as_ms())
@@ -304,7 +304,7 @@ async fn copied(batch: &mut PgConnection, columns: &[&Columns<'_>]) -> Result<Op
         return Ok(Some(0));
     }
     let mut copying = batch.begin().await.map_err(failed)?;
-    match copied::snapshots(&mut copying, columns).await {
+    match copy::snapshots(&mut copying, columns).await {
         Ok(new) => copying.commit().await.map(|()| Some(new)).map_err(failed),
         Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
             copying.rollback().await.map(|()| None).map_err(failed)
@@ -319,7 +319,7 @@ async fn snapshots(batch: &mut PgConnection, columns: &[&Columns<'_>], before: &
     }
     let entries = || columns.iter().map(|columns| columns.entry);
     let links = || entries().map(|entry| &entry.link);
-    let repeats = || entries().map(|entry| entry.repeat.as_ref());
+    let repeats = || entries().map(|entry| entry.idempotency.as_ref());
     let found = sqlx::query(SNAPSHOTS)
         .bind(entries().map(|entry| entry.key.tenant.as_str()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.key.session.as_str()).collect::<Vec<_>>())

@@ -88,8 +88,8 @@ impl SqliteLedger {
             .bind(link.digest().as_bytes().as_slice())
             .bind(entry.body.as_deref())
             .bind(entry.change.as_ref())
-            .bind(entry.repeat.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
-            .bind(entry.repeat.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()))
+            .bind(entry.idempotency.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
+            .bind(entry.idempotency.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()))
             .bind(reason)
             .bind(at.as_ms())
             .execute(&self.write)
@@ -164,7 +164,7 @@ fn snapshots<'a>(part: &'a [Arc<Entry>], newest: &mut Newest<'a>) -> Result<Stat
     let part = part.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
     let mut statement = Statement::new(SNAPSHOT);
     statement.push_values(&part, |mut row, columns| {
-        let Entry { key, link, repeat, .. } = columns.entry;
+        let Entry { key, link, idempotency: repeat, .. } = columns.entry;
         row.push_bind(key.tenant.as_str())
             .push_bind(key.session.as_str())
             .push_bind(link.position.epoch)

@@ -16,7 +16,7 @@ use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::redis::{Address, Listening, Redis, Told};
+use crate::redis::{Address, PubSub, PubSubEvent, Redis};
 use crate::redis_server::{Keeps, Named, Server, Trio, named};
 use crate::store::Store;
 use crate::store::keys;
@@ -79,7 +79,7 @@ impl Bench for Memory {
 pub struct InRedis {
     store: RedisStore,
     outbox: RedisOutbox,
-    ears: Arc<Listening>,
+    ears: Arc<PubSub>,
     listened: Mutex<BTreeSet<SessionKey>>,
     announced: Announced,
     /// Changes with every message.
@@ -117,11 +117,11 @@ impl InRedis {
         empty(&redis).await;
         let idle = Duration::from_hours(1);
         let owned = watch::channel(Partitions::ALL).1;
-        let ears = Arc::new(Listening::new(redis.another().await.unwrap()));
+        let ears = Arc::new(PubSub::new(redis.duplicate().await.unwrap()));
         let (announced, (count, heard)) = (Announced::default(), watch::channel(0));
         let hearing = tokio::spawn(hear(Arc::clone(&ears), Arc::clone(&announced), count));
         Self {
-            store: RedisStore::new(redis.another().await.unwrap(), Keys::default(), idle, still()),
+            store: RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), idle, still()),
             outbox: RedisOutbox::new(&redis, Keys::default(), owned, idle, still()).await.unwrap(),
             ears,
             listened: Mutex::default(),
@@ -168,9 +168,9 @@ async fn empty(redis: &Redis) {
     }
 }
 
-async fn hear(ears: Arc<Listening>, announced: Announced, count: watch::Sender<usize>) {
+async fn hear(ears: Arc<PubSub>, announced: Announced, count: watch::Sender<usize>) {
     let told = |told| {
-        if let Told::Message(channel, payload) = told {
+        if let PubSubEvent::Message(channel, payload) = told {
             let (position, frames) = keys::announced(&payload).unwrap();
             announced.lock().unwrap().push((keys::session_of_frames(&channel).unwrap(), position, frames));
             count.send_modify(|count| *count += 1);
@@ -193,7 +193,7 @@ impl Bench for InRedis {
 
     async fn listen(&self, key: &SessionKey) {
         if self.listened.lock().unwrap().insert(key.clone()) {
-            self.ears.listen(Keys::default().frames(key)).await.unwrap();
+            self.ears.subscribe(Keys::default().frames(key)).await.unwrap();
         }
     }
 

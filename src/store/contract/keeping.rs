@@ -9,14 +9,14 @@ use futures::FutureExt as _;
 use super::Bench;
 use super::bench::Memory;
 use super::making::{NOW, START, commanded, commit, created, first, key, repeat};
-use crate::domain::entry::Answered;
+use crate::domain::entry::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::domain::session::Status;
 use crate::domain::session::command::Command;
 use crate::domain::time::Timestamp;
-use crate::store::outbox::Ticket;
+use crate::store::outbox::EntryId;
 use crate::store::partition::Partitions;
-use crate::store::{Committed, Held};
+use crate::store::{Committed, StoredSession};
 
 /// What a test waits for takes no longer, however busy the machine is.
 const SOON: Duration = Duration::from_secs(10);
@@ -54,15 +54,15 @@ pub async fn a_deleted_session_stays_as_deleted_until_the_ledger_holds_that(benc
     let deleted = commanded(bench, &key, &held, &Command::Delete).await;
     bench.evict(Timestamp::NEVER).await;
     let read = bench.store().read(&key).await.unwrap().unwrap();
-    assert_eq!((read.session.status, read.ticket), (Status::Deleted, deleted.ticket));
+    assert_eq!((read.session.status, read.entry_id), (Status::Deleted, deleted.entry_id));
     let again = bench.store().commit(commit(&key, None, created(&key), None)).await.unwrap();
     assert!(matches!(again, Committed::Stale(_)), "{again:?}");
 }
 
 /// As the ledger had it, in a new epoch.
-fn restored(held: &Held) -> Held {
+fn restored(held: &StoredSession) -> StoredSession {
     let session = held.session.restored(None, NOW + 7_000);
-    Held { session: Arc::new(session), head: held.head, ticket: None, is_doubtful: false }
+    StoredSession { session: Arc::new(session), head: held.head, entry_id: None, needs_restore: false }
 }
 
 pub async fn a_restored_session_is_taken_once_with_its_deadline_and_answers(bench: &impl Bench) {
@@ -70,11 +70,11 @@ pub async fn a_restored_session_is_taken_once_with_its_deadline_and_answers(benc
     let held = first(&origin, &key).await;
     let held = commanded(&origin, &key, &held, &START).await;
     let answered =
-        Answered { repeat: repeat("k"), position: held.session.position, at: NOW, change: Bytes::from("{}") };
+        IdempotencyRecord { repeat: repeat("k"), position: held.session.position, at: NOW, change: Bytes::from("{}") };
     let taken = bench.store().restore(&key, None, restored(&held), vec![answered.clone()]).await.unwrap();
     assert_eq!(taken.session.position, Position { epoch: NOW.as_ms() + 7_000, version: 2 });
     assert_eq!(bench.store().due(Partitions::ALL, Timestamp::NEVER, 9).await.unwrap(), [(NOW + 60_000, key.clone())]);
-    assert_eq!(bench.store().answered(&key, &repeat("k").key).await.unwrap(), Some(answered));
+    assert_eq!(bench.store().idempotency_record(&key, &repeat("k").key).await.unwrap(), Some(answered));
     // The second one to restore it finds the first one's, and what was written since.
     let newest = commanded(bench, &key, &taken, &Command::Cancel).await;
     let again = bench.store().restore(&key, None, restored(&held), Vec::new()).await.unwrap();
@@ -85,7 +85,7 @@ pub async fn a_restored_session_is_no_write(bench: &impl Bench) {
     let (origin, key) = (Memory::new(), key("a"));
     let held = first(&origin, &key).await;
     let taken = bench.store().restore(&key, None, restored(&held), Vec::new()).await.unwrap();
-    assert_eq!((bench.announced().await.len(), bench.waiting().await.len(), taken.ticket), (0, 0, None));
+    assert_eq!((bench.announced().await.len(), bench.waiting().await.len(), taken.entry_id), (0, 0, None));
     // What is written next names the version it was restored from.
     let next = commanded(bench, &key, &taken, &START).await;
     assert_eq!(bench.waiting().await[0].link.previous, held.head);
@@ -93,18 +93,18 @@ pub async fn a_restored_session_is_no_write(bench: &impl Bench) {
 }
 
 pub async fn recorded_returns_when_the_ledger_holds_it_and_not_before(bench: &impl Bench) {
-    let one = first(bench, &key("a")).await.ticket.unwrap();
+    let one = first(bench, &key("a")).await.entry_id.unwrap();
     bench.record_all().await;
-    let two = first(bench, &key("b")).await.ticket.unwrap();
+    let two = first(bench, &key("b")).await.entry_id.unwrap();
     until_recorded(bench, one).await;
-    let waiting = tokio::time::timeout(Duration::from_millis(200), bench.store().recorded(two));
+    let waiting = tokio::time::timeout(Duration::from_millis(200), bench.store().wait_recorded(two));
     assert!(waiting.await.is_err(), "the ledger does not hold it");
-    let (recorded, ()) = tokio::join!(bench.store().recorded(two), bench.record_all());
+    let (recorded, ()) = tokio::join!(bench.store().wait_recorded(two), bench.record_all());
     recorded.unwrap();
 }
 
-async fn until_recorded(bench: &impl Bench, ticket: Ticket) {
-    let recorded = tokio::time::timeout(SOON, bench.store().recorded(ticket)).await;
+async fn until_recorded(bench: &impl Bench, ticket: EntryId) {
+    let recorded = tokio::time::timeout(SOON, bench.store().wait_recorded(ticket)).await;
     recorded.expect("the ledger holds it").unwrap();
 }
 
@@ -112,37 +112,38 @@ pub async fn once_the_newest_that_waits_is_recorded_all_before_it_is(bench: &imp
     let key = key("a");
     let held = first(bench, &key).await;
     let running = commanded(bench, &key, &held, &START).await;
-    let newest = bench.store().newest_waiting(&key).await.unwrap();
-    assert_eq!(newest, running.ticket.filter(|_| bench.outlives_processes()));
+    let newest = bench.store().outbox_tail(&key).await.unwrap();
+    assert_eq!(newest, running.entry_id.filter(|_| bench.outlives_processes()));
     bench.record_all().await;
-    for ticket in [held.ticket, running.ticket] {
+    for ticket in [held.entry_id, running.entry_id] {
         until_recorded(bench, ticket.unwrap()).await;
     }
-    assert_eq!(bench.store().newest_waiting(&key).await.unwrap(), None);
+    assert_eq!(bench.store().outbox_tail(&key).await.unwrap(), None);
 }
 
 pub async fn answers_keep_in_step_with_the_ledger_unless_it_is_away(bench: &impl Bench) {
-    let in_time = async |ms| tokio::time::timeout(Duration::from_millis(ms), bench.store().in_step()).await.is_ok();
-    assert!(bench.store().in_step().now_or_never().is_some(), "nothing waits");
+    let in_time =
+        async |ms| tokio::time::timeout(Duration::from_millis(ms), bench.store().wait_for_ledger()).await.is_ok();
+    assert!(bench.store().wait_for_ledger().now_or_never().is_some(), "nothing waits");
     if bench.outlives_processes() {
         first(bench, &key("a")).await;
-        assert!(bench.store().in_step().now_or_never().is_some(), "nothing can be lost with a process");
+        assert!(bench.store().wait_for_ledger().now_or_never().is_some(), "nothing can be lost with a process");
         return;
     }
     first(bench, &key("a")).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!in_time(50).await, "the ledger is behind");
-    let ((), ()) = tokio::join!(bench.store().in_step(), bench.record_all());
+    let ((), ()) = tokio::join!(bench.store().wait_for_ledger(), bench.record_all());
     first(bench, &key("b")).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    assert!(bench.store().in_step().now_or_never().is_some(), "the ledger is away");
+    assert!(bench.store().wait_for_ledger().now_or_never().is_some(), "the ledger is away");
 }
 
 pub async fn what_the_ledger_refused_is_kept_until_it_is_released(bench: &impl Bench) {
     let key = key("a");
     let held = first(bench, &key).await;
     let at = held.session.position;
-    bench.store().keep(&key, at).await.unwrap();
+    bench.store().retain(&key, at).await.unwrap();
     bench.record_all().await;
     bench.evict(Timestamp::NEVER).await;
     assert!(bench.store().read(&key).await.unwrap().is_some(), "nobody else holds it");
@@ -154,16 +155,16 @@ pub async fn what_the_ledger_refused_is_kept_until_it_is_released(bench: &impl B
     bench.evict(Timestamp::NEVER).await;
     assert!(bench.store().read(&key).await.unwrap().is_none());
     // Of what is not held nothing is kept.
-    bench.store().keep(&key, at).await.unwrap();
+    bench.store().retain(&key, at).await.unwrap();
     assert!(bench.store().read(&key).await.unwrap().is_none());
 }
 
 pub async fn what_was_kept_goes_as_any_other_once_a_later_version_is_in_the_ledger(bench: &impl Bench) {
     let key = key("a");
     let held = first(bench, &key).await;
-    bench.store().keep(&key, held.session.position).await.unwrap();
+    bench.store().retain(&key, held.session.position).await.unwrap();
     let next = commanded(bench, &key, &held, &Command::Cancel).await;
-    bench.store().keep(&key, held.session.position).await.unwrap();
+    bench.store().retain(&key, held.session.position).await.unwrap();
     bench.record_all().await;
     let read = bench.store().read_watched(&key).await.unwrap().unwrap();
     assert_eq!((&read.session, read.head), (&next.session, next.head));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Bench;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::session::Session;
 use crate::domain::session::command::{Command, Switch};
@@ -15,7 +15,7 @@ use crate::domain::session::control::{Rules, SyncMode};
 use crate::domain::session::create::NewSession;
 use crate::domain::session::event::Step;
 use crate::domain::time::Timestamp;
-use crate::store::{Commit, Committed, Held, Now};
+use crate::store::{Commit, Committed, Now, StoredSession};
 
 pub const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
@@ -41,7 +41,7 @@ pub fn created(key: &SessionKey) -> Session {
     Session::create(new, NOW).unwrap().session
 }
 
-pub fn after(held: &Held, command: &Command, at: Timestamp) -> Session {
+pub fn after(held: &StoredSession, command: &Command, at: Timestamp) -> Session {
     match held.session.next(command, at) {
         Step::Done(change) => change.session,
         other => panic!("{other:?}"),
@@ -50,13 +50,18 @@ pub fn after(held: &Held, command: &Command, at: Timestamp) -> Session {
 
 pub const START: Command = Command::Start { at: None, participant: None };
 
-pub fn commit(key: &SessionKey, base: Option<&Held>, session: Session, repeat: Option<Repeat>) -> Commit {
+pub fn commit(
+    key: &SessionKey,
+    base: Option<&StoredSession>,
+    session: Session,
+    repeat: Option<IdempotencyKey>,
+) -> Commit {
     let body = Bytes::from(session.stored());
     let previous = base.map_or(Digest::NONE, |base| base.head);
     let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
     let change = Bytes::from(format!("{{\"version\":{}}}", session.position.version));
     let frames = Bytes::from(format!("frame {}", session.position));
-    let entry = Arc::new(Entry { key: key.clone(), link, body: Some(body), change, repeat });
+    let entry = Arc::new(Entry { key: key.clone(), link, body: Some(body), change, idempotency: repeat });
     Commit {
         operation: OPERATIONS.fetch_add(1, Ordering::Relaxed),
         key: key.clone(),
@@ -73,23 +78,23 @@ pub fn switch() -> Command {
     Command::Switch(Switch::default())
 }
 
-pub async fn stored(bench: &impl Bench, commit: Commit) -> Held {
+pub async fn stored(bench: &impl Bench, commit: Commit) -> StoredSession {
     match bench.store().commit(commit).await.unwrap() {
         Committed::Stored(held) => held,
         other => panic!("{other:?}"),
     }
 }
 
-pub async fn first(bench: &impl Bench, key: &SessionKey) -> Held {
+pub async fn first(bench: &impl Bench, key: &SessionKey) -> StoredSession {
     bench.listen(key).await;
     stored(bench, commit(key, None, created(key), None)).await
 }
 
-pub async fn commanded(bench: &impl Bench, key: &SessionKey, held: &Held, command: &Command) -> Held {
+pub async fn commanded(bench: &impl Bench, key: &SessionKey, held: &StoredSession, command: &Command) -> StoredSession {
     let at = held.session.updated_at;
     stored(bench, commit(key, Some(held), after(held, command, at), None)).await
 }
 
-pub fn repeat(text: &str) -> Repeat {
-    Repeat { key: Digest::of(text.as_bytes()), body: Digest::of(b"body") }
+pub fn repeat(text: &str) -> IdempotencyKey {
+    IdempotencyKey { key: Digest::of(text.as_bytes()), body: Digest::of(b"body") }
 }

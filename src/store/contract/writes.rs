@@ -8,22 +8,22 @@ use futures::future::join_all;
 use super::Bench;
 use super::making::{NOW, START, after, commanded, commit, created, first, key, repeat, stored, switch};
 use crate::domain::chain::Digest;
-use crate::domain::entry::{ANSWERED_MS, Answered};
+use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
 use crate::domain::session::command::{Command, Target};
 use crate::domain::time::Timestamp;
 use crate::store::partition::Partitions;
-use crate::store::{Committed, Held};
+use crate::store::{Committed, StoredSession};
 
 pub async fn a_write_is_stored_announced_and_audited_in_one_step(bench: &impl Bench) {
     let key = key("a");
     let held = first(bench, &key).await;
     let running = commanded(bench, &key, &held, &START).await;
     let read = bench.store().read(&key).await.unwrap().unwrap();
-    assert_eq!((&read.session, read.head, read.ticket), (&running.session, running.head, running.ticket));
+    assert_eq!((&read.session, read.head, read.entry_id), (&running.session, running.head, running.entry_id));
     let told: Vec<_> =
         bench.announced().await.into_iter().map(|(key, position, frames)| (key, position.version, frames)).collect();
-    let frame = |held: &Held| Bytes::from(format!("frame {}", held.session.position));
+    let frame = |held: &StoredSession| Bytes::from(format!("frame {}", held.session.position));
     assert_eq!(told, [(key.clone(), 1, frame(&held)), (key.clone(), 2, frame(&running))]);
     let waiting = bench.waiting().await;
     assert_eq!(waiting.iter().map(|entry| entry.link.digest()).collect::<Vec<_>>(), [held.head, running.head]);
@@ -43,7 +43,7 @@ pub async fn a_stale_write_is_told_the_newest_and_leaves_no_trace(bench: &impl B
     assert_eq!(bench.store().read(&key).await.unwrap().unwrap().session, newest.session);
     assert_eq!((bench.announced().await.len(), bench.waiting().await.len()), before);
     assert_eq!(bench.store().due(Partitions::ALL, NOW + 60_000, 10).await.unwrap().len(), 1);
-    assert_eq!(bench.store().answered(&key, &repeat("late").key).await.unwrap(), None);
+    assert_eq!(bench.store().idempotency_record(&key, &repeat("late").key).await.unwrap(), None);
 }
 
 pub async fn a_write_to_what_is_not_held_leaves_no_trace(bench: &impl Bench) {
@@ -132,7 +132,7 @@ pub async fn a_repeated_key_is_answered_as_the_first_time(bench: &impl Bench) {
         let Committed::Repeated(answered, present) = bench.store().commit(again).await.unwrap() else {
             panic!("it was answered before")
         };
-        let expected = Answered {
+        let expected = IdempotencyRecord {
             repeat: repeat("k"),
             position: once.session.position,
             at: NOW,
@@ -141,10 +141,10 @@ pub async fn a_repeated_key_is_answered_as_the_first_time(bench: &impl Bench) {
         assert_eq!((answered, &present.session), (expected, &newest.session));
     }
     assert_eq!((bench.announced().await.len(), bench.waiting().await.len()), before);
-    let answered = bench.store().answered(&key, &repeat("k").key).await.unwrap().unwrap();
+    let answered = bench.store().idempotency_record(&key, &repeat("k").key).await.unwrap().unwrap();
     assert_eq!(answered.position.version, 2);
     for (other, text) in [(key, "other"), (self::key("b"), "k")] {
-        assert_eq!(bench.store().answered(&other, &repeat(text).key).await.unwrap(), None);
+        assert_eq!(bench.store().idempotency_record(&other, &repeat(text).key).await.unwrap(), None);
     }
 }
 
@@ -154,9 +154,9 @@ pub async fn an_answer_is_remembered_for_ten_minutes(bench: &impl Bench) {
     let held = stored(bench, commit(&key, Some(&held), after(&held, &START, NOW), Some(repeat("k")))).await;
     let pause = Command::Pause { reason: None, target: Target::Session, by_participant: false };
     let held = commanded(bench, &key, &held, &pause).await;
-    let again = after(&held, &pause, NOW + ANSWERED_MS);
+    let again = after(&held, &pause, NOW + IDEMPOTENCY_TTL_MS);
     stored(bench, commit(&key, Some(&held), again, Some(repeat("ten minutes later")))).await;
-    assert!(bench.store().answered(&key, &repeat("k").key).await.unwrap().is_some());
+    assert!(bench.store().idempotency_record(&key, &repeat("k").key).await.unwrap().is_some());
 }
 
 pub async fn hundreds_of_answers_are_remembered(bench: &impl Bench) {
@@ -168,7 +168,7 @@ pub async fn hundreds_of_answers_are_remembered(bench: &impl Bench) {
         held = stored(bench, commit(&key, Some(&held), after(&held, &switch(), NOW), Some(repeat(name)))).await;
     }
     for name in &names {
-        assert!(bench.store().answered(&key, &repeat(name).key).await.unwrap().is_some(), "{name}");
+        assert!(bench.store().idempotency_record(&key, &repeat(name).key).await.unwrap().is_some(), "{name}");
     }
     // One entry a write, and no write without its state.
     assert_eq!(bench.waiting().await.len(), 302);

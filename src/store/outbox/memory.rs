@@ -9,22 +9,22 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{Backlog, Outbox, Ticket, Unavailable, Waiting};
+use super::{Backlog, EntryId, Outbox, OutboxEntry, Unavailable};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
 
 /// While the oldest entry is older than this, answers wait: what they acknowledge
 /// would be lost with the process.
-const BEHIND: Duration = Duration::from_millis(10);
+const MAX_LAG: Duration = Duration::from_millis(10);
 
 /// A ledger that is this far behind is away. Waiting for it would help nobody.
-const AWAY: Duration = Duration::from_secs(1);
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Entries in the order they were committed, in memory.
 #[derive(Debug)]
 pub struct MemoryOutbox {
-    held: Mutex<Held>,
+    held: Mutex<Queue>,
     arrived: Notify,
     /// Number of the first entry that is not acknowledged.
     first: watch::Sender<u64>,
@@ -34,12 +34,12 @@ impl MemoryOutbox {
     /// An empty one that sheds bodies past `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self { held: Mutex::new(Held::new(max_bytes)), arrived: Notify::new(), first: watch::channel(0).0 }
+        Self { held: Mutex::new(Queue::new(max_bytes)), arrived: Notify::new(), first: watch::channel(0).0 }
     }
 
     /// Takes an entry and wakes the consumer. Never waits: it is called with the
     /// session locked.
-    pub fn append(&self, entry: Arc<Entry>) -> Ticket {
+    pub fn append(&self, entry: Arc<Entry>) -> EntryId {
         let (ticket, shed) = {
             let mut held = self.held();
             (held.push(entry), held.shed())
@@ -52,7 +52,7 @@ impl MemoryOutbox {
     }
 
     /// Waits until that entry was acknowledged: in the ledger, or put aside.
-    pub async fn recorded(&self, ticket: Ticket) {
+    pub async fn recorded(&self, ticket: EntryId) {
         // Cannot fail: the sender is ours.
         let _ = self.first.subscribe().wait_for(|first| in_memory(*first) > ticket).await;
     }
@@ -65,36 +65,36 @@ impl MemoryOutbox {
         let mut first = self.first.subscribe();
         while let Some(lag) = self.lag() {
             // Either way it is looked at again.
-            let _ = tokio::time::timeout(AWAY.saturating_sub(lag), first.changed()).await;
+            let _ = tokio::time::timeout(LEDGER_TIMEOUT.saturating_sub(lag), first.changed()).await;
         }
     }
 
     /// How far behind the ledger is, if that is worth waiting for.
     fn lag(&self) -> Option<Duration> {
         let lag = self.held().since.front()?.elapsed();
-        (BEHIND..AWAY).contains(&lag).then_some(lag)
+        (MAX_LAG..LEDGER_TIMEOUT).contains(&lag).then_some(lag)
     }
 
     /// Waits until nothing is left, also of what came meanwhile.
-    pub async fn drained(&self) {
+    pub async fn wait_drained(&self) {
         let is_empty = |first: &u64| *first == self.held().end();
         let _ = self.first.subscribe().wait_for(is_empty).await;
     }
 
     /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Queue> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One outbox, one life: the number is all.
-fn in_memory(number: u64) -> Ticket {
-    Ticket { partition: None, life: 0, number: (0, number) }
+fn in_memory(number: u64) -> EntryId {
+    EntryId { partition: None, generation: 0, number: (0, number) }
 }
 
 #[async_trait]
 impl Outbox for MemoryOutbox {
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable> {
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
         let until_something_is_there = async {
             loop {
                 let waiting = self.held().oldest(max);
@@ -108,11 +108,11 @@ impl Outbox for MemoryOutbox {
         Ok(tokio::time::timeout(patience, until_something_is_there).await.unwrap_or_default())
     }
 
-    async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
         let Some(last) = done.last() else { return Ok(()) };
         let (first, done) = {
             let mut held = self.held();
-            let done = held.pop(last.ticket);
+            let done = held.pop(last.id);
             (held.first, done)
         };
         // Freed here, where nobody waits for the lock.
@@ -128,7 +128,7 @@ impl Outbox for MemoryOutbox {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Queue {
     entries: VecDeque<Arc<Entry>>,
     /// When each of them came.
     since: VecDeque<Instant>,
@@ -144,7 +144,7 @@ struct Held {
     passed_over: BTreeSet<u64>,
 }
 
-impl Held {
+impl Queue {
     fn new(max_bytes: usize) -> Self {
         Self {
             entries: VecDeque::new(),
@@ -164,7 +164,7 @@ impl Held {
 
     fn push(&mut self, entry: Arc<Entry>) -> u64 {
         let number = self.end();
-        self.bytes += entry.weight();
+        self.bytes += entry.size_bytes();
         let before = self.newest.insert(entry.key.clone(), number);
         self.passed_over.extend(before.filter(|before| *before < self.looked_at));
         self.entries.push_back(entry);
@@ -172,18 +172,18 @@ impl Held {
         number
     }
 
-    fn oldest(&self, max: usize) -> Vec<Waiting> {
+    fn oldest(&self, max: usize) -> Vec<OutboxEntry> {
         let numbered = (self.first..).zip(&self.entries).take(max);
-        numbered.map(|(number, entry)| Waiting { ticket: in_memory(number), entry: Arc::clone(entry) }).collect()
+        numbered.map(|(number, entry)| OutboxEntry { id: in_memory(number), entry: Arc::clone(entry) }).collect()
     }
 
-    fn pop(&mut self, last: Ticket) -> Vec<Arc<Entry>> {
+    fn pop(&mut self, last: EntryId) -> Vec<Arc<Entry>> {
         let mut done = Vec::new();
         while in_memory(self.first) <= last
             && let Some(entry) = self.entries.pop_front()
         {
             self.since.pop_front();
-            self.bytes -= entry.weight();
+            self.bytes -= entry.size_bytes();
             if self.newest.get(&entry.key) == Some(&self.first) {
                 self.newest.remove(&entry.key);
             }
@@ -247,17 +247,17 @@ mod tests {
         let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() };
         let position = Position { epoch: 1, version };
         let link = Link { position, at: Timestamp::default(), previous: Digest::NONE, body: Digest::NONE };
-        Arc::new(Entry { key, link, body: Some(vec![b'x'; BODY].into()), change: Bytes::new(), repeat: None })
+        Arc::new(Entry { key, link, body: Some(vec![b'x'; BODY].into()), change: Bytes::new(), idempotency: None })
     }
 
     /// The ledger holds everything up to and with that.
-    async fn done(outbox: &MemoryOutbox, ticket: Ticket) {
-        outbox.acknowledge(&[Waiting { ticket, entry: entry("any", 1) }]).await.unwrap();
+    async fn done(outbox: &MemoryOutbox, ticket: EntryId) {
+        outbox.acknowledge(&[OutboxEntry { id: ticket, entry: entry("any", 1) }]).await.unwrap();
     }
 
     async fn held(outbox: &MemoryOutbox) -> Vec<(String, u64, bool)> {
         let waiting = outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
-        let seen = |Waiting { entry, .. }: Waiting| {
+        let seen = |OutboxEntry { entry, .. }: OutboxEntry| {
             (entry.key.session.to_string(), entry.link.position.version, entry.body.is_some())
         };
         waiting.into_iter().map(seen).collect()
@@ -272,7 +272,7 @@ mod tests {
         let outbox = MemoryOutbox::new(usize::MAX);
         let tickets: Vec<_> = (1..=5).map(|version| outbox.append(entry("a", version))).collect();
         let two = outbox.oldest(2, Duration::ZERO).await.unwrap();
-        assert_eq!(two.iter().map(|waiting| waiting.ticket).collect::<Vec<_>>(), tickets[..2]);
+        assert_eq!(two.iter().map(|waiting| waiting.id).collect::<Vec<_>>(), tickets[..2]);
         assert_eq!(held(&outbox).await.len(), 5);
         done(&outbox, tickets[2]).await;
         done(&outbox, tickets[0]).await;
@@ -298,11 +298,11 @@ mod tests {
     #[tokio::test]
     async fn recorded_waits_for_its_own_entry_and_drained_for_all() {
         let outbox = MemoryOutbox::new(usize::MAX);
-        outbox.drained().await;
+        outbox.wait_drained().await;
         let (first, second) = (outbox.append(entry("a", 1)), outbox.append(entry("a", 2)));
         done(&outbox, first).await;
         outbox.recorded(first).await;
-        let later = futures::future::join(outbox.recorded(second), outbox.drained());
+        let later = futures::future::join(outbox.recorded(second), outbox.wait_drained());
         let mut later = Box::pin(later);
         assert!(futures::poll!(&mut later).is_pending());
         done(&outbox, second).await;
@@ -337,7 +337,7 @@ mod tests {
         let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
         assert_eq!(bodies, [false, false, false, false, true, true]);
         let first = outbox.oldest(4, Duration::ZERO).await.unwrap();
-        done(&outbox, first[3].ticket).await;
+        done(&outbox, first[3].id).await;
         outbox.append(entry("a", 4));
         let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
         assert_eq!(bodies, [false, true, true]);

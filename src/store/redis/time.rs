@@ -1,7 +1,7 @@
 //! The time of the master that holds a deployment's clock, and the offset that is kept there: a
 //! hash of `run_id` and `offset_ms`. What it means, whoever keeps the clock knows.
 
-use crate::redis::{Argument, Failure, Redis};
+use crate::redis::{Argument, Redis, RedisError};
 use crate::store::keys::Keys;
 
 use super::scripts::SCRIPTS;
@@ -31,20 +31,20 @@ impl RedisTime {
     }
 
     /// Asks for all of it, in one round trip.
-    pub async fn read(&self) -> Result<MasterTime, Failure> {
+    pub async fn read(&self) -> Result<MasterTime, RedisError> {
         let answer = self.redis.run(&SCRIPTS.clock, &[self.keys.clock()], Vec::new()).await?;
-        let parts: Vec<String> = answer.convert().map_err(|_| Failure::garbled())?;
-        parsed(parts).ok_or_else(Failure::garbled)
+        let parts: Vec<String> = answer.convert().map_err(|_| RedisError::protocol())?;
+        parsed(parts).ok_or_else(RedisError::protocol)
     }
 
     /// Keeps `offset_us` for the process `run_id`, if that is the one that is asked and
     /// `seen` is what is kept. Gives whether it was.
-    pub async fn keep(&self, run_id: &str, offset_us: i64, seen: Option<(&str, i64)>) -> Result<bool, Failure> {
+    pub async fn keep(&self, run_id: &str, offset_us: i64, seen: Option<(&str, i64)>) -> Result<bool, RedisError> {
         let (seen_run, seen_offset) = seen.map_or_else(Default::default, |(run, us)| (run.to_owned(), printed(us)));
         let arguments = [run_id.to_owned(), printed(offset_us), seen_run, seen_offset];
         let arguments = arguments.into_iter().map(Argument::from).collect();
         let answer = self.redis.run(&SCRIPTS.claim, &[self.keys.clock()], arguments).await?;
-        answer.convert::<i64>().map(|kept| kept == 1).map_err(|_| Failure::garbled())
+        answer.convert::<i64>().map(|kept| kept == 1).map_err(|_| RedisError::protocol())
     }
 }
 

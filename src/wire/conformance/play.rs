@@ -7,10 +7,10 @@ use super::{Step, Vector};
 use crate::domain::id::SessionId;
 use crate::domain::session::command::Command;
 use crate::domain::session::event::{Change, Outcome};
-use crate::domain::session::restore::Absence;
+use crate::domain::session::restore::Outage;
 use crate::domain::session::{self, Owner, Session};
 use crate::domain::time::Timestamp;
-use crate::wire::command::{self, Unreadable, Wish};
+use crate::wire::command::{self, CommandInput, ParseError};
 use crate::wire::create::CreateBody;
 use crate::wire::problem::Code;
 use crate::wire::snapshot::Snapshot;
@@ -117,19 +117,19 @@ impl Played {
 
     fn read(&self, name: &str, step: &Step) -> Result<Command, Code> {
         let commanded = command::read(name, step.body.clone()).map_err(|unreadable| match unreadable {
-            Unreadable::UnknownCommand => Code::NotFound,
-            Unreadable::Invalid { .. } => Code::Invalid,
+            ParseError::UnknownCommand => Code::NotFound,
+            ParseError::Invalid { .. } => Code::Invalid,
         })?;
         if commanded.expected_version.is_some_and(|version| version != self.newest().position.version) {
             return Err(Code::StaleVersion);
         }
-        match commanded.wish {
-            Wish::Command(Command::Switch(mut switch)) => {
+        match commanded.input {
+            CommandInput::Command(Command::Switch(mut switch)) => {
                 switch.connection_lag_ms = step.lag_ms;
                 Ok(Command::Switch(switch))
             }
-            Wish::Command(command) => Ok(command),
-            Wish::Revert { to_version } => self.revert(to_version),
+            CommandInput::Command(command) => Ok(command),
+            CommandInput::Revert { to_version } => self.revert(to_version),
         }
     }
 
@@ -157,7 +157,7 @@ impl Played {
     /// The store lost the session; `alive_at_ms` was the last proof of life.
     fn restore(&mut self, body: &Map<String, Value>, now: Timestamp) -> Result<(), Code> {
         let alive = body.get("alive_at_ms").and_then(Value::as_i64).ok_or(Code::Invalid)?;
-        let restored = self.newest().restored(Some(Absence { from: Timestamp::from_ms(alive), until: now }), now);
+        let restored = self.newest().restored(Some(Outage { from: Timestamp::from_ms(alive), until: now }), now);
         self.versions.push(restored);
         Ok(())
     }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use sqlx::PgConnection;
 use synckairos::domain::chain::Link;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
-use synckairos::domain::session::restore::Absence;
+use synckairos::domain::session::restore::Outage;
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::ledger::{HistoryRow, Ledger as _, Row};
@@ -151,7 +151,7 @@ impl Field {
     }
 
     /// All rows of a session, and what the ledger says of absences.
-    pub async fn recorded(&self, sessions: &[String]) -> (Vec<Row>, Vec<Absence>) {
+    pub async fn recorded(&self, sessions: &[String]) -> (Vec<Row>, Vec<Outage>) {
         let ledger = PostgresLedger::open(&self.database, "chaos").await.unwrap();
         let mut connection = postgres::connect(&self.database).await.unwrap();
         let mut rows = Vec::new();
@@ -187,12 +187,12 @@ impl Field {
         sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
 
-    async fn absences(&self) -> Vec<Absence> {
+    async fn absences(&self) -> Vec<Outage> {
         let mut connection = postgres::connect(&self.database).await.unwrap();
         let question = "select gone_at, back_at from absence";
         let rows: Vec<(i64, i64)> = sqlx::query_as(question).fetch_all(&mut connection).await.unwrap();
         let at = Timestamp::from_ms;
-        rows.into_iter().map(|(from, until)| Absence { from: at(from), until: at(until) }).collect()
+        rows.into_iter().map(|(from, until)| Outage { from: at(from), until: at(until) }).collect()
     }
 
     /// Puts the logs where they outlive the field, and says where.

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use synckairos::clock::{Clock, ManualClock};
-use synckairos::config::{Config, Secret, Spans};
+use synckairos::config::{Config, Secret, Timers};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Ledger;
 use synckairos::members::Work;
-use synckairos::server::{Instance, Leftovers, Live, Parts, reach};
+use synckairos::server::{Backend, Instance, Leftovers, Services, connect};
 use synckairos::shutdown::{Finished, Shutdown};
 use tokio::time::Instant;
 
@@ -50,7 +50,7 @@ pub struct Plan {
 pub struct Cluster {
     instances: Vec<Instance>,
     /// Each instance's own where they are shared, else one for all.
-    parts: Vec<Parts>,
+    parts: Vec<Services>,
     manual: Option<Arc<ManualClock>>,
     ground: Ground,
     client: Client,
@@ -128,14 +128,14 @@ impl Plan {
 }
 
 impl Cluster {
-    async fn started(&self, config: &Config, ledger: Arc<dyn Ledger>) -> Parts {
-        let (redis, back) = (reach::redis(config).await.unwrap(), Shutdown::new());
+    async fn started(&self, config: &Config, ledger: Arc<dyn Ledger>) -> Services {
+        let (redis, back) = (connect::redis(config).await.unwrap(), Shutdown::new());
         let clock: Arc<dyn Clock> = match &self.manual {
             Some(manual) => Arc::clone(manual) as _,
-            None => reach::clock(config, redis.as_ref(), &back).await.unwrap(),
+            None => connect::clock(config, redis.as_ref(), &back).await.unwrap(),
         };
-        let live = Live::start(config, redis, &clock, Work::All).await.unwrap();
-        let parts = Parts::start(config, clock, ledger, live, back);
+        let live = Backend::start(config, redis, &clock, Work::All).await.unwrap();
+        let parts = Services::start(config, clock, ledger, live, back);
         // A test may have broken the ledger on purpose.
         let _ = parts.open_run().await;
         parts
@@ -145,7 +145,8 @@ impl Cluster {
     async fn until_members(&self, processes: usize) {
         for parts in &self.parts {
             let Some(membership) = parts.live.membership() else { continue };
-            eventually("all members are seen", async || (membership.living().len() == processes).then_some(())).await;
+            eventually("all members are seen", async || (membership.live_members().len() == processes).then_some(()))
+                .await;
         }
     }
 }
@@ -180,12 +181,12 @@ impl Cluster {
     }
 
     /// Those of the first instance.
-    pub fn parts(&self) -> &Parts {
+    pub fn parts(&self) -> &Services {
         &self.parts[0]
     }
 
     /// Those of an instance, where each has its own.
-    pub fn part(&self, instance: usize) -> &Parts {
+    pub fn part(&self, instance: usize) -> &Services {
         &self.parts[instance]
     }
 
@@ -284,8 +285,8 @@ pub fn key(tenant: &str, session: &Session) -> SessionKey {
 }
 
 /// Spans that no test waits for.
-fn short() -> Spans {
-    Spans {
+fn short() -> Timers {
+    Timers {
         heartbeat: Duration::from_millis(200),
         ping: Duration::from_millis(500),
         pong_wait: Duration::from_millis(500),
@@ -295,6 +296,6 @@ fn short() -> Spans {
         // A machine that is busy with other tests must not end leases.
         lease: Duration::from_secs(5),
         renew: Duration::from_millis(50),
-        ..Spans::default()
+        ..Timers::default()
     }
 }

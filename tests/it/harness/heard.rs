@@ -6,30 +6,30 @@ use serde_json::Value;
 use synckairos::bus;
 use synckairos::bus::{Bus, Message};
 use synckairos::domain::id::SessionKey;
-use synckairos::server::Parts;
+use synckairos::server::Services;
 use tokio::sync::mpsc::Receiver;
 
 use super::soon;
 
 /// What was announced of one session since.
 pub struct Heard {
-    receiver: Receiver<bus::Heard>,
+    receiver: Receiver<bus::BusEvent>,
     _bus: Arc<dyn Bus>,
 }
 
 impl Heard {
-    pub async fn of(parts: &Parts, key: &SessionKey) -> Self {
-        let bus = parts.live.ear().await.unwrap();
-        bus.listen(key).await.unwrap();
-        Self { receiver: bus.ear().unwrap(), _bus: bus }
+    pub async fn of(parts: &Services, key: &SessionKey) -> Self {
+        let bus = parts.live.bus().await.unwrap();
+        bus.subscribe(key).await.unwrap();
+        Self { receiver: bus.events().unwrap(), _bus: bus }
     }
 
     /// The next write's frames. Who begins to listen is told of a gap first.
     pub async fn next(&mut self) -> Vec<Value> {
         loop {
             match soon("an announcement", self.receiver.recv()).await {
-                Some(bus::Heard::Message(message)) => return frames(&message),
-                Some(bus::Heard::Gap) => {}
+                Some(bus::BusEvent::Message(message)) => return frames(&message),
+                Some(bus::BusEvent::Gap) => {}
                 None => panic!("nothing is heard any more"),
             }
         }
@@ -39,8 +39,8 @@ impl Heard {
     pub fn rest(&mut self) -> Vec<Vec<Value>> {
         let heard = std::iter::from_fn(|| self.receiver.try_recv().ok());
         let messages = heard.filter_map(|heard| match heard {
-            bus::Heard::Message(message) => Some(frames(&message)),
-            bus::Heard::Gap => None,
+            bus::BusEvent::Message(message) => Some(frames(&message)),
+            bus::BusEvent::Gap => None,
         });
         messages.collect()
     }

@@ -41,7 +41,7 @@ impl Writers {
         let position = Position { epoch: 1, version };
         let link = Link { position, at: Timestamp::from_ms(at), previous, body: Digest::of(&body) };
         self.last.insert(key.clone(), (version, link.digest()));
-        Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), repeat: None })
+        Arc::new(Entry { key, link, body: Some(body), change: "{}".into(), idempotency: None })
     }
 
     /// How many of its versions each session should have.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Map, Value};
-use synckairos::app::create::Name;
+use synckairos::app::create::IdSource;
 use synckairos::app::error::Error;
-use synckairos::app::{Answer, Asked, Expected, Held};
+use synckairos::app::{CommandRequest, CommandResult, Precondition, StoredSession};
 use synckairos::clock::Clock as _;
 use synckairos::domain::chain::Digest;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
@@ -18,7 +18,7 @@ use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::Session;
 use synckairos::domain::session::command::Command;
 use synckairos::domain::time::Timestamp;
-use synckairos::wire::command::{self, Wish as Wished};
+use synckairos::wire::command::{self, CommandInput as Wished};
 use synckairos::wire::create::CreateBody;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -200,7 +200,7 @@ fn wish(what: &What) -> Wish {
         What::Create => Wish::Create,
         What::Delete => Wish::Delete,
         What::Look => Wish::Look,
-        What::Command(name, body) => match command::read(name, object(body)).unwrap().wish {
+        What::Command(name, body) => match command::read(name, object(body)).unwrap().input {
             Wished::Command(command) => Wish::Command(command),
             Wished::Revert { to_version } => Wish::Revert(to_version),
         },
@@ -214,8 +214,8 @@ fn object(body: &Value) -> Map<String, Value> {
 async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Told {
     let Wanted { by, key, wish, body, expected, idempotency, .. } = wanted;
     let (sessions, id) = (&instance.sessions, &key.session);
-    let expected = expected.map(Expected::Version).into_iter().collect();
-    let asked = |wish| Asked { wish, expected, idempotency: idempotency.clone(), lag_ms: 0 };
+    let expected = expected.map(Precondition::Version).into_iter().collect();
+    let asked = |wish| CommandRequest { wish, expected, idempotency: idempotency.clone(), lag_ms: 0 };
     match wish {
         Wish::Command(command) => {
             said(sessions.command(&by, id, asked(Wished::Command(command)), arrived).await.map(done))
@@ -229,20 +229,20 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
                 .await
                 .map(|_| (Said::Gone, None)),
         ),
-        Wish::Look => said(sessions.look(&by, id).await.map(stands)),
+        Wish::Look => said(sessions.read(&by, id).await.map(stands)),
         Wish::Create => {
             let body: CreateBody = command::parsed(object(&body)).unwrap();
             let new = body.into_new(id.clone()).unwrap();
-            said(sessions.create(&by, new, Name::Given, idempotency, arrived).await.map(done))
+            said(sessions.create(&by, new, IdSource::Caller, idempotency, arrived).await.map(done))
         }
     }
 }
 
-fn done(answer: Answer) -> Told {
-    (Said::Done { at: answer.position(), replayed: answer.replayed }, Some(answer.held.session))
+fn done(answer: CommandResult) -> Told {
+    (Said::Done { at: answer.position(), replayed: answer.replayed }, Some(answer.stored.session))
 }
 
-fn stands(held: Held) -> Told {
+fn stands(held: StoredSession) -> Told {
     (Said::Stands(held.session.position), Some(held.session))
 }
 
@@ -256,13 +256,13 @@ fn said(answer: Result<Told, Error>) -> Told {
         Error::Stale(held) => (Said::Stale(held.session.position), Some(held)),
         Error::Exists(held) => (Said::Exists(held.session.position), Some(held)),
         // As if there were no such version to go back to.
-        Error::NoSession | Error::Invalid { .. } => (Said::Missing, None),
-        Error::StoreAway(_) => (Said::Away("the store"), None),
-        Error::LedgerAway(_) => (Said::Away("the ledger"), None),
+        Error::SessionNotFound | Error::Invalid { .. } => (Said::Missing, None),
+        Error::StoreUnavailable(_) => (Said::Away("the store"), None),
+        Error::LedgerUnavailable(_) => (Said::Away("the ledger"), None),
         Error::Restoring => (Said::Away("the turn"), None),
         Error::Contended(_) => (Said::Away("a race"), None),
         // What was written is to be asked for again.
-        Error::Unknown(_) | Error::NotRecorded => (Said::Unknown, None),
+        Error::OutcomeUnknown(_) | Error::LedgerBehind => (Said::Unknown, None),
         error => (Said::Odd(format!("{error:?}")), None),
     };
     (said, held.map(|held| held.session))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use synckairos::app::deadlines::{Deadlines, SOON_CAPACITY};
-use synckairos::app::sessions::{self, Sessions, Soon};
+use synckairos::app::deadlines::{Deadlines, HINT_CAPACITY};
+use synckairos::app::sessions::{self, DueHint, Sessions};
 use synckairos::audit::heartbeat::Heartbeat;
 use synckairos::audit::worker::Worker;
 use synckairos::breaker;
@@ -15,9 +15,9 @@ use synckairos::domain::time::Timestamp;
 use synckairos::fanout::{self, Hub};
 use synckairos::ids::Ids;
 use synckairos::ledger::Ledger;
-use synckairos::ledger::guarded::Guarded as GuardedLedger;
-use synckairos::members::{Duties, Formats, InstanceId, Member, Membership, Spans, Work};
-use synckairos::server::Watched;
+use synckairos::ledger::instrumented::Instrumented as GuardedLedger;
+use synckairos::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
+use synckairos::server::SessionSource;
 use synckairos::shutdown::Shutdown;
 use synckairos::store::guarded::Guarded;
 use synckairos::store::{Now, Store};
@@ -122,7 +122,7 @@ impl Parts {
         let bare = Arc::new(SimulatedStore::new(server.clone(), links["store"].clone(), now_of(&clock)));
         let store = Arc::new(Guarded::new(Arc::clone(&bare) as _, breaker::Settings::default()));
         let ledger = SimulatedLedger::new(book.clone(), links["ledger"].clone());
-        let spans = Spans::default();
+        let spans = LeaseTimers::default();
         let leases = SimulatedLeases::new(server.clone(), links["leases"].clone(), spans.lease);
         let id = InstanceId::new(dice.below(usize::MAX) as u64);
         let membership = Arc::new(Membership::new(Arc::new(leases), member(id, clock.now()), spans));
@@ -140,7 +140,7 @@ impl Parts {
     }
 
     fn start(self) -> Arc<Instance> {
-        let (soon, hints) = mpsc::channel(SOON_CAPACITY);
+        let (soon, hints) = mpsc::channel(HINT_CAPACITY);
         let sessions = self.sessions(soon);
         let renews = Arc::clone(&self.membership);
         self.running.spawn("membership", async move { renews.run().await });
@@ -151,13 +151,13 @@ impl Parts {
         Arc::new(Instance { number, clock, sessions, hub, running, membership, links })
     }
 
-    fn sessions(&self, soon: mpsc::Sender<Soon>) -> Arc<Sessions> {
-        Arc::new(Sessions::new(sessions::Parts {
+    fn sessions(&self, soon: mpsc::Sender<DueHint>) -> Arc<Sessions> {
+        Arc::new(Sessions::new(sessions::SessionsParts {
             store: Arc::clone(&self.store),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             ids: Ids::seeded(self.around.plan.dice("ids", self.number).below(usize::MAX) as u64),
-            soon,
+            due_hints: soon,
             // Nobody is idle for long enough here.
             audience: Arc::new(MemoryHub::default()),
             is_durable: false,
@@ -171,26 +171,26 @@ impl Parts {
         let bus = Arc::new(SimulatedBus::new(server, self.links["ear"].clone(), self.number));
         let hears = Arc::clone(&bus);
         self.running.spawn("bus", async move { hears.run().await });
-        let (source, clock) = (Arc::new(Watched(Arc::clone(sessions))), Arc::clone(&self.clock) as _);
+        let (source, clock) = (Arc::new(SessionSource(Arc::clone(sessions))), Arc::clone(&self.clock) as _);
         let settings = fanout::Settings { position_check: POSITION_CHECK, ..fanout::Settings::default() };
-        let hub = Hub::start(fanout::Parts { bus, source, clock }, settings, &self.running);
+        let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, &self.running);
         let (doubting, mut lives) = (Arc::clone(&hub), self.bare.new_lives(1));
         self.running.spawn("lives", async move {
             while lives.changed().await.is_ok() {
-                doubting.doubt();
+                doubting.invalidate_all();
             }
         });
         hub
     }
 
-    fn start_deadlines(&self, sessions: &Arc<Sessions>, hints: mpsc::Receiver<Soon>) {
+    fn start_deadlines(&self, sessions: &Arc<Sessions>, hints: mpsc::Receiver<DueHint>) {
         let deadlines = |new_lives: watch::Receiver<u64>| Deadlines {
             sessions: Arc::clone(sessions),
             store: Arc::clone(&self.store),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
-            duties: Duties::Shared(Arc::clone(&self.membership)),
-            new_lives,
+            duties: Ownership::Shared(Arc::clone(&self.membership)),
+            generation_changes: new_lives,
             max_uncertainty: MAX_UNCERTAINTY,
             poll: POLL,
         };
@@ -210,7 +210,7 @@ impl Parts {
             ledger: Arc::clone(&self.ledger),
             store: Arc::clone(&self.store),
             now,
-            is_taken: Arc::default(),
+            ledger_accepts_writes: Arc::default(),
         };
         self.running.spawn("heartbeat", heartbeat.run(CancellationToken::new()));
     }

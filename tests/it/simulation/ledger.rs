@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::{Answered, Entry};
+use synckairos::domain::entry::{Entry, IdempotencyRecord};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
-use synckairos::domain::session::restore::{Absence, OUTAGE_MS};
+use synckairos::domain::session::restore::{OUTAGE_MS, Outage};
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
-use synckairos::ledger::mark::{Claim, Claimed};
+use synckairos::ledger::deployment::{Claim, Claimed};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::{
-    DeadLetter, DeadSessions, Due, Error, Filter, HistoryRow, Ledger, Page, Presence, Recorded, Row,
+    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
 };
 
 use super::link::Link;
@@ -76,8 +76,8 @@ impl Book {
     }
 
     /// When nobody was there.
-    pub fn absences(&self) -> Vec<Absence> {
-        self.pages().absences.iter().map(|(from, until)| Absence { from: *from, until: *until }).collect()
+    pub fn absences(&self) -> Vec<Outage> {
+        self.pages().absences.iter().map(|(from, until)| Outage { from: *from, until: *until }).collect()
     }
 
     /// Every entry of every session, in the order they came.
@@ -145,13 +145,13 @@ impl Pages {
         rows
     }
 
-    fn answered(&self, key: &SessionKey, since: Timestamp) -> Vec<Answered> {
+    fn answered(&self, key: &SessionKey, since: Timestamp) -> Vec<IdempotencyRecord> {
         let line = self.line(key);
         let rows = self.entries.get(key).map_or(&[][..], Vec::as_slice).iter();
         let lasting = rows.filter(|entry| entry.link.at >= since && line.contains(&entry.link.digest()));
         let answer = |entry: &Arc<Entry>| {
             let (position, at, change) = (entry.link.position, entry.link.at, entry.change.clone());
-            Some(Answered { repeat: entry.repeat?, position, at, change })
+            Some(IdempotencyRecord { repeat: entry.idempotency?, position, at, change })
         };
         lasting.filter_map(answer).collect()
     }
@@ -172,11 +172,11 @@ impl Pages {
         self.last_beat = self.last_beat.max(Some(at));
     }
 
-    fn presence(&self, began: Timestamp) -> Presence {
-        let around = |(from, until): (&Timestamp, &Timestamp)| Absence { from: *from, until: *until };
-        let fits = |absence: &Absence| absence.from <= began + AROUND_MS && absence.until >= began - AROUND_MS;
+    fn presence(&self, began: Timestamp) -> Heartbeats {
+        let around = |(from, until): (&Timestamp, &Timestamp)| Outage { from: *from, until: *until };
+        let fits = |absence: &Outage| absence.from <= began + AROUND_MS && absence.until >= began - AROUND_MS;
         let absences = self.absences.iter().map(around).filter(fits);
-        Presence { last_beat: self.last_beat, absence: absences.max_by_key(|absence| absence.until) }
+        Heartbeats { last_heartbeat: self.last_beat, outage: absences.max_by_key(|absence| absence.until) }
     }
 }
 
@@ -251,13 +251,13 @@ impl Ledger for SimulatedLedger {
         self.ask(move |pages| pages.due(after.as_ref(), until, limit)).await
     }
 
-    async fn answered(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<Answered>, Error> {
+    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
         let key = key.clone();
         self.ask(move |pages| pages.answered(&key, since)).await
     }
 
     /// Nothing is refused here.
-    async fn bury(&self, entry: &Entry, reason: &str, _: Timestamp) -> Result<(), Error> {
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, _: Timestamp) -> Result<(), Error> {
         panic!("{} of {} is put aside: {reason}", entry.link.position, entry.key)
     }
 
@@ -265,7 +265,7 @@ impl Ledger for SimulatedLedger {
         Ok(Vec::new())
     }
 
-    async fn dead_of(&self, _: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+    async fn dead_letters_of(&self, _: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
         Ok(Vec::new())
     }
 
@@ -277,15 +277,15 @@ impl Ledger for SimulatedLedger {
         Ok(DeadSessions::default())
     }
 
-    async fn unbury(&self, _: &Entry) -> Result<bool, Error> {
+    async fn remove_dead_letter(&self, _: &Entry) -> Result<bool, Error> {
         Ok(false)
     }
 
-    async fn beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
         self.ask(move |pages| pages.beat(since, at)).await
     }
 
-    async fn presence(&self, began: Timestamp) -> Result<Presence, Error> {
+    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
         self.ask(move |pages| pages.presence(began)).await
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
-use synckairos::fanout::{Delivery, Ended, Kind, Subscription, Told};
+use synckairos::fanout::{Delivery, EndReason, Subscription, Update, UpdateKind};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::key;
@@ -67,10 +67,10 @@ impl Watcher {
     async fn follow(&mut self, mut subscription: Subscription) -> End {
         loop {
             match subscription.next().await {
-                Delivery::Told(told) => self.told(&told),
+                Delivery::Update(told) => self.told(&told),
                 // Whoever was told of the end hears no more.
-                Delivery::Ended(Ended::Deleted) => std::future::pending().await,
-                Delivery::Ended(Ended::Missing) => {
+                Delivery::Ended(EndReason::Deleted) => std::future::pending().await,
+                Delivery::Ended(EndReason::Missing) => {
                     self.last = None;
                     self.world.is_nowhere(self.number);
                     self.saw(Seen::Missing);
@@ -80,14 +80,14 @@ impl Watcher {
         }
     }
 
-    fn told(&mut self, told: &Told) {
+    fn told(&mut self, told: &Update) {
         let Some(position) = told.position else { return };
         self.last = Some(position);
         self.world.is_at(self.number, position);
-        self.world.is_over(self.number, told.kind == Kind::Deletion);
+        self.world.is_over(self.number, told.kind == UpdateKind::Deletion);
         self.saw(match told.kind {
-            Kind::State => Seen::State(position, told.frames[0].clone()),
-            Kind::Deletion => Seen::Deleted(position),
+            UpdateKind::State => Seen::State(position, told.frames[0].clone()),
+            UpdateKind::Deletion => Seen::Deleted(position),
             _ => Seen::Write(position, told.frames.to_vec()),
         });
     }

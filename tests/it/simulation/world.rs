@@ -11,9 +11,9 @@ use synckairos::app::error::Error;
 use synckairos::domain::entry::Entry;
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
-use synckairos::domain::session::restore::Absence;
+use synckairos::domain::session::restore::Outage;
 use synckairos::domain::time::Timestamp;
-use synckairos::store::Held;
+use synckairos::store::StoredSession;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{Client, key};
@@ -65,11 +65,11 @@ pub struct Outcome {
     pub plan: Arc<Plan>,
     pub events: Vec<(Timestamp, Event)>,
     /// Where each session stands.
-    pub finals: BTreeMap<SessionKey, Held>,
+    pub finals: BTreeMap<SessionKey, StoredSession>,
     /// By session, in the order they came.
     pub ledger: BTreeMap<SessionKey, Vec<Arc<Entry>>>,
     /// When nobody was there, as the ledger says.
-    pub absences: Vec<Absence>,
+    pub absences: Vec<Outage>,
     /// When all was over.
     pub ended: Timestamp,
     /// What everybody waited for in vain.
@@ -169,7 +169,7 @@ impl World {
     /// Something should have happened by itself a while ago, and has not.
     fn is_overdue(&self) -> Option<String> {
         let a_while_ago = self.around.truth.now() - OVERDUE_MS;
-        let is_due = |held: &Held| held.session.due_at.is_some_and(|at| at <= a_while_ago);
+        let is_due = |held: &StoredSession| held.session.due_at.is_some_and(|at| at <= a_while_ago);
         let (key, _) = self.around.server.sessions().into_iter().find(|(_, held)| is_due(held))?;
         Some(format!("nobody sees to what {} waits for", key.session))
     }
@@ -189,7 +189,7 @@ impl World {
         for session in 0..self.around.plan.sessions.len() {
             let Some(instance) = self.instance(0) else { return Some("an instance is not there".to_owned()) };
             match instance.sessions.newest(&key(session)).await {
-                Ok(_) | Err(Error::NoSession) => {}
+                Ok(_) | Err(Error::SessionNotFound) => {}
                 Err(error) => return Some(format!("s{session} cannot be read: {error}")),
             }
         }

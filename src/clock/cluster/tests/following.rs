@@ -39,7 +39,7 @@ proptest! {
         let truth = first.live(&mut master, 0, 4_000_000);
         let mut second = Instance::new(Skewed { ahead: -ahead, ppm: 0 }, seed ^ 1, round_trip);
         let mut asked = 0;
-        while second.discipline.line().is_none() {
+        while second.discipline.mapping().is_none() {
             second.ask(&mut master, truth + asked * 20_000);
             asked += 1;
         }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::clock::cluster::reference::{Away, Reference, Stored, Told};
+use crate::clock::cluster::reference::{Away, Reading, Reference, StoredOffset};
 use crate::clock::cluster::{ClusterClock, Settings};
 use crate::clock::counter::{Counter, HostCounter};
 
@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 struct Local {
     counter: HostCounter,
-    stored: Mutex<Option<Stored>>,
+    stored: Mutex<Option<StoredOffset>>,
     is_away: AtomicBool,
 }
 
@@ -32,13 +32,13 @@ impl Local {
 
 #[async_trait]
 impl Reference for Local {
-    async fn exchange(&self) -> Result<Told, Away> {
+    async fn exchange(&self) -> Result<Reading, Away> {
         self.answer()?;
         let stored = self.stored.lock().unwrap().clone();
-        Ok(Told { run_id: "local".into(), server_us: 1_000_000_000_000 + self.counter.count_us(), stored })
+        Ok(Reading { run_id: "local".into(), server_us: 1_000_000_000_000 + self.counter.count_us(), stored })
     }
 
-    async fn claim(&self, seen: Option<&Stored>, new: &Stored) -> Result<(), Away> {
+    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away> {
         self.answer()?;
         let mut stored = self.stored.lock().unwrap();
         if stored.as_ref() == seen {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::{ProptestConfig, proptest};
 
-use super::{HOUR, Instance, Master, Next, Skewed, Stored};
+use super::{HOUR, Instance, Master, Next, Skewed, StoredOffset};
 
 const COURTESY: i64 = 1_500_000;
 
@@ -77,7 +77,7 @@ fn whoever_is_new_waits_for_those_who_know() {
         let mut asked = truth;
         while asked < truth + COURTESY * 2 - 30_000 {
             let (next, done) = new.ask(&mut after, asked);
-            assert_eq!((next, new.discipline.line()), (Next::Gather, None));
+            assert_eq!((next, new.discipline.mapping()), (Next::Retry, None));
             asked = done + 20_000;
         }
         // It came late, but in time.
@@ -90,11 +90,11 @@ fn whoever_is_new_waits_for_those_who_know() {
 
 #[test]
 fn whoever_is_new_and_alone_goes_on_from_what_is_there() {
-    for (stored, expected) in [(None, 0), (Some(Stored { run_id: "gone".into(), offset_us: -HOUR }), -HOUR)] {
+    for (stored, expected) in [(None, 0), (Some(StoredOffset { run_id: "gone".into(), offset_us: -HOUR }), -HOUR)] {
         let mut master = Master { stored, ..Master::new("b", steady()) };
         let mut new = Instance::new(Skewed { ahead: HOUR * 9, ppm: 0 }, 5, 800);
         new.live(&mut master, 0, COURTESY * 3);
-        assert_eq!(master.stored, Some(Stored { run_id: "b".into(), offset_us: expected }));
+        assert_eq!(master.stored, Some(StoredOffset { run_id: "b".into(), offset_us: expected }));
         assert!((new.now(COURTESY * 3) - master.cluster(COURTESY * 3)).abs() < 1_000);
     }
 }
@@ -107,7 +107,7 @@ fn who_has_been_away_for_long_lets_others_go_first() {
     let mut asked = truth;
     while asked < truth + COURTESY - 30_000 {
         let (next, done) = rusty.ask(&mut after, asked);
-        assert_eq!(next, Next::Gather);
+        assert_eq!(next, Next::Retry);
         asked = done + 20_000;
     }
     let (_, next) = (rusty.live(&mut after, asked, truth + COURTESY + 500_000), after.stored.clone().unwrap());

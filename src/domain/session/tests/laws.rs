@@ -9,7 +9,7 @@ use crate::domain::session::control::{OnOutage, SyncMode};
 use crate::domain::session::edges::EdgeKind;
 use crate::domain::session::event::{Change, Step};
 use crate::domain::session::participant::Participant;
-use crate::domain::session::restore::{Absence, OUTAGE_MS};
+use crate::domain::session::restore::{OUTAGE_MS, Outage};
 use crate::domain::session::{Owner, Session, Status};
 use crate::domain::time::Timestamp;
 use crate::wire::snapshot::Snapshot;
@@ -238,7 +238,7 @@ fn equality_is_late(session: &Session, now: Timestamp) {
 fn outages_cost_nothing(session: &Session, now: Timestamp, dice: &mut Dice) {
     let alive = dice.instant(session, now).max(now).min(now + LOOK_MS);
     let back = alive + dice.span().max(OUTAGE_MS);
-    let restored = session.restored(Some(Absence { from: alive, until: back }), back);
+    let restored = session.restored(Some(Outage { from: alive, until: back }), back);
     assert!(restored.position > session.position && restored.position.version == session.position.version);
     assert!(restored.recovered.is_some());
     let is_outage = session.rules.on_outage == OnOutage::Pause && back.since(alive) >= OUTAGE_MS;

@@ -6,12 +6,12 @@ use crate::domain::id::{ParticipantId, SessionId};
 use crate::domain::session::command::{Adjustment, Command, ParticipantChange, Refused, Target};
 use crate::domain::session::control::Action;
 use crate::domain::session::event::Step;
-use crate::domain::session::facts::Facts;
-use crate::domain::session::restore::{Absence, Gap, OUTAGE_MS};
+use crate::domain::session::restore::{Gap, OUTAGE_MS, Outage};
+use crate::domain::session::summary::Summary;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::wire::command;
-use crate::wire::command::{Wish, parsed};
+use crate::wire::command::{CommandInput, parsed};
 use crate::wire::create::CreateBody;
 
 const NOW: Timestamp = Timestamp::from_ms(1_000);
@@ -48,7 +48,7 @@ fn a_command_is_called_what_it_was_asked_by() {
         ("change_participant", json!({"participant_id": "p"})),
         ("remove_participant", json!({"participant_id": "p"})),
     ] {
-        let Wish::Command(command) = command::read(name, object(body)).unwrap().wish else { panic!("{name}") };
+        let CommandInput::Command(command) = command::read(name, object(body)).unwrap().input else { panic!("{name}") };
         assert_eq!(command.name(), name);
     }
     let revert = Command::Revert { then: Box::new(blitz()) };
@@ -65,7 +65,7 @@ fn an_action_is_called_the_same_everywhere() {
 
 #[test]
 fn a_list_reads_what_it_needs_off_a_stored_session() {
-    let facts = Facts::of(&blitz().stored()).unwrap();
+    let facts = Summary::of(&blitz().stored()).unwrap();
     assert_eq!((facts.status.as_str(), facts.sync_mode.as_str(), facts.due_at), ("pending", "per_participant", None));
     let names: Vec<_> = facts.participants.iter().map(|named| named.participant_id.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
@@ -108,7 +108,7 @@ fn running(more: Value) -> Session {
 
 #[test]
 fn a_stop_in_order_is_never_charged_however_short() {
-    let span = |ms| Absence { from: NOW + 2_000, until: NOW + 2_000 + ms };
+    let span = |ms| Outage { from: NOW + 2_000, until: NOW + 2_000 + ms };
     for ms in [0, 30, OUTAGE_MS, 3_600_000] {
         let stopped = running(json!({})).restored_after(Some(Gap::Stop(span(ms))), false, NOW + 9_000_000);
         assert_eq!((stopped.status, stopped.clock.used_ms), (Status::Paused, 2_000), "{ms}");
@@ -121,7 +121,7 @@ fn a_stop_in_order_is_never_charged_however_short() {
 
 #[test]
 fn a_stop_in_order_is_charged_where_that_was_asked_for() {
-    let gap = Some(Gap::Stop(Absence { from: NOW + 2_000, until: NOW + 4_000 }));
+    let gap = Some(Gap::Stop(Outage { from: NOW + 2_000, until: NOW + 4_000 }));
     let charged = running(json!({"on_outage": "charge"})).restored_after(gap, false, NOW + 4_000);
     assert_eq!((charged.status, charged.outage, charged.recovered), (Status::Running, None, None));
 }

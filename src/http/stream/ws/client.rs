@@ -18,12 +18,12 @@ pub struct Frame {
     /// Whom to answer, and about which session.
     pub regarding: Regarding,
     /// What is wanted.
-    pub wanted: Wanted,
+    pub wanted: ClientRequest,
 }
 
 /// What a client wants.
 #[derive(Debug, PartialEq)]
-pub enum Wanted {
+pub enum ClientRequest {
     /// A clock exchange.
     Ping { timestamp: Value },
     /// To go on from there.
@@ -38,7 +38,7 @@ pub enum Wanted {
     Unsubscribe,
 }
 
-impl Wanted {
+impl ClientRequest {
     /// The fields such a frame has beside those that all have.
     const fn fields(&self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ const TYPES: &[&str] = &["PING", "RECONNECT", "COMMAND", "AUTH", "SUBSCRIBE", "U
 
 /// A frame that was not understood, and why.
 #[derive(Debug)]
-pub struct NotUnderstood {
+pub struct InvalidFrame {
     /// Whom to answer, as far as that could be read.
     pub regarding: Regarding,
     /// What is wrong with it.
@@ -65,27 +65,27 @@ pub struct NotUnderstood {
 }
 
 /// Reads a frame.
-pub fn read(text: &str) -> Result<Frame, NotUnderstood> {
+pub fn read(text: &str) -> Result<Frame, InvalidFrame> {
     let object = extract::object(text.as_bytes());
-    let mut fields = object.map_err(|error| NotUnderstood { regarding: Regarding::default(), problem: error.0 })?;
+    let mut fields = object.map_err(|error| InvalidFrame { regarding: Regarding::default(), problem: error.0 })?;
     let mut regarding = Regarding::default();
     match wanted(&mut fields, &mut regarding) {
         Ok(wanted) => Ok(Frame { regarding, wanted }),
-        Err(error) => Err(NotUnderstood { regarding, problem: error.0 }),
+        Err(error) => Err(InvalidFrame { regarding, problem: error.0 }),
     }
 }
 
-fn wanted(fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<Wanted, ApiError> {
+fn wanted(fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<ClientRequest, ApiError> {
     regarding.id = fields.remove("id").map(id).transpose()?;
     regarding.session = session(fields)?;
     let kind = fields.remove("type");
     let wanted = match kind.as_ref().and_then(Value::as_str) {
-        Some("PING") => Wanted::Ping { timestamp: timestamp(fields)? },
-        Some("RECONNECT") => Wanted::Reconnect { last: reconnect(fields)? },
-        Some("COMMAND") => return Ok(Wanted::Command(std::mem::take(fields))),
-        Some("AUTH") => Wanted::Auth { token: token(fields)? },
-        Some("SUBSCRIBE") => Wanted::Subscribe { last: last(fields) },
-        Some("UNSUBSCRIBE") => Wanted::Unsubscribe,
+        Some("PING") => ClientRequest::Ping { timestamp: timestamp(fields)? },
+        Some("RECONNECT") => ClientRequest::Reconnect { last: reconnect(fields)? },
+        Some("COMMAND") => return Ok(ClientRequest::Command(std::mem::take(fields))),
+        Some("AUTH") => ClientRequest::Auth { token: token(fields)? },
+        Some("SUBSCRIBE") => ClientRequest::Subscribe { last: last(fields) },
+        Some("UNSUBSCRIBE") => ClientRequest::Unsubscribe,
         _ => return Err(ApiError::invalid("/type", format!("must be one of {}", TYPES.join(", ")))),
     };
     match fields.keys().next() {
@@ -150,25 +150,31 @@ mod tests {
 
     use super::*;
 
-    fn wanted(frame: &Value) -> Wanted {
+    fn wanted(frame: &Value) -> ClientRequest {
         read(&frame.to_string()).unwrap().wanted
     }
 
     #[test]
     fn each_frame_is_read() {
         let last = Some(Position { epoch: 5, version: 7 });
-        assert_eq!(wanted(&json!({"type": "PING", "timestamp": 1.5})), Wanted::Ping { timestamp: json!(1.5) });
-        assert_eq!(wanted(&json!({"type": "PING"})), Wanted::Ping { timestamp: Value::Null });
+        assert_eq!(wanted(&json!({"type": "PING", "timestamp": 1.5})), ClientRequest::Ping { timestamp: json!(1.5) });
+        assert_eq!(wanted(&json!({"type": "PING"})), ClientRequest::Ping { timestamp: Value::Null });
         let reconnect = json!({"type": "RECONNECT", "sessionId": "s", "last_known_epoch": 5, "last_known_version": 7, "reconnect_attempt": 2});
-        assert_eq!(wanted(&reconnect), Wanted::Reconnect { last });
-        assert_eq!(wanted(&json!({"type": "RECONNECT", "last_known_version": 7})), Wanted::Reconnect { last: None });
-        assert_eq!(wanted(&json!({"type": "AUTH", "token": "t"})), Wanted::Auth { token: "t".to_owned() });
-        assert_eq!(wanted(&json!({"type": "SUBSCRIBE", "session_id": "s", "last": "5-7"})), Wanted::Subscribe { last });
+        assert_eq!(wanted(&reconnect), ClientRequest::Reconnect { last });
+        assert_eq!(
+            wanted(&json!({"type": "RECONNECT", "last_known_version": 7})),
+            ClientRequest::Reconnect { last: None }
+        );
+        assert_eq!(wanted(&json!({"type": "AUTH", "token": "t"})), ClientRequest::Auth { token: "t".to_owned() });
+        assert_eq!(
+            wanted(&json!({"type": "SUBSCRIBE", "session_id": "s", "last": "5-7"})),
+            ClientRequest::Subscribe { last }
+        );
         assert_eq!(
             wanted(&json!({"type": "SUBSCRIBE", "session_id": "s", "last": 5})),
-            Wanted::Subscribe { last: None }
+            ClientRequest::Subscribe { last: None }
         );
-        assert_eq!(wanted(&json!({"type": "UNSUBSCRIBE", "session_id": "s"})), Wanted::Unsubscribe);
+        assert_eq!(wanted(&json!({"type": "UNSUBSCRIBE", "session_id": "s"})), ClientRequest::Unsubscribe);
     }
 
     #[test]
@@ -177,7 +183,7 @@ mod tests {
         let frame = read(&frame.to_string()).unwrap();
         assert_eq!(frame.regarding.id, Some(json!(3)));
         assert_eq!(frame.regarding.session.unwrap().as_str(), "s");
-        let Wanted::Command(body) = frame.wanted else { panic!("it is a command") };
+        let ClientRequest::Command(body) = frame.wanted else { panic!("it is a command") };
         assert_eq!(Value::Object(body), json!({"command": "pause", "reason": "tea", "idempotency_key": "k"}));
     }
 

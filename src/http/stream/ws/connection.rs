@@ -13,24 +13,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::budget::{Budget, REFUSED};
 use super::codec;
 use super::codec::Incoming;
-use super::commanding::Commanding;
-use super::feed::{Fed, Feed};
-use super::pulse::Pulse;
-use super::socket::{Lost, Socket, Wire};
+use super::commands::CommandQueue;
+use super::keepalive::Keepalive;
+use super::socket::{Socket, SocketError, Wire};
+use super::subscriptions::{SubscriptionEvent, Subscriptions};
 use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
-use crate::fanout::{Ended, Form, Kind, Told};
+use crate::fanout::{Encoding, EndReason, Update, UpdateKind};
 use crate::http::error::ApiError;
 use crate::http::stream::frames::Regarding;
 use crate::http::stream::lifetime::Lifetime;
-use crate::http::stream::opening::Opening;
+use crate::http::stream::params::StreamParams;
 use crate::http::stream::{Streams, frames};
 use crate::ids::Ids;
 use crate::wire::close::Close;
 use crate::wire::problem::{Code, Problem};
 
 /// Messages taken from a client before others get their turn.
-const MESSAGES_AT_ONCE: usize = 16;
+const MAX_MESSAGES_PER_TURN: usize = 16;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +52,10 @@ pub struct Connection<S> {
     pub(super) streams: Arc<Streams>,
     pub(super) socket: Socket<S>,
     pub(super) principal: Arc<Principal>,
-    pub(super) feed: Feed,
-    pub(super) pulse: Pulse,
+    pub(super) feed: Subscriptions,
+    pub(super) pulse: Keepalive,
     /// While there are commands.
-    pub(super) commanding: Option<Box<Commanding>>,
+    pub(super) commanding: Option<Box<CommandQueue>>,
     pub(super) lifetime: Lifetime,
     pub(super) write_by: Option<Instant>,
     /// When somebody may have waited for a place for too long.
@@ -72,14 +72,14 @@ impl<S: Wire> Connection<S> {
         streams: Arc<Streams>,
         socket: Socket<S>,
         principal: Arc<Principal>,
-        mut feed: Feed,
-        opening: &Opening,
+        mut feed: Subscriptions,
+        opening: &StreamParams,
         is_proxied: bool,
     ) -> Self {
         let now = Instant::now();
         Self {
             socket,
-            pulse: Pulse::start(opening.heartbeat, is_proxied, now),
+            pulse: Keepalive::start(opening.heartbeat, is_proxied, now),
             commanding: None,
             lifetime: Lifetime::of(&principal, streams.parts.clock.now()),
             write_by: None,
@@ -131,7 +131,7 @@ impl<S: Wire> Connection<S> {
         }
         if is_written {
             self.lifetime.prepare_to_leave(&self.streams);
-            went_on |= self.take_news(context)?;
+            went_on |= self.take_updates(context)?;
             went_on |= self.take_messages(context)?;
         }
         went_on |= self.take_due(context, timer)?;
@@ -163,14 +163,14 @@ impl<S: Wire> Connection<S> {
             self.commanding = None;
         }
         match answer {
-            Ok(answer) if regarding.id.is_some() => self.say(&frames::ack(&regarding, &answer)),
+            Ok(answer) if regarding.id.is_some() => self.send(&frames::ack(&regarding, &answer)),
             Ok(_) => {}
-            Err(problem) => self.complain(&regarding, *problem),
+            Err(problem) => self.send_error(&regarding, *problem),
         }
         true
     }
 
-    fn take_news(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+    fn take_updates(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         let mut went_on = false;
         while self.ended.is_none()
             && self.socket.has_room()
@@ -178,28 +178,30 @@ impl<S: Wire> Connection<S> {
         {
             went_on = true;
             match fed {
-                Fed::Told(told) => self.tell(&told),
-                Fed::Placed(waiting, first) => self.session_placed(&waiting, first.as_deref()),
-                Fed::NotPlaced(session, waiting, why) => self.session_not_placed(&session, &waiting, why)?,
-                Fed::Ended(session, ended) => self.session_ended(session, ended)?,
+                SubscriptionEvent::Told(told) => self.send_update(&told),
+                SubscriptionEvent::Placed(waiting, first) => self.session_placed(&waiting, first.as_deref()),
+                SubscriptionEvent::NotPlaced(session, waiting, why) => {
+                    self.session_not_placed(&session, &waiting, why)?;
+                }
+                SubscriptionEvent::Ended(session, ended) => self.session_ended(session, ended)?,
             }
         }
         Ok(went_on)
     }
 
-    pub(super) fn tell(&mut self, told: &Told) {
-        if told.kind == Kind::Warnings && !self.wants_warnings {
+    pub(super) fn send_update(&mut self, told: &Update) {
+        if told.kind == UpdateKind::Warnings && !self.wants_warnings {
             return;
         }
         self.streams.frames_out.increment(told.frames.len() as u64);
-        self.socket.send(told.written(Form::WebSocket, |told| codec::texts(&told.frames)));
+        self.socket.send(told.encoded(Encoding::WebSocket, |told| codec::texts(&told.frames)));
     }
 
-    fn session_ended(&mut self, session: SessionId, ended: Ended) -> Result<(), End> {
-        let Feed::Many(many) = &mut self.feed else {
+    fn session_ended(&mut self, session: SessionId, ended: EndReason) -> Result<(), End> {
+        let Subscriptions::Many(many) = &mut self.feed else {
             let close = match ended {
-                Ended::Deleted => Close::SessionDeleted,
-                Ended::Missing => Close::NoSuchSession,
+                EndReason::Deleted => Close::SessionDeleted,
+                EndReason::Missing => Close::NoSuchSession,
             };
             // Its own command may have deleted it, and is not answered yet.
             let Some(_) = self.commanding else { return Err(close.into()) };
@@ -207,9 +209,9 @@ impl<S: Wire> Connection<S> {
             return Ok(());
         };
         many.leave(&session);
-        if ended == Ended::Missing {
+        if ended == EndReason::Missing {
             let regarding = Regarding { id: None, session: Some(session) };
-            self.complain(&regarding, *ApiError::of(Code::SessionNotFound).0);
+            self.send_error(&regarding, *ApiError::of(Code::SessionNotFound).0);
         }
         Ok(())
     }
@@ -218,7 +220,7 @@ impl<S: Wire> Connection<S> {
         if !self.budget.is_open() {
             return Ok(false);
         }
-        for taken in 0..MESSAGES_AT_ONCE {
+        for taken in 0..MAX_MESSAGES_PER_TURN {
             if !self.may_hear() || !self.socket.has_room() || self.ended.is_some() {
                 return Ok(taken > 0);
             }
@@ -231,8 +233,8 @@ impl<S: Wire> Connection<S> {
                         return Ok(true);
                     }
                 }
-                Poll::Ready(Err(Lost::Broken(close))) => return Err(close.into()),
-                Poll::Ready(Err(Lost::Gone)) => return Err(End::Gone),
+                Poll::Ready(Err(SocketError::Broken(close))) => return Err(close.into()),
+                Poll::Ready(Err(SocketError::Gone)) => return Err(End::Gone),
                 Poll::Pending => return Ok(taken > 0),
             }
         }
@@ -249,11 +251,11 @@ impl<S: Wire> Connection<S> {
         match incoming {
             Incoming::Text(text) => {
                 self.streams.frames_in.increment(1);
-                self.said(&text)
+                self.handle_text(&text)
             }
-            Incoming::Binary => self.say_not_understood(
+            Incoming::Binary => self.send_invalid_frame(
                 &Regarding::default(),
-                *ApiError::saying(Code::Invalid, "frames must be text messages of JSON, not binary ones").0,
+                *ApiError::with_detail(Code::Invalid, "frames must be text messages of JSON, not binary ones").0,
             ),
             Incoming::Ping(payload) => {
                 self.socket.send(codec::pong(&payload));
@@ -269,16 +271,16 @@ impl<S: Wire> Connection<S> {
     }
 
     /// Says what went wrong, under a name of its own for the log: frames have no request.
-    pub(super) fn complain(&mut self, regarding: &Regarding, mut problem: Problem) {
+    pub(super) fn send_error(&mut self, regarding: &Regarding, mut problem: Problem) {
         self.budget.charge(REFUSED);
         problem.request_id = Ids::Random.request();
         if problem.of.status() == 500 {
             tracing::error!(request.id = problem.request_id, "a frame could not be answered");
         }
-        self.say(&frames::error(regarding, &problem));
+        self.send(&frames::error(regarding, &problem));
     }
 
-    pub(super) fn say(&mut self, frame: &bytes::Bytes) {
+    pub(super) fn send(&mut self, frame: &bytes::Bytes) {
         self.streams.frames_out.increment(1);
         self.socket.send(codec::text(frame));
     }

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 use crate::http::auth;
-use crate::http::connection::handover::Handover;
 use crate::http::connection::says;
+use crate::http::connection::takeover::Takeover;
 use crate::http::error::ApiError;
 use crate::wire::problem::Code;
 
@@ -26,14 +26,14 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 /// Agrees to a WebSocket: the answer, and the connection that goes on behind it.
-pub fn accept(parts: &mut Parts) -> Result<(Response, Handover), ApiError> {
-    let no = |why| ApiError::saying(Code::Malformed, why);
+pub fn accept(parts: &mut Parts) -> Result<(Response, Takeover), ApiError> {
+    let no = |why| ApiError::with_detail(Code::Malformed, why);
     if !says(&parts.headers, SEC_WEBSOCKET_VERSION, "13") {
         return Err(no("only version 13 of the WebSocket protocol is spoken"));
     }
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| no("Sec-WebSocket-Key is needed"))?;
     let answer = HeaderValue::from_str(&signed(key.as_bytes())).map_err(|_| no("Sec-WebSocket-Key is not valid"))?;
-    let handover = Handover::of(parts).ok_or_else(|| no("this connection cannot be upgraded"))?;
+    let handover = Takeover::of(parts).ok_or_else(|| no("this connection cannot be upgraded"))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

@@ -6,16 +6,16 @@
 mod budget;
 mod client;
 mod codec;
-mod commanding;
+mod commands;
 mod connection;
-mod due;
-mod feed;
 mod handshake;
-mod hearing;
+mod inbound;
+mod keepalive;
 mod placement;
-mod pulse;
 mod session_feed;
 mod socket;
+mod subscriptions;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -35,19 +35,19 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::connection::Connection;
-use self::feed::Feed;
 use self::session_feed::{PendingRequest, RequestKind};
 use self::socket::Socket;
+use self::subscriptions::Subscriptions;
 use super::Streams;
 use super::frames::Regarding;
-use super::opening::{Opening, admitted};
+use super::params::{StreamParams, admitted};
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
 use crate::http::connection::admission::Peer;
-use crate::http::connection::handover::Taken;
+use crate::http::connection::takeover::TakenConnection;
 use crate::http::error::ApiError;
-use crate::http::extract::InSession;
+use crate::http::extract::SessionPath;
 use crate::wire::close::Close;
 use crate::wire::problem::Code;
 
@@ -56,7 +56,7 @@ type Answered = Result<Response, ApiError>;
 /// `GET /sessions/{id}/ws`.
 pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Answered {
     let (mut parts, _) = request.into_parts();
-    let session = InSession::from_request_parts(&mut parts, &()).await.map(|InSession(session)| session);
+    let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
     let caller = streams.caller(&parts)?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(plainly(caller, Some(session)));
@@ -97,7 +97,7 @@ fn plainly(caller: Result<Arc<Principal>, Denied>, session: Option<Result<Sessio
         (Err(denied), _) => denied.into(),
         (Ok(_), Some(Err(no_session))) => no_session,
         (Ok(principal), Some(Ok(session))) if !principal.sees(&session) => ApiError::of(Code::SessionNotFound),
-        _ => ApiError::saying(
+        _ => ApiError::with_detail(
             Code::Malformed,
             "this path takes a WebSocket upgrade; .../events and .../poll bring the same without one",
         ),
@@ -110,7 +110,7 @@ fn open(
     principal: Arc<Principal>,
     session: Result<Option<SessionId>, Close>,
 ) -> Answered {
-    let opening = Opening::read(parts.uri.query(), streams.parts.timing.heartbeat)?;
+    let opening = StreamParams::read(parts.uri.query(), streams.parts.timing.heartbeat)?;
     let session = match session {
         Ok(_) if streams.parts.shutdown.is_begun() => return turn_away(&streams, parts, Close::GoingAway),
         Ok(_) if admitted(&parts).is_err() => return turn_away(&streams, parts, Close::TooManyConnections),
@@ -128,9 +128,9 @@ fn open(
                     let kind = RequestKind::Open { with_cursor: opening.has_cursor() };
                     let waiting = PendingRequest { regarding, kind, by: streams.place_by() };
                     let key = SessionKey { tenant: principal.tenant.clone(), session };
-                    Feed::one(&streams, &key, opening.last, waiting)
+                    Subscriptions::one(&streams, &key, opening.last, waiting)
                 }
-                None => Feed::many(&streams),
+                None => Subscriptions::many(&streams),
             };
             let connection = Box::new(Connection::new(streams, socket(taken), principal, feed, &opening, is_proxied));
             Box::pin(connection.serve().map(|()| None))
@@ -139,8 +139,8 @@ fn open(
 }
 
 /// A connection that was handed over, as a WebSocket.
-fn socket(taken: Taken) -> Socket<TcpStream> {
-    let Taken { idle, mut head } = taken;
+fn socket(taken: TakenConnection) -> Socket<TcpStream> {
+    let TakenConnection { idle, mut head } = taken;
     head.put_slice(b"\r\n");
     Socket::new(idle.io, head.freeze(), &idle.read)
 }

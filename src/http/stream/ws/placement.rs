@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 
 use super::connection::{Connection, End};
-use super::feed::{Fed, Feed, Rejection};
 use super::session_feed::{PendingRequest, RequestKind};
 use super::socket::Wire;
+use super::subscriptions::{Rejection, SubscriptionEvent, Subscriptions};
 use crate::domain::id::SessionId;
-use crate::fanout::{Kind, Told};
+use crate::fanout::{Update, UpdateKind};
 use crate::http::error::ApiError;
 use crate::http::stream::frames;
 use crate::http::stream::frames::Regarding;
@@ -16,15 +16,15 @@ use crate::wire::problem::Code;
 
 impl<S: Wire> Connection<S> {
     /// A session has its place. A whole state that comes first stands for what was missed.
-    pub(super) fn session_placed(&mut self, waiting: &[PendingRequest], first: Option<&Told>) {
-        let resumed = first.is_none_or(|told| told.kind != Kind::State);
+    pub(super) fn session_placed(&mut self, waiting: &[PendingRequest], first: Option<&Update>) {
+        let resumed = first.is_none_or(|told| told.kind != UpdateKind::State);
         for waiting in waiting {
             self.say_placed(waiting, resumed);
         }
         if let Some(told) = first {
-            self.tell(told);
+            self.send_update(told);
         }
-        if let Feed::One(_) = self.feed {
+        if let Subscriptions::One(_) = self.feed {
             self.place_by = None;
         }
     }
@@ -33,12 +33,12 @@ impl<S: Wire> Connection<S> {
         let nobody = Regarding { id: None, session: regarding.session.clone() };
         match kind {
             RequestKind::Open { with_cursor: false } => {}
-            RequestKind::Open { with_cursor: true } => self.say(&frames::reconnect_ack(&nobody, resumed)),
-            RequestKind::Reconnect => self.say(&frames::reconnect_ack(regarding, resumed)),
+            RequestKind::Open { with_cursor: true } => self.send(&frames::reconnect_ack(&nobody, resumed)),
+            RequestKind::Reconnect => self.send(&frames::reconnect_ack(regarding, resumed)),
             RequestKind::Subscribe { with_cursor } => {
                 self.acknowledge(regarding);
                 if *with_cursor {
-                    self.say(&frames::reconnect_ack(&nobody, resumed));
+                    self.send(&frames::reconnect_ack(&nobody, resumed));
                 }
             }
         }
@@ -64,8 +64,8 @@ impl<S: Wire> Connection<S> {
         };
         self.refuse(waiting, &problem);
         match &mut self.feed {
-            Feed::One(_) => Err(close.into()),
-            Feed::Many(many) => {
+            Subscriptions::One(_) => Err(close.into()),
+            Subscriptions::Many(many) => {
                 many.leave(session);
                 Ok(())
             }
@@ -76,14 +76,14 @@ impl<S: Wire> Connection<S> {
     pub(super) fn refuse(&mut self, waiting: &[PendingRequest], problem: &ApiError) {
         for PendingRequest { regarding, kind, .. } in waiting {
             if !matches!(kind, RequestKind::Open { .. }) {
-                self.complain(regarding, (*problem.0).clone());
+                self.send_error(regarding, (*problem.0).clone());
             }
         }
     }
 
     /// Nobody waits longer for a place than a stream may wait for its first state.
     pub(super) fn give_up_places(&mut self, now: Instant) -> Result<(), End> {
-        while let Some(Fed::NotPlaced(session, waiting, why)) = self.feed.take_overdue(now) {
+        while let Some(SubscriptionEvent::NotPlaced(session, waiting, why)) = self.feed.take_overdue(now) {
             self.session_not_placed(&session, &waiting, why)?;
         }
         self.place_by = self.feed.waits_until();

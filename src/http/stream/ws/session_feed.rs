@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::feed::{Fed, Rejection};
+use super::subscriptions::{Rejection, SubscriptionEvent};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::fanout::{Delivery, Subscription, Unavailable};
@@ -78,35 +78,35 @@ impl SessionFeed {
         std::mem::take(&mut self.waiting)
     }
 
-    pub fn take_overdue(&mut self, now: Instant) -> Option<Fed> {
+    pub fn take_overdue(&mut self, now: Instant) -> Option<SubscriptionEvent> {
         self.waits_until().filter(|by| now >= *by)?;
         let reason = self.subscription.unavailable().unwrap_or(Unavailable::STORE);
         Some(self.reject(Rejection::Unavailable { reason, is_new: self.is_new }))
     }
 
     /// What is next.
-    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Fed> {
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
         if !self.waiting.is_empty() {
             return self.poll_place(context);
         }
         self.subscription.poll_next(context).map(|delivery| match delivery {
-            Delivery::Told(told) => Fed::Told(told),
-            Delivery::Ended(ended) => Fed::Ended(self.session().clone(), ended),
+            Delivery::Update(told) => SubscriptionEvent::Told(told),
+            Delivery::Ended(ended) => SubscriptionEvent::Ended(self.session().clone(), ended),
         })
     }
 
-    fn poll_place(&mut self, context: &Context<'_>) -> Poll<Fed> {
+    fn poll_place(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
         let first = match self.subscription.poll_placed(context) {
-            Poll::Ready(Some(Delivery::Told(told))) => Some(told),
+            Poll::Ready(Some(Delivery::Update(told))) => Some(told),
             Poll::Ready(Some(Delivery::Ended(_))) => return Poll::Ready(self.reject(Rejection::Missing)),
             Poll::Ready(None) => None,
             Poll::Pending => return self.poll_failed(),
         };
         self.is_new = false;
-        Poll::Ready(Fed::Placed(self.take_waiting(), first))
+        Poll::Ready(SubscriptionEvent::Placed(self.take_waiting(), first))
     }
 
-    fn poll_failed(&mut self) -> Poll<Fed> {
+    fn poll_failed(&mut self) -> Poll<SubscriptionEvent> {
         match self.subscription.unavailable().filter(Unavailable::is_lasting) {
             Some(reason) => {
                 let why = Rejection::Unavailable { reason, is_new: self.is_new };
@@ -116,7 +116,7 @@ impl SessionFeed {
         }
     }
 
-    fn reject(&mut self, why: Rejection) -> Fed {
-        Fed::NotPlaced(self.session().clone(), self.take_waiting(), why)
+    fn reject(&mut self, why: Rejection) -> SubscriptionEvent {
+        SubscriptionEvent::NotPlaced(self.session().clone(), self.take_waiting(), why)
     }
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::codec::{Decoder, Incoming};
 use crate::http::connection::round_trip::round_trip;
-use crate::http::stream::outgoing::Outgoing;
+use crate::http::stream::write_queue::WriteQueue;
 use crate::wire::close::Close;
 
 /// So much is read at a time.
@@ -23,7 +23,7 @@ const READ_BYTES: usize = 4 * 1024;
 
 /// Why nothing more can be read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum SocketError {
     /// The other side is gone.
     Gone,
     /// It sent what it may not.
@@ -47,7 +47,7 @@ impl Wire for TcpStream {
 pub struct Socket<S> {
     io: S,
     decoder: Decoder,
-    outgoing: Outgoing,
+    outgoing: WriteQueue,
     is_shut: bool,
     /// The other side has said goodbye, or is gone.
     is_answered: bool,
@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A socket that begins by answering the handshake with `head`, and of which `read`
     /// was read already.
     pub fn new(io: S, head: Bytes, read: &[u8]) -> Self {
-        let (mut decoder, mut outgoing) = (Decoder::default(), Outgoing::default());
+        let (mut decoder, mut outgoing) = (Decoder::default(), WriteQueue::default());
         decoder.feed(read);
         outgoing.push(head);
         Self { io, decoder, outgoing, is_shut: false, is_answered: false, is_broken: false }
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// The next message.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming, Lost>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming, SocketError>> {
         loop {
             match self.decoder.next() {
                 Ok(Some(incoming)) => {
@@ -98,14 +98,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Ok(None) => {}
                 Err(close) => {
                     self.is_broken = true;
-                    return Poll::Ready(Err(Lost::Broken(close)));
+                    return Poll::Ready(Err(SocketError::Broken(close)));
                 }
             }
             let mut space = [MaybeUninit::uninit(); READ_BYTES];
             let mut read = ReadBuf::uninit(&mut space);
             match ready!(Pin::new(&mut self.io).poll_read(context, &mut read)) {
                 Ok(()) if !read.filled().is_empty() => self.decoder.feed(read.filled()),
-                _ => return Poll::Ready(Err(Lost::Gone)),
+                _ => return Poll::Ready(Err(SocketError::Gone)),
             }
         }
     }
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while !self.is_answered {
             if self.is_broken {
                 ready!(self.poll_discard(context));
-            } else if let Err(Lost::Gone) = ready!(self.poll_next(context)) {
+            } else if let Err(SocketError::Gone) = ready!(self.poll_next(context)) {
                 self.is_answered = true;
             }
         }
@@ -153,7 +153,7 @@ mod tests {
         let (near, far) = duplex(100);
         let mut socket = Socket::new(near, Bytes::new(), &[]);
         drop(far);
-        assert_eq!(poll_fn(|cx| socket.poll_next(cx)).await, Err(Lost::Gone));
+        assert_eq!(poll_fn(|cx| socket.poll_next(cx)).await, Err(SocketError::Gone));
         poll_fn(|cx| socket.poll_goodbye(cx)).await;
     }
 }

@@ -11,21 +11,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fred::types::Value;
 
-use super::super::{Ticket, Waiting};
+use super::super::{EntryId, OutboxEntry};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, Repeat};
+use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::time::Timestamp;
-use crate::redis::Failure;
+use crate::redis::RedisError;
 use crate::store::keys;
 
 /// The format this build writes, and the only one it reads.
 const FORMAT: &str = "1";
 
-const DIGEST: usize = 32;
+const DIGEST_BYTES: usize = 32;
 
 /// Writes an entry without its body, as it is stored.
 pub fn pack(entry: &Entry, into: &mut Vec<u8>) {
-    let Entry { key, link, change, repeat, .. } = entry;
+    let Entry { key, link, change, idempotency: repeat, .. } = entry;
     let has_key = u8::from(repeat.is_some());
     // Into memory: it cannot fail.
     let _ = writeln!(into, "{FORMAT} {key} {} {} {has_key}", link.position, link.at.as_ms());
@@ -37,21 +37,21 @@ pub fn pack(entry: &Entry, into: &mut Vec<u8>) {
 }
 
 /// What the script gave for one entry: its name, the entry, its body.
-pub(super) fn waiting(
+pub(super) fn outbox_entry(
     found: Value,
-    ticket: impl FnOnce(&Value) -> Result<Ticket, Failure>,
-) -> Result<Waiting, Failure> {
-    let Value::Array(parts) = found else { return Err(Failure::garbled()) };
-    let [name, entry, body]: [Value; 3] = parts.try_into().map_err(|_| Failure::garbled())?;
-    let packed: Bytes = entry.convert().map_err(|_| Failure::garbled())?;
-    let entry = unpacked(&packed, bytes_or_none(body)?).ok_or_else(Failure::garbled)?;
-    Ok(Waiting { ticket: ticket(&name)?, entry: Arc::new(entry) })
+    ticket: impl FnOnce(&Value) -> Result<EntryId, RedisError>,
+) -> Result<OutboxEntry, RedisError> {
+    let Value::Array(parts) = found else { return Err(RedisError::protocol()) };
+    let [name, entry, body]: [Value; 3] = parts.try_into().map_err(|_| RedisError::protocol())?;
+    let packed: Bytes = entry.convert().map_err(|_| RedisError::protocol())?;
+    let entry = unpacked(&packed, bytes_or_none(body)?).ok_or_else(RedisError::protocol)?;
+    Ok(OutboxEntry { id: ticket(&name)?, entry: Arc::new(entry) })
 }
 
-fn bytes_or_none(value: Value) -> Result<Option<Bytes>, Failure> {
+fn bytes_or_none(value: Value) -> Result<Option<Bytes>, RedisError> {
     match value {
         Value::Null => Ok(None),
-        value => value.convert().map(Some).map_err(|_| Failure::garbled()),
+        value => value.convert().map(Some).map_err(|_| RedisError::protocol()),
     }
 }
 
@@ -67,13 +67,13 @@ fn unpacked(packed: &Bytes, body: Option<Bytes>) -> Option<Entry> {
     let has_key = words.next()? == "1";
     let mut rest = packed.slice(end + 1..);
     let mut digest = || {
-        let digest = Digest::from_slice(rest.get(..DIGEST)?).ok();
-        rest = rest.slice(DIGEST..);
+        let digest = Digest::from_slice(rest.get(..DIGEST_BYTES)?).ok();
+        rest = rest.slice(DIGEST_BYTES..);
         digest
     };
     let link = Link { position, at, previous: digest()?, body: digest()? };
-    let repeat = if has_key { Some(Repeat { key: digest()?, body: digest()? }) } else { None };
-    Some(Entry { key, link, body, change: rest, repeat })
+    let repeat = if has_key { Some(IdempotencyKey { key: digest()?, body: digest()? }) } else { None };
+    Some(Entry { key, link, body, change: rest, idempotency: repeat })
 }
 
 #[cfg(test)]
@@ -82,17 +82,23 @@ mod tests {
     use crate::domain::id::{SessionId, SessionKey, TenantId};
     use crate::domain::position::Position;
 
-    fn entry(repeat: Option<Repeat>) -> Entry {
+    fn entry(repeat: Option<IdempotencyKey>) -> Entry {
         let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a:1").unwrap() };
         let position = Position { epoch: 5, version: 7 };
         let digest = |text: &str| Digest::of(text.as_bytes());
         let link = Link { position, at: Timestamp::from_ms(9), previous: digest("one"), body: digest("two") };
-        Entry { key, link, body: Some(Bytes::from_static(b"{}")), change: Bytes::from_static(b"a\nb"), repeat }
+        Entry {
+            key,
+            link,
+            body: Some(Bytes::from_static(b"{}")),
+            change: Bytes::from_static(b"a\nb"),
+            idempotency: repeat,
+        }
     }
 
     #[test]
     fn what_is_packed_is_unpacked_and_nothing_else_is() {
-        let repeat = Repeat { key: Digest::of(b"key"), body: Digest::of(b"with") };
+        let repeat = IdempotencyKey { key: Digest::of(b"key"), body: Digest::of(b"with") };
         for entry in [entry(None), entry(Some(repeat))] {
             let mut packed = Vec::new();
             pack(&entry, &mut packed);

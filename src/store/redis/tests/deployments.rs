@@ -70,7 +70,7 @@ async fn through_a_sentinel_and_after_what_it_decides() {
     let told = async {
         loop {
             match house.store.read(&key).await {
-                Ok(Some(held)) if held.is_doubtful => return held,
+                Ok(Some(held)) if held.needs_restore => return held,
                 Ok(Some(_)) => panic!("nobody noticed"),
                 _ => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             }
@@ -123,7 +123,7 @@ async fn in_a_cluster_whose_replica_takes_over() {
                 }
             };
             assert_eq!(found.head, held.head);
-            doubtful += usize::from(found.is_doubtful);
+            doubtful += usize::from(found.needs_restore);
         }
         doubtful
     };

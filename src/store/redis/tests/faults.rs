@@ -24,20 +24,20 @@ async fn a_write_that_comes_twice_happens_once() {
     let once = switching(&key, &running);
     let first = house.stored(once.clone()).await;
     let again = house.stored(once.clone()).await;
-    assert_eq!((again.head, again.ticket, &again.session), (first.head, first.ticket, &first.session));
+    assert_eq!((again.head, again.entry_id, &again.session), (first.head, first.entry_id, &first.session));
     // Also after others, and still as the first time; but it waits for the ledger as the newest does.
     let mut held = first.clone();
     for _ in 0..15 {
         held = house.switched(&key, &held).await;
     }
     let again = house.stored(once.clone()).await;
-    assert_eq!((again.head, again.ticket), (first.head, held.ticket));
+    assert_eq!((again.head, again.entry_id), (first.head, held.entry_id));
     // What is older than so many is answered as what it would be now: late.
     house.switched(&key, &held).await;
     let Committed::Stale(_) = house.store.commit(once).await.unwrap() else { panic!("it is forgotten") };
     let creation = commit(&super::key("b"), None, created(&super::key("b")), None);
     let created = [house.stored(creation.clone()).await, house.stored(creation).await];
-    assert_eq!(created[0].ticket, created[1].ticket);
+    assert_eq!(created[0].entry_id, created[1].entry_id);
     let lines = house.waiting().await;
     assert_eq!((lines[&key].len(), lines[&super::key("b")].len()), (19, 1));
 }
@@ -110,7 +110,7 @@ async fn who_asks_a_frozen_server_is_not_kept_waiting() {
     assert!(matches!(bounded("a commit", house.store.commit(write.clone())).await, Err(Error::Unknown(_))));
     assert!(is_unavailable(&bounded("a read", house.store.read(&key)).await));
     assert!(is_unavailable(&bounded("the due set", house.store.due(Partitions::ALL, Timestamp::NEVER, 9)).await));
-    assert!(is_unavailable(&bounded("recorded", house.store.recorded(held.ticket.unwrap())).await));
+    assert!(is_unavailable(&bounded("recorded", house.store.wait_recorded(held.entry_id.unwrap())).await));
     assert!(is_unavailable(&bounded("a ping", house.store.ping()).await));
     assert!(bounded("the outbox", house.outbox.oldest(10, Duration::ZERO)).await.is_err());
     assert!(bounded("an acknowledgement", house.outbox.acknowledge(&before)).await.is_err());

@@ -8,12 +8,12 @@ use crate::redis_server::{Keeps, Server};
 use crate::store::contract::making::key;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
-use crate::store::{Committed, Error, Held, Store as _};
+use crate::store::{Committed, Error, Store as _, StoredSession};
 
 /// As the ledger had it, in a new epoch.
-fn restored(held: &Held) -> Held {
+fn restored(held: &StoredSession) -> StoredSession {
     let session = held.session.restored(None, Timestamp::from_ms(held.session.position.epoch + 7_000));
-    Held { session: Arc::new(session), head: held.head, ticket: None, is_doubtful: false }
+    StoredSession { session: Arc::new(session), head: held.head, entry_id: None, needs_restore: false }
 }
 
 #[tokio::test]
@@ -21,30 +21,30 @@ async fn what_outlived_a_restart_is_doubtful_until_it_is_restored() {
     let mut server = Server::start(Keeps::All);
     let house = House::at(&server.url()).await;
     let (key, held) = house.running("a").await;
-    let mut lives = house.store.new_lives();
+    let mut lives = house.store.generation_changes();
     lives.mark_unchanged();
     server.kill();
     server.start_again();
     house.back().await;
     // It believes in the old life, and nothing is written all the same.
     let Committed::Stale(doubtful) = house.store.commit(switching(&key, &held)).await.unwrap() else { panic!() };
-    assert!(doubtful.is_doubtful && lives.has_changed().unwrap());
+    assert!(doubtful.needs_restore && lives.has_changed().unwrap());
     assert_eq!((&doubtful.session, doubtful.head), (&held.session, held.head));
-    assert!(house.read(&key).await.unwrap().is_doubtful);
+    assert!(house.read(&key).await.unwrap().needs_restore);
     assert_eq!(house.waiting().await[&key].len(), 2);
-    assert!(matches!(house.store.recorded(held.ticket.unwrap()).await, Err(Error::Unknown(_))));
+    assert!(matches!(house.store.wait_recorded(held.entry_id.unwrap()).await, Err(Error::Unknown(_))));
     // Only in place of what was read.
     let other = crate::domain::position::Position { version: 1, ..held.session.position };
     for over in [None, Some(other)] {
-        assert!(house.store.restore(&key, over, restored(&held), vec![]).await.unwrap().is_doubtful);
+        assert!(house.store.restore(&key, over, restored(&held), vec![]).await.unwrap().needs_restore);
     }
     let over = Some(held.session.position);
     let taken = house.store.restore(&key, over, restored(&held), vec![]).await.unwrap();
-    assert_eq!((taken.is_doubtful, taken.session.position.epoch > held.session.position.epoch), (false, true));
+    assert_eq!((taken.needs_restore, taken.session.position.epoch > held.session.position.epoch), (false, true));
     let again = house.store.restore(&key, over, restored(&held), vec![]).await.unwrap();
     assert_eq!(again.session, taken.session);
     let next = house.switched(&key, &taken).await;
-    assert!(!house.read(&key).await.unwrap().is_doubtful);
+    assert!(!house.read(&key).await.unwrap().needs_restore);
     assert_eq!(house.waiting().await[&key].last().unwrap().link.digest(), next.head);
 }
 
@@ -62,12 +62,12 @@ async fn a_write_that_was_answered_before_a_restart_is_known_after_it() {
 }
 
 /// Nothing is there, and nothing is written on what was.
-async fn is_new(house: &House, held: &Held) {
+async fn is_new(house: &House, held: &StoredSession) {
     let key = key("a");
     assert!(matches!(house.store.commit(switching(&key, held)).await.unwrap(), Committed::Missing));
     assert!(house.read(&key).await.is_none());
     assert_eq!(house.store.due(Partitions::ALL, Timestamp::NEVER, 9).await.unwrap(), []);
-    assert!(matches!(house.store.recorded(held.ticket.unwrap()).await, Err(Error::Unknown(_))));
+    assert!(matches!(house.store.wait_recorded(held.entry_id.unwrap()).await, Err(Error::Unknown(_))));
     assert!(house.waiting().await.is_empty());
     let taken = house.store.restore(&key, None, restored(held), vec![]).await.unwrap();
     house.switched(&key, &taken).await;
@@ -78,7 +78,7 @@ async fn a_server_that_came_back_empty_is_another_life() {
     let mut server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
     let (_, held) = house.running("a").await;
-    let lives = house.store.new_lives();
+    let lives = house.store.generation_changes();
     server.kill();
     server.start_again();
     house.back().await;
@@ -93,7 +93,7 @@ async fn a_server_that_was_emptied_is_another_life() {
     let (_, held) = house.running("a").await;
     server.say(&["FLUSHALL"]);
     is_new(&house, &held).await;
-    assert_eq!(*house.store.new_lives().borrow(), 1);
+    assert_eq!(*house.store.generation_changes().borrow(), 1);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn lives_are_numbered_upwards_even_by_a_clock_that_went_back() {
     server.kill();
     server.start_again();
     house.back().await;
-    assert!(house.read(&key("a")).await.unwrap().is_doubtful);
+    assert!(house.read(&key("a")).await.unwrap().needs_restore);
     assert!(server.say(&["GET", &life])[0].starts_with("9000000000000002-"));
 }
 
@@ -135,7 +135,7 @@ async fn a_new_life_is_noticed_though_nothing_happens() {
     let mut server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
     assert_eq!(house.store.due(Partitions::ALL, Timestamp::NEVER, 9).await.unwrap(), []);
-    let lives = house.store.new_lives();
+    let lives = house.store.generation_changes();
     server.kill();
     server.start_again();
     house.back().await;

@@ -23,7 +23,7 @@ use crate::store::contract::making::{START, after, commit, created, key, still, 
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
-use crate::store::{Commit, Committed, Error, Held, Store as _};
+use crate::store::{Commit, Committed, Error, Store as _, StoredSession};
 
 /// Nothing takes longer.
 const SOON: Duration = Duration::from_secs(10);
@@ -52,34 +52,34 @@ impl House {
         let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, still())).await.unwrap());
         let runs = Arc::clone(&outbox);
         let running = tokio::spawn(async move { runs.run(u64::MAX).await });
-        let store = RedisStore::new(redis.another().await.unwrap(), Keys::default(), IDLE, still());
+        let store = RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), IDLE, still());
         Self { redis, store, outbox, running }
     }
 
-    async fn stored(&self, commit: Commit) -> Held {
+    async fn stored(&self, commit: Commit) -> StoredSession {
         match self.store.commit(commit).await.unwrap() {
             Committed::Stored(held) => held,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn first(&self, key: &SessionKey) -> Held {
+    async fn first(&self, key: &SessionKey) -> StoredSession {
         self.stored(commit(key, None, created(key), None)).await
     }
 
     /// A session that runs.
-    async fn running(&self, session: &str) -> (SessionKey, Held) {
+    async fn running(&self, session: &str) -> (SessionKey, StoredSession) {
         let key = key(session);
         let held = self.first(&key).await;
         let held = self.stored(commit(&key, Some(&held), after(&held, &START, held.session.updated_at), None)).await;
         (key, held)
     }
 
-    async fn switched(&self, key: &SessionKey, held: &Held) -> Held {
+    async fn switched(&self, key: &SessionKey, held: &StoredSession) -> StoredSession {
         self.stored(switching(key, held)).await
     }
 
-    async fn read(&self, key: &SessionKey) -> Option<Held> {
+    async fn read(&self, key: &SessionKey) -> Option<StoredSession> {
         self.store.read(key).await.unwrap()
     }
 
@@ -109,7 +109,7 @@ impl Drop for House {
     }
 }
 
-fn switching(key: &SessionKey, held: &Held) -> Commit {
+fn switching(key: &SessionKey, held: &StoredSession) -> Commit {
     commit(key, Some(held), after(held, &switch(), held.session.updated_at), None)
 }
 

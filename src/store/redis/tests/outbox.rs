@@ -44,7 +44,7 @@ async fn a_waiting_consumer_hears_of_a_write_at_once() {
 async fn lanes_share_what_waits_and_each_hears_of_its_own() {
     let server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
-    let lanes = house.outbox.lanes();
+    let lanes = house.outbox.consumers();
     for lane in &lanes {
         while !lane.oldest(10, Duration::from_millis(100)).await.unwrap().is_empty() {}
     }
@@ -161,7 +161,7 @@ async fn of_many_long_bodies_no_more_are_touched_than_are_given() {
     // Four megabytes, and the one with which they are full.
     assert_eq!(some.len(), 21);
     for (version, each) in (1..).zip(&some) {
-        let (ms, count) = each.ticket.number;
+        let (ms, count) = each.id.number;
         assert_eq!(each.entry.link.position.version, version);
         assert!(each.entry.body.as_ref().unwrap().starts_with(format!("{ms}-{count}x").as_bytes()));
     }
@@ -202,10 +202,10 @@ async fn many_who_wait_for_the_ledger_ask_as_one() {
     let server = Server::start(Keeps::Nothing);
     let house = House::at(&server.url()).await;
     let (_, held) = house.running("a").await;
-    let ticket = held.ticket.unwrap();
+    let ticket = held.entry_id.unwrap();
     server.say(&["CONFIG", "RESETSTAT"]);
     let began = Instant::now();
-    let all = futures::future::join_all((0..1_000).map(|_| house.store.recorded(ticket)));
+    let all = futures::future::join_all((0..1_000).map(|_| house.store.wait_recorded(ticket)));
     let recording = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let waiting = house.outbox.oldest(1_000, SOON).await.unwrap();
@@ -213,7 +213,7 @@ async fn many_who_wait_for_the_ledger_ask_as_one() {
     };
     let (all, ()) = tokio::join!(all, recording);
     assert!(all.iter().all(Result::is_ok));
-    assert!(house.store.recorded(ticket).now_or_never().is_some(), "it was known already");
+    assert!(house.store.wait_recorded(ticket).now_or_never().is_some(), "it was known already");
     let stats = server.say(&["INFO", "commandstats"]).concat();
     // Nobody else asks from the end.
     let asked = super::measures::calls(&stats, "xrevrange");

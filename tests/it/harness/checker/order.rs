@@ -8,7 +8,7 @@ use synckairos::domain::position::Position;
 use synckairos::domain::session::Session;
 use synckairos::domain::session::command::Command;
 use synckairos::domain::session::event::Step as Judged;
-use synckairos::domain::session::restore::{Absence, OUTAGE_MS};
+use synckairos::domain::session::restore::{OUTAGE_MS, Outage};
 use synckairos::domain::time::Timestamp;
 use synckairos::wire::problem::Code;
 
@@ -103,7 +103,7 @@ fn states_at(case: &Case<'_>, shown: &Shown) -> Vec<(Session, bool)> {
     let Some(state) = &case.line[step].state else { return Vec::new() };
     // A restoring is no row. How long nobody was there does not matter here, only that
     // it was long.
-    let absence = Absence { from: state.updated_at, until: state.updated_at + OUTAGE_MS };
+    let absence = Outage { from: state.updated_at, until: state.updated_at + OUTAGE_MS };
     let absence = shown.reasons.iter().any(|reason| reason == "outage").then_some(absence);
     vec![(state.restored(absence, Timestamp::from_ms(shown.position.epoch)), false)]
 }

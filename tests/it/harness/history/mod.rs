@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 use synckairos::domain::position::Position;
-use synckairos::domain::session::restore::Absence;
+use synckairos::domain::session::restore::Outage;
 use synckairos::ledger::Row;
 use tokio::time::Instant;
 
@@ -28,7 +28,7 @@ pub struct History {
     /// What the ledger held at the end, of all sessions.
     pub rows: Vec<Row>,
     /// What the ledger says of times in which nobody was there.
-    pub absences: Vec<Absence>,
+    pub absences: Vec<Outage>,
     /// Cluster time, in microseconds, when the recording began, if it was asked for.
     pub began_us: Option<i64>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use synckairos::domain::entry::Entry;
 use synckairos::domain::position::Position;
-use synckairos::domain::session::restore::Absence;
+use synckairos::domain::session::restore::Outage;
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Row;
@@ -71,7 +71,7 @@ impl Case<'_> {
             let snapshot: Value = serde_json::from_slice(&frame::snapshot(&held.session, self.outcome.ended)).ok()?;
             Final::of(self.key.session.as_str(), &snapshot, us(self.outcome.ended))
         });
-        let absences: Vec<Absence> = self.outcome.absences.clone();
+        let absences: Vec<Outage> = self.outcome.absences.clone();
         let (finals, rows) = (finals.into_iter().collect(), self.ledger_rows(line));
         History { calls, seen, ends, finals, rows, absences, began_us: Some(Truth::BEGAN_US) }
     }

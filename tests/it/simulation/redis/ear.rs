@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use synckairos::bus::{Bus, Deaf, Heard, Message};
+use synckairos::bus::{Bus, BusEvent, BusUnavailable, Message};
 use synckairos::domain::id::SessionKey;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -20,11 +20,11 @@ const CAPACITY: usize = 4_096;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where what is heard goes.
-pub struct Hearing(mpsc::Sender<Heard>);
+pub struct Hearing(mpsc::Sender<BusEvent>);
 
 impl Hearing {
     pub fn hear(&self, message: Message) {
-        let _ = self.0.try_send(Heard::Message(message));
+        let _ = self.0.try_send(BusEvent::Message(message));
     }
 }
 
@@ -36,7 +36,7 @@ pub struct SimulatedBus {
     number: u64,
     wanted: Mutex<BTreeSet<SessionKey>>,
     hearing: Arc<Hearing>,
-    ear: Mutex<Option<mpsc::Receiver<Heard>>>,
+    ear: Mutex<Option<mpsc::Receiver<BusEvent>>>,
 }
 
 impl SimulatedBus {
@@ -54,7 +54,7 @@ impl SimulatedBus {
             while !self.is_renewed().await {
                 sleep(PAUSE).await;
             }
-            let _ = self.hearing.0.try_send(Heard::Gap);
+            let _ = self.hearing.0.try_send(BusEvent::Gap);
         }
     }
 
@@ -66,10 +66,10 @@ impl SimulatedBus {
         self.subscribe(wanted).await.is_ok() && self.link.cuts() == cuts
     }
 
-    async fn subscribe(&self, keys: Vec<SessionKey>) -> Result<(), Deaf> {
+    async fn subscribe(&self, keys: Vec<SessionKey>) -> Result<(), BusUnavailable> {
         let (server, link, number) = (self.server.clone(), self.link.clone(), self.number);
         let hearing = Arc::clone(&self.hearing);
-        self.link.ask(move || server.listen(number, &link, &hearing, &keys)).await.map_err(|_| Deaf)
+        self.link.ask(move || server.listen(number, &link, &hearing, &keys)).await.map_err(|_| BusUnavailable)
     }
 
     fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<SessionKey>> {
@@ -79,17 +79,17 @@ impl SimulatedBus {
 
 #[async_trait]
 impl Bus for SimulatedBus {
-    async fn listen(&self, key: &SessionKey) -> Result<(), Deaf> {
+    async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
         self.wanted().insert(key.clone());
         self.subscribe(vec![key.clone()]).await
     }
 
-    async fn ignore(&self, key: &SessionKey) {
+    async fn unsubscribe(&self, key: &SessionKey) {
         self.wanted().remove(key);
         self.server.ignore(self.number, key);
     }
 
-    fn ear(&self) -> Option<mpsc::Receiver<Heard>> {
+    fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {
         self.ear.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::{Answered, Entry};
+use synckairos::domain::entry::{Entry, IdempotencyRecord};
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
-use synckairos::store::outbox::{Ticket, Waiting};
+use synckairos::store::outbox::{EntryId, OutboxEntry};
 use synckairos::store::partition::Partition;
-use synckairos::store::{Commit, Held, Operation};
+use synckairos::store::{Commit, Operation, StoredSession};
 
 /// A partition's store life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +25,10 @@ pub struct Life {
 /// What a script says, where the life it named is the one that is lived.
 #[derive(Debug)]
 pub enum Word {
-    Stored(Ticket),
-    Stale(Held),
+    Stored(EntryId),
+    Stale(StoredSession),
     Missing,
-    Repeated(Answered, Held),
+    Repeated(IdempotencyRecord, StoredSession),
 }
 
 /// Everything there is.
@@ -45,8 +45,8 @@ pub struct Kept {
     pub states: BTreeMap<SessionKey, State>,
     pub due: BTreeSet<(Timestamp, SessionKey)>,
     pub outbox: BTreeMap<(u64, u64), Arc<Entry>>,
-    operations: BTreeMap<SessionKey, BTreeMap<Operation, Ticket>>,
-    answers: BTreeMap<SessionKey, BTreeMap<Digest, Answered>>,
+    operations: BTreeMap<SessionKey, BTreeMap<Operation, EntryId>>,
+    answers: BTreeMap<SessionKey, BTreeMap<Digest, IdempotencyRecord>>,
 }
 
 /// A stored session.
@@ -54,7 +54,7 @@ pub struct Kept {
 pub struct State {
     pub session: Arc<Session>,
     head: Digest,
-    ticket: Option<Ticket>,
+    ticket: Option<EntryId>,
     life: u64,
     /// Since when it has been idle, as far as letting go goes.
     since: Timestamp,
@@ -101,12 +101,12 @@ impl Kept {
         life
     }
 
-    pub fn held(&self, key: &SessionKey, life: &Life) -> Option<Held> {
-        self.states.get(key).map(|state| Held {
+    pub fn held(&self, key: &SessionKey, life: &Life) -> Option<StoredSession> {
+        self.states.get(key).map(|state| StoredSession {
             session: Arc::clone(&state.session),
             head: state.head,
-            ticket: state.ticket,
-            is_doubtful: state.life != life.number,
+            entry_id: state.ticket,
+            needs_restore: state.life != life.number,
         })
     }
 
@@ -115,28 +115,28 @@ impl Kept {
         let Some(held) = self.held(&commit.key, life) else {
             return commit.base.map(|_| Word::Missing);
         };
-        let answer = commit.entry.repeat.and_then(|repeat| self.answer(&commit.key, &repeat.key));
-        let is_stale = commit.base != Some(held.session.position) || held.is_doubtful;
+        let answer = commit.entry.idempotency.and_then(|repeat| self.answer(&commit.key, &repeat.key));
+        let is_stale = commit.base != Some(held.session.position) || held.needs_restore;
         let is_stale = is_stale && !lapses.compares_nothing;
         if answer.is_none() && !is_stale {
             return None;
         }
         let done = self.operations.get(&commit.key).and_then(|done| done.get(&commit.operation));
         Some(match (done.filter(|_| !lapses.knows_no_operations), answer) {
-            (Some(ticket), _) => Word::Stored(Ticket { life: life.number, ..*ticket }),
+            (Some(ticket), _) => Word::Stored(EntryId { generation: life.number, ..*ticket }),
             (None, Some(answer)) => Word::Repeated(answer, held),
             (None, None) => Word::Stale(held),
         })
     }
 
-    pub fn write(&mut self, commit: &Commit, life: &Life, number: (u64, u64), now: Timestamp) -> Ticket {
+    pub fn write(&mut self, commit: &Commit, life: &Life, number: (u64, u64), now: Timestamp) -> EntryId {
         let Commit { operation, key, session, entry, .. } = commit;
-        let ticket = Ticket { partition: Some(Partition::of(key)), life: life.number, number };
+        let ticket = EntryId { partition: Some(Partition::of(key)), generation: life.number, number };
         self.outbox.insert(number, Arc::clone(entry));
-        if let Some(repeat) = entry.repeat {
+        if let Some(repeat) = entry.idempotency {
             let (position, at, change) = (session.position, session.updated_at, entry.change.clone());
             let answers = self.answers.entry(key.clone()).or_default();
-            answers.insert(repeat.key, Answered { repeat, position, at, change });
+            answers.insert(repeat.key, IdempotencyRecord { repeat, position, at, change });
         }
         self.operations.entry(key.clone()).or_default().insert(*operation, ticket);
         let head = entry.link.digest();
@@ -156,12 +156,12 @@ impl Kept {
     }
 
     /// What an idempotency key was answered with.
-    pub fn answer(&self, key: &SessionKey, repeat: &Digest) -> Option<Answered> {
+    pub fn answer(&self, key: &SessionKey, repeat: &Digest) -> Option<IdempotencyRecord> {
         self.answers.get(key)?.get(repeat).cloned()
     }
 
     /// The answer that stands: the first.
-    pub fn remember(&mut self, key: &SessionKey, answered: Answered) -> Answered {
+    pub fn remember(&mut self, key: &SessionKey, answered: IdempotencyRecord) -> IdempotencyRecord {
         self.answers.entry(key.clone()).or_default().entry(answered.repeat.key).or_insert(answered).clone()
     }
 
@@ -170,8 +170,8 @@ impl Kept {
         &mut self,
         key: &SessionKey,
         over: Option<Position>,
-        held: &Held,
-        answered: &[Answered],
+        held: &StoredSession,
+        answered: &[IdempotencyRecord],
         life: &Life,
         now: Timestamp,
     ) -> bool {
@@ -188,10 +188,10 @@ impl Kept {
     }
 
     /// The oldest that wait for the ledger.
-    pub fn oldest(&self, partition: Partition, life: &Life, max: usize) -> Vec<Waiting> {
-        let named = |number| Ticket { partition: Some(partition), life: life.number, number };
+    pub fn oldest(&self, partition: Partition, life: &Life, max: usize) -> Vec<OutboxEntry> {
+        let named = |number| EntryId { partition: Some(partition), generation: life.number, number };
         let oldest = self.outbox.iter().take(max);
-        oldest.map(|(number, entry)| Waiting { ticket: named(*number), entry: Arc::clone(entry) }).collect()
+        oldest.map(|(number, entry)| OutboxEntry { id: named(*number), entry: Arc::clone(entry) }).collect()
     }
 
     /// The ledger holds it.

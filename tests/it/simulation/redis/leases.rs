@@ -41,7 +41,7 @@ impl Leases for SimulatedLeases {
         self.ask(move |state| {
             living(state);
             let is_new = state.leases.insert(member.instance, (member, Instant::now() + lease)).is_none();
-            Renewed { living: living(state), is_new }
+            Renewed { live_members: living(state), is_new }
         })
         .await
     }
@@ -55,11 +55,11 @@ impl Leases for SimulatedLeases {
     }
 
     /// Streams are not counted here.
-    async fn hold(&self, _: InstanceId, _: Subject, _: u32, _: u32) -> Result<bool, Away> {
+    async fn try_acquire(&self, _: InstanceId, _: Subject, _: u32, _: u32) -> Result<bool, Away> {
         Ok(true)
     }
 
-    async fn tell(&self, _: InstanceId, _: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, _: InstanceId, _: &[(Subject, u32)]) -> Result<(), Away> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use synckairos::store::Now;
-use synckairos::store::outbox::{Backlog, Outbox, Unavailable, Waiting};
+use synckairos::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
 use synckairos::store::partition::{Partition, Partitions};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
@@ -29,7 +29,7 @@ impl SimulatedOutbox {
         Self { lives: Lives::new(server, link, now), owned, stirred }
     }
 
-    async fn gather(&self, max: usize) -> Result<Vec<Waiting>, Unavailable> {
+    async fn gather(&self, max: usize) -> Result<Vec<OutboxEntry>, Unavailable> {
         let owned = *self.owned.borrow();
         let gathered = self.lives.ask_of(owned, move |state, partition, life| {
             state.image.partitions[&partition].oldest(partition, life, max)
@@ -40,14 +40,14 @@ impl SimulatedOutbox {
     }
 
     /// What was given in another life has another name in this one, and comes again.
-    async fn let_go(&self, partition: Partition, done: Vec<Waiting>) -> Result<(), Failure> {
+    async fn let_go(&self, partition: Partition, done: Vec<OutboxEntry>) -> Result<(), Failure> {
         let life = self.lives.of(partition).await?;
-        let done: Vec<_> = done.into_iter().filter(|each| each.ticket.life == life.number).collect();
+        let done: Vec<_> = done.into_iter().filter(|each| each.id.generation == life.number).collect();
         let acknowledged = self.lives.ask_in(&life, partition, move |state, _| {
             let now = state.now();
             if let Some(kept) = state.image.partitions.get_mut(&partition) {
                 for each in &done {
-                    kept.acknowledge(each.ticket.number, now);
+                    kept.acknowledge(each.id.number, now);
                 }
             }
         });
@@ -61,7 +61,7 @@ fn unavailable(failure: Failure) -> Unavailable {
 
 #[async_trait]
 impl Outbox for SimulatedOutbox {
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<Waiting>, Unavailable> {
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
         let until = Instant::now() + patience;
         loop {
             let waiting = self.gather(max).await?;
@@ -71,9 +71,9 @@ impl Outbox for SimulatedOutbox {
         }
     }
 
-    async fn acknowledge(&self, done: &[Waiting]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
         for partition in Partition::all() {
-            let of_it = done.iter().filter(|each| each.ticket.partition == Some(partition));
+            let of_it = done.iter().filter(|each| each.id.partition == Some(partition));
             let some: Vec<_> = of_it.cloned().collect();
             if !some.is_empty() {
                 self.let_go(partition, some).await.map_err(unavailable)?;

@@ -9,9 +9,9 @@ use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 use synckairos::members::{InstanceId, Member};
-use synckairos::store::outbox::Ticket;
+use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::Partition;
-use synckairos::store::{Commit, Held};
+use synckairos::store::{Commit, StoredSession};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -152,7 +152,7 @@ impl Server {
     }
 
     /// What is held of each session.
-    pub fn sessions(&self) -> BTreeMap<SessionKey, Held> {
+    pub fn sessions(&self) -> BTreeMap<SessionKey, StoredSession> {
         let state = self.state();
         let held = |kept: &Kept| -> Vec<_> {
             let Some(life) = &kept.life else { return Vec::new() };
@@ -226,7 +226,7 @@ impl State {
         if self.flaw == Flaw::TellsFirst && self.dice.chance(10) {
             self.tell(commit);
             let partition = Some(Partition::of(&commit.key));
-            return Word::Stored(Ticket { partition, life: life.number, number });
+            return Word::Stored(EntryId { partition, generation: life.number, number });
         }
         let now = self.now();
         let kept = self.image.partition(&commit.key);

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::Answered;
+use synckairos::domain::entry::IdempotencyRecord;
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
-use synckairos::store::outbox::Ticket;
+use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::{Partition, Partitions};
-use synckairos::store::{Commit, Committed, Error, Held, Now, Store};
+use synckairos::store::{Commit, Committed, Error, Now, Store, StoredSession};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct SimulatedStore {
     lives: Lives,
     /// What a build that trusts itself remembers.
-    trusted: Mutex<BTreeMap<SessionKey, Held>>,
+    trusted: Mutex<BTreeMap<SessionKey, StoredSession>>,
 }
 
 impl SimulatedStore {
@@ -45,22 +45,23 @@ impl SimulatedStore {
         self.lives.noticed(which)
     }
 
-    async fn waiting(&self, partition: Partition) -> Result<Option<(Ticket, Ticket)>, Failure> {
+    async fn waiting(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Failure> {
         let ends = self.lives.ask(partition, move |state, life| {
-            let named = |number: &(u64, u64)| Ticket { partition: Some(partition), life: life.number, number: *number };
+            let named =
+                |number: &(u64, u64)| EntryId { partition: Some(partition), generation: life.number, number: *number };
             let outbox = &state.image.partitions[&partition].outbox;
             outbox.keys().next().map(named).zip(outbox.keys().next_back().map(named))
         });
         Ok(ends.await?.0)
     }
 
-    fn learn(&self, key: &SessionKey, held: &Held) {
+    fn learn(&self, key: &SessionKey, held: &StoredSession) {
         if self.lives.server().flaw() == Flaw::TrustsItself {
             self.trusted.lock().unwrap().insert(key.clone(), held.clone());
         }
     }
 
-    fn trusted(&self, key: &SessionKey) -> Option<Held> {
+    fn trusted(&self, key: &SessionKey) -> Option<StoredSession> {
         self.trusted.lock().unwrap().get(key).cloned()
     }
 }
@@ -84,7 +85,7 @@ fn decided(commit: &Commit, word: Word, life: &Life, doubt: &Doubt) -> Result<Co
     Ok(match word {
         Word::Stored(ticket) => {
             let (session, head) = (Arc::clone(&commit.session), commit.entry.link.digest());
-            Committed::Stored(Held { session, head, ticket: Some(ticket), is_doubtful: false })
+            Committed::Stored(StoredSession { session, head, entry_id: Some(ticket), needs_restore: false })
         }
         Word::Stale(held) => Committed::Stale(held),
         Word::Repeated(answered, held) => Committed::Repeated(answered, held),
@@ -94,7 +95,7 @@ fn decided(commit: &Commit, word: Word, life: &Life, doubt: &Doubt) -> Result<Co
 
 #[async_trait]
 impl Store for SimulatedStore {
-    async fn read(&self, key: &SessionKey) -> Result<Option<Held>, Error> {
+    async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         if let Some(held) = self.trusted(key) {
             return Ok(Some(held));
         }
@@ -107,13 +108,13 @@ impl Store for SimulatedStore {
         Ok(held)
     }
 
-    async fn answered(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<Answered>, Error> {
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
         let (key, repeat) = (key.clone(), *repeat);
         let asked = self.lives.ask_anything(move |state| state.image.partition(&key).answer(&key, &repeat));
         asked.await.map_err(away)
     }
 
-    async fn remember(&self, key: &SessionKey, answered: Answered) -> Result<Answered, Error> {
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
         let key = key.clone();
         let asked = self.lives.ask_anything(move |state| state.image.partition(&key).remember(&key, answered));
         asked.await.map_err(away)
@@ -150,9 +151,9 @@ impl Store for SimulatedStore {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: Held,
-        answered: Vec<Answered>,
-    ) -> Result<Held, Error> {
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
         let (asked, partition) = (key.clone(), Partition::of(key));
         let restored = self.lives.ask(partition, move |state, life| {
             let now = state.now();
@@ -185,7 +186,7 @@ impl Store for SimulatedStore {
     }
 
     /// Nothing is let go of here for having been idle.
-    async fn keep(&self, _: &SessionKey, _: Position) -> Result<(), Error> {
+    async fn retain(&self, _: &SessionKey, _: Position) -> Result<(), Error> {
         Ok(())
     }
 
@@ -193,19 +194,19 @@ impl Store for SimulatedStore {
         Ok(())
     }
 
-    async fn newest_waiting(&self, key: &SessionKey) -> Result<Option<Ticket>, Error> {
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
         Ok(self.waiting(Partition::of(key)).await.map_err(away)?.map(|(_, last)| last))
     }
 
-    async fn began(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
         Ok(self.lives.of(Partition::of(key)).await.map_err(away)?.began)
     }
 
-    async fn recorded(&self, ticket: Ticket) -> Result<(), Error> {
+    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
         let Some(partition) = ticket.partition else { return Ok(()) };
         loop {
             let first = self.waiting(partition).await.map_err(away)?.map(|(first, _)| first);
-            if self.lives.of(partition).await.map_err(away)?.number != ticket.life {
+            if self.lives.of(partition).await.map_err(away)?.number != ticket.generation {
                 return Err(Error::Unknown("the store life it was written in has ended".into()));
             }
             if first.is_none_or(|first| first > ticket) {
@@ -215,7 +216,7 @@ impl Store for SimulatedStore {
         }
     }
 
-    async fn in_step(&self) {}
+    async fn wait_for_ledger(&self) {}
 
     async fn ping(&self) -> Result<(), Error> {
         self.lives.ask_anything(|_| ()).await.map_err(away)

@@ -28,7 +28,7 @@ use crate::http::connection::Front;
 use crate::http::connection::admission::{Connections, Limits};
 use crate::http::connection::deadlines::Deadlines;
 use crate::http::stream;
-use crate::http::stream::{Commands, Parts, Streams, Timing};
+use crate::http::stream::{Commands, Streams, StreamsParts, Timing};
 use crate::wire::problem::{Code, Problem};
 
 pub const LONG: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
     let house = House::new(settings);
     let echo = Arc::new(Echo { gate: Semaphore::new(1_000), asked: AtomicUsize::new(0), lag_ms: AtomicI64::new(-1) });
     let authenticator = Arc::new(Authenticator::new(Some(SECRET)).unwrap());
-    let streams = Streams::start(Parts {
+    let streams = Streams::start(StreamsParts {
         hub: Arc::clone(&house.hub),
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),

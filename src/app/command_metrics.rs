@@ -1,0 +1,31 @@
+//! Commands, counted by what came of them.
+
+use super::error::Error;
+use super::request::CommandResult;
+use crate::telemetry::metrics;
+
+/// A command was decided; a create and a clone are commands as well.
+pub fn count(command: &'static str, outcome: Result<&CommandResult, &Error>) {
+    metrics::commanded(command, outcome_label(outcome));
+}
+
+/// One that was answered before has done nothing this time.
+const fn outcome_label(outcome: Result<&CommandResult, &Error>) -> &'static str {
+    match outcome {
+        Ok(CommandResult { replayed: Some(_), .. }) => "replayed",
+        Ok(_) => "applied",
+        Err(Error::Stale(_) | Error::Contended(_)) => "conflict",
+        Err(
+            Error::Refused(..)
+            | Error::Exists(_)
+            | Error::InvalidSession(_)
+            | Error::AdvancesTooFast { .. }
+            | Error::Forbidden
+            | Error::SessionNotFound
+            | Error::IdempotencyMismatch
+            | Error::Invalid { .. }
+            | Error::TooLarge { .. },
+        ) => "refused",
+        Err(_) => "failed",
+    }
+}

@@ -1,0 +1,69 @@
+//! From a change to the write that makes it visible: link, frames, audit entry.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::chain::{Digest, Link};
+use crate::domain::entry::{Entry, IdempotencyKey};
+use crate::domain::id::SessionKey;
+use crate::domain::principal::Principal;
+use crate::domain::session::Status;
+use crate::domain::session::command::Command;
+use crate::domain::session::event::Change;
+use crate::store::{Commit, Operation, StoredSession};
+use crate::wire::change::Details;
+use crate::wire::{frame, history};
+
+/// On whose behalf, and by which command, a version is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author<'a> {
+    /// The command's name.
+    pub command: &'static str,
+    /// The command itself; `None` for a creation, and where it happened by itself.
+    pub arguments: Option<&'a Command>,
+    /// Who asked; nobody, where it happened by itself.
+    pub by: Option<&'a Principal>,
+    /// The idempotency key it came with.
+    pub repeat: Option<IdempotencyKey>,
+}
+
+impl Author<'_> {
+    /// What happens though nobody asked.
+    pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, repeat: None };
+}
+
+/// The write of `change`, made from `base`.
+pub(super) fn commit(
+    operation: Operation,
+    key: &SessionKey,
+    base: Option<&StoredSession>,
+    mut change: Change,
+    author: Author<'_>,
+) -> Commit {
+    let previous = base.map_or(Digest::NONE, |base| base.head);
+    change.session.previous = previous;
+    let outage = change.session.outage.take();
+    let before = base.map(|base| &*base.session).filter(|before| before.status != Status::Deleted);
+    let details = Details::of(author.arguments, before, &change.session);
+    let frames = frame::of_change(author.command, &details, before, &change);
+    let audited = history::changed(author.command, &details, author.by, &change, outage);
+    drop(details);
+    let session = change.session;
+    let body = Bytes::from(session.stored());
+    let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
+    let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, idempotency: author.repeat };
+    Commit {
+        operation,
+        key: key.clone(),
+        base: base.map(|base| base.session.position),
+        session: Arc::new(session),
+        frames,
+        entry: Arc::new(entry),
+    }
+}
+
+/// What the session takes that a write makes.
+pub(super) fn stored_bytes(write: &Commit) -> usize {
+    write.entry.body.as_ref().map_or(0, Bytes::len)
+}

@@ -1,0 +1,63 @@
+//! A command with everything that came with it, and its answer.
+
+use bytes::Bytes;
+
+use crate::domain::chain::Digest;
+use crate::domain::position::Position;
+use crate::domain::session::event::Outcome;
+use crate::store::StoredSession;
+use crate::wire::command::CommandInput;
+
+/// The version a caller wants to write on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precondition {
+    /// Of whatever epoch.
+    Version(u64),
+    /// Exactly this.
+    Position(Position),
+}
+
+impl Precondition {
+    /// Whether that is where the session is.
+    #[must_use]
+    pub fn is_met_at(self, position: Position) -> bool {
+        match self {
+            Self::Version(version) => version == position.version,
+            Self::Position(expected) => expected == position,
+        }
+    }
+}
+
+/// A command with everything that came with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRequest {
+    /// What is wished for.
+    pub wish: CommandInput,
+    /// Applied only on this version; both must hold where both are given.
+    pub expected: Vec<Precondition>,
+    /// The caller's idempotency key, and the digest of what came with it.
+    pub idempotency: Option<(String, Digest)>,
+    /// The sending connection's own lag, as measured by the server.
+    pub lag_ms: i64,
+}
+
+impl CommandRequest {
+    /// A wish with nothing else.
+    #[must_use]
+    pub const fn of(wish: CommandInput) -> Self {
+        Self { wish, expected: Vec::new(), idempotency: None, lag_ms: 0 }
+    }
+}
+
+/// What a command came to.
+#[derive(Debug, Clone)]
+pub struct CommandResult {
+    /// The present version.
+    pub stored: StoredSession,
+    /// What was done, by this or by the first of its repeats.
+    pub outcome: Outcome,
+    /// The position that made, if this was a repeat.
+    pub replayed: Option<Position>,
+    /// The snapshot that its frame has told everyone, as bytes.
+    pub snapshot: Option<Bytes>,
+}

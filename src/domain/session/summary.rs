@@ -1,0 +1,44 @@
+//! What lists and sweeps need to know of a stored session, without the rest.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::domain::id::ParticipantId;
+use crate::domain::time::Timestamp;
+
+/// A view of a stored session; every stored format has these at its top.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Summary {
+    /// Format number of the stored form.
+    pub format: u16,
+    /// Status as on the wire, or `deleted`.
+    pub status: String,
+    /// Sync mode as on the wire.
+    pub sync_mode: String,
+    /// When something happens though nobody acts.
+    pub due_at: Option<Timestamp>,
+    /// When the session was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Who takes part.
+    #[serde(default)]
+    pub participants: Vec<Named>,
+    /// The caller's own words about it.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+}
+
+/// A participant, by name alone.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Named {
+    /// Its id.
+    pub participant_id: ParticipantId,
+}
+
+impl Summary {
+    /// Reads them off a stored session.
+    pub fn of(stored: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(stored)
+    }
+}

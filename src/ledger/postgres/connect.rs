@@ -1,0 +1,95 @@
+//! Why a connection does not come about. A pool tries again for as long as anyone may wait,
+//! and then says only that: so one plain connection is tried, to learn the cause.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::{CONNECT_PATIENCE, failed};
+use crate::ledger::Error;
+use crate::ledger::row::unavailable;
+use crate::telemetry::outage::chain;
+
+/// Who waited for the pool has waited long enough already.
+const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What was learned so lately is still so: in an outage many ask.
+const MAX_CAUSE_AGE: Duration = Duration::from_secs(1);
+
+/// What a server says that is not there yet, or not any more, or has no room: all of 08
+/// (connection), 53 (resources) and 57P (an administrator).
+const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57P"];
+
+/// One connection, no longer waited for than anyone may.
+pub(super) async fn connect(connecting: &PgConnectOptions) -> Result<PgConnection, Error> {
+    within(CONNECT_PATIENCE, connecting).await.map_err(failed)
+}
+
+async fn within(patience: Duration, connecting: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    timeout(patience, connecting.connect()).await.unwrap_or_else(|_| Err(silent(patience)))
+}
+
+fn silent(patience: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
+}
+
+/// Whether nobody is there who could say yes or no.
+pub(in crate::ledger) fn is_away(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        _ => code.is_some_and(|code| UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class))),
+    }
+}
+
+/// The cause of the pools' errors.
+#[derive(Debug)]
+pub(super) struct PoolErrorCause {
+    connecting: PgConnectOptions,
+    last: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl PoolErrorCause {
+    pub(super) fn new(connecting: PgConnectOptions) -> Self {
+        Self { connecting, last: Mutex::new(None) }
+    }
+
+    /// The same error, with its cause if it has hidden it.
+    pub(super) async fn explain(&self, error: Error) -> Error {
+        if !is_of_pool(&error) {
+            return error;
+        }
+        match self.learn().await {
+            Some(why) => unavailable(why),
+            None => unavailable("all connections to it are in use"),
+        }
+    }
+
+    /// What stands in the way of a connection, if anything does.
+    async fn learn(&self) -> Option<String> {
+        let mut last = self.last.lock().await;
+        if let Some((_, why)) = last.as_ref().filter(|(at, _)| at.elapsed() < MAX_CAUSE_AGE) {
+            return why.clone();
+        }
+        let why = match within(CAUSE_TIMEOUT, &self.connecting).await {
+            Ok(connection) => {
+                // It was only to see.
+                let _ = connection.close().await;
+                None
+            }
+            Err(error) => Some(chain(&error)),
+        };
+        *last = Some((Instant::now(), why.clone()));
+        why
+    }
+}
+
+fn is_of_pool(error: &Error) -> bool {
+    let Error::Unavailable(source) = error else { return false };
+    matches!(source.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::PoolTimedOut))
+}

@@ -1,0 +1,114 @@
+//! What was put aside because it was refused for good.
+
+use bytes::Bytes;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::read::{digest, instant, key, repeat};
+use super::{PostgresLedger, unread as failed};
+use crate::domain::chain::Link;
+use crate::domain::entry::Entry;
+use crate::domain::id::SessionKey;
+use crate::domain::position::Position;
+use crate::ledger::row::{name, refused};
+use crate::ledger::{DeadLetter, DeadSessions, Error, MAX_LETTERS};
+
+const DEAD_LETTERS: &str = "select * \
+    from dead_letter \
+    where (tenant, session_id, position, digest) > ($1, $2, $3, $4) \
+    order by tenant, session_id, position, digest \
+    limit $5";
+
+/// A position is a text here, and is compared as its two numbers.
+const OF_SESSION: &str = "select tenant, session_id, position, at, previous, body_digest, digest, \
+        case when turn = 1 then body end as body, change, repeat_key, repeat_body, reason, buried_at \
+    from ( \
+        select *, row_number() over ( \
+            order by substring(position from '^(-?[0-9]+)-')::bigint desc, \
+                substring(position from '-([0-9]+)$')::numeric desc, buried_at desc) as turn \
+        from dead_letter \
+        where tenant = $1 and session_id = $2) letter \
+    where turn <= $3 \
+    order by turn";
+const FIRST: &str = "select position \
+    from dead_letter \
+    where tenant = $1 and session_id = $2 \
+    and (substring(position from '^(-?[0-9]+)-')::bigint, \
+        substring(position from '-([0-9]+)$')::numeric) > ($3, $4::numeric) \
+    order by substring(position from '^(-?[0-9]+)-')::bigint, \
+        substring(position from '-([0-9]+)$')::numeric \
+    limit 1";
+const COUNT: &str = "select count(*) from dead_letter";
+const SESSIONS: &str = "select distinct tenant, session_id from dead_letter order by tenant, session_id limit $1";
+
+impl PostgresLedger {
+    pub(super) async fn read_dead_letters(
+        &self,
+        after: Option<&DeadLetter>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        let (tenant, session, place, digest) = name(after);
+        let query =
+            sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(i64::from(limit));
+        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        found.iter().map(dead_letter).collect()
+    }
+
+    pub(super) async fn read_dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        let query = sqlx::query(OF_SESSION).bind(key.tenant.as_str()).bind(key.session.as_str());
+        let query = query.bind(i64::from(MAX_LETTERS));
+        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        found.iter().map(dead_letter).collect()
+    }
+
+    pub(super) async fn read_first_dead(
+        &self,
+        key: &SessionKey,
+        after: Option<Position>,
+    ) -> Result<Option<Position>, Error> {
+        let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
+        let query = sqlx::query_scalar(FIRST)
+            .bind(key.tenant.as_str())
+            .bind(key.session.as_str())
+            .bind(after.epoch)
+            .bind(i64::try_from(after.version).unwrap_or(i64::MAX));
+        let found: Option<String> = query.fetch_optional(&self.read).await.map_err(failed)?;
+        found.map(|place| place.parse().map_err(refused)).transpose()
+    }
+
+    pub(super) async fn read_dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
+        let letters: i64 = sqlx::query_scalar(COUNT).fetch_one(&self.read).await.map_err(failed)?;
+        if letters == 0 {
+            return Ok(DeadSessions::default());
+        }
+        let query = sqlx::query(SESSIONS).bind(i64::from(limit));
+        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        let sessions = found.iter().map(key).collect::<Result<_, _>>()?;
+        Ok(DeadSessions { letters: letters.cast_unsigned(), sessions })
+    }
+}
+
+fn dead_letter(found: &PgRow) -> Result<DeadLetter, Error> {
+    let place: &str = found.try_get("position").map_err(failed)?;
+    let link = Link {
+        position: place.parse().map_err(refused)?,
+        at: instant(found, "at")?,
+        previous: digest(found, "previous")?,
+        body: digest(found, "body_digest")?,
+    };
+    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
+    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
+    let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
+    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
+    Ok(DeadLetter {
+        entry: Entry {
+            key: key(found)?,
+            link,
+            body: body.map(Bytes::from),
+            change: change.into(),
+            idempotency: repeat,
+        },
+        reason: found.try_get("reason").map_err(failed)?,
+        buried_at: instant(found, "buried_at")?,
+    })
+}

@@ -1,0 +1,20 @@
+//! Which deployment writes here.
+
+use super::{SqliteLedger, failed};
+use crate::ledger::Error;
+use crate::ledger::deployment::{Claim, Claimed, Deployment, FIND, WRITE, apply_claim};
+
+impl SqliteLedger {
+    pub(super) async fn write_claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        let mut told = self.writing().await.map_err(failed)?;
+        let stands = sqlx::query_as(FIND).fetch_optional(&mut *told).await.map_err(failed)?;
+        let mark = match apply_claim(stands.map(Deployment::of), claim) {
+            Ok(mark) => mark,
+            Err(lost) => return Ok(lost),
+        };
+        let written = sqlx::query(WRITE).bind(&mark.id).bind(&mark.name).bind(mark.places.join(" "));
+        written.bind(&mark.address).bind(mark.beats).execute(&mut *told).await.map_err(failed)?;
+        told.commit().await.map_err(failed)?;
+        Ok(Claimed::Held(mark.id))
+    }
+}

@@ -1,0 +1,48 @@
+//! Tells how full each cache of an instance is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::backend::Backend;
+use crate::app::sessions::Sessions;
+use crate::auth::Authenticator;
+use crate::fanout::Hub;
+use crate::telemetry::metrics;
+
+/// Between two looks: counting costs the caches a lock each.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What remembers something.
+pub(super) struct CacheMetrics {
+    pub sessions: Arc<Sessions>,
+    pub authenticator: Arc<Authenticator>,
+    pub hub: Arc<Hub>,
+    pub live: Arc<Backend>,
+}
+
+impl CacheMetrics {
+    /// Tells again and again, until it is dropped.
+    pub async fn run(self) {
+        let mut ticks = interval(REPORT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.report();
+        }
+    }
+
+    /// Tells once.
+    pub fn report(&self) {
+        for (cache, entries) in self.sessions.cache_sizes() {
+            metrics::cached(cache, entries);
+        }
+        metrics::cached("tokens", self.authenticator.cached());
+        metrics::cached("topics", self.hub.watched());
+        metrics::cached("warnings", self.hub.planned_warnings());
+        if let Some(held) = self.live.held_sessions() {
+            metrics::cached("stored_sessions", held);
+        }
+    }
+}

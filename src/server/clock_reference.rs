@@ -1,0 +1,31 @@
+//! What a cluster clock needs of the store: the time of a Redis master.
+
+use async_trait::async_trait;
+
+use crate::clock::cluster::{Away, Reading, Reference, StoredOffset};
+use crate::redis::RedisError;
+use crate::store::redis::RedisTime;
+
+#[cfg(test)]
+mod tests;
+
+/// The master that holds a deployment's clock, as the one that all instances follow.
+pub struct RedisReference(pub RedisTime);
+
+#[async_trait]
+impl Reference for RedisReference {
+    async fn exchange(&self) -> Result<Reading, Away> {
+        let time = self.0.read().await.map_err(away)?;
+        let stored = time.kept.map(|(run_id, offset_us)| StoredOffset { run_id, offset_us });
+        Ok(Reading { run_id: time.run_id, server_us: time.server_us, stored })
+    }
+
+    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away> {
+        let seen = seen.map(|stored| (stored.run_id.as_str(), stored.offset_us));
+        self.0.keep(&new.run_id, new.offset_us, seen).await.map(drop).map_err(away)
+    }
+}
+
+fn away(failure: RedisError) -> Away {
+    Away(failure.into())
+}

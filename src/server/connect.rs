@@ -1,0 +1,62 @@
+//! What a process reaches before it begins: Redis, and the time.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::backend::until_stopped;
+use super::clock_reference::RedisReference;
+use crate::clock::cluster::{ClusterClock, Settings};
+use crate::clock::{Clock, DISCIPLINE_EVERY, SystemClock};
+use crate::config::Config;
+use crate::redis::{Address, Redis};
+use crate::shutdown::Shutdown;
+use crate::store::keys::Keys;
+use crate::store::redis::RedisTime;
+
+/// What the outbox may take up where nothing says otherwise.
+pub(super) const OUTBOX_BYTES: u64 = 1 << 30;
+
+/// The Redis of these settings, if they name one. One that may throw away what it was
+/// given is none to serve from, unless that is wanted.
+pub async fn redis(config: &Config) -> Result<Option<Redis>, Error> {
+    let Some(address) = &config.redis else { return Ok(None) };
+    let address = Address::new(address.as_str(), config.redis_ca_file.as_deref())?;
+    let redis = Redis::connect(&address).await?;
+    let capacity = redis.capacity().await?;
+    match (capacity.keeps_all(), config.allow_eviction) {
+        (true, _) => {}
+        (false, true) => tracing::warn!(policy = capacity.policy, "Redis may throw sessions away when it is full"),
+        (false, false) => return Err(Error::Evicts(capacity.policy)),
+    }
+    Ok(Some(redis))
+}
+
+/// What everything in Redis is called.
+pub(super) fn keys(config: &Config) -> Keys {
+    Keys::new(&config.redis_name())
+}
+
+/// The clock that all instances follow, and what keeps it; `back` ends that. Returns
+/// once the time is known.
+pub async fn clock(config: &Config, redis: Option<&Redis>, back: &Shutdown) -> Result<Arc<dyn Clock>, Error> {
+    let Some(redis) = redis else {
+        let clock = Arc::new(SystemClock::start());
+        let disciplined = Arc::clone(&clock);
+        until_stopped(back, "clock", async move { discipline(&disciplined).await });
+        return Ok(clock);
+    };
+    let reference = Arc::new(RedisReference(RedisTime::new(redis.duplicate().await?, keys(config))));
+    let settings = Settings { max_uncertainty: config.max_uncertainty, ..Settings::default() };
+    let (clock, keeper) = ClusterClock::start(reference, settings).await;
+    until_stopped(back, "clock", keeper.run());
+    Ok(clock)
+}
+
+/// Keeps the clock on the host's calendar clock; runs until it is dropped.
+async fn discipline(clock: &SystemClock) {
+    let mut every = tokio::time::interval(DISCIPLINE_EVERY);
+    loop {
+        every.tick().await;
+        clock.discipline();
+    }
+}

@@ -1,0 +1,167 @@
+//! From settings to a ledger: for a process that serves, brings up a schema or looks after what
+//! others serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::backend::until_stopped;
+use super::{Error, lock};
+use crate::config::{Config, Database, Durable};
+use crate::ledger;
+use crate::ledger::Ledger;
+use crate::ledger::fair_share::{FairShare, OnDrop};
+use crate::ledger::instrumented::Instrumented;
+use crate::ledger::postgres::PostgresLedger;
+use crate::ledger::sqlite::{Durability, SqliteLedger};
+use crate::ledger::{postgres, sqlite};
+use crate::shutdown::Shutdown;
+use crate::telemetry::outage::chain;
+
+/// How often it is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is done with a ledger that a newer release has added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NewerSchema {
+    Served,
+    Refused,
+}
+
+impl NewerSchema {
+    /// Where several serve, one of the old release may start while they are replaced in turn.
+    const fn of(config: &Config) -> Self {
+        if config.is_alone() { Self::Refused } else { Self::Served }
+    }
+
+    /// What is said of the newest migration, where a newer release made it.
+    fn check(self, newest: Option<i64>) -> Result<(), Error> {
+        match (newest, self) {
+            (Some(migration), Self::Refused) => return Err(Error::NewerSchema(migration)),
+            (Some(migration), Self::Served) => tracing::warn!(
+                migration,
+                "the ledger's schema is newer than this release, which goes on with what it knows"
+            ),
+            (None, _) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Brings the ledger's schema up.
+pub async fn migrate(config: Config) -> Result<(), Error> {
+    // A file is brought up by whoever opens it, which is one process at a time.
+    let _lock = match &config.database {
+        Database::Sqlite(_) => Some(lock::hold(&config.data_dir, config.drain_timeout).await?),
+        Database::Postgres(_) => None,
+    };
+    opened(&Config { migrate: true, ..config }, NewerSchema::Refused).await?.close().await;
+    Ok(())
+}
+
+/// The ledger alone, for commands that look after it while others serve.
+pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
+    opened(config, NewerSchema::Served).await
+}
+
+/// The ledger of a process that serves or drains: opened now, or as soon as it is there. A
+/// server that is away is waited for by a task that ends with `back`, and what needs it is told
+/// so. Who is alone serves from what the ledger holds, under a lock that it keeps: without it,
+/// it does not begin. A server that says no is no outage.
+pub(super) async fn serving(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
+    let newer = NewerSchema::of(config);
+    let Database::Postgres(address) = &config.database else { return opened(config, newer).await };
+    let guarded = Arc::new(Instrumented::disconnected());
+    match open_server(config, address.as_str(), newer).await {
+        Ok(ledger) => guarded.connected(Arc::new(ledger)),
+        Err(Error::Ledger(away)) if away.is_away() && !config.is_alone() => {
+            let later = DeferredOpen { config: config.clone(), guarded: Arc::clone(&guarded), why: String::new() };
+            until_stopped(back, "ledger", later.open(away));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Arc::new(shared(guarded)))
+}
+
+async fn opened(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, Error> {
+    match &config.database {
+        Database::Sqlite(_) => Ok(Arc::new(fair_file(open_file(config, newer).await?))),
+        Database::Postgres(address) => Ok(Arc::new(fair_server(open_server(config, address.as_str(), newer).await?))),
+    }
+}
+
+/// A ledger in a file, as instances share it.
+#[must_use]
+pub fn fair_file(ledger: SqliteLedger) -> FairShare {
+    FairShare::new(Arc::new(ledger), sqlite::READERS, OnDrop::Ends)
+}
+
+/// The same in a server, behind breakers.
+#[must_use]
+pub fn fair_server(ledger: PostgresLedger) -> FairShare {
+    shared(Arc::new(Instrumented::new(Arc::new(ledger))))
+}
+
+fn shared(guarded: Arc<Instrumented>) -> FairShare {
+    FairShare::new(guarded, postgres::READERS, OnDrop::GoesOn)
+}
+
+async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, Error> {
+    let durability = match config.durable {
+        Durable::Flush => Durability::Flush,
+        Durable::Always => Durability::Always,
+    };
+    let ledger = SqliteLedger::open(&config.ledger_file(), durability).await?;
+    newer.check(ledger.newer())?;
+    Ok(ledger)
+}
+
+async fn open_server(config: &Config, url: &str, newer: NewerSchema) -> Result<PostgresLedger, Error> {
+    let name = config.name();
+    if config.migrate {
+        PostgresLedger::migrate(url, name).await?;
+    }
+    let ledger = PostgresLedger::open(url, name).await?;
+    newer.check(ledger.newer())?;
+    Ok(ledger)
+}
+
+/// A ledger that was away at the start.
+struct DeferredOpen {
+    config: Config,
+    guarded: Arc<Instrumented>,
+    /// Told last: the same is not told again.
+    why: String,
+}
+
+impl DeferredOpen {
+    async fn open(mut self, away: ledger::Error) {
+        self.log_failure(&away, true);
+        let Database::Postgres(address) = self.config.database.clone() else { return };
+        let newer = NewerSchema::of(&self.config);
+        loop {
+            sleep(RETRY_INTERVAL).await;
+            match open_server(&self.config, address.as_str(), newer).await {
+                Ok(ledger) => break self.guarded.connected(Arc::new(ledger)),
+                Err(Error::Ledger(error)) => self.log_failure(&error, error.is_away()),
+                Err(error) => self.log_failure(&error, false),
+            }
+        }
+        tracing::info!("the ledger is open");
+    }
+
+    fn log_failure(&mut self, error: &(dyn std::error::Error + 'static), is_away: bool) {
+        self.guarded.connect_failed(error);
+        let error = chain(error);
+        if error == self.why {
+            return;
+        }
+        if is_away {
+            tracing::warn!(error, "the ledger is away: what needs it waits, live sessions are served");
+        } else {
+            tracing::error!(error, "the ledger cannot be used: what needs it waits, live sessions are served");
+        }
+        self.why = error;
+    }
+}
