@@ -175,5 +175,5 @@ fn count(outcome: &'static str, entries: usize) {
 /// Two histories of one session: both are kept, and somebody should know.
 fn report_fork(key: &SessionKey) {
     forked();
-    error!(tenant.id = %key.tenant, session.id = %key.session, "a version met another at its position");
+    error!(tenant.id = %key.tenant, session.id = %key.session, "fork: two links at one position");
 }

@@ -180,7 +180,7 @@ impl Membership {
         let before = self.lease.borrow().clone();
         let Renewed { live_members: living, is_new } = renewed;
         if *before.living != *living {
-            tracing::info!(members = living.len(), "the members are others than before");
+            tracing::info!(members = living.len(), "membership changed");
         }
         let among = |does: fn(Work) -> bool| {
             let ids: Vec<_> = living.iter().filter(|member| does(member.work)).map(|member| member.instance).collect();

@@ -18,17 +18,17 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 struct Scripts {
     renew: Script,
     leave: Script,
-    hold: Script,
-    tell: Script,
+    acquire: Script,
+    publish: Script,
 }
 
 impl Scripts {
     fn new() -> Self {
         Self {
-            renew: Script::new(&[include_str!("lua/living.lua"), include_str!("lua/renew.lua")]),
-            leave: Script::new(&[include_str!("lua/living.lua"), include_str!("lua/leave.lua")]),
-            hold: Script::new(&[include_str!("lua/hold.lua")]),
-            tell: Script::new(&[include_str!("lua/tell.lua")]),
+            renew: Script::new(&[include_str!("lua/live_members.lua"), include_str!("lua/renew.lua")]),
+            leave: Script::new(&[include_str!("lua/live_members.lua"), include_str!("lua/leave.lua")]),
+            acquire: Script::new(&[include_str!("lua/acquire.lua")]),
+            publish: Script::new(&[include_str!("lua/publish.lua")]),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Leases for RedisLeases {
     async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
         let keys = [self.keys.leases(), self.keys.streams(&subject.to_string())];
         let arguments = [instance.to_string(), count.to_string(), limit.to_string(), told_for()];
-        let answer = self.redis.run(&SCRIPTS.hold, &keys, words(arguments)).await?;
+        let answer = self.redis.run(&SCRIPTS.acquire, &keys, words(arguments)).await?;
         Ok(answer.convert::<i64>().map_err(|_| RedisError::protocol())? == 1)
     }
 
@@ -73,7 +73,7 @@ impl Leases for RedisLeases {
         let keys: Vec<_> = counts.iter().map(|(subject, _)| self.keys.streams(&subject.to_string())).collect();
         let counts = counts.iter().map(|(_, count)| count.to_string());
         let arguments = [instance.to_string(), told_for()].into_iter().chain(counts);
-        self.redis.run(&SCRIPTS.tell, &keys, words(arguments)).await?;
+        self.redis.run(&SCRIPTS.publish, &keys, words(arguments)).await?;
         Ok(())
     }
 }

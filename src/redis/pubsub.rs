@@ -108,7 +108,7 @@ impl PubSub {
                     Err(failure) => {
                         // What can be is heard again; for the rest there will be another gap.
                         if wait == RETRY_BACKOFF.0 {
-                            tracing::warn!(error = chain(&failure), "not all is listened to");
+                            tracing::warn!(error = chain(&failure), "failed to resubscribe to some channels");
                             tell(PubSubEvent::Gap);
                         }
                         renewing = self.resubscribe_after(wait);

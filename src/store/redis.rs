@@ -111,8 +111,11 @@ impl RedisStore {
         repeat: &Digest,
     ) -> Result<Option<IdempotencyRecord>, Error> {
         let field = Bytes::copy_from_slice(repeat.as_bytes());
-        let answer =
-            self.lives.redis().run(&SCRIPTS.answered, &self.keys().answers(key), vec![field.clone().into()]).await?;
+        let answer = self
+            .lives
+            .redis()
+            .run(&SCRIPTS.idempotency_get, &self.keys().answers(key), vec![field.clone().into()])
+            .await?;
         match answer {
             Value::Null => Ok(None),
             answer => {
@@ -159,7 +162,7 @@ impl RedisStore {
     /// For good, or for `idle` once it has been idle.
     async fn keep_for(&self, key: &SessionKey, at: Position, idle: String) -> Result<(), Error> {
         let arguments = [at.to_string(), idle].map(Value::from).into();
-        let asked = self.lives.ask(Partition::of(key), &SCRIPTS.keep, vec![self.keys().state(key)], arguments);
+        let asked = self.lives.ask(Partition::of(key), &SCRIPTS.retain, vec![self.keys().state(key)], arguments);
         let (answer, _) = asked.await?;
         if answer.tag == "done" { Ok(()) } else { Err(decode::invalid_reply(answer)) }
     }
@@ -183,7 +186,7 @@ impl RedisStore {
 
     async fn outbox_bounds(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Error> {
         let (answer, life) =
-            self.lives.ask(partition, &SCRIPTS.waiting, vec![self.keys().outbox(partition)], vec![]).await?;
+            self.lives.ask(partition, &SCRIPTS.outbox_bounds, vec![self.keys().outbox(partition)], vec![]).await?;
         match answer.tag.as_str() {
             "waiting" => {
                 let [first, last]: [Value; 2] = answer.fields.try_into().map_err(|_| RedisError::protocol())?;

@@ -155,7 +155,7 @@ impl RedisOutbox {
         let arguments = [Value::from(share.to_string())];
         let mut gathered = Vec::new();
         let mut failed = None;
-        for asked in self.lives.ask_many(partitions, &SCRIPTS.oldest, keys, &arguments).await {
+        for asked in self.lives.ask_many(partitions, &SCRIPTS.outbox_read, keys, &arguments).await {
             match asked.answer.and_then(|(lives, parts)| self.read(&asked.partitions, &lives, parts)) {
                 Ok(found) => gathered.extend(found),
                 Err(failure) => {
@@ -246,7 +246,7 @@ impl RedisOutbox {
         if asked.is_empty() {
             return Ok(());
         }
-        let answer = self.lives.redis().ask(&SCRIPTS.acknowledge, &keys, arguments).await?;
+        let answer = self.lives.redis().ask(&SCRIPTS.outbox_ack, &keys, arguments).await?;
         for ((partition, life), left) in asked.into_iter().zip(answer.fields) {
             match left.as_i64().map(u64::try_from) {
                 Some(Ok(left)) => self.weights[partition.index()].entries.store(left, Ordering::Relaxed),

@@ -95,7 +95,7 @@ impl Generations {
             return Ok(life);
         }
         let now = Argument::from((self.now)().as_ms().to_string());
-        let answer = self.redis.run(&SCRIPTS.life, &[self.keys.life(partition)], vec![now]).await?;
+        let answer = self.redis.run(&SCRIPTS.generation, &[self.keys.life(partition)], vec![now]).await?;
         let life = Generation::parse(&answer.convert::<String>().map_err(|_| RedisError::protocol())?)?;
         *self.slot(partition) = Some(life.clone());
         Ok(life)

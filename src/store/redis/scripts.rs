@@ -12,45 +12,45 @@ pub static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 /// Each says in its file what it takes and gives.
 #[derive(Debug)]
 pub struct Scripts {
-    pub life: Script,
+    pub generation: Script,
     pub commit: Script,
     pub read: Script,
     pub read_watched: Script,
-    pub keep: Script,
-    pub answered: Script,
+    pub retain: Script,
+    pub idempotency_get: Script,
     pub idempotency_set: Script,
     pub restore: Script,
     pub due: Script,
-    pub waiting: Script,
-    pub oldest: Script,
-    pub acknowledge: Script,
-    pub weigh: Script,
-    pub shed: Script,
-    pub clock: Script,
-    pub claim: Script,
+    pub outbox_bounds: Script,
+    pub outbox_read: Script,
+    pub outbox_ack: Script,
+    pub outbox_size: Script,
+    pub outbox_shed: Script,
+    pub clock_get: Script,
+    pub clock_set: Script,
 }
 
 impl Scripts {
     fn new() -> Self {
-        let alive = include_str!("../lua/alive.lua");
-        let generations = include_str!("../lua/generations.lua");
+        let fence = include_str!("../lua/fence.lua");
+        let idempotency = include_str!("../lua/idempotency.lua");
         Self {
-            life: Script::new(&[include_str!("../lua/life.lua")]),
-            commit: Script::new(&[alive, generations, &commit(include_str!("../lua/commit.lua"))]),
-            read: Script::new(&[alive, include_str!("../lua/read.lua")]),
-            read_watched: Script::new(&[alive, include_str!("../lua/read_watched.lua")]),
-            keep: Script::new(&[alive, include_str!("../lua/keep.lua")]),
-            answered: Script::new(&[generations, include_str!("../lua/answered.lua")]),
-            idempotency_set: Script::new(&[alive, generations, include_str!("../lua/idempotency_set.lua")]),
-            restore: Script::new(&[alive, generations, include_str!("../lua/restore.lua")]),
-            due: Script::new(&[alive, include_str!("../lua/due.lua")]),
-            waiting: Script::new(&[alive, include_str!("../lua/waiting.lua")]),
-            oldest: Script::new(&[alive, include_str!("../lua/oldest.lua")]),
-            acknowledge: Script::new(&[alive, include_str!("../lua/acknowledge.lua")]),
-            weigh: Script::new(&[alive, include_str!("../lua/weigh.lua")]),
-            shed: Script::new(&[alive, include_str!("../lua/shed.lua")]),
-            clock: Script::new(&[include_str!("../lua/clock.lua")]),
-            claim: Script::new(&[include_str!("../lua/claim.lua")]),
+            generation: Script::new(&[include_str!("../lua/generation.lua")]),
+            commit: Script::new(&[fence, idempotency, &commit(include_str!("../lua/commit.lua"))]),
+            read: Script::new(&[fence, include_str!("../lua/read.lua")]),
+            read_watched: Script::new(&[fence, include_str!("../lua/read_watched.lua")]),
+            retain: Script::new(&[fence, include_str!("../lua/retain.lua")]),
+            idempotency_get: Script::new(&[idempotency, include_str!("../lua/idempotency_get.lua")]),
+            idempotency_set: Script::new(&[fence, idempotency, include_str!("../lua/idempotency_set.lua")]),
+            restore: Script::new(&[fence, idempotency, include_str!("../lua/restore.lua")]),
+            due: Script::new(&[fence, include_str!("../lua/due.lua")]),
+            outbox_bounds: Script::new(&[fence, include_str!("../lua/outbox_bounds.lua")]),
+            outbox_read: Script::new(&[fence, include_str!("../lua/outbox_read.lua")]),
+            outbox_ack: Script::new(&[fence, include_str!("../lua/outbox_ack.lua")]),
+            outbox_size: Script::new(&[fence, include_str!("../lua/outbox_size.lua")]),
+            outbox_shed: Script::new(&[fence, include_str!("../lua/outbox_shed.lua")]),
+            clock_get: Script::new(&[include_str!("../lua/clock_get.lua")]),
+            clock_set: Script::new(&[include_str!("../lua/clock_set.lua")]),
         }
     }
 }

@@ -32,7 +32,7 @@ impl RedisTime {
 
     /// Asks for all of it, in one round trip.
     pub async fn read(&self) -> Result<MasterTime, RedisError> {
-        let answer = self.redis.run(&SCRIPTS.clock, &[self.keys.clock()], Vec::new()).await?;
+        let answer = self.redis.run(&SCRIPTS.clock_get, &[self.keys.clock()], Vec::new()).await?;
         let parts: Vec<String> = answer.convert().map_err(|_| RedisError::protocol())?;
         parsed(parts).ok_or_else(RedisError::protocol)
     }
@@ -43,7 +43,7 @@ impl RedisTime {
         let (seen_run, seen_offset) = seen.map_or_else(Default::default, |(run, us)| (run.to_owned(), printed(us)));
         let arguments = [run_id.to_owned(), printed(offset_us), seen_run, seen_offset];
         let arguments = arguments.into_iter().map(Argument::from).collect();
-        let answer = self.redis.run(&SCRIPTS.claim, &[self.keys.clock()], arguments).await?;
+        let answer = self.redis.run(&SCRIPTS.clock_set, &[self.keys.clock()], arguments).await?;
         answer.convert::<i64>().map(|kept| kept == 1).map_err(|_| RedisError::protocol())
     }
 }

@@ -21,8 +21,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// So many steps of a thousand entries are looked at in a partition, each time.
 const MAX_STEPS: usize = 50;
 
-static SIZE_OUTAGE: Outage =
-    Outage::new("store", "what waits for the ledger is not weighed", "what waits for the ledger is weighed again");
+static SIZE_OUTAGE: Outage = Outage::new("store", "failed to measure the outbox", "the outbox is measured again");
 
 impl RedisOutbox {
     /// Weighs what is owned here, and sheds what is too much; runs until it is dropped.
@@ -58,7 +57,7 @@ impl RedisOutbox {
     async fn size(&self, partition: Partition) -> Result<u64, RedisError> {
         let named = self.lives.keys();
         let keys = vec![named.outbox(partition), named.bodies(partition)];
-        let (answer, _) = self.lives.ask(partition, &SCRIPTS.weigh, keys, Vec::new()).await?;
+        let (answer, _) = self.lives.ask(partition, &SCRIPTS.outbox_size, keys, Vec::new()).await?;
         let [entries, bytes] = numbers(&answer.fields)?;
         let weight = &self.weights[partition.index()];
         weight.entries.store(entries, Ordering::Relaxed);
@@ -76,7 +75,7 @@ impl RedisOutbox {
             }
             let arguments: Vec<Value> =
                 [(wanted - freed).to_string(), begin, named.state_prefix(partition)].map(Value::from).into();
-            let (mut answer, _) = self.lives.ask(partition, &SCRIPTS.shed, keys.clone(), arguments).await?;
+            let (mut answer, _) = self.lives.ask(partition, &SCRIPTS.outbox_shed, keys.clone(), arguments).await?;
             let next: String =
                 answer.fields.pop().and_then(|next| next.convert().ok()).ok_or_else(RedisError::protocol)?;
             let [bytes, bodies] = numbers(&answer.fields)?;
