@@ -105,9 +105,9 @@ create index session_label_labels
 -- Makes the partitions of a month and of those after it, `months` in all; gives how
 -- many are new. Rows of such a month that came before it was made move in.
 --
--- The service calls it on `migrate` and about twice a month. Making one keeps readers
--- waiting for as long as the default partition takes to be looked through, which is as
--- good as empty.
+-- The service calls it on `migrate` and about twice a month. Making one keeps readers and
+-- writers waiting for as long as the default partition takes to be looked through, which is
+-- as good as empty.
 create function session_snapshot_prepare(since bigint, months integer)
     returns integer
     language plpgsql
@@ -123,12 +123,21 @@ declare
 begin
     -- Two instances begin a month at the same time.
     perform pg_advisory_xact_lock(hashtextextended('session_snapshot_prepare', 0));
-    -- Who is about to read has chosen its partitions, and would look for a row where it
-    -- is no longer: where rows move, everyone begins before or after it.
+    if not exists (
+        select
+        from generate_series(month, month + make_interval(months => months - 1), interval '1 month') ahead
+        where to_regclass('session_snapshot_' || to_char(ahead, 'yyyy_mm')) is null
+    ) then
+        return 0;
+    end if;
+    -- No row comes to the default partition once it has been looked at.
+    lock table only session_snapshot in share row exclusive mode;
+    -- A reader chooses its partitions first and waits for them next, so it would look for a
+    -- row where it is no longer: where rows move, every reader begins before or after it.
     beginning := extract(epoch from month at time zone 'utc')::bigint * 1000;
     ending := extract(epoch from (month + make_interval(months => months)) at time zone 'utc')::bigint * 1000;
-    if exists (select 1 from session_snapshot_other where at >= beginning and at < ending) then
-        lock table session_snapshot in access exclusive mode;
+    if exists (select from session_snapshot_other where at >= beginning and at < ending) then
+        lock table only session_snapshot in access exclusive mode;
     end if;
     for ahead in 1..months loop
         name := 'session_snapshot_' || to_char(month, 'yyyy_mm');

@@ -1,6 +1,7 @@
 //! What only PostgreSQL can get wrong: many writers, months, plans, its own errors.
 
 mod copied;
+mod months;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -153,72 +154,6 @@ async fn who_reads_sees_whole_batches_only() {
         }
     };
     futures::join!(writing, reading);
-}
-
-#[tokio::test]
-async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
-    let mut bench = Bench::new().await;
-    // As if the service had been away while the month turned.
-    let early = entry("a", 1, FEBRUARY + 5, "x");
-    bench.ledger.record(std::slice::from_ref(&early)).await.unwrap();
-    assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 1);
-    bench.ledger.heartbeat(Timestamp::from_ms(MARCH - 1), Timestamp::from_ms(MARCH - 1)).await.unwrap();
-    assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 0);
-    assert_eq!(bench.number("select count(*) from session_snapshot_2026_02").await, 1);
-    let months = bench.months().await;
-    for month in ["session_snapshot_2026_02", "session_snapshot_2026_03", "session_snapshot_2026_04"] {
-        assert!(months.iter().any(|each| each == month), "{month} in {months:?}");
-    }
-    assert_eq!(bench.ledger.record(&[early]).await.unwrap().new, 0);
-    let edges = [(JANUARY - 1, "other"), (MARCH - 1, "2026_02"), (MARCH, "2026_03")];
-    for (version, (at, month)) in (2..).zip(edges) {
-        bench.ledger.record(&[entry("a", version, at, "x")]).await.unwrap();
-        let there = format!("select count(*) from session_snapshot_{month} where version = {version}");
-        assert_eq!(bench.number(&there).await, 1, "{month}");
-    }
-    assert_eq!(bench.ledger.history(&key("a"), None, 10).await.unwrap().rows.len(), 4);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn months_are_made_and_forgotten_while_others_write_and_read() {
-    const MONTH: i64 = 31 * 24 * 3_600_000;
-    let mut bench = Bench::new().await;
-    let other = PostgresLedger::open(&bench.url, "other").await.unwrap();
-    let batch = |number: i64| -> Vec<_> {
-        let (version, at) = (number.cast_unsigned() + 1, JANUARY + number * MONTH / 10);
-        (0..20).map(|session| entry(&format!("s{session}"), version, at, "x")).collect()
-    };
-    bench.ledger.record(&batch(0)).await.unwrap();
-    let writing = async {
-        for number in 1..120 {
-            bench.ledger.record(&batch(number)).await.unwrap();
-        }
-    };
-    let reading = async {
-        let filter = Filter { participant_id: Some("white".into()), ..Filter::default() };
-        for _ in 0..60 {
-            assert!(!other.history(&key("s7"), None, 1_000).await.unwrap().rows.is_empty());
-            assert!(other.newest(&key("s7")).await.unwrap().is_some());
-            assert_eq!(other.sessions(&key("s7").tenant, &filter, None, 100).await.unwrap().rows.len(), 20);
-        }
-    };
-    let turning = async {
-        for month in 0..12 {
-            other
-                .heartbeat(Timestamp::from_ms(JANUARY + month * MONTH), Timestamp::from_ms(JANUARY + month * MONTH))
-                .await
-                .unwrap();
-            let forget = "select session_snapshot_forget('2026-04-01')";
-            sqlx::query(forget).execute(&mut bench.sql).await.unwrap();
-        }
-    };
-    futures::join!(writing, reading, turning);
-    let rows = bench.ledger.history(&key("s7"), None, 1_000).await.unwrap().rows;
-    assert_eq!(rows.last().unwrap().link.position.version, 120);
-    let late = rows.iter().filter(|row| row.link.at.as_ms() >= MARCH + MONTH).count();
-    assert_eq!(late, (0..120_i64).filter(|number| JANUARY + number * MONTH / 10 >= MARCH + MONTH).count());
-    let undated = format!("select count(*) from session_snapshot_other where at >= {}", MARCH + MONTH);
-    assert_eq!(bench.number(&undated).await, 0);
 }
 
 #[tokio::test]
