@@ -2,7 +2,9 @@
 //!
 //! - [`cli`]: one short file a command
 //! - [`server`]: the only place that knows every concrete type
-//! - [`http`]: routes, streams, problem documents
+//! - [`http`]: routes and problem documents
+//! - [`stream`]: WebSocket, server-sent events and long-poll
+//! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to those who watch, inside one instance
 //! - [`members`]: who is running, and who looks after what
@@ -33,10 +35,12 @@ pub mod ledger;
 pub mod members;
 #[cfg(feature = "mutants")]
 mod mutants;
+pub mod net;
 pub mod redis;
 pub mod server;
 pub mod shutdown;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
 pub mod wire;
 

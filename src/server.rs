@@ -30,14 +30,14 @@ use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
 use crate::http;
-use crate::http::Api;
-use crate::http::stream;
-use crate::http::stream::{Streams, Timing};
+use crate::http::api::Api;
 use crate::ids::Ids;
 use crate::ledger;
 use crate::members::Work;
 use crate::redis;
 use crate::shutdown::Shutdown;
+use crate::stream;
+use crate::stream::{Streams, Timing};
 use crate::telemetry::metrics;
 
 use self::cache_metrics::CacheMetrics;
@@ -132,11 +132,12 @@ impl Instance {
         let hub = watch(config, parts, &front).await?;
         let (sessions, live) = (Arc::clone(&parts.sessions), Arc::clone(&parts.live));
         let caches = CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), live };
-        // Whoever finds it ready may scrape it.
+        let recorder = metrics::install();
+        // It may be scraped as soon as it is ready.
         caches.report();
         backend::until_stopped(&front, "caches", caches.run());
         // Samples take room until they are sorted, and nobody may be scraping.
-        backend::until_stopped(&front, "metrics upkeep", metrics::install().upkeep());
+        backend::until_stopped(&front, "metrics upkeep", recorder.clone().upkeep());
         let streams = Streams::start(stream::StreamsParts {
             hub,
             commands: Arc::clone(&api) as _,
@@ -146,7 +147,7 @@ impl Instance {
             timing: timing(config),
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
-        let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
+        let router = http::metrics::router(recorder, &config.metrics_hosts);
         let listening = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
         let metrics_address = listener::serve(listening, config, &front).await?;
         let router = http::router(&api, &streams);

@@ -7,8 +7,8 @@ use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 
-use super::connection::says;
 use crate::auth::Denied;
+use crate::net::headers::says;
 
 /// The subprotocol a WebSocket is answered with, where the client offered it.
 pub const SUBPROTOCOL: &str = "synckairos.v1";

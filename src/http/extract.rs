@@ -11,10 +11,8 @@ use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
-use super::Api;
+use super::api::Api;
 use super::auth::{self, TokenSources};
-use super::connection::admission;
-use super::error::ApiError;
 use super::origin;
 use crate::app::Precondition;
 use crate::domain::chain::Digest;
@@ -22,6 +20,8 @@ use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::domain::principal::{Principal, Role};
 use crate::domain::time::Timestamp;
+use crate::net::admission;
+use crate::wire::error::ApiError;
 use crate::wire::json;
 use crate::wire::problem::Code;
 

@@ -17,12 +17,14 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer};
 
-use super::Api;
-use super::connection::host;
-use super::error::{ApiError, LoggedProblem};
+use super::api::Api;
+use super::error::LoggedProblem;
+use super::host;
 use super::{accept, auth};
 use crate::ids::Ids;
+use crate::stream::poll::MIN_COMPRESSED_BYTES;
 use crate::telemetry::metrics;
+use crate::wire::error::ApiError;
 use crate::wire::problem::{Code, Problem};
 
 /// A body that pauses for longer is not waited for.
@@ -30,9 +32,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which request it is, by its caller's name or ours.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Smaller answers go as they are.
-pub const MIN_COMPRESSED_BYTES: u64 = 1_024;
 
 /// Puts the layers around every route.
 pub fn around(router: Router, api: Arc<Api>) -> Router {

@@ -16,7 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::connection::host;
+use super::host;
 use crate::telemetry::metrics::Recorder;
 
 /// Names below these are in no public name server (RFC 6761, RFC 6762, RFC 8375, and ICANN's `.internal`);

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::Api;
+use super::api::Api;
 use super::response;
 use crate::app::readiness::Reachable;
 

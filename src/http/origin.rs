@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
-use super::error::ApiError;
+use crate::wire::error::ApiError;
 use crate::wire::problem::Code;
 
 /// Refuses a request that a page of another origin, or of a name that merely

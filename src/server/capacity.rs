@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::http::connection::admission::Limits;
+use crate::net::admission::Limits;
 
 /// Where the host names no limit.
 const MAX_DESCRIPTORS: u64 = 1 << 20;

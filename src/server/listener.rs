@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 
 use super::Error;
 use crate::config::{Config, Network, Timers};
-use crate::http::connection;
-use crate::http::connection::Front;
-use crate::http::connection::admission::{Connections, Limits};
-use crate::http::connection::deadlines::Deadlines;
+use crate::net;
+use crate::net::admission::{Connections, Limits};
+use crate::net::deadlines::Deadlines;
+use crate::net::front::Front;
 use crate::shutdown::Shutdown;
 
 /// How long to wait when the host has no room for another connection.
@@ -41,7 +41,7 @@ pub(super) async fn serve(listening: Listener, config: &Config, front: &Shutdown
         listener,
         connections: Connections::new(name, limits),
         proxies: config.trusted_proxies.clone(),
-        front: Arc::new(Front { router, deadlines: Deadlines { head, idle, write }, stop: front.soft() }),
+        front: Arc::new(Front { handler: router, deadlines: Deadlines { head, idle, write }, stop: front.soft() }),
         shutdown: front.clone(),
     };
     front.spawn(name, accepting.run());
@@ -52,7 +52,7 @@ struct AcceptLoop {
     listener: TcpListener,
     connections: Arc<Connections>,
     proxies: Vec<Network>,
-    front: Arc<Front>,
+    front: Arc<Front<Router>>,
     shutdown: Shutdown,
 }
 
@@ -64,7 +64,7 @@ impl AcceptLoop {
                     let is_proxy = self.proxies.iter().any(|proxy| proxy.contains(address.ip()));
                     let place = self.connections.admit(address, is_proxy);
                     let id = place.id();
-                    let serving = connection::serve(stream, place, Arc::clone(&self.front));
+                    let serving = net::serve(stream, place, Arc::clone(&self.front));
                     let abort = self.shutdown.spawn_abortable("connection", serving);
                     self.connections.remember(id, abort);
                     while !self.connections.has_room() {

@@ -6,6 +6,7 @@ pub mod close;
 pub mod command;
 pub mod conformance;
 pub mod create;
+pub mod error;
 pub mod frame;
 pub mod history;
 pub mod instant;

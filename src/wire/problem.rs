@@ -223,6 +223,13 @@ impl Problem {
         problem
     }
 
+    /// The header fields that go with it.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let challenge = (self.status == 401).then(|| ("www-authenticate", "Bearer".to_owned()));
+        let retry_after = self.retry_after_ms.map(|ms| ("retry-after", ms.div_ceil(1_000).to_string()));
+        challenge.into_iter().chain(retry_after)
+    }
+
     /// The document.
     #[must_use]
     pub fn json(&self) -> Vec<u8> {

@@ -18,12 +18,12 @@ use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::domain::time::Timestamp;
-use synckairos::http::error::ApiError;
 use synckairos::ids::Ids;
 use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::Partitions;
 use synckairos::store::{Commit, Committed, Error, Store, StoredSession};
 use synckairos::wire::command::CommandInput;
+use synckairos::wire::error::ApiError;
 use tokio::sync::mpsc;
 
 use crate::harness::cluster::TENANT;

@@ -22,8 +22,8 @@ fn gets(table: &str) -> Vec<&str> {
 
 /// Every route of the service that answers to GET, and under what.
 fn routes() -> Vec<(&'static str, &'static str)> {
-    let plain = gets(include_str!("../../src/http/mod.rs"));
-    let streams = gets(include_str!("../../src/http/stream/mod.rs"));
+    let plain = [include_str!("../../src/http/mod.rs"), include_str!("../../src/http/v1/mod.rs")].map(gets).concat();
+    let streams = gets(include_str!("../../src/http/v1/streams/mod.rs"));
     assert!(plain.len() >= 7 && streams.len() >= 5, "the tables are read: {plain:?} {streams:?}");
     let is_bare = |path: &&str| ["/health", "/ready"].contains(path);
     let (bare, api): (Vec<_>, Vec<_>) = plain.into_iter().chain(streams).partition(is_bare);

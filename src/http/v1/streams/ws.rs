@@ -1,0 +1,103 @@
+//! `/sessions/{id}/ws` for one session, `/ws` for many.
+//!
+//! A browser is not shown why an upgrade fails, so what it must know is told by a
+//! close code after an upgrade that succeeds.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::handshake;
+use super::request::{admitted, caller, params};
+use crate::auth::Denied;
+use crate::domain::id::SessionId;
+use crate::domain::principal::Principal;
+use crate::http::extract::SessionPath;
+use crate::net::admission::Peer;
+use crate::stream::{Streams, ws};
+use crate::wire::close::Close;
+use crate::wire::error::ApiError;
+use crate::wire::problem::Code;
+
+type HandlerResult = Result<Response, ApiError>;
+
+/// `GET /sessions/{id}/ws`.
+pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
+    let (mut parts, _) = request.into_parts();
+    let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
+    let caller = caller(&streams, &parts)?;
+    if !handshake::is_asked_for(&parts.headers) {
+        return Err(no_upgrade(caller, Some(session)));
+    }
+    match caller {
+        Ok(principal) => {
+            let seen = session.ok().filter(|session| principal.sees(session)).ok_or(Close::NoSuchSession);
+            open(streams, parts, principal, seen.map(Some))
+        }
+        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+    }
+}
+
+/// `GET /ws`.
+pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let caller = caller(&streams, &parts)?;
+    if !handshake::is_asked_for(&parts.headers) {
+        return Err(no_upgrade(caller, None));
+    }
+    match caller {
+        Ok(principal) => open(streams, parts, principal, Ok(None)),
+        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+    }
+}
+
+/// For the route of a session itself: an upgrade on it follows the session.
+pub(in crate::http::v1) async fn upgrade_or_next(
+    streams: State<Arc<Streams>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if handshake::is_asked_for(request.headers()) {
+        return follow(streams, request).await.into_response();
+    }
+    next.run(request).await
+}
+
+/// What a request gets that asks for no upgrade.
+fn no_upgrade(caller: Result<Arc<Principal>, Denied>, session: Option<Result<SessionId, ApiError>>) -> ApiError {
+    match (caller, session) {
+        (Err(denied), _) => denied.into(),
+        (Ok(_), Some(Err(no_session))) => no_session,
+        (Ok(principal), Some(Ok(session))) if !principal.sees(&session) => ApiError::of(Code::SessionNotFound),
+        _ => ApiError::with_detail(
+            Code::Malformed,
+            "this path takes a WebSocket upgrade; .../events and .../poll bring the same without one",
+        ),
+    }
+}
+
+fn open(
+    streams: Arc<Streams>,
+    mut parts: Parts,
+    principal: Arc<Principal>,
+    session: Result<Option<SessionId>, Close>,
+) -> HandlerResult {
+    let params = params(&streams, parts.uri.query())?;
+    let session = match session {
+        Ok(_) if streams.is_stopping() => return refuse(&streams, parts, Close::GoingAway),
+        Ok(_) if admitted(&parts).is_err() => return refuse(&streams, parts, Close::TooManyConnections),
+        Ok(session) => session,
+        Err(close) => return refuse(&streams, parts, close),
+    };
+    let is_proxied = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| peer.is_proxy());
+    let (response, takeover) = handshake::accept(&mut parts)?;
+    Ok(takeover.accept(response, ws::serve(streams, principal, session, params, is_proxied)))
+}
+
+fn refuse(streams: &Streams, mut parts: Parts, close: Close) -> HandlerResult {
+    let (response, takeover) = handshake::accept(&mut parts)?;
+    Ok(takeover.accept(response, ws::refuse(streams, close)))
+}

@@ -1,0 +1,142 @@
+//! What a poll waits for, and the answer that comes of it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+
+use super::response::PollResponse;
+use crate::domain::position::Position;
+use crate::domain::principal::Principal;
+use crate::fanout::{Delivery, Subscription, Update, UpdateKind};
+use crate::stream::Streams;
+use crate::stream::lifetime::Lifetime;
+use crate::wire::error::ApiError;
+use crate::wire::frame;
+use crate::wire::problem::Code;
+
+/// Those an instance sends away come back within so long: a poll is no stream that the
+/// drain waits for, and the next instance may be there already.
+const UNAVAILABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// What ended the waiting.
+pub(super) enum PollOutcome {
+    Told(Delivery),
+    InTime,
+    /// The instance goes away; come back after so long.
+    GoingAway(Duration),
+}
+
+/// An answer to be: all events from the client's position on, or none of them.
+#[derive(Default)]
+struct CollectedUpdates {
+    events: Vec<Bytes>,
+    newest: Option<Position>,
+    /// Something before cannot be told any more: the snapshot stands for everything.
+    has_hole: bool,
+}
+
+impl CollectedUpdates {
+    fn add(&mut self, told: &Update) {
+        match told.kind {
+            UpdateKind::State => self.leave_to_snapshot(),
+            UpdateKind::Write | UpdateKind::Deletion if !self.has_hole => {
+                self.events.extend(told.frames.iter().cloned());
+            }
+            UpdateKind::Write | UpdateKind::Deletion | UpdateKind::Warnings => {}
+        }
+        self.newest = told.position.or(self.newest);
+    }
+
+    fn leave_to_snapshot(&mut self) {
+        self.has_hole = true;
+        self.events.clear();
+    }
+}
+
+impl Streams {
+    /// Waits for a write; warnings are no reason to answer.
+    pub(super) async fn wait(
+        &self,
+        subscription: &mut Subscription,
+        principal: &Principal,
+        patience: Duration,
+    ) -> Result<PollOutcome, ApiError> {
+        let lifetime = Lifetime::of(principal, self.parts.clock.now());
+        let by = Instant::now() + patience;
+        let mut timer = pin!(sleep_until(lifetime.token_at().map_or(by, |at| at.min(by))));
+        poll_fn(|context| {
+            if let Poll::Ready(told) = poll_write(subscription, context) {
+                return Poll::Ready(Ok(PollOutcome::Told(told)));
+            }
+            // Whoever watches is woken when a stop begins.
+            if self.parts.shutdown.is_begun() {
+                return Poll::Ready(Ok(PollOutcome::GoingAway(self.share_of(UNAVAILABLE_AFTER))));
+            }
+            ready!(timer.as_mut().poll(context));
+            let is_valid = lifetime.check_token(self.parts.clock.now());
+            Poll::Ready(is_valid.map(|()| PollOutcome::InTime).map_err(|_| ApiError::of(Code::TokenExpired)))
+        })
+        .await
+    }
+
+    pub(super) async fn answer(
+        &self,
+        subscription: &mut Subscription,
+        waited: PollOutcome,
+    ) -> Result<PollResponse, ApiError> {
+        let (timed_out, next_poll) = match &waited {
+            PollOutcome::Told(_) => (false, Duration::ZERO),
+            PollOutcome::InTime => (true, Duration::ZERO),
+            PollOutcome::GoingAway(share) => (true, *share),
+        };
+        let mut gathered = CollectedUpdates::default();
+        match waited {
+            PollOutcome::Told(Delivery::Ended(_)) => return Err(ApiError::of(Code::SessionNotFound)),
+            PollOutcome::Told(Delivery::Update(told)) => gathered.add(&told),
+            PollOutcome::InTime | PollOutcome::GoingAway(_) => {}
+        }
+        let state = self.newest(subscription).await?;
+        catch_up(subscription, &mut gathered, state.as_ref().and_then(|state| state.position));
+        let session = state.and_then(|state| frame::payload_in(state.frames.first()?));
+        let position = gathered.newest.or(subscription.position()).unwrap_or_default();
+        Ok(PollResponse::new(position, timed_out, &gathered.events, session.as_deref(), next_poll))
+    }
+
+    /// The newest state as the ring has it; none of a session that is gone.
+    async fn newest(&self, subscription: &Subscription) -> Result<Option<Arc<Update>>, ApiError> {
+        let mut fresh = self.parts.hub.subscribe(subscription.key(), None, "poll");
+        match self.placed(&mut fresh, self.place_by()).await? {
+            Some(Delivery::Update(state)) if state.kind == UpdateKind::State => Ok(Some(state)),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn poll_write(subscription: &mut Subscription, context: &Context<'_>) -> Poll<Delivery> {
+    loop {
+        match ready!(subscription.poll_next(context)) {
+            Delivery::Update(told) if told.kind == UpdateKind::Warnings => {}
+            delivery => return Poll::Ready(delivery),
+        }
+    }
+}
+
+/// Tells everything up to where the snapshot stands, so that neither is ahead of the other. It
+/// is no more than a topic's ring holds.
+fn catch_up(subscription: &mut Subscription, gathered: &mut CollectedUpdates, until: Option<Position>) {
+    while gathered.newest < until {
+        match subscription.try_next() {
+            Some(Delivery::Update(told)) => gathered.add(&told),
+            _ => break,
+        }
+    }
+    if gathered.newest < until {
+        gathered.leave_to_snapshot();
+        gathered.newest = gathered.newest.max(until);
+    }
+}

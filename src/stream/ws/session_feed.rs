@@ -1,0 +1,146 @@
+//! One followed session, and the client's frames that wait for its place.
+//!
+//! Whether everything missed follows, and whether there is such a session at all, is known
+//! once the session was read. So a frame that asks for it is answered then, and once.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use crate::domain::id::SessionId;
+use crate::domain::position::Position;
+use crate::fanout::{Delivery, EndReason, Subscription, Unavailable, Update};
+use crate::stream::frames::Regarding;
+
+/// What a client asked for that waits for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// It opened the stream of one session; with a cursor, or without.
+    Open { with_cursor: bool },
+    /// `SUBSCRIBE`; with a cursor, or without.
+    Subscribe { with_cursor: bool },
+    /// `RECONNECT`.
+    Reconnect,
+}
+
+/// A client's frame that waits for a place.
+#[derive(Debug)]
+pub struct PendingRequest {
+    /// Whom to answer.
+    pub regarding: Regarding,
+    /// What was asked for.
+    pub kind: RequestKind,
+    /// Until when it waits.
+    pub by: Instant,
+}
+
+/// What a feed gives.
+#[derive(Debug)]
+pub enum SubscriptionEvent {
+    /// To be written.
+    Told(Arc<Update>),
+    /// A session has its place: those who waited for it, and what comes first, if that is
+    /// there already.
+    Placed(Vec<PendingRequest>, Option<Arc<Update>>),
+    /// A session has no place, and those who waited for it are told why.
+    NotPlaced(SessionId, Vec<PendingRequest>, Rejection),
+    /// Nothing more of that session.
+    Ended(SessionId, EndReason),
+}
+
+/// Why a session has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// There is no such session.
+    Missing,
+    /// It cannot be learned where the session stands. One that was followed before stays,
+    /// and goes on once that is known.
+    Unavailable { reason: Unavailable, is_new: bool },
+}
+
+/// A followed session.
+#[derive(Debug)]
+pub struct SessionFeed {
+    subscription: Subscription,
+    waiting: Vec<PendingRequest>,
+    /// It has had no place so far.
+    is_new: bool,
+}
+
+impl SessionFeed {
+    pub fn new(subscription: Subscription, waiting: PendingRequest) -> Self {
+        Self { subscription, waiting: vec![waiting], is_new: true }
+    }
+
+    pub fn session(&self) -> &SessionId {
+        &self.subscription.key().session
+    }
+
+    pub fn position(&self) -> Option<Position> {
+        self.subscription.position()
+    }
+
+    /// Goes on from `last`.
+    pub fn resume(&mut self, last: Option<Position>, waiting: PendingRequest) {
+        self.subscription.resume(last);
+        self.waiting.push(waiting);
+    }
+
+    /// How many frames wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Until when the first of them waits.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.waiting.first().map(|waiting| waiting.by)
+    }
+
+    /// All that wait; none of them waits any more.
+    pub fn take_waiting(&mut self) -> Vec<PendingRequest> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    pub fn take_overdue(&mut self, now: Instant) -> Option<SubscriptionEvent> {
+        self.waits_until().filter(|by| now >= *by)?;
+        let reason = self.subscription.unavailable().unwrap_or(Unavailable::STORE);
+        Some(self.reject(Rejection::Unavailable { reason, is_new: self.is_new }))
+    }
+
+    /// What is next.
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
+        if !self.waiting.is_empty() {
+            return self.poll_place(context);
+        }
+        self.subscription.poll_next(context).map(|delivery| match delivery {
+            Delivery::Update(told) => SubscriptionEvent::Told(told),
+            Delivery::Ended(ended) => SubscriptionEvent::Ended(self.session().clone(), ended),
+        })
+    }
+
+    fn poll_place(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
+        let first = match self.subscription.poll_placed(context) {
+            Poll::Ready(Some(Delivery::Update(told))) => Some(told),
+            Poll::Ready(Some(Delivery::Ended(_))) => return Poll::Ready(self.reject(Rejection::Missing)),
+            Poll::Ready(None) => None,
+            Poll::Pending => return self.poll_failed(),
+        };
+        self.is_new = false;
+        Poll::Ready(SubscriptionEvent::Placed(self.take_waiting(), first))
+    }
+
+    fn poll_failed(&mut self) -> Poll<SubscriptionEvent> {
+        match self.subscription.unavailable().filter(Unavailable::is_lasting) {
+            Some(reason) => {
+                let why = Rejection::Unavailable { reason, is_new: self.is_new };
+                Poll::Ready(self.reject(why))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn reject(&mut self, why: Rejection) -> SubscriptionEvent {
+        SubscriptionEvent::NotPlaced(self.session().clone(), self.take_waiting(), why)
+    }
+}
