@@ -1,10 +1,14 @@
 //! RFC 6455's frames, to and from bytes; no socket in sight.
 //!
-//! Written by hand, because what a server writes is the same for all who watch: it is
-//! put into frames once, and every socket sends those bytes. A library's socket keeps
-//! a buffer for each direction and copies every frame into it.
+//! The library reads and writes headers. Its socket is not used: it keeps a buffer for each
+//! direction and copies every frame into it. Here a frame is written once, and every socket
+//! sends those bytes.
+
+use std::io::Cursor;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::wire::close::Close;
 
@@ -14,14 +18,12 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 /// The longest payload of a control frame.
 const MAX_CONTROL: usize = 125;
 
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
-const FINAL: u8 = 0x80;
-const MASKED: u8 = 0x80;
-const RESERVED: u8 = 0x70;
+const TEXT: OpCode = OpCode::Data(Data::Text);
+const BINARY: OpCode = OpCode::Data(Data::Binary);
+const CONTINUE: OpCode = OpCode::Data(Data::Continue);
+const CLOSE: OpCode = OpCode::Control(Control::Close);
+const PING: OpCode = OpCode::Control(Control::Ping);
+const PONG: OpCode = OpCode::Control(Control::Pong);
 
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,12 +65,13 @@ pub struct Decoder {
 /// A message of which not all frames have come.
 #[derive(Debug)]
 struct Message {
-    opcode: u8,
+    opcode: OpCode,
     payload: Vec<u8>,
 }
 
+/// A frame's header, checked against what a client may send.
 struct Header {
-    opcode: u8,
+    opcode: OpCode,
     is_final: bool,
     mask: [u8; 4],
     payload_at: usize,
@@ -113,7 +116,7 @@ impl Decoder {
         }
         let length = payload.len();
         let message = match (header.opcode, self.message.take()) {
-            (0, Some(mut message)) => {
+            (CONTINUE, Some(mut message)) => {
                 message.payload.extend_from_slice(&payload);
                 message
             }
@@ -143,29 +146,16 @@ impl Message {
 impl Header {
     /// Reads a header, if all of it is there.
     fn read(bytes: &[u8]) -> Result<Option<Self>, Close> {
-        let [first, second, rest @ ..] = bytes else { return Ok(None) };
-        let (opcode, is_final) = (first & 0x0f, first & FINAL != 0);
-        let is_control = opcode >= CLOSE;
-        let is_known = matches!(opcode, 0 | TEXT | BINARY | CLOSE | PING | PONG);
-        if !is_known || first & RESERVED != 0 || second & MASKED == 0 || (is_control && !is_final) {
+        let mut cursor = Cursor::new(bytes);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Close::Protocol)?;
+        let Some((FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask }, length)) = parsed else { return Ok(None) };
+        let is_broken_control = matches!(opcode, OpCode::Control(_)) && (!is_final || length > MAX_CONTROL as u64);
+        let Some(mask) = mask.filter(|_| !rsv1 && !rsv2 && !rsv3 && !is_broken_control) else {
             return Err(Close::Protocol);
-        }
-        let Some((length, length_bytes)) = length(second & !MASKED, rest) else { return Ok(None) };
-        if is_control && length > MAX_CONTROL as u64 {
-            return Err(Close::Protocol);
-        }
+        };
         let length = usize::try_from(length).ok().filter(|length| *length <= MAX_MESSAGE).ok_or(Close::TooBig)?;
-        let Some(mask) = rest[length_bytes..].first_chunk::<4>() else { return Ok(None) };
-        Ok(Some(Self { opcode, is_final, mask: *mask, payload_at: 2 + length_bytes + 4, length }))
-    }
-}
-
-/// A payload's length, and how many bytes said so beyond the first.
-fn length(short: u8, rest: &[u8]) -> Option<(u64, usize)> {
-    match short {
-        126 => rest.first_chunk::<2>().map(|bytes| (u16::from_be_bytes(*bytes).into(), 2)),
-        127 => rest.first_chunk::<8>().map(|bytes| (u64::from_be_bytes(*bytes), 8)),
-        short => Some((short.into(), 0)),
+        let payload_at = usize::try_from(cursor.position()).map_err(|_| Close::TooBig)?;
+        Ok(Some(Self { opcode, is_final, mask, payload_at, length }))
     }
 }
 
@@ -204,25 +194,15 @@ pub fn close(close: Close) -> Bytes {
     control(CLOSE, &[&close.code().to_be_bytes(), close.reason().as_bytes()].concat())
 }
 
-fn control(opcode: u8, payload: &[u8]) -> Bytes {
+fn control(opcode: OpCode, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(payload.len() + 2);
     put(&mut out, opcode, &payload[..payload.len().min(MAX_CONTROL)]);
     out.freeze()
 }
 
-fn put(out: &mut BytesMut, opcode: u8, payload: &[u8]) {
-    out.put_u8(FINAL | opcode);
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short @ ..=125), _) => out.put_u8(short),
-        (_, Ok(length)) => {
-            out.put_u8(126);
-            out.put_u16(length);
-        }
-        _ => {
-            out.put_u8(127);
-            out.put_u64(payload.len() as u64);
-        }
-    }
+fn put(out: &mut BytesMut, opcode: OpCode, payload: &[u8]) {
+    // Nothing fails that is written to memory.
+    let _ = FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut out.writer());
     out.put_slice(payload);
 }
 
@@ -230,12 +210,14 @@ fn put(out: &mut BytesMut, opcode: u8, payload: &[u8]) {
 mod tests {
     use super::*;
 
+    const FINAL: u8 = 0x80;
+    const MASKED: u8 = 0x80;
     const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 
     /// A frame as a client writes it.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut out = BytesMut::new();
-        put(&mut out, 0, payload);
+        put(&mut out, TEXT, payload);
         let header = out.len() - payload.len();
         let mut out = out.to_vec();
         out[0] = first;
@@ -257,15 +239,15 @@ mod tests {
     #[test]
     fn messages_are_read_however_they_are_cut() {
         let bytes = [
-            frame(FINAL | TEXT, b"one"),
-            frame(TEXT, b"tw"),
-            frame(FINAL | PING, b"p"),
+            frame(FINAL | 1, b"one"),
+            frame(1, b"tw"),
+            frame(FINAL | 9, b"p"),
             frame(0, b""),
             frame(FINAL, "ö".as_bytes()),
-            frame(FINAL | BINARY, &[0xff; 300]),
-            frame(FINAL | TEXT, &vec![b'x'; MAX_MESSAGE]),
-            frame(FINAL | PONG, b""),
-            frame(FINAL | CLOSE, &[3, 232]),
+            frame(FINAL | 2, &[0xff; 300]),
+            frame(FINAL | 1, &vec![b'x'; MAX_MESSAGE]),
+            frame(FINAL | 10, b""),
+            frame(FINAL | 8, &[3, 232]),
         ]
         .concat();
         let long = say(&"x".repeat(MAX_MESSAGE));
@@ -290,22 +272,22 @@ mod tests {
 
     #[test]
     fn what_no_client_may_send_ends_the_stream() {
-        let mut unmasked = frame(FINAL | TEXT, b"x");
+        let mut unmasked = frame(FINAL | 1, b"x");
         unmasked[1] &= !MASKED;
-        let half = &frame(TEXT, &vec![b'x'; MAX_MESSAGE / 2 + 1]);
+        let half = &frame(1, &vec![b'x'; MAX_MESSAGE / 2 + 1]);
         let other_half = &frame(FINAL, &vec![b'x'; MAX_MESSAGE / 2 + 1]);
         for (bytes, close) in [
             (unmasked, Close::Protocol),
             (frame(FINAL | 3, b""), Close::Protocol),
-            (frame(FINAL | 0x40 | TEXT, b""), Close::Protocol),
-            (frame(PING, b""), Close::Protocol),
-            (frame(FINAL | PING, &[0; 126]), Close::Protocol),
+            (frame(FINAL | 0x40 | 1, b""), Close::Protocol),
+            (frame(9, b""), Close::Protocol),
+            (frame(FINAL | 9, &[0; 126]), Close::Protocol),
             (frame(FINAL, b"x"), Close::Protocol),
-            ([frame(TEXT, b"x"), frame(TEXT, b"y")].concat(), Close::Protocol),
-            (frame(FINAL | TEXT, &[0xff]), Close::NotText),
-            (frame(FINAL | TEXT, &vec![b'x'; MAX_MESSAGE + 1]), Close::TooBig),
+            ([frame(1, b"x"), frame(1, b"y")].concat(), Close::Protocol),
+            (frame(FINAL | 1, &[0xff]), Close::NotText),
+            (frame(FINAL | 1, &vec![b'x'; MAX_MESSAGE + 1]), Close::TooBig),
             ([half.clone(), other_half.clone()].concat(), Close::TooBig),
-            (vec![FINAL | TEXT, MASKED | 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Close::TooBig),
+            ([&[FINAL | 1, MASKED | 127][..], &[0xff; 8], &MASK].concat(), Close::TooBig),
         ] {
             assert_eq!(decoded(&bytes), Err(close), "{:?}", &bytes[..bytes.len().min(8)]);
         }
