@@ -1,9 +1,9 @@
 //! The page and the client library it rests on, built into the program: one
 //! file to run, and nothing fetched from elsewhere.
 //!
-//! A file is named in the table below or it is not served; a test holds the
-//! table against the two folders.
+//! A debug build reads the two folders when it starts, so that a change needs no build.
 
+use std::borrow::Cow;
 use std::future::ready;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rust_embed::RustEmbed;
 
 use crate::domain::chain::Digest;
 
@@ -30,95 +31,29 @@ const ISOLATED: &str = "same-origin";
 /// Kept by browsers, but asked about each time, so that a new release is seen at once.
 const REVALIDATE: &str = "no-cache";
 
-macro_rules! assets {
-    ($($path:literal),+ $(,)?) => {
-        &[$(($path, include_bytes!(concat!("../..", $path)).as_slice())),+]
-    };
-}
+/// What no page is made of, such as the description of a package.
+const UNKNOWN: &str = "application/octet-stream";
 
-/// Address and content of every file.
-const ASSETS: &[(&str, &[u8])] = assets![
-    "/web/index.html",
-    "/web/access.js",
-    "/web/app.js",
-    "/web/wake-lock.js",
-    "/web/badges.js",
-    "/web/available-clock-commands.js",
-    "/web/clocks.js",
-    "/web/config.js",
-    "/web/create-view.js",
-    "/web/cues.js",
-    "/web/dom.js",
-    "/web/clock-card-commands.js",
-    "/web/clock-card.js",
-    "/web/clock-grid.js",
-    "/web/preset-fields.js",
-    "/web/icon.svg",
-    "/web/join-form.js",
-    "/web/keyboard.js",
-    "/web/laps.js",
-    "/web/transport-picker.js",
-    "/web/team-members.js",
-    "/web/status-bar.js",
-    "/web/clock-names.js",
-    "/web/status-text.js",
-    "/web/toast.js",
-    "/web/available-commands.js",
-    "/web/outage.js",
-    "/web/frame-loop.js",
-    "/web/pause-reasons.js",
-    "/web/participants-form.js",
-    "/web/presets.js",
-    "/web/command-feedback.js",
-    "/web/test-hooks.js",
-    "/web/session-view.js",
-    "/web/share.js",
-    "/web/durations.js",
-    "/web/style.css",
-    "/web/terms.js",
-    "/web/token.js",
-    "/web/toolbar.js",
-    "/web/confirm.js",
-    "/web/instants.js",
-    "/web/commands.js",
-    "/web/messages.js",
-    "/sdk/address.js",
-    "/sdk/anchor.js",
-    "/sdk/backoff.js",
-    "/sdk/clock.js",
-    "/sdk/connection.js",
-    "/sdk/control.js",
-    "/sdk/cursor.js",
-    "/sdk/edges.js",
-    "/sdk/exchange.js",
-    "/sdk/fallback.js",
-    "/sdk/format.js",
-    "/sdk/frame.js",
-    "/sdk/liveness.js",
-    "/sdk/index.js",
-    "/sdk/instant.js",
-    "/sdk/keys.js",
-    "/sdk/attempt.js",
-    "/sdk/listeners.js",
-    "/sdk/merge.js",
-    "/sdk/pending.js",
-    "/sdk/poll.js",
-    "/sdk/position.js",
-    "/sdk/problem.js",
-    "/sdk/rest.js",
-    "/sdk/sse.js",
-    "/sdk/sync.js",
-    "/sdk/timers.js",
-    "/sdk/transports.js",
-    "/sdk/types.js",
-    "/sdk/websocket.js",
-];
+#[derive(RustEmbed)]
+#[folder = "web"]
+struct Web;
+
+#[derive(RustEmbed)]
+#[folder = "sdk"]
+struct Sdk;
+
+/// Address and content of every file that a browser may ask for.
+fn assets() -> impl Iterator<Item = (String, Cow<'static, [u8]>)> {
+    let web = Web::iter().filter_map(|path| Some((format!("/web/{path}"), Web::get(&path)?.data)));
+    let sdk = Sdk::iter().filter_map(|path| Some((format!("/sdk/{path}"), Sdk::get(&path)?.data)));
+    web.chain(sdk).filter(|(path, _)| forms(path)[0] != UNKNOWN)
+}
 
 /// `/`, and every file under `/web` and `/sdk`.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    ASSETS.iter().fold(Router::new(), |router, &(path, content)| {
-        let asset = Asset::new(path, content);
-        let address = if path == "/web/index.html" { "/" } else { path };
+    assets().fold(Router::new(), |router, (path, content)| {
+        let asset = Asset::new(&path, content);
+        let address = if path == "/web/index.html" { "/" } else { &path };
         router.route(address, get(move |headers: HeaderMap| ready(asset.answer(&headers))))
     })
 }
@@ -132,8 +67,13 @@ struct Asset {
 }
 
 impl Asset {
-    fn new(path: &str, content: &'static [u8]) -> Self {
-        Self { content: Bytes::from_static(content), content_type: content_type(path), etag: etag(content) }
+    fn new(path: &str, content: Cow<'static, [u8]>) -> Self {
+        let etag = etag(&content);
+        let content = match content {
+            Cow::Borrowed(content) => Bytes::from_static(content),
+            Cow::Owned(content) => content.into(),
+        };
+        Self { content, content_type: content_type(path), etag }
     }
 
     fn answer(&self, asked: &HeaderMap) -> Response {
@@ -173,7 +113,7 @@ pub(super) fn forms(route: &str) -> &'static [&'static str] {
         "css" => &["text/css"],
         "js" => &["text/javascript", "application/javascript"],
         "svg" => &["image/svg+xml"],
-        _ => &["application/octet-stream"],
+        _ => &[UNKNOWN],
     }
 }
 
@@ -193,7 +133,6 @@ fn etag(content: &[u8]) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use axum::body::Body;
@@ -212,17 +151,18 @@ mod tests {
         routes::<()>().oneshot(request).await.expect("an answer")
     }
 
-    #[test]
-    fn the_table_names_every_file_there_is() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let there = ["web", "sdk"].into_iter().flat_map(|folder| {
-            let files = std::fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("an entry"));
-            files.map(move |file| format!("/{folder}/{}", file.file_name().to_string_lossy()))
-        });
-        let served = |path: &String| content_type(path) != "application/octet-stream";
-        let there: BTreeSet<String> = there.filter(served).collect();
-        let named: BTreeSet<String> = ASSETS.iter().map(|(path, _)| (*path).to_owned()).collect();
-        assert_eq!(named, there);
+    #[tokio::test]
+    async fn every_file_a_page_is_made_of_is_served_and_nothing_else() {
+        for folder in ["web", "sdk"] {
+            let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("a folder");
+            for file in files {
+                let name = file.expect("an entry").file_name().into_string().expect("a name");
+                let is_part = ["html", "css", "js", "svg"].iter().any(|ending| name.ends_with(&format!(".{ending}")));
+                let address = if name == "index.html" { "/".to_owned() } else { format!("/{folder}/{name}") };
+                let expected = if is_part { StatusCode::OK } else { StatusCode::NOT_FOUND };
+                assert_eq!(ask(&address, None).await.status(), expected, "{address}");
+            }
+        }
     }
 
     #[tokio::test]
@@ -249,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_in_the_table_is_not_there() {
+    async fn what_is_not_in_the_folders_is_not_there() {
         assert_eq!(ask("/web/secret.js", None).await.status(), StatusCode::NOT_FOUND);
         assert_eq!(ask("/sdk/../Cargo.toml", None).await.status(), StatusCode::NOT_FOUND);
     }

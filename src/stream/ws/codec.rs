@@ -246,7 +246,7 @@ mod tests {
             frame(FINAL, "ö".as_bytes()),
             frame(FINAL | 2, &[0xff; 300]),
             frame(FINAL | 1, &vec![b'x'; MAX_MESSAGE]),
-            frame(FINAL | 10, b""),
+            frame(FINAL | 0xa, b""),
             frame(FINAL | 8, &[3, 232]),
         ]
         .concat();

@@ -27,7 +27,8 @@ pub fn accept(parts: &mut Parts) -> Result<(Response, Takeover), ApiError> {
         return Err(no("only version 13 of the WebSocket protocol is spoken"));
     }
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| no("Sec-WebSocket-Key is needed"))?;
-    let answer = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| no("Sec-WebSocket-Key is not valid"))?;
+    let answer =
+        HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| no("Sec-WebSocket-Key is not valid"))?;
     let handover = Takeover::of(parts).ok_or_else(|| no("this connection cannot be upgraded"))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
