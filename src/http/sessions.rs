@@ -18,7 +18,7 @@ use crate::app::{CommandRequest, CommandResult, Precondition};
 use crate::domain::chain::Digest;
 use crate::domain::id::{InvalidId, SessionId};
 use crate::domain::session::control::SyncMode;
-use crate::domain::session::create::NewSession;
+use crate::domain::session::new::NewSession;
 use crate::ids;
 use crate::wire::command;
 use crate::wire::create::{self, CreateBody};

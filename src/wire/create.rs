@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::control::TimeControlBody;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
-use crate::domain::session::command::{NewParticipant, ParticipantChange};
+use crate::domain::session::command::ParticipantChange;
 use crate::domain::session::control::{Action, Concurrency, LagPolicy, OnOutage, Rights, Rules, SoftClose, SyncMode};
-use crate::domain::session::create::{NewGroup, NewSession};
+use crate::domain::session::new::{NewGroup, NewParticipant, NewSession};
 
 /// `POST /v1/sessions`. What is null is as good as absent.
 #[derive(Debug, Default, Deserialize)]

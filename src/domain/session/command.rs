@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Session;
 use super::control::TimeControl;
+use super::new::NewParticipant;
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::time::Timestamp;
 
@@ -51,23 +52,6 @@ pub enum Adjustment {
     Add(i64),
     /// Replace.
     Set(i64),
-}
-
-/// Someone to take part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewParticipant {
-    /// Its name within the session.
-    pub participant_id: ParticipantId,
-    /// Its bank; the session's default if absent.
-    pub total_time_ms: Option<i64>,
-    /// Its group.
-    pub group_id: Option<GroupId>,
-    /// Its place in the turn order; last if absent.
-    pub participant_index: Option<u32>,
-    /// In place of the session's.
-    pub time_control: Option<TimeControl>,
-    /// The caller's own words about it.
-    pub metadata: Map<String, Value>,
 }
 
 /// What changes of a participant; absent parts stay.

@@ -3,7 +3,7 @@
 //! Only a refusal pays for it: the rules themselves answer with a small code.
 
 use super::command::{Adjustment, Command, Next, Refused, Target};
-use super::roster::MAX_PARTICIPANTS;
+use super::control::MAX_PARTICIPANTS;
 use super::validate::{Fault, check_metadata, newcomer_fault};
 use super::{Session, Status};
 use crate::domain::id::{GroupId, ParticipantId};

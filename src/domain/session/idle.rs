@@ -3,8 +3,8 @@
 //! Whether anybody watches, no rule can know: whoever settles asks, and hands it in.
 
 use super::control::{Action, SyncMode};
-use super::create::NewSession;
 use super::event::{Change, Kind, Outcome};
+use super::new::NewSession;
 use super::{Session, Status};
 use crate::domain::time::Timestamp;
 
@@ -61,9 +61,10 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::session::command::{Command, NewParticipant, Target};
+    use crate::domain::session::command::{Command, Target};
     use crate::domain::session::control::Rules;
     use crate::domain::session::event::Step;
+    use crate::domain::session::new::NewParticipant;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_ms(ms)

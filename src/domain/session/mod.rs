@@ -14,6 +14,8 @@ pub mod explain;
 pub mod growth;
 pub mod idle;
 pub mod lifecycle;
+pub mod new;
+pub mod outage;
 pub mod participant;
 pub mod project;
 pub mod restore;
@@ -28,8 +30,9 @@ mod lag;
 mod revert;
 mod roster;
 mod settle;
+mod skip;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 
 use std::collections::BTreeSet;
@@ -39,10 +42,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::bank::Bank;
-use self::control::{Concurrency, Rules, SyncMode, TimeControl};
+use self::control::{Concurrency, PLAIN, Rules, SyncMode, TimeControl};
+use self::outage::Outage;
 use self::participant::{Group, Participant};
-use self::restore::Outage;
-use self::stored::{is_default, is_empty};
+use self::skip::{is_default, is_empty};
 use crate::domain::chain::Digest;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::position::Position;
@@ -176,9 +179,6 @@ pub enum Owner {
     /// A group's.
     Group(usize),
 }
-
-static PLAIN: TimeControl =
-    TimeControl { delay: None, stages: Vec::new(), overtime: None, hourglass: false, free_cycles: 0 };
 
 impl Session {
     /// All clocks at once?

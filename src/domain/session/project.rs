@@ -1,7 +1,7 @@
 //! What each clock shows at an instant. Nothing ticks: the answer is worked out
 //! from the last anchor each time it is asked for.
 
-use super::control::SyncMode;
+use super::control::{PLAIN, SyncMode};
 use super::{Owner, Session};
 use crate::domain::time::Timestamp;
 
@@ -42,6 +42,6 @@ impl Session {
             Some(dry) if self.active == Some(seat) => now.since(dry),
             _ => 0,
         };
-        Some((reserve.remaining(now, &super::PLAIN)? - over).max(0))
+        Some((reserve.remaining(now, &PLAIN)? - over).max(0))
     }
 }

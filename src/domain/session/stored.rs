@@ -4,7 +4,6 @@
 //! done with it on its way through the store to the ledger.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::Session;
 
@@ -25,16 +24,6 @@ pub enum Unreadable {
 #[derive(Deserialize)]
 struct Numbered {
     format: u16,
-}
-
-/// Whether a part says nothing, and is left out.
-pub(super) fn is_default<T: Default + PartialEq>(part: &T) -> bool {
-    *part == T::default()
-}
-
-/// The same for the caller's own words.
-pub(super) fn is_empty(words: &Map<String, Value>) -> bool {
-    words.is_empty()
 }
 
 impl Session {

@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::command::{NewParticipant, Refused};
-use super::control::{Action, Concurrency, Delay, LagPolicy, Overtime, Rules, SyncMode, TimeControl};
-use super::create::NewSession;
-use super::roster::MAX_PARTICIPANTS;
+use super::command::Refused;
+use super::control::{Action, Concurrency, Delay, LagPolicy, MAX_PARTICIPANTS, Overtime, Rules, SyncMode, TimeControl};
+use super::new::{NewParticipant, NewSession};
 use crate::domain::time::MAX_SPAN_MS;
 
 const MAX_WARNINGS: usize = 16;

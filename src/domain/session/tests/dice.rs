@@ -2,11 +2,11 @@
 
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::session::Session;
-use crate::domain::session::command::{Adjustment, Command, NewParticipant, Next, ParticipantChange, Switch, Target};
+use crate::domain::session::command::{Adjustment, Command, Next, ParticipantChange, Switch, Target};
 use crate::domain::session::control::{
     Action, Concurrency, Delay, LagPolicy, OnOutage, Overtime, Rules, SoftClose, Stage, SyncMode, TimeControl,
 };
-use crate::domain::session::create::{NewGroup, NewSession};
+use crate::domain::session::new::{NewGroup, NewParticipant, NewSession};
 use crate::domain::time::Timestamp;
 
 /// `SplitMix64`: small, fast, and good enough to roll dice with.
