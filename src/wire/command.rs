@@ -280,3 +280,33 @@ fn change(mut body: Map<String, Value>) -> Result<Command, ParseError> {
     let id = id.ok_or_else(|| invalid("/participant_id", &InvalidId.to_string()))?;
     Ok(Command::ChangeParticipant { id, change: Box::new(fields::<ParticipantChangeBody>(body)?.into()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_command_is_called_what_it_was_asked_by() {
+        for (name, body) in [
+            ("start", json!({})),
+            ("switch", json!({})),
+            ("pause", json!({})),
+            ("resume", json!({})),
+            ("complete", json!({})),
+            ("cancel", json!({})),
+            ("reset", json!({})),
+            ("adjust", json!({"add_ms": 1})),
+            ("extend", json!({})),
+            ("add_participant", json!({"participant_id": "p"})),
+            ("change_participant", json!({"participant_id": "p"})),
+            ("remove_participant", json!({"participant_id": "p"})),
+            ("delete", json!({})),
+        ] {
+            let Value::Object(body) = body else { panic!("an object") };
+            let CommandInput::Command(command) = read(name, body).unwrap().input else { panic!("{name}") };
+            assert_eq!(command.name(), name);
+        }
+    }
+}

@@ -12,7 +12,6 @@ use crate::domain::session::participant::Participant;
 use crate::domain::session::restore::{OUTAGE_MS, Outage};
 use crate::domain::session::{Owner, Session, Status};
 use crate::domain::time::Timestamp;
-use crate::wire::snapshot::Snapshot;
 
 /// The chain of advances a look is allowed here; longer ones pause.
 const LOOK_MS: i64 = 5_000;
@@ -42,7 +41,6 @@ pub fn of_a_session(session: &Session, now: Timestamp, dice: &mut Dice) {
     charges_add_up(session);
     match dice.below(24) {
         0 => survives_the_store(session),
-        1 => is_shown(session, now),
         2 | 3 => looking_changes_nothing(session, now, dice),
         4 | 5 => pausing_changes_nothing(session, now, dice),
         6 | 7 => runs_with_time(session, now, dice),
@@ -100,11 +98,6 @@ fn begins_again(session: &Session, now: Timestamp) {
     let seat = |each: &Arc<Participant>| Participant { joined: None, ..Participant::clone(each) };
     let seats: Vec<_> = reset.participants.iter().map(seat).collect();
     assert!(clone.session.participants.iter().map(Arc::as_ref).eq(&seats), "begun again");
-}
-
-fn is_shown(session: &Session, now: Timestamp) {
-    let shown = serde_json::to_value(Snapshot::of(session, now)).unwrap();
-    assert_eq!(shown["version"], session.position.version);
 }
 
 /// The state, without what tells how often somebody looked.

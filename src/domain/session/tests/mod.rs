@@ -11,6 +11,8 @@ mod ticking;
 mod words;
 
 use self::dice::Dice;
+use crate::domain::session::Session;
+use crate::domain::session::command::Command;
 use crate::domain::session::event::Step;
 use crate::domain::time::Timestamp;
 
@@ -46,6 +48,25 @@ fn live(seed: u64) -> u64 {
         }
     }
     LIFE
+}
+
+/// Sessions in the states that random commands bring them to, each with a random command.
+pub(crate) fn each_state(sessions: u64, mut look: impl FnMut(&Session, &Command, Timestamp)) {
+    for seed in 0..sessions {
+        let mut dice = Dice(seed);
+        let mut now = Timestamp::from_ms(0);
+        let mut past = vec![dice.session(now)];
+        for _ in 0..30 {
+            let session = past[past.len() - 1].clone();
+            now = dice.instant(&session, now.max(session.updated_at));
+            let command = dice.command(now, &past);
+            look(&session, &command, now);
+            match session.next(&command, now) {
+                Step::Refused(_) => {}
+                Step::Due(change, _) | Step::Done(change) => past.push(change.session),
+            }
+        }
+    }
 }
 
 fn many(one: fn(u64) -> u64, first_seed: u64, steps: u64) {
