@@ -5,29 +5,38 @@
 //! from anything but the newest version. Whatever else an answer rests on (a refusal, a
 //! 403 that depends on the state) was told by the store in this request.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout_at};
 
+use super::command_metrics;
 use super::commit::{Author, commit, stored_bytes};
 use super::error::Error;
-use super::request::{CommandResult, Precondition};
-use super::sessions::{COMMAND_TIMEOUT, Sessions, replay};
-use crate::domain::id::SessionKey;
+use super::request::{CommandRequest, CommandResult, Precondition};
+use super::sessions::{COMMAND_TIMEOUT, Sessions, replay, require_operator};
+use crate::domain::entry::IdempotencyKey;
+use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::principal::{Principal, Role};
 use crate::domain::session::command::{Command, Refused};
-use crate::domain::session::event::{Change, Step};
+use crate::domain::session::event::{Change, Kind, Outcome, Step};
 use crate::domain::session::growth::MAX_STORED;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::store::{Committed, StoredSession};
 use crate::telemetry::metrics;
+use crate::wire::command::CommandInput;
 use crate::wire::frame;
 
+/// How long a delete waits for the ledger.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A command, and what came with it.
-pub(super) struct Execution<'a> {
-    pub key: &'a SessionKey,
-    pub command: &'a Command,
-    pub expected: &'a [Precondition],
-    pub author: Author<'a>,
-    pub arrived: Timestamp,
+struct Execution<'a> {
+    key: &'a SessionKey,
+    command: &'a Command,
+    expected: &'a [Precondition],
+    author: Author<'a>,
+    arrived: Timestamp,
 }
 
 /// A version to judge by.
@@ -52,8 +61,67 @@ enum Attempt {
 }
 
 impl Sessions {
+    /// Does what a command says.
+    pub async fn command(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        asked: CommandRequest,
+        arrived: Timestamp,
+    ) -> Result<CommandResult, Error> {
+        let key = self.key(by, id)?;
+        if !may_request(by, &asked.wish) {
+            return Err(Error::Forbidden);
+        }
+        let (name, outcome) = match self.resolve(&key, asked.wish).await {
+            Err(error) => ("revert", Err(error)),
+            Ok(mut command) => {
+                apply_own_rights(&mut command, by, asked.lag_ms);
+                let repeat =
+                    asked.idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
+                let author = Author { command: command.name(), arguments: None, by: Some(by), repeat };
+                let asked = Execution { key: &key, command: &command, expected: &asked.expected, author, arrived };
+                (command.name(), self.execute(asked).await)
+            }
+        };
+        command_metrics::count(name, outcome.as_ref());
+        outcome
+    }
+
+    async fn resolve(&self, key: &SessionKey, wish: CommandInput) -> Result<Command, Error> {
+        match wish {
+            CommandInput::Command(command) => Ok(command),
+            CommandInput::Revert { to_version } => {
+                let held = self.load_existing(key).await?;
+                Ok(Command::Revert { then: Box::new(self.history.version(key, &held, to_version).await?) })
+            }
+        }
+    }
+
+    /// Deletes, and answers once the ledger holds it. Asking again is safe.
+    pub async fn delete(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        asked: CommandRequest,
+        arrived: Timestamp,
+    ) -> Result<CommandResult, Error> {
+        require_operator(by)?;
+        let key = self.key(by, id)?;
+        let present = self.restorer.load(&key).await?;
+        let answer = if present.session.status == Status::Deleted {
+            CommandResult { stored: present, outcome: Outcome::of(Kind::Deleted), replayed: None, snapshot: None }
+        } else {
+            self.command(by, id, asked, arrived).await?
+        };
+        if let Some(ticket) = answer.stored.entry_id {
+            self.wait_recorded(ticket, DELETE_TIMEOUT, Error::LedgerBehind).await?;
+        }
+        Ok(answer)
+    }
+
     /// Does what is asked for, again where a race was lost, for as long as anyone may wait.
-    pub(super) async fn execute(&self, asking: Execution<'_>) -> Result<CommandResult, Error> {
+    async fn execute(&self, asking: Execution<'_>) -> Result<CommandResult, Error> {
         let patience = Instant::now() + COMMAND_TIMEOUT;
         let Ok(mut place) = timeout_at(patience, self.cache.lock(asking.key)).await else {
             return Err(Error::Contended(Box::new(self.load_existing(asking.key).await?)));
@@ -163,6 +231,34 @@ impl Sessions {
             Committed::Stale(newer) => Ok(retry_on(newer)),
             Committed::Missing => Ok(Attempt::Read),
         }
+    }
+}
+
+/// Whether the caller's role may ask for this at all. It is asked before anything is read, so that
+/// neither a refusal nor the repeat of another role's request tells what only that role may know.
+fn may_request(by: &Principal, wish: &CommandInput) -> bool {
+    match (by.role, wish) {
+        (Role::Operator | Role::Admin, _) => true,
+        (Role::Participant, CommandInput::Command(command)) => command.is_for_participants(),
+        (Role::Participant, CommandInput::Revert { .. }) | (Role::Viewer, _) => false,
+    }
+}
+
+/// A participant's switch is about its own cycle, also if it lost a race meanwhile; its pauses
+/// are its own.
+fn apply_own_rights(command: &mut Command, by: &Principal, lag_ms: i64) {
+    let is_participant = by.role == Role::Participant;
+    match command {
+        Command::Switch(switch) => {
+            switch.connection_lag_ms = lag_ms;
+            if is_participant && switch.current.is_none() {
+                switch.current.clone_from(&by.participant_id);
+            }
+        }
+        Command::Pause { by_participant, .. } | Command::Resume { by_participant, .. } => {
+            *by_participant = is_participant;
+        }
+        _ => {}
     }
 }
 

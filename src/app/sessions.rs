@@ -1,4 +1,4 @@
-//! Reading and commanding sessions: settle, judge, commit, again if the race was lost.
+//! Sessions as the use cases share them: reading, settling, idempotency, waiting for the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::command_metrics;
 use super::commit::{Author, commit};
 use super::error::Error;
-use super::execute::Execution;
 use super::history::History;
 use super::idle::IdleCheck;
-use super::request::{CommandRequest, CommandResult};
+use super::request::CommandResult;
 use super::restore::{Restorer, Retention};
 use super::session_cache::SessionCache;
 use crate::bus::Audience;
@@ -24,7 +22,6 @@ use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::{Principal, Role};
 use crate::domain::session::Status;
-use crate::domain::session::command::Command;
 use crate::domain::session::event::{Kind, Outcome};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
@@ -32,14 +29,10 @@ use crate::ledger::Ledger;
 use crate::store;
 use crate::store::outbox::EntryId;
 use crate::store::{Committed, Store, StoredSession};
-use crate::wire::command::CommandInput;
 use crate::wire::history;
 
 /// How long a lost race is tried again on the caller's behalf.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a delete waits for the ledger.
-const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an answer waits to be durable, where every answer is.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -146,43 +139,6 @@ impl Sessions {
         if is_settled { Ok(present) } else { self.newest(key).await }
     }
 
-    /// Does what a command says.
-    pub async fn command(
-        &self,
-        by: &Principal,
-        id: &SessionId,
-        asked: CommandRequest,
-        arrived: Timestamp,
-    ) -> Result<CommandResult, Error> {
-        let key = self.key(by, id)?;
-        if !may_request(by, &asked.wish) {
-            return Err(Error::Forbidden);
-        }
-        let (name, outcome) = match self.resolve(&key, asked.wish).await {
-            Err(error) => ("revert", Err(error)),
-            Ok(mut command) => {
-                apply_own_rights(&mut command, by, asked.lag_ms);
-                let repeat =
-                    asked.idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
-                let author = Author { command: command.name(), arguments: None, by: Some(by), repeat };
-                let asked = Execution { key: &key, command: &command, expected: &asked.expected, author, arrived };
-                (command.name(), self.execute(asked).await)
-            }
-        };
-        command_metrics::count(name, outcome.as_ref());
-        outcome
-    }
-
-    async fn resolve(&self, key: &SessionKey, wish: CommandInput) -> Result<Command, Error> {
-        match wish {
-            CommandInput::Command(command) => Ok(command),
-            CommandInput::Revert { to_version } => {
-                let held = self.load_existing(key).await?;
-                Ok(Command::Revert { then: Box::new(self.history.version(key, &held, to_version).await?) })
-            }
-        }
-    }
-
     /// What an idempotency key of the caller's was answered with before, where that wrote no
     /// version; else it is `change` from now on.
     pub async fn remember(
@@ -202,28 +158,6 @@ impl Sessions {
         }
         let is_replay = standing.change != change;
         Ok((standing.change, is_replay))
-    }
-
-    /// Deletes, and answers once the ledger holds it. Asking again is safe.
-    pub async fn delete(
-        &self,
-        by: &Principal,
-        id: &SessionId,
-        asked: CommandRequest,
-        arrived: Timestamp,
-    ) -> Result<CommandResult, Error> {
-        require_operator(by)?;
-        let key = self.key(by, id)?;
-        let present = self.restorer.load(&key).await?;
-        let answer = if present.session.status == Status::Deleted {
-            CommandResult { stored: present, outcome: Outcome::of(Kind::Deleted), replayed: None, snapshot: None }
-        } else {
-            self.command(by, id, asked, arrived).await?
-        };
-        if let Some(ticket) = answer.stored.entry_id {
-            self.wait_recorded(ticket, DELETE_TIMEOUT, Error::LedgerBehind).await?;
-        }
-        Ok(answer)
     }
 
     /// Writes what had to happen by now, if anything had; gives whether it did.
@@ -314,7 +248,7 @@ impl Sessions {
 
     /// Waits for the ledger to hold what was written. Who cannot learn that, because the
     /// store does not answer now, must not say that nothing was written.
-    async fn wait_recorded(&self, ticket: EntryId, within: Duration, not_yet: Error) -> Result<(), Error> {
+    pub(super) async fn wait_recorded(&self, ticket: EntryId, within: Duration, not_yet: Error) -> Result<(), Error> {
         match tokio::time::timeout(within, self.store.wait_recorded(ticket)).await {
             Err(_) | Ok(Err(store::Error::Unavailable(_))) => Err(not_yet),
             Ok(recorded) => Ok(recorded?),
@@ -330,37 +264,9 @@ impl Sessions {
     }
 }
 
-/// Whether the caller's role may ask for this at all. It is asked before anything is read, so that
-/// neither a refusal nor the repeat of another role's request tells what only that role may know.
-fn may_request(by: &Principal, wish: &CommandInput) -> bool {
-    match (by.role, wish) {
-        (Role::Operator | Role::Admin, _) => true,
-        (Role::Participant, CommandInput::Command(command)) => command.is_for_participants(),
-        (Role::Participant, CommandInput::Revert { .. }) | (Role::Viewer, _) => false,
-    }
-}
-
 /// What is for operators only.
 pub fn require_operator(by: &Principal) -> Result<(), Error> {
     if by.role >= Role::Operator { Ok(()) } else { Err(Error::Forbidden) }
-}
-
-/// A participant's switch is about its own cycle, also if it lost a race meanwhile; its pauses
-/// are its own.
-fn apply_own_rights(command: &mut Command, by: &Principal, lag_ms: i64) {
-    let is_participant = by.role == Role::Participant;
-    match command {
-        Command::Switch(switch) => {
-            switch.connection_lag_ms = lag_ms;
-            if is_participant && switch.current.is_none() {
-                switch.current.clone_from(&by.participant_id);
-            }
-        }
-        Command::Pause { by_participant, .. } | Command::Resume { by_participant, .. } => {
-            *by_participant = is_participant;
-        }
-        _ => {}
-    }
 }
 
 /// What was answered the first time, with the session as it stands.
