@@ -3,7 +3,8 @@
 use super::commit::{Author, commit, stored_bytes};
 use super::error::Error;
 use super::request::{CommandResult, Precondition};
-use super::sessions::{Sessions, replay, require_operator};
+use super::sessions::{Sessions, authorize, replay};
+use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey};
@@ -46,7 +47,7 @@ impl Sessions {
         arrived: Timestamp,
     ) -> Result<CommandResult, Error> {
         let key = self.key(by, &new.session_id)?;
-        require_operator(by)?;
+        authorize(by, Access::Operate)?;
         let repeat = idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
         if new.advances_faster_than(self.least_advance_ms) {
             return Err(Error::AdvancesTooFast { least_ms: self.least_advance_ms });
@@ -135,7 +136,7 @@ impl Sessions {
         clone_id: SessionId,
         expected: &[Precondition],
     ) -> Result<NewSession, Error> {
-        require_operator(by)?;
+        authorize(by, Access::Operate)?;
         let held = self.read(by, id).await?;
         if expected.iter().all(|expected| expected.is_met_at(held.session.position)) {
             Ok(held.session.blueprint(clone_id))

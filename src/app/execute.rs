@@ -13,7 +13,8 @@ use super::command_metrics;
 use super::commit::{Author, commit, stored_bytes};
 use super::error::Error;
 use super::request::{CommandRequest, CommandResult, Precondition};
-use super::sessions::{COMMAND_TIMEOUT, Sessions, replay, require_operator};
+use super::sessions::{COMMAND_TIMEOUT, Sessions, authorize, replay};
+use crate::domain::access::Access;
 use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::{Principal, Role};
@@ -70,9 +71,7 @@ impl Sessions {
         arrived: Timestamp,
     ) -> Result<CommandResult, Error> {
         let key = self.key(by, id)?;
-        if !may_request(by, &asked.wish) {
-            return Err(Error::Forbidden);
-        }
+        authorize(by, asked.access())?;
         let (name, outcome) = match self.resolve(&key, asked.wish).await {
             Err(error) => ("revert", Err(error)),
             Ok(mut command) => {
@@ -106,7 +105,7 @@ impl Sessions {
         asked: CommandRequest,
         arrived: Timestamp,
     ) -> Result<CommandResult, Error> {
-        require_operator(by)?;
+        authorize(by, Access::Command(&Command::Delete))?;
         let key = self.key(by, id)?;
         let present = self.restorer.load(&key).await?;
         let answer = if present.session.status == Status::Deleted {
@@ -157,7 +156,7 @@ impl Sessions {
             if !asking.expected.iter().all(|expected| expected.is_met_at(session.position)) {
                 return self.reject(asking, basis, |held| Error::Stale(Box::new(held))).await;
             }
-            if !asking.author.by.is_none_or(|by| by.may(asking.command, session)) {
+            if !asking.author.by.is_none_or(|by| by.may_command(asking.command, session)) {
                 return self.reject(asking, basis, |_| Error::Forbidden).await;
             }
         }
@@ -231,16 +230,6 @@ impl Sessions {
             Committed::Stale(newer) => Ok(retry_on(newer)),
             Committed::Missing => Ok(Attempt::Read),
         }
-    }
-}
-
-/// Whether the caller's role may ask for this at all. It is asked before anything is read, so that
-/// neither a refusal nor the repeat of another role's request tells what only that role may know.
-fn may_request(by: &Principal, wish: &CommandInput) -> bool {
-    match (by.role, wish) {
-        (Role::Operator | Role::Admin, _) => true,
-        (Role::Participant, CommandInput::Command(command)) => command.is_for_participants(),
-        (Role::Participant, CommandInput::Revert { .. }) | (Role::Viewer, _) => false,
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Error;
+use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::Principal;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Filter, HistoryRow, Ledger, Page, Row};
@@ -69,7 +70,7 @@ impl History {
         after: Option<Position>,
         limit: u32,
     ) -> Result<HistoryPage, Error> {
-        let after = if by.role >= Role::Operator { after } else { after.max(held.session.predecessor) };
+        let after = if by.may(Access::ReadPredecessor) { after } else { after.max(held.session.predecessor) };
         let is_complete = self.wait_for_audit(held).await?;
         let Page { rows, has_more } = self.ledger.history(key, after, limit).await?;
         let last = rows.last().map(|row| row.link.position).or(after);
@@ -86,7 +87,7 @@ impl History {
         held: &StoredSession,
         told_to: Option<Position>,
     ) -> Result<Option<Position>, Error> {
-        let begins = if by.role >= Role::Operator { None } else { held.session.predecessor };
+        let begins = if by.may(Access::ReadPredecessor) { None } else { held.session.predecessor };
         match self.ledger.first_dead(key, begins).await? {
             Some(missing) if Some(missing) <= told_to => Ok(before(missing)),
             _ => Ok(told_to),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::position::Position;
 use crate::domain::session::event::Outcome;
@@ -46,6 +47,14 @@ impl CommandRequest {
     #[must_use]
     pub const fn of(wish: CommandInput) -> Self {
         Self { wish, expected: Vec::new(), idempotency: None, lag_ms: 0 }
+    }
+
+    /// The right it needs.
+    pub(super) const fn access(&self) -> Access<'_> {
+        match &self.wish {
+            CommandInput::Command(command) => Access::Command(command),
+            CommandInput::Revert { .. } => Access::Revert,
+        }
     }
 }
 

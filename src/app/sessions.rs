@@ -16,11 +16,12 @@ use super::restore::{Restorer, Retention};
 use super::session_cache::SessionCache;
 use crate::bus::Audience;
 use crate::clock::Clock;
+use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IdempotencyKey, IdempotencyRecord};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::Principal;
 use crate::domain::session::Status;
 use crate::domain::session::event::{Kind, Outcome};
 use crate::domain::time::Timestamp;
@@ -264,9 +265,9 @@ impl Sessions {
     }
 }
 
-/// What is for operators only.
-pub fn require_operator(by: &Principal) -> Result<(), Error> {
-    if by.role >= Role::Operator { Ok(()) } else { Err(Error::Forbidden) }
+/// Refuses what the caller's role has no right to.
+pub(super) fn authorize(by: &Principal, access: Access<'_>) -> Result<(), Error> {
+    if by.may(access) { Ok(()) } else { Err(Error::Forbidden) }
 }
 
 /// What was answered the first time, with the session as it stands.

@@ -143,12 +143,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether a participant may ever ask for it; the session's state decides when.
-    #[must_use]
-    pub const fn is_for_participants(&self) -> bool {
-        matches!(self, Self::Switch(_) | Self::Pause { .. } | Self::Resume { .. } | Self::Complete { .. })
-    }
-
     /// As in the URL, the audit and the metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
