@@ -175,7 +175,7 @@ impl Sessions {
         no: impl FnOnce(StoredSession) -> Error,
     ) -> Result<Attempt, Error> {
         #[cfg(feature = "mutants")]
-        let basis = Basis { is_told: basis.is_told || crate::mutants::trusts_memory(), ..basis };
+        let basis = Basis { is_from_store: basis.is_from_store || crate::mutants::trusts_memory(), ..basis };
         if !basis.is_from_store {
             return Ok(Attempt::Read);
         }
