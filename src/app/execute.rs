@@ -31,12 +31,13 @@ use crate::wire::frame;
 /// How long a delete waits for the ledger.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A command, and what came with it.
+/// A command that the caller's role may give, with what came with it.
 struct Execution<'a> {
     key: &'a SessionKey,
     command: &'a Command,
+    by: &'a Principal,
     expected: &'a [Precondition],
-    author: Author<'a>,
+    idempotency: Option<IdempotencyKey>,
     arrived: Timestamp,
 }
 
@@ -72,23 +73,23 @@ impl Sessions {
     ) -> Result<CommandResult, Error> {
         let key = self.key(by, id)?;
         authorize(by, asked.access())?;
-        let (name, outcome) = match self.resolve(&key, asked.wish).await {
+        let (name, outcome) = match self.resolve(&key, asked.input).await {
             Err(error) => ("revert", Err(error)),
             Ok(mut command) => {
                 apply_own_rights(&mut command, by, asked.lag_ms);
-                let repeat =
+                let expected = &asked.expected;
+                let idempotency =
                     asked.idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
-                let author = Author { command: command.name(), arguments: None, by: Some(by), repeat };
-                let asked = Execution { key: &key, command: &command, expected: &asked.expected, author, arrived };
-                (command.name(), self.execute(asked).await)
+                let execution = Execution { key: &key, command: &command, by, expected, idempotency, arrived };
+                (command.name(), self.execute(execution).await)
             }
         };
         command_metrics::count(name, outcome.as_ref());
         outcome
     }
 
-    async fn resolve(&self, key: &SessionKey, wish: CommandInput) -> Result<Command, Error> {
-        match wish {
+    async fn resolve(&self, key: &SessionKey, input: CommandInput) -> Result<Command, Error> {
+        match input {
             CommandInput::Command(command) => Ok(command),
             CommandInput::Revert { to_version } => {
                 let held = self.load_existing(key).await?;
@@ -156,7 +157,7 @@ impl Sessions {
             if !asking.expected.iter().all(|expected| expected.is_met_at(session.position)) {
                 return self.reject(asking, basis, |held| Error::Stale(Box::new(held))).await;
             }
-            if !asking.author.by.is_none_or(|by| by.may_command(asking.command, session)) {
+            if !asking.by.may_command(asking.command, session) {
                 return self.reject(asking, basis, |_| Error::Forbidden).await;
             }
         }
@@ -180,8 +181,8 @@ impl Sessions {
             return Ok(Attempt::Read);
         }
         let judged = basis.held.session.position;
-        match self.idempotency_record(asking.key, basis.held, asking.author.repeat).await? {
-            (held, Some(answered)) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
+        match self.idempotency_record(asking.key, basis.held, asking.idempotency).await? {
+            (held, Some(answered)) => Ok(done(replay(&answered, held, asking.idempotency)?)),
             (held, None) if held.session.position == judged => Err(no(held)),
             (_, None) => Ok(Attempt::Read),
         }
@@ -212,7 +213,12 @@ impl Sessions {
 
     async fn write(&self, asking: &Execution<'_>, basis: Basis, change: Change) -> Result<Attempt, Error> {
         let outcome = change.outcome.clone();
-        let author = Author { arguments: Some(asking.command), ..asking.author };
+        let author = Author {
+            command: asking.command.name(),
+            arguments: Some(asking.command),
+            by: Some(asking.by),
+            repeat: asking.idempotency,
+        };
         let write = commit(self.ids.nonce(), asking.key, Some(&basis.held), change, author);
         let bytes = stored_bytes(&write);
         if bytes > MAX_STORED && outgrows(asking.command, &basis.held.session, bytes) {
@@ -226,7 +232,7 @@ impl Sessions {
             }
             // It was done; but where the session stands is not known.
             Committed::Repeated(_, held) if held.needs_restore => Ok(Attempt::Read),
-            Committed::Repeated(answered, held) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
+            Committed::Repeated(answered, held) => Ok(done(replay(&answered, held, asking.idempotency)?)),
             Committed::Stale(newer) => Ok(retry_on(newer)),
             Committed::Missing => Ok(Attempt::Read),
         }

@@ -32,8 +32,8 @@ impl Precondition {
 /// A command with everything that came with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRequest {
-    /// What is wished for.
-    pub wish: CommandInput,
+    /// The command.
+    pub input: CommandInput,
     /// Applied only on this version; both must hold where both are given.
     pub expected: Vec<Precondition>,
     /// The caller's idempotency key, and the digest of what came with it.
@@ -43,15 +43,15 @@ pub struct CommandRequest {
 }
 
 impl CommandRequest {
-    /// A wish with nothing else.
+    /// A command with nothing else.
     #[must_use]
-    pub const fn of(wish: CommandInput) -> Self {
-        Self { wish, expected: Vec::new(), idempotency: None, lag_ms: 0 }
+    pub const fn of(input: CommandInput) -> Self {
+        Self { input, expected: Vec::new(), idempotency: None, lag_ms: 0 }
     }
 
     /// The right it needs.
     pub(super) const fn access(&self) -> Access<'_> {
-        match &self.wish {
+        match &self.input {
             CommandInput::Command(command) => Access::Command(command),
             CommandInput::Revert { .. } => Access::Revert,
         }

@@ -181,11 +181,10 @@ pub(super) struct NamedCommand<'a> {
 impl NamedCommand<'_> {
     /// The command that is asked for, without its idempotency key.
     fn asked(self) -> Result<CommandRequest, ApiError> {
-        let commanded = command::read(self.name, self.body)?;
-        let from_body = commanded.expected_version.map(Precondition::Version);
+        let (input, expected_version) = command::read(self.name, self.body)?;
         Ok(CommandRequest {
-            wish: commanded.input,
-            expected: from_body.into_iter().chain(self.conditions.expected).collect(),
+            input,
+            expected: expected_version.map(Precondition::Version).into_iter().chain(self.conditions.expected).collect(),
             idempotency: None,
             lag_ms: self.lag_ms,
         })

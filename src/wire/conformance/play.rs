@@ -116,14 +116,15 @@ impl Played {
     }
 
     fn read(&self, name: &str, step: &Step) -> Result<Command, Code> {
-        let commanded = command::read(name, step.body.clone()).map_err(|unreadable| match unreadable {
-            ParseError::UnknownCommand => Code::NotFound,
-            ParseError::Invalid { .. } => Code::Invalid,
-        })?;
-        if commanded.expected_version.is_some_and(|version| version != self.newest().position.version) {
+        let (input, expected_version) =
+            command::read(name, step.body.clone()).map_err(|unreadable| match unreadable {
+                ParseError::UnknownCommand => Code::NotFound,
+                ParseError::Invalid { .. } => Code::Invalid,
+            })?;
+        if expected_version.is_some_and(|version| version != self.newest().position.version) {
             return Err(Code::StaleVersion);
         }
-        match commanded.input {
+        match input {
             CommandInput::Command(Command::Switch(mut switch)) => {
                 switch.connection_lag_ms = step.lag_ms;
                 Ok(Command::Switch(switch))
