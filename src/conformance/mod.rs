@@ -6,39 +6,13 @@
 
 mod compare;
 mod play;
+mod vector;
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// One vector, as it stands in a file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vector {
-    name: String,
-    source: String,
-    create: Map<String, Value>,
-    #[serde(default)]
-    create_refused: Option<String>,
-    #[serde(default)]
-    steps: Vec<Step>,
-}
-
-/// At an instant: look, or command, and what has to come of it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    at_ms: i64,
-    #[serde(default)]
-    command: Option<String>,
-    #[serde(default)]
-    body: Map<String, Value>,
-    #[serde(default)]
-    lag_ms: i64,
-    #[serde(default)]
-    expect: Map<String, Value>,
-}
+use self::vector::Vector;
 
 /// Something came out otherwise than its vector says.
 #[derive(Debug, Clone, PartialEq, Eq)]

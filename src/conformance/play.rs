@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::{Difference, differences};
-use super::{Step, Vector};
+use super::vector::{Step, Vector};
 use crate::domain::id::SessionId;
 use crate::domain::session::command::Command;
 use crate::domain::session::event::{Change, Outcome};

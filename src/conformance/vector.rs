@@ -1,0 +1,32 @@
+//! A vector as it stands in a file.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One vector, as it stands in a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vector {
+    pub name: String,
+    pub source: String,
+    pub create: Map<String, Value>,
+    #[serde(default)]
+    pub create_refused: Option<String>,
+    #[serde(default)]
+    pub steps: Vec<Step>,
+}
+
+/// At an instant: look, or command, and what has to come of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Step {
+    pub at_ms: i64,
+    #[serde(default)]
+    pub command: Option<String>,
+    #[serde(default)]
+    pub body: Map<String, Value>,
+    #[serde(default)]
+    pub lag_ms: i64,
+    #[serde(default)]
+    pub expect: Map<String, Value>,
+}
