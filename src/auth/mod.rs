@@ -4,6 +4,7 @@
 //! every instance, without leeway.
 
 mod cache;
+mod denied;
 mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,42 +16,16 @@ use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use cache::{Marks, Verified};
 
+pub use self::denied::Denied;
+pub use self::token::Signed;
+
 /// Longer texts are refused before they cost a hash.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// Why a caller is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// No token came with the request.
-    #[error("no token was given")]
-    Missing,
-    /// A token that this service did not sign, or that is not what it expects.
-    #[error("the token is not valid")]
-    Invalid,
-    /// A token that was good once.
-    #[error("the token has expired")]
-    Expired,
-    /// A token that came where this request may not carry one.
-    #[error("the token stands where it does not count")]
-    Misplaced,
-    /// More than one header that would prove who calls.
-    #[error("several tokens were given")]
-    Several,
-}
 
 /// Why no token can be signed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no key to sign with")]
 pub struct NoSigningKey;
-
-/// A token and when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
-    /// The token's text.
-    pub token: String,
-    /// Its end: the instant asked for, down to the whole second a token can say.
-    pub expires_at: Timestamp,
-}
 
 /// Tells who calls.
 pub struct Authenticator(Mode);

@@ -6,13 +6,22 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-use super::{Denied, Signed};
+use super::denied::Denied;
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 
 /// A subject is written into every change, so it has an end.
 const MAX_SUBJECT_BYTES: usize = 256;
+
+/// A token and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The token's text.
+    pub token: String,
+    /// Its end: the instant asked for, down to the whole second a token can say.
+    pub expires_at: Timestamp,
+}
 
 /// What we read of a token. Other claims are other services' business, as the standard has it.
 #[derive(Deserialize)]
