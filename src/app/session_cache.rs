@@ -5,19 +5,20 @@
 //! remembered is a guess: only a commit may rest on it, since the store refuses one
 //! that is made from anything but the newest version.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::sync::Arc;
 
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 use serde_json::{Map, Value};
-use tokio::sync::Mutex as Turn;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
 use crate::store::StoredSession;
 
-/// So many sessions are remembered at least, and twice as many at most.
-const GENERATION_CAPACITY: usize = 4_096;
+/// About so many sessions are remembered.
+const MAX_SESSIONS: usize = 8_192;
 
 /// A session of more participants takes more room than the read it saves is worth.
 const MAX_PARTICIPANTS: usize = 32;
@@ -29,48 +30,37 @@ const MAX_METADATA_BYTES: usize = 4_096;
 /// that is known, if one is.
 pub(super) struct Slot(OwnedMutexGuard<Option<StoredSession>>);
 
-/// A place for each session that was written to lately.
-#[derive(Debug, Default)]
-pub(super) struct SessionCache(Mutex<Generations>);
+/// The slots of the sessions that were written to lately.
+pub(super) struct SessionCache(Cache<SessionKey, Arc<Mutex<Option<StoredSession>>>>);
 
-/// When the young are enough, they become the old, and the old are forgotten.
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<SessionKey, Arc<Turn<Option<StoredSession>>>>,
-    old: HashMap<SessionKey, Arc<Turn<Option<StoredSession>>>>,
+impl Default for SessionCache {
+    fn default() -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(MAX_SESSIONS)
+            .weight_capacity(MAX_SESSIONS as u64)
+            // The newest half is not crowded out by sessions that were busy once.
+            .hot_allocation(0.5)
+            .build()
+            .expect("both capacities are given");
+        Self(Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default()))
+    }
 }
 
 impl SessionCache {
-    /// The place of a session, once it is free. Whoever has one that was forgotten
-    /// meanwhile does no harm: it loses the race, or wins it.
+    /// The slot of a session, once it is free. The holder of one that was evicted meanwhile
+    /// does no harm: it loses the race, or wins it.
     pub async fn lock(&self, key: &SessionKey) -> Slot {
-        let turn = self.generations().turn(key);
-        Slot(turn.lock_owned().await)
+        Slot(self.slot(key).lock_owned().await)
     }
 
-    /// How many sessions have a place.
+    fn slot(&self, key: &SessionKey) -> Arc<Mutex<Option<StoredSession>>> {
+        let Ok(slot) = self.0.get_or_insert_with(key, || Ok::<_, Infallible>(Arc::default()));
+        slot
+    }
+
+    /// How many sessions have a slot.
     pub fn len(&self) -> usize {
-        let generations = self.generations();
-        generations.young.len() + generations.old.len()
-    }
-
-    fn generations(&self) -> MutexGuard<'_, Generations> {
-        // Nothing in there can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Generations {
-    fn turn(&mut self, key: &SessionKey) -> Arc<Turn<Option<StoredSession>>> {
-        if let Some(turn) = self.young.get(key) {
-            return Arc::clone(turn);
-        }
-        if self.young.len() >= GENERATION_CAPACITY {
-            self.old = std::mem::take(&mut self.young);
-        }
-        let turn = self.old.remove(key).unwrap_or_default();
-        self.young.insert(key.clone(), Arc::clone(&turn));
-        turn
+        self.0.len()
     }
 }
 
@@ -119,17 +109,29 @@ mod tests {
     }
 
     #[test]
-    fn of_one_session_there_is_one_place_and_never_too_many_of_all() {
-        let remembered = SessionCache::default();
-        let first = remembered.generations().turn(&key(0));
-        for session in 1..GENERATION_CAPACITY * 5 {
-            remembered.generations().turn(&key(session));
-            // It is asked for all the time, so it is not forgotten.
-            assert!(Arc::ptr_eq(&first, &remembered.generations().turn(&key(0))));
+    fn a_session_has_one_slot_and_slots_are_bounded() {
+        let cache = SessionCache::default();
+        let first = cache.slot(&key(0));
+        for session in 1..MAX_SESSIONS * 3 {
+            cache.slot(&key(session));
+            // It is asked for all the time, so it is not evicted.
+            assert!(Arc::ptr_eq(&first, &cache.slot(&key(0))));
+            assert!(cache.len() <= usize::try_from(cache.0.capacity()).unwrap());
         }
-        let generations = remembered.generations();
-        assert!(generations.young.len() <= GENERATION_CAPACITY && generations.old.len() <= GENERATION_CAPACITY);
-        assert!(!generations.young.contains_key(&key(1)) && !generations.old.contains_key(&key(1)));
+        assert!(cache.0.capacity() < 2 * MAX_SESSIONS as u64);
+    }
+
+    #[test]
+    fn the_newest_sessions_are_remembered_after_busy_ones() {
+        let cache = SessionCache::default();
+        for session in 0..MAX_SESSIONS {
+            cache.slot(&key(session));
+            cache.slot(&key(session));
+        }
+        let newest = MAX_SESSIONS * 2..MAX_SESSIONS * 2 + MAX_SESSIONS / 4;
+        newest.clone().for_each(|session| drop(cache.slot(&key(session))));
+        let remembered = newest.clone().filter(|session| cache.0.peek(&key(*session)).is_some()).count();
+        assert!(remembered * 10 >= newest.len() * 9, "{remembered} of {}", newest.len());
     }
 
     #[tokio::test]

@@ -3,18 +3,18 @@
 //! Pure: `now` is cluster time and handed in, so a token ends at the same instant on
 //! every instance, without leeway.
 
-mod cache;
 mod denied;
 mod token;
+mod token_cache;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use crate::domain::id::{InvalidId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
-use cache::{Marks, Verified};
+use token_cache::TokenCache;
 
 pub use self::denied::Denied;
 pub use self::token::Signed;
@@ -39,9 +39,7 @@ enum Mode {
 struct Keyed {
     verify: DecodingKey,
     sign: EncodingKey,
-    marks: Marks,
-    // Held for a lookup or an insertion, never across an await.
-    verified: Mutex<Verified>,
+    cache: TokenCache,
 }
 
 impl Authenticator {
@@ -52,8 +50,7 @@ impl Authenticator {
             Some(secret) => Mode::Keyed(Box::new(Keyed {
                 verify: DecodingKey::from_secret(secret),
                 sign: EncodingKey::from_secret(secret),
-                marks: Marks::default(),
-                verified: Mutex::default(),
+                cache: TokenCache::default(),
             })),
         }))
     }
@@ -69,13 +66,13 @@ impl Authenticator {
     pub fn cached(&self) -> usize {
         match &self.0 {
             Mode::Open(_) => 0,
-            Mode::Keyed(keyed) => held(&keyed.verified).len(),
+            Mode::Keyed(keyed) => keyed.cache.len(),
         }
     }
 
     /// Who `token` proves the caller to be at `now`.
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-        let Keyed { verify, marks, verified, .. } = match &self.0 {
+        let Keyed { verify, cache, .. } = match &self.0 {
             Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
             Mode::Keyed(keyed) => &**keyed,
         };
@@ -83,12 +80,11 @@ impl Authenticator {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denied::Invalid);
         }
-        let mark = marks.of(token);
-        if let Some(principal) = held(verified).find(&mark) {
+        if let Some(principal) = cache.get(token) {
             return still_valid(principal, now);
         }
         let principal = Arc::new(token::verify(token, verify, now)?);
-        held(verified).keep(mark, Arc::clone(&principal));
+        cache.insert(token, Arc::clone(&principal));
         Ok(principal)
     }
 
@@ -111,11 +107,6 @@ fn local_operator() -> Result<Principal, InvalidId> {
         expires_at: None,
         provenance: Provenance::default(),
     })
-}
-
-/// A panic elsewhere cannot leave the map half-changed in a way that matters: at worst a token is verified again.
-fn held(verified: &Mutex<Verified>) -> std::sync::MutexGuard<'_, Verified> {
-    verified.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn still_valid(principal: Arc<Principal>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
