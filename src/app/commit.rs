@@ -15,21 +15,21 @@ use crate::store::{Commit, Operation, StoredSession};
 use crate::wire::change::Details;
 use crate::wire::{frame, history};
 
-/// On whose behalf, and by which command, a version is written.
+/// Who writes a version, and by which command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Author<'a> {
     /// The command's name.
     pub command: &'static str,
-    /// The command itself; `None` for a creation, and where it happened by itself.
+    /// The command itself; `None` for a creation and for what settles by itself.
     pub arguments: Option<&'a Command>,
-    /// Who asked; nobody, where it happened by itself.
+    /// The caller; `None` for what settles by itself.
     pub by: Option<&'a Principal>,
     /// The idempotency key it came with.
     pub repeat: Option<IdempotencyKey>,
 }
 
 impl Author<'_> {
-    /// What happens though nobody asked.
+    /// The author of what settles by itself.
     pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, repeat: None };
 }
 
@@ -63,7 +63,7 @@ pub(super) fn commit(
     }
 }
 
-/// What the session takes that a write makes.
+/// How many bytes the stored session takes.
 pub(super) fn stored_bytes(write: &Commit) -> usize {
     write.entry.body.as_ref().map_or(0, Bytes::len)
 }

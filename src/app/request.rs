@@ -1,4 +1,4 @@
-//! A command with everything that came with it, and its answer.
+//! A command with everything that came with it, and its result.
 
 use bytes::Bytes;
 
@@ -9,17 +9,17 @@ use crate::domain::session::event::Outcome;
 use crate::store::StoredSession;
 use crate::wire::command::CommandInput;
 
-/// The version a caller wants to write on.
+/// The version that a caller wants to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
-    /// Of whatever epoch.
+    /// In any epoch.
     Version(u64),
     /// Exactly this.
     Position(Position),
 }
 
 impl Precondition {
-    /// Whether that is where the session is.
+    /// Whether the session is at that version.
     #[must_use]
     pub fn is_met_at(self, position: Position) -> bool {
         match self {
@@ -34,7 +34,7 @@ impl Precondition {
 pub struct CommandRequest {
     /// The command.
     pub input: CommandInput,
-    /// Applied only on this version; both must hold where both are given.
+    /// The command applies only to this version; all must hold.
     pub expected: Vec<Precondition>,
     /// The caller's idempotency key, and the digest of what came with it.
     pub idempotency: Option<(String, Digest)>,
@@ -58,15 +58,15 @@ impl CommandRequest {
     }
 }
 
-/// What a command came to.
+/// What a command did.
 #[derive(Debug, Clone)]
 pub struct CommandResult {
     /// The present version.
     pub stored: StoredSession,
-    /// What was done, by this or by the first of its repeats.
+    /// What was done, by this request or by the first with its key.
     pub outcome: Outcome,
-    /// The position that made, if this was a repeat.
+    /// The position of the first result, if this was a repeat.
     pub replayed: Option<Position>,
-    /// The snapshot that its frame has told everyone, as bytes.
+    /// The snapshot that its frame carries, as bytes.
     pub snapshot: Option<Bytes>,
 }

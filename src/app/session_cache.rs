@@ -1,9 +1,9 @@
-//! What an instance remembers of the sessions it writes to, so that a commit needs no
-//! read before it; and whose turn it is to write.
+//! Caches the sessions that an instance writes to, so that a commit needs no read before it,
+//! and queues their writers.
 //!
-//! One commit of a session is under way here at a time, the others queue. What is
-//! remembered is a guess: only a commit may rest on it, since the store refuses one
-//! that is made from anything but the newest version.
+//! One commit of a session is under way in an instance at a time. A cached version may be
+//! stale: only a commit may rest on it, because the store refuses one that is not made
+//! from the newest version.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,17 +17,16 @@ use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
 use crate::store::StoredSession;
 
-/// About so many sessions are remembered.
+/// About so many sessions are cached.
 const MAX_SESSIONS: usize = 8_192;
 
-/// A session of more participants takes more room than the read it saves is worth.
+/// A session of more participants takes more memory than the read it saves is worth.
 const MAX_PARTICIPANTS: usize = 32;
 
-/// So does one whose metadata takes more, in bytes.
+/// So does a session whose metadata takes more, in bytes.
 const MAX_METADATA_BYTES: usize = 4_096;
 
-/// Whoever holds it may write; the others wait for it. It holds the newest version
-/// that is known, if one is.
+/// The right to write to a session, with its newest known version. Other writers wait for it.
 pub(super) struct Slot(OwnedMutexGuard<Option<StoredSession>>);
 
 /// The slots of the sessions that were written to lately.
@@ -38,7 +37,7 @@ impl Default for SessionCache {
         let options = OptionsBuilder::new()
             .estimated_items_capacity(MAX_SESSIONS)
             .weight_capacity(MAX_SESSIONS as u64)
-            // The newest half is not crowded out by sessions that were busy once.
+            // Sessions that were busy once never crowd out the newest half.
             .hot_allocation(0.5)
             .build()
             .expect("both capacities are given");
@@ -65,25 +64,25 @@ impl SessionCache {
 }
 
 impl Slot {
-    /// What is remembered, once: who comes after finds nothing, unless more is learnt.
+    /// Takes the cached version out: the next writer finds none, unless another is put.
     pub fn take(&mut self) -> Option<StoredSession> {
         self.0.take()
     }
 
-    /// That is the newest version, as far as is known here.
-    pub fn put(&mut self, held: &StoredSession) {
-        *self.0 = is_cacheable(held).then(|| held.clone());
+    /// Caches the newest known version.
+    pub fn put(&mut self, stored: &StoredSession) {
+        *self.0 = is_cacheable(stored).then(|| stored.clone());
     }
 }
 
-/// What has ended is written to no more, but for its deletion.
-fn is_cacheable(held: &StoredSession) -> bool {
-    let session = &held.session;
-    let may_be_written = !held.needs_restore && !session.status.is_ended() && session.status != Status::Deleted;
+/// A session that has ended is written to no more, but for its deletion.
+fn is_cacheable(stored: &StoredSession) -> bool {
+    let session = &stored.session;
+    let may_be_written = !stored.needs_restore && !session.status.is_ended() && session.status != Status::Deleted;
     may_be_written && session.participants.len() <= MAX_PARTICIPANTS && is_small(&session.metadata)
 }
 
-/// Whether it takes little room. What is nested is not looked into, and counts as much.
+/// Whether it takes little memory. Each nested value counts as a fixed size.
 fn is_small(metadata: &Map<String, Value>) -> bool {
     let sizes = metadata.iter().map(|(name, value)| {
         name.len()
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sessions_are_remembered_after_busy_ones() {
+    fn the_newest_sessions_are_cached_after_busy_ones() {
         let cache = SessionCache::default();
         for session in 0..MAX_SESSIONS {
             cache.slot(&key(session));
@@ -130,42 +129,42 @@ mod tests {
         }
         let newest = MAX_SESSIONS * 2..MAX_SESSIONS * 2 + MAX_SESSIONS / 4;
         newest.clone().for_each(|session| drop(cache.slot(&key(session))));
-        let remembered = newest.clone().filter(|session| cache.0.peek(&key(*session)).is_some()).count();
-        assert!(remembered * 10 >= newest.len() * 9, "{remembered} of {}", newest.len());
+        let cached = newest.clone().filter(|session| cache.0.peek(&key(*session)).is_some()).count();
+        assert!(cached * 10 >= newest.len() * 9, "{cached} of {}", newest.len());
     }
 
     #[tokio::test]
-    async fn who_comes_second_waits_for_the_first() {
-        let remembered = SessionCache::default();
+    async fn a_second_writer_waits_for_the_first() {
+        let cache = SessionCache::default();
         let (one, another) = (key(0), key(1));
-        let first = remembered.lock(&one).await;
-        let other = remembered.lock(&another).await;
-        let mut second = Box::pin(remembered.lock(&one));
+        let first = cache.lock(&one).await;
+        let other = cache.lock(&another).await;
+        let mut second = Box::pin(cache.lock(&one));
         assert!(futures::poll!(&mut second).is_pending());
         drop((first, other));
         second.await;
     }
 
     #[tokio::test]
-    async fn what_is_large_or_over_is_not_remembered() {
-        let (remembered, key) = (SessionCache::default(), key(0));
-        let is_learnt = async |change: fn(&mut Session)| {
+    async fn large_and_ended_sessions_are_not_cached() {
+        let (cache, key) = (SessionCache::default(), key(0));
+        let is_cached = async |change: fn(&mut Session)| {
             let mut session = created(&key);
             change(&mut session);
-            let held =
+            let stored =
                 StoredSession { session: Arc::new(session), head: Digest::NONE, entry_id: None, needs_restore: false };
-            let mut place = remembered.lock(&key).await;
-            place.put(&held);
-            place.take().is_some()
+            let mut slot = cache.lock(&key).await;
+            slot.put(&stored);
+            slot.take().is_some()
         };
         let metadata = |bytes: usize| Arc::new(Map::from_iter([("note".to_owned(), Value::from("x".repeat(bytes)))]));
-        assert!(is_learnt(|_| {}).await);
-        assert!(!is_learnt(|session| session.status = Status::Completed).await);
-        assert!(!is_learnt(|session| session.status = Status::Deleted).await);
+        assert!(is_cached(|_| {}).await);
+        assert!(!is_cached(|session| session.status = Status::Completed).await);
+        assert!(!is_cached(|session| session.status = Status::Deleted).await);
         let sizes = [MAX_METADATA_BYTES - 4, MAX_METADATA_BYTES].map(|bytes| is_small(&metadata(bytes)));
         assert_eq!(sizes, [true, false]);
         let nested: Map<_, _> = (0..17).map(|name| (name.to_string(), Value::Array(Vec::new()))).collect();
         assert!(!is_small(&nested));
-        assert_eq!(remembered.len(), 1);
+        assert_eq!(cache.len(), 1);
     }
 }
