@@ -1,6 +1,6 @@
-//! Why a caller is not let in.
+//! Why a token is refused.
 
-/// Why a caller is not let in.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// No token came with the request.
@@ -9,13 +9,13 @@ pub enum Denied {
     /// A token that this service did not sign, or that is not what it expects.
     #[error("the token is not valid")]
     Invalid,
-    /// A token that was good once.
+    /// A token whose end has passed.
     #[error("the token has expired")]
     Expired,
     /// A token that came where this request may not carry one.
     #[error("the token stands where it does not count")]
     Misplaced,
-    /// More than one header that would prove who calls.
+    /// More than one header with a token.
     #[error("several tokens were given")]
     Several,
 }

@@ -27,11 +27,11 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 #[error("there is no key to sign with")]
 pub struct NoSigningKey;
 
-/// Tells who calls.
+/// Authenticates callers.
 pub struct Authenticator(Mode);
 
 enum Mode {
-    /// No key: every caller is this one. The configuration sees to it that only loopback is served.
+    /// No key: every caller is this one. The configuration allows that on loopback only.
     Open(Arc<Principal>),
     Keyed(Box<Keyed>),
 }
@@ -43,7 +43,7 @@ struct Keyed {
 }
 
 impl Authenticator {
-    /// One that trusts what `secret` signed; without a secret everyone is operator of tenant `local`.
+    /// One that trusts tokens signed with `secret`; without a secret everyone is operator of tenant `local`.
     pub fn new(secret: Option<&[u8]>) -> Result<Self, InvalidId> {
         Ok(Self(match secret {
             None => Mode::Open(Arc::new(local_operator()?)),
@@ -61,7 +61,7 @@ impl Authenticator {
         matches!(self.0, Mode::Open(_))
     }
 
-    /// How many verified tokens are remembered.
+    /// How many verified tokens are cached.
     #[must_use]
     pub fn cached(&self) -> usize {
         match &self.0 {
@@ -144,7 +144,7 @@ mod tests {
         let operator = Principal { expires_at: Some(end), ..local_operator().unwrap() };
         let signed = auth.sign(&operator, end).unwrap();
         assert_eq!(signed.expires_at, end);
-        // The first is verified, the others come from what is remembered.
+        // The first is verified, the others come from the cache.
         for at in [NOW, NOW + 1, end - 1] {
             assert_eq!(*auth.authenticate(Some(&signed.token), at).unwrap(), operator);
         }

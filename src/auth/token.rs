@@ -11,7 +11,7 @@ use crate::domain::id::{ParticipantId, SessionId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 
-/// A subject is written into every change, so it has an end.
+/// A subject is written into every change, so it is bounded.
 const MAX_SUBJECT_BYTES: usize = 256;
 
 /// A token and when it ends.
@@ -19,11 +19,11 @@ const MAX_SUBJECT_BYTES: usize = 256;
 pub struct Signed {
     /// The token's text.
     pub token: String,
-    /// Its end: the instant asked for, down to the whole second a token can say.
+    /// Its end, rounded down to the whole second that a token can say.
     pub expires_at: Timestamp,
 }
 
-/// What we read of a token. Other claims are other services' business, as the standard has it.
+/// The claims that we read. Other claims are for other services, as the standard says.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -39,9 +39,9 @@ struct Claims {
     participant_seat: Option<u64>,
 }
 
-/// What we write into one.
+/// The claims that we write.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenClaims<'a> {
     sub: &'a str,
     tenant: &'a TenantId,
     role: &'static str,
@@ -126,7 +126,7 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
 pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingKey) -> Option<Signed> {
     let exp = expires_at.as_ms().div_euclid(1_000);
     let Provenance { token_id, issued_at, made_by, seat } = &principal.provenance;
-    let written = Written {
+    let written = WrittenClaims {
         sub: &principal.subject,
         tenant: &principal.tenant,
         role: principal.role.as_str(),

@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 
 use crate::domain::principal::Principal;
 
-/// About so many tokens are remembered. One that is evicted costs one more verification.
+/// About so many tokens are cached. One that is evicted costs one more verification.
 const MAX_TOKENS: usize = 8_192;
 
 /// Two hashes of a token (`SipHash`) under keys that were drawn for this process and never leave it.
@@ -32,17 +32,17 @@ impl TokenCache {
         self.keys.each_ref().map(|key| key.hash_one(token))
     }
 
-    /// Whom the token proved. Whether it still does is for the caller to say.
+    /// The principal of a verified token, which may have expired since.
     pub fn get(&self, token: &str) -> Option<Arc<Principal>> {
         self.principals.get(&self.fingerprint(token))
     }
 
-    /// Remembers whom a token proved.
+    /// Caches the principal of a verified token.
     pub fn insert(&self, token: &str, principal: Arc<Principal>) {
         self.principals.insert(self.fingerprint(token), principal);
     }
 
-    /// How many are remembered.
+    /// How many are cached.
     pub fn len(&self) -> usize {
         self.principals.len()
     }

@@ -1,4 +1,4 @@
-//! What differs between what a vector says and what came.
+//! The differences between a vector and the result.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::domain::time::Timestamp;
 use crate::wire::instant;
 
-/// One part that came out otherwise.
+/// One part that differs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Difference {
     path: String,

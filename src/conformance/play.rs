@@ -18,7 +18,7 @@ use crate::wire::snapshot::Snapshot;
 /// A difference and the step it showed in; 0 is the creation.
 type Found = (usize, Difference);
 
-/// Everything that came out otherwise than `vector` says.
+/// Every difference from what `vector` says.
 pub(super) fn play(vector: &Vector) -> Vec<Found> {
     if vector.source.trim().is_empty() {
         return vec![(0, Difference::new("source", "words", "\"\""))];
@@ -49,12 +49,12 @@ fn create(body: &Map<String, Value>) -> Result<Session, Code> {
         .map_err(|fault| if fault.is_contradiction { Code::InvalidTimeControl } else { Code::Invalid })
 }
 
-/// A session as it goes through the steps, with every version it had.
+/// A session as it goes through the steps, with every version.
 struct Played {
     versions: Vec<Session>,
 }
 
-/// What came of a step.
+/// The result of a step.
 struct Answer {
     outcome: Option<Outcome>,
     refused: Option<Code>,
@@ -78,11 +78,11 @@ impl Played {
         let now = Timestamp::from_ms(step.at_ms);
         let mut answer = Answer { outcome: None, refused: None };
         if let Some(name) = &step.command {
-            answer = self.obey(name, step, now);
+            answer = self.answer(name, step, now);
         }
         if self.newest().is_due(now) {
             let change = self.newest().settled(now);
-            answer.outcome = answer.outcome.or(Some(self.keep(change)));
+            answer.outcome = answer.outcome.or(Some(self.push(change)));
         }
         differences("", &Value::Object(expected(step)), &self.shown(&answer, now))
     }
@@ -92,19 +92,19 @@ impl Played {
         &self.versions[self.versions.len() - 1]
     }
 
-    fn keep(&mut self, change: Change) -> Outcome {
+    fn push(&mut self, change: Change) -> Outcome {
         self.versions.push(change.session);
         change.outcome
     }
 
-    fn obey(&mut self, name: &str, step: &Step, now: Timestamp) -> Answer {
-        match self.asked(name, step, now) {
+    fn answer(&mut self, name: &str, step: &Step, now: Timestamp) -> Answer {
+        match self.execute(name, step, now) {
             Ok(outcome) => Answer { outcome, refused: None },
             Err(refused) => Answer { outcome: None, refused: Some(refused) },
         }
     }
 
-    fn asked(&mut self, name: &str, step: &Step, now: Timestamp) -> Result<Option<Outcome>, Code> {
+    fn execute(&mut self, name: &str, step: &Step, now: Timestamp) -> Result<Option<Outcome>, Code> {
         match name {
             "delete" => self.command(&Command::Delete, now).map(Some),
             "restore" => self.restore(&step.body, now).map(|()| None),
@@ -144,9 +144,9 @@ impl Played {
         loop {
             match self.newest().next(command, now) {
                 session::event::Step::Refused(refused) => return Err(refused.into()),
-                session::event::Step::Done(change) => return Ok(self.keep(*change)),
+                session::event::Step::Done(change) => return Ok(self.push(*change)),
                 session::event::Step::Due(change, refused) => {
-                    self.keep(*change);
+                    self.push(*change);
                     if let Some(refused) = refused {
                         return Err(refused.into());
                     }
@@ -155,7 +155,7 @@ impl Played {
         }
     }
 
-    /// The store lost the session; `alive_at_ms` was the last proof of life.
+    /// The store lost the session; `alive_at_ms` was the last heartbeat.
     fn restore(&mut self, body: &Map<String, Value>, now: Timestamp) -> Result<(), Code> {
         let alive = body.get("alive_at_ms").and_then(Value::as_i64).ok_or(Code::Invalid)?;
         let restored = self.newest().restored(Some(Outage { from: Timestamp::from_ms(alive), until: now }), now);
@@ -163,7 +163,7 @@ impl Played {
         Ok(())
     }
 
-    /// The snapshot as vectors speak of it.
+    /// The snapshot in the form of the vectors.
     fn shown(&self, answer: &Answer, now: Timestamp) -> Value {
         let session = self.newest();
         let mut shown = json!(Snapshot::of(session, now));
@@ -178,7 +178,7 @@ impl Played {
     }
 }
 
-/// What is not to be refused has to go through.
+/// A step that expects no refusal must not be refused.
 fn expected(step: &Step) -> Map<String, Value> {
     let mut expected = step.expect.clone();
     expected.entry("refused").or_insert(Value::Null);

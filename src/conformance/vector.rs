@@ -16,7 +16,7 @@ pub(super) struct Vector {
     pub steps: Vec<Step>,
 }
 
-/// At an instant: look, or command, and what has to come of it.
+/// A read or a command at an instant, and the expected result.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {

@@ -85,7 +85,7 @@ impl Principal {
     }
 
     /// Whether its token is for the present holder of its participant's id. A token that names
-    /// no seat is for whoever had the id when it was made, to the second that `iat` may tell.
+    /// no seat is for the holder of the id when it was made, to the second that `iat` gives.
     fn has_seat_of(&self, own: &ParticipantId, session: &Session) -> bool {
         let Some(seat) = session.seat(own) else { return true };
         let joined = session.participants[seat].joined;

@@ -45,17 +45,17 @@ pub struct Provenance {
     pub token_id: Option<String>,
     /// When it was made (`iat`).
     pub issued_at: Option<Timestamp>,
-    /// The subject that had it made by `POST .../tokens`.
+    /// The subject that requested it by `POST .../tokens`.
     pub made_by: Option<String>,
-    /// The version that added its participant, 0 for one of the first: the token is for that
-    /// seat, not for whoever has the id later.
+    /// The version that added its participant, 0 for a participant from the beginning: the token
+    /// is for that seat, not for a later holder of the id.
     pub seat: Option<u64>,
 }
 
 /// A proven caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Whose things it sees.
+    /// The tenant whose sessions it sees.
     pub tenant: TenantId,
     /// Who it is, within the tenant.
     pub subject: String,
@@ -72,8 +72,8 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whose idempotency keys its requests share: a token that somebody else had made for a
-    /// subject is not that subject.
+    /// The identity that idempotency keys belong to: a token that another subject requested is
+    /// not the same caller.
     #[must_use]
     pub fn identity(&self) -> Cow<'_, str> {
         match &self.provenance.made_by {

@@ -93,7 +93,7 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Whether it says nothing. Asked with each write, so none is made to compare it with.
+    /// Whether it is as created. Every write compares it, so the default is made once.
     pub(super) fn is_unused(&self) -> bool {
         static UNUSED: LazyLock<Bank> = LazyLock::new(Bank::default);
         *self == *UNUSED
@@ -268,8 +268,8 @@ impl Bank {
         self.delay_left_ms = 0;
     }
 
-    /// Stands still for one more reason. A reason belongs to who gave it first, and to an
-    /// operator who gives it later.
+    /// Stands still for one more reason. A reason belongs to the caller that gave it first, or to
+    /// an operator that gives it later.
     pub(super) fn pause_for(&mut self, reason: &str, by_participant: bool) {
         let is_new = self.reasons.insert(reason.to_owned());
         if by_participant && is_new {

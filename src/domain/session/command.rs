@@ -1,4 +1,4 @@
-//! What can be wished for, and why it may be declined.
+//! Commands, and why the rules may refuse them.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ pub enum Target {
     Group(GroupId),
 }
 
-/// Whom a switch hands on to.
+/// The next participant of a switch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Next {
     /// The next in turn order who can still play.
@@ -54,7 +54,7 @@ pub enum Adjustment {
     Set(i64),
 }
 
-/// What changes of a participant; absent parts stay.
+/// Changes to a participant; absent parts stay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParticipantChange {
     /// Its bank; only while pending.
@@ -65,11 +65,11 @@ pub struct ParticipantChange {
     pub participant_index: Option<u32>,
     /// In place of the session's; only while pending.
     pub time_control: Option<TimeControl>,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// A wish. Nothing else changes a session.
+/// A command. Nothing else changes a session.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Begin, at once or at an instant to come.
@@ -166,7 +166,7 @@ impl Command {
     }
 }
 
-/// The rules decline; nothing is broken and nothing has changed.
+/// The rules refuse; nothing is broken and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refused {
     /// No clock runs.
@@ -175,7 +175,7 @@ pub enum Refused {
     /// It is not paused, or not for that reason.
     #[error("the session is not paused for that reason")]
     NotPaused,
-    /// Only what is pending can be started or changed so.
+    /// Only a pending session can be started or changed so.
     #[error("the session has already started")]
     AlreadyStarted,
     /// No command changes it any more.

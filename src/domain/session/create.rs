@@ -1,4 +1,4 @@
-//! A session begins: what it is asked for becomes banks and seats.
+//! Creates a session: its banks and seats from what the caller asks for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

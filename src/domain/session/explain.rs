@@ -1,4 +1,4 @@
-//! What a refusal says: how the session stands, what the command needs, what is possible.
+//! Explains a refusal: the state of the session, what the command needs, what is possible.
 //!
 //! Only a refusal pays for it: the rules themselves answer with a small code.
 
@@ -9,7 +9,7 @@ use super::{Session, Status};
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::time::MAX_SPAN_MS;
 
-/// So many names are listed.
+/// The most names that are listed.
 const MAX_LISTED: usize = 16;
 
 /// Why a command was refused, for the caller.
@@ -115,13 +115,13 @@ impl Session {
     }
 
     fn not_active(&self, command: &Command) -> String {
-        let asked = match command {
+        let named = match command {
             Command::Switch(switch) => switch.current.as_ref(),
             _ => None,
         };
-        match (self.active_participant(), asked) {
-            (Some(active), Some(asked)) => {
-                format!("{} is active, and {asked} is not; only the active one's cycle ends", active.participant_id)
+        match (self.active_participant(), named) {
+            (Some(active), Some(named)) => {
+                format!("{} is active, and {named} is not; only the active one's cycle ends", active.participant_id)
             }
             (Some(active), None) => format!("{} is active by now", active.participant_id),
             (None, _) => "nobody is active; leave current_participant_id out".to_owned(),

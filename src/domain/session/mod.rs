@@ -1,8 +1,7 @@
 //! Timer sessions: whose clock runs, how it behaves, what commands do to it.
 //!
-//! Nothing ticks. A session holds anchors; what a clock shows at an instant is
-//! worked out when somebody asks, and what had to happen by then is settled at
-//! its own exact instant, however late anyone noticed.
+//! Nothing ticks. A session holds anchors, from which a read computes what a clock shows at an
+//! instant. Everything due by then is settled at its own exact instant, however late the read.
 
 pub mod bank;
 pub mod command;
@@ -93,10 +92,10 @@ impl Status {
     }
 }
 
-/// That a session was lost and made again.
+/// That a session was lost and restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovered {
-    /// When it was made again.
+    /// When it was restored.
     pub at: Timestamp,
     /// The `updated_at` of the version it came from.
     pub from: Timestamp,
@@ -122,7 +121,7 @@ pub struct Session {
     pub sync_mode: SyncMode,
     /// What its clocks go by.
     pub rules: Arc<Rules>,
-    /// When something happens though nobody acts.
+    /// When something happens without a command.
     #[serde(default, skip_serializing_if = "is_default")]
     pub due_at: Option<Timestamp>,
     /// When it will start by itself.
@@ -140,21 +139,20 @@ pub struct Session {
     /// What the present cycle has been charged, pauses bridged.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cycle_used_ms: i64,
-    /// In turn order; the seat is the place here. Shared with the version
-    /// before, except for those whom a change is about.
+    /// In turn order; the seat is the index here. Unchanged ones are shared with the version before.
     #[serde(default, skip_serializing_if = "is_default")]
     pub participants: Vec<Arc<Participant>>,
     /// Groups with a bank of their own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub groups: Vec<Group>,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub metadata: Arc<Map<String, Value>>,
-    /// That it was lost and made again.
+    /// That it was lost and restored.
     #[serde(default, skip_serializing_if = "is_default")]
     pub recovered: Option<Recovered>,
-    /// The span it sat out when it was made again; of the next version the history says so,
-    /// and this is `None` there.
+    /// The outage that it was paused for when it was restored. The history has it for the next
+    /// version, where this is `None`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub outage: Option<Outage>,
     /// When it was created.
@@ -164,7 +162,7 @@ pub struct Session {
     pub started_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When somebody was last known to be there, where it has advanced by itself since.
+    /// When a caller or subscriber was last seen, if it has advanced by itself since.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attended_at: Option<Timestamp>,
 }

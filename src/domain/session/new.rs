@@ -27,7 +27,7 @@ pub struct NewSession {
     pub groups: Vec<NewGroup>,
     /// What its clocks go by.
     pub rules: Rules,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     pub metadata: Map<String, Value>,
 }
 
@@ -44,6 +44,6 @@ pub struct NewParticipant {
     pub participant_index: Option<u32>,
     /// In place of the session's.
     pub time_control: Option<TimeControl>,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     pub metadata: Map<String, Value>,
 }

@@ -1,22 +1,22 @@
-//! Spans in which nobody could act on a session.
+//! Spans in which no caller could act on a session.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
 
-/// A shorter absence is charged as usual.
+/// A shorter outage is charged as usual.
 pub const OUTAGE_MS: i64 = 5_000;
 
-/// A span in which no instance was there.
+/// A span without an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outage {
-    /// The last proof of life before it.
+    /// The last heartbeat before it.
     pub from: Timestamp,
-    /// When somebody was there again.
+    /// The first heartbeat after it.
     pub until: Timestamp,
 }
 
-/// Why nobody could act on a session for a while.
+/// Why no caller could act on a session for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gap {
     /// Something failed: charged as usual, unless it was long.
@@ -30,7 +30,7 @@ impl Gap {
     #[must_use]
     pub const fn outage(&self) -> Outage {
         match self {
-            Self::Outage(absence) | Self::Stop(absence) => *absence,
+            Self::Outage(span) | Self::Stop(span) => *span,
         }
     }
 

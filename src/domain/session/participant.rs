@@ -12,7 +12,7 @@ use super::skip::{is_default, is_empty};
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::time::Timestamp;
 
-/// How a participant came into a session that was there already.
+/// How a participant joined an existing session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
     /// The version that added it: no one else who had or gets its id has the same.
@@ -38,7 +38,7 @@ pub struct Participant {
     /// In place of the session's.
     #[serde(default, skip_serializing_if = "is_default")]
     pub time_control: Option<TimeControl>,
-    /// What its cycles were charged, to whichever bank.
+    /// What its cycles were charged, to any bank.
     #[serde(default, skip_serializing_if = "is_default")]
     pub used_ms: i64,
     /// Its finished cycles.
@@ -47,7 +47,7 @@ pub struct Participant {
     /// What lag may still be credited.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lag_quota_ms: i64,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub metadata: Arc<Map<String, Value>>,
 }
@@ -84,7 +84,7 @@ pub struct Group {
     /// Its bank.
     #[serde(default, skip_serializing_if = "Bank::is_unused")]
     pub bank: Bank,
-    /// Who of it was active last, by id: seats may move.
+    /// Its last active participant, by id: seats may move.
     #[serde(default, skip_serializing_if = "is_default")]
     pub last_active: Option<ParticipantId>,
 }

@@ -1,5 +1,4 @@
-//! A session that the store does not hold any more is made again from its newest audited
-//! version.
+//! Restores a session that the store has lost, from its newest audited version.
 
 use super::control::OnOutage;
 pub use super::outage::{Gap, OUTAGE_MS, Outage};
@@ -8,16 +7,14 @@ use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
 impl Session {
-    /// The same version in a new epoch, made at `now` since it was lost; nobody was there in
-    /// `absence`.
+    /// The same version in a new epoch, made at `now` because it was lost in `outage`.
     #[must_use]
-    pub fn restored(&self, absence: Option<Outage>, now: Timestamp) -> Self {
-        self.restored_after(absence.map(Gap::Outage), true, now)
+    pub fn restored(&self, outage: Option<Outage>, now: Timestamp) -> Self {
+        self.restored_after(outage.map(Gap::Outage), true, now)
     }
 
-    /// The same version in a new epoch, made at `now`; nobody could act on it in `gap`. It is
-    /// marked as recovered only if it was lost: what was idle, or stood in a process that
-    /// stopped in order, is merely read back.
+    /// The same version in a new epoch, made at `now`; no caller could act on it in `gap`. It is
+    /// marked as recovered only if it was lost, not if it was idle or its process stopped in order.
     #[must_use]
     pub fn restored_after(&self, gap: Option<Gap>, is_lost: bool, now: Timestamp) -> Self {
         let mut session = self.clone();
@@ -37,10 +34,10 @@ impl Session {
         session
     }
 
-    /// What nobody could act on is not charged. A session that had ended before
-    /// the outage is left as it is: settling that is a write of its own.
-    fn freeze_for_outage(&mut self, absence: Outage) {
-        let Outage { from: alive, until } = absence;
+    /// Pauses the session at the start of the outage, which is not charged. A session that had
+    /// ended before stays as it is: settling that is a write of its own.
+    fn freeze_for_outage(&mut self, outage: Outage) {
+        let Outage { from: alive, until } = outage;
         let mut then = self.clone();
         then.settle(alive);
         if then.is_in_grace(alive) {
@@ -52,7 +49,7 @@ impl Session {
         if then.status == Status::Running {
             then.charge_all(alive);
             then.stand_still("outage");
-            then.outage = Some(absence);
+            then.outage = Some(outage);
             *self = then;
         }
     }

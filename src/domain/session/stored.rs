@@ -1,7 +1,7 @@
 //! The stored session: one JSON object that carries its format number.
 //!
-//! What is as it is by itself is not in it. Most of a session is: so it is a third as long, and so is all that is
-//! done with it on its way through the store to the ledger.
+//! Fields at their default are omitted. That is most of them, so the store, the outbox and the ledger hold a third
+//! of the bytes.
 
 use serde::Deserialize;
 
