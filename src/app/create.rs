@@ -10,7 +10,7 @@ use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
 use crate::domain::session::event::{Change, Kind, Outcome};
-use crate::domain::session::growth::MAX_STORED;
+use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::new::NewSession;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
@@ -100,7 +100,7 @@ impl Sessions {
     ) -> Result<Committed, Error> {
         let first = commit(self.ids.nonce(), key, deleted, change, author);
         let bytes = stored_bytes(&first);
-        if bytes > MAX_STORED {
+        if bytes > MAX_STORED_BYTES {
             return Err(Error::TooLarge { bytes });
         }
         let Some(_) = deleted else { return Ok(self.store.commit(first).await?) };

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
-use crate::domain::session::growth::MAX_STORED;
+use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::stored::Unreadable;
-use crate::domain::session::validate::Fault;
+use crate::domain::session::validate::ValidationError;
 use crate::ledger;
 use crate::store;
 use crate::store::StoredSession;
@@ -34,7 +34,7 @@ pub enum Error {
     Contended(Box<StoredSession>),
     /// The session to be created makes no sense.
     #[error(transparent)]
-    InvalidSession(#[from] Fault),
+    InvalidSession(#[from] ValidationError),
     /// A part of the request is not valid.
     #[error("{pointer} {detail}")]
     Invalid {
@@ -45,7 +45,7 @@ pub enum Error {
     },
     /// The session would take more room than one may.
     #[error(
-        "the session would take {bytes} bytes as it is stored, and may take {MAX_STORED}: shorten its metadata, or let fewer take part"
+        "the session would take {bytes} bytes as it is stored, and may take {MAX_STORED_BYTES}: shorten its metadata, or let fewer take part"
     )]
     TooLarge {
         /// What it would take.

@@ -19,7 +19,7 @@ use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::{Principal, Role};
 use crate::domain::session::command::{Command, Refused};
 use crate::domain::session::event::{Change, Kind, Outcome, Step};
-use crate::domain::session::growth::MAX_STORED;
+use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::store::{Committed, StoredSession};
@@ -221,7 +221,7 @@ impl Sessions {
         };
         let write = commit(self.ids.nonce(), execution.key, Some(&basis.stored), change, author);
         let bytes = stored_bytes(&write);
-        if bytes > MAX_STORED && outgrows(execution.command, &basis.stored.session, bytes) {
+        if bytes > MAX_STORED_BYTES && outgrows(execution.command, &basis.stored.session, bytes) {
             return self.reject(execution, basis, |_| Error::TooLarge { bytes }).await;
         }
         let frames = write.frames.clone();

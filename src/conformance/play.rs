@@ -46,7 +46,7 @@ fn create(body: &Map<String, Value>) -> Result<Session, Code> {
     let change = Session::create(new, Timestamp::from_ms(0));
     change
         .map(|change| change.session)
-        .map_err(|fault| if fault.is_contradiction { Code::InvalidTimeControl } else { Code::Invalid })
+        .map_err(|error| if error.is_contradiction { Code::InvalidTimeControl } else { Code::Invalid })
 }
 
 /// A session as it goes through the steps, with every version.

@@ -8,7 +8,7 @@ use super::control::{PLAIN, Rules, SyncMode};
 use super::event::{Change, Kind, Outcome};
 use super::new::{NewGroup, NewParticipant, NewSession};
 use super::participant::{Group, Participant};
-use super::validate::{self, Fault};
+use super::validate::{self, ValidationError};
 use super::{Session, Status, stored};
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
@@ -17,13 +17,17 @@ use crate::domain::time::Timestamp;
 
 impl Session {
     /// The first version of a session, or what is wrong with it.
-    pub fn create(new: NewSession, now: Timestamp) -> Result<Change, Fault> {
+    pub fn create(new: NewSession, now: Timestamp) -> Result<Change, ValidationError> {
         Self::create_after(None, new, now)
     }
 
     /// The first version of a session whose id another had that was deleted at `predecessor`:
     /// its version goes on from there, in a newer epoch.
-    pub fn create_after(predecessor: Option<Position>, mut new: NewSession, now: Timestamp) -> Result<Change, Fault> {
+    pub fn create_after(
+        predecessor: Option<Position>,
+        mut new: NewSession,
+        now: Timestamp,
+    ) -> Result<Change, ValidationError> {
         validate::check(&new)?;
         new.rules.warnings_ms.sort_unstable_by(|a, b| b.cmp(a));
         new.rules.warnings_ms.dedup();

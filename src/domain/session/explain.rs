@@ -4,7 +4,7 @@
 
 use super::command::{Adjustment, Command, Next, Refused, Target};
 use super::control::MAX_PARTICIPANTS;
-use super::validate::{Fault, check_metadata, newcomer_fault};
+use super::validate::{ValidationError, check_metadata, newcomer_error};
 use super::{Session, Status};
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::time::MAX_SPAN_MS;
@@ -27,9 +27,9 @@ impl From<String> for Explanation {
     }
 }
 
-impl From<Fault> for Explanation {
-    fn from(fault: Fault) -> Self {
-        Self { pointer: fault.pointer, detail: fault.detail.to_owned() }
+impl From<ValidationError> for Explanation {
+    fn from(error: ValidationError) -> Self {
+        Self { pointer: error.pointer, detail: error.detail.to_owned() }
     }
 }
 
@@ -210,16 +210,16 @@ impl Session {
     }
 
     fn misfit(&self, command: &Command) -> Explanation {
-        let fault = match command {
-            Command::AddParticipant(new) => newcomer_fault(self, new),
+        let error = match command {
+            Command::AddParticipant(new) => newcomer_error(self, new),
             Command::ChangeParticipant { id, change } => {
                 let metadata = change.metadata.iter().find_map(|words| check_metadata("/metadata", words).err());
                 let renewed = self.seat(id).map(|seat| self.renewed(seat, change));
-                metadata.or_else(|| renewed.and_then(|renewed| newcomer_fault(self, &renewed)))
+                metadata.or_else(|| renewed.and_then(|renewed| newcomer_error(self, &renewed)))
             }
             _ => None,
         };
-        fault.map_or_else(|| out_of_bounds(command), Into::into)
+        error.map_or_else(|| out_of_bounds(command), Into::into)
     }
 }
 

@@ -4,7 +4,7 @@ use super::command::{Command, Target};
 use super::{Session, Status};
 
 /// Commands make a stored session no larger than this.
-pub const MAX_STORED: usize = 256 * 1024;
+pub const MAX_STORED_BYTES: usize = 256 * 1024;
 
 impl Session {
     /// Whether `command` makes the session larger, so that it may be refused as too large.

@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 const ALLOWANCE_MS: i64 = 140;
 
 /// The longest a clock at zero waits for a switch under way.
-const LONGEST_GRACE_MS: i64 = 2_000;
+const MAX_GRACE_MS: i64 = 2_000;
 
 /// What one participant may be credited, all of it in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Session {
 
     /// How long the running clock, once at zero, waits for a switch under way.
     pub(super) fn grace_ms(&self) -> i64 {
-        self.quota_ms().min(LONGEST_GRACE_MS)
+        self.quota_ms().min(MAX_GRACE_MS)
     }
 
     /// Judges the lag a switch claims against the running clock.

@@ -19,7 +19,7 @@ const MIN_ADVANCE_MS: i64 = 100;
 /// What is wrong with a session to be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pointer} {detail}")]
-pub struct Fault {
+pub struct ValidationError {
     /// JSON pointer to the part.
     pub pointer: String,
     /// What is wrong with it.
@@ -28,14 +28,14 @@ pub struct Fault {
     pub is_contradiction: bool,
 }
 
-type Checked = Result<(), Fault>;
+type Checked = Result<(), ValidationError>;
 
 fn contradiction(pointer: impl Into<String>, detail: &'static str) -> Checked {
-    Err(Fault { pointer: pointer.into(), detail, is_contradiction: true })
+    Err(ValidationError { pointer: pointer.into(), detail, is_contradiction: true })
 }
 
 fn invalid(pointer: impl Into<String>, detail: &'static str) -> Checked {
-    Err(Fault { pointer: pointer.into(), detail, is_contradiction: false })
+    Err(ValidationError { pointer: pointer.into(), detail, is_contradiction: false })
 }
 
 /// Refuses with `detail` what must not be.
@@ -362,15 +362,15 @@ pub(super) fn check_newcomer(session: &Session, new: &NewParticipant) -> Result<
     if new.group_id.as_ref().is_some_and(|id| session.place(id).is_none()) {
         return Err(Refused::UnknownGroup);
     }
-    match newcomer_fault(session, new) {
+    match newcomer_error(session, new) {
         None => Ok(()),
-        Some(fault) if fault.is_contradiction => Err(Refused::InvalidTimeControl),
+        Some(error) if error.is_contradiction => Err(Refused::InvalidTimeControl),
         Some(_) => Err(Refused::OutOfBounds),
     }
 }
 
 /// What is wrong with a participant for a session that is there already.
-pub(super) fn newcomer_fault(session: &Session, new: &NewParticipant) -> Option<Fault> {
+pub(super) fn newcomer_error(session: &Session, new: &NewParticipant) -> Option<ValidationError> {
     let context = Context {
         mode: session.sync_mode,
         rules: &session.rules,

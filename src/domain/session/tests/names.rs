@@ -1,4 +1,4 @@
-//! The words that stand for things, and the few ways in that random play does not take.
+//! Names and stored forms, and the few cases that random commands do not reach.
 
 use serde_json::{Map, Value, json};
 
@@ -53,19 +53,22 @@ fn an_action_is_called_the_same_everywhere() {
 }
 
 #[test]
-fn a_list_reads_what_it_needs_off_a_stored_session() {
-    let facts = Summary::of(&blitz().stored()).unwrap();
-    assert_eq!((facts.status.as_str(), facts.sync_mode.as_str(), facts.due_at), ("pending", "per_participant", None));
-    let names: Vec<_> = facts.participants.iter().map(|named| named.participant_id.as_str()).collect();
+fn a_summary_is_read_from_a_stored_session() {
+    let summary = Summary::of(&blitz().stored()).unwrap();
+    assert_eq!(
+        (summary.status.as_str(), summary.sync_mode.as_str(), summary.due_at),
+        ("pending", "per_participant", None)
+    );
+    let names: Vec<_> = summary.participants.iter().map(|named| named.participant_id.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 }
 
 #[test]
-fn what_says_nothing_is_not_stored_and_what_was_stored_in_full_is_read() {
+fn defaults_are_not_stored_and_a_full_form_is_read() {
     let stored = blitz().stored();
     let text = String::from_utf8(stored.clone()).unwrap();
-    for silent in ["null", "[]", "false", ":0,", "starts_at", "groups", "metadata", "overrun_ms"] {
-        assert!(!text.contains(silent), "{silent} in {text}");
+    for absent in ["null", "[]", "false", ":0,", "starts_at", "groups", "metadata", "overrun_ms"] {
+        assert!(!text.contains(absent), "{absent} in {text}");
     }
     let mut full: Value = serde_json::from_slice(&stored).unwrap();
     for (name, nothing) in [("due_at", json!(null)), ("reasons", json!([])), ("cycle_used_ms", json!(0))] {
@@ -79,7 +82,7 @@ fn what_says_nothing_is_not_stored_and_what_was_stored_in_full_is_read() {
 }
 
 #[test]
-fn without_an_absence_a_restored_session_is_as_it_was() {
+fn without_an_outage_a_restored_session_is_as_it_was() {
     let lost = blitz();
     let restored = lost.restored(None, NOW);
     assert_eq!((restored.status, restored.position.version), (lost.status, lost.position.version));
@@ -108,14 +111,14 @@ fn a_stop_in_order_is_never_charged_however_short() {
 }
 
 #[test]
-fn a_stop_in_order_is_charged_where_that_was_asked_for() {
+fn a_stop_in_order_is_charged_where_the_rules_say_so() {
     let gap = Some(Gap::Stop(Outage { from: NOW + 2_000, until: NOW + 4_000 }));
     let charged = running(OnOutage::Charge).restored_after(gap, false, NOW + 4_000);
     assert_eq!((charged.status, charged.outage, charged.recovered), (Status::Running, None, None));
 }
 
 #[test]
-fn what_is_merely_read_back_has_a_new_epoch_and_no_mark() {
+fn a_session_that_was_not_lost_has_a_new_epoch_and_no_mark() {
     let back = blitz().restored_after(None, false, NOW + 5_000);
     assert_eq!((back.recovered, back.position.epoch), (None, (NOW + 5_000).as_ms()));
     let lost = blitz().restored(None, NOW + 5_000);
@@ -123,7 +126,7 @@ fn what_is_merely_read_back_has_a_new_epoch_and_no_mark() {
 }
 
 #[test]
-fn what_the_wire_would_not_let_through_is_refused_by_the_rules_too() {
+fn the_rules_refuse_what_the_wire_refuses() {
     let id = ParticipantId::new("a").unwrap();
     let below = Command::Adjust { target: Target::Participant(id.clone()), change: Adjustment::Set(-1) };
     assert_eq!(blitz().next(&below, NOW), Step::Refused(Refused::OutOfBounds));
