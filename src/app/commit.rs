@@ -25,12 +25,12 @@ pub(super) struct Author<'a> {
     /// The caller; `None` for what settles by itself.
     pub by: Option<&'a Principal>,
     /// The idempotency key it came with.
-    pub repeat: Option<IdempotencyKey>,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 impl Author<'_> {
     /// The author of what settles by itself.
-    pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, repeat: None };
+    pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, idempotency: None };
 }
 
 /// The write of `change`, made from `base`.
@@ -52,7 +52,7 @@ pub(super) fn commit(
     let session = change.session;
     let body = Bytes::from(session.stored());
     let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
-    let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, idempotency: author.repeat };
+    let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, idempotency: author.idempotency };
     Commit {
         operation,
         key: key.clone(),

@@ -48,13 +48,13 @@ impl Sessions {
     ) -> Result<CommandResult, Error> {
         let key = self.key(by, &new.session_id)?;
         authorize(by, Access::Operate)?;
-        let repeat = idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
+        let idempotency = idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
         if new.advances_faster_than(self.least_advance_ms) {
             return Err(Error::AdvancesTooFast { least_ms: self.least_advance_ms });
         }
         let deleted = match id_source {
             IdSource::Server => None,
-            IdSource::Caller => match self.existing(&key, repeat).await? {
+            IdSource::Caller => match self.existing(&key, idempotency).await? {
                 Existing::None => None,
                 Existing::Deleted(stored) => Some(stored),
                 Existing::Replay(result) => return Ok(*result),
@@ -64,7 +64,7 @@ impl Sessions {
         // An earlier generation of the store may have lost a session in any of its epochs.
         let at = arrived.max(self.store.generation_started_at(&key).await?);
         let change = Session::create_after(predecessor, new, at)?;
-        let author = Author { command: "create", arguments: None, by: Some(by), repeat };
+        let author = Author { command: "create", arguments: None, by: Some(by), idempotency };
         match self.create_from(&key, deleted.as_ref(), change, author).await? {
             Committed::Stored(stored) => {
                 self.restorer.forget_missing(&key);
@@ -78,12 +78,12 @@ impl Sessions {
             }
             // The store has lost data since: the session is restored before it is shown.
             Committed::Repeated(_, stored) | Committed::Stale(stored) if stored.needs_restore => {
-                match self.existing(&key, repeat).await? {
+                match self.existing(&key, idempotency).await? {
                     Existing::Replay(result) => Ok(*result),
                     Existing::None | Existing::Deleted(_) => Err(Error::Restoring),
                 }
             }
-            Committed::Repeated(record, stored) => replay(&record, stored, repeat),
+            Committed::Repeated(record, stored) => replay(&record, stored, idempotency),
             Committed::Stale(stored) => Err(Error::Exists(Box::new(stored))),
             Committed::Missing => Err(Error::Restoring),
         }
@@ -115,14 +115,14 @@ impl Sessions {
     }
 
     /// What exists under that id.
-    async fn existing(&self, key: &SessionKey, repeat: Option<IdempotencyKey>) -> Result<Existing, Error> {
+    async fn existing(&self, key: &SessionKey, idempotency: Option<IdempotencyKey>) -> Result<Existing, Error> {
         let stored = match self.restorer.load_for_creation(key).await {
             Err(Error::SessionNotFound) => return Ok(Existing::None),
             stored => stored?,
         };
-        match self.idempotency_record(key, stored, repeat).await? {
+        match self.idempotency_record(key, stored, idempotency).await? {
             (stored, Some(_)) if stored.session.status == Status::Deleted => Err(Error::SessionNotFound),
-            (stored, Some(record)) => Ok(Existing::Replay(replay(&record, stored, repeat)?.into())),
+            (stored, Some(record)) => Ok(Existing::Replay(replay(&record, stored, idempotency)?.into())),
             (stored, None) if stored.session.status == Status::Deleted => Ok(Existing::Deleted(stored)),
             (stored, None) => Err(Error::Exists(Box::new(stored))),
         }

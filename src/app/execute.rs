@@ -217,7 +217,7 @@ impl Sessions {
             command: execution.command.name(),
             arguments: Some(execution.command),
             by: Some(execution.by),
-            repeat: execution.idempotency,
+            idempotency: execution.idempotency,
         };
         let write = commit(self.ids.nonce(), execution.key, Some(&basis.stored), change, author);
         let bytes = stored_bytes(&write);

@@ -139,8 +139,13 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<(Bytes, bool), Error> {
         let key = self.key(by, &stored.session.session_id)?;
-        let repeat = IdempotencyKey::of(&key, &by.identity(), text, body);
-        let record = IdempotencyRecord { repeat, position: stored.session.position, at: now, change: change.clone() };
+        let idempotency = IdempotencyKey::of(&key, &by.identity(), text, body);
+        let record = IdempotencyRecord {
+            repeat: idempotency,
+            position: stored.session.position,
+            at: now,
+            change: change.clone(),
+        };
         let record = self.store.remember_answer(&key, record).await?;
         if record.repeat.body != body {
             return Err(Error::IdempotencyMismatch);
@@ -200,11 +205,11 @@ impl Sessions {
         &self,
         key: &SessionKey,
         mut stored: StoredSession,
-        repeat: Option<IdempotencyKey>,
+        idempotency: Option<IdempotencyKey>,
     ) -> Result<(StoredSession, Option<IdempotencyRecord>), Error> {
-        let Some(repeat) = repeat else { return Ok((stored, None)) };
+        let Some(idempotency) = idempotency else { return Ok((stored, None)) };
         loop {
-            let record = self.store.idempotency_record(key, &repeat.key).await?;
+            let record = self.store.idempotency_record(key, &idempotency.key).await?;
             if record.is_some() {
                 return Ok((stored, record));
             }
@@ -262,9 +267,9 @@ pub(super) fn authorize(by: &Principal, access: Access<'_>) -> Result<(), Error>
 pub(super) fn replay(
     record: &IdempotencyRecord,
     stored: StoredSession,
-    repeat: Option<IdempotencyKey>,
+    idempotency: Option<IdempotencyKey>,
 ) -> Result<CommandResult, Error> {
-    if repeat.is_some_and(|repeat| repeat.body != record.repeat.body) {
+    if idempotency.is_some_and(|idempotency| idempotency.body != record.repeat.body) {
         return Err(Error::IdempotencyMismatch);
     }
     let outcome = history::outcome_in(&record.change).unwrap_or(Outcome::of(Kind::Settled));

@@ -12,47 +12,47 @@ use crate::wire::instant;
 pub(super) struct Difference {
     path: String,
     expected: String,
-    came: String,
+    actual: String,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, came {}", self.path, self.expected, self.came)
+        write!(f, "{}: expected {}, came {}", self.path, self.expected, self.actual)
     }
 }
 
 impl Difference {
-    pub fn new(path: impl Into<String>, expected: impl Into<String>, came: impl Into<String>) -> Self {
-        Self { path: path.into(), expected: expected.into(), came: came.into() }
+    pub fn new(path: impl Into<String>, expected: impl Into<String>, actual: impl Into<String>) -> Self {
+        Self { path: path.into(), expected: expected.into(), actual: actual.into() }
     }
 
-    fn between(path: &str, expected: &Value, came: &Value) -> Self {
-        let said = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
-        Self::new(path, said(expected), said(came))
+    fn between(path: &str, expected: &Value, actual: &Value) -> Self {
+        let shown = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+        Self::new(path, shown(expected), shown(actual))
     }
 }
 
 /// Every part of `expected` that `came` does not have so. Objects may hold
 /// more than is expected, lists may not.
-pub(super) fn differences(path: &str, expected: &Value, came: &Value) -> Vec<Difference> {
-    match (expected, came) {
-        (Value::Object(expected), Value::Object(came)) => within(path, expected, came),
+pub(super) fn differences(path: &str, expected: &Value, actual: &Value) -> Vec<Difference> {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => within(path, expected, actual),
         (Value::Array(expected), Value::Array(items)) if expected.len() == items.len() => expected
             .iter()
             .zip(items)
             .zip(0..)
-            .flat_map(|((expected, came), at)| differences(&format!("{path}.{at}"), expected, came))
+            .flat_map(|((expected, actual), at)| differences(&format!("{path}.{at}"), expected, actual))
             .collect(),
-        _ if is_same(expected, came) => Vec::new(),
-        _ => vec![Difference::between(path, expected, came)],
+        _ if is_same(expected, actual) => Vec::new(),
+        _ => vec![Difference::between(path, expected, actual)],
     }
 }
 
-fn within(path: &str, expected: &Map<String, Value>, came: &Map<String, Value>) -> Vec<Difference> {
+fn within(path: &str, expected: &Map<String, Value>, actual: &Map<String, Value>) -> Vec<Difference> {
     let part = |(key, expected): (&String, &Value)| {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match came.get(key) {
-            Some(came) => differences(&path, expected, came),
+        match actual.get(key) {
+            Some(actual) => differences(&path, expected, actual),
             None => vec![Difference::new(path, expected.to_string(), "nothing")],
         }
     };
@@ -60,7 +60,7 @@ fn within(path: &str, expected: &Map<String, Value>, came: &Map<String, Value>) 
 }
 
 /// An instant may be given in milliseconds too, as `at_ms` is.
-fn is_same(expected: &Value, came: &Value) -> bool {
+fn is_same(expected: &Value, actual: &Value) -> bool {
     let ms = |value: &Value| instant::parse(value.as_str()?).map(Timestamp::as_ms);
-    expected == came || (expected.is_i64() && ms(came).is_some_and(|ms| Some(ms) == expected.as_i64()))
+    expected == actual || (expected.is_i64() && ms(actual).is_some_and(|ms| Some(ms) == expected.as_i64()))
 }

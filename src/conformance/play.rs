@@ -30,11 +30,11 @@ pub(super) fn play(vector: &Vector) -> Vec<Found> {
             vec![(0, Difference::new("steps", "at least one", "nothing"))]
         }
         (None, Ok(session)) => Played { versions: vec![session] }.through(&vector.steps),
-        (Some(code), Err(came)) if code == came.as_str() => Vec::new(),
+        (Some(code), Err(actual)) if code == actual.as_str() => Vec::new(),
         (code, created) => {
             let expected = code.clone().unwrap_or_else(|| "a session".to_owned());
-            let came = created.map_or_else(Code::as_str, |_| "a session");
-            vec![(0, Difference::new("create_refused", expected, came))]
+            let actual = created.map_or_else(Code::as_str, |_| "a session");
+            vec![(0, Difference::new("create_refused", expected, actual))]
         }
     }
 }
