@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_called_what_it_was_asked_by() {
+    fn a_parsed_command_has_the_name_it_was_read_by() {
         for (name, body) in [
             ("start", json!({})),
             ("switch", json!({})),

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_no_json() {
+    fn a_text_without_an_object_differs_from_malformed_json() {
         for text in ["[1]", "null", "\"x\"", "7"] {
             assert_eq!(refused(text.as_bytes()), JsonError::NoObject, "{text}");
         }

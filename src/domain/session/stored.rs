@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_newer_release_wrote_is_left_alone() {
+    fn a_session_of_a_newer_release_is_left_alone() {
         let newer = Session::from_stored(br#"{"format": 2, "anything": true}"#);
         assert!(matches!(newer, Err(Unreadable::Newer(2))));
         assert!(matches!(Session::from_stored(br#"{"format": 1}"#), Err(Unreadable::Damaged(_))));

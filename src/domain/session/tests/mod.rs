@@ -15,7 +15,7 @@ use crate::domain::session::command::Command;
 use crate::domain::session::event::Step;
 use crate::domain::time::Timestamp;
 
-/// How many steps one session lives, at most.
+/// The most steps of one session.
 const MAX_STEPS: u64 = 60;
 
 /// How many in all; `SYNCKAIROS_RANDOM_STEPS` asks for more.
@@ -25,7 +25,7 @@ fn steps() -> u64 {
     steps.and_then(|steps| steps.parse().ok()).unwrap_or(1_000_000)
 }
 
-/// One session from its creation on, for as long as it lives; gives the steps it took.
+/// Runs one session from its creation to its end; gives the number of steps.
 fn live(seed: u64) -> u64 {
     let mut random = Generator(seed);
     let mut now = Timestamp::from_ms(i64::try_from(random.below(1_000)).unwrap());
@@ -99,6 +99,6 @@ parts! {
 }
 
 #[test]
-fn a_clock_that_ticks_says_the_same() {
+fn the_engine_agrees_with_a_clock_that_ticks() {
     many(reference::compare, 0, steps() / 20);
 }

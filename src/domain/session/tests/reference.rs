@@ -1,8 +1,7 @@
-//! The same rules told a second time, as a clock that ticks.
+//! A reference model of the rules: a clock that ticks.
 //!
-//! It is slow and simple, knows nothing of anchors or formulas, and keeps its
-//! own account of what was granted and used. The engine has to agree with it
-//! at every instant.
+//! It is slow and simple, has no anchors and no formulas, and counts granted and used time by
+//! itself. The engine must agree with it at every instant.
 
 use super::generator::Generator;
 use crate::domain::session::bank::Phase;
@@ -12,7 +11,7 @@ use crate::domain::session::event::Step;
 use crate::domain::session::{Owner, Session, Status};
 use crate::domain::time::Timestamp;
 
-/// The longest a step lets time run: it ticks through each of them.
+/// The longest step: the model ticks through each millisecond of it.
 const MAX_STEP_MS: i64 = 400;
 
 #[derive(Clone)]
