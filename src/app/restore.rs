@@ -200,7 +200,7 @@ impl Restorer {
         key: &SessionKey,
         unverified: Option<StoredSession>,
         generation: Timestamp,
-    ) -> Result<Newest, Error> {
+    ) -> Result<NewestVersion, Error> {
         let asked_at = Instant::now();
         // Letters first: one that is recorded in between is found as a row.
         let letters = self.ledger.dead_letters_of(key).await?;
@@ -219,7 +219,7 @@ impl Restorer {
                 return Err(Error::SessionNotFound);
             }
         };
-        Ok(Newest { stored, in_ledger, letters })
+        Ok(NewestVersion { stored, in_ledger, letters })
     }
 
     /// The session in a new epoch. It is marked as recovered, unless it was idle or its process
@@ -279,7 +279,7 @@ impl Restorer {
 }
 
 /// The version that a session is restored from.
-struct Newest {
+struct NewestVersion {
     stored: StoredSession,
     /// The newest link in the ledger, if there is one.
     in_ledger: Option<Link>,
@@ -287,7 +287,7 @@ struct Newest {
     letters: Vec<DeadLetter>,
 }
 
-impl Newest {
+impl NewestVersion {
     /// Whether the ledger lacks that version. A session that was restored before is in a later
     /// epoch than the link it rests on.
     fn is_refused(&self) -> bool {

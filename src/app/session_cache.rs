@@ -27,7 +27,7 @@ const MAX_PARTICIPANTS: usize = 32;
 const MAX_METADATA_BYTES: usize = 4_096;
 
 /// The right to write to a session, with its newest known version. Other writers wait for it.
-pub(super) struct Slot(OwnedMutexGuard<Option<StoredSession>>);
+pub(super) struct SessionSlot(OwnedMutexGuard<Option<StoredSession>>);
 
 /// The slots of the sessions that were written to lately.
 pub(super) struct SessionCache(Cache<SessionKey, Arc<Mutex<Option<StoredSession>>>>);
@@ -48,8 +48,8 @@ impl Default for SessionCache {
 impl SessionCache {
     /// The slot of a session, once it is free. The holder of one that was evicted meanwhile
     /// does no harm: it loses the race, or wins it.
-    pub async fn lock(&self, key: &SessionKey) -> Slot {
-        Slot(self.slot(key).lock_owned().await)
+    pub async fn lock(&self, key: &SessionKey) -> SessionSlot {
+        SessionSlot(self.slot(key).lock_owned().await)
     }
 
     fn slot(&self, key: &SessionKey) -> Arc<Mutex<Option<StoredSession>>> {
@@ -63,7 +63,7 @@ impl SessionCache {
     }
 }
 
-impl Slot {
+impl SessionSlot {
     /// Takes the cached version out: the next writer finds none, unless another is put.
     pub fn take(&mut self) -> Option<StoredSession> {
         self.0.take()

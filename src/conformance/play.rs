@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::{Difference, differences};
-use super::vector::{Step, Vector};
+use super::vector::{Vector, VectorStep};
 use crate::domain::id::SessionId;
 use crate::domain::session::command::Command;
 use crate::domain::session::event::{Change, Outcome};
@@ -55,13 +55,13 @@ struct Played {
 }
 
 /// The result of a step.
-struct Answer {
+struct StepResult {
     outcome: Option<Outcome>,
     refused: Option<Code>,
 }
 
 impl Played {
-    fn through(mut self, steps: &[Step]) -> Vec<Found> {
+    fn through(mut self, steps: &[VectorStep]) -> Vec<Found> {
         let mut found = Vec::new();
         let mut before = 0;
         for (step, place) in steps.iter().zip(1..) {
@@ -74,9 +74,9 @@ impl Played {
         found
     }
 
-    fn step(&mut self, step: &Step) -> Vec<Difference> {
+    fn step(&mut self, step: &VectorStep) -> Vec<Difference> {
         let now = Timestamp::from_ms(step.at_ms);
-        let mut answer = Answer { outcome: None, refused: None };
+        let mut answer = StepResult { outcome: None, refused: None };
         if let Some(name) = &step.command {
             answer = self.answer(name, step, now);
         }
@@ -97,14 +97,14 @@ impl Played {
         change.outcome
     }
 
-    fn answer(&mut self, name: &str, step: &Step, now: Timestamp) -> Answer {
+    fn answer(&mut self, name: &str, step: &VectorStep, now: Timestamp) -> StepResult {
         match self.execute(name, step, now) {
-            Ok(outcome) => Answer { outcome, refused: None },
-            Err(refused) => Answer { outcome: None, refused: Some(refused) },
+            Ok(outcome) => StepResult { outcome, refused: None },
+            Err(refused) => StepResult { outcome: None, refused: Some(refused) },
         }
     }
 
-    fn execute(&mut self, name: &str, step: &Step, now: Timestamp) -> Result<Option<Outcome>, Code> {
+    fn execute(&mut self, name: &str, step: &VectorStep, now: Timestamp) -> Result<Option<Outcome>, Code> {
         match name {
             "delete" => self.command(&Command::Delete, now).map(Some),
             "restore" => self.restore(&step.body, now).map(|()| None),
@@ -115,7 +115,7 @@ impl Played {
         }
     }
 
-    fn read(&self, name: &str, step: &Step) -> Result<Command, Code> {
+    fn read(&self, name: &str, step: &VectorStep) -> Result<Command, Code> {
         let (input, expected_version) =
             command::read(name, step.body.clone()).map_err(|unreadable| match unreadable {
                 ParseError::UnknownCommand => Code::NotFound,
@@ -164,7 +164,7 @@ impl Played {
     }
 
     /// The snapshot in the form of the vectors.
-    fn shown(&self, answer: &Answer, now: Timestamp) -> Value {
+    fn shown(&self, answer: &StepResult, now: Timestamp) -> Value {
         let session = self.newest();
         let mut shown = json!(Snapshot::of(session, now));
         key(&mut shown, "participants", "participant_id");
@@ -179,7 +179,7 @@ impl Played {
 }
 
 /// A step that expects no refusal must not be refused.
-fn expected(step: &Step) -> Map<String, Value> {
+fn expected(step: &VectorStep) -> Map<String, Value> {
     let mut expected = step.expect.clone();
     expected.entry("refused").or_insert(Value::Null);
     expected

@@ -13,13 +13,13 @@ pub(super) struct Vector {
     #[serde(default)]
     pub create_refused: Option<String>,
     #[serde(default)]
-    pub steps: Vec<Step>,
+    pub steps: Vec<VectorStep>,
 }
 
 /// A read or a command at an instant, and the expected result.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Step {
+pub(super) struct VectorStep {
     pub at_ms: i64,
     #[serde(default)]
     pub command: Option<String>,
