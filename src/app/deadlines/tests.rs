@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::app::sessions::SessionsParts;
@@ -21,6 +21,7 @@ use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Work}
 use crate::store::contract::making::{self, NOW, START};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{EntryId, MemoryOutbox};
+use crate::store::partition::Partition;
 use crate::store::{Commit, Committed, StoredSession};
 
 /// How long a session made here runs.
