@@ -13,6 +13,7 @@
 //! - [`breaker`]: who does not answer is not asked again and again
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
+//! - [`conformance`]: runs clock vectors
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
 //! - [`redis`]: connections to Redis, however it is deployed
@@ -26,6 +27,7 @@ pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod domain;
 pub mod fanout;
 pub mod http;

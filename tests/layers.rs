@@ -24,6 +24,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("ids", &["domain"]),
     ("auth", &["domain"]),
     ("wire", &["domain"]),
+    ("conformance", &["domain", "wire"]),
     ("clock", &["domain", "telemetry"]),
     ("store", &["domain", "breaker", "mutants", "redis", "telemetry"]),
     ("bus", &["domain", "redis", "store::keys", "telemetry"]),

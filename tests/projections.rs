@@ -86,8 +86,8 @@ fn versions(vector: &Value) -> Vec<Session> {
     for step in vector["steps"].as_array().expect("steps") {
         let now = Timestamp::from_ms(step["at_ms"].as_i64().expect("an instant"));
         if let Some(name) = step["command"].as_str() {
-            let Ok(commanded) = command::read(name, object(&step["body"])) else { break };
-            let CommandInput::Command(command) = commanded.input else { break };
+            let Ok((input, _)) = command::read(name, object(&step["body"])) else { break };
+            let CommandInput::Command(command) = input else { break };
             obey(&mut versions, &command, now);
         }
         let newest = &versions[versions.len() - 1];

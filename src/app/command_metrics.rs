@@ -1,15 +1,15 @@
-//! Commands, counted by what came of them.
+//! Counts commands by their outcome.
 
 use super::error::Error;
 use super::request::CommandResult;
 use crate::telemetry::metrics;
 
-/// A command was decided; a create and a clone are commands as well.
+/// Counts a command; a create and a clone are commands as well.
 pub fn count(command: &'static str, outcome: Result<&CommandResult, &Error>) {
     metrics::commanded(command, outcome_label(outcome));
 }
 
-/// One that was answered before has done nothing this time.
+/// The outcome as the metric names it. A repeat has changed nothing.
 const fn outcome_label(outcome: Result<&CommandResult, &Error>) -> &'static str {
     match outcome {
         Ok(CommandResult { replayed: Some(_), .. }) => "replayed",

@@ -15,22 +15,22 @@ use crate::store::{Commit, Operation, StoredSession};
 use crate::wire::change::Details;
 use crate::wire::{frame, history};
 
-/// On whose behalf, and by which command, a version is written.
+/// Who writes a version, and by which command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Author<'a> {
     /// The command's name.
     pub command: &'static str,
-    /// The command itself; `None` for a creation, and where it happened by itself.
+    /// The command itself; `None` for a creation and for what settles by itself.
     pub arguments: Option<&'a Command>,
-    /// Who asked; nobody, where it happened by itself.
+    /// The caller; `None` for what settles by itself.
     pub by: Option<&'a Principal>,
     /// The idempotency key it came with.
-    pub repeat: Option<IdempotencyKey>,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 impl Author<'_> {
-    /// What happens though nobody asked.
-    pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, repeat: None };
+    /// The author of what settles by itself.
+    pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, idempotency: None };
 }
 
 /// The write of `change`, made from `base`.
@@ -52,7 +52,7 @@ pub(super) fn commit(
     let session = change.session;
     let body = Bytes::from(session.stored());
     let link = Link { position: session.position, at: session.updated_at, previous, body: Digest::of(&body) };
-    let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, idempotency: author.repeat };
+    let entry = Entry { key: key.clone(), link, body: Some(body), change: audited, idempotency: author.idempotency };
     Commit {
         operation,
         key: key.clone(),
@@ -63,7 +63,7 @@ pub(super) fn commit(
     }
 }
 
-/// What the session takes that a write makes.
+/// How many bytes the stored session takes.
 pub(super) fn stored_bytes(write: &Commit) -> usize {
     write.entry.body.as_ref().map_or(0, Bytes::len)
 }

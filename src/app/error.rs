@@ -1,17 +1,17 @@
-//! Why a use case did not do as asked. Refusals and failures meet here.
+//! Why a use case failed. Refusals and failures meet here.
 
 use std::time::Duration;
 
 use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
-use crate::domain::session::growth::MAX_STORED;
+use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::stored::Unreadable;
-use crate::domain::session::validate::Fault;
+use crate::domain::session::validate::ValidationError;
 use crate::ledger;
 use crate::store;
 use crate::store::StoredSession;
 
-/// Why a use case did not do as asked.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such session, for this caller.
@@ -23,18 +23,18 @@ pub enum Error {
     /// A session of that id exists.
     #[error("a session of that id exists")]
     Exists(Box<StoredSession>),
-    /// The rules decline, and why in this case.
+    /// The rules refuse the command, and why in this case.
     #[error("{0}")]
     Refused(Refused, Box<StoredSession>, Explanation),
     /// The version the caller named is not the newest.
     #[error("the session has moved on")]
     Stale(Box<StoredSession>),
-    /// Races were lost for as long as anyone may wait.
+    /// Other writers were faster until the time was up.
     #[error("too many wrote to the session at once")]
     Contended(Box<StoredSession>),
-    /// The session that was asked for makes no sense.
+    /// The session to be created makes no sense.
     #[error(transparent)]
-    InvalidSession(#[from] Fault),
+    InvalidSession(#[from] ValidationError),
     /// A part of the request is not valid.
     #[error("{pointer} {detail}")]
     Invalid {
@@ -45,13 +45,13 @@ pub enum Error {
     },
     /// The session would take more room than one may.
     #[error(
-        "the session would take {bytes} bytes as it is stored, and may take {MAX_STORED}: shorten its metadata, or let fewer take part"
+        "the session would take {bytes} bytes as it is stored, and may take {MAX_STORED_BYTES}: shorten its metadata, or let fewer take part"
     )]
     TooLarge {
         /// What it would take.
         bytes: usize,
     },
-    /// Turns of the session that was asked for would advance by themselves too fast.
+    /// Turns of the session to be created would advance by themselves too fast.
     #[error("must be at least {least_ms} where turns advance by themselves")]
     AdvancesTooFast {
         /// The shortest cycle.
@@ -69,16 +69,16 @@ pub enum Error {
     /// The ledger failed.
     #[error("the ledger is away")]
     LedgerUnavailable(#[source] ledger::Error),
-    /// What was asked of the ledger took longer than anything may.
+    /// A query to the ledger took too long.
     #[error("the ledger was asked for more than it can find in three seconds: narrow it down")]
     TooLong,
-    /// The tenant has as many questions to the ledger under way as one tenant may.
+    /// The tenant has as many queries to the ledger under way as it may.
     #[error("the tenant has as many questions under way as one tenant may")]
     Busy,
-    /// The ledger does not hold it yet, and nobody may wait longer.
+    /// The ledger does not have it yet, and the time is up.
     #[error("the ledger does not hold it yet")]
     LedgerBehind,
-    /// The session must be taken back, and it is not its turn yet.
+    /// The session must be restored, and the ledger does not have its newest version yet.
     #[error("the ledger does not hold yet what was committed before")]
     Restoring,
     /// The write happened, but is not known to outlive this process.
@@ -112,7 +112,7 @@ impl From<store::Error> for Error {
 }
 
 impl Error {
-    /// When it is worth asking again, where that is known.
+    /// When a retry makes sense, where that is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -122,8 +122,8 @@ impl Error {
         }
     }
 
-    /// Whether something is broken, rather than declined. An open breaker has said so
-    /// already, once for all who come.
+    /// Whether something is broken, rather than refused. An open breaker has logged that
+    /// already, once for all callers.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         self.retry_after().is_none()

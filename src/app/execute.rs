@@ -1,80 +1,147 @@
-//! Carrying out a command: judge by what is remembered, commit, and read only where
-//! that turns out not to be the newest.
+//! Executes commands: apply to the cached version, commit, and read only if that was stale.
 //!
-//! Only a commit may rest on what is remembered, for the store refuses one that is made
-//! from anything but the newest version. Whatever else an answer rests on (a refusal, a
-//! 403 that depends on the state) was told by the store in this request.
+//! Only a commit may rest on a cached version, because the store refuses one that is not
+//! made from the newest. Any other answer (a refusal, a 403 that depends on the state)
+//! rests on a version that the store gave in this request.
+
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::command_metrics;
 use super::commit::{Author, commit, stored_bytes};
 use super::error::Error;
-use super::request::{CommandResult, Precondition};
-use super::sessions::{COMMAND_TIMEOUT, Sessions, replay};
-use crate::domain::id::SessionKey;
+use super::request::{CommandRequest, CommandResult, Precondition};
+use super::sessions::{COMMAND_TIMEOUT, Sessions, authorize, replay};
+use crate::domain::access::Access;
+use crate::domain::entry::IdempotencyKey;
+use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::principal::{Principal, Role};
 use crate::domain::session::command::{Command, Refused};
-use crate::domain::session::event::{Change, Step};
-use crate::domain::session::growth::MAX_STORED;
+use crate::domain::session::event::{Change, Kind, Outcome, Step};
+use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::store::{Committed, StoredSession};
 use crate::telemetry::metrics;
+use crate::wire::command::CommandInput;
 use crate::wire::frame;
 
-/// A command, and what came with it.
-pub(super) struct Execution<'a> {
-    pub key: &'a SessionKey,
-    pub command: &'a Command,
-    pub expected: &'a [Precondition],
-    pub author: Author<'a>,
-    pub arrived: Timestamp,
+/// How long a delete waits for the ledger.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A command that the caller's role may give, with what came with it.
+struct Execution<'a> {
+    key: &'a SessionKey,
+    command: &'a Command,
+    by: &'a Principal,
+    expected: &'a [Precondition],
+    idempotency: Option<IdempotencyKey>,
+    arrived: Timestamp,
 }
 
-/// A version to judge by.
+/// The version that a command is applied to.
 struct Basis {
-    held: StoredSession,
-    /// The store told it in this request.
+    stored: StoredSession,
+    /// The store gave it in this request.
     is_from_store: bool,
 }
 
 impl Basis {
-    const fn from_store(held: StoredSession) -> Self {
-        Self { held, is_from_store: true }
+    const fn from_store(stored: StoredSession) -> Self {
+        Self { stored, is_from_store: true }
     }
 }
 
 enum Attempt {
     Done(Box<CommandResult>),
-    /// Something was written: this is the newest known.
+    /// Another version was written: this is the newest known.
     Retry(Box<Basis>),
     /// The newest must be read first.
     Read,
 }
 
 impl Sessions {
-    /// Does what is asked for, again where a race was lost, for as long as anyone may wait.
-    pub(super) async fn execute(&self, asking: Execution<'_>) -> Result<CommandResult, Error> {
-        let patience = Instant::now() + COMMAND_TIMEOUT;
-        let Ok(mut place) = timeout_at(patience, self.cache.lock(asking.key)).await else {
-            return Err(Error::Contended(Box::new(self.load_existing(asking.key).await?)));
+    /// Executes a command.
+    pub async fn command(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        request: CommandRequest,
+        arrived: Timestamp,
+    ) -> Result<CommandResult, Error> {
+        let key = self.key(by, id)?;
+        authorize(by, request.access())?;
+        let (name, outcome) = match self.resolve(&key, request.input).await {
+            Err(error) => ("revert", Err(error)),
+            Ok(mut command) => {
+                apply_own_rights(&mut command, by, request.lag_ms);
+                let expected = &request.expected;
+                let idempotency =
+                    request.idempotency.map(|(text, body)| IdempotencyKey::of(&key, &by.identity(), &text, body));
+                let execution = Execution { key: &key, command: &command, by, expected, idempotency, arrived };
+                (command.name(), self.execute(execution).await)
+            }
         };
-        let mut basis = place.take().map(|held| Basis { held, is_from_store: false });
+        command_metrics::count(name, outcome.as_ref());
+        outcome
+    }
+
+    async fn resolve(&self, key: &SessionKey, input: CommandInput) -> Result<Command, Error> {
+        match input {
+            CommandInput::Command(command) => Ok(command),
+            CommandInput::Revert { to_version } => {
+                let stored = self.load_existing(key).await?;
+                Ok(Command::Revert { then: Box::new(self.history.version(key, &stored, to_version).await?) })
+            }
+        }
+    }
+
+    /// Deletes a session, and answers once the ledger has the deletion. A repeat is safe.
+    pub async fn delete(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        request: CommandRequest,
+        arrived: Timestamp,
+    ) -> Result<CommandResult, Error> {
+        authorize(by, Access::Command(&Command::Delete))?;
+        let key = self.key(by, id)?;
+        let stored = self.restorer.load(&key).await?;
+        let result = if stored.session.status == Status::Deleted {
+            CommandResult { stored, outcome: Outcome::of(Kind::Deleted), replayed: None, snapshot: None }
+        } else {
+            self.command(by, id, request, arrived).await?
+        };
+        if let Some(entry_id) = result.stored.entry_id {
+            self.wait_recorded(entry_id, DELETE_TIMEOUT, Error::LedgerBehind).await?;
+        }
+        Ok(result)
+    }
+
+    /// Tries until no other writer is faster, or the time is up.
+    async fn execute(&self, execution: Execution<'_>) -> Result<CommandResult, Error> {
+        let give_up_at = Instant::now() + COMMAND_TIMEOUT;
+        let Ok(mut slot) = timeout_at(give_up_at, self.cache.lock(execution.key)).await else {
+            return Err(Error::Contended(Box::new(self.load_existing(execution.key).await?)));
+        };
+        let mut basis = slot.take().map(|stored| Basis { stored, is_from_store: false });
         let mut attempts = 0_u32;
         loop {
             let by = match basis.take() {
                 Some(basis) => basis,
-                None => Basis::from_store(self.load_existing(asking.key).await?),
+                None => Basis::from_store(self.load_existing(execution.key).await?),
             };
             attempts += 1;
-            match self.attempt(&asking, by).await? {
-                Attempt::Done(answer) => {
+            match self.attempt(&execution, by).await? {
+                Attempt::Done(result) => {
                     metrics::compared_and_set(attempts);
-                    place.put(&answer.stored);
-                    drop(place);
-                    return self.wait_durable(*answer).await;
+                    slot.put(&result.stored);
+                    drop(slot);
+                    return self.wait_durable(*result).await;
                 }
-                Attempt::Retry(newest) if Instant::now() >= patience => {
-                    return Err(Error::Contended(Box::new(newest.held)));
+                Attempt::Retry(newest) if Instant::now() >= give_up_at => {
+                    return Err(Error::Contended(Box::new(newest.stored)));
                 }
                 Attempt::Retry(newest) => basis = Some(*newest),
                 Attempt::Read => {}
@@ -82,59 +149,60 @@ impl Sessions {
         }
     }
 
-    async fn attempt(&self, asking: &Execution<'_>, basis: Basis) -> Result<Attempt, Error> {
-        let now = asking.arrived;
-        let session = &basis.held.session;
+    async fn attempt(&self, execution: &Execution<'_>, basis: Basis) -> Result<Attempt, Error> {
+        let now = execution.arrived;
+        let session = &basis.stored.session;
         if !session.is_due(now) {
-            if !asking.expected.iter().all(|expected| expected.is_met_at(session.position)) {
-                return self.reject(asking, basis, |held| Error::Stale(Box::new(held))).await;
+            if !execution.expected.iter().all(|expected| expected.is_met_at(session.position)) {
+                return self.reject(execution, basis, |stored| Error::Stale(Box::new(stored))).await;
             }
-            if !asking.author.by.is_none_or(|by| by.may(asking.command, session)) {
-                return self.reject(asking, basis, |_| Error::Forbidden).await;
+            if !execution.by.may_command(execution.command, session) {
+                return self.reject(execution, basis, |_| Error::Forbidden).await;
             }
         }
-        match session.next(asking.command, now) {
-            Step::Refused(why) => self.reject(asking, basis, |held| refusal(asking.command, why, held)).await,
-            Step::Due(change, refused) => self.settle_first(asking, basis.held, *change, refused).await,
-            Step::Done(change) => self.write(asking, basis, *change).await,
+        match session.next(execution.command, now) {
+            Step::Refused(why) => self.reject(execution, basis, |stored| refusal(execution.command, why, stored)).await,
+            Step::Due(change, refused) => self.settle_first(execution, basis.stored, *change, refused).await,
+            Step::Done(change) => self.write(execution, basis, *change).await,
         }
     }
 
-    /// Says no, unless it was yes the first time, or is not known to be no now.
+    /// Rejects the command, unless this repeats one that was applied, or the version came from the
+    /// cache and must be read.
     async fn reject(
         &self,
-        asking: &Execution<'_>,
+        execution: &Execution<'_>,
         basis: Basis,
-        no: impl FnOnce(StoredSession) -> Error,
+        error: impl FnOnce(StoredSession) -> Error,
     ) -> Result<Attempt, Error> {
         #[cfg(feature = "mutants")]
-        let basis = Basis { is_told: basis.is_told || crate::mutants::trusts_memory(), ..basis };
+        let basis = Basis { is_from_store: basis.is_from_store || crate::mutants::trusts_memory(), ..basis };
         if !basis.is_from_store {
             return Ok(Attempt::Read);
         }
-        let judged = basis.held.session.position;
-        match self.idempotency_record(asking.key, basis.held, asking.author.repeat).await? {
-            (held, Some(answered)) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
-            (held, None) if held.session.position == judged => Err(no(held)),
+        let position = basis.stored.session.position;
+        match self.idempotency_record(execution.key, basis.stored, execution.idempotency).await? {
+            (stored, Some(record)) => Ok(done(replay(&record, stored, execution.idempotency)?)),
+            (stored, None) if stored.session.position == position => Err(error(stored)),
             (_, None) => Ok(Attempt::Read),
         }
     }
 
-    /// What had to happen by now is written first, also if the command is then refused.
+    /// Writes what is due first, also if the command is then refused.
     async fn settle_first(
         &self,
-        asking: &Execution<'_>,
-        held: StoredSession,
+        execution: &Execution<'_>,
+        stored: StoredSession,
         change: Change,
         refused: Option<Refused>,
     ) -> Result<Attempt, Error> {
-        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, Author::NOBODY);
+        let write = commit(self.ids.nonce(), execution.key, Some(&stored), change, Author::NOBODY);
         match self.store.commit(write).await? {
             Committed::Stored(settled) => {
-                self.announce_deadline(asking.key, &settled);
+                self.announce_deadline(execution.key, &settled);
                 let basis = Basis::from_store(settled);
                 match refused {
-                    Some(why) => self.reject(asking, basis, |held| refusal(asking.command, why, held)).await,
+                    Some(why) => self.reject(execution, basis, |stored| refusal(execution.command, why, stored)).await,
                     None => Ok(Attempt::Retry(Box::new(basis))),
                 }
             }
@@ -143,44 +211,67 @@ impl Sessions {
         }
     }
 
-    async fn write(&self, asking: &Execution<'_>, basis: Basis, change: Change) -> Result<Attempt, Error> {
+    async fn write(&self, execution: &Execution<'_>, basis: Basis, change: Change) -> Result<Attempt, Error> {
         let outcome = change.outcome.clone();
-        let author = Author { arguments: Some(asking.command), ..asking.author };
-        let write = commit(self.ids.nonce(), asking.key, Some(&basis.held), change, author);
+        let author = Author {
+            command: execution.command.name(),
+            arguments: Some(execution.command),
+            by: Some(execution.by),
+            idempotency: execution.idempotency,
+        };
+        let write = commit(self.ids.nonce(), execution.key, Some(&basis.stored), change, author);
         let bytes = stored_bytes(&write);
-        if bytes > MAX_STORED && outgrows(asking.command, &basis.held.session, bytes) {
-            return self.reject(asking, basis, |_| Error::TooLarge { bytes }).await;
+        if bytes > MAX_STORED_BYTES && outgrows(execution.command, &basis.stored.session, bytes) {
+            return self.reject(execution, basis, |_| Error::TooLarge { bytes }).await;
         }
         let frames = write.frames.clone();
         match self.store.commit(write).await? {
-            Committed::Stored(held) => {
-                self.announce_deadline(asking.key, &held);
-                Ok(done(CommandResult { stored: held, outcome, replayed: None, snapshot: frame::snapshot_in(&frames) }))
+            Committed::Stored(stored) => {
+                self.announce_deadline(execution.key, &stored);
+                Ok(done(CommandResult { stored, outcome, replayed: None, snapshot: frame::snapshot_in(&frames) }))
             }
-            // It was done; but where the session stands is not known.
-            Committed::Repeated(_, held) if held.needs_restore => Ok(Attempt::Read),
-            Committed::Repeated(answered, held) => Ok(done(replay(&answered, held, asking.author.repeat)?)),
+            // The command was applied, but the position of the session is not known.
+            Committed::Repeated(_, stored) if stored.needs_restore => Ok(Attempt::Read),
+            Committed::Repeated(record, stored) => Ok(done(replay(&record, stored, execution.idempotency)?)),
             Committed::Stale(newer) => Ok(retry_on(newer)),
             Committed::Missing => Ok(Attempt::Read),
         }
     }
 }
 
-fn refusal(command: &Command, why: Refused, held: StoredSession) -> Error {
-    let explanation = held.session.explain(command, why);
-    Error::Refused(why, Box::new(held), explanation)
+/// A participant's switch names its own cycle, so that a lost race cannot make it about another.
+/// Its pauses are its own.
+fn apply_own_rights(command: &mut Command, by: &Principal, lag_ms: i64) {
+    let is_participant = by.role == Role::Participant;
+    match command {
+        Command::Switch(switch) => {
+            switch.connection_lag_ms = lag_ms;
+            if is_participant && switch.current.is_none() {
+                switch.current.clone_from(&by.participant_id);
+            }
+        }
+        Command::Pause { by_participant, .. } | Command::Resume { by_participant, .. } => {
+            *by_participant = is_participant;
+        }
+        _ => {}
+    }
 }
 
-/// What an earlier release let grow may still shrink.
+fn refusal(command: &Command, why: Refused, stored: StoredSession) -> Error {
+    let explanation = stored.session.explain(command, why);
+    Error::Refused(why, Box::new(stored), explanation)
+}
+
+/// A session that an earlier release let grow may still shrink.
 fn outgrows(command: &Command, before: &Session, bytes: usize) -> bool {
     before.may_outgrow(command) && bytes > before.stored().len()
 }
 
-fn done(answer: CommandResult) -> Attempt {
-    Attempt::Done(Box::new(answer))
+fn done(result: CommandResult) -> Attempt {
+    Attempt::Done(Box::new(result))
 }
 
-/// Somebody else wrote. What cannot be written on is looked at the long way.
+/// Retries on a newer version, unless that one must be restored or is deleted.
 fn retry_on(newer: StoredSession) -> Attempt {
     if newer.needs_restore || newer.session.status == Status::Deleted {
         return Attempt::Read;

@@ -1,18 +1,19 @@
-//! What was: lists, histories and earlier versions, from the ledger.
+//! Lists, histories and earlier versions, from the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Error;
+use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::Principal;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Filter, HistoryRow, Ledger, Page, Row};
 use crate::store::{Store, StoredSession};
 
-/// How long a question about the past waits for the audit to catch up.
+/// How long a query waits for the audit to catch up.
 const AUDIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A page of sessions.
@@ -35,7 +36,7 @@ pub struct HistoryPage {
     pub has_more: bool,
 }
 
-/// The ledger, asked.
+/// Queries to the ledger.
 pub struct History {
     store: Arc<dyn Store>,
     ledger: Arc<dyn Ledger>,
@@ -46,7 +47,7 @@ impl History {
         Self { store, ledger }
     }
 
-    /// A tenant's sessions as the ledger has them.
+    /// A tenant's sessions, as the ledger has them.
     pub async fn list(
         &self,
         tenant: &TenantId,
@@ -59,46 +60,46 @@ impl History {
         Ok(SessionPage { sessions, has_more })
     }
 
-    /// Every change after a position, as far as the ledger has them. Those of an earlier session
+    /// Every change after a position, as far as the ledger has them. Changes of an earlier session
     /// of the same id, which was deleted, are for operators.
     pub async fn history(
         &self,
         by: &Principal,
         key: &SessionKey,
-        held: &StoredSession,
+        stored: &StoredSession,
         after: Option<Position>,
         limit: u32,
     ) -> Result<HistoryPage, Error> {
-        let after = if by.role >= Role::Operator { after } else { after.max(held.session.predecessor) };
-        let is_complete = self.wait_for_audit(held).await?;
+        let after = if by.may(Access::ReadPredecessor) { after } else { after.max(stored.session.predecessor) };
+        let is_complete = self.wait_for_audit(stored).await?;
         let Page { rows, has_more } = self.ledger.history(key, after, limit).await?;
         let last = rows.last().map(|row| row.link.position).or(after);
-        let told_to = if is_complete && !has_more { Some(held.session.position) } else { last };
-        let complete_to = self.without_refused(by, key, held, told_to).await?;
+        let complete_to = if is_complete && !has_more { Some(stored.session.position) } else { last };
+        let complete_to = self.without_refused(by, key, stored, complete_to).await?;
         Ok(HistoryPage { rows, complete_to, has_more })
     }
 
-    /// How far nothing is missing of what was told up to there: what the ledger refused is.
+    /// How far nothing is missing up to `complete_to`: a version that the ledger refused is missing.
     async fn without_refused(
         &self,
         by: &Principal,
         key: &SessionKey,
-        held: &StoredSession,
-        told_to: Option<Position>,
+        stored: &StoredSession,
+        complete_to: Option<Position>,
     ) -> Result<Option<Position>, Error> {
-        let begins = if by.role >= Role::Operator { None } else { held.session.predecessor };
+        let begins = if by.may(Access::ReadPredecessor) { None } else { stored.session.predecessor };
         match self.ledger.first_dead(key, begins).await? {
-            Some(missing) if Some(missing) <= told_to => Ok(before(missing)),
-            _ => Ok(told_to),
+            Some(missing) if Some(missing) <= complete_to => Ok(before(missing)),
+            _ => Ok(complete_to),
         }
     }
 
-    /// The session as it stood at an instant: what was out by then is out, though
-    /// it may have been written a little later.
-    pub async fn at(&self, key: &SessionKey, held: &StoredSession, at: Timestamp) -> Result<Session, Error> {
-        self.wait_for_audit(held).await?;
+    /// The session as it stood at an instant, with everything settled that was due by then, even
+    /// if it was written a little later.
+    pub async fn at(&self, key: &SessionKey, stored: &StoredSession, at: Timestamp) -> Result<Session, Error> {
+        self.wait_for_audit(stored).await?;
         let row = self.ledger.at(key, at).await?;
-        let row = row.filter(|row| !held.session.is_before_its_beginning(row.link.position));
+        let row = row.filter(|row| !stored.session.is_before_its_beginning(row.link.position));
         let row =
             row.ok_or(Error::Invalid { pointer: "/time", detail: "must not be before the created_at of the session" })?;
         let session = session_of(&row)?;
@@ -106,20 +107,20 @@ impl History {
     }
 
     /// The session as it stood in a version.
-    pub async fn version(&self, key: &SessionKey, held: &StoredSession, version: u64) -> Result<Session, Error> {
-        self.wait_for_audit(held).await?;
+    pub async fn version(&self, key: &SessionKey, stored: &StoredSession, version: u64) -> Result<Session, Error> {
+        self.wait_for_audit(stored).await?;
         let row = self.ledger.version(key, version).await?;
-        let row = row.filter(|row| !held.session.is_before_its_beginning(row.link.position));
+        let row = row.filter(|row| !stored.session.is_before_its_beginning(row.link.position));
         session_of(&row.ok_or(Error::Invalid {
             pointer: "/to_version",
             detail: "must be a version of the session, from its first to the present one; history lists them",
         })?)
     }
 
-    /// Waits until the ledger holds the newest version; false if it takes too long.
-    async fn wait_for_audit(&self, held: &StoredSession) -> Result<bool, Error> {
-        let Some(ticket) = held.entry_id else { return Ok(true) };
-        match tokio::time::timeout(AUDIT_TIMEOUT, self.store.wait_recorded(ticket)).await {
+    /// Waits until the ledger has the newest version; false if that takes too long.
+    async fn wait_for_audit(&self, stored: &StoredSession) -> Result<bool, Error> {
+        let Some(entry_id) = stored.entry_id else { return Ok(true) };
+        match tokio::time::timeout(AUDIT_TIMEOUT, self.store.wait_recorded(entry_id)).await {
             Ok(recorded) => Ok(recorded.map(|()| true)?),
             Err(_) => Ok(false),
         }

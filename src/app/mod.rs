@@ -16,6 +16,7 @@ mod negative_cache;
 mod request;
 mod restore;
 mod session_cache;
+mod sweeper;
 
 pub use history::{History, SessionPage};
 pub use request::{CommandRequest, CommandResult, Precondition};

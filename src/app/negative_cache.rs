@@ -1,9 +1,8 @@
-//! Ids that neither the store nor the ledger knew a moment ago, so that who asks for
-//! them again and again asks in vain, and the ledger is left alone.
+//! Ids that neither the store nor the ledger knew a moment ago, so that repeated requests for
+//! them do not reach the ledger.
 //!
-//! The store is always asked first, and a session that was made, here or elsewhere,
-//! stays in it for longer than anything is remembered here, unless its life ends: so
-//! nothing is remembered from one life to the next.
+//! The store is always asked first. A new session stays in it for longer than an id stays
+//! here, unless the generation of the store ends: so an entry counts in its generation only.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,50 +13,49 @@ use tokio::time::Instant;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 
-/// Half of the shortest time a session is held in the store.
+/// Half of the shortest time that the store keeps a session.
 const TTL: Duration = Duration::from_millis(500);
 
-/// Past this the oldest is let go: whoever asks for it costs one more question.
+/// The most ids that are kept. Evicting the oldest costs one more query to the ledger.
 const CAPACITY: usize = 16_384;
 
-/// What was not known, and when that was asked.
+/// Missing ids, and when each was looked up.
 #[derive(Debug, Default)]
 pub(super) struct NegativeCache(Mutex<Misses>);
 
 #[derive(Debug, Default)]
 struct Misses {
     at: HashMap<SessionKey, (Instant, Timestamp)>,
-    /// Oldest first; one that was asked again stands here twice, and only its newest counts.
+    /// Oldest first. An id that was looked up again stands here twice; the newer one counts.
     oldest: VecDeque<(Instant, SessionKey)>,
 }
 
 impl NegativeCache {
-    /// Whether it was not known a moment before `now`, in the store life that began then.
-    pub fn contains(&self, key: &SessionKey, now: Instant, life: Timestamp) -> bool {
-        self.misses().at.get(key).is_some_and(|(at, then)| now < *at + TTL && *then == life)
+    /// Whether the id was missing a moment before `now`, in that generation of the store.
+    pub fn contains(&self, key: &SessionKey, now: Instant, generation: Timestamp) -> bool {
+        self.misses().at.get(key).is_some_and(|(at, of)| now < *at + TTL && *of == generation)
     }
 
-    /// It was not known at `at`, which is when somebody began to ask, in the store life
-    /// that had begun then.
-    pub fn insert(&self, key: &SessionKey, at: Instant, life: Timestamp) {
-        let mut asked = self.misses();
-        asked.at.insert(key.clone(), (at, life));
-        asked.oldest.push_back((at, key.clone()));
-        asked.evict(at);
+    /// Adds an id that was missing when the look-up began at `at`, in that generation of the store.
+    pub fn insert(&self, key: &SessionKey, at: Instant, generation: Timestamp) {
+        let mut misses = self.misses();
+        misses.at.insert(key.clone(), (at, generation));
+        misses.oldest.push_back((at, key.clone()));
+        misses.evict(at);
     }
 
-    /// It is known now.
+    /// Removes an id whose session exists now.
     pub fn remove(&self, key: &SessionKey) {
         self.misses().at.remove(key);
     }
 
-    /// How many ids are remembered.
+    /// How many ids are kept.
     pub fn len(&self) -> usize {
         self.misses().at.len()
     }
 
     fn misses(&self) -> MutexGuard<'_, Misses> {
-        // Nothing in there can panic half-way.
+        // No code under the lock can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,50 +76,50 @@ mod tests {
     use super::*;
     use crate::domain::id::{SessionId, TenantId};
 
-    const LIFE: Timestamp = Timestamp::from_ms(1);
+    const GENERATION: Timestamp = Timestamp::from_ms(1);
 
     fn key(session: usize) -> SessionKey {
         SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }
     }
 
     #[test]
-    fn an_id_is_remembered_for_a_moment() {
-        let (unknown, now) = (NegativeCache::default(), Instant::now());
-        assert!(!unknown.contains(&key(0), now, LIFE));
-        unknown.insert(&key(0), now, LIFE);
-        assert!(unknown.contains(&key(0), now + TTL / 2, LIFE));
-        assert!(!unknown.contains(&key(0), now + TTL, LIFE));
-        assert!(!unknown.contains(&key(1), now, LIFE));
-        unknown.remove(&key(0));
-        assert!(!unknown.contains(&key(0), now, LIFE));
+    fn an_id_is_kept_for_a_moment() {
+        let (cache, now) = (NegativeCache::default(), Instant::now());
+        assert!(!cache.contains(&key(0), now, GENERATION));
+        cache.insert(&key(0), now, GENERATION);
+        assert!(cache.contains(&key(0), now + TTL / 2, GENERATION));
+        assert!(!cache.contains(&key(0), now + TTL, GENERATION));
+        assert!(!cache.contains(&key(1), now, GENERATION));
+        cache.remove(&key(0));
+        assert!(!cache.contains(&key(0), now, GENERATION));
     }
 
     #[test]
-    fn nothing_is_remembered_in_another_life() {
-        let (unknown, now) = (NegativeCache::default(), Instant::now());
-        unknown.insert(&key(0), now, LIFE);
-        assert!(!unknown.contains(&key(0), now, LIFE + 1));
-        assert!(unknown.contains(&key(0), now, LIFE));
+    fn an_entry_does_not_count_in_another_generation() {
+        let (cache, now) = (NegativeCache::default(), Instant::now());
+        cache.insert(&key(0), now, GENERATION);
+        assert!(!cache.contains(&key(0), now, GENERATION + 1));
+        assert!(cache.contains(&key(0), now, GENERATION));
     }
 
     #[test]
-    fn asking_again_counts_anew() {
-        let (unknown, now) = (NegativeCache::default(), Instant::now());
-        unknown.insert(&key(0), now, LIFE);
-        unknown.insert(&key(0), now + TTL / 2, LIFE);
-        unknown.insert(&key(1), now + TTL, LIFE);
-        assert!(unknown.contains(&key(0), now + TTL, LIFE));
+    fn a_second_miss_counts_anew() {
+        let (cache, now) = (NegativeCache::default(), Instant::now());
+        cache.insert(&key(0), now, GENERATION);
+        cache.insert(&key(0), now + TTL / 2, GENERATION);
+        cache.insert(&key(1), now + TTL, GENERATION);
+        assert!(cache.contains(&key(0), now + TTL, GENERATION));
     }
 
     #[test]
-    fn it_never_holds_more_than_its_room() {
-        let (unknown, now) = (NegativeCache::default(), Instant::now());
+    fn it_never_keeps_more_than_its_capacity() {
+        let (cache, now) = (NegativeCache::default(), Instant::now());
         for session in 0..CAPACITY + 10 {
-            unknown.insert(&key(session), now, LIFE);
+            cache.insert(&key(session), now, GENERATION);
         }
-        assert!(!unknown.contains(&key(9), now, LIFE) && unknown.contains(&key(10), now, LIFE));
-        unknown.insert(&key(0), now + TTL, LIFE);
-        let asked = unknown.misses();
-        assert_eq!((asked.at.len(), asked.oldest.len()), (1, 1));
+        assert!(!cache.contains(&key(9), now, GENERATION) && cache.contains(&key(10), now, GENERATION));
+        cache.insert(&key(0), now + TTL, GENERATION);
+        let misses = cache.misses();
+        assert_eq!((misses.at.len(), misses.oldest.len()), (1, 1));
     }
 }

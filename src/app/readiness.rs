@@ -1,7 +1,7 @@
-//! Whether the store and the ledger answer: one check, and all who ask look at its answer.
+//! Whether the store and the ledger answer: one check serves every caller.
 //!
-//! Anybody may ask, without a token. So asking costs next to nothing, however many do, and
-//! a check asks over connections that nobody else uses.
+//! Callers need no token. So a call costs next to nothing, however many there are, and a check
+//! uses connections of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,17 @@ use tokio::time::{Instant, timeout};
 use crate::ledger::Ledger;
 use crate::store::Store;
 
-/// A check that began no longer ago serves whoever asks now.
+/// A check that began no longer ago is fresh.
 const MAX_CHECK_AGE: Duration = Duration::from_millis(500);
 
-/// Who asks waits so long for a check, and is then told what the last one said.
+/// How long a caller waits for a check, before it gets the last answer.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The same for whoever asks before there was a check that still counts. Where the ledger does
-/// not decide, nobody waits longer for it: probes give up after a second.
+/// The same where no answer counts yet. Where the ledger does not decide, no caller waits longer
+/// for it: probes give up after a second.
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a check said so long ago does not count.
+/// An older answer does not count.
 const MAX_ANSWER_AGE: Duration = Duration::from_secs(5);
 
 /// What answers.
@@ -41,17 +41,17 @@ struct Check {
     is_answered: bool,
 }
 
-/// What answers, as far as is known. Neither of the two waits for the other: a ledger that is
-/// silent says nothing of the store.
+/// Checks the store and the ledger. Neither waits for the other: a silent ledger says nothing
+/// about the store.
 pub struct Readiness {
     store: Arc<dyn Store>,
     ledger: Arc<dyn Ledger>,
-    of_store: Probe,
-    of_ledger: Probe,
-    /// No command is answered before the ledger holds it.
+    store_probe: Probe,
+    ledger_probe: Probe,
+    /// No command is answered before the ledger has it.
     pub needs_ledger: bool,
-    /// Whether the ledger took what was last written to it: a disk that is full answers too.
-    is_taken: Arc<AtomicBool>,
+    /// Whether the ledger took the last write: a full disk answers too.
+    accepts_writes: Arc<AtomicBool>,
 }
 
 impl Readiness {
@@ -61,44 +61,44 @@ impl Readiness {
         Self {
             store,
             ledger,
-            of_store: Probe::new(FIRST_CHECK_TIMEOUT),
-            of_ledger: Probe::new(if needs_ledger { FIRST_CHECK_TIMEOUT } else { CHECK_TIMEOUT }),
+            store_probe: Probe::new(FIRST_CHECK_TIMEOUT),
+            ledger_probe: Probe::new(if needs_ledger { FIRST_CHECK_TIMEOUT } else { CHECK_TIMEOUT }),
             needs_ledger,
-            is_taken: Arc::new(AtomicBool::new(true)),
+            accepts_writes: Arc::new(AtomicBool::new(true)),
         }
     }
 
-    /// To be told whether the ledger takes what is written to it.
+    /// For the worker to set: whether the ledger takes writes.
     #[must_use]
     pub fn ledger_accepts_writes(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_taken)
+        Arc::clone(&self.accepts_writes)
     }
 
-    /// Checks when somebody asks; runs until it is dropped. Without it nothing is known.
+    /// Checks when a caller asks; runs until it is dropped. Without it nothing is known.
     pub async fn run(&self) {
         futures::join!(self.check_store(), self.check_ledger());
     }
 
     async fn check_store(&self) {
         loop {
-            let began = self.of_store.request().await;
+            let began = self.store_probe.request().await;
             let is_answered = self.store.ping().await.is_ok();
-            self.of_store.tell(Check { began, is_answered });
+            self.store_probe.publish(Check { began, is_answered });
         }
     }
 
     async fn check_ledger(&self) {
         loop {
-            let began = self.of_ledger.request().await;
+            let began = self.ledger_probe.request().await;
             let is_answered = self.ledger.ping().await.is_ok();
-            self.of_ledger.tell(Check { began, is_answered });
+            self.ledger_probe.publish(Check { began, is_answered });
         }
     }
 
     /// What answers now, or a moment ago.
     pub async fn reachable(&self) -> Reachable {
-        let (store, ledger) = futures::join!(self.of_store.is_answered(), self.of_ledger.is_answered());
-        Reachable { store, ledger: ledger && self.is_taken.load(Ordering::Relaxed) }
+        let (store, ledger) = futures::join!(self.store_probe.is_answered(), self.ledger_probe.is_answered());
+        Reachable { store, ledger: ledger && self.accepts_writes.load(Ordering::Relaxed) }
     }
 }
 
@@ -106,37 +106,37 @@ impl Readiness {
 struct Probe {
     wanted: Notify,
     last: watch::Sender<Option<Check>>,
-    /// How long who asks waits while nothing is known.
-    patience: Duration,
+    /// How long a caller waits while nothing is known.
+    first_timeout: Duration,
 }
 
 impl Probe {
-    fn new(patience: Duration) -> Self {
-        Self { wanted: Notify::new(), last: watch::Sender::new(None), patience }
+    fn new(first_timeout: Duration) -> Self {
+        Self { wanted: Notify::new(), last: watch::Sender::new(None), first_timeout }
     }
 
-    /// Returns when somebody asks: then a check begins.
+    /// Returns when a caller asks, which begins a check.
     async fn request(&self) -> Instant {
         self.wanted.notified().await;
         Instant::now()
     }
 
-    fn tell(&self, check: Check) {
+    fn publish(&self, check: Check) {
         self.last.send_replace(Some(check));
     }
 
     async fn is_answered(&self) -> bool {
         let asked_at = Instant::now();
-        let is_within = |check: &Option<Check>, age| check.filter(|check| check.began + age > asked_at);
+        let within = |check: &Option<Check>, age| check.filter(|check| check.began + age > asked_at);
         let mut last = self.last.subscribe();
         let known = *last.borrow_and_update();
-        if let Some(fresh) = is_within(&known, MAX_CHECK_AGE) {
+        if let Some(fresh) = within(&known, MAX_CHECK_AGE) {
             return fresh.is_answered;
         }
         self.wanted.notify_one();
-        let known = is_within(&known, MAX_ANSWER_AGE);
-        let patience = if known.is_some() { CHECK_TIMEOUT } else { self.patience };
-        let checked = timeout(patience, last.wait_for(|check| is_within(check, MAX_CHECK_AGE).is_some())).await;
+        let known = within(&known, MAX_ANSWER_AGE);
+        let wait = if known.is_some() { CHECK_TIMEOUT } else { self.first_timeout };
+        let checked = timeout(wait, last.wait_for(|check| within(check, MAX_CHECK_AGE).is_some())).await;
         let checked = checked.ok().and_then(|checked| *checked.ok()?);
         checked.or(known).is_some_and(|check| check.is_answered)
     }
@@ -163,7 +163,7 @@ mod tests {
     use crate::store::memory::MemoryStore;
     use crate::store::outbox::MemoryOutbox;
 
-    /// Counts who asks whether it answers, and may fall silent.
+    /// Counts its pings, and may fall silent.
     #[derive(Default)]
     struct Pinged {
         times: AtomicUsize,
@@ -265,10 +265,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_askers_share_one_check() {
+    async fn many_callers_share_one_check() {
         let (readiness, ledger) = readiness();
-        let told = join_all((0..1_000).map(|_| readiness.reachable())).await;
-        assert!(told.iter().all(|told| told.store && told.ledger));
+        let answers = join_all((0..1_000).map(|_| readiness.reachable())).await;
+        assert!(answers.iter().all(|answer| answer.store && answer.ledger));
         assert_eq!(ledger.times.load(Ordering::Relaxed), 1);
         advance(MAX_CHECK_AGE).await;
         readiness.reachable().await;

@@ -1,24 +1,25 @@
-//! A command with everything that came with it, and its answer.
+//! A command with everything that came with it, and its result.
 
 use bytes::Bytes;
 
+use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::position::Position;
 use crate::domain::session::event::Outcome;
 use crate::store::StoredSession;
 use crate::wire::command::CommandInput;
 
-/// The version a caller wants to write on.
+/// The version that a caller wants to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
-    /// Of whatever epoch.
+    /// In any epoch.
     Version(u64),
     /// Exactly this.
     Position(Position),
 }
 
 impl Precondition {
-    /// Whether that is where the session is.
+    /// Whether the session is at that version.
     #[must_use]
     pub fn is_met_at(self, position: Position) -> bool {
         match self {
@@ -31,9 +32,9 @@ impl Precondition {
 /// A command with everything that came with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRequest {
-    /// What is wished for.
-    pub wish: CommandInput,
-    /// Applied only on this version; both must hold where both are given.
+    /// The command.
+    pub input: CommandInput,
+    /// The command applies only to this version; all must hold.
     pub expected: Vec<Precondition>,
     /// The caller's idempotency key, and the digest of what came with it.
     pub idempotency: Option<(String, Digest)>,
@@ -42,22 +43,30 @@ pub struct CommandRequest {
 }
 
 impl CommandRequest {
-    /// A wish with nothing else.
+    /// A command with nothing else.
     #[must_use]
-    pub const fn of(wish: CommandInput) -> Self {
-        Self { wish, expected: Vec::new(), idempotency: None, lag_ms: 0 }
+    pub const fn of(input: CommandInput) -> Self {
+        Self { input, expected: Vec::new(), idempotency: None, lag_ms: 0 }
+    }
+
+    /// The right it needs.
+    pub(super) const fn access(&self) -> Access<'_> {
+        match &self.input {
+            CommandInput::Command(command) => Access::Command(command),
+            CommandInput::Revert { .. } => Access::Revert,
+        }
     }
 }
 
-/// What a command came to.
+/// What a command did.
 #[derive(Debug, Clone)]
 pub struct CommandResult {
     /// The present version.
     pub stored: StoredSession,
-    /// What was done, by this or by the first of its repeats.
+    /// What was done, by this request or by the first with its key.
     pub outcome: Outcome,
-    /// The position that made, if this was a repeat.
+    /// The position of the first result, if this was a repeat.
     pub replayed: Option<Position>,
-    /// The snapshot that its frame has told everyone, as bytes.
+    /// The snapshot that its frame carries, as bytes.
     pub snapshot: Option<Bytes>,
 }

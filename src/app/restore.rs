@@ -1,4 +1,4 @@
-//! A session that the store does not hold is taken back from the ledger.
+//! Restores a session from the ledger that the store has lost or released.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,76 +23,75 @@ use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Store, StoredSession};
 use crate::telemetry::metrics;
 
-/// How long a restoring waits for the ledger to hold what was committed before.
+/// How long a restore waits until the ledger has everything committed before.
 const OUTBOX_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the store does with sessions by itself.
+/// How long the store keeps sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// How long it keeps one that nothing happens to.
+    /// How long it keeps an idle session.
     pub idle_ttl: Duration,
-    /// It ends with the process, and what it held with it.
+    /// It ends with the process, and its sessions with it.
     pub is_embedded: bool,
 }
 
 impl Default for Retention {
-    /// Shared, and nothing is let go for having been idle.
+    /// A shared store that releases no idle session.
     fn default() -> Self {
         Self { idle_ttl: Duration::MAX, is_embedded: false }
     }
 }
 
-/// What becomes of a deleted session that only the ledger knows.
+/// What happens to a deleted session that only the ledger has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deleted {
-    /// The store need not hold it to say that it is deleted.
+    /// The ledger alone shows that it is deleted.
     LeaveOut,
-    /// The store holds it, with what its keys were answered.
+    /// The store gets it back, with its idempotency records.
     PutBack,
 }
 
-/// Takes sessions back.
+/// Restores sessions.
 pub(super) struct Restorer {
     store: Arc<dyn Store>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
-    /// Of each partition one session is restored at a time: two askers of one wait for each
-    /// other, and a partition whose turn is not yet holds up no other.
+    /// In each partition one session is restored at a time. Two callers of one session wait for
+    /// each other, and no partition waits for another.
     locks: Vec<Mutex<()>>,
-    /// What the ledger did not know a moment ago.
-    unknown: NegativeCache,
+    /// Ids that the ledger did not know a moment ago.
+    negative_cache: NegativeCache,
     retention: Retention,
-    /// The processes before this one, once somebody has asked: they do not change.
+    /// The runs of the processes before this one, once they are read: they do not change.
     runs: OnceCell<RunHistory>,
 }
 
 impl Restorer {
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        let lanes = (0..PARTITIONS).map(|_| Mutex::new(())).collect();
-        let (unknown, retention) = (NegativeCache::default(), Retention::default());
-        Self { store, ledger, clock, locks: lanes, unknown, retention, runs: OnceCell::new() }
+        let locks = (0..PARTITIONS).map(|_| Mutex::new(())).collect();
+        let (negative_cache, retention) = (NegativeCache::default(), Retention::default());
+        Self { store, ledger, clock, locks, negative_cache, retention, runs: OnceCell::new() }
     }
 
-    /// The same, of a store that does so with sessions.
+    /// The same, over a store that keeps sessions for so long.
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { retention, ..self }
     }
 
-    /// The session as the store holds it, taken back first if need be. A deleted
-    /// one stays deleted.
+    /// The session as the store has it, restored first if need be. A deleted one stays deleted.
     pub async fn load(&self, key: &SessionKey) -> Result<StoredSession, Error> {
         self.load_with(key, Deleted::LeaveOut).await
     }
 
-    /// The same for whoever creates it again. A deleted one stands in the store then, with what
-    /// its keys were answered: a repeat that comes late does nothing to the next session.
+    /// The same for a create under the same id. A deleted session is back in the store then, with
+    /// its idempotency records, so that a late repeat does nothing to the next session.
     pub async fn load_for_creation(&self, key: &SessionKey) -> Result<StoredSession, Error> {
         self.load_with(key, Deleted::PutBack).await
     }
 
     async fn load_with(&self, key: &SessionKey, ends: Deleted) -> Result<StoredSession, Error> {
         match self.store.read(key).await? {
-            Some(held) if !held.needs_restore => Ok(held),
+            Some(stored) if !stored.needs_restore => Ok(stored),
             Some(_) => self.restore(key, ends).await,
             None => {
                 self.check_negative_cache(key, self.store.generation_started_at(key).await?)?;
@@ -101,147 +100,146 @@ impl Restorer {
         }
     }
 
-    /// The same for whoever watches it: it is not idle meanwhile.
+    /// The same for a subscriber: a watched session is not idle.
     pub async fn load_watched(&self, key: &SessionKey) -> Result<StoredSession, Error> {
         match self.store.read_watched(key).await? {
-            Some(held) if !held.needs_restore => Ok(held),
+            Some(stored) if !stored.needs_restore => Ok(stored),
             _ => self.load(key).await,
         }
     }
 
-    /// How many ids are known to be unknown.
+    /// How many ids are cached as missing.
     pub fn negative_cache_len(&self) -> usize {
-        self.unknown.len()
+        self.negative_cache.len()
     }
 
-    /// A session is there now: what was said of it does not hold any more.
+    /// Forgets that a session was missing.
     pub fn forget_missing(&self, key: &SessionKey) {
-        self.unknown.remove(key);
+        self.negative_cache.remove(key);
     }
 
     async fn restore(&self, key: &SessionKey, ends: Deleted) -> Result<StoredSession, Error> {
         let _alone = self.locks[Partition::of(key).index()].lock().await;
-        // Of the life it is read in, or of one before: what is not known then is not
-        // remembered in a later one.
-        let life = self.store.generation_started_at(key).await?;
-        let doubtful = match self.store.read(key).await? {
-            Some(held) if !held.needs_restore => return Ok(held),
-            Some(doubtful) => Some(doubtful),
-            // Whoever went before in this lane may have asked the same.
+        // Of the generation that the read sees, or of an earlier one: an id that is missing then
+        // is not cached for a later one.
+        let generation = self.store.generation_started_at(key).await?;
+        let unverified = match self.store.read(key).await? {
+            Some(stored) if !stored.needs_restore => return Ok(stored),
+            Some(unverified) => Some(unverified),
+            // The last holder of this lock may have looked up the same session.
             None => {
-                self.check_negative_cache(key, life)?;
+                self.check_negative_cache(key, generation)?;
                 None
             }
         };
         self.wait_for_outbox(key).await?;
-        let over = doubtful.as_ref().map(|held| held.session.position);
-        let newest = self.newest(key, doubtful, life).await?;
-        let is_end = newest.held.session.status == Status::Deleted;
-        // What outlived its store life makes room for it all the same, or it would be doubted for good.
+        let over = unverified.as_ref().map(|stored| stored.session.position);
+        let newest = self.newest(key, unverified, generation).await?;
+        let is_end = newest.stored.session.status == Status::Deleted;
+        // A version of an earlier generation is replaced all the same, or it would never be verified.
         if is_end && over.is_none() && ends == Deleted::LeaveOut {
-            return Ok(newest.held);
+            return Ok(newest.stored);
         }
         let was_lost = over.is_some() || newest.is_refused();
-        let held = if is_end {
-            // It needs no new epoch.
-            StoredSession { entry_id: None, needs_restore: false, ..newest.held.clone() }
+        let stored = if is_end {
+            // A deleted session needs no new epoch.
+            StoredSession { entry_id: None, needs_restore: false, ..newest.stored.clone() }
         } else {
-            self.rebuild(key, &newest.held, life, was_lost).await?
+            self.rebuild(key, &newest.stored, generation, was_lost).await?
         };
         let since = self.clock.now() - IDEMPOTENCY_TTL_MS;
-        let mut answered = self.ledger.idempotency_records(key, since).await?;
-        answered.extend(newest.refused_answers(since));
-        let held = self.put_back(key, over, held, answered, newest.is_refused()).await?;
+        let mut records = self.ledger.idempotency_records(key, since).await?;
+        records.extend(newest.refused_records(since));
+        let stored = self.put_back(key, over, stored, records, newest.is_refused()).await?;
         metrics::restoring("restored");
-        Ok(held)
+        Ok(stored)
     }
 
-    /// Puts it into the store, which keeps what the ledger refuses to hold.
+    /// Puts the session into the store, which retains a version that the ledger refuses.
     async fn put_back(
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
+        stored: StoredSession,
+        records: Vec<IdempotencyRecord>,
         is_refused: bool,
     ) -> Result<StoredSession, Error> {
-        let held = self.store.restore(key, over, held, answered).await?;
-        // Whoever was quicker may have written since: that version is on its way to the ledger.
-        if is_refused && held.entry_id.is_none() {
-            self.store.retain(key, held.session.position).await?;
+        let stored = self.store.restore(key, over, stored, records).await?;
+        // Another writer may have been faster: its version is on its way to the ledger.
+        if is_refused && stored.entry_id.is_none() {
+            self.store.retain(key, stored.session.position).await?;
         }
-        Ok(held)
+        Ok(stored)
     }
 
-    fn check_negative_cache(&self, key: &SessionKey, life: Timestamp) -> Result<(), Error> {
-        if !self.unknown.contains(key, Instant::now(), life) {
+    fn check_negative_cache(&self, key: &SessionKey, generation: Timestamp) -> Result<(), Error> {
+        if !self.negative_cache.contains(key, Instant::now(), generation) {
             return Ok(());
         }
         metrics::restoring("remembered");
         Err(Error::SessionNotFound)
     }
 
-    /// What was committed there before is in the ledger first, or an older version would
+    /// Waits until the ledger has everything that was committed before, or an older version would
     /// be taken for the newest.
     async fn wait_for_outbox(&self, key: &SessionKey) -> Result<(), Error> {
         let Some(newest) = self.store.outbox_tail(key).await? else { return Ok(()) };
-        // A ledger that is away takes nothing: to wait for it would be in vain.
+        // Waiting for a ledger that is unavailable would be in vain.
         self.ledger.ping().await?;
         match timeout(OUTBOX_TIMEOUT, self.store.wait_recorded(newest)).await {
-            // Not yet; or the store went back once more, and the turn is another. Nothing of
-            // the caller's was written so far.
+            // Not yet, or the store has lost data once more. Nothing was written for the caller so far.
             Err(_) | Ok(Err(store::Error::Unknown(_))) => Err(Error::Restoring),
             Ok(recorded) => Ok(recorded?),
         }
     }
 
-    /// The newest of what the ledger holds, what it refused, and what outlived a store that
-    /// went back.
+    /// The newest version among the ledger's row, its dead letters, and the one in the store of an
+    /// earlier generation.
     async fn newest(
         &self,
         key: &SessionKey,
-        doubtful: Option<StoredSession>,
-        life: Timestamp,
-    ) -> Result<Newest, Error> {
+        unverified: Option<StoredSession>,
+        generation: Timestamp,
+    ) -> Result<NewestVersion, Error> {
         let asked_at = Instant::now();
-        // Before the row: a letter that is recorded in between is found as that.
+        // Letters first: one that is recorded in between is found as a row.
         let letters = self.ledger.dead_letters_of(key).await?;
         let row = self.ledger.newest(key).await?;
         let in_ledger = row.as_ref().map(|row| row.link);
         let recorded = in_ledger.map(|link| link.position);
         let letter = letters.first().filter(|letter| Some(position_of(letter)) > recorded);
         let known = recorded.max(letter.map(position_of));
-        let held = match (row, letter, doubtful) {
-            (_, _, Some(held)) if known <= Some(held.session.position) => held,
+        let stored = match (row, letter, unverified) {
+            (_, _, Some(stored)) if known <= Some(stored.session.position) => stored,
             (_, Some(letter), _) => decode(&letter.entry.link, letter.entry.body.as_deref())?,
             (Some(row), None, _) => decode(&row.link, row.body.as_deref())?,
             (None, None, _) => {
-                self.unknown.insert(key, asked_at, life);
+                self.negative_cache.insert(key, asked_at, generation);
                 metrics::restoring("unknown");
                 return Err(Error::SessionNotFound);
             }
         };
-        Ok(Newest { held, in_ledger, letters })
+        Ok(NewestVersion { stored, in_ledger, letters })
     }
 
-    /// Made again in a new epoch. What was idle is merely read back, and so is what stood in
-    /// a process that stopped in order.
+    /// The session in a new epoch. It is marked as recovered, unless it was idle or its process
+    /// stopped in order.
     async fn rebuild(
         &self,
         key: &SessionKey,
         newest: &StoredSession,
-        life: Timestamp,
+        generation: Timestamp,
         was_lost: bool,
     ) -> Result<StoredSession, Error> {
         let session = &newest.session;
         let may_happen = session.due_at.is_some() || session.status == Status::Running;
-        let (gap, is_lost) = if !was_lost && !may_happen && self.was_idle(session, life) {
+        let (gap, is_lost) = if !was_lost && !may_happen && self.was_idle(session, generation) {
             (None, false)
         } else if self.retention.is_embedded {
-            let ended = self.runs(life).await?.since(Timestamp::from_ms(session.position.epoch), life);
+            let ended = self.runs(generation).await?.since(Timestamp::from_ms(session.position.epoch), generation);
             (ended.gap.filter(|_| may_happen), !ended.is_orderly)
         } else if may_happen {
-            (self.absence(key).await?.map(Gap::Outage), true)
+            (self.outage_before(key).await?.map(Gap::Outage), true)
         } else {
             (None, true)
         };
@@ -249,62 +247,62 @@ impl Restorer {
         Ok(StoredSession { session: Arc::new(restored), head: newest.head, entry_id: None, needs_restore: false })
     }
 
-    /// Whether the store has let go of it for having been idle: it was there in the life the
-    /// store is in, or had been idle for long enough before.
-    fn was_idle(&self, session: &Session, life: Timestamp) -> bool {
+    /// Whether the store has released it as idle: it was there in the present generation, or had
+    /// been idle for long enough before.
+    fn was_idle(&self, session: &Session, generation: Timestamp) -> bool {
         let idle_ms = i64::try_from(self.retention.idle_ttl.as_millis()).unwrap_or(i64::MAX);
-        session.position.epoch >= life.as_ms() || session.updated_at.as_ms().saturating_add(idle_ms) <= life.as_ms()
+        session.position.epoch >= generation.as_ms()
+            || session.updated_at.as_ms().saturating_add(idle_ms) <= generation.as_ms()
     }
 
-    /// How the processes before this one ended; the first beat of this one says when nobody
-    /// was there.
+    /// How the processes before this one ended. The first heartbeat of this one ends the gap.
     async fn runs(&self, began: Timestamp) -> Result<&RunHistory, Error> {
-        let look = async || {
+        let read = async || {
             self.ledger.heartbeat(began, self.clock.now().max(began)).await?;
             self.ledger.runs(began).await
         };
-        Ok(self.runs.get_or_try_init(look).await?)
+        Ok(self.runs.get_or_try_init(read).await?)
     }
 
-    /// When nobody was there, before the store began the life it is in. Whoever is the
-    /// first to ask may come before any proof of that life, and leaves it.
-    async fn absence(&self, key: &SessionKey) -> Result<Option<Outage>, Error> {
+    /// The outage before the present generation of the store. The first caller may come before
+    /// any heartbeat of that generation, and leaves one.
+    async fn outage_before(&self, key: &SessionKey) -> Result<Option<Outage>, Error> {
         let began = self.store.generation_started_at(key).await?;
-        let mut presence = self.ledger.heartbeats(began).await?;
-        if presence.last_heartbeat.is_none_or(|last| last < began) {
+        let mut heartbeats = self.ledger.heartbeats(began).await?;
+        if heartbeats.last_heartbeat.is_none_or(|last| last < began) {
             self.ledger.heartbeat(began, self.clock.now().max(began)).await?;
-            presence = self.ledger.heartbeats(began).await?;
+            heartbeats = self.ledger.heartbeats(began).await?;
         }
-        // Some instance began that life: whoever was cut off from the store for longer was not alone.
-        Ok(presence.outage.map(|absence| Outage { until: absence.until.min(began), ..absence }))
+        // Some instance was there when that generation began, even if others were cut off for longer.
+        Ok(heartbeats.outage.map(|outage| Outage { until: outage.until.min(began), ..outage }))
     }
 }
 
-/// What a session is made again from.
-struct Newest {
-    held: StoredSession,
-    /// The newest link in the ledger, if one is there.
+/// The version that a session is restored from.
+struct NewestVersion {
+    stored: StoredSession,
+    /// The newest link in the ledger, if there is one.
     in_ledger: Option<Link>,
-    /// What the ledger refused, the newest first.
+    /// The dead letters of the session, newest first.
     letters: Vec<DeadLetter>,
 }
 
-impl Newest {
-    /// The ledger does not hold that version. One that was taken back before stands in a
-    /// later epoch than the link it rests on.
+impl NewestVersion {
+    /// Whether the ledger lacks that version. A session that was restored before is in a later
+    /// epoch than the link it rests on.
     fn is_refused(&self) -> bool {
-        let is_newer = |link: Link| link.position < self.held.session.position && link.digest() != self.held.head;
+        let is_newer = |link: Link| link.position < self.stored.session.position && link.digest() != self.stored.head;
         self.in_ledger.is_none_or(is_newer)
     }
 
-    /// Answers that the ledger cannot tell of, for it refused what they came with.
-    fn refused_answers(&self, since: Timestamp) -> impl Iterator<Item = IdempotencyRecord> {
-        let (newest, recorded) = (self.held.session.position, self.in_ledger.map(|link| link.position));
-        let led_here = move |letter: &&DeadLetter| {
+    /// The idempotency records of versions that the ledger refused.
+    fn refused_records(&self, since: Timestamp) -> impl Iterator<Item = IdempotencyRecord> {
+        let (newest, recorded) = (self.stored.session.position, self.in_ledger.map(|link| link.position));
+        let is_unrecorded = move |letter: &&DeadLetter| {
             let Link { position, at, .. } = letter.entry.link;
             Some(position) > recorded && position <= newest && at >= since
         };
-        self.letters.iter().rev().filter(led_here).filter_map(|letter| {
+        self.letters.iter().rev().filter(is_unrecorded).filter_map(|letter| {
             let (link, change) = (letter.entry.link, letter.entry.change.clone());
             Some(IdempotencyRecord { repeat: letter.entry.idempotency?, position: link.position, at: link.at, change })
         })
@@ -315,7 +313,7 @@ const fn position_of(letter: &DeadLetter) -> Position {
     letter.entry.link.position
 }
 
-/// A version whose body was shed, or cannot be read, is not replaced by an older one.
+/// A version whose body was shed, or cannot be read, is never replaced by an older one.
 fn decode(link: &Link, body: Option<&[u8]>) -> Result<StoredSession, Error> {
     let session = Session::from_stored(body.unwrap_or_default())?;
     Ok(StoredSession { session: Arc::new(session), head: link.digest(), entry_id: None, needs_restore: false })

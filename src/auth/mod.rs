@@ -3,60 +3,35 @@
 //! Pure: `now` is cluster time and handed in, so a token ends at the same instant on
 //! every instance, without leeway.
 
-mod cache;
+mod denied;
 mod token;
+mod token_cache;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use crate::domain::id::{InvalidId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
-use cache::{Marks, Verified};
+use token_cache::TokenCache;
+
+pub use self::denied::Denied;
+pub use self::token::Signed;
 
 /// Longer texts are refused before they cost a hash.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// Why a caller is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// No token came with the request.
-    #[error("no token was given")]
-    Missing,
-    /// A token that this service did not sign, or that is not what it expects.
-    #[error("the token is not valid")]
-    Invalid,
-    /// A token that was good once.
-    #[error("the token has expired")]
-    Expired,
-    /// A token that came where this request may not carry one.
-    #[error("the token stands where it does not count")]
-    Misplaced,
-    /// More than one header that would prove who calls.
-    #[error("several tokens were given")]
-    Several,
-}
 
 /// Why no token can be signed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no key to sign with")]
 pub struct NoSigningKey;
 
-/// A token and when it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
-    /// The token's text.
-    pub token: String,
-    /// Its end: the instant asked for, down to the whole second a token can say.
-    pub expires_at: Timestamp,
-}
-
-/// Tells who calls.
+/// Authenticates callers.
 pub struct Authenticator(Mode);
 
 enum Mode {
-    /// No key: every caller is this one. The configuration sees to it that only loopback is served.
+    /// No key: every caller is this one. The configuration allows that on loopback only.
     Open(Arc<Principal>),
     Keyed(Box<Keyed>),
 }
@@ -64,21 +39,18 @@ enum Mode {
 struct Keyed {
     verify: DecodingKey,
     sign: EncodingKey,
-    marks: Marks,
-    // Held for a lookup or an insertion, never across an await.
-    verified: Mutex<Verified>,
+    cache: TokenCache,
 }
 
 impl Authenticator {
-    /// One that trusts what `secret` signed; without a secret everyone is operator of tenant `local`.
+    /// One that trusts tokens signed with `secret`; without a secret everyone is operator of tenant `local`.
     pub fn new(secret: Option<&[u8]>) -> Result<Self, InvalidId> {
         Ok(Self(match secret {
             None => Mode::Open(Arc::new(local_operator()?)),
             Some(secret) => Mode::Keyed(Box::new(Keyed {
                 verify: DecodingKey::from_secret(secret),
                 sign: EncodingKey::from_secret(secret),
-                marks: Marks::default(),
-                verified: Mutex::default(),
+                cache: TokenCache::default(),
             })),
         }))
     }
@@ -89,18 +61,18 @@ impl Authenticator {
         matches!(self.0, Mode::Open(_))
     }
 
-    /// How many verified tokens are remembered.
+    /// How many verified tokens are cached.
     #[must_use]
     pub fn cached(&self) -> usize {
         match &self.0 {
             Mode::Open(_) => 0,
-            Mode::Keyed(keyed) => held(&keyed.verified).len(),
+            Mode::Keyed(keyed) => keyed.cache.len(),
         }
     }
 
     /// Who `token` proves the caller to be at `now`.
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-        let Keyed { verify, marks, verified, .. } = match &self.0 {
+        let Keyed { verify, cache, .. } = match &self.0 {
             Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
             Mode::Keyed(keyed) => &**keyed,
         };
@@ -108,12 +80,11 @@ impl Authenticator {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denied::Invalid);
         }
-        let mark = marks.of(token);
-        if let Some(principal) = held(verified).find(&mark) {
+        if let Some(principal) = cache.get(token) {
             return still_valid(principal, now);
         }
         let principal = Arc::new(token::verify(token, verify, now)?);
-        held(verified).keep(mark, Arc::clone(&principal));
+        cache.insert(token, Arc::clone(&principal));
         Ok(principal)
     }
 
@@ -136,11 +107,6 @@ fn local_operator() -> Result<Principal, InvalidId> {
         expires_at: None,
         provenance: Provenance::default(),
     })
-}
-
-/// A panic elsewhere cannot leave the map half-changed in a way that matters: at worst a token is verified again.
-fn held(verified: &Mutex<Verified>) -> std::sync::MutexGuard<'_, Verified> {
-    verified.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn still_valid(principal: Arc<Principal>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
@@ -178,7 +144,7 @@ mod tests {
         let operator = Principal { expires_at: Some(end), ..local_operator().unwrap() };
         let signed = auth.sign(&operator, end).unwrap();
         assert_eq!(signed.expires_at, end);
-        // The first is verified, the others come from what is remembered.
+        // The first is verified, the others come from the cache.
         for at in [NOW, NOW + 1, end - 1] {
             assert_eq!(*auth.authenticate(Some(&signed.token), at).unwrap(), operator);
         }

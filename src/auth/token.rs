@@ -6,15 +6,24 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-use super::{Denied, Signed};
+use super::denied::Denied;
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 
-/// A subject is written into every change, so it has an end.
+/// A subject is written into every change, so it is bounded.
 const MAX_SUBJECT_BYTES: usize = 256;
 
-/// What we read of a token. Other claims are other services' business, as the standard has it.
+/// A token and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The token's text.
+    pub token: String,
+    /// Its end, rounded down to the whole second that a token can say.
+    pub expires_at: Timestamp,
+}
+
+/// The claims that we read. Other claims are for other services, as the standard says.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -30,9 +39,9 @@ struct Claims {
     participant_seat: Option<u64>,
 }
 
-/// What we write into one.
+/// The claims that we write.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenClaims<'a> {
     sub: &'a str,
     tenant: &'a TenantId,
     role: &'static str,
@@ -117,7 +126,7 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
 pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingKey) -> Option<Signed> {
     let exp = expires_at.as_ms().div_euclid(1_000);
     let Provenance { token_id, issued_at, made_by, seat } = &principal.provenance;
-    let written = Written {
+    let written = WrittenClaims {
         sub: &principal.subject,
         tenant: &principal.tenant,
         role: principal.role.as_str(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Failure;
-use crate::wire::conformance::Report;
+use crate::conformance::Report;
 
 pub(super) fn command() -> Command {
     let files = Arg::new("files").value_name("FILE").required(true).action(ArgAction::Append);

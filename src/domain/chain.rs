@@ -22,7 +22,7 @@ pub struct Digest([u8; 32]);
 pub struct InvalidDigest;
 
 impl Digest {
-    /// What the first link of a session names as its predecessor.
+    /// The predecessor that the first link of a session names.
     pub const NONE: Self = Self([0; 32]);
 
     /// The digest of `bytes`.
@@ -105,7 +105,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// What the next link will name as its predecessor.
+    /// The predecessor that the next link names.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let Self { position, at, previous, body } = self;

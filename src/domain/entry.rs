@@ -1,4 +1,4 @@
-//! What the audit keeps of one change: the body, the link, who asked and what came of it.
+//! The audit entry of one change: body, link, author and outcome.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Entry {
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// What recognises the repeat of a command.
+/// Identifies a repeat of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     /// Digest of tenant, subject, session and the caller's key.
@@ -32,12 +32,12 @@ pub struct IdempotencyKey {
     pub body: Digest,
 }
 
-/// A command that came with an idempotency key, and was answered.
+/// The answer to a command that came with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
-    /// What recognises the repeat.
+    /// Identifies the repeat.
     pub repeat: IdempotencyKey,
-    /// The position the first one made.
+    /// The position of the first result.
     pub position: Position,
     /// When.
     pub at: Timestamp,
@@ -49,7 +49,7 @@ pub struct IdempotencyRecord {
 pub const IDEMPOTENCY_TTL_MS: i64 = 10 * 60_000;
 
 impl IdempotencyKey {
-    /// What recognises a caller's key, with the digest of what came with it.
+    /// Identifies a caller's key, with the digest of the body it came with.
     #[must_use]
     pub fn of(key: &SessionKey, subject: &str, text: &str, body: Digest) -> Self {
         // Lengths keep the parts apart: no two callers share a digest.
@@ -60,7 +60,7 @@ impl IdempotencyKey {
 }
 
 impl Entry {
-    /// Roughly what it costs to hold, in bytes.
+    /// Roughly how much memory it takes, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         const FIXED: usize = 256;

@@ -95,7 +95,7 @@ identifier!(
     GroupId
 );
 
-/// A session and whose it is: what every store, channel and row is keyed by.
+/// A session and its tenant: the key of every store, channel and row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey {
     /// Whose session it is.

@@ -1,6 +1,7 @@
 //! The rules, pure: no async, no I/O, no clock, no randomness. `now` is handed
 //! in, values come back.
 
+pub mod access;
 pub mod chain;
 pub mod entry;
 pub mod id;

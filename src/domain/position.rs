@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The default stands before every other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// One life of the session in the store.
+    /// Identifies one life of the session in the store.
     pub epoch: i64,
     /// Counts writes over the whole life of the id, from 1.
     pub version: u64,

@@ -1,11 +1,9 @@
-//! Who a token proves the caller to be, and what that may do.
+//! Who a token proves the caller to be.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::id::{ParticipantId, SessionId, TenantId};
-use super::session::command::{Command, Target};
-use super::session::{Owner, Session};
 use super::time::Timestamp;
 
 /// What a caller may do; each includes the ones before it.
@@ -47,17 +45,17 @@ pub struct Provenance {
     pub token_id: Option<String>,
     /// When it was made (`iat`).
     pub issued_at: Option<Timestamp>,
-    /// The subject that had it made by `POST .../tokens`.
+    /// The subject that requested it by `POST .../tokens`.
     pub made_by: Option<String>,
-    /// The version that added its participant, 0 for one of the first: the token is for that
-    /// seat, not for whoever has the id later.
+    /// The version that added its participant, 0 for a participant from the beginning: the token
+    /// is for that seat, not for a later holder of the id.
     pub seat: Option<u64>,
 }
 
 /// A proven caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Whose things it sees.
+    /// The tenant whose sessions it sees.
     pub tenant: TenantId,
     /// Who it is, within the tenant.
     pub subject: String,
@@ -74,36 +72,8 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether it may see `session`. What it may not see does not exist for it.
-    #[must_use]
-    pub fn sees(&self, session: &SessionId) -> bool {
-        self.sessions.as_ref().is_none_or(|allowed| allowed.contains(session))
-    }
-
-    /// Whether it may do this to a session in that state.
-    #[must_use]
-    pub fn may(&self, command: &Command, session: &Session) -> bool {
-        match (self.role, &self.participant_id) {
-            (Role::Operator | Role::Admin, _) => true,
-            (Role::Viewer, _) | (_, None) => matches!(command, Command::Settle),
-            (Role::Participant, Some(own)) => self.has_seat_of(own, session) && is_its_own(command, own, session),
-        }
-    }
-
-    /// Whether its token is for the present holder of its participant's id. A token that names
-    /// no seat is for whoever had the id when it was made, to the second that `iat` may tell.
-    fn has_seat_of(&self, own: &ParticipantId, session: &Session) -> bool {
-        let Some(seat) = session.seat(own) else { return true };
-        let joined = session.participants[seat].joined;
-        match (self.provenance.seat, joined, self.provenance.issued_at) {
-            (Some(version), joined, _) => version == joined.map_or(0, |joined| joined.version),
-            (None, Some(joined), Some(issued_at)) => issued_at.as_ms() >= joined.at.as_ms() / 1_000 * 1_000,
-            _ => true,
-        }
-    }
-
-    /// Whose idempotency keys its requests share: a token that somebody else had made for a
-    /// subject is not that subject.
+    /// The identity that idempotency keys belong to: a token that another subject requested is
+    /// not the same caller.
     #[must_use]
     pub fn identity(&self) -> Cow<'_, str> {
         match &self.provenance.made_by {
@@ -121,39 +91,5 @@ impl Principal {
             (Some(old), Some(new)) => new.is_subset(old),
         };
         self.subject == renewed.subject && self.tenant == renewed.tenant && narrower
-    }
-}
-
-/// A participant switches while it is active, and has its own clock where all run at once.
-fn is_its_own(command: &Command, own: &ParticipantId, session: &Session) -> bool {
-    match command {
-        Command::Switch(switch) => {
-            let is_active = session.active_participant().is_some_and(|active| active.participant_id == *own);
-            let names_itself = switch.current.as_ref().is_none_or(|current| current == own);
-            is_active && names_itself && session.lets_hand_on(&switch.next)
-        }
-        Command::Pause { target, .. } => session.rules.rights.self_pause && is_own_clock(target, own, session),
-        Command::Resume { target, reason, .. } => {
-            let may_pause = session.rules.rights.self_pause && is_own_clock(target, own, session);
-            may_pause && may_lift(reason.as_deref(), own, session)
-        }
-        Command::Complete { target } => session.rules.rights.self_complete && is_own_clock(target, own, session),
-        Command::Settle => true,
-        _ => false,
-    }
-}
-
-/// A participant has a clock for itself only where all run at once.
-fn is_own_clock(target: &Target, own: &ParticipantId, session: &Session) -> bool {
-    session.is_simultaneous() && *target == Target::Participant(own.clone())
-}
-
-/// A participant takes back the reasons it gave. One that does not stand is for the rules to refuse.
-fn may_lift(reason: Option<&str>, own: &ParticipantId, session: &Session) -> bool {
-    let Some(seat) = session.seat(own) else { return true };
-    let bank = session.bank(Owner::Participant(seat));
-    match reason {
-        Some(reason) => !bank.reasons.contains(reason) || bank.own_reasons.contains(reason),
-        None => bank.reasons.is_empty() || !bank.own_reasons.is_empty(),
     }
 }

@@ -4,7 +4,7 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest span anything may be given: a hundred years. Sums of a few
+/// The longest span that is accepted: a hundred years. Sums of a few
 /// thousand of them still fit a float's 53 bits, so JavaScript reads them exactly.
 pub const MAX_SPAN_MS: i64 = 100 * 366 * 24 * 3_600_000;
 
@@ -14,7 +14,7 @@ pub const MAX_SPAN_MS: i64 = 100 * 366 * 24 * 3_600_000;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Later than anything that will be asked for.
+    /// Later than every instant that occurs.
     pub const NEVER: Self = Self(i64::MAX);
 
     /// The instant `ms` milliseconds after the Unix epoch.

@@ -15,10 +15,11 @@ use super::api::Api;
 use super::auth::{self, TokenSources};
 use super::origin;
 use crate::app::Precondition;
+use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
-use crate::domain::principal::{Principal, Role};
+use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::net::admission;
 use crate::wire::error::ApiError;
@@ -78,7 +79,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.principal.role >= Role::Operator { Ok(Self(caller)) } else { Err(ApiError::of(Code::Forbidden)) }
+        if caller.principal.may(Access::Operate) { Ok(Self(caller)) } else { Err(ApiError::of(Code::Forbidden)) }
     }
 }
 

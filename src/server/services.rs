@@ -123,10 +123,10 @@ impl Services {
             store: self.store(),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock),
-            duties: self.live.duties.clone(),
+            ownership: self.live.duties.clone(),
             generation_changes: self.live.new_lives.clone(),
             max_uncertainty: config.max_uncertainty,
-            poll: config.spans.deadline_poll,
+            poll_interval: config.spans.deadline_poll,
         };
         until_stopped(&self.back, "deadlines", deadlines().run(hints));
         until_stopped(&self.back, "sweep", deadlines().sweep());
@@ -137,8 +137,8 @@ impl Services {
             sessions: Arc::clone(&self.sessions),
             store: self.store(),
             ledger: Arc::clone(&self.ledger),
-            duties: self.live.duties.clone(),
-            every: config.spans.letters,
+            ownership: self.live.duties.clone(),
+            check_interval: config.spans.letters,
         };
         until_stopped(&self.back, "letters", letters.run());
     }

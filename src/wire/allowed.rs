@@ -1,4 +1,4 @@
-//! What may stand in a field, in words, for a refusal to say.
+//! What a field may hold, in words, for refusals.
 
 use crate::domain::time::MAX_SPAN_MS;
 

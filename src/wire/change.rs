@@ -1,5 +1,5 @@
-//! What a change did, beside its outcome: the command's own words, whose turn it became, and
-//! what each bank was charged and given. A history and a frame say the same.
+//! What a change did, beside its outcome: the command's arguments, the turn, and what each bank
+//! was charged and given. A history and a frame say the same.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -16,9 +16,9 @@ use crate::domain::time::Timestamp;
 /// What a change did, beside its outcome.
 #[derive(Debug, Default)]
 pub struct Details<'a> {
-    /// The command's own words; `None` where it said nothing, or nobody asked.
+    /// The command's arguments; `None` where it has none, or there was no command.
     pub arguments: Option<Arguments<'a>>,
-    /// From whom the turn went to whom; `None` where it stayed.
+    /// Which participants handed over the turn; `None` where it stayed.
     pub turn: Option<Turn<'a>>,
     /// Every bank that was charged or given time.
     pub banks: Vec<BankChange<'a>>,
@@ -94,11 +94,11 @@ fn is_same(then: &Participant, now: &Participant) -> bool {
     then.participant_id == now.participant_id && then.joined == now.joined
 }
 
-/// A command's own words, as its body has them.
+/// A command's arguments, as its body has them.
 #[derive(Debug, Clone, Copy)]
 pub struct Arguments<'a>(&'a Command);
 
-/// Whether a command has words of its own.
+/// Whether a command has arguments.
 fn says_something(command: &Command) -> bool {
     match command {
         Command::Cancel | Command::Reset | Command::Extend | Command::Delete | Command::Settle => false,
@@ -166,7 +166,7 @@ fn put_target<M: SerializeMap>(map: &mut M, target: &Target) -> Result<(), M::Er
     }
 }
 
-/// Metadata may be long, and stands in the version itself: here it is only said that it changed.
+/// Metadata may be long, and the version has it: here stands only that it changed.
 fn put_change<M: SerializeMap>(map: &mut M, change: &ParticipantChange) -> Result<(), M::Error> {
     put(map, "total_time_ms", change.total_time_ms)?;
     put(map, "group_id", change.group_id.as_ref())?;

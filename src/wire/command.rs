@@ -11,25 +11,16 @@ use crate::domain::id::{GroupId, InvalidId, ParticipantId};
 use crate::domain::session::command::{Adjustment, Command, Next, Switch, Target};
 use crate::domain::time::{MAX_SPAN_MS, Timestamp};
 
-/// A wish as it came in: most are commands already, a revert needs the past.
+/// A command as it came in: a revert still needs its version from the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandInput {
-    /// Ready to be asked of the rules.
+    /// Ready for the rules.
     Command(Command),
     /// Clocks and turn as they stood in that version.
     Revert {
         /// That version.
         to_version: u64,
     },
-}
-
-/// A command that was named, with what else its body said.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ParsedCommand {
-    /// What is wished for.
-    pub input: CommandInput,
-    /// Applied only on this version.
-    pub expected_version: Option<u64>,
 }
 
 /// Every command there is, by its name in a batch and on a socket.
@@ -138,14 +129,14 @@ struct RemoveBody {
 #[serde(deny_unknown_fields)]
 struct EmptyBody {}
 
-/// Reads the command called `name` from the rest of its body.
-pub fn read(name: &str, mut body: Map<String, Value>) -> Result<ParsedCommand, ParseError> {
+/// Reads the command called `name` from the rest of its body, and the version it must find.
+pub fn read(name: &str, mut body: Map<String, Value>) -> Result<(CommandInput, Option<u64>), ParseError> {
     let expected_version = expected_version(&mut body)?;
-    let wish = match name {
+    let input = match name {
         "revert" => CommandInput::Revert { to_version: fields::<RevertBody>(body)?.to_version },
         _ => CommandInput::Command(command(name, body)?),
     };
-    Ok(ParsedCommand { input: wish, expected_version })
+    Ok((input, expected_version))
 }
 
 fn command(name: &str, body: Map<String, Value>) -> Result<Command, ParseError> {
@@ -279,4 +270,34 @@ fn change(mut body: Map<String, Value>) -> Result<Command, ParseError> {
     let id = id.as_str().and_then(|id| ParticipantId::new(id).ok());
     let id = id.ok_or_else(|| invalid("/participant_id", &InvalidId.to_string()))?;
     Ok(Command::ChangeParticipant { id, change: Box::new(fields::<ParticipantChangeBody>(body)?.into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_parsed_command_has_the_name_it_was_read_by() {
+        for (name, body) in [
+            ("start", json!({})),
+            ("switch", json!({})),
+            ("pause", json!({})),
+            ("resume", json!({})),
+            ("complete", json!({})),
+            ("cancel", json!({})),
+            ("reset", json!({})),
+            ("adjust", json!({"add_ms": 1})),
+            ("extend", json!({})),
+            ("add_participant", json!({"participant_id": "p"})),
+            ("change_participant", json!({"participant_id": "p"})),
+            ("remove_participant", json!({"participant_id": "p"})),
+            ("delete", json!({})),
+        ] {
+            let Value::Object(body) = body else { panic!("an object") };
+            let CommandInput::Command(command) = read(name, body).unwrap().0 else { panic!("{name}") };
+            assert_eq!(command.name(), name);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::domain::session::control::{Delay, Overtime, Stage, TimeControl};
 
-/// `time_control`. What is null is as good as absent.
+/// `time_control`. A null field counts as absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeControlBody {

@@ -5,15 +5,15 @@ use serde_json::{Map, Value};
 
 use super::control::TimeControlBody;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
-use crate::domain::session::command::{NewParticipant, ParticipantChange};
+use crate::domain::session::command::ParticipantChange;
 use crate::domain::session::control::{Action, Concurrency, LagPolicy, OnOutage, Rights, Rules, SoftClose, SyncMode};
-use crate::domain::session::create::{NewGroup, NewSession};
+use crate::domain::session::new::{NewGroup, NewParticipant, NewSession};
 
-/// `POST /v1/sessions`. What is null is as good as absent.
+/// `POST /v1/sessions`. A null field counts as absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CreateBody {
-    /// The name it shall have; made by the server if absent.
+    /// Its id; the server makes one if absent.
     pub session_id: Option<SessionId>,
     sync_mode: Option<SyncMode>,
     participants: Option<Vec<ParticipantBody>>,
@@ -41,7 +41,7 @@ struct ActionBody {
     kind: Action,
 }
 
-/// One who takes part.
+/// A participant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParticipantBody {
@@ -59,7 +59,7 @@ pub struct ParticipantBody {
     metadata: Option<Map<String, Value>>,
 }
 
-/// What changes of one who takes part.
+/// Changes to a participant.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParticipantChangeBody {
@@ -117,7 +117,7 @@ impl From<ParticipantChangeBody> for ParticipantChange {
 }
 
 impl CreateBody {
-    /// The session that is asked for; `None` without a sync mode.
+    /// The session to be created; `None` without a sync mode.
     #[must_use]
     pub fn into_new(self, session_id: SessionId) -> Option<NewSession> {
         let sync_mode = self.sync_mode?;

@@ -1,4 +1,4 @@
-//! The frames a stream carries, written once and shared by all who watch.
+//! The frames a stream carries, written once and shared by all subscribers.
 //!
 //! One write is one message: its frames, each a JSON object on a line of its own.
 //! No JSON text holds a bare line feed, so the lines can be told apart again
@@ -167,7 +167,7 @@ pub fn snapshot_and<T: Serialize>(snapshot: &[u8], more: &T) -> Bytes {
     out.into()
 }
 
-/// What a snapshot takes, or a frame with one, where nobody says much of himself.
+/// The usual size of a snapshot, or of a frame with one.
 fn room(session: &Session) -> usize {
     1_280 + 384 * session.participants.len()
 }
@@ -190,7 +190,7 @@ pub fn state_sync(session_id: &SessionId, position: Position, snapshot: &[u8]) -
     out.freeze()
 }
 
-/// `SESSION_DELETED`, where the deletion was not heard but found.
+/// `SESSION_DELETED`, where a read found the deletion and no frame announced it.
 #[must_use]
 pub fn session_deleted(session_id: &SessionId, position: Position) -> Bytes {
     let head = r#"{"type":"SESSION_DELETED","session_id":""#;
@@ -239,7 +239,7 @@ pub fn lines(message: &Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// `TIME_WARNING`: told by each instance to its own subscribers, with no position.
+/// `TIME_WARNING`: each instance sends it to its own subscribers, with no position.
 #[must_use]
 pub fn warning(session_id: &SessionId, warning: &Warning) -> Bytes {
     #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! What the audit says of one change, and how a history shows it.
+//! The audit entry of one change, and how a history shows it.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -26,17 +26,17 @@ struct Changed<'a> {
     turn: Option<&'a Turn<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     banks: &'a [BankChange<'a>],
-    /// Of a pause that nobody asked for.
+    /// The reason of a pause without a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     expired: Vec<ExpiredBody<'a>>,
-    /// What a restoring did before the change.
+    /// What a restore did before the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<RestoreNote>,
 }
 
-/// What a restoring did to a running session.
+/// What a restore did to a running session.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields say what they hold")]
 pub struct RestoreNote {
@@ -48,7 +48,7 @@ pub struct RestoreNote {
 }
 
 impl RestoreNote {
-    /// A session sat out that span.
+    /// The session was paused for that outage.
     #[must_use]
     pub fn of(outage: Outage) -> Self {
         Self { reason: "outage", from: Instant(outage.from), until: Instant(outage.until) }
@@ -61,7 +61,7 @@ struct By<'a> {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     participant_id: Option<&'a ParticipantId>,
-    /// Who had the token made.
+    /// The subject that requested the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "made_by")]
     maker: Option<&'a str>,
@@ -77,8 +77,8 @@ struct ExpiredBody<'a> {
     action: Action,
 }
 
-/// Writes down a change: the command, who asked, what came of it; and the span the session
-/// sat out before, if it was made again since the last change.
+/// The audit entry of a change: command, author and outcome; and the outage before it, if the
+/// session was restored since the last change.
 #[must_use]
 pub fn changed(
     command: &'static str,
@@ -118,14 +118,14 @@ pub fn changed(
     out.into()
 }
 
-/// The outcome inside a change that was written down.
+/// The outcome in an audit entry.
 #[must_use]
 pub fn outcome_in(change: &[u8]) -> Option<Outcome> {
     #[derive(Deserialize)]
-    struct Kept {
+    struct OutcomeOnly {
         outcome: Outcome,
     }
-    serde_json::from_slice::<Kept>(change).ok().map(|kept| kept.outcome)
+    serde_json::from_slice::<OutcomeOnly>(change).ok().map(|audited| audited.outcome)
 }
 
 /// One change of a history.

@@ -32,7 +32,7 @@ pub fn http_date(at: Timestamp) -> String {
     dated(at).format(FORM).unwrap_or_default()
 }
 
-/// What no calendar of four-digit years holds is written as its end.
+/// An instant past the year 9999 is written as its end.
 fn dated(at: Timestamp) -> OffsetDateTime {
     const LAST_MS: i64 = 253_402_300_799_999;
     let ms = at.as_ms().clamp(0, LAST_MS);

@@ -45,7 +45,7 @@ pub fn object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     }
 }
 
-/// How far a text has been read, and what was found wrong with it.
+/// How far a text was read, and the fault in it.
 #[derive(Default)]
 struct Reading {
     depth: usize,
@@ -70,7 +70,7 @@ impl Reading {
         Err(E::custom("nested too deep"))
     }
 
-    /// Remembers the way to a fault; what is merely malformed is told by its place.
+    /// Records the path to a fault; malformed text is reported by its line and byte.
     fn came_through(&mut self, part: impl FnOnce() -> String) {
         if self.fault == Some(Fault::Twice) {
             self.path.push(part());
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_no_json() {
+    fn a_text_without_an_object_differs_from_malformed_json() {
         for text in ["[1]", "null", "\"x\"", "7"] {
             assert_eq!(refused(text.as_bytes()), JsonError::NoObject, "{text}");
         }

@@ -4,7 +4,6 @@
 pub mod change;
 pub mod close;
 pub mod command;
-pub mod conformance;
 pub mod create;
 pub mod error;
 pub mod frame;

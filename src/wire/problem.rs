@@ -178,7 +178,7 @@ pub struct Problem {
     /// What is the matter in this case, or what to do.
     pub detail: Cow<'static, str>,
     code: &'static str,
-    /// Which request it was, for whoever reads the log.
+    /// The id of the request, as the log has it.
     pub request_id: String,
     /// Part by part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -238,7 +238,7 @@ impl Problem {
     }
 }
 
-/// A caller's own name is shown up to here: it would else come back several times as long.
+/// A caller's text is shown up to here, or it would come back several times as long.
 const MAX_SHOWN: usize = 64;
 
 /// A pointer whose parts are cut where they are long.

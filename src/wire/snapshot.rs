@@ -340,3 +340,17 @@ fn edge_body(session: &Session, edge: Edge) -> EdgeBody<'_> {
         remaining_ms: edge.remaining_ms,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::session::tests::each_state;
+
+    #[test]
+    fn every_session_is_shown_with_its_version() {
+        each_state(2_000, |session, _, now| {
+            let shown = serde_json::to_value(Snapshot::of(session, now)).unwrap();
+            assert_eq!(shown["version"], session.position.version);
+        });
+    }
+}

@@ -1,4 +1,4 @@
-//! From a JSON object to a typed body, as the body is written down and no other way.
+//! From a JSON object to a typed body, strictly as the body is defined.
 //!
 //! The library takes a list for an object (field by field) and an object for a word.
 //! Here each is refused, and a refusal says what is allowed in that place.

@@ -11,7 +11,7 @@ use synckairos::domain::chain::{Digest, Link};
 use synckairos::domain::entry::Entry;
 use synckairos::domain::id::TenantId;
 use synckairos::domain::session::Session as Stored;
-use synckairos::domain::session::growth::MAX_STORED;
+use synckairos::domain::session::growth::MAX_STORED_BYTES;
 use synckairos::ledger::{Error, Filter};
 use synckairos::wire::create::CreateBody;
 use tokio::time::{Instant, timeout};
@@ -165,7 +165,7 @@ async fn a_session_past_its_room_is_refused_and_not_made() {
     let one_more = json!({"participant_id": "more", "metadata": {"x": "y".repeat(8_100)}});
     let participants = format!("{}/participants", session.path());
     let told = caller.post(participants, one_more).await.expect(413).refused("too_large");
-    assert!(told.body["detail"].as_str().unwrap().contains(&MAX_STORED.to_string()), "{}", told.body);
+    assert!(told.body["detail"].as_str().unwrap().contains(&MAX_STORED_BYTES.to_string()), "{}", told.body);
     assert_eq!(caller.snapshot(&session).await["version"], 2);
     // It is still played with, whatever it weighs.
     for (version, command) in [(3, "switch"), (4, "pause"), (5, "resume"), (6, "cancel")] {
@@ -203,7 +203,7 @@ async fn record_as_before(cluster: &Cluster, session: &Session, body: Value) {
     let new = body.into_new(session.id.parse().unwrap()).unwrap();
     let made = Stored::create(new, cluster.parts().clock.now()).unwrap().session;
     let body = Bytes::from(made.stored());
-    assert!(body.len() > MAX_STORED);
+    assert!(body.len() > MAX_STORED_BYTES);
     let link = Link { position: made.position, at: made.updated_at, previous: Digest::NONE, body: Digest::of(&body) };
     let entry = Entry { key: key(TENANT, session), link, body: Some(body), change: "{}".into(), idempotency: None };
     cluster.parts().ledger.record(&[Arc::new(entry)]).await.unwrap();

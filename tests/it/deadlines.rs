@@ -15,7 +15,7 @@ use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::Command;
 use synckairos::domain::session::control::{Rules, SyncMode};
-use synckairos::domain::session::create::NewSession;
+use synckairos::domain::session::new::NewSession;
 use synckairos::domain::time::Timestamp;
 use synckairos::wire::command::CommandInput;
 use synckairos::wire::instant;

@@ -107,8 +107,8 @@ async fn made(
 /// Gives whether the session has ended.
 async fn asked(parts: &Services, key: &SessionKey, dice: &mut Dice, tally: &mut Tally) -> bool {
     let (name, Value::Object(body)) = wish(dice) else { panic!("an object") };
-    let commanded = command::read(name, body).unwrap();
-    let mut asked = CommandRequest { lag_ms: i64::from(dice.chance(10)) * 80, ..CommandRequest::of(commanded.input) };
+    let (input, _) = command::read(name, body).unwrap();
+    let mut asked = CommandRequest { lag_ms: i64::from(dice.chance(10)) * 80, ..CommandRequest::of(input) };
     if dice.chance(5) {
         asked.expected.push(Precondition::Version(1 + dice.below(40) as u64));
     }

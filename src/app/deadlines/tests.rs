@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::app::sessions::SessionsParts;
@@ -21,6 +21,7 @@ use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Work}
 use crate::store::contract::making::{self, NOW, START};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{EntryId, MemoryOutbox};
+use crate::store::partition::Partition;
 use crate::store::{Commit, Committed, StoredSession};
 
 /// How long a session made here runs.
@@ -118,19 +119,19 @@ impl Store for Watched {
     async fn remember_answer(
         &self,
         key: &SessionKey,
-        answered: IdempotencyRecord,
+        record: IdempotencyRecord,
     ) -> Result<IdempotencyRecord, store::Error> {
-        self.store.remember_answer(key, answered).await
+        self.store.remember_answer(key, record).await
     }
 
     async fn restore(
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
+        stored: StoredSession,
+        records: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, store::Error> {
-        self.store.restore(key, over, held, answered).await
+        self.store.restore(key, over, stored, records).await
     }
 
     async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<DueHint>, store::Error> {
@@ -153,8 +154,8 @@ impl Store for Watched {
         self.store.generation_started_at(key).await
     }
 
-    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), store::Error> {
-        self.store.wait_recorded(ticket).await
+    async fn wait_recorded(&self, entry_id: EntryId) -> Result<(), store::Error> {
+        self.store.wait_recorded(entry_id).await
     }
 
     async fn wait_for_ledger(&self) {
@@ -203,9 +204,9 @@ impl World {
     async fn start(&self, name: &str, started_at: Timestamp) -> DueHint {
         let key = making::key(name);
         let first = making::commit(&key, None, making::created(&key), None);
-        let Committed::Stored(held) = self.store.commit(first).await.unwrap() else { panic!("{key} exists") };
-        let started = making::after(&held, &START, started_at);
-        self.store.commit(making::commit(&key, Some(&held), started, None)).await.unwrap();
+        let Committed::Stored(stored) = self.store.commit(first).await.unwrap() else { panic!("{key} exists") };
+        let started = making::after(&stored, &START, started_at);
+        self.store.commit(making::commit(&key, Some(&stored), started, None)).await.unwrap();
         (started_at + MINUTE_MS, key)
     }
 
@@ -239,20 +240,20 @@ impl World {
         membership
     }
 
-    fn telling(&self, duties: Ownership, membership: Option<Arc<Membership>>) -> Teller {
+    fn telling(&self, ownership: Ownership, membership: Option<Arc<Membership>>) -> Teller {
         let watched = Arc::new(Watched {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             reads: Mutex::default(),
             writes: Mutex::default(),
         });
-        let (soon, hints) = mpsc::channel(HINT_CAPACITY);
+        let (due_hints, hints) = mpsc::channel(HINT_CAPACITY);
         let sessions = Arc::new(Sessions::new(SessionsParts {
             store: Arc::clone(&watched) as _,
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             ids: Ids::Random,
-            due_hints: soon,
+            due_hints,
             audience: Arc::new(MemoryHub::default()),
             is_durable: false,
             least_advance: Duration::from_secs(1),
@@ -263,10 +264,10 @@ impl World {
             store: Arc::clone(&watched) as _,
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
-            duties,
+            ownership,
             generation_changes: watch::channel(0).1,
             max_uncertainty: MAX_UNCERTAINTY,
-            poll: Duration::from_millis(POLL_MS.unsigned_abs()),
+            poll_interval: Duration::from_millis(POLL_MS.unsigned_abs()),
         };
         Teller { watched, membership, telling: tokio::spawn(deadlines.run(hints)) }
     }

@@ -1,4 +1,4 @@
-//! Settle, then judge: what a command comes to, asked at an instant.
+//! Applies a command at an instant: settle first, then the command.
 
 use super::command::{Command, Refused};
 use super::event::{Change, Expired, Kind, Outcome, Step};
@@ -6,10 +6,9 @@ use super::{Session, Status};
 use crate::domain::time::Timestamp;
 
 impl Session {
-    /// What `command`, arrived at `now`, comes to.
+    /// The outcome of `command`, arrived at `now`.
     ///
-    /// The new version's `previous` is for the writer to fill in: only it knows
-    /// the digest of what was written last.
+    /// The writer fills in `previous` of the new version: only it knows the digest of the last write.
     #[must_use]
     pub fn next(&self, command: &Command, now: Timestamp) -> Step {
         let now = now.max(self.updated_at);
@@ -34,7 +33,7 @@ impl Session {
         }
     }
 
-    /// The change that what had to happen by `now` makes.
+    /// Settles what is due by `now`.
     #[must_use]
     pub fn settled(&self, now: Timestamp) -> Change {
         let mut session = self.clone();
@@ -59,7 +58,7 @@ impl Session {
         self.running().is_some_and(|owner| self.bank(owner).is_out(now, 0))
     }
 
-    /// `None` if the command is to be judged as ever.
+    /// `None` if the command is applied as usual.
     fn judge_in_grace(&self, command: &Command, now: Timestamp) -> Option<Step> {
         match command {
             Command::Cancel | Command::Complete { .. } | Command::Delete => None,

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::control::{Delay, Overtime, TimeControl};
-use super::stored::is_default;
+use super::control::{Delay, Overtime, Rules, TimeControl};
+use super::skip::is_default;
 use crate::domain::time::Timestamp;
 
 /// Where one clock is.
@@ -93,7 +93,7 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Whether it says nothing. Asked with each write, so none is made to compare it with.
+    /// Whether it is as created. Every write compares it, so the default is made once.
     pub(super) fn is_unused(&self) -> bool {
         static UNUSED: LazyLock<Bank> = LazyLock::new(Bank::default);
         *self == *UNUSED
@@ -106,6 +106,20 @@ impl Bank {
         let mut bank = Self { base_ms, left_ms: base_ms, granted_ms, ..Self::default() };
         if base_ms == Some(0) {
             bank.enter_overtime(control);
+        }
+        bank
+    }
+
+    /// A bank of its own at its creation. One of zero that only an increment or a give-back
+    /// makes playable opens with it; nobody could make a first move otherwise.
+    pub(super) fn opening(base_ms: Option<i64>, control: &TimeControl, rules: &Rules) -> Self {
+        let mut bank = Self::new(base_ms, control);
+        if bank.left_ms == Some(0) {
+            let delay = match control.delay {
+                Some(Delay::Bronstein { delay_ms }) => delay_ms,
+                _ => 0,
+            };
+            bank.credit(control.increment_in(0, rules.increment_ms).max(delay), rules.max_time_ms);
         }
         bank
     }
@@ -254,8 +268,8 @@ impl Bank {
         self.delay_left_ms = 0;
     }
 
-    /// Stands still for one more reason. A reason belongs to who gave it first, and to an
-    /// operator who gives it later.
+    /// Stands still for one more reason. A reason belongs to the caller that gave it first, or to
+    /// an operator that gives it later.
     pub(super) fn pause_for(&mut self, reason: &str, by_participant: bool) {
         let is_new = self.reasons.insert(reason.to_owned());
         if by_participant && is_new {

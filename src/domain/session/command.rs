@@ -1,9 +1,10 @@
-//! What can be wished for, and why it may be declined.
+//! Commands, and why the rules may refuse them.
 
 use serde_json::{Map, Value};
 
 use super::Session;
 use super::control::TimeControl;
+use super::new::NewParticipant;
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::time::Timestamp;
 
@@ -19,7 +20,7 @@ pub enum Target {
     Group(GroupId),
 }
 
-/// Whom a switch hands on to.
+/// The next participant of a switch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Next {
     /// The next in turn order who can still play.
@@ -53,24 +54,7 @@ pub enum Adjustment {
     Set(i64),
 }
 
-/// Someone to take part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewParticipant {
-    /// Its name within the session.
-    pub participant_id: ParticipantId,
-    /// Its bank; the session's default if absent.
-    pub total_time_ms: Option<i64>,
-    /// Its group.
-    pub group_id: Option<GroupId>,
-    /// Its place in the turn order; last if absent.
-    pub participant_index: Option<u32>,
-    /// In place of the session's.
-    pub time_control: Option<TimeControl>,
-    /// The caller's own words about it.
-    pub metadata: Map<String, Value>,
-}
-
-/// What changes of a participant; absent parts stay.
+/// Changes to a participant; absent parts stay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParticipantChange {
     /// Its bank; only while pending.
@@ -81,11 +65,11 @@ pub struct ParticipantChange {
     pub participant_index: Option<u32>,
     /// In place of the session's; only while pending.
     pub time_control: Option<TimeControl>,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// A wish. Nothing else changes a session.
+/// A command. Nothing else changes a session.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Begin, at once or at an instant to come.
@@ -159,12 +143,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether a participant may ever ask for it; the session's state decides when.
-    #[must_use]
-    pub const fn is_for_participants(&self) -> bool {
-        matches!(self, Self::Switch(_) | Self::Pause { .. } | Self::Resume { .. } | Self::Complete { .. })
-    }
-
     /// As in the URL, the audit and the metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -188,7 +166,7 @@ impl Command {
     }
 }
 
-/// The rules decline; nothing is broken and nothing has changed.
+/// The rules refuse; nothing is broken and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refused {
     /// No clock runs.
@@ -197,7 +175,7 @@ pub enum Refused {
     /// It is not paused, or not for that reason.
     #[error("the session is not paused for that reason")]
     NotPaused,
-    /// Only what is pending can be started or changed so.
+    /// Only a pending session can be started or changed so.
     #[error("the session has already started")]
     AlreadyStarted,
     /// No command changes it any more.

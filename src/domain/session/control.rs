@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stored::is_default;
+use super::skip::is_default;
+
+/// The most participants a session holds, and the most groups.
+pub const MAX_PARTICIPANTS: usize = 1_024;
 
 /// Whose clock runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,6 +161,10 @@ impl TimeControl {
         self.stages.iter().as_slice()[..(stage as usize).min(self.stages.len())].iter()
     }
 }
+
+/// The control of a clock that none is set for.
+pub(super) static PLAIN: TimeControl =
+    TimeControl { delay: None, stages: Vec::new(), overtime: None, hourglass: false, free_cycles: 0 };
 
 /// An accepted bid moves the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ impl Session {
         }
     }
 
-    /// The cycle's own time is out; whoever is active lives on its reserve.
+    /// The cycle's own time is out; the reserve of the active participant runs.
     pub(super) fn run_reserve(&mut self, seat: usize, at: Timestamp) {
         self.clock.anchor = None;
         let reserve = &mut self.participant_mut(seat).bank;
@@ -53,7 +53,7 @@ impl Session {
         }
     }
 
-    /// Charges whatever runs; gives what the cycle (or all of them) came to.
+    /// Charges every running clock; gives what the cycle (or all of them) was charged.
     pub(super) fn charge_all(&mut self, now: Timestamp) -> i64 {
         if self.is_simultaneous() {
             self.owners().for_each(|owner| self.charge(owner, now, 0));

@@ -5,7 +5,7 @@ use super::control::Overtime;
 use super::{Owner, Session};
 use crate::domain::time::Timestamp;
 
-/// A snapshot names so many edges of one clock; the expiry is always among them.
+/// The most edges of one clock that a snapshot names; the expiry is always among them.
 const MAX_EDGES: usize = 64;
 
 /// The kind of an edge, as on the wire.

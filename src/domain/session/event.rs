@@ -72,7 +72,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// Tells also of the clock that ran out last.
+    /// Adds the clock that ran out last.
     pub(super) fn tell(&mut self, expired: &Expired) {
         self.expired_participant_id.clone_from(&expired.participant_id);
         self.action_applied = Some(expired.action);
@@ -108,16 +108,16 @@ pub struct Change {
     pub expired: Vec<Expired>,
 }
 
-/// How many expiries one change tells of.
+/// The most expiries that one change names.
 pub const MAX_EXPIRED: usize = 64;
 
-/// What comes of asking the rules.
+/// What the rules make of a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// The rules decline.
+    /// The rules refuse.
     Refused(Refused),
-    /// First this has to be written, then the same must be asked again, or the
-    /// refusal answered if there is one.
+    /// This must be written first. Then the command is applied again, or refused if there is a
+    /// refusal.
     Due(Box<Change>, Option<Refused>),
     /// This is what the command does.
     Done(Box<Change>),

@@ -1,15 +1,15 @@
-//! What a refusal says: how the session stands, what the command needs, what is possible.
+//! Explains a refusal: the state of the session, what the command needs, what is possible.
 //!
 //! Only a refusal pays for it: the rules themselves answer with a small code.
 
 use super::command::{Adjustment, Command, Next, Refused, Target};
-use super::roster::MAX_PARTICIPANTS;
-use super::validate::{Fault, check_metadata, newcomer_fault};
+use super::control::MAX_PARTICIPANTS;
+use super::validate::{ValidationError, check_metadata, newcomer_error};
 use super::{Session, Status};
 use crate::domain::id::{GroupId, ParticipantId};
 use crate::domain::time::MAX_SPAN_MS;
 
-/// So many names are listed.
+/// The most names that are listed.
 const MAX_LISTED: usize = 16;
 
 /// Why a command was refused, for the caller.
@@ -27,9 +27,9 @@ impl From<String> for Explanation {
     }
 }
 
-impl From<Fault> for Explanation {
-    fn from(fault: Fault) -> Self {
-        Self { pointer: fault.pointer, detail: fault.detail.to_owned() }
+impl From<ValidationError> for Explanation {
+    fn from(error: ValidationError) -> Self {
+        Self { pointer: error.pointer, detail: error.detail.to_owned() }
     }
 }
 
@@ -115,13 +115,13 @@ impl Session {
     }
 
     fn not_active(&self, command: &Command) -> String {
-        let asked = match command {
+        let named = match command {
             Command::Switch(switch) => switch.current.as_ref(),
             _ => None,
         };
-        match (self.active_participant(), asked) {
-            (Some(active), Some(asked)) => {
-                format!("{} is active, and {asked} is not; only the active one's cycle ends", active.participant_id)
+        match (self.active_participant(), named) {
+            (Some(active), Some(named)) => {
+                format!("{} is active, and {named} is not; only the active one's cycle ends", active.participant_id)
             }
             (Some(active), None) => format!("{} is active by now", active.participant_id),
             (None, _) => "nobody is active; leave current_participant_id out".to_owned(),
@@ -210,16 +210,16 @@ impl Session {
     }
 
     fn misfit(&self, command: &Command) -> Explanation {
-        let fault = match command {
-            Command::AddParticipant(new) => newcomer_fault(self, new),
+        let error = match command {
+            Command::AddParticipant(new) => newcomer_error(self, new),
             Command::ChangeParticipant { id, change } => {
                 let metadata = change.metadata.iter().find_map(|words| check_metadata("/metadata", words).err());
                 let renewed = self.seat(id).map(|seat| self.renewed(seat, change));
-                metadata.or_else(|| renewed.and_then(|renewed| newcomer_fault(self, &renewed)))
+                metadata.or_else(|| renewed.and_then(|renewed| newcomer_error(self, &renewed)))
             }
             _ => None,
         };
-        fault.map_or_else(|| out_of_bounds(command), Into::into)
+        error.map_or_else(|| out_of_bounds(command), Into::into)
     }
 }
 

@@ -3,14 +3,14 @@
 use super::command::{Command, Target};
 use super::{Session, Status};
 
-/// A stored session takes no more bytes than this, as far as commands make it grow.
-pub const MAX_STORED: usize = 256 * 1024;
+/// Commands make a stored session no larger than this.
+pub const MAX_STORED_BYTES: usize = 256 * 1024;
 
 impl Session {
-    /// Whether `command` adds what stays, so that it may be refused for want of room.
+    /// Whether `command` makes the session larger, so that it may be refused as too large.
     ///
-    /// All others are done however large a session is: a clock that runs can always be
-    /// handed on, stopped and ended. So the first reason of a pause needs no room either.
+    /// All others apply however large a session is: a running clock can always be handed on,
+    /// stopped and ended. So the first reason of a pause may exceed the bound too.
     #[must_use]
     pub fn may_outgrow(&self, command: &Command) -> bool {
         match command {

@@ -1,14 +1,14 @@
-//! A session that advances by itself ends that by itself, once nobody is there any more.
+//! A session that advances by itself stops once it has no callers and no subscribers.
 //!
-//! Whether anybody watches, no rule can know: whoever settles asks, and hands it in.
+//! The rules cannot know the subscribers: the caller that settles checks, and hands it in.
 
 use super::control::{Action, SyncMode};
-use super::create::NewSession;
 use super::event::{Change, Kind, Outcome};
+use super::new::NewSession;
 use super::{Session, Status};
 use crate::domain::time::Timestamp;
 
-/// The reason of a pause that nobody asked for, because nobody was there.
+/// The reason of a pause because nobody was there.
 pub const IDLE_REASON: &str = "idle";
 
 impl NewSession {
@@ -26,8 +26,8 @@ impl Session {
         is_endless && self.status == Status::Running
     }
 
-    /// When somebody was last known to be there, where it advances by itself without end.
-    /// A start at an instant to come counts as somebody.
+    /// When a caller or subscriber was last seen, where it advances by itself without end.
+    /// A scheduled start counts as one.
     #[must_use]
     pub fn attended(&self) -> Option<Timestamp> {
         match self.status {
@@ -36,7 +36,7 @@ impl Session {
         }
     }
 
-    /// The change that what had to happen by `now` makes, if somebody is there: from now on.
+    /// Settles what is due by `now`, with a subscriber seen now.
     #[must_use]
     pub fn settled_attended(&self, now: Timestamp) -> Change {
         let mut change = self.settled(now);
@@ -44,8 +44,7 @@ impl Session {
         change
     }
 
-    /// The same, if nobody has been there for long: the cycle that would begin now waits
-    /// until somebody resumes it.
+    /// The same for an idle session: the cycle that would begin now waits for a resume.
     #[must_use]
     pub fn settled_idle(&self, now: Timestamp) -> Change {
         let mut session = self.clone();
@@ -61,9 +60,10 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::session::command::{Command, NewParticipant, Target};
+    use crate::domain::session::command::{Command, Target};
     use crate::domain::session::control::Rules;
     use crate::domain::session::event::Step;
+    use crate::domain::session::new::NewParticipant;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_ms(ms)
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_there_last_outlives_turns_and_not_commands() {
+    fn the_last_attendance_outlives_turns_and_not_commands() {
         let session = running();
         assert_eq!((session.attended_at, session.attended()), (None, Some(at(0))));
         let session = session.settled(at(5_000)).session;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_to_come_counts_as_somebody() {
+    fn a_scheduled_start_counts_as_attendance() {
         let pending = done(&running(), &Command::Reset, 10);
         let scheduled = done(&pending, &Command::Start { at: Some(at(100_000)), participant: None }, 20);
         assert_eq!(scheduled.settled(at(100_000)).session.attended(), Some(at(100_000)));

@@ -1,14 +1,14 @@
-//! Gives back what the network took, never more, and never on the client's word alone.
+//! Credits network lag: never more than it was, and never on the client's word alone.
 
 use super::control::{LagPolicy, SyncMode};
 use super::{Owner, Session};
 use crate::domain::time::Timestamp;
 
-/// Beyond the connection's own measured lag, what a claim may add.
+/// How much a claim may exceed the connection's measured lag.
 const ALLOWANCE_MS: i64 = 140;
 
 /// The longest a clock at zero waits for a switch under way.
-const LONGEST_GRACE_MS: i64 = 2_000;
+const MAX_GRACE_MS: i64 = 2_000;
 
 /// What one participant may be credited, all of it in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Session {
         Allowance::of(self.rules.lag_policy, base.unwrap_or(0), self.rules.increment_ms)
     }
 
-    /// Takes what a cycle was credited off the quota of whoever is active.
+    /// Takes what a cycle was credited off the quota of the active participant.
     pub(super) fn spend_quota(&mut self, credited_ms: i64) {
         if let Some(seat) = self.active {
             self.participant_mut(seat).lag_quota_ms -= credited_ms;
@@ -85,7 +85,7 @@ impl Session {
 
     /// How long the running clock, once at zero, waits for a switch under way.
     pub(super) fn grace_ms(&self) -> i64 {
-        self.quota_ms().min(LONGEST_GRACE_MS)
+        self.quota_ms().min(MAX_GRACE_MS)
     }
 
     /// Judges the lag a switch claims against the running clock.
@@ -94,7 +94,7 @@ impl Session {
         judge(elapsed, acted_at, now, self.quota_ms(), lag_ms)
     }
 
-    /// What whoever is active may still be credited; nothing without a policy.
+    /// What the active participant may still be credited; nothing without a policy.
     fn quota_ms(&self) -> i64 {
         self.active_participant().map_or(0, |active| active.lag_quota_ms)
     }

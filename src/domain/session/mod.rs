@@ -1,8 +1,7 @@
 //! Timer sessions: whose clock runs, how it behaves, what commands do to it.
 //!
-//! Nothing ticks. A session holds anchors; what a clock shows at an instant is
-//! worked out when somebody asks, and what had to happen by then is settled at
-//! its own exact instant, however late anyone noticed.
+//! Nothing ticks. A session holds anchors, from which a read computes what a clock shows at an
+//! instant. Everything due by then is settled at its own exact instant, however late the read.
 
 pub mod bank;
 pub mod command;
@@ -14,6 +13,8 @@ pub mod explain;
 pub mod growth;
 pub mod idle;
 pub mod lifecycle;
+pub mod new;
+pub mod outage;
 pub mod participant;
 pub mod project;
 pub mod restore;
@@ -28,8 +29,9 @@ mod lag;
 mod revert;
 mod roster;
 mod settle;
+mod skip;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 
 use std::collections::BTreeSet;
@@ -39,10 +41,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::bank::Bank;
-use self::control::{Concurrency, Rules, SyncMode, TimeControl};
+use self::control::{Concurrency, PLAIN, Rules, SyncMode, TimeControl};
+use self::outage::Outage;
 use self::participant::{Group, Participant};
-use self::restore::Outage;
-use self::stored::{is_default, is_empty};
+use self::skip::{is_default, is_empty};
 use crate::domain::chain::Digest;
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::position::Position;
@@ -90,10 +92,10 @@ impl Status {
     }
 }
 
-/// That a session was lost and made again.
+/// That a session was lost and restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovered {
-    /// When it was made again.
+    /// When it was restored.
     pub at: Timestamp,
     /// The `updated_at` of the version it came from.
     pub from: Timestamp,
@@ -119,7 +121,7 @@ pub struct Session {
     pub sync_mode: SyncMode,
     /// What its clocks go by.
     pub rules: Arc<Rules>,
-    /// When something happens though nobody acts.
+    /// When something happens without a command.
     #[serde(default, skip_serializing_if = "is_default")]
     pub due_at: Option<Timestamp>,
     /// When it will start by itself.
@@ -137,21 +139,20 @@ pub struct Session {
     /// What the present cycle has been charged, pauses bridged.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cycle_used_ms: i64,
-    /// In turn order; the seat is the place here. Shared with the version
-    /// before, except for those whom a change is about.
+    /// In turn order; the seat is the index here. Unchanged ones are shared with the version before.
     #[serde(default, skip_serializing_if = "is_default")]
     pub participants: Vec<Arc<Participant>>,
     /// Groups with a bank of their own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub groups: Vec<Group>,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub metadata: Arc<Map<String, Value>>,
-    /// That it was lost and made again.
+    /// That it was lost and restored.
     #[serde(default, skip_serializing_if = "is_default")]
     pub recovered: Option<Recovered>,
-    /// The span it sat out when it was made again; of the next version the history says so,
-    /// and this is `None` there.
+    /// The outage that it was paused for when it was restored. The history has it for the next
+    /// version, where this is `None`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub outage: Option<Outage>,
     /// When it was created.
@@ -161,7 +162,7 @@ pub struct Session {
     pub started_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When somebody was last known to be there, where it has advanced by itself since.
+    /// When a caller or subscriber was last seen, if it has advanced by itself since.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attended_at: Option<Timestamp>,
 }
@@ -176,9 +177,6 @@ pub enum Owner {
     /// A group's.
     Group(usize),
 }
-
-static PLAIN: TimeControl =
-    TimeControl { delay: None, stages: Vec::new(), overtime: None, hourglass: false, free_cycles: 0 };
 
 impl Session {
     /// All clocks at once?

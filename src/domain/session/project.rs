@@ -1,7 +1,6 @@
-//! What each clock shows at an instant. Nothing ticks: the answer is worked out
-//! from the last anchor each time it is asked for.
+//! What each clock shows at an instant. Nothing ticks: each read computes it from the last anchor.
 
-use super::control::SyncMode;
+use super::control::{PLAIN, SyncMode};
 use super::{Owner, Session};
 use crate::domain::time::Timestamp;
 
@@ -9,7 +8,7 @@ impl Session {
     /// What an owner's clock shows at `now`: what remains, or what has elapsed
     /// where time counts up. `None` if it has no clock to show.
     ///
-    /// Right up to the next instant that settling would change anything.
+    /// Valid up to the next instant at which settling changes anything.
     #[must_use]
     pub fn remaining(&self, owner: Owner, now: Timestamp) -> Option<i64> {
         let now = now.max(self.updated_at);
@@ -42,6 +41,6 @@ impl Session {
             Some(dry) if self.active == Some(seat) => now.since(dry),
             _ => 0,
         };
-        Some((reserve.remaining(now, &super::PLAIN)? - over).max(0))
+        Some((reserve.remaining(now, &PLAIN)? - over).max(0))
     }
 }

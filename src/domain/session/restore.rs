@@ -1,62 +1,20 @@
-//! A session that the store does not hold any more is made again from its newest audited
-//! version.
-
-use serde::{Deserialize, Serialize};
+//! Restores a session that the store has lost, from its newest audited version.
 
 use super::control::OnOutage;
+pub use super::outage::{Gap, OUTAGE_MS, Outage};
 use super::{Recovered, Session, Status};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
-/// A shorter absence is charged as usual.
-pub const OUTAGE_MS: i64 = 5_000;
-
-/// A span in which no instance was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outage {
-    /// The last proof of life before it.
-    pub from: Timestamp,
-    /// When somebody was there again.
-    pub until: Timestamp,
-}
-
-/// Why nobody could act on a session for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
-    /// Something failed: charged as usual, unless it was long.
-    Outage(Outage),
-    /// The one process that serves was stopped in order, and started again: never charged.
-    Stop(Outage),
-}
-
-impl Gap {
-    /// The span.
-    #[must_use]
-    pub const fn outage(&self) -> Outage {
-        match self {
-            Self::Outage(absence) | Self::Stop(absence) => *absence,
-        }
-    }
-
-    const fn least_ms(&self) -> i64 {
-        match self {
-            Self::Outage(_) => OUTAGE_MS,
-            Self::Stop(_) => 0,
-        }
-    }
-}
-
 impl Session {
-    /// The same version in a new epoch, made at `now` since it was lost; nobody was there in
-    /// `absence`.
+    /// The same version in a new epoch, made at `now` because it was lost in `outage`.
     #[must_use]
-    pub fn restored(&self, absence: Option<Outage>, now: Timestamp) -> Self {
-        self.restored_after(absence.map(Gap::Outage), true, now)
+    pub fn restored(&self, outage: Option<Outage>, now: Timestamp) -> Self {
+        self.restored_after(outage.map(Gap::Outage), true, now)
     }
 
-    /// The same version in a new epoch, made at `now`; nobody could act on it in `gap`. It is
-    /// marked as recovered only if it was lost: what was idle, or stood in a process that
-    /// stopped in order, is merely read back.
+    /// The same version in a new epoch, made at `now`; no caller could act on it in `gap`. It is
+    /// marked as recovered only if it was lost, not if it was idle or its process stopped in order.
     #[must_use]
     pub fn restored_after(&self, gap: Option<Gap>, is_lost: bool, now: Timestamp) -> Self {
         let mut session = self.clone();
@@ -76,10 +34,10 @@ impl Session {
         session
     }
 
-    /// What nobody could act on is not charged. A session that had ended before
-    /// the outage is left as it is: settling that is a write of its own.
-    fn freeze_for_outage(&mut self, absence: Outage) {
-        let Outage { from: alive, until } = absence;
+    /// Pauses the session at the start of the outage, which is not charged. A session that had
+    /// ended before stays as it is: settling that is a write of its own.
+    fn freeze_for_outage(&mut self, outage: Outage) {
+        let Outage { from: alive, until } = outage;
         let mut then = self.clone();
         then.settle(alive);
         if then.is_in_grace(alive) {
@@ -91,7 +49,7 @@ impl Session {
         if then.status == Status::Running {
             then.charge_all(alive);
             then.stand_still("outage");
-            then.outage = Some(absence);
+            then.outage = Some(outage);
             *self = then;
         }
     }

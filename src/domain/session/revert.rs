@@ -40,7 +40,7 @@ impl Session {
         Ok(())
     }
 
-    /// The cycle of whoever has the turn now begins.
+    /// Begins the cycle of the participant that has the turn now.
     fn begin_turn(&mut self, now: Timestamp) -> Result<(), Refused> {
         if self.active.is_none() && self.nobody_can_play() {
             return Err(Refused::ParticipantExpired);

@@ -1,17 +1,14 @@
 //! Participants come, change and go, also while the session runs.
 
-use super::command::{NewParticipant, ParticipantChange, Refused};
-use super::control::SyncMode;
-use super::create::seated;
+use super::command::{ParticipantChange, Refused};
+use super::control::{MAX_PARTICIPANTS, SyncMode};
 use super::event::{Kind, Outcome};
+use super::new::NewParticipant;
 use super::participant::{Joined, Participant};
 use super::validate::{check_metadata, check_newcomer, needs_participants};
 use super::{Owner, Session, Status};
 use crate::domain::id::ParticipantId;
 use crate::domain::time::Timestamp;
-
-/// The most participants a session holds.
-pub const MAX_PARTICIPANTS: usize = 1_024;
 
 impl Session {
     pub(super) fn add_participant(&mut self, new: &NewParticipant, now: Timestamp) -> Result<Outcome, Refused> {
@@ -23,7 +20,7 @@ impl Session {
         }
         check_newcomer(self, new)?;
         let joined = Some(Joined { version: self.position.version + 1, at: now });
-        let participant = Participant { joined, ..seated(new, self.sync_mode, &self.rules) };
+        let participant = Participant { joined, ..Participant::new(new, self.sync_mode, &self.rules) };
         let seat = new.participant_index.map_or(usize::MAX, |index| index as usize).min(self.participants.len());
         self.participants.insert(seat, participant.into());
         self.active = self.active.map(|active| if active >= seat { active + 1 } else { active });
@@ -70,7 +67,8 @@ impl Session {
         let renewed = self.renewed(seat, change);
         check_newcomer(self, &renewed)?;
         let joined = self.participants[seat].joined;
-        self.participants[seat] = Participant { joined, ..seated(&renewed, self.sync_mode, &self.rules) }.into();
+        self.participants[seat] =
+            Participant { joined, ..Participant::new(&renewed, self.sync_mode, &self.rules) }.into();
         self.participant_mut(seat).lag_quota_ms = self.allowance(seat).start;
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! What had to happen by now happens at its own exact instant, in order,
-//! however late anyone noticed.
+//! Settles what is due by now, in order, each at its own exact instant, however late the call.
 
 use std::sync::Arc;
 
@@ -8,10 +7,10 @@ use super::event::{Expired, MAX_EXPIRED};
 use super::{Owner, Session, Status};
 use crate::domain::time::Timestamp;
 
-/// A longer chain of advances pauses: nobody is there.
+/// A longer chain of advances pauses, because nobody is there.
 const MAX_ADVANCES: usize = 10_000;
 
-/// Something that happens though nobody acts.
+/// Something that happens without a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Happening {
     Start,
@@ -35,13 +34,13 @@ impl Ahead {
 }
 
 impl Session {
-    /// Whether anything has happened by `now` that is not in this state yet.
+    /// Whether anything is due by `now` that is not in this state yet.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.ahead().is_some_and(|ahead| ahead.certain_at <= now)
     }
 
-    /// Lets everything happen that had to by `now`.
+    /// Settles everything that is due by `now`.
     pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Expired> {
         let mut expired = Vec::new();
         while let Some(ahead) = self.ahead().filter(|ahead| ahead.certain_at <= now) {
@@ -60,7 +59,7 @@ impl Session {
         self.ahead().and_then(|ahead| self.happen(ahead)).into_iter().collect()
     }
 
-    /// When the store must wake somebody, though nobody looks.
+    /// When the session must be settled, though no caller reads it.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         match self.status {
             Status::Running if !self.is_simultaneous() => Some(self.deadline()? + self.grace_ms()),
@@ -143,7 +142,7 @@ impl Session {
     fn expire(&mut self, owner: Owner, at: Timestamp) -> Expired {
         let action = self.rules.action();
         self.charge(owner, at, 0);
-        let told = self.tell_expired(owner, at, action);
+        let expired = self.expired_event(owner, at, action);
         self.mark_expired(owner, at);
         match action {
             Action::Continue => {}
@@ -153,10 +152,10 @@ impl Session {
             Action::Pause => self.stand_still("timeout"),
             Action::Advance => self.advance(at),
         }
-        told
+        expired
     }
 
-    fn tell_expired(&self, owner: Owner, at: Timestamp, action: Action) -> Expired {
+    fn expired_event(&self, owner: Owner, at: Timestamp, action: Action) -> Expired {
         let seat = match (owner, self.sync_mode) {
             (Owner::Participant(seat), _) => Some(seat),
             (_, SyncMode::PerCycle | SyncMode::PerGroup) => self.active,

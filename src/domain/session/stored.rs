@@ -1,10 +1,9 @@
 //! The stored session: one JSON object that carries its format number.
 //!
-//! What is as it is by itself is not in it. Most of a session is: so it is a third as long, and so is all that is
-//! done with it on its way through the store to the ledger.
+//! Fields at their default are omitted. That is most of them, so the store, the outbox and the ledger hold a third
+//! of the bytes.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::Session;
 
@@ -25,16 +24,6 @@ pub enum Unreadable {
 #[derive(Deserialize)]
 struct Numbered {
     format: u16,
-}
-
-/// Whether a part says nothing, and is left out.
-pub(super) fn is_default<T: Default + PartialEq>(part: &T) -> bool {
-    *part == T::default()
-}
-
-/// The same for the caller's own words.
-pub(super) fn is_empty(words: &Map<String, Value>) -> bool {
-    words.is_empty()
 }
 
 impl Session {
@@ -61,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_newer_release_wrote_is_left_alone() {
+    fn a_session_of_a_newer_release_is_left_alone() {
         let newer = Session::from_stored(br#"{"format": 2, "anything": true}"#);
         assert!(matches!(newer, Err(Unreadable::Newer(2))));
         assert!(matches!(Session::from_stored(br#"{"format": 1}"#), Err(Unreadable::Damaged(_))));

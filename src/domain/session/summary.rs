@@ -1,4 +1,4 @@
-//! What lists and sweeps need to know of a stored session, without the rest.
+//! The parts of a stored session that lists and sweeps read.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ pub struct Summary {
     pub status: String,
     /// Sync mode as on the wire.
     pub sync_mode: String,
-    /// When something happens though nobody acts.
+    /// When something happens without a command.
     pub due_at: Option<Timestamp>,
     /// When the session was created.
     pub created_at: Timestamp,
@@ -24,7 +24,7 @@ pub struct Summary {
     /// Who takes part.
     #[serde(default)]
     pub participants: Vec<Named>,
-    /// The caller's own words about it.
+    /// The caller's metadata.
     #[serde(default)]
     pub metadata: Map<String, Value>,
 }
@@ -37,7 +37,7 @@ pub struct Named {
 }
 
 impl Summary {
-    /// Reads them off a stored session.
+    /// Reads the summary of a stored session.
     pub fn of(stored: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(stored)
     }

@@ -24,7 +24,7 @@ impl Session {
         })
     }
 
-    /// The running clock, if this switch is about whoever is active.
+    /// The running clock, if this switch is about the active participant.
     pub(super) fn may_switch(&self, switch: &Switch) -> Result<Owner, Refused> {
         if self.is_simultaneous() {
             return Err(Refused::WrongMode);
@@ -90,7 +90,7 @@ impl Session {
         self.bank(owner).expired_at.is_none() || self.rules.action() == Action::Continue
     }
 
-    /// Who comes next in turn order and can play; whoever is active comes last.
+    /// The next seat in turn order that can play; the active one comes last.
     pub(super) fn seat_in_turn(&self) -> Option<usize> {
         if self.sync_mode == SyncMode::PerGroup {
             return self.group_in_turn();

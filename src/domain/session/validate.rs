@@ -1,26 +1,25 @@
-//! Which sessions make sense: bounds, and the table of what goes with what.
+//! Validates a session to be created: bounds, and which control goes with which mode.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::command::{NewParticipant, Refused};
-use super::control::{Action, Concurrency, Delay, LagPolicy, Overtime, Rules, SyncMode, TimeControl};
-use super::create::NewSession;
-use super::roster::MAX_PARTICIPANTS;
+use super::command::Refused;
+use super::control::{Action, Concurrency, Delay, LagPolicy, MAX_PARTICIPANTS, Overtime, Rules, SyncMode, TimeControl};
+use super::new::{NewParticipant, NewSession};
 use crate::domain::time::MAX_SPAN_MS;
 
 const MAX_WARNINGS: usize = 16;
 const MAX_STAGES: usize = 16;
 const MAX_PERIODS: u32 = 1_000;
-/// Advancing faster than this by itself would be a tick.
-const SHORTEST_ADVANCE_MS: i64 = 100;
+/// Turns never advance by themselves faster than this.
+const MIN_ADVANCE_MS: i64 = 100;
 
-/// What is wrong with a session that was asked for.
+/// What is wrong with a session to be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pointer} {detail}")]
-pub struct Fault {
+pub struct ValidationError {
     /// JSON pointer to the part.
     pub pointer: String,
     /// What is wrong with it.
@@ -29,14 +28,14 @@ pub struct Fault {
     pub is_contradiction: bool,
 }
 
-type Checked = Result<(), Fault>;
+type Checked = Result<(), ValidationError>;
 
 fn contradiction(pointer: impl Into<String>, detail: &'static str) -> Checked {
-    Err(Fault { pointer: pointer.into(), detail, is_contradiction: true })
+    Err(ValidationError { pointer: pointer.into(), detail, is_contradiction: true })
 }
 
 fn invalid(pointer: impl Into<String>, detail: &'static str) -> Checked {
-    Err(Fault { pointer: pointer.into(), detail, is_contradiction: false })
+    Err(ValidationError { pointer: pointer.into(), detail, is_contradiction: false })
 }
 
 /// Refuses with `detail` what must not be.
@@ -53,11 +52,11 @@ fn span(pointer: &str, ms: Option<i64>) -> Checked {
     }
 }
 
-/// The caller's own words about one thing take no more than this, as JSON.
-const MAX_METADATA: usize = 8 * 1024;
+/// The most metadata of a session or participant, as JSON.
+const MAX_METADATA_BYTES: usize = 8 * 1024;
 
 pub(super) fn check_metadata(pointer: &str, metadata: &Map<String, Value>) -> Checked {
-    let fits = metadata.is_empty() || serde_json::to_vec(metadata).is_ok_and(|text| text.len() <= MAX_METADATA);
+    let fits = metadata.is_empty() || serde_json::to_vec(metadata).is_ok_and(|text| text.len() <= MAX_METADATA_BYTES);
     if fits { Ok(()) } else { invalid(pointer, "must be at most 8192 bytes as JSON") }
 }
 
@@ -82,13 +81,13 @@ pub(super) fn check(new: &NewSession) -> Checked {
 fn check_participants(new: &NewSession) -> Checked {
     let groups: HashSet<_> = new.groups.iter().map(|group| &group.group_id).collect();
     new.participants.iter().zip(0..).try_for_each(|(each, at)| {
-        let place = Place {
+        let context = Context {
             mode: new.sync_mode,
             rules: &new.rules,
             pointer: format!("/participants/{at}"),
             is_group_known: each.group_id.as_ref().is_some_and(|id| groups.contains(id)),
         };
-        check_participant(each, &place)
+        check_participant(each, &context)
     })
 }
 
@@ -226,7 +225,7 @@ pub(super) const fn needs_participants(mode: SyncMode, concurrency: Concurrency)
     }
 }
 
-/// The table of `clock-rules`: which control goes with which mode.
+/// Which control goes with which mode.
 fn check_combination(mode: SyncMode, rules: &Rules, control: &TimeControl) -> Checked {
     let exclusive = rules.concurrency == Concurrency::Exclusive;
     let banks = exclusive && matches!(mode, SyncMode::PerParticipant | SyncMode::PerGroup) && !control.hourglass;
@@ -278,23 +277,23 @@ fn check_timeout(mode: SyncMode, rules: &Rules) -> Checked {
         "/auto_advance",
         "is the same as action_on_timeout advance and contradicts another; leave one of the two out",
     )?;
-    let too_fast = advances && rules.time_per_cycle_ms.is_some_and(|ms| ms < SHORTEST_ADVANCE_MS);
+    let too_fast = advances && rules.time_per_cycle_ms.is_some_and(|ms| ms < MIN_ADVANCE_MS);
     forbid(too_fast, "/time_per_cycle_ms", "must be at least 100 where turns advance by themselves")
 }
 
-/// What a participant has to fit into.
-struct Place<'a> {
+/// The session that a participant has to fit.
+struct Context<'a> {
     mode: SyncMode,
     rules: &'a Rules,
     /// JSON pointer to the participant.
     pointer: String,
-    /// Whether there is a group of the name it gives.
+    /// Whether its group exists.
     is_group_known: bool,
 }
 
-fn check_participant(each: &NewParticipant, place: &Place<'_>) -> Checked {
-    let Place { mode, rules, .. } = *place;
-    let pointer = |part: &str| format!("{}/{part}", place.pointer);
+fn check_participant(each: &NewParticipant, context: &Context<'_>) -> Checked {
+    let Context { mode, rules, .. } = *context;
+    let pointer = |part: &str| format!("{}/{part}", context.pointer);
     let has_bank = matches!(mode, SyncMode::PerParticipant | SyncMode::PerCycle);
     check_metadata(&pointer("metadata"), &each.metadata)?;
     span(&pointer("total_time_ms"), each.total_time_ms)?;
@@ -305,7 +304,7 @@ fn check_participant(each: &NewParticipant, place: &Place<'_>) -> Checked {
     )?;
     let named = each.group_id.is_some();
     let grouped = mode == SyncMode::PerGroup;
-    let known = named && place.is_group_known;
+    let known = named && context.is_group_known;
     forbid(
         grouped && !known,
         &pointer("group_id"),
@@ -363,20 +362,20 @@ pub(super) fn check_newcomer(session: &Session, new: &NewParticipant) -> Result<
     if new.group_id.as_ref().is_some_and(|id| session.place(id).is_none()) {
         return Err(Refused::UnknownGroup);
     }
-    match newcomer_fault(session, new) {
+    match newcomer_error(session, new) {
         None => Ok(()),
-        Some(fault) if fault.is_contradiction => Err(Refused::InvalidTimeControl),
+        Some(error) if error.is_contradiction => Err(Refused::InvalidTimeControl),
         Some(_) => Err(Refused::OutOfBounds),
     }
 }
 
 /// What is wrong with a participant for a session that is there already.
-pub(super) fn newcomer_fault(session: &Session, new: &NewParticipant) -> Option<Fault> {
-    let place = Place {
+pub(super) fn newcomer_error(session: &Session, new: &NewParticipant) -> Option<ValidationError> {
+    let context = Context {
         mode: session.sync_mode,
         rules: &session.rules,
         pointer: String::new(),
         is_group_known: new.group_id.is_some(),
     };
-    check_participant(new, &place).err()
+    check_participant(new, &context).err()
 }

@@ -14,7 +14,7 @@ use crate::app::{CommandRequest, CommandResult, Precondition};
 use crate::domain::chain::Digest;
 use crate::domain::id::{InvalidId, SessionId};
 use crate::domain::session::control::SyncMode;
-use crate::domain::session::create::NewSession;
+use crate::domain::session::new::NewSession;
 use crate::http::api::Api;
 use crate::http::error::logged;
 use crate::http::extract::{Body, Caller, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in};
@@ -182,11 +182,10 @@ pub(super) struct NamedCommand<'a> {
 impl NamedCommand<'_> {
     /// The command that is asked for, without its idempotency key.
     fn asked(self) -> Result<CommandRequest, ApiError> {
-        let commanded = command::read(self.name, self.body)?;
-        let from_body = commanded.expected_version.map(Precondition::Version);
+        let (input, expected_version) = command::read(self.name, self.body)?;
         Ok(CommandRequest {
-            wish: commanded.input,
-            expected: from_body.into_iter().chain(self.conditions.expected).collect(),
+            input,
+            expected: expected_version.map(Precondition::Version).into_iter().chain(self.conditions.expected).collect(),
             idempotency: None,
             lag_ms: self.lag_ms,
         })

@@ -9,9 +9,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::app::StoredSession;
+use crate::domain::access::issued_role;
 use crate::domain::chain::Digest;
 use crate::domain::id::{ParticipantId, SessionId};
-use crate::domain::principal::{Principal, Provenance, Role};
+use crate::domain::principal::{Principal, Provenance};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::http::api::Api;
@@ -128,7 +129,7 @@ fn proven(caller: &Principal, session: SessionId, wanted: TokenBody, made: &Made
     Ok(Principal {
         tenant: caller.tenant.clone(),
         subject,
-        role: if wanted.participant_id.is_some() { Role::Participant } else { Role::Viewer },
+        role: issued_role(wanted.participant_id.as_ref()),
         participant_id: wanted.participant_id,
         sessions: Some(BTreeSet::from([session])),
         expires_at: None,

@@ -12,8 +12,8 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::session::Session;
 use crate::domain::session::command::{Command, Switch};
 use crate::domain::session::control::{Rules, SyncMode};
-use crate::domain::session::create::NewSession;
 use crate::domain::session::event::Step;
+use crate::domain::session::new::NewSession;
 use crate::domain::time::Timestamp;
 use crate::store::{Commit, Committed, Now, StoredSession};
 

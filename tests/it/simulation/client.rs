@@ -200,7 +200,7 @@ fn wish(what: &What) -> Wish {
         What::Create => Wish::Create,
         What::Delete => Wish::Delete,
         What::Look => Wish::Look,
-        What::Command(name, body) => match command::read(name, object(body)).unwrap().input {
+        What::Command(name, body) => match command::read(name, object(body)).unwrap().0 {
             Wished::Command(command) => Wish::Command(command),
             Wished::Revert { to_version } => Wish::Revert(to_version),
         },
@@ -215,7 +215,7 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
     let Wanted { by, key, wish, body, expected, idempotency, .. } = wanted;
     let (sessions, id) = (&instance.sessions, &key.session);
     let expected = expected.map(Precondition::Version).into_iter().collect();
-    let asked = |wish| CommandRequest { wish, expected, idempotency: idempotency.clone(), lag_ms: 0 };
+    let asked = |input| CommandRequest { input, expected, idempotency: idempotency.clone(), lag_ms: 0 };
     match wish {
         Wish::Command(command) => {
             said(sessions.command(&by, id, asked(Wished::Command(command)), arrived).await.map(done))

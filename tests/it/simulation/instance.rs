@@ -189,10 +189,10 @@ impl Parts {
             store: Arc::clone(&self.store),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
-            duties: Ownership::Shared(Arc::clone(&self.membership)),
+            ownership: Ownership::Shared(Arc::clone(&self.membership)),
             generation_changes: new_lives,
             max_uncertainty: MAX_UNCERTAINTY,
-            poll: POLL,
+            poll_interval: POLL,
         };
         self.running.spawn("deadlines", deadlines(self.bare.new_lives(0)).run(hints));
         self.running.spawn("sweep", deadlines(self.bare.new_lives(0)).sweep());

@@ -40,7 +40,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
 
 /// What was asked, as the rules take it; nothing for what is no command of theirs.
 pub(super) fn command_of(asked: &Asked) -> Option<Command> {
-    match command::read(&asked.command, asked.body.clone()).ok()?.input {
+    match command::read(&asked.command, asked.body.clone()).ok()?.0 {
         command::CommandInput::Command(command) => Some(command),
         command::CommandInput::Revert { .. } => None,
     }

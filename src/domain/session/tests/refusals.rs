@@ -1,32 +1,12 @@
 //! What refusals say, of random sessions and random commands.
 
-use super::dice::Dice;
+use super::each_state;
 use crate::domain::session::command::{Adjustment, Command, Refused, Switch, Target};
 use crate::domain::session::event::Step;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 
 const SESSIONS: u64 = 600;
-const LIFE: u64 = 30;
-
-/// Sessions in the states that random commands bring them to, each with a random command.
-fn each_state(mut look: impl FnMut(&Session, &Command, Timestamp)) {
-    for seed in 0..SESSIONS {
-        let mut dice = Dice(seed);
-        let mut now = Timestamp::from_ms(0);
-        let mut past = vec![dice.session(now)];
-        for _ in 0..LIFE {
-            let session = past[past.len() - 1].clone();
-            now = dice.instant(&session, now.max(session.updated_at));
-            let command = dice.command(now, &past);
-            look(&session, &command, now);
-            match session.next(&command, now) {
-                Step::Refused(_) => {}
-                Step::Due(change, _) | Step::Done(change) => past.push(change.session),
-            }
-        }
-    }
-}
 
 fn refused(session: &Session, command: &Command, now: Timestamp) -> Option<Refused> {
     match session.next(command, now) {
@@ -38,7 +18,7 @@ fn refused(session: &Session, command: &Command, now: Timestamp) -> Option<Refus
 #[test]
 fn every_refusal_is_explained() {
     let mut seen = std::collections::HashSet::new();
-    each_state(|session, command, now| {
+    each_state(SESSIONS, |session, command, now| {
         let Some(why) = refused(session, command, now) else { return };
         seen.insert(why);
         let explained = session.explain(command, why);
@@ -72,7 +52,7 @@ fn plain(session: &Session) -> Vec<Command> {
 
 #[test]
 fn the_possible_commands_are_those_the_state_allows() {
-    each_state(|session, _, now| {
+    each_state(SESSIONS, |session, _, now| {
         if session.is_due(now) || session.status == Status::Deleted {
             return;
         }

@@ -1,46 +1,20 @@
 //! Conformance vectors: the rules of the clocks as files that anyone can check
 //! another implementation against.
 //!
-//! A vector makes a session at 0, lets time move to each step's `at_ms`, and
-//! says what has to come of it. Nothing here reads a file or prints a line.
+//! A vector creates a session at 0, moves time to each step's `at_ms`, and states the expected
+//! result. Nothing here reads a file or prints a line.
 
 mod compare;
 mod play;
+mod vector;
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// One vector, as it stands in a file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vector {
-    name: String,
-    source: String,
-    create: Map<String, Value>,
-    #[serde(default)]
-    create_refused: Option<String>,
-    #[serde(default)]
-    steps: Vec<Step>,
-}
+use self::vector::Vector;
 
-/// At an instant: look, or command, and what has to come of it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    at_ms: i64,
-    #[serde(default)]
-    command: Option<String>,
-    #[serde(default)]
-    body: Map<String, Value>,
-    #[serde(default)]
-    lag_ms: i64,
-    #[serde(default)]
-    expect: Map<String, Value>,
-}
-
-/// Something came out otherwise than its vector says.
+/// A result that differs from its vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Which file.
@@ -63,21 +37,21 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What came of running vectors.
+/// The result of running vectors.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Vectors that held in every part.
-    pub held: usize,
-    /// Vectors that did not.
+    /// Vectors that passed.
+    pub passed: usize,
+    /// Vectors that failed.
     pub failed: usize,
-    /// All that came out otherwise.
+    /// Every difference.
     pub failures: Vec<Failure>,
 }
 
 impl fmt::Display for Report {
     /// The closing count.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} vectors held, {} failed", self.held, self.failed)
+        write!(f, "{} vectors held, {} failed", self.passed, self.failed)
     }
 }
 
@@ -93,16 +67,16 @@ impl Report {
         }
         for (vector, place) in vectors.into_iter().zip(1..) {
             match serde_json::from_value::<Vector>(vector) {
-                Ok(vector) => self.judge(file, &vector),
+                Ok(vector) => self.check(file, &vector),
                 Err(error) => self.malformed(file, &format!("vector {place} is malformed: {error}")),
             }
         }
     }
 
-    fn judge(&mut self, file: &str, vector: &Vector) {
+    fn check(&mut self, file: &str, vector: &Vector) {
         let failures = play::play(vector);
         if failures.is_empty() {
-            self.held += 1;
+            self.passed += 1;
         } else {
             self.failed += 1;
         }
@@ -146,7 +120,7 @@ mod tests {
         }
         let failures: Vec<_> = report.failures.iter().map(ToString::to_string).collect();
         assert!(failures.is_empty(), "{report}\n{}", failures.join("\n"));
-        assert!(report.held >= 120, "{report}");
+        assert!(report.passed >= 120, "{report}");
     }
 
     #[test]
@@ -170,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vector_is_told_and_counts_as_failed() {
+    fn a_malformed_vector_is_reported_and_counts_as_failed() {
         assert!(run("{}")[0].contains("is no array of vectors"));
         assert_eq!(run("[]"), ["some.json: the file: create: has no vector"]);
         assert!(run(r#"[{"name": "x"}]"#)[0].contains("vector 1 is malformed"));

@@ -2,20 +2,20 @@
 
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::session::Session;
-use crate::domain::session::command::{Adjustment, Command, NewParticipant, Next, ParticipantChange, Switch, Target};
+use crate::domain::session::command::{Adjustment, Command, Next, ParticipantChange, Switch, Target};
 use crate::domain::session::control::{
     Action, Concurrency, Delay, LagPolicy, OnOutage, Overtime, Rules, SoftClose, Stage, SyncMode, TimeControl,
 };
-use crate::domain::session::create::{NewGroup, NewSession};
+use crate::domain::session::new::{NewGroup, NewParticipant, NewSession};
 use crate::domain::time::Timestamp;
 
-/// `SplitMix64`: small, fast, and good enough to roll dice with.
-pub struct Dice(pub u64);
+/// `SplitMix64`: small, fast, and good enough for tests.
+pub struct Generator(pub u64);
 
 const SPANS: [i64; 16] = [0, 1, 2, 3, 5, 10, 50, 99, 100, 250, 1_000, 5_000, 20_000, 60_000, 600_000, i64::MAX];
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-impl Dice {
+impl Generator {
     pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -106,7 +106,7 @@ impl Dice {
             total_time_ms: if own_bank { self.maybe(2, Self::playable) } else { None },
             group_id: None,
             participant_index: None,
-            time_control: if own_bank { self.maybe(16, |dice| dice.control(true)) } else { None },
+            time_control: if own_bank { self.maybe(16, |random| random.control(true)) } else { None },
             metadata: serde_json::Map::default(),
         }
     }
@@ -222,7 +222,7 @@ impl Dice {
         match self.below(64) {
             0..30 => Command::Switch(self.switch(now)),
             30..38 => Command::Start {
-                at: self.maybe(4, |dice| now + dice.span()),
+                at: self.maybe(4, |random| now + random.span()),
                 participant: self.maybe(4, Self::participant),
             },
             38..43 => Command::Pause { reason: self.reason(), target: self.target(), by_participant: false },
@@ -244,7 +244,7 @@ impl Dice {
     fn newcomer_command(&mut self) -> Command {
         let id = self.participant();
         let group_id = self.maybe(2, Self::group);
-        let index = self.maybe(3, |dice| u32::try_from(dice.below(4)).unwrap());
+        let index = self.maybe(3, |random| u32::try_from(random.below(4)).unwrap());
         let own_bank = self.once_in(2);
         let new = self.newcomer(id, own_bank);
         Command::AddParticipant(Box::new(NewParticipant { group_id, participant_index: index, ..new }))
@@ -254,8 +254,8 @@ impl Dice {
         ParticipantChange {
             total_time_ms: self.maybe(4, Self::span),
             group_id: self.maybe(4, Self::group),
-            participant_index: self.maybe(2, |dice| u32::try_from(dice.below(6)).unwrap()),
-            time_control: self.maybe(4, |dice| dice.control(true)),
+            participant_index: self.maybe(2, |random| u32::try_from(random.below(6)).unwrap()),
+            time_control: self.maybe(4, |random| random.control(true)),
             metadata: None,
         }
     }
@@ -268,13 +268,13 @@ impl Dice {
                 1 => Next::Group(self.group()),
                 _ => Next::InTurn,
             },
-            acted_at: self.maybe(3, |dice| now - dice.span() + dice.pick(&[0, 0, 1, 100])),
+            acted_at: self.maybe(3, |random| now - random.span() + random.pick(&[0, 0, 1, 100])),
             connection_lag_ms: self.span(),
         }
     }
 
     fn reason(&mut self) -> Option<String> {
-        self.maybe(2, |dice| dice.pick(&["fire", "appeal"]).to_owned())
+        self.maybe(2, |random| random.pick(&["fire", "appeal"]).to_owned())
     }
 
     fn target(&mut self) -> Target {

@@ -1,10 +1,9 @@
-//! The same rules told a second time, as a clock that ticks.
+//! A reference model of the rules: a clock that ticks.
 //!
-//! It is slow and simple, knows nothing of anchors or formulas, and keeps its
-//! own account of what was granted and used. The engine has to agree with it
-//! at every instant.
+//! It is slow and simple, has no anchors and no formulas, and counts granted and used time by
+//! itself. The engine must agree with it at every instant.
 
-use super::dice::Dice;
+use super::generator::Generator;
 use crate::domain::session::bank::Phase;
 use crate::domain::session::command::{Adjustment, Command, Next, Switch, Target};
 use crate::domain::session::control::{Action, Delay, LagPolicy, Overtime, SyncMode, TimeControl};
@@ -12,8 +11,8 @@ use crate::domain::session::event::Step;
 use crate::domain::session::{Owner, Session, Status};
 use crate::domain::time::Timestamp;
 
-/// The longest a step lets time run: it ticks through each of them.
-const LONGEST_STEP_MS: i64 = 400;
+/// The longest step: the model ticks through each millisecond of it.
+const MAX_STEP_MS: i64 = 400;
 
 #[derive(Clone)]
 struct Clock {
@@ -283,32 +282,32 @@ impl Ticking {
         }
     }
 
-    fn obey(&mut self, wish: &Wish) {
-        match *wish {
-            Wish::Start if self.status == Status::Pending => {
+    fn apply(&mut self, action: &Move) {
+        match *action {
+            Move::Start if self.status == Status::Pending => {
                 self.active = self.clocks.len() - 1;
                 if let Some(first) = self.next_seat() {
                     self.status = Status::Running;
                     self.begin(first);
                 }
             }
-            Wish::Switch => self.switch(),
-            Wish::Pause if self.status == Status::Running => self.status = Status::Paused,
-            Wish::Resume if self.status == Status::Paused => {
+            Move::Switch => self.switch(),
+            Move::Pause if self.status == Status::Running => self.status = Status::Paused,
+            Move::Resume if self.status == Status::Paused => {
                 let clock = &self.clocks[self.active];
                 let empty = clock.left == 0 && clock.delay_left == 0 && !clock.free;
                 if !empty || (clock.out && self.action == Action::Continue) {
                     self.status = Status::Running;
                 }
             }
-            Wish::Adjust(seat, ms) if !self.status.is_ended() => self.adjust(seat, ms),
+            Move::Adjust(seat, ms) if !self.status.is_ended() => self.adjust(seat, ms),
             _ => {}
         }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Wish {
+enum Move {
     Start,
     Switch,
     Pause,
@@ -317,14 +316,14 @@ enum Wish {
     Nothing,
 }
 
-impl Wish {
-    fn of(dice: &mut Dice, seats: usize) -> Self {
-        match dice.below(16) {
+impl Move {
+    fn of(random: &mut Generator, seats: usize) -> Self {
+        match random.below(16) {
             0 => Self::Pause,
             1..4 => Self::Resume,
             4 => Self::Adjust(
-                usize::try_from(dice.below(seats as u64)).unwrap(),
-                dice.pick(&[-100_000, -50, -1, 1, 10, 50, 500]),
+                usize::try_from(random.below(seats as u64)).unwrap(),
+                random.pick(&[-100_000, -50, -1, 1, 10, 50, 500]),
             ),
             5 | 6 => Self::Nothing,
             7 => Self::Start,
@@ -347,8 +346,8 @@ impl Wish {
     }
 }
 
-/// Asks the engine as an instance does: what is due is written first.
-fn ask(mut session: Session, command: &Command, now: Timestamp) -> Session {
+/// Executes a command as an instance does: what is due is written first.
+fn execute(mut session: Session, command: &Command, now: Timestamp) -> Session {
     loop {
         match session.next(command, now) {
             Step::Refused(_) => return session,
@@ -387,29 +386,29 @@ fn agree(session: &Session, ticking: &Ticking, now: Timestamp) {
     }
 }
 
-fn is_told_twice(session: &Session) -> bool {
+fn is_comparable(session: &Session) -> bool {
     session.sync_mode == SyncMode::PerParticipant
         && !session.is_simultaneous()
         && session.rules.lag_policy == LagPolicy::None
 }
 
-/// One session, told twice.
+/// Runs one session in both models.
 pub fn compare(seed: u64) -> u64 {
-    let mut dice = Dice(seed);
+    let mut random = Generator(seed);
     let mut now = Timestamp::from_ms(0);
-    let mut session = dice.session(now);
-    if !is_told_twice(&session) {
+    let mut session = random.session(now);
+    if !is_comparable(&session) {
         return 1;
     }
     let mut ticking = Ticking::of(&session);
     agree(&session, &ticking, now);
     let steps = 40;
     for step in 0..steps {
-        let wish = if step == 0 { Wish::Start } else { Wish::of(&mut dice, ticking.clocks.len()) };
-        session = ask(session.clone(), &wish.command(&session), now);
-        ticking.obey(&wish);
+        let action = if step == 0 { Move::Start } else { Move::of(&mut random, ticking.clocks.len()) };
+        session = execute(session.clone(), &action.command(&session), now);
+        ticking.apply(&action);
         agree(&session, &ticking, now);
-        let until = dice.instant(&session, now).max(now).min(now + LONGEST_STEP_MS);
+        let until = random.instant(&session, now).max(now).min(now + MAX_STEP_MS);
         while now < until {
             now = now + 1;
             ticking.tick();

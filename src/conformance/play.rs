@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::{Difference, differences};
-use super::{Step, Vector};
+use super::vector::{Vector, VectorStep};
 use crate::domain::id::SessionId;
 use crate::domain::session::command::Command;
 use crate::domain::session::event::{Change, Outcome};
@@ -18,7 +18,7 @@ use crate::wire::snapshot::Snapshot;
 /// A difference and the step it showed in; 0 is the creation.
 type Found = (usize, Difference);
 
-/// Everything that came out otherwise than `vector` says.
+/// Every difference from what `vector` says.
 pub(super) fn play(vector: &Vector) -> Vec<Found> {
     if vector.source.trim().is_empty() {
         return vec![(0, Difference::new("source", "words", "\"\""))];
@@ -30,11 +30,11 @@ pub(super) fn play(vector: &Vector) -> Vec<Found> {
             vec![(0, Difference::new("steps", "at least one", "nothing"))]
         }
         (None, Ok(session)) => Played { versions: vec![session] }.through(&vector.steps),
-        (Some(code), Err(came)) if code == came.as_str() => Vec::new(),
+        (Some(code), Err(actual)) if code == actual.as_str() => Vec::new(),
         (code, created) => {
             let expected = code.clone().unwrap_or_else(|| "a session".to_owned());
-            let came = created.map_or_else(Code::as_str, |_| "a session");
-            vec![(0, Difference::new("create_refused", expected, came))]
+            let actual = created.map_or_else(Code::as_str, |_| "a session");
+            vec![(0, Difference::new("create_refused", expected, actual))]
         }
     }
 }
@@ -46,22 +46,22 @@ fn create(body: &Map<String, Value>) -> Result<Session, Code> {
     let change = Session::create(new, Timestamp::from_ms(0));
     change
         .map(|change| change.session)
-        .map_err(|fault| if fault.is_contradiction { Code::InvalidTimeControl } else { Code::Invalid })
+        .map_err(|error| if error.is_contradiction { Code::InvalidTimeControl } else { Code::Invalid })
 }
 
-/// A session as it goes through the steps, with every version it had.
+/// A session as it goes through the steps, with every version.
 struct Played {
     versions: Vec<Session>,
 }
 
-/// What came of a step.
-struct Answer {
+/// The result of a step.
+struct StepResult {
     outcome: Option<Outcome>,
     refused: Option<Code>,
 }
 
 impl Played {
-    fn through(mut self, steps: &[Step]) -> Vec<Found> {
+    fn through(mut self, steps: &[VectorStep]) -> Vec<Found> {
         let mut found = Vec::new();
         let mut before = 0;
         for (step, place) in steps.iter().zip(1..) {
@@ -74,15 +74,15 @@ impl Played {
         found
     }
 
-    fn step(&mut self, step: &Step) -> Vec<Difference> {
+    fn step(&mut self, step: &VectorStep) -> Vec<Difference> {
         let now = Timestamp::from_ms(step.at_ms);
-        let mut answer = Answer { outcome: None, refused: None };
+        let mut answer = StepResult { outcome: None, refused: None };
         if let Some(name) = &step.command {
-            answer = self.obey(name, step, now);
+            answer = self.answer(name, step, now);
         }
         if self.newest().is_due(now) {
             let change = self.newest().settled(now);
-            answer.outcome = answer.outcome.or(Some(self.keep(change)));
+            answer.outcome = answer.outcome.or(Some(self.push(change)));
         }
         differences("", &Value::Object(expected(step)), &self.shown(&answer, now))
     }
@@ -92,19 +92,19 @@ impl Played {
         &self.versions[self.versions.len() - 1]
     }
 
-    fn keep(&mut self, change: Change) -> Outcome {
+    fn push(&mut self, change: Change) -> Outcome {
         self.versions.push(change.session);
         change.outcome
     }
 
-    fn obey(&mut self, name: &str, step: &Step, now: Timestamp) -> Answer {
-        match self.asked(name, step, now) {
-            Ok(outcome) => Answer { outcome, refused: None },
-            Err(refused) => Answer { outcome: None, refused: Some(refused) },
+    fn answer(&mut self, name: &str, step: &VectorStep, now: Timestamp) -> StepResult {
+        match self.execute(name, step, now) {
+            Ok(outcome) => StepResult { outcome, refused: None },
+            Err(refused) => StepResult { outcome: None, refused: Some(refused) },
         }
     }
 
-    fn asked(&mut self, name: &str, step: &Step, now: Timestamp) -> Result<Option<Outcome>, Code> {
+    fn execute(&mut self, name: &str, step: &VectorStep, now: Timestamp) -> Result<Option<Outcome>, Code> {
         match name {
             "delete" => self.command(&Command::Delete, now).map(Some),
             "restore" => self.restore(&step.body, now).map(|()| None),
@@ -115,15 +115,16 @@ impl Played {
         }
     }
 
-    fn read(&self, name: &str, step: &Step) -> Result<Command, Code> {
-        let commanded = command::read(name, step.body.clone()).map_err(|unreadable| match unreadable {
-            ParseError::UnknownCommand => Code::NotFound,
-            ParseError::Invalid { .. } => Code::Invalid,
-        })?;
-        if commanded.expected_version.is_some_and(|version| version != self.newest().position.version) {
+    fn read(&self, name: &str, step: &VectorStep) -> Result<Command, Code> {
+        let (input, expected_version) =
+            command::read(name, step.body.clone()).map_err(|unreadable| match unreadable {
+                ParseError::UnknownCommand => Code::NotFound,
+                ParseError::Invalid { .. } => Code::Invalid,
+            })?;
+        if expected_version.is_some_and(|version| version != self.newest().position.version) {
             return Err(Code::StaleVersion);
         }
-        match commanded.input {
+        match input {
             CommandInput::Command(Command::Switch(mut switch)) => {
                 switch.connection_lag_ms = step.lag_ms;
                 Ok(Command::Switch(switch))
@@ -143,9 +144,9 @@ impl Played {
         loop {
             match self.newest().next(command, now) {
                 session::event::Step::Refused(refused) => return Err(refused.into()),
-                session::event::Step::Done(change) => return Ok(self.keep(*change)),
+                session::event::Step::Done(change) => return Ok(self.push(*change)),
                 session::event::Step::Due(change, refused) => {
-                    self.keep(*change);
+                    self.push(*change);
                     if let Some(refused) = refused {
                         return Err(refused.into());
                     }
@@ -154,7 +155,7 @@ impl Played {
         }
     }
 
-    /// The store lost the session; `alive_at_ms` was the last proof of life.
+    /// The store lost the session; `alive_at_ms` was the last heartbeat.
     fn restore(&mut self, body: &Map<String, Value>, now: Timestamp) -> Result<(), Code> {
         let alive = body.get("alive_at_ms").and_then(Value::as_i64).ok_or(Code::Invalid)?;
         let restored = self.newest().restored(Some(Outage { from: Timestamp::from_ms(alive), until: now }), now);
@@ -162,8 +163,8 @@ impl Played {
         Ok(())
     }
 
-    /// The snapshot as vectors speak of it.
-    fn shown(&self, answer: &Answer, now: Timestamp) -> Value {
+    /// The snapshot in the form of the vectors.
+    fn shown(&self, answer: &StepResult, now: Timestamp) -> Value {
         let session = self.newest();
         let mut shown = json!(Snapshot::of(session, now));
         key(&mut shown, "participants", "participant_id");
@@ -177,8 +178,8 @@ impl Played {
     }
 }
 
-/// What is not to be refused has to go through.
-fn expected(step: &Step) -> Map<String, Value> {
+/// A step that expects no refusal must not be refused.
+fn expected(step: &VectorStep) -> Map<String, Value> {
     let mut expected = step.expect.clone();
     expected.entry("refused").or_insert(Value::Null);
     expected

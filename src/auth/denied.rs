@@ -1,0 +1,21 @@
+//! Why a token is refused.
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No token came with the request.
+    #[error("no token was given")]
+    Missing,
+    /// A token that this service did not sign, or that is not what it expects.
+    #[error("the token is not valid")]
+    Invalid,
+    /// A token whose end has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// A token that came where this request may not carry one.
+    #[error("the token stands where it does not count")]
+    Misplaced,
+    /// More than one header with a token.
+    #[error("several tokens were given")]
+    Several,
+}
