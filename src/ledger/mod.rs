@@ -6,6 +6,7 @@ mod contract;
 pub mod deployment;
 pub mod fair_share;
 pub mod instrumented;
+mod lineage;
 mod page;
 pub mod postgres;
 mod row;

@@ -8,6 +8,7 @@ mod advisory_lock;
 mod connect;
 mod copy;
 mod dead_letters;
+mod decode;
 mod deployment;
 mod label;
 mod lineage;

@@ -3,6 +3,7 @@
 //! In WAL mode a reader sees the last commit and never waits for the writer.
 
 mod dead_letters;
+mod decode;
 mod deployment;
 mod interruptible;
 mod lineage;

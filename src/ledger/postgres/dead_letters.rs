@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::read::{digest, instant, key, repeat};
+use super::decode::{digest, idempotency_key, instant, key};
 use super::{PostgresLedger, unread as failed};
 use crate::domain::chain::Link;
 use crate::domain::entry::Entry;
@@ -99,7 +99,7 @@ fn dead_letter(found: &PgRow) -> Result<DeadLetter, Error> {
     let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
     let change: Vec<u8> = found.try_get("change").map_err(failed)?;
     let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
-    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
+    let repeat = is_repeat.then(|| idempotency_key(found)).transpose()?;
     Ok(DeadLetter {
         entry: Entry {
             key: key(found)?,

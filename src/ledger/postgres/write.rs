@@ -272,7 +272,7 @@ async fn sessions(batch: &mut PgConnection, newest: &[Newest<'_>]) -> Result<Bef
         .fetch_all(batch)
         .await
         .map_err(failed)?;
-    found.iter().map(|found| Ok((super::read::key(found)?, before(found)?))).collect()
+    found.iter().map(|found| Ok((super::decode::key(found)?, before(found)?))).collect()
 }
 
 fn labels(newest: &Newest<'_>) -> Vec<Label> {

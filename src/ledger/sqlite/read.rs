@@ -1,19 +1,17 @@
 //! What SQLite is asked: one session's versions, a tenant's sessions, what is due.
 
-use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::lineage::{Lineage, Segment};
+use super::decode::{change, due, idempotency_record, is_forked, link, link_id, row};
 use super::{SqliteLedger, failed};
-use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Outage;
 use crate::domain::time::Timestamp;
+use crate::ledger::lineage::{Lineage, LinkId};
 use crate::ledger::page::{CHANGE_OVERHEAD, HistoryRow, PAGE_BYTES, Page};
-use crate::ledger::row::{DELETED, refused};
+use crate::ledger::row::DELETED;
 use crate::ledger::{AROUND_MS, Due, Error, Filter, Heartbeats, IdempotencyRecord, Row};
 
 /// The columns of a change, and whether it shares its position with another. The body
@@ -102,7 +100,7 @@ impl SqliteLedger {
         let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
         let mut reading = self.reading().await.map_err(failed)?;
         let found = query.fetch_optional(&mut *reading).await.map_err(failed)?;
-        found.map(|found| row(&found, false)).transpose()
+        found.as_ref().map(row).transpose()
     }
 
     pub(super) async fn read_version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
@@ -110,14 +108,14 @@ impl SqliteLedger {
             return Ok(None);
         };
         let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Lineage::of(&mut reading, key).until(|segment| segment.from <= version).await?;
-        on_line(&mut reading, key, segments.last(), version).await
+        let link = Lineage::of(&mut *reading, key).version(version).await?;
+        row_of(&mut reading, key, link).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let Some((segment, version)) = Lineage::of(&mut reading, key).at_instant(at).await? else { return Ok(None) };
-        on_line(&mut reading, key, Some(&segment), version).await
+        let link = Lineage::of(&mut *reading, key).at(at).await?;
+        row_of(&mut reading, key, link).await
     }
 
     pub(super) async fn read_history(
@@ -134,11 +132,12 @@ impl SqliteLedger {
         }
         // Where it asked for more than it may show, nobody has counted what comes after that.
         let has_more = there > i64::from(limit) || there > count(&found);
-        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
+        let mut lineage = Lineage::of(&mut *reading, key);
+        let segments = lineage.segments().await?;
         let mut rows = Vec::with_capacity(found.len());
         for found in &found {
-            let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
-            rows.push(HistoryRow { link: link(found)?, change: change(found)?, superseded: !is_on_line });
+            let survives = lineage.contains(&segments, link_id(found)?, is_forked(found)?).await?;
+            rows.push(HistoryRow { link: link(found)?, change: change(found)?, superseded: !survives });
         }
         Ok(Page { rows, has_more })
     }
@@ -163,7 +162,7 @@ impl SqliteLedger {
         let there = there(&found)?;
         found.truncate(limit as usize);
         let has_more = there > count(&found);
-        let rows = found.iter().map(|found| row(found, false)).collect::<Result<_, _>>()?;
+        let rows = found.iter().map(row).collect::<Result<_, _>>()?;
         Ok(Page { rows, has_more })
     }
 
@@ -181,7 +180,7 @@ impl SqliteLedger {
         since: Timestamp,
     ) -> Result<Vec<IdempotencyRecord>, Error> {
         let mut reading = self.reading().await.map_err(failed)?;
-        let stood = Lineage::of(&mut reading, key).at_instant(since - 1).await?;
+        let stood = Lineage::of(&mut *reading, key).newest_at(since - 1).await?;
         let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
         let query = sqlx::query(ANSWERED)
             .bind(key.tenant.as_str())
@@ -190,14 +189,15 @@ impl SqliteLedger {
             .bind(version)
             .bind(since.as_ms());
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
-        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
-        let mut answers = Vec::new();
+        let mut lineage = Lineage::of(&mut *reading, key);
+        let segments = lineage.segments().await?;
+        let mut records = Vec::new();
         for found in &found {
-            if is_on_line(&mut reading, key, &segments, found).await? {
-                answers.push(answer(found)?);
+            if lineage.contains(&segments, link_id(found)?, is_forked(found)?).await? {
+                records.push(idempotency_record(found)?);
             }
         }
-        Ok(answers)
+        Ok(records)
     }
 
     pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Heartbeats, Error> {
@@ -285,105 +285,15 @@ async fn rest_of_position(
     query.fetch_all(reading).await.map_err(failed)
 }
 
-/// The row of that version in `segment`.
-async fn on_line(
-    reading: &mut SqliteConnection,
-    key: &SessionKey,
-    segment: Option<&Segment>,
-    version: i64,
-) -> Result<Option<Row>, Error> {
-    let Some(segment) = segment.filter(|segment| segment.holds(segment.epoch, version)) else {
-        return Ok(None);
-    };
-    let Some(twin) = Lineage::of(reading, key).survivor(segment, version).await? else {
-        return Ok(None);
-    };
+/// The row that `link` identifies.
+async fn row_of(reading: &mut SqliteConnection, key: &SessionKey, link: Option<LinkId>) -> Result<Option<Row>, Error> {
+    let Some(link) = link else { return Ok(None) };
     let query = sqlx::query(LINK)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
-        .bind(segment.epoch)
-        .bind(version)
-        .bind(twin.digest.as_bytes().as_slice());
+        .bind(link.epoch)
+        .bind(link.version)
+        .bind(link.digest.as_bytes().as_slice());
     let found = query.fetch_optional(reading).await.map_err(failed)?;
-    found.map(|found| row(&found, false)).transpose()
-}
-
-async fn is_on_line(
-    reading: &mut SqliteConnection,
-    key: &SessionKey,
-    segments: &[Segment],
-    found: &SqliteRow,
-) -> Result<bool, Error> {
-    let Position { epoch, version } = position(found)?;
-    let version = version.cast_signed();
-    let Some(segment) = segments.iter().find(|segment| segment.holds(epoch, version)) else {
-        return Ok(false);
-    };
-    if !found.try_get::<bool, _>("forked").map_err(failed)? {
-        return Ok(true);
-    }
-    let survivor = Lineage::of(reading, key).survivor(segment, version).await?;
-    let digest = digest(found, "digest")?;
-    Ok(survivor.is_some_and(|twin| twin.digest == digest))
-}
-
-fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
-    let body: Option<String> = found.try_get("body").map_err(failed)?;
-    let (link, body) = (link(found)?, body.map(Bytes::from));
-    Ok(Row { key: key(found)?, link, body, change: change(found)?, superseded })
-}
-
-fn link(found: &SqliteRow) -> Result<Link, Error> {
-    Ok(Link {
-        position: position(found)?,
-        at: instant(found, "at")?,
-        previous: digest(found, "previous")?,
-        body: digest(found, "body_digest")?,
-    })
-}
-
-fn answer(found: &SqliteRow) -> Result<IdempotencyRecord, Error> {
-    Ok(IdempotencyRecord {
-        repeat: repeat(found)?,
-        position: position(found)?,
-        at: instant(found, "at")?,
-        change: change(found)?,
-    })
-}
-
-pub(super) fn repeat(found: &SqliteRow) -> Result<IdempotencyKey, Error> {
-    Ok(IdempotencyKey { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
-}
-
-fn due(found: &SqliteRow) -> Result<Due, Error> {
-    Ok((Timestamp::from_ms(found.try_get("due_at").map_err(failed)?), key(found)?))
-}
-
-pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
-    let tenant: &str = found.try_get("tenant").map_err(failed)?;
-    let session: &str = found.try_get("session_id").map_err(failed)?;
-    Ok(SessionKey {
-        tenant: TenantId::new(tenant).map_err(refused)?,
-        session: SessionId::new(session).map_err(refused)?,
-    })
-}
-
-fn position(found: &SqliteRow) -> Result<Position, Error> {
-    let version: i64 = found.try_get("version").map_err(failed)?;
-    let epoch = found.try_get("epoch").map_err(failed)?;
-    Ok(Position { epoch, version: u64::try_from(version).map_err(refused)? })
-}
-
-pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {
-    let bytes: &[u8] = found.try_get(column).map_err(failed)?;
-    Digest::from_slice(bytes).map_err(refused)
-}
-
-pub(super) fn instant(found: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
-    found.try_get(column).map(Timestamp::from_ms).map_err(failed)
-}
-
-fn change(found: &SqliteRow) -> Result<Bytes, Error> {
-    let change: String = found.try_get("change").map_err(failed)?;
-    Ok(Bytes::from(change))
+    found.as_ref().map(row).transpose()
 }

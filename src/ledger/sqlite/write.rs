@@ -216,5 +216,5 @@ fn texts(metadata: &[(String, String)]) -> String {
 /// Whose rows, of those that came after `before`, met another at their position.
 async fn forks(connection: &mut SqliteConnection, before: i64) -> Result<Vec<SessionKey>, Error> {
     let rows = sqlx::query(FORKS).bind(before).fetch_all(connection).await.map_err(failed)?;
-    rows.iter().map(super::read::key).collect()
+    rows.iter().map(super::decode::key).collect()
 }
