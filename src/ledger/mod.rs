@@ -15,7 +15,6 @@ pub mod run;
 #[path = "../../tests/it/harness/postgres.rs"]
 mod server;
 pub mod sqlite;
-mod timed;
 
 use std::sync::Arc;
 use std::time::Duration;

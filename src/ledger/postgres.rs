@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::error::DatabaseError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection as _};
 use sqlx::{Postgres, Transaction};
@@ -37,7 +38,6 @@ pub(super) use connect::is_away;
 use self::connect::PoolErrorCause;
 use super::deployment::{Claim, Claimed};
 use super::row::{refused, unavailable};
-use super::timed::timed;
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -68,7 +68,7 @@ const MIGRATE_LIMIT: &str = "60s";
 /// What is asked in there is in the order of an index. A session may be far longer than
 /// the planner thinks, and to sort one for the sake of a page would read all of it. The
 /// lock comes before the first look, so that no row moves to a new month in between.
-const READING: &str = "begin isolation level repeatable read, read only; \
+const BEGIN_READ: &str = "begin isolation level repeatable read, read only; \
     set local enable_sort = off; \
     lock table session_snapshot in access share mode";
 
@@ -123,31 +123,39 @@ impl PostgresLedger {
         schema::migrate(connecting(url, instance, MIGRATE_LIMIT)?).await
     }
 
-    async fn writing(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.write.begin().await
+    async fn begin_write(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.explained(self.write.begin(), failed).await
     }
 
-    /// Whether it answers, and takes what is written.
-    async fn look(&self) -> Result<(), Error> {
-        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&self.check).await.map_err(failed)?;
-        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
+    /// All reads in it see the ledger at one instant.
+    async fn begin_read(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.explained(self.read.begin_with(BEGIN_READ), unread).await
     }
 
-    /// Measured; and if no connection came about, with the cause.
-    async fn timely<T>(
+    async fn writer(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.explained(self.write.acquire(), failed).await
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.explained(self.read.acquire(), unread).await
+    }
+
+    /// What a pool gives, or why it has no connection.
+    async fn explained<T>(
         &self,
-        operation: &'static str,
-        work: impl Future<Output = Result<T, Error>>,
+        connecting: impl Future<Output = sqlx::Result<T>>,
+        classify: fn(sqlx::Error) -> Error,
     ) -> Result<T, Error> {
-        match timed(operation, "postgres", work).await {
-            Err(error) => Err(self.cause.explain(error).await),
-            done => done,
+        match connecting.await {
+            Err(sqlx::Error::PoolTimedOut) => Err(self.cause.explain().await),
+            connected => connected.map_err(classify),
         }
     }
 
-    /// All that is read in it stood at one instant.
-    async fn reading(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.read.begin_with(READING).await
+    async fn check_writable(&self) -> Result<(), Error> {
+        let mut connection = self.explained(self.check.acquire(), failed).await?;
+        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&mut *connection).await.map_err(failed)?;
+        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
     }
 }
 
@@ -211,23 +219,23 @@ fn unread(error: sqlx::Error) -> Error {
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        self.timely("record", self.write_entries(entries)).await
+        self.write_entries(entries).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        self.timely("newest", self.read_newest(key)).await
+        self.read_newest(key).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        self.timely("version", self.read_version(key, version)).await
+        self.read_version(key, version).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        self.timely("at", self.read_at(key, at)).await
+        self.read_at(key, at).await
     }
 
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        self.timely("history", self.read_history(key, after, limit)).await
+        self.read_history(key, after, limit).await
     }
 
     async fn sessions(
@@ -237,67 +245,67 @@ impl Ledger for PostgresLedger {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Page<Row>, Error> {
-        self.timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
+        self.read_sessions(tenant, filter, after, limit).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        self.timely("due", self.read_due(after, until, limit)).await
+        self.read_due(after, until, limit).await
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.timely("answered", self.read_answered(key, since)).await
+        self.read_answered(key, since).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.timely("bury", self.write_dead_letter(entry, reason, at)).await
+        self.write_dead_letter(entry, reason, at).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        self.timely("dead_letters", self.read_dead_letters(after, limit)).await
+        self.read_dead_letters(after, limit).await
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.timely("dead_of", self.read_dead_of(key)).await
+        self.read_dead_of(key).await
     }
 
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.timely("first_dead", self.read_first_dead(key, after)).await
+        self.read_first_dead(key, after).await
     }
 
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.timely("dead_sessions", self.read_dead_sessions(limit)).await
+        self.read_dead_sessions(limit).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.timely("unbury", self.remove_dead_letter(entry)).await
+        self.remove_dead_letter(entry).await
     }
 
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.timely("beat", self.write_beat(since, at)).await
+        self.write_beat(since, at).await
     }
 
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        self.timely("presence", self.read_presence(began)).await
+        self.read_presence(began).await
     }
 
     async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        self.timely("open_run", self.write_run(began)).await
+        self.write_run(began).await
     }
 
     async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        self.timely("close_run", self.write_stop(began, stopped)).await
+        self.write_stop(began, stopped).await
     }
 
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        self.timely("runs", self.read_runs(before)).await
+        self.read_runs(before).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        self.timely("claim", self.write_claim(claim)).await
+        self.write_claim(claim).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.timely("ping", self.look()).await
+        self.check_writable().await
     }
 
     async fn close(&self) {

@@ -24,7 +24,6 @@ use tokio::time::timeout;
 use self::interruptible::Interruptible;
 use super::deployment::{Claim, Claimed};
 use super::row::{refused, unavailable};
-use super::timed::timed;
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -39,7 +38,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many questions are answered at once.
 pub const READERS: u32 = 4;
 /// A read that takes longer serves nobody any more.
-const READ_LIMIT: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,12 +88,13 @@ impl SqliteLedger {
         self.newer
     }
 
-    async fn writing(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.write.begin_with("begin immediate").await
+    async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        self.write.begin_with("begin immediate").await.map_err(failed)
     }
 
-    async fn reading(&self) -> sqlx::Result<Interruptible> {
-        Interruptible::begin(&self.read).await
+    /// All reads in it see the ledger at one instant.
+    async fn begin_read(&self) -> Result<Interruptible, Error> {
+        Interruptible::begin(&self.read).await.map_err(failed)
     }
 }
 
@@ -151,36 +151,31 @@ fn failed(error: sqlx::Error) -> Error {
     if is_refusal { refused(error) } else { unavailable(error) }
 }
 
-/// A read ends with whoever asked for it, or after [`READ_LIMIT`].
-async fn limited<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let in_time = async { timeout(READ_LIMIT, work).await.unwrap_or(Err(Error::TooLong)) };
-    timed(operation, "sqlite", in_time).await
-}
-
-async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timed(operation, "sqlite", work).await
+/// A read ends when its caller is gone, or after [`READ_TIMEOUT`].
+async fn limited<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(READ_TIMEOUT, read).await.unwrap_or(Err(Error::TooLong))
 }
 
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        timely("record", self.write_entries(entries)).await
+        self.write_entries(entries).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        limited("newest", self.read_newest(key)).await
+        limited(self.read_newest(key)).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        limited("version", self.read_version(key, version)).await
+        limited(self.read_version(key, version)).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        limited("at", self.read_at(key, at)).await
+        limited(self.read_at(key, at)).await
     }
 
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        limited("history", self.read_history(key, after, limit)).await
+        limited(self.read_history(key, after, limit)).await
     }
 
     async fn sessions(
@@ -190,67 +185,67 @@ impl Ledger for SqliteLedger {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Page<Row>, Error> {
-        limited("sessions", self.read_sessions(tenant, filter, after, limit)).await
+        limited(self.read_sessions(tenant, filter, after, limit)).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        limited("due", self.read_due(after, until, limit)).await
+        limited(self.read_due(after, until, limit)).await
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        limited("answered", self.read_answered(key, since)).await
+        limited(self.read_answered(key, since)).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        timely("bury", self.write_dead_letter(entry, reason, at)).await
+        self.write_dead_letter(entry, reason, at).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        limited("dead_letters", self.read_dead_letters(after, limit)).await
+        limited(self.read_dead_letters(after, limit)).await
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        limited("dead_of", self.read_dead_of(key)).await
+        limited(self.read_dead_of(key)).await
     }
 
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        limited("first_dead", self.read_first_dead(key, after)).await
+        limited(self.read_first_dead(key, after)).await
     }
 
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        limited("dead_sessions", self.read_dead_sessions(limit)).await
+        limited(self.read_dead_sessions(limit)).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        timely("unbury", self.remove_dead_letter(entry)).await
+        self.remove_dead_letter(entry).await
     }
 
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        timely("beat", self.write_beat(since, at)).await
+        self.write_beat(since, at).await
     }
 
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        limited("presence", self.read_presence(began)).await
+        limited(self.read_presence(began)).await
     }
 
     async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        timely("open_run", self.write_run(began)).await
+        self.write_run(began).await
     }
 
     async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        timely("close_run", self.write_stop(began, stopped)).await
+        self.write_stop(began, stopped).await
     }
 
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        timely("runs", self.read_runs(before)).await
+        self.read_runs(before).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        timely("claim", self.write_claim(claim)).await
+        self.write_claim(claim).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        limited("ping", async { sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed) }).await
+        limited(async { sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed) }).await
     }
 
     async fn close(&self) {

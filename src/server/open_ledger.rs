@@ -72,7 +72,7 @@ pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
 pub(super) async fn serving(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
     let newer = NewerSchema::of(config);
     let Database::Postgres(address) = &config.database else { return opened(config, newer).await };
-    let guarded = Arc::new(Instrumented::disconnected());
+    let guarded = Arc::new(Instrumented::disconnected("postgres"));
     match open_server(config, address.as_str(), newer).await {
         Ok(ledger) => guarded.connected(Arc::new(ledger)),
         Err(Error::Ledger(away)) if away.is_away() && !config.is_alone() => {
@@ -94,13 +94,14 @@ async fn opened(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, 
 /// A ledger in a file, as instances share it.
 #[must_use]
 pub fn fair_file(ledger: SqliteLedger) -> FairShare {
-    FairShare::new(Arc::new(ledger), sqlite::READERS, OnDrop::Ends)
+    let measured = Arc::new(Instrumented::without_breakers("sqlite", Arc::new(ledger)));
+    FairShare::new(measured, sqlite::READERS, OnDrop::Ends)
 }
 
 /// The same in a server, behind breakers.
 #[must_use]
 pub fn fair_server(ledger: PostgresLedger) -> FairShare {
-    shared(Arc::new(Instrumented::new(Arc::new(ledger))))
+    shared(Arc::new(Instrumented::new("postgres", Arc::new(ledger))))
 }
 
 fn shared(guarded: Arc<Instrumented>) -> FairShare {

@@ -29,7 +29,8 @@ use crate::harness::{Answer, Cluster, Session, blitz, eventually, soon, with};
 async fn guarded(url: &str) -> Arc<dyn Ledger> {
     PostgresLedger::migrate(url, "test").await.unwrap();
     let settings = Settings { failures: 3, first: Duration::from_millis(100), ..Settings::default() };
-    Arc::new(Instrumented::with(Arc::new(PostgresLedger::open(url, "test").await.unwrap()), settings))
+    let ledger = PostgresLedger::open(url, "test").await.unwrap();
+    Arc::new(Instrumented::with("postgres", Arc::new(ledger), settings))
 }
 
 async fn execute(url: &str, statement: &str) {

@@ -59,13 +59,10 @@ impl PoolErrorCause {
         Self { connecting, last: Mutex::new(None) }
     }
 
-    /// The same error, with its cause if it has hidden it.
-    pub(super) async fn explain(&self, error: Error) -> Error {
-        if !is_of_pool(&error) {
-            return error;
-        }
+    /// The error of a pool that had no connection in time, with its cause.
+    pub(super) async fn explain(&self) -> Error {
         match self.learn().await {
-            Some(why) => unavailable(why),
+            Some(cause) => unavailable(cause),
             None => unavailable("all connections to it are in use"),
         }
     }
@@ -87,9 +84,4 @@ impl PoolErrorCause {
         *last = Some((Instant::now(), why.clone()));
         why
     }
-}
-
-fn is_of_pool(error: &Error) -> bool {
-    let Error::Unavailable(source) = error else { return false };
-    matches!(source.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::PoolTimedOut))
 }

@@ -50,14 +50,14 @@ impl PostgresLedger {
         let (tenant, session, place, digest) = name(after);
         let query =
             sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(i64::from(limit));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        let found = query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?;
         found.iter().map(dead_letter).collect()
     }
 
     pub(super) async fn read_dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
         let query = sqlx::query(OF_SESSION).bind(key.tenant.as_str()).bind(key.session.as_str());
         let query = query.bind(i64::from(MAX_LETTERS));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        let found = query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?;
         found.iter().map(dead_letter).collect()
     }
 
@@ -72,17 +72,18 @@ impl PostgresLedger {
             .bind(key.session.as_str())
             .bind(after.epoch)
             .bind(i64::try_from(after.version).unwrap_or(i64::MAX));
-        let found: Option<String> = query.fetch_optional(&self.read).await.map_err(failed)?;
+        let found: Option<String> = query.fetch_optional(&mut *self.reader().await?).await.map_err(failed)?;
         found.map(|place| place.parse().map_err(refused)).transpose()
     }
 
     pub(super) async fn read_dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        let letters: i64 = sqlx::query_scalar(COUNT).fetch_one(&self.read).await.map_err(failed)?;
+        let mut reader = self.reader().await?;
+        let letters: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *reader).await.map_err(failed)?;
         if letters == 0 {
             return Ok(DeadSessions::default());
         }
         let query = sqlx::query(SESSIONS).bind(i64::from(limit));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
+        let found = query.fetch_all(&mut *reader).await.map_err(failed)?;
         let sessions = found.iter().map(key).collect::<Result<_, _>>()?;
         Ok(DeadSessions { letters: letters.cast_unsigned(), sessions })
     }

@@ -9,7 +9,7 @@ const ALONE: &str = "lock table deployment in exclusive mode";
 
 impl PostgresLedger {
     pub(super) async fn write_claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        let mut told = self.write.begin().await.map_err(failed)?;
+        let mut told = self.begin_write().await?;
         sqlx::query(ALONE).execute(&mut *told).await.map_err(failed)?;
         let stands = sqlx::query_as(FIND).fetch_optional(&mut *told).await.map_err(failed)?;
         let mark = match apply_claim(stands.map(Deployment::of), claim) {

@@ -104,7 +104,7 @@ const ABSENCE: &str = "select gone_at, back_at from absence \
 impl PostgresLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
-        let found = query.fetch_optional(&self.read).await.map_err(failed)?;
+        let found = query.fetch_optional(&mut *self.reader().await?).await.map_err(failed)?;
         found.as_ref().map(row).transpose()
     }
 
@@ -112,13 +112,13 @@ impl PostgresLedger {
         let Ok(version) = i64::try_from(version) else {
             return Ok(None);
         };
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let link = Lineage::of(&mut *reading, key).version(version).await?;
         row_of(&mut reading, key, link).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let link = Lineage::of(&mut *reading, key).at(at).await?;
         row_of(&mut reading, key, link).await
     }
@@ -129,7 +129,7 @@ impl PostgresLedger {
         after: Option<Position>,
         limit: u32,
     ) -> Result<Page<HistoryRow>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let (mut found, there) = page(&mut reading, key, after, limit).await?;
         if let Some(last) = found.last().filter(|_| count(&found) < there) {
             let rest = rest_of_position(&mut reading, key, last).await?;
@@ -163,7 +163,8 @@ impl PostgresLedger {
         query.push(" order by session.session_id limit ").push_bind(i64::from(limit) + 1);
         query.push(THEIR_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(IN_THEIR_ORDER);
         // Each plan is made for what is asked: how many a status or a label lets pass differs by thousands.
-        let mut found = query.build().persistent(false).fetch_all(&self.read).await.map_err(failed)?;
+        let query = query.build().persistent(false);
+        let mut found = query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?;
         let there = there(&found)?;
         found.truncate(limit as usize);
         let has_more = there > count(&found);
@@ -175,7 +176,7 @@ impl PostgresLedger {
         let (at, tenant, session) =
             after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(i64::from(limit)).bind(at).bind(tenant).bind(session);
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
+        query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?.iter().map(due).collect()
     }
 
     pub(super) async fn read_answered(
@@ -183,7 +184,7 @@ impl PostgresLedger {
         key: &SessionKey,
         since: Timestamp,
     ) -> Result<Vec<IdempotencyRecord>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let stood = Lineage::of(&mut *reading, key).newest_at(since - 1).await?;
         let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
         let query = sqlx::query(ANSWERED)
@@ -205,9 +206,10 @@ impl PostgresLedger {
     }
 
     pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
+        let mut reader = self.reader().await?;
+        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&mut *reader).await.map_err(failed)?;
         let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
-        let absence: Option<(i64, i64)> = absence.fetch_optional(&self.read).await.map_err(failed)?;
+        let absence: Option<(i64, i64)> = absence.fetch_optional(&mut *reader).await.map_err(failed)?;
         let absence =
             absence.map(|(gone, back)| Outage { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
         Ok(Heartbeats { last_heartbeat: last.map(Timestamp::from_ms), outage: absence })

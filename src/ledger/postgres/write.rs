@@ -147,7 +147,7 @@ impl PostgresLedger {
         }
         columns.sort_by(by_place);
         let newest = newest(&mut columns);
-        let mut batch = self.writing().await.map_err(failed)?;
+        let mut batch = self.begin_write().await?;
         let before = sessions(&mut batch, &newest).await?;
         let (suspects, plain) = (0..columns.len()).partition::<Vec<_>, _>(|row| may_meet(&columns, *row, &before));
         let chosen = |rows: Vec<usize>| rows.into_iter().map(|row| &columns[row]).collect::<Vec<_>>();
@@ -176,7 +176,7 @@ impl PostgresLedger {
             // The one thing a text cannot hold here; whoever is to be buried is not refused for its reason.
             .bind(reason.replace('\0', "\u{fffd}"))
             .bind(at.as_ms())
-            .execute(&self.write)
+            .execute(&mut *self.writer().await?)
             .await
             .map(drop)
             .map_err(failed)
@@ -188,12 +188,12 @@ impl PostgresLedger {
             .bind(entry.key.session.as_str())
             .bind(entry.link.position.to_string())
             .bind(entry.link.digest().as_bytes().as_slice());
-        let removed = query.execute(&self.write).await.map_err(failed)?;
+        let removed = query.execute(&mut *self.writer().await?).await.map_err(failed)?;
         Ok(removed.rows_affected() > 0)
     }
 
     pub(super) async fn write_beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        let mut told = self.write.begin().await.map_err(failed)?;
+        let mut told = self.begin_write().await?;
         sqlx::query(ALONE).execute(&mut *told).await.map_err(failed)?;
         let absence = sqlx::query(ABSENCE).bind(since.as_ms()).bind(OUTAGE_MS);
         absence.execute(&mut *told).await.map_err(failed)?;

@@ -49,7 +49,7 @@ impl SqliteLedger {
     ) -> Result<Vec<DeadLetter>, Error> {
         let (tenant, session, place, digest) = name(after);
         let query = sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(limit);
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
         found.iter().map(dead_letter).collect()
     }
@@ -57,7 +57,7 @@ impl SqliteLedger {
     pub(super) async fn read_dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
         let query = sqlx::query(OF_SESSION).bind(key.tenant.as_str()).bind(key.session.as_str());
         let query = query.bind(i64::from(MAX_LETTERS));
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
         found.iter().map(dead_letter).collect()
     }
@@ -73,13 +73,13 @@ impl SqliteLedger {
             .bind(key.session.as_str())
             .bind(after.epoch)
             .bind(i64::try_from(after.version).unwrap_or(i64::MAX));
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let found: Option<String> = query.fetch_optional(&mut *reading).await.map_err(failed)?;
         found.map(|place| place.parse().map_err(refused)).transpose()
     }
 
     pub(super) async fn read_dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let letters: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *reading).await.map_err(failed)?;
         if letters == 0 {
             return Ok(DeadSessions::default());

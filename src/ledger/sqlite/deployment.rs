@@ -6,7 +6,7 @@ use crate::ledger::deployment::{Claim, Claimed, Deployment, FIND, WRITE, apply_c
 
 impl SqliteLedger {
     pub(super) async fn write_claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        let mut told = self.writing().await.map_err(failed)?;
+        let mut told = self.begin_write().await?;
         let stands = sqlx::query_as(FIND).fetch_optional(&mut *told).await.map_err(failed)?;
         let mark = match apply_claim(stands.map(Deployment::of), claim) {
             Ok(mark) => mark,

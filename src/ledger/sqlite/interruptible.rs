@@ -68,7 +68,7 @@ mod tests {
     async fn count(ledger: &SqliteLedger) -> Result<(), Error> {
         const ENDLESS: &str = "with recursive counted (n) as (select 1 union all select n + 1 from counted) \
             select count(*) from counted";
-        let mut reading = ledger.reading().await.map_err(failed)?;
+        let mut reading = ledger.begin_read().await?;
         sqlx::query(ENDLESS).execute(&mut *reading).await.map(drop).map_err(failed)
     }
 
@@ -79,7 +79,7 @@ mod tests {
         for _ in 0..2 * READERS {
             assert!(timeout(Duration::from_millis(50), count(&ledger)).await.is_err(), "it has no end");
         }
-        assert!(matches!(limited("test", count(&ledger)).await, Err(Error::TooLong)));
+        assert!(matches!(limited(count(&ledger)).await, Err(Error::TooLong)));
         let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
         for _ in 0..2 * READERS {
             assert_eq!(ledger.newest(&key).await.unwrap(), None);

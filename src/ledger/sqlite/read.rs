@@ -98,7 +98,7 @@ const ABSENCE: &str = "select gone_at, back_at from absence \
 impl SqliteLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let found = query.fetch_optional(&mut *reading).await.map_err(failed)?;
         found.as_ref().map(row).transpose()
     }
@@ -107,13 +107,13 @@ impl SqliteLedger {
         let Ok(version) = i64::try_from(version) else {
             return Ok(None);
         };
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let link = Lineage::of(&mut *reading, key).version(version).await?;
         row_of(&mut reading, key, link).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let link = Lineage::of(&mut *reading, key).at(at).await?;
         row_of(&mut reading, key, link).await
     }
@@ -124,7 +124,7 @@ impl SqliteLedger {
         after: Option<Position>,
         limit: u32,
     ) -> Result<Page<HistoryRow>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let (mut found, there) = page(&mut reading, key, after, limit).await?;
         if let Some(last) = found.last().filter(|_| count(&found) < there) {
             let rest = rest_of_position(&mut reading, key, last).await?;
@@ -157,7 +157,7 @@ impl SqliteLedger {
         }
         query.push(" order by session.session_id limit ").push_bind(i64::from(limit) + 1);
         query.push(THEIR_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(IN_THEIR_ORDER);
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let mut found = query.build().fetch_all(&mut *reading).await.map_err(failed)?;
         let there = there(&found)?;
         found.truncate(limit as usize);
@@ -170,7 +170,7 @@ impl SqliteLedger {
         let (at, tenant, session) =
             after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit).bind(at).bind(tenant).bind(session);
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         query.fetch_all(&mut *reading).await.map_err(failed)?.iter().map(due).collect()
     }
 
@@ -179,7 +179,7 @@ impl SqliteLedger {
         key: &SessionKey,
         since: Timestamp,
     ) -> Result<Vec<IdempotencyRecord>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let stood = Lineage::of(&mut *reading, key).newest_at(since - 1).await?;
         let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
         let query = sqlx::query(ANSWERED)
@@ -201,7 +201,7 @@ impl SqliteLedger {
     }
 
     pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
+        let mut reading = self.begin_read().await?;
         let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&mut *reading).await.map_err(failed)?;
         let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
         let absence: Option<(i64, i64)> = absence.fetch_optional(&mut *reading).await.map_err(failed)?;

@@ -65,7 +65,7 @@ type Newest<'a> = HashMap<&'a SessionKey, (Columns<'a>, Listed)>;
 
 impl SqliteLedger {
     pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        let mut batch = self.writing().await.map_err(failed)?;
+        let mut batch = self.begin_write().await?;
         let before: i64 = sqlx::query_scalar(LAST_ARRIVAL).fetch_one(&mut *batch).await.map_err(failed)?;
         let mut newest = Newest::new();
         let new = execute_all(&mut batch, parts(entries).map(|part| snapshots(part, &mut newest))).await?;
@@ -109,7 +109,7 @@ impl SqliteLedger {
     }
 
     pub(super) async fn write_beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        let mut told = self.writing().await.map_err(failed)?;
+        let mut told = self.begin_write().await?;
         let absence = sqlx::query(ABSENCE).bind(since.as_ms()).bind(OUTAGE_MS);
         absence.execute(&mut *told).await.map_err(failed)?;
         let forgotten = sqlx::query(NO_ABSENCE).bind(since.as_ms()).bind(at.as_ms() - ABSENCE_KEPT_MS);
