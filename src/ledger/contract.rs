@@ -3,13 +3,12 @@
 mod alive;
 mod aside;
 mod bench;
+mod fixtures;
 mod marks;
 mod pages;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::alive::{
     an_absence_that_somebody_contradicts_is_forgotten, beat, how_a_process_ended_is_known_to_the_next, presence,
@@ -20,16 +19,16 @@ use self::aside::{
     dead_letters_of_a_session_come_newest_first_by_their_numbers, what_is_buried_is_buried_once,
 };
 use self::bench::{Postgres, Sqlite};
+use self::fixtures::{as_row, chain, changed, entry, epoch_of, first, ids, key, positions};
 use self::marks::{a_mark_stays_until_it_is_taken, of_claims_at_the_same_moment_one_comes_first};
 use self::pages::{
     a_history_page_ends_where_its_changes_are_long, a_last_page_says_that_it_is,
     a_list_page_ends_where_its_bodies_are_long, history_comes_in_pages_that_tear_no_position,
 };
-use super::{Error, Filter, Ledger, Row};
-use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey};
-use crate::domain::id::{SessionId, SessionKey, TenantId};
-use crate::domain::position::Position;
+use super::{Error, Filter, Ledger};
+use crate::domain::chain::Digest;
+use crate::domain::entry::IdempotencyKey;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
 macro_rules! contract {
@@ -92,80 +91,6 @@ contract! { sqlite: Sqlite, postgres: Postgres; {
     how_a_process_ended_is_known_to_the_next,
     a_closed_ledger_does_not_answer,
 }}
-
-fn key(session: &str) -> SessionKey {
-    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
-}
-
-fn stored(at: i64, more: &Value) -> Bytes {
-    let mut stored = json!({
-        "format": 1, "status": "running", "sync_mode": "global", "due_at": null,
-        "created_at": 0, "updated_at": at, "participants": [], "metadata": {}, "other": {"kept": true},
-    });
-    for (name, value) in more.as_object().unwrap() {
-        stored[name] = value.clone();
-    }
-    Bytes::from(stored.to_string())
-}
-
-/// The entry that follows on `previous`; each version stands since ten times its number.
-fn entry(session: &str, epoch: i64, version: u64, previous: Digest, more: &Value) -> Arc<Entry> {
-    let at = 10 * i64::try_from(version).unwrap();
-    let body = stored(at, more);
-    let link =
-        Link { position: Position { epoch, version }, at: Timestamp::from_ms(at), previous, body: Digest::of(&body) };
-    let change = Bytes::from(json!({ "type": "switched", "version": version }).to_string());
-    Arc::new(Entry { key: key(session), link, body: Some(body), change, idempotency: None })
-}
-
-fn first(session: &str, more: &Value) -> Arc<Entry> {
-    entry(session, 1, 1, Digest::NONE, more)
-}
-
-/// Versions `from..=to` of one epoch, linked.
-fn chain(session: &str, epoch: i64, versions: std::ops::RangeInclusive<u64>, previous: Digest) -> Vec<Arc<Entry>> {
-    let mut previous = previous;
-    versions
-        .map(|version| {
-            let entry = entry(session, epoch, version, previous, &json!({ "epoch": epoch }));
-            previous = entry.link.digest();
-            entry
-        })
-        .collect()
-}
-
-fn changed(entry: &Arc<Entry>, change: impl FnOnce(&mut Entry)) -> Arc<Entry> {
-    let mut entry = Entry::clone(entry);
-    change(&mut entry);
-    Arc::new(entry)
-}
-
-async fn positions(ledger: &dyn Ledger, session: &str) -> Vec<(i64, u64, bool)> {
-    let rows = ledger.history(&key(session), None, 1000).await.unwrap().rows;
-    rows.iter().map(|row| (row.link.position.epoch, row.link.position.version, row.superseded)).collect()
-}
-
-async fn ids(ledger: &dyn Ledger, filter: &Filter) -> Vec<String> {
-    let tenant = TenantId::new("acme").unwrap();
-    let rows = ledger.sessions(&tenant, filter, None, 100).await.unwrap().rows;
-    rows.iter().map(|row| row.key.session.to_string()).collect()
-}
-
-async fn epoch_of(ledger: &dyn Ledger, version: u64) -> Option<i64> {
-    let row = ledger.version(&key("a"), version).await.unwrap()?;
-    assert_eq!(row.link.position.version, version);
-    Some(row.link.position.epoch)
-}
-
-fn as_row(entry: &Entry) -> Row {
-    Row {
-        key: entry.key.clone(),
-        link: entry.link,
-        body: entry.body.clone(),
-        change: entry.change.clone(),
-        superseded: false,
-    }
-}
 
 async fn a_repeat_is_absorbed(ledger: &dyn Ledger) {
     let entries = chain("a", 1, 1..=200, Digest::NONE);

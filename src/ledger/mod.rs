@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod contract;
 pub mod deployment;
+mod error;
 pub mod fair_share;
 pub mod instrumented;
 mod lineage;
@@ -17,63 +18,20 @@ mod server;
 pub mod sqlite;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::deployment::{Claim, Claimed};
+pub use self::error::Error;
 pub use self::page::{HistoryRow, PAGE_BYTES, Page};
 use self::run::RunHistory;
-use crate::breaker::Open;
 use crate::domain::chain::Link;
 use crate::domain::entry::{Entry, IdempotencyRecord};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::{OUTAGE_MS, Outage};
 use crate::domain::time::Timestamp;
-
-/// Why the ledger did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It did not answer; nothing is known of what was asked.
-    #[error("failed to reach the ledger")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answered, and will not take this.
-    #[error("the ledger refused")]
-    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answers, and nothing may be written to it.
-    #[error("the database is read-only")]
-    ReadOnly,
-    /// It answers, but this question took longer than any may.
-    #[error("the question took the ledger too long")]
-    TooLong,
-    /// Its tenant has as many questions under way as one tenant may.
-    #[error("the tenant asks the ledger for too much at once")]
-    Busy,
-}
-
-impl Error {
-    /// When it is worth asking again, where a breaker has said so.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        let Self::Unavailable(source) = self else { return None };
-        source.downcast_ref::<Open>().map(|open| open.retry_after)
-    }
-
-    /// Whether nobody is there who could say yes or no: it may come back by itself.
-    #[must_use]
-    pub fn is_away(&self) -> bool {
-        let Self::Unavailable(source) = self else { return false };
-        source.downcast_ref::<sqlx::Error>().is_some_and(postgres::is_away)
-    }
-}
-
-impl From<Open> for Error {
-    fn from(open: Open) -> Self {
-        Self::Unavailable(open.into())
-    }
-}
 
 /// One version as the ledger holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod copy;
 mod dead_letters;
 mod decode;
 mod deployment;
+mod error;
 mod label;
 mod lineage;
 mod read;
@@ -20,24 +21,21 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::error::DatabaseError;
+use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection as _};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
 pub use advisory_lock::AdvisoryLock;
-pub(super) use connect::is_away;
 
 use self::connect::PoolErrorCause;
+use self::error::{failed, read_failed};
 use super::deployment::{Claim, Claimed};
-use super::row::{refused, unavailable};
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -50,9 +48,6 @@ use crate::domain::time::Timestamp;
 const WRITERS: u32 = 4;
 /// How many questions are answered at once.
 pub const READERS: u32 = 8;
-
-/// Nobody waits longer for a connection. Where nothing listens, that long is tried.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who gave up on a question may have done so because the connection is dead: when it
 /// comes back, and does not answer within this either, it is thrown away.
@@ -97,9 +92,9 @@ impl PostgresLedger {
     /// Its schema must be the one this release needs: see [`migrate`](Self::migrate).
     pub async fn open(url: &str, instance: &str) -> Result<Self, Error> {
         let write = pool(WRITERS).after_connect(|connection, _| Box::pin(compress_quickly(connection)));
-        let write = write.connect_lazy_with(connecting(url, instance, WRITE_LIMIT)?);
+        let write = write.connect_lazy_with(connect::options(url, instance, WRITE_LIMIT)?);
         // As it is for those who write.
-        let checking = connecting(url, instance, READ_LIMIT)?;
+        let checking = connect::options(url, instance, READ_LIMIT)?;
         let check = pool(1).connect_lazy_with(checking.clone());
         let reading = checking.clone().options([("default_transaction_read_only", "on")]);
         let read = pool(READERS).connect_lazy_with(reading);
@@ -120,7 +115,7 @@ impl PostgresLedger {
     /// Brings the schema of the database at `url` up; one instance at a time, the
     /// others wait and find it done.
     pub async fn migrate(url: &str, instance: &str) -> Result<(), Error> {
-        schema::migrate(connecting(url, instance, MIGRATE_LIMIT)?).await
+        schema::migrate(connect::options(url, instance, MIGRATE_LIMIT)?).await
     }
 
     async fn begin_write(&self) -> Result<Transaction<'static, Postgres>, Error> {
@@ -129,7 +124,7 @@ impl PostgresLedger {
 
     /// All reads in it see the ledger at one instant.
     async fn begin_read(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.explained(self.read.begin_with(BEGIN_READ), unread).await
+        self.explained(self.read.begin_with(BEGIN_READ), read_failed).await
     }
 
     async fn writer(&self) -> Result<PoolConnection<Postgres>, Error> {
@@ -137,7 +132,7 @@ impl PostgresLedger {
     }
 
     async fn reader(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.explained(self.read.acquire(), unread).await
+        self.explained(self.read.acquire(), read_failed).await
     }
 
     /// What a pool gives, or why it has no connection.
@@ -159,21 +154,10 @@ impl PostgresLedger {
     }
 }
 
-fn connecting(url: &str, instance: &str, limit: &str) -> Result<PgConnectOptions, Error> {
-    let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
-    let options = options.application_name(&format!("synckairos {instance}")).options([
-        ("statement_timeout", limit),
-        ("lock_timeout", limit),
-        ("idle_in_transaction_session_timeout", "30s"),
-        // Statements here are short: compiling one would take longer than to run it.
-        ("jit", "off"),
-    ]);
-    Ok(options.disable_statement_logging())
-}
-
 fn pool(size: u32) -> PgPoolOptions {
     // After an outage the whole pool is dead: better tried before use than a failure for each.
-    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT_PATIENCE).test_before_acquire(true);
+    let pool =
+        PgPoolOptions::new().max_connections(size).acquire_timeout(connect::CONNECT_TIMEOUT).test_before_acquire(true);
     // The pool tries it too, but waits for the answer without end, and keeps its place.
     pool.after_release(|connection, _| Box::pin(answers(connection)))
 }
@@ -189,31 +173,6 @@ async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
     answered
         .map_err(|elapsed| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))?
         .map(|()| true)
-}
-
-/// A value or a constraint says no for good; anything else, a schema or a right that
-/// is missing included, may pass with time.
-fn failed(error: sqlx::Error) -> Error {
-    const CHECK: &str = "23514";
-    let database = error.as_database_error();
-    let code = database.and_then(DatabaseError::code);
-    let is_refusal = match (&error, code.as_deref()) {
-        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
-        // A check without a name is a partition's: a month was made just now, and the next try finds it.
-        (_, Some(CHECK)) => database.is_some_and(|error| error.constraint().is_some()),
-        // Data that is wrong, constraints, and what is too large.
-        (_, Some(code)) => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
-        _ => false,
-    };
-    if is_refusal { refused(error) } else { unavailable(error) }
-}
-
-/// The same of a read. One that was cut off at [`READ_LIMIT`] was asked for too much, by a
-/// server that is there.
-fn unread(error: sqlx::Error) -> Error {
-    const CANCELED: &str = "57014";
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    if code.as_deref() == Some(CANCELED) { Error::TooLong } else { failed(error) }
 }
 
 #[async_trait]

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{DeadLetter, Error};
+use super::DeadLetter;
+use super::error::{Error, refused};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::ParticipantId;
@@ -81,14 +82,4 @@ fn as_text(value: Value) -> String {
 
 fn text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(refused)
-}
-
-/// The ledger answered, and will not take this.
-pub(super) fn refused(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Refused(source.into())
-}
-
-/// The ledger did not answer.
-pub(super) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Unavailable(source.into())
 }

@@ -5,6 +5,7 @@
 mod dead_letters;
 mod decode;
 mod deployment;
+mod error;
 mod interruptible;
 mod lineage;
 mod read;
@@ -21,9 +22,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Sqlite, Transaction};
 use tokio::time::timeout;
 
+use self::error::failed;
 use self::interruptible::Interruptible;
 use super::deployment::{Claim, Claimed};
-use super::row::{refused, unavailable};
+use super::error::unavailable;
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -134,21 +136,6 @@ fn reading(path: &Path) -> SqliteConnectOptions {
 
 fn pool(size: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
-}
-
-/// A constraint, a type or a size says no for good; anything else may pass with time.
-fn failed(error: sqlx::Error) -> Error {
-    const TOO_BIG: i32 = 18;
-    const CONSTRAINT: i32 = 19;
-    const MISMATCH: i32 = 20;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    let is_refusal = match (&error, code) {
-        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
-        // The low byte is the kind; the rest says which constraint.
-        (_, Some(code)) => matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH),
-        _ => false,
-    };
-    if is_refusal { refused(error) } else { unavailable(error) }
 }
 
 /// A read ends when its caller is gone, or after [`READ_TIMEOUT`].
@@ -274,5 +261,28 @@ mod tests {
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);
         ledger.close().await;
         assert!(!path.with_extension("db-wal").exists());
+    }
+
+    /// Without an end of its own.
+    async fn count(ledger: &SqliteLedger) -> Result<(), Error> {
+        const ENDLESS: &str = "with recursive counted (n) as (select 1 union all select n + 1 from counted) \
+            select count(*) from counted";
+        let mut reading = ledger.begin_read().await?;
+        sqlx::query(ENDLESS).execute(&mut *reading).await.map(drop).map_err(failed)
+    }
+
+    #[tokio::test]
+    async fn a_question_ends_with_its_asker_or_after_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), Durability::Flush).await.unwrap();
+        for _ in 0..2 * READERS {
+            assert!(timeout(Duration::from_millis(50), count(&ledger)).await.is_err(), "it has no end");
+        }
+        assert!(matches!(limited(count(&ledger)).await, Err(Error::TooLong)));
+        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
+        for _ in 0..2 * READERS {
+            assert_eq!(ledger.newest(&key).await.unwrap(), None);
+        }
+        ledger.close().await;
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{as_row, changed, first, ids, key};
+use super::fixtures::{as_row, changed, first, ids, key};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::position::Position;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{chain, changed, entry, first, key};
+use super::fixtures::{chain, changed, entry, first, key};
 use crate::domain::chain::Digest;
 use crate::domain::id::{SessionId, TenantId};
 use crate::ledger::{Filter, HistoryRow, Ledger, PAGE_BYTES, Page, Row};

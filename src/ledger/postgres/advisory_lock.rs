@@ -10,7 +10,8 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{connect, connecting, failed};
+use super::connect;
+use super::error::failed;
 use crate::ledger::Error;
 
 /// The lock's number: any that no other program takes here. It spells the service's name.
@@ -37,7 +38,7 @@ impl AdvisoryLock {
     /// Takes the lock of the database at `url`; waits for whoever holds it, but no
     /// longer than `patience`. `None` if it is still held then.
     pub async fn acquire(url: &str, instance: &str, patience: Duration) -> Result<Option<Self>, Error> {
-        let connecting = connecting(url, instance, STATEMENT_TIMEOUT)?;
+        let connecting = connect::options(url, instance, STATEMENT_TIMEOUT)?;
         let mut connection = connect::connect(&connecting).await?;
         let until = Instant::now() + patience;
         while !try_lock(&mut connection).await? {

@@ -2,18 +2,20 @@
 //! and then says only that: so one plain connection is tried, to learn the cause.
 
 use std::io;
+use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::{CONNECT_PATIENCE, failed};
-use crate::ledger::Error;
-use crate::ledger::row::unavailable;
+use super::error::failed;
+use crate::ledger::error::{Error, unavailable};
 use crate::telemetry::outage::chain;
+
+/// Nobody waits longer for a connection. Where nothing listens, that long is tried.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Who waited for the pool has waited long enough already.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,13 +23,22 @@ const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What was learned so lately is still so: in an outage many ask.
 const MAX_CAUSE_AGE: Duration = Duration::from_secs(1);
 
-/// What a server says that is not there yet, or not any more, or has no room: all of 08
-/// (connection), 53 (resources) and 57P (an administrator).
-const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57P"];
+/// How to connect as `instance`, whose statements may take up to `limit`.
+pub(super) fn options(url: &str, instance: &str, limit: &str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
+    let options = options.application_name(&format!("synckairos {instance}")).options([
+        ("statement_timeout", limit),
+        ("lock_timeout", limit),
+        ("idle_in_transaction_session_timeout", "30s"),
+        // Statements here are short: compiling one would take longer than to run it.
+        ("jit", "off"),
+    ]);
+    Ok(options.disable_statement_logging())
+}
 
 /// One connection, no longer waited for than anyone may.
 pub(super) async fn connect(connecting: &PgConnectOptions) -> Result<PgConnection, Error> {
-    within(CONNECT_PATIENCE, connecting).await.map_err(failed)
+    within(CONNECT_TIMEOUT, connecting).await.map_err(failed)
 }
 
 async fn within(patience: Duration, connecting: &PgConnectOptions) -> sqlx::Result<PgConnection> {
@@ -36,15 +47,6 @@ async fn within(patience: Duration, connecting: &PgConnectOptions) -> sqlx::Resu
 
 fn silent(patience: Duration) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
-}
-
-/// Whether nobody is there who could say yes or no.
-pub(in crate::ledger) fn is_away(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        _ => code.is_some_and(|code| UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class))),
-    }
 }
 
 /// The cause of the pools' errors.

@@ -4,13 +4,15 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::PostgresLedger;
 use super::decode::{digest, idempotency_key, instant, key};
-use super::{PostgresLedger, unread as failed};
+use super::error::read_failed as failed;
 use crate::domain::chain::Link;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
-use crate::ledger::row::{name, refused};
+use crate::ledger::error::refused;
+use crate::ledger::row::name;
 use crate::ledger::{DeadLetter, DeadSessions, Error, MAX_LETTERS};
 
 const DEAD_LETTERS: &str = "select * \

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::unread as failed;
+use super::error::read_failed as failed;
 use crate::domain::chain::{Digest, Link};
 use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
+use crate::ledger::error::refused;
 use crate::ledger::lineage::LinkId;
-use crate::ledger::row::refused;
 use crate::ledger::{Due, Error, IdempotencyRecord, Row};
 
 pub(super) fn row(row: &PgRow) -> Result<Row, Error> {

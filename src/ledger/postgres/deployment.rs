@@ -1,6 +1,7 @@
 //! Which deployment writes here.
 
-use super::{PostgresLedger, failed};
+use super::PostgresLedger;
+use super::error::failed;
 use crate::ledger::Error;
 use crate::ledger::deployment::{Claim, Claimed, Deployment, FIND, WRITE, apply_claim};
 

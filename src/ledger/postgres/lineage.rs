@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::decode::{digest, instant};
-use super::unread as failed;
+use super::error::read_failed as failed;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;

@@ -3,9 +3,10 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
+use super::PostgresLedger;
 use super::decode::{change, due, idempotency_record, is_forked, link, link_id, row};
+use super::error::read_failed as failed;
 use super::label;
-use super::{PostgresLedger, unread as failed};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Outage;

@@ -7,9 +7,10 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{connect, failed};
+use super::connect;
+use super::error::failed;
 use crate::ledger::Error;
-use crate::ledger::row::{refused, unavailable};
+use crate::ledger::error::{refused, unavailable};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 

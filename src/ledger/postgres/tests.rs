@@ -271,7 +271,10 @@ async fn connections_say_whose_they_are_and_may_not_hang() {
     assert!(bench.number(ours).await > 0);
     let slow = sqlx::query("select pg_sleep(10)").execute(&bench.ledger.read).await.unwrap_err();
     assert_eq!(slow.as_database_error().unwrap().code().unwrap(), "57014");
-    assert!(matches!(super::unread(slow), Error::TooLong), "it answers, so nobody else need be turned away");
+    assert!(
+        matches!(super::error::read_failed(slow), Error::TooLong),
+        "it answers, so nobody else need be turned away"
+    );
     let write = sqlx::query("create table t (a int)").execute(&bench.ledger.read).await.unwrap_err();
     assert_eq!(write.as_database_error().unwrap().code().unwrap(), "25006");
 }

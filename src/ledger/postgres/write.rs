@@ -9,17 +9,19 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 
+use super::error::failed;
 use super::label;
 use super::label::Label;
 use super::schema::MONTHS_AHEAD;
-use super::{PostgresLedger, copy, failed};
+use super::{PostgresLedger, copy};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::OUTAGE_MS;
 use crate::domain::time::Timestamp;
-use crate::ledger::row::{Columns, Listed, refused};
+use crate::ledger::error::refused;
+use crate::ledger::row::{Columns, Listed};
 use crate::ledger::{ABSENCE_KEPT_MS, Error, Recorded};
 use crate::telemetry::outage::{Repeats, chain};
 

@@ -1,6 +1,7 @@
 //! Which deployment writes here.
 
-use super::{SqliteLedger, failed};
+use super::SqliteLedger;
+use super::error::failed;
 use crate::ledger::Error;
 use crate::ledger::deployment::{Claim, Claimed, Deployment, FIND, WRITE, apply_claim};
 

@@ -53,37 +53,3 @@ impl Drop for Interruptible {
         self.is_over.store(true, Ordering::Relaxed);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use crate::domain::id::{SessionId, SessionKey, TenantId};
-    use crate::ledger::sqlite::{Durability, READERS, SqliteLedger, failed, limited};
-    use crate::ledger::{Error, Ledger as _};
-
-    /// Without an end of its own.
-    async fn count(ledger: &SqliteLedger) -> Result<(), Error> {
-        const ENDLESS: &str = "with recursive counted (n) as (select 1 union all select n + 1 from counted) \
-            select count(*) from counted";
-        let mut reading = ledger.begin_read().await?;
-        sqlx::query(ENDLESS).execute(&mut *reading).await.map(drop).map_err(failed)
-    }
-
-    #[tokio::test]
-    async fn a_question_ends_with_its_asker_or_after_its_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), Durability::Flush).await.unwrap();
-        for _ in 0..2 * READERS {
-            assert!(timeout(Duration::from_millis(50), count(&ledger)).await.is_err(), "it has no end");
-        }
-        assert!(matches!(limited(count(&ledger)).await, Err(Error::TooLong)));
-        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
-        for _ in 0..2 * READERS {
-            assert_eq!(ledger.newest(&key).await.unwrap(), None);
-        }
-        ledger.close().await;
-    }
-}

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::decode::{digest, instant};
-use super::failed;
+use super::error::failed;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;

@@ -3,8 +3,9 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
+use super::SqliteLedger;
 use super::decode::{change, due, idempotency_record, is_forked, link, link_id, row};
-use super::{SqliteLedger, failed};
+use super::error::failed;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Outage;

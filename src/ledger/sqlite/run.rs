@@ -1,6 +1,7 @@
 //! Processes that kept their sessions in memory.
 
-use super::{SqliteLedger, failed};
+use super::SqliteLedger;
+use super::error::failed;
 use crate::domain::time::Timestamp;
 use crate::ledger::run::{ABSENCES, CLOSE, FORGET, MAX_RUNS, OPEN, RUNS};
 use crate::ledger::{ABSENCE_KEPT_MS, Error, RunHistory};

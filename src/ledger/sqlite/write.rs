@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteLedger, failed};
+use super::SqliteLedger;
+use super::error::failed;
 use crate::domain::entry::Entry;
 use crate::domain::id::{ParticipantId, SessionKey};
 use crate::domain::session::restore::OUTAGE_MS;
