@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 use tracing::error;
 
+use super::policy::RetryPolicy;
 use super::retry::run_batch;
-use super::{RetryPolicy, Work};
+use super::work::Work;
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 static OUTAGE: Outage = Outage::new("jobs", "failed to ask for jobs; waiting", "jobs come again");

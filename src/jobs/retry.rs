@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use tracing::warn;
 
-use super::{Failure, RetryPolicy, Source, Work};
+use super::policy::RetryPolicy;
+use super::work::{Failure, Source, Work};
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 static OUTAGE: Outage = Outage::new("jobs", "nobody answers; jobs wait", "jobs are done again");
