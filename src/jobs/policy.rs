@@ -2,50 +2,50 @@
 
 use std::time::Duration;
 
-/// Spans that double from `first` to `most`.
+/// Waits that double from `first` to `max`.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     /// The first wait.
     pub first: Duration,
-    /// No wait is longer.
-    pub most: Duration,
+    /// The longest wait.
+    pub max: Duration,
 }
 
 impl Backoff {
-    /// The waits, one after the other, without end.
+    /// The waits in order, without end.
     pub(crate) fn waits(self) -> impl Iterator<Item = Duration> {
-        std::iter::successors(Some(self.first), move |wait| Some(wait.saturating_mul(2).min(self.most)))
+        std::iter::successors(Some(self.first), move |wait| Some(wait.saturating_mul(2).min(self.max)))
     }
 }
 
 /// How long and how often to try.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Jobs taken at once.
-    pub batch: usize,
-    /// Refusals after which a job is buried.
-    pub tries: usize,
-    /// Between two tries of a job that is refused.
-    pub refused: Backoff,
-    /// Between two questions nobody answers.
-    pub unanswered: Backoff,
-    /// How long to listen for jobs before looking around.
-    pub patience: Duration,
-    /// From taking a batch that was not full to taking the next. A lone job is
-    /// taken at once; where they come fast, it is cheaper to take a few together.
-    pub gather: Duration,
+    /// The most jobs of a batch.
+    pub batch_size: usize,
+    /// Refusals after which a job becomes a dead letter.
+    pub max_attempts: usize,
+    /// Between two attempts of a refused job.
+    pub refused_backoff: Backoff,
+    /// Between two attempts without an answer.
+    pub unavailable_backoff: Backoff,
+    /// How long to wait for jobs before the next look at the stop signal.
+    pub poll_timeout: Duration,
+    /// From a batch that was not full to the next. A lone job is taken at once; while jobs come
+    /// fast, a few together are cheaper.
+    pub gather_time: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        let hundred = Duration::from_millis(100);
+        let first = Duration::from_millis(100);
         Self {
-            batch: 1000,
-            tries: 5,
-            refused: Backoff { first: hundred, most: Duration::from_secs(1) },
-            unanswered: Backoff { first: hundred, most: Duration::from_secs(5) },
-            patience: Duration::from_secs(1),
-            gather: Duration::from_millis(5),
+            batch_size: 1000,
+            max_attempts: 5,
+            refused_backoff: Backoff { first, max: Duration::from_secs(1) },
+            unavailable_backoff: Backoff { first, max: Duration::from_secs(5) },
+            poll_timeout: Duration::from_secs(1),
+            gather_time: Duration::from_millis(5),
         }
     }
 }

@@ -1,39 +1,39 @@
-//! What a kind of job must be able to do.
+//! A kind of job: where jobs come from, and how to do them.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// What went wrong, for the log.
+/// The cause of a failure, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Nobody answered. It counts for nothing: the same is asked again until somebody does.
+    /// There was no answer. It does not count as an attempt: the same is retried without limit.
     #[error("failed to get an answer")]
-    Unanswered(#[source] Source),
-    /// It was answered, and refused. For a single job this counts as a try.
+    Unavailable(#[source] Source),
+    /// The answer was a refusal. For a single job it counts as an attempt.
     #[error("the job was refused")]
     Refused(#[source] Source),
 }
 
-/// A row of jobs, and what is to be done with them.
+/// A queue of jobs, and how to do them.
 #[async_trait]
 pub trait Work: Send + Sync + 'static {
-    /// One of them.
+    /// A job of the queue.
     type Job: Send + Sync + 'static;
 
-    /// The oldest jobs that are not done, in order, at most `max`. Waits for one,
-    /// but no longer than `patience`; then none.
-    async fn next(&self, max: usize, patience: Duration) -> Result<Vec<Self::Job>, Failure>;
+    /// The oldest jobs that are not done, in order, at most `max`. Waits up to `limit` for the
+    /// first; empty if none comes.
+    async fn next(&self, max: usize, limit: Duration) -> Result<Vec<Self::Job>, Failure>;
 
-    /// Does them all, or none.
+    /// Does all of these jobs, or none.
     async fn attempt(&self, jobs: &[Self::Job]) -> Result<(), Failure>;
 
-    /// Puts one aside that was refused for good: nothing is lost.
+    /// Keeps a job that was refused for good, so that it is not lost.
     async fn dead_letter(&self, job: &Self::Job, reason: &Source) -> Result<(), Failure>;
 
-    /// They are done or buried; `next` will not give them again.
+    /// Removes jobs from the queue: each is done or a dead letter.
     async fn done(&self, jobs: &[Self::Job]) -> Result<(), Failure>;
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout};
 
-use super::deployment::{Claim, Claimed};
+use super::deployment::{Claim, ClaimOutcome};
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -242,7 +242,7 @@ impl Ledger for Instrumented {
         self.read("runs", self.inner().map(|ledger| ledger.runs(before))).await
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.write("claim", self.inner().map(|ledger| ledger.claim(claim))).await
     }
 

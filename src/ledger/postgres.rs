@@ -1,8 +1,8 @@
-//! The ledger in PostgreSQL, shared by all instances: a few connections write, a few
-//! read beside them.
+//! The ledger in PostgreSQL, shared by all instances: a few connections write, a few others
+//! read.
 //!
-//! Whatever one asks ends by itself: the server is told how long a statement, a lock
-//! and a forgotten transaction may take, and the pools how long a connection.
+//! Every operation ends by itself. The server limits statements, locks and idle transactions;
+//! the pools limit the wait for a connection.
 
 mod advisory_lock;
 mod connect;
@@ -35,7 +35,7 @@ pub use advisory_lock::AdvisoryLock;
 
 use self::connect::PoolErrorCause;
 use self::error::{failed, read_failed};
-use super::deployment::{Claim, Claimed};
+use super::deployment::{Claim, ClaimOutcome};
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -45,45 +45,45 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
-const WRITERS: u32 = 4;
-/// How many questions are answered at once.
-pub const READERS: u32 = 8;
+const MAX_WRITE_CONNECTIONS: u32 = 4;
+/// The number of connections that read.
+pub const MAX_CONCURRENT_READS: u32 = 8;
 
-/// Who gave up on a question may have done so because the connection is dead: when it
-/// comes back, and does not answer within this either, it is thrown away.
-const RETURN_PATIENCE: Duration = Duration::from_secs(2);
+/// A caller may have given up because its connection is dead. A connection that returns to the
+/// pool and does not answer within this time is closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A read that takes longer serves nobody any more.
-const READ_LIMIT: &str = "3s";
-/// A batch that takes longer comes again.
-const WRITE_LIMIT: &str = "20s";
-/// Migrations end within a second; what they wait for may take longer.
-const MIGRATE_LIMIT: &str = "60s";
+/// After this time the caller of a read is gone.
+const READ_STATEMENT_TIMEOUT: &str = "3s";
+/// A batch that takes longer is retried.
+const WRITE_STATEMENT_TIMEOUT: &str = "20s";
+/// Migrations end within a second, but may wait for locks.
+const MIGRATION_STATEMENT_TIMEOUT: &str = "60s";
 
-/// What is asked in there is in the order of an index. A session may be far longer than
-/// the planner thinks, and to sort one for the sake of a page would read all of it. The
-/// lock comes before the first look, so that no row moves to a new month in between.
+/// Each query reads in the order of an index. A session may be far longer than the planner
+/// expects, and a sort for one page would read all of it. The lock comes before the snapshot,
+/// so that no row moves to a new month in between.
 const BEGIN_READ: &str = "begin isolation level repeatable read, read only; \
     set local enable_sort = off; \
     lock table session_snapshot in access share mode";
 
-/// A replica says so, and whoever was told to write nothing.
+/// On for a replica, and for a role or database set to read only.
 const READ_ONLY: &str = "show transaction_read_only";
 
-const COMPRESSION: &str = "select set_config(name, 'lz4', false) from pg_settings \
+const USE_LZ4: &str = "select set_config(name, 'lz4', false) from pg_settings \
     where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
 
-/// The lasting record in a PostgreSQL.
+/// The ledger in a PostgreSQL database.
 #[derive(Debug)]
 pub struct PostgresLedger {
     write: PgPool,
     read: PgPool,
-    /// Tells whether the server answers, whoever holds the readers.
+    /// For health checks, which must not wait for a reader.
     check: PgPool,
-    cause: PoolErrorCause,
-    /// Partitions are made up to the month that begins here, as far as this instance knows.
-    prepared: AtomicI64,
-    newer: Option<i64>,
+    pool_errors: PoolErrorCause,
+    /// When the next months need partitions, as far as this instance knows.
+    prepare_at: AtomicI64,
+    newer_migration: Option<i64>,
 }
 
 impl PostgresLedger {
@@ -91,31 +91,36 @@ impl PostgresLedger {
     /// (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`), under the name of `instance`.
     /// Its schema must be the one this release needs: see [`migrate`](Self::migrate).
     pub async fn open(url: &str, instance: &str) -> Result<Self, Error> {
-        let write = pool(WRITERS).after_connect(|connection, _| Box::pin(compress_quickly(connection)));
-        let write = write.connect_lazy_with(connect::options(url, instance, WRITE_LIMIT)?);
-        // As it is for those who write.
-        let checking = connect::options(url, instance, READ_LIMIT)?;
-        let check = pool(1).connect_lazy_with(checking.clone());
-        let reading = checking.clone().options([("default_transaction_read_only", "on")]);
-        let read = pool(READERS).connect_lazy_with(reading);
-        let mut first = connect::connect(&checking).await?;
-        let newer = schema::check(&mut first).await?;
-        // It has done what it was for.
+        let write = pool(MAX_WRITE_CONNECTIONS).after_connect(|connection, _| Box::pin(use_lz4(connection)));
+        let write = write.connect_lazy_with(connect::options(url, instance, WRITE_STATEMENT_TIMEOUT)?);
+        // Writable, so that a health check sees what writers see.
+        let check_options = connect::options(url, instance, READ_STATEMENT_TIMEOUT)?;
+        let check = pool(1).connect_lazy_with(check_options.clone());
+        let read_options = check_options.clone().options([("default_transaction_read_only", "on")]);
+        let read = pool(MAX_CONCURRENT_READS).connect_lazy_with(read_options);
+        let mut first = connect::connect(&check_options).await?;
+        let newer_migration = schema::check(&mut first).await?;
+        // It was only for the check.
         let _ = first.close().await;
-        Ok(Self { write, read, check, cause: PoolErrorCause::new(checking), prepared: AtomicI64::new(i64::MIN), newer })
+        Ok(Self {
+            write,
+            read,
+            check,
+            pool_errors: PoolErrorCause::new(check_options),
+            prepare_at: AtomicI64::new(i64::MIN),
+            newer_migration,
+        })
     }
 
-    /// The newest migration, where a newer release made it: it has added something, and what
-    /// this release needs is still there.
+    /// The newest migration if a newer release made it. It only added to the schema.
     #[must_use]
-    pub const fn newer(&self) -> Option<i64> {
-        self.newer
+    pub const fn newer_migration(&self) -> Option<i64> {
+        self.newer_migration
     }
 
-    /// Brings the schema of the database at `url` up; one instance at a time, the
-    /// others wait and find it done.
+    /// Migrates the schema of the database at `url`. Concurrent calls wait for the first.
     pub async fn migrate(url: &str, instance: &str) -> Result<(), Error> {
-        schema::migrate(connect::options(url, instance, MIGRATE_LIMIT)?).await
+        schema::migrate(connect::options(url, instance, MIGRATION_STATEMENT_TIMEOUT)?).await
     }
 
     async fn begin_write(&self) -> Result<Transaction<'static, Postgres>, Error> {
@@ -135,14 +140,14 @@ impl PostgresLedger {
         self.explained(self.read.acquire(), read_failed).await
     }
 
-    /// What a pool gives, or why it has no connection.
+    /// Adds the cause if a pool had no connection in time.
     async fn explained<T>(
         &self,
         connecting: impl Future<Output = sqlx::Result<T>>,
         classify: fn(sqlx::Error) -> Error,
     ) -> Result<T, Error> {
         match connecting.await {
-            Err(sqlx::Error::PoolTimedOut) => Err(self.cause.explain().await),
+            Err(sqlx::Error::PoolTimedOut) => Err(self.pool_errors.explain().await),
             connected => connected.map_err(classify),
         }
     }
@@ -155,22 +160,22 @@ impl PostgresLedger {
 }
 
 fn pool(size: u32) -> PgPoolOptions {
-    // After an outage the whole pool is dead: better tried before use than a failure for each.
+    // After an outage every connection is dead: a test before use avoids a failure for each.
     let pool =
         PgPoolOptions::new().max_connections(size).acquire_timeout(connect::CONNECT_TIMEOUT).test_before_acquire(true);
-    // The pool tries it too, but waits for the answer without end, and keeps its place.
-    pool.after_release(|connection, _| Box::pin(answers(connection)))
+    // The pool tests a returned connection too, but waits for it without limit.
+    pool.after_release(|connection, _| Box::pin(ping(connection)))
 }
 
-/// A third of what recording takes would be compressing the old way. The newer one takes a
-/// fraction of that, where the server was built with it; what is there is read as before.
-async fn compress_quickly(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query(COMPRESSION).execute(connection).await.map(drop)
+/// The default compression takes a third of the time of recording. LZ4 takes a fraction of it,
+/// if the server was built with it. Old rows stay readable.
+async fn use_lz4(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(USE_LZ4).execute(connection).await.map(drop)
 }
 
-async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let answered = tokio::time::timeout(RETURN_PATIENCE, connection.ping()).await;
-    answered
+async fn ping(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let pinged = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+    pinged
         .map_err(|elapsed| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))?
         .map(|()| true)
 }
@@ -212,7 +217,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.read_answered(key, since).await
+        self.read_idempotency_records(key, since).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
@@ -224,7 +229,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.read_dead_of(key).await
+        self.read_dead_letters_of(key).await
     }
 
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
@@ -240,26 +245,26 @@ impl Ledger for PostgresLedger {
     }
 
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.write_beat(since, at).await
+        self.write_heartbeat(since, at).await
     }
 
-    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        self.read_presence(began).await
+    async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
+        self.read_heartbeats(store_started_at).await
     }
 
-    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        self.write_run(began).await
+    async fn open_run(&self, started_at: Timestamp) -> Result<(), Error> {
+        self.write_run(started_at).await
     }
 
-    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        self.write_stop(began, stopped).await
+    async fn close_run(&self, started_at: Timestamp, stopped_at: Timestamp) -> Result<(), Error> {
+        self.write_run_end(started_at, stopped_at).await
     }
 
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
         self.read_runs(before).await
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.write_claim(claim).await
     }
 
@@ -268,9 +273,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn close(&self) {
-        // What is under way is given its time. A connection that died at the wrong instant is held by the pool
-        // without end, and is the system's to close.
+        // Operations under way may end. The pool waits for a dead connection without limit, so the system
+        // closes that one.
         let closed = async { tokio::join!(self.read.close(), self.check.close(), self.write.close()) };
-        let _ = tokio::time::timeout(RETURN_PATIENCE, closed).await;
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, closed).await;
     }
 }

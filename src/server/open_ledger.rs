@@ -95,7 +95,7 @@ async fn opened(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, 
 #[must_use]
 pub fn fair_file(ledger: SqliteLedger) -> FairShare {
     let measured = Arc::new(Instrumented::without_breakers("sqlite", Arc::new(ledger)));
-    FairShare::new(measured, sqlite::READERS, OnDrop::Ends)
+    FairShare::new(measured, sqlite::MAX_CONCURRENT_READS, OnDrop::Cancel)
 }
 
 /// The same in a server, behind breakers.
@@ -105,7 +105,7 @@ pub fn fair_server(ledger: PostgresLedger) -> FairShare {
 }
 
 fn shared(guarded: Arc<Instrumented>) -> FairShare {
-    FairShare::new(guarded, postgres::READERS, OnDrop::GoesOn)
+    FairShare::new(guarded, postgres::MAX_CONCURRENT_READS, OnDrop::Continue)
 }
 
 async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, Error> {
@@ -114,7 +114,7 @@ async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, 
         Durable::Always => Durability::Always,
     };
     let ledger = SqliteLedger::open(&config.ledger_file(), durability).await?;
-    newer.check(ledger.newer())?;
+    newer.check(ledger.newer_migration())?;
     Ok(ledger)
 }
 
@@ -124,7 +124,7 @@ async fn open_server(config: &Config, url: &str, newer: NewerSchema) -> Result<P
         PostgresLedger::migrate(url, name).await?;
     }
     let ledger = PostgresLedger::open(url, name).await?;
-    newer.check(ledger.newer())?;
+    newer.check(ledger.newer_migration())?;
     Ok(ledger)
 }
 

@@ -1,4 +1,4 @@
-//! Entries to record, and short questions about them.
+//! Entries to record, and short queries about them.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) fn stored(at: i64, more: &Value) -> Bytes {
     Bytes::from(stored.to_string())
 }
 
-/// The entry that follows on `previous`; each version stands since ten times its number.
+/// The entry after `previous`. Its instant is ten times its version.
 pub(super) fn entry(session: &str, epoch: i64, version: u64, previous: Digest, more: &Value) -> Arc<Entry> {
     let at = 10 * i64::try_from(version).unwrap();
     let body = stored(at, more);

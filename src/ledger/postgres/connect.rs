@@ -1,5 +1,5 @@
-//! Why a connection does not come about. A pool tries again for as long as anyone may wait,
-//! and then says only that: so one plain connection is tried, to learn the cause.
+//! Connections, and why there is none. A pool retries until its time-out and reports only
+//! that, so one plain connection attempt finds the cause.
 
 use std::io;
 use std::str::FromStr as _;
@@ -14,13 +14,13 @@ use super::error::failed;
 use crate::ledger::error::{Error, unavailable};
 use crate::telemetry::outage::chain;
 
-/// Nobody waits longer for a connection. Where nothing listens, that long is tried.
+/// The longest wait for a connection; a refused one is retried for as long.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who waited for the pool has waited long enough already.
+/// The caller has already waited for the pool.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was learned so lately is still so: in an outage many ask.
+/// In an outage many callers need the cause: they share a recent one.
 const MAX_CAUSE_AGE: Duration = Duration::from_secs(1);
 
 /// How to connect as `instance`, whose statements may take up to `limit`.
@@ -36,54 +36,55 @@ pub(super) fn options(url: &str, instance: &str, limit: &str) -> Result<PgConnec
     Ok(options.disable_statement_logging())
 }
 
-/// One connection, no longer waited for than anyone may.
-pub(super) async fn connect(connecting: &PgConnectOptions) -> Result<PgConnection, Error> {
-    within(CONNECT_TIMEOUT, connecting).await.map_err(failed)
+/// Opens one connection within [`CONNECT_TIMEOUT`].
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    connect_within(CONNECT_TIMEOUT, options).await.map_err(failed)
 }
 
-async fn within(patience: Duration, connecting: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    timeout(patience, connecting.connect()).await.unwrap_or_else(|_| Err(silent(patience)))
+async fn connect_within(limit: Duration, options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    timeout(limit, options.connect()).await.unwrap_or_else(|_| Err(timed_out(limit)))
 }
 
-fn silent(patience: Duration) -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
+fn timed_out(limit: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")))
 }
 
-/// The cause of the pools' errors.
+/// Finds out why the pools have no connection.
 #[derive(Debug)]
 pub(super) struct PoolErrorCause {
-    connecting: PgConnectOptions,
+    options: PgConnectOptions,
+    /// When it was found, and what it is; `None` if a connection succeeded.
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl PoolErrorCause {
-    pub(super) fn new(connecting: PgConnectOptions) -> Self {
-        Self { connecting, last: Mutex::new(None) }
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        Self { options, last: Mutex::new(None) }
     }
 
     /// The error of a pool that had no connection in time, with its cause.
     pub(super) async fn explain(&self) -> Error {
-        match self.learn().await {
+        match self.find().await {
             Some(cause) => unavailable(cause),
             None => unavailable("all connections to it are in use"),
         }
     }
 
-    /// What stands in the way of a connection, if anything does.
-    async fn learn(&self) -> Option<String> {
+    /// Why a connection attempt fails, if it does.
+    async fn find(&self) -> Option<String> {
         let mut last = self.last.lock().await;
-        if let Some((_, why)) = last.as_ref().filter(|(at, _)| at.elapsed() < MAX_CAUSE_AGE) {
-            return why.clone();
+        if let Some((_, cause)) = last.as_ref().filter(|(at, _)| at.elapsed() < MAX_CAUSE_AGE) {
+            return cause.clone();
         }
-        let why = match within(CAUSE_TIMEOUT, &self.connecting).await {
+        let cause = match connect_within(CAUSE_TIMEOUT, &self.options).await {
             Ok(connection) => {
-                // It was only to see.
+                // It was only a test.
                 let _ = connection.close().await;
                 None
             }
             Err(error) => Some(chain(&error)),
         };
-        *last = Some((Instant::now(), why.clone()));
-        why
+        *last = Some((Instant::now(), cause.clone()));
+        cause
     }
 }

@@ -1,6 +1,6 @@
-//! What only PostgreSQL can get wrong: many writers, months, plans, its own errors.
+//! PostgreSQL only: concurrent writers, months, plans, errors.
 
-mod copied;
+mod copy;
 mod months;
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ const JANUARY: i64 = 1_767_225_600_000;
 const FEBRUARY: i64 = 1_769_904_000_000;
 const MARCH: i64 = 1_772_323_200_000;
 
-/// A database, a ledger in it, and a way around the ledger.
+/// A database, a ledger in it, and a connection that bypasses the ledger.
 struct Bench {
     server: Arc<Server>,
     url: String,
@@ -85,12 +85,12 @@ fn unavailable<T>(result: &Result<T, Error>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_may_write_the_same_in_any_order_and_nobody_waits_in_a_circle() {
+async fn concurrent_writers_of_the_same_rows_never_deadlock() {
     let mut bench = Bench::new().await;
     let others: Vec<_> = join_all((0..4).map(|_| PostgresLedger::open(&bench.url, "other"))).await;
     let others: Vec<_> = others.into_iter().map(Result::unwrap).collect();
     let all: Vec<_> = (0..2_000).map(|n| entry(&format!("s{}", n % 40), 1 + n / 40, JANUARY, "north")).collect();
-    // Each in an order of its own, in batches that overlap.
+    // Each writer in its own order, in overlapping batches.
     let writers = others.iter().enumerate().map(|(shift, ledger)| {
         let mut mine: Vec<_> = all.clone();
         mine.rotate_left(shift * 500);
@@ -115,7 +115,7 @@ async fn many_may_write_the_same_in_any_order_and_nobody_waits_in_a_circle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_sides_of_a_fork_written_at_once_one_is_counted() {
+async fn of_two_concurrent_sides_of_a_fork_one_is_counted() {
     let bench = Bench::new().await;
     for round in 1..=50 {
         let sides = ["north", "south"].map(|hall| entry("a", round, FEBRUARY + i64::from(hall == "south") - 1, hall));
@@ -137,7 +137,7 @@ async fn a_fork_is_found_in_another_month() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reads_sees_whole_batches_only() {
+async fn readers_see_whole_batches_only() {
     let bench = Bench::new().await;
     let writing = async {
         for batch in 0..40 {
@@ -157,7 +157,7 @@ async fn who_reads_sees_whole_batches_only() {
 }
 
 #[tokio::test]
-async fn bodies_are_compressed_the_quick_way_where_the_server_can() {
+async fn bodies_are_compressed_with_lz4_if_available() {
     let mut bench = Bench::new().await;
     bench.ledger.record(&[entry("a", 1, JANUARY, &"hall ".repeat(1_000))]).await.unwrap();
     let can = "select count(*) from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
@@ -193,7 +193,7 @@ async fn forgetting_months_leaves_the_newest_of_each_session() {
 }
 
 #[tokio::test]
-async fn labels_follow_what_a_session_is_and_are_left_alone_otherwise() {
+async fn labels_are_written_only_when_they_change() {
     let mut bench = Bench::new().await;
     let find = async |ledger: &PostgresLedger, hall: &str| {
         let filter = Filter { metadata: vec![("hall".into(), hall.into())], ..Filter::default() };
@@ -203,7 +203,7 @@ async fn labels_follow_what_a_session_is_and_are_left_alone_otherwise() {
     let place = "select (ctid::text::point)[1]::bigint from session_label";
     let before = bench.number(place).await;
     bench.ledger.record(&[entry("a", 3, 6, "north")]).await.unwrap();
-    // Too late to count.
+    // An older version.
     bench.ledger.record(&[entry("a", 1, 4, "south")]).await.unwrap();
     assert_eq!(bench.number(place).await, before, "written anew");
     assert_eq!((find(&bench.ledger, "north").await, find(&bench.ledger, "south").await), (1, 0));
@@ -212,10 +212,10 @@ async fn labels_follow_what_a_session_is_and_are_left_alone_otherwise() {
 }
 
 #[tokio::test]
-async fn only_what_is_wrong_with_an_entry_refuses_it() {
+async fn only_an_invalid_entry_is_refused() {
     let mut bench = Bench::new().await;
     let one = [entry("a", 1, 5, "x")];
-    // What a disk that is full, a restart, a standby, a lock or a missing right says.
+    // Codes of a full disk, a restart, a standby, a lock or a missing privilege.
     for code in ["53100", "53200", "57P01", "57014", "25006", "40001", "40P01", "55P03", "42501", "XX000", "P0001"] {
         let raises = format!(
             "create or replace function fail() returns trigger language plpgsql as \
@@ -236,7 +236,7 @@ async fn only_what_is_wrong_with_an_entry_refuses_it() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_not_brought_up_is_refused_and_many_bring_it_up_at_once() {
+async fn an_old_schema_is_refused_and_concurrent_migrations_succeed() {
     let server = Server::shared().await;
     let url = server.database().await;
     let refusal = PostgresLedger::open(&url, "test").await.unwrap_err();
@@ -255,26 +255,23 @@ async fn a_schema_that_is_not_brought_up_is_refused_and_many_bring_it_up_at_once
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_refused_without_repeating_it() {
-    let nobody = super::super::server::free_port();
-    for url in ["postgres://u:secret@h:x/d".to_owned(), format!("postgres://u:secret@127.0.0.1:{nobody}/d")] {
+async fn an_invalid_address_is_refused_without_its_secret() {
+    let unused = super::super::server::free_port();
+    for url in ["postgres://u:secret@h:x/d".to_owned(), format!("postgres://u:secret@127.0.0.1:{unused}/d")] {
         let Err(Error::Unavailable(why)) = PostgresLedger::open(&url, "test").await else { panic!("{url}") };
         assert!(!format!("{why} {why:?}").contains("secret"), "{why:?}");
     }
 }
 
 #[tokio::test]
-async fn connections_say_whose_they_are_and_may_not_hang() {
+async fn connections_are_named_and_limited() {
     let mut bench = Bench::new().await;
     bench.ledger.ping().await.unwrap();
     let ours = "select count(*) from pg_stat_activity where application_name = 'synckairos test'";
     assert!(bench.number(ours).await > 0);
     let slow = sqlx::query("select pg_sleep(10)").execute(&bench.ledger.read).await.unwrap_err();
     assert_eq!(slow.as_database_error().unwrap().code().unwrap(), "57014");
-    assert!(
-        matches!(super::error::read_failed(slow), Error::TooLong),
-        "it answers, so nobody else need be turned away"
-    );
+    assert!(matches!(super::error::read_failed(slow), Error::TooLong), "the server is up, so no breaker may open");
     let write = sqlx::query("create table t (a int)").execute(&bench.ledger.read).await.unwrap_err();
     assert_eq!(write.as_database_error().unwrap().code().unwrap(), "25006");
 }
@@ -299,7 +296,7 @@ const FILL: &str = "insert into session_snapshot \
     analyze session_snapshot; analyze session; analyze session_label";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_question_reads_a_whole_table() {
+async fn no_query_reads_a_whole_table() {
     let plans = [
         "shared_preload_libraries=auto_explain",
         "auto_explain.log_min_duration=0",
@@ -309,9 +306,9 @@ async fn no_question_reads_a_whole_table() {
     let mut bench = Bench::on(Arc::new(Server::own(&plans).await)).await;
     bench.execute(&format!("select session_snapshot_prepare({JANUARY}, 12); {FILL}")).await;
     let begun = bench.server.log().len();
-    // More than five times, after which a plan for any value may be taken.
+    // More than five times, after which PostgreSQL may use a generic plan.
     for _ in 0..7 {
-        ask_everything(&bench.ledger).await;
+        run_all_queries(&bench.ledger).await;
     }
     let log = bench.server.log().split_off(begun);
     let plans: Vec<_> = log.split("LOG:  duration").filter(|plan| plan.contains("Query Text")).collect();
@@ -322,7 +319,7 @@ async fn no_question_reads_a_whole_table() {
     let filled: Vec<String> = sqlx::query_scalar(question).fetch_all(&mut bench.sql).await.unwrap();
     assert!(filled.len() > 14, "{filled:?}");
     for plan in plans {
-        // An empty partition has nothing to be looked up in.
+        // A sequential scan of an empty partition is fine.
         let read = plan.split("Seq Scan on ").skip(1).filter_map(|rest| rest.split(' ').next());
         let read: Vec<_> = read.filter(|table| filled.iter().any(|each| each == table)).collect();
         assert!(read.is_empty(), "{read:?} in {plan}");
@@ -338,7 +335,7 @@ async fn no_question_reads_a_whole_table() {
     }
 }
 
-async fn ask_everything(ledger: &PostgresLedger) {
+async fn run_all_queries(ledger: &PostgresLedger) {
     let long = key("long");
     ledger.newest(&long).await.unwrap().unwrap();
     ledger.version(&long, 1_500).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What is copied, beside what may meet another.
+//! Rows that are copied, beside rows that may fork.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use super::{Bench, JANUARY, entry, key};
 use crate::domain::entry::Entry;
 use crate::ledger::Ledger as _;
 
-/// A version whose body was shed on its way: it moves its session on for nobody.
+/// A version whose body was shed: it does not change the session's newest row.
 fn shed(entry: &Arc<Entry>) -> Arc<Entry> {
     Arc::new(Entry { body: None, ..(**entry).clone() })
 }
 
 #[tokio::test]
-async fn what_is_copied_and_was_there_after_all_is_met_the_other_way() {
+async fn a_copy_of_a_row_that_exists_falls_back_to_an_insert() {
     let mut bench = Bench::new().await;
     let [first, second, third] = [1, 2, 3].map(|version| entry("a", version, JANUARY, "x"));
     bench.ledger.record(&[first, shed(&second)]).await.unwrap();
     assert_eq!(bench.number("select version from session").await, 1);
-    // By the newest that is listed both are new, and one is not.
+    // By the session's newest row both are new, but one is not.
     let recorded = bench.ledger.record(&[shed(&second), third, entry("b", 1, JANUARY, "y")]).await.unwrap();
     assert_eq!((recorded.new, recorded.forks), (2, vec![]));
     assert_eq!(bench.number("select count(*) from session_snapshot").await, 4);
@@ -25,7 +25,7 @@ async fn what_is_copied_and_was_there_after_all_is_met_the_other_way() {
 }
 
 #[tokio::test]
-async fn those_that_may_meet_another_do_not_hide_it_from_the_rest_of_their_batch() {
+async fn forks_are_found_in_a_batch_that_is_mostly_copied() {
     let bench = Bench::new().await;
     bench.ledger.record(&[entry("a", 1, JANUARY, "x"), entry("b", 1, JANUARY, "x")]).await.unwrap();
     let mut batch: Vec<_> = (2..=40).map(|version| entry("a", version, JANUARY, "x")).collect();

@@ -1,4 +1,4 @@
-//! Months are made and forgotten while others read and write.
+//! Partitions are made and dropped under concurrent reads and writes.
 
 use sqlx::Connection as _;
 
@@ -9,9 +9,9 @@ use crate::ledger::server::connect;
 use crate::ledger::{Filter, Ledger as _};
 
 #[tokio::test]
-async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
+async fn a_heartbeat_prepares_the_next_months_and_moves_their_rows_in() {
     let mut bench = Bench::new().await;
-    // As if the service had been away while the month turned.
+    // As if the service had been down when the month began.
     let early = entry("a", 1, FEBRUARY + 5, "x");
     bench.ledger.record(std::slice::from_ref(&early)).await.unwrap();
     assert_eq!(bench.number("select count(*) from session_snapshot_other").await, 1);
@@ -33,7 +33,7 @@ async fn a_beat_prepares_the_months_to_come_and_what_came_before_moves_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn months_are_made_and_forgotten_while_others_write_and_read() {
+async fn months_are_made_and_dropped_under_reads_and_writes() {
     const MONTH: i64 = 31 * 24 * 3_600_000;
     let mut bench = Bench::new().await;
     let other = PostgresLedger::open(&bench.url, "other").await.unwrap();
@@ -87,9 +87,9 @@ impl Bench {
     }
 }
 
-/// The row comes after the making of its month has begun. The reader comes while the row moves.
+/// The row is written after the making of its month has begun, and read while it moves.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_written_while_its_month_is_made_is_found_by_whoever_reads_it() {
+async fn a_row_written_while_its_month_is_made_is_found() {
     let mut bench = Bench::new().await;
     bench.ledger.record(&[entry("a", 1, JANUARY, "x")]).await.unwrap();
     bench.execute("create table aside as select * from session_snapshot; delete from session_snapshot").await;
@@ -97,7 +97,7 @@ async fn a_row_written_while_its_month_is_made_is_found_by_whoever_reads_it() {
         [connect(&bench.url).await.unwrap(), connect(&bench.url).await.unwrap(), connect(&bench.url).await.unwrap()];
     let mut writing = writer.begin().await.unwrap();
     sqlx::raw_sql("lock table only session_snapshot in access exclusive mode").execute(&mut *writing).await.unwrap();
-    // The making stops at its second month until this one is given up.
+    // The making stops at its second month until this transaction is rolled back.
     let mut taking = obstacle.begin().await.unwrap();
     sqlx::raw_sql("create table session_snapshot_2026_02 ()").execute(&mut *taking).await.unwrap();
     let making = tokio::spawn(async move {
