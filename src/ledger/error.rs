@@ -1,4 +1,4 @@
-//! Why the ledger did not do as asked.
+//! Errors of the ledger.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// 53 (resources) and 57P (an administrator).
 const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57P"];
 
-/// Why the ledger did not do as asked.
+/// Why an operation of the ledger failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It did not answer, so the outcome is unknown.

@@ -241,7 +241,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.remove_dead_letter(entry).await
+        self.delete_dead_letter(entry).await
     }
 
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {

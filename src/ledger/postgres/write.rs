@@ -182,7 +182,7 @@ impl PostgresLedger {
             .map_err(failed)
     }
 
-    pub(super) async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
+    pub(super) async fn delete_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
         let query = sqlx::query(DELETE_DEAD_LETTER)
             .bind(entry.key.tenant.as_str())
             .bind(entry.key.session.as_str())

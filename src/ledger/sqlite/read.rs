@@ -23,10 +23,10 @@ macro_rules! changes {
             "select snapshot.tenant, snapshot.session_id, snapshot.epoch, snapshot.version, snapshot.at, \
                 snapshot.previous, snapshot.body_digest, snapshot.digest, snapshot.change, snapshot.arrival, \
                 snapshot.repeat_key, snapshot.repeat_body, exists ( \
-                select 1 from session_snapshot twin \
-                where twin.tenant = snapshot.tenant and twin.session_id = snapshot.session_id \
-                and twin.epoch = snapshot.epoch and twin.version = snapshot.version \
-                and twin.arrival <> snapshot.arrival) as forked ",
+                select 1 from session_snapshot other \
+                where other.tenant = snapshot.tenant and other.session_id = snapshot.session_id \
+                and other.epoch = snapshot.epoch and other.version = snapshot.version \
+                and other.arrival <> snapshot.arrival) as forked ",
             $columns,
             $rest
         )
