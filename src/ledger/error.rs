@@ -6,7 +6,7 @@ use sqlx::error::DatabaseError;
 
 use crate::breaker::Open;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The codes of a server that is starting, stopping or has no room: all of 08 (connection),
 /// 53 (resources) and 57P (an administrator).
@@ -17,10 +17,10 @@ const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57P"];
 pub enum Error {
     /// It did not answer, so the outcome is unknown.
     #[error("failed to reach the ledger")]
-    Unavailable(#[source] Source),
+    Unavailable(#[source] BoxError),
     /// It answered, and will never accept this.
     #[error("the ledger refused")]
-    Refused(#[source] Source),
+    Refused(#[source] BoxError),
     /// It answers, and accepts no writes.
     #[error("the database is read-only")]
     ReadOnly,
@@ -63,11 +63,11 @@ fn is_away(error: &sqlx::Error) -> bool {
 }
 
 /// The ledger answered, and will never accept this.
-pub(super) fn refused(source: impl Into<Source>) -> Error {
+pub(super) fn refused(source: impl Into<BoxError>) -> Error {
     Error::Refused(source.into())
 }
 
 /// The ledger did not answer.
-pub(super) fn unavailable(source: impl Into<Source>) -> Error {
+pub(super) fn unavailable(source: impl Into<BoxError>) -> Error {
     Error::Unavailable(source.into())
 }

@@ -34,7 +34,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(25);
 const BREAKER_WAIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// An operation that has not begun, or why it cannot.
-type Work<'a, T> = Result<BoxFuture<'a, Result<T, Error>>, Error>;
+type LedgerCall<'a, T> = Result<BoxFuture<'a, Result<T, Error>>, Error>;
 
 /// A tenant has few questions under way, and its others wait for those. Once all of them have
 /// failed, the others must be refused.
@@ -116,19 +116,19 @@ impl Instrumented {
     }
 
     /// For requests: refused at once while the breaker is open.
-    async fn read<T>(&self, operation: &'static str, work: Work<'_, T>) -> Result<T, Error> {
+    async fn read<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
         let permit = self.breakers.as_ref().map(|breakers| breakers.reads.acquire()).transpose()?;
         with_timeout(permit, READ_TIMEOUT, self.measure(operation, work)).await
     }
 
     /// The same for writes that happen at once or not at all.
-    async fn write<T>(&self, operation: &'static str, work: Work<'_, T>) -> Result<T, Error> {
+    async fn write<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
         let permit = self.breakers.as_ref().map(|breakers| breakers.writes.acquire()).transpose()?;
         with_timeout(permit, WRITE_TIMEOUT, self.measure(operation, work)).await
     }
 
     /// For writes that must happen sooner or later.
-    async fn write_patiently<T>(&self, operation: &'static str, work: Work<'_, T>) -> Result<T, Error> {
+    async fn write_patiently<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
         let permit = match &self.breakers {
             Some(breakers) => Some(breakers.writes.wait(BREAKER_WAIT_TIMEOUT).await?),
             None => None,
@@ -137,7 +137,7 @@ impl Instrumented {
     }
 
     /// Measures an operation that ends, whatever its result.
-    async fn measure<T>(&self, operation: &'static str, work: Work<'_, T>) -> Result<T, Error> {
+    async fn measure<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
         let (work, began) = (work?, Instant::now());
         let result = work.await;
         metrics::histogram!(LEDGER_OPERATION_DURATION_SECONDS, "operation" => operation, "backend" => self.backend)

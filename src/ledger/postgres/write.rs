@@ -101,8 +101,9 @@ const SNAPSHOTS: &str = "with entry as ( \
     select (select count(*) from recorded) as new, array(select tenant from late order by arrival) as tenants, \
         array(select session_id from late order by arrival) as sessions";
 
-const INSERT_DEAD_LETTER: &str = "insert into dead_letter (tenant, session_id, position, at, previous, body_digest, digest, \
-    body, change, repeat_key, repeat_body, reason, buried_at) \
+const INSERT_DEAD_LETTER: &str = "insert into dead_letter \
+        (tenant, session_id, position, at, previous, body_digest, digest, body, change, \
+        repeat_key, repeat_body, reason, buried_at) \
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
     on conflict (tenant, session_id, position, digest) do nothing";
 
@@ -113,7 +114,8 @@ const DELETE_DEAD_LETTER: &str = "delete from dead_letter \
 const LOCK_HEARTBEAT: &str = "select at from heartbeat for update";
 
 /// Precedes the heartbeat that ends the outage.
-const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) select at, $1 from heartbeat where $1 - at >= $2 \
+const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) \
+    select at, $1 from heartbeat where $1 - at >= $2 \
     on conflict (gone_at) do nothing";
 
 /// Deletes outages that a heartbeat contradicts, and old ones.
@@ -133,7 +135,7 @@ static PREPARE_FAILURES: Repeats = Repeats::none();
 type Before = HashMap<SessionKey, Option<Position>>;
 
 /// The newest entry of a session in a batch.
-struct Newest<'a> {
+struct NewestEntry<'a> {
     entry: &'a Entry,
     digest: Digest,
     columns: SessionColumns,
@@ -236,11 +238,11 @@ fn by_position(one: &Columns<'_>, other: &Columns<'_>) -> Ordering {
 
 /// The newest entry of each session, the first of its position. Skips entries without a body,
 /// as the version after it has one.
-fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<Newest<'a>> {
-    let mut newest: Vec<Newest<'a>> = Vec::new();
+fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<NewestEntry<'a>> {
+    let mut newest: Vec<NewestEntry<'a>> = Vec::new();
     for Columns { entry, digest, session, .. } in columns {
         let Some(session) = session.take() else { continue };
-        let this = Newest { entry, digest: *digest, columns: session };
+        let this = NewestEntry { entry, digest: *digest, columns: session };
         match newest.last_mut().filter(|last| last.entry.key == this.entry.key) {
             Some(last) if last.entry.link.position == this.entry.link.position => {}
             Some(last) => *last = this,
@@ -250,7 +252,7 @@ fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<Newest<'a>> {
     newest
 }
 
-async fn sessions(batch: &mut PgConnection, newest: &[Newest<'_>]) -> Result<Before, Error> {
+async fn sessions(batch: &mut PgConnection, newest: &[NewestEntry<'_>]) -> Result<Before, Error> {
     if newest.is_empty() {
         return Ok(Before::new());
     }
@@ -276,7 +278,7 @@ async fn sessions(batch: &mut PgConnection, newest: &[Newest<'_>]) -> Result<Bef
     rows.iter().map(|row| Ok((super::decode::key(row)?, before(row)?))).collect()
 }
 
-fn labels(newest: &Newest<'_>) -> Vec<Label> {
+fn labels(newest: &NewestEntry<'_>) -> Vec<Label> {
     label::of_session(&newest.entry.key.tenant, &newest.columns)
 }
 

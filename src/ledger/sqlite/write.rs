@@ -40,8 +40,9 @@ const FORKS: &str = "select tenant, session_id \
         where early.tenant = late.tenant and early.session_id = late.session_id \
         and early.epoch = late.epoch and early.version = late.version and early.arrival < late.arrival)";
 
-const INSERT_DEAD_LETTER: &str = "insert into dead_letter (tenant, session_id, position, at, previous, body_digest, digest, \
-    body, change, repeat_key, repeat_body, reason, buried_at) \
+const INSERT_DEAD_LETTER: &str = "insert into dead_letter \
+        (tenant, session_id, position, at, previous, body_digest, digest, body, change, \
+        repeat_key, repeat_body, reason, buried_at) \
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
     on conflict (tenant, session_id, position, digest) do nothing";
 
@@ -49,7 +50,8 @@ const DELETE_DEAD_LETTER: &str = "delete from dead_letter \
     where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
 
 /// Precedes the heartbeat that ends the outage, in one transaction.
-const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) select at, $1 from heartbeat where $1 - at >= $2 \
+const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) \
+    select at, $1 from heartbeat where $1 - at >= $2 \
     on conflict (gone_at) do nothing";
 
 /// Deletes outages that a heartbeat contradicts, and old ones.
@@ -62,13 +64,13 @@ const UPSERT_HEARTBEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
 const CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
 
 type Statement = QueryBuilder<Sqlite>;
-type Newest<'a> = HashMap<&'a SessionKey, (Columns<'a>, SessionColumns)>;
+type NewestRows<'a> = HashMap<&'a SessionKey, (Columns<'a>, SessionColumns)>;
 
 impl SqliteLedger {
     pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let mut batch = self.begin_write().await?;
         let before: i64 = sqlx::query_scalar(LAST_ARRIVAL).fetch_one(&mut *batch).await.map_err(failed)?;
-        let mut newest = Newest::new();
+        let mut newest = NewestRows::new();
         let new = execute_all(&mut batch, chunks(entries).map(|chunk| snapshots(chunk, &mut newest))).await?;
         let newest: Vec<_> = newest.into_values().collect();
         execute_all(&mut batch, chunks(&newest).map(|chunk| Ok(sessions(chunk)))).await?;
@@ -133,7 +135,7 @@ fn chunks<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-fn keep_newer<'a>(newest: &mut Newest<'a>, mut columns: Columns<'a>) {
+fn keep_newer<'a>(newest: &mut NewestRows<'a>, mut columns: Columns<'a>) {
     // An entry without a body is skipped: the version after it has one.
     let Some(session) = columns.session.take() else {
         return;
@@ -161,7 +163,7 @@ async fn execute_all(
     Ok(changed)
 }
 
-fn snapshots<'a>(chunk: &'a [Arc<Entry>], newest: &mut Newest<'a>) -> Result<Statement, Error> {
+fn snapshots<'a>(chunk: &'a [Arc<Entry>], newest: &mut NewestRows<'a>) -> Result<Statement, Error> {
     let rows = chunk.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
     let mut statement = Statement::new(INSERT_SNAPSHOTS);
     statement.push_values(&rows, |mut row, columns| {
