@@ -1,38 +1,35 @@
--- Why: what must outlive the store. Every committed version of a session is kept
--- as a link of its chain, so that a session can be restored, its past be shown,
--- and a missing or altered change be noticed.
+-- Why: the history must outlive the store. Each committed version of a session is a link of
+-- its chain. So sessions can be restored, history can be shown, and a missing or altered
+-- change is detected.
 
--- The order in which rows came, within one position: what tells a fork from the
--- row it met.
+-- The order of arrival within one position: it tells a fork from the first row.
 create sequence session_snapshot_arrival as bigint;
 
--- Every version, by the month of its instant. The digest of the link is part of its
--- identity: a second row at the same position is a fork, and a fork is kept and
--- counted, never dropped.
+-- All versions, partitioned by the month of their instant. The digest of the link is part of
+-- the key: a second row at a position is a fork, and forks are kept and counted.
 --
--- The instant stands in the key because a key must hold what a table is parted by.
--- It changes nothing: the digest covers the instant, so that a repeat comes to the
--- same month, and to the row that is there.
+-- The instant is in the key because PostgreSQL requires the partition key there. The digest
+-- covers the instant, so a repeat still conflicts with the row that it repeats.
 --
--- Bodies are bytes as they came. A text could hold no NUL and jsonb would write them
--- anew: neither would be what the digest was made of, and the one would be refused.
+-- Bodies are the original bytes, as the digest covers them. A text cannot hold a NUL, and
+-- jsonb would reformat them.
 create table session_snapshot (
     arrival bigint not null default nextval('session_snapshot_arrival'),
-    -- Byte by byte, as ids are compared everywhere else.
+    -- Compared byte by byte, as ids are everywhere.
     tenant text collate "C" not null,
     session_id text collate "C" not null,
     epoch bigint not null,
     version bigint not null,
     at bigint not null,
-    -- Digest of the link before; zeros for the first of a session.
+    -- Digest of the link before; zeros for the first link of a session.
     previous bytea not null,
     body_digest bytea not null,
     digest bytea not null,
-    -- The stored session; null once shed. The link stays either way.
+    -- The stored session; null if shed. The link stays either way.
     body bytea,
-    -- What happened, as JSON.
+    -- The change, as JSON.
     change bytea not null,
-    -- The idempotency key the change answered, and what it came with.
+    -- Digests of the idempotency key of the change, and of its request body.
     repeat_key bytea,
     repeat_body bytea,
     constraint session_snapshot_link unique (tenant, session_id, epoch, version, digest, at),
@@ -43,16 +40,16 @@ create table session_snapshot (
     constraint session_snapshot_repeat check ((repeat_key is null) = (repeat_body is null))
 ) partition by range (at);
 
--- Whatever no month takes: nothing is ever refused for its instant.
+-- Takes all rows without a month's partition, so no row is refused for its instant.
 create table session_snapshot_other
     partition of session_snapshot (
         constraint session_snapshot_other_link unique (tenant, session_id, epoch, version, digest, at)
     ) default;
 
--- The newest row of each session, with what lists and sweeps ask for. Its body is
--- the snapshot's of the same link, found in its month by `at`.
+-- The newest row of each session, with the columns that lists and sweeps filter by. Its body
+-- is in the snapshot of the same link, in the month of `at`.
 --
--- Rows change with every version: room is left for the next one on the same page.
+-- Each version updates a row, so pages keep free space for the update.
 create table session (
     tenant text collate "C" not null,
     session_id text collate "C" not null,
@@ -62,34 +59,33 @@ create table session (
     at bigint not null,
     status text collate "C" not null,
     sync_mode text collate "C" not null,
-    -- When something happens though nobody acts; null if nothing will.
+    -- When the session changes without a command; null if it will not.
     due_at bigint,
     updated_at bigint not null,
-    -- The newest before this one. An entry that is newer than both has met no other,
-    -- which saves a look into every month.
+    -- The position before this one. An entry after both is no fork, which saves a look-up in
+    -- every month.
     before_epoch bigint,
     before_version bigint,
     constraint session_identity primary key (tenant, session_id),
     constraint session_counting check (version >= 1)
 ) with (fillfactor = 80);
 
--- Lists by status, in the order of a page.
+-- Lists by status, in page order.
 create index session_status
     on session (tenant, status, session_id);
 
--- Lists of what changed lately.
+-- Lists of recently changed sessions.
 create index session_updated
     on session (tenant, updated_at);
 
--- What is due, soonest first; sessions that wait for nothing are not in it.
+-- Due sessions, soonest first; excludes sessions without a due time.
 create index session_due
     on session (due_at, tenant, session_id)
     where due_at is not null;
 
--- What else lists filter by: sync mode, participants, metadata. They hardly ever
--- change, while `session` always does, so they stand apart and their index is left
--- alone. A label is a digest of what it stands for, tenant included, so that any
--- text fits and no tenant's sessions are in the way of another's.
+-- What else lists filter by: sync mode, participants, metadata. These rarely change, while
+-- `session` changes with each version, so a table of their own saves index updates. A label
+-- is a digest of the tenant and the value, so any text fits and tenants share no labels.
 create table session_label (
     tenant text collate "C" not null,
     session_id text collate "C" not null,
@@ -97,21 +93,19 @@ create table session_label (
     constraint session_label_identity primary key (tenant, session_id)
 );
 
--- Written to seldom and read often: no list of what is pending, which each look-up
--- would have to go through.
+-- Rarely written and often read: without the pending list that each look-up would scan.
 create index session_label_labels
     on session_label using gin (labels) with (fastupdate = off);
 
--- Makes the partitions of a month and of those after it, `months` in all; gives how
--- many are new. Rows of such a month that came before it was made move in.
+-- Makes the partitions of `months` months from `since` on; returns the number of new ones.
+-- Moves rows of those months in from the default partition.
 --
--- The service calls it on `migrate` and about twice a month. Making one keeps readers and
--- writers waiting for as long as the default partition takes to be looked through, which is
--- as good as empty.
+-- The service calls it on `migrate` and about twice a month. It blocks readers and writers
+-- while it scans the default partition, which is nearly empty.
 create function session_snapshot_prepare(since bigint, months integer)
     returns integer
     language plpgsql
-    -- Who waits for this lock keeps others waiting; the next call finds it free.
+    -- A waiting lock blocks later readers and writers, so the call fails; the next one retries.
     set lock_timeout = '2s'
 as $$
 declare
@@ -121,7 +115,7 @@ declare
     ending bigint;
     made integer := 0;
 begin
-    -- Two instances begin a month at the same time.
+    -- Two instances may prepare a month at the same time.
     perform pg_advisory_xact_lock(hashtextextended('session_snapshot_prepare', 0));
     if not exists (
         select
@@ -130,10 +124,10 @@ begin
     ) then
         return 0;
     end if;
-    -- No row comes to the default partition once it has been looked at.
+    -- No row enters the default partition after the scan.
     lock table only session_snapshot in share row exclusive mode;
-    -- A reader chooses its partitions first and waits for them next, so it would look for a
-    -- row where it is no longer: where rows move, every reader begins before or after it.
+    -- A reader plans its partitions before it waits for their locks, so it could miss a row
+    -- that moves meanwhile. Where rows move, no reader may run.
     beginning := extract(epoch from month at time zone 'utc')::bigint * 1000;
     ending := extract(epoch from (month + make_interval(months => months)) at time zone 'utc')::bigint * 1000;
     if exists (select from session_snapshot_other where at >= beginning and at < ending) then
@@ -165,13 +159,11 @@ begin
 end
 $$;
 
--- Retention: forgets the months that ended before a day; gives how many. The service
--- never calls it. What must not be forgotten stays: the newest row of a session,
--- deleted ones included, moves to the default partition, from where the next call
--- takes it if the session has moved on meanwhile.
+-- Retention: drops the months that ended before a day; returns their number. Only an operator
+-- calls it. The newest row of each session moves to the default partition, even if the session
+-- is deleted. A later call deletes that row if the session has a newer one.
 --
--- Readers and writers of the past wait until it is done; the audit waits with them,
--- commands do not.
+-- History reads and the audit wait until it is done; commands do not.
 create function session_snapshot_forget(before date)
     returns integer
     language plpgsql

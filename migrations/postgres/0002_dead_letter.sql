@@ -1,7 +1,7 @@
--- Why: an entry that the ledger refuses for good must neither stop those behind it
--- nor be lost. It is put aside here, as it came, for someone to look at.
+-- Why: an entry that the ledger refuses for good must neither block later entries nor be
+-- lost. It is kept here, unchanged, for an operator.
 --
--- Columns are as loose as can be: what was refused for its shape must fit.
+-- Columns have few constraints, as an entry may be refused for its shape.
 create table dead_letter (
     tenant text collate "C" not null,
     session_id text collate "C" not null,
@@ -17,6 +17,6 @@ create table dead_letter (
     repeat_body bytea,
     reason text not null,
     buried_at bigint not null,
-    -- A worker that dies between burying and acknowledging buries again.
+    -- A worker that dies before it acknowledges the entry inserts it again.
     constraint dead_letter_link primary key (tenant, session_id, position, digest)
 );

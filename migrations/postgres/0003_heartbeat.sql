@@ -1,5 +1,5 @@
--- Why: after an outage of everything, sessions whose time was running need to know
--- when the service was last there. One row, moved on every few seconds.
+-- Why: after an outage of the service, running sessions are charged only up to the last
+-- heartbeat. One row, updated every second.
 create table heartbeat (
     one integer not null default 1,
     at bigint not null,

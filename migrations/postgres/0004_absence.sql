@@ -1,6 +1,6 @@
--- Why: sessions that were lost while nobody was there, or while the store was not, are
--- charged nothing for that span. Whoever comes back first writes down since when; one
--- row alone would be moved on before a session is asked for again.
+-- Why: sessions are charged nothing for an outage of the service or the store. The first
+-- heartbeat after it records its span. The heartbeat row alone would be updated before all
+-- sessions are restored.
 create table absence (
     gone_at bigint not null,
     back_at bigint not null,

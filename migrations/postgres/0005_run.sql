@@ -1,6 +1,6 @@
--- Why: one process that keeps its sessions in memory loses them when it ends. After an
--- orderly stop nothing is lost, and clocks are charged nothing until the next start; after
--- a kill the last moments may be lost. A process that never wrote when it stopped was killed.
+-- Why: a process may keep its sessions in memory. After an orderly stop nothing is lost, and
+-- clocks are charged nothing until the next start. After a kill the last changes may be lost.
+-- A run without a stop time was killed.
 create table run (
     began_at bigint not null,
     stopped_at bigint,

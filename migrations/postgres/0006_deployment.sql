@@ -1,23 +1,23 @@
--- Why: two deployments that write to one ledger run each session twice, and neither would
--- know. One row says which of them writes, and moves on while it lives.
+-- Why: two deployments on one ledger would both run each session, unnoticed. One row names the
+-- owner, which updates it while it is alive.
 create table deployment (
     one integer not null default 1,
-    -- A random name; its Redis remembers it.
+    -- A random id, also stored in its Redis.
     id text not null,
-    -- What it is called in Redis; empty where sessions are in the memory of one process.
+    -- Its name in Redis; empty if sessions are in the memory of one process.
     name text not null,
-    -- The processes of Redis that have held its sessions, newest first, a space between.
+    -- The Redis processes that have held its sessions, newest first, separated by spaces.
     places text not null,
-    -- Where it is, for people.
+    -- Its address, for messages.
     address text not null,
-    -- How often somebody who lives there has said so.
+    -- The number of its heartbeats.
     beats bigint not null,
     constraint deployment_one_row primary key (one),
     constraint deployment_only_row check (one = 1)
 );
 
--- Months are made by whoever owns the tables, whoever asks for it: who serves needs no
--- right to make or drop a table. Such a function must not look for names elsewhere.
+-- The function runs as the owner of the tables, so the role of the service needs no privilege to
+-- create tables. A fixed search path keeps other schemas out.
 do $$
 begin
     execute format(

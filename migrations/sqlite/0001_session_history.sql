@@ -1,30 +1,29 @@
--- Why: what must outlive the store. Every committed version of a session is kept
--- as a link of its chain, so that a session can be restored, its past be shown,
--- and a missing or altered change be noticed.
+-- Why: the history must outlive the store. Each committed version of a session is a link of
+-- its chain. So sessions can be restored, history can be shown, and a missing or altered
+-- change is detected.
 
--- Every version. The digest of the link is part of its identity: a second row at
--- the same position is a fork, and a fork is kept and counted, never dropped.
+-- All versions. The digest of the link is part of the key: a second row at a position is a
+-- fork, and forks are kept and counted.
 --
--- No other index: rows of one batch are of many sessions, so that each index would
--- have a page of its own written for almost every row. What stood at an instant is
--- found by halving the versions.
+-- No other index: the rows of a batch are of many sessions, so each index would write a page
+-- for almost every row. A binary search over versions finds the one of an instant.
 create table session_snapshot (
-    -- The order in which rows came; also what tells a fork from the row it met.
+    -- The order of arrival; it also tells a fork from the first row.
     arrival integer primary key,
     tenant text not null,
     session_id text not null,
     epoch integer not null,
     version integer not null,
     at integer not null,
-    -- Digest of the link before; zeros for the first of a session.
+    -- Digest of the link before; zeros for the first link of a session.
     previous blob not null,
     body_digest blob not null,
     digest blob not null,
-    -- The stored session; null once shed. The link stays either way.
+    -- The stored session; null if shed. The link stays either way.
     body text,
-    -- What happened, as JSON.
+    -- The change, as JSON.
     change text not null,
-    -- The idempotency key the change answered, and what it came with.
+    -- Digests of the idempotency key of the change, and of its request body.
     repeat_key blob,
     repeat_body blob,
     constraint session_snapshot_link unique (tenant, session_id, epoch, version, digest),
@@ -35,8 +34,8 @@ create table session_snapshot (
     constraint session_snapshot_repeat check ((repeat_key is null) = (repeat_body is null))
 ) strict;
 
--- The newest row of each session, with what lists and sweeps ask for. Its body is
--- the snapshot's of the same link.
+-- The newest row of each session, with the columns that lists and sweeps filter by. Its body
+-- is in the snapshot of the same link.
 create table session (
     tenant text not null,
     session_id text not null,
@@ -45,20 +44,20 @@ create table session (
     digest blob not null,
     status text not null,
     sync_mode text not null,
-    -- When something happens though nobody acts; null if nothing will.
+    -- When the session changes without a command; null if it will not.
     due_at integer,
     updated_at integer not null,
     -- Ids, as a JSON array.
     participants text not null,
-    -- An object of texts: what is no string in the caller's metadata stands here
-    -- as its JSON text, so that both dialects compare alike.
+    -- An object of texts: a value that is no string is its JSON text, so that both backends
+    -- compare alike.
     metadata text not null,
     constraint session_identity primary key (tenant, session_id),
     constraint session_counting check (version >= 1)
 ) strict;
 
--- Lists by status, in the order of a page.
+-- Lists by status, in page order.
 create index session_status on session (tenant, status, session_id);
 
--- What is due, soonest first; sessions that wait for nothing are not in it.
+-- Due sessions, soonest first; excludes sessions without a due time.
 create index session_due on session (due_at, tenant, session_id) where due_at is not null;

@@ -157,7 +157,7 @@ mod tests {
     use crate::domain::position::Position;
     use crate::domain::time::Timestamp;
     use crate::ledger;
-    use crate::ledger::deployment::{Claim, Claimed};
+    use crate::ledger::deployment::{Claim, ClaimOutcome};
     use crate::ledger::run::RunHistory;
     use crate::ledger::{DeadLetter, DeadSessions, Due, Filter, Heartbeats, HistoryRow, Page, Recorded, Row};
     use crate::store::memory::MemoryStore;
@@ -248,7 +248,7 @@ mod tests {
         async fn heartbeats(&self, _: Timestamp) -> Result<Heartbeats, ledger::Error> {
             unreachable!()
         }
-        async fn claim(&self, _: &Claim) -> Result<Claimed, ledger::Error> {
+        async fn claim(&self, _: &Claim) -> Result<ClaimOutcome, ledger::Error> {
             unreachable!()
         }
         async fn close(&self) {}

@@ -1,4 +1,4 @@
-//! What the ledger refused for good: looked at, tried again, or let go.
+//! Dead letters: listed, retried, or dropped.
 
 use std::sync::Arc;
 
@@ -10,25 +10,25 @@ use crate::ledger::{DeadLetter, Error, Ledger};
 /// Dead letters read at a time: each may hold a whole session.
 const PAGE_SIZE: u32 = 100;
 
-/// Which dead letters are meant.
+/// Which dead letters a command selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Every one.
+    /// All of them.
     All,
-    /// Those of these digests.
+    /// Those with these digests.
     Of(Vec<Digest>),
 }
 
-/// What came of trying one again.
+/// The result of a retry.
 #[derive(Debug)]
-pub enum Retried {
-    /// The ledger has it now.
+pub enum RetryOutcome {
+    /// The ledger has recorded it.
     Recorded,
-    /// The same, and it met another at its position: both are kept.
+    /// Recorded, beside another version at its position.
     Forked,
-    /// The same, but the session went on without it: later versions do not rest on it.
+    /// Recorded, but the session went on without it: no later version links to it.
     Superseded,
-    /// It is refused as before, and stays where it is.
+    /// Refused again; it stays a dead letter.
     Refused(Error),
 }
 
@@ -41,46 +41,46 @@ impl Selection {
     }
 }
 
-/// Does something with each that is meant; gives how many there were.
+/// Calls `act` for each selected dead letter; returns their number.
 pub async fn each(
     ledger: &dyn Ledger,
-    which: &Selection,
+    selection: &Selection,
     mut act: impl AsyncFnMut(&DeadLetter) -> Result<(), Error>,
 ) -> Result<usize, Error> {
-    let (mut after, mut met) = (None, 0);
+    let (mut after, mut count) = (None, 0);
     loop {
         let page = ledger.dead_letters(after.as_ref(), PAGE_SIZE).await?;
-        for letter in page.iter().filter(|letter| which.matches(letter)) {
+        for letter in page.iter().filter(|letter| selection.matches(letter)) {
             act(letter).await?;
-            met += 1;
+            count += 1;
         }
         after = page.into_iter().next_back();
         if after.is_none() {
-            return Ok(met);
+            return Ok(count);
         }
     }
 }
 
-/// Records it once more, and forgets that it was dead if that goes well. Ending in
-/// between does no harm: recording may be repeated.
-pub async fn retry(ledger: &dyn Ledger, letter: &DeadLetter) -> Result<Retried, Error> {
+/// Records a dead letter, and then deletes it. A crash in between is harmless, as recording is
+/// idempotent.
+pub async fn retry(ledger: &dyn Ledger, letter: &DeadLetter) -> Result<RetryOutcome, Error> {
     let recorded = match ledger.record(&[Arc::new(letter.entry.clone())]).await {
         Ok(recorded) => recorded,
-        Err(refusal @ Error::Refused(_)) => return Ok(Retried::Refused(refusal)),
+        Err(refusal @ Error::Refused(_)) => return Ok(RetryOutcome::Refused(refusal)),
         Err(error) => return Err(error),
     };
     ledger.remove_dead_letter(&letter.entry).await?;
     Ok(if !recorded.forks.is_empty() {
-        Retried::Forked
+        RetryOutcome::Forked
     } else if is_superseded(ledger, &letter.entry.key, &letter.entry.link).await? {
-        Retried::Superseded
+        RetryOutcome::Superseded
     } else {
-        Retried::Recorded
+        RetryOutcome::Recorded
     })
 }
 
-/// Whether the ledger holds that version, and the session went on without it: then the
-/// number of that version was given twice.
+/// Whether the ledger has that version, but the session went on without it. Then its number was
+/// used twice.
 pub async fn is_superseded(ledger: &dyn Ledger, key: &SessionKey, link: &Link) -> Result<bool, Error> {
     let Position { epoch, version } = link.position;
     let before = Position { epoch, version: version.saturating_sub(1) };
@@ -88,7 +88,7 @@ pub async fn is_superseded(ledger: &dyn Ledger, key: &SessionKey, link: &Link) -
     Ok(page.rows.iter().any(|row| row.link == *link && row.superseded))
 }
 
-/// Forgets it: what it held is gone.
+/// Deletes a dead letter, and its version with it.
 pub async fn drop(ledger: &dyn Ledger, letter: &DeadLetter) -> Result<(), Error> {
     ledger.remove_dead_letter(&letter.entry).await.map(|_| ())
 }

@@ -1,7 +1,7 @@
-//! Proof of life: after an outage of everything, the ledger knows since when.
+//! Heartbeats: after an outage the ledger knows when it began.
 //!
-//! Who beats says since when it has been there, and the store with it: an outage of the
-//! store is one of everything, and one of the ledger is none.
+//! A heartbeat states since when its instance and the store have been up. So an outage of the
+//! store counts as an outage of the service, and an outage of the ledger does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,41 +16,40 @@ use crate::ledger::{Error, Ledger};
 use crate::store::Store;
 use crate::telemetry::outage::{Outage, OutageTracker};
 
-/// How far the last proof of life may be behind the end of an instance.
+/// The longest time from the last heartbeat of an instance to its end.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A ledger that takes longer than this does not answer.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-static OUTAGE: Outage = Outage::new("ledger", "failed to leave proof of life", "proof of life is left again");
+static OUTAGE: Outage = Outage::new("ledger", "failed to record a heartbeat", "heartbeats are recorded again");
 
-/// What lives, and who is told.
+/// Records heartbeats of this instance and its store.
 pub struct Heartbeat {
-    /// Who is told.
+    /// Where heartbeats are recorded.
     pub ledger: Arc<dyn Ledger>,
-    /// What must answer.
+    /// The store, which must answer.
     pub store: Arc<dyn Store>,
-    /// Where now comes from.
+    /// The clock.
     pub now: Now,
-    /// Whether the ledger took the last proof of life: it is the only write that is sure to come.
+    /// Whether the ledger recorded the last heartbeat, the only write that is certain to come.
     pub ledger_accepts_writes: Arc<AtomicBool>,
 }
 
 impl Heartbeat {
-    /// Beats now, every second, and once more when told to stop.
+    /// Records a heartbeat now, every second, and once more on `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut beats = interval(HEARTBEAT_INTERVAL);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut since, mut asker) = (None, OutageTracker::of(&OUTAGE));
-        while stop.run_until_cancelled(beats.tick()).await.is_some() {
-            let missed = self.beat(&mut since).await.err();
-            self.ledger_accepts_writes.store(missed.is_none(), Ordering::Relaxed);
-            asker.record(missed.as_ref());
+        let mut ticks = interval(HEARTBEAT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut since, mut outage) = (None, OutageTracker::of(&OUTAGE));
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let error = self.beat(&mut since).await.err();
+            self.ledger_accepts_writes.store(error.is_none(), Ordering::Relaxed);
+            outage.record(error.as_ref());
         }
         let _ = self.beat(&mut since).await;
     }
 
-    /// While the store is away nobody lives; who finds it again begins anew.
+    /// Nothing is recorded while the store is down; `since` begins anew after that.
     async fn beat(&self, since: &mut Option<Timestamp>) -> Result<(), Error> {
         if self.store.ping().await.is_err() {
             *since = None;
@@ -58,7 +57,7 @@ impl Heartbeat {
         }
         let now = (self.now)();
         let since = *since.get_or_insert(now);
-        let unanswered = |elapsed| Err(Error::Unavailable(Box::new(elapsed)));
-        timeout(LEDGER_TIMEOUT, self.ledger.heartbeat(since, now)).await.unwrap_or_else(unanswered)
+        let timed_out = |elapsed| Err(Error::Unavailable(Box::new(elapsed)));
+        timeout(LEDGER_TIMEOUT, self.ledger.heartbeat(since, now)).await.unwrap_or_else(timed_out)
     }
 }

@@ -1,8 +1,7 @@
-//! The road from the store to the ledger.
+//! The audit: it records the outbox of the store in the ledger.
 //!
-//! An entry leaves the outbox after the ledger's commit, never before. A worker
-//! that dies in between is followed by one that records the same again, which
-//! the ledger absorbs.
+//! An entry leaves the outbox after the ledger's commit, never before. If a worker dies in
+//! between, the next one records the entry again, and the ledger ignores the repeat.
 
 pub mod dead_letters;
 pub mod heartbeat;

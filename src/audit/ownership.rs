@@ -1,6 +1,8 @@
-//! That this deployment alone writes to the ledger: claimed at the start, and again each
-//! second. Who has lost it writes nothing more, and answers nothing more: its sessions may
-//! go on elsewhere.
+//! One deployment alone writes to the ledger. It claims the ledger at the start, and again each
+//! second.
+//!
+//! A deployment that has lost the ledger writes nothing and answers no requests: its sessions
+//! may go on elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,172 +12,175 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::ledger::Ledger;
-use crate::ledger::deployment::{Claim, Claimed, Deployment};
+use crate::ledger::deployment::{Claim, ClaimOutcome, Deployment};
 use crate::store::fence::{Fence, LedgerOwner};
 use crate::telemetry::metrics::LEDGER_CONTESTED;
 
-/// Between two claims.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same at the start, where somebody waits.
+/// Shorter at the start, where an operator waits.
 const STARTUP_CLAIM_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Nobody lives where nobody has claimed for so long.
+/// An owner without a claim for so long is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 
-/// Somebody lives where somebody has claimed no longer ago.
+/// An owner that claimed no longer ago is alive.
 const ALIVE_WITHIN: Duration = Duration::from_millis(2_500);
 
-/// Who starts is refused after so long beside somebody who lives.
+/// How long a start waits beside a live owner before it is refused.
 const STARTUP_CONTEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Who runs gives up after so long: instances may reach a new master one after the other.
+/// How long a running deployment tolerates a live owner. Instances may reach a new master one
+/// after the other.
 const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A claim that takes longer has no answer.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
-type HomeError = Box<dyn std::error::Error + Send + Sync>;
+type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where a deployment's sessions are.
+/// The store that holds a deployment's sessions.
 #[async_trait]
 pub trait DeploymentStore: Send + Sync {
-    /// Which deployment lives there, if that is known, and the process that holds it. An id
-    /// that is `remembered` is put back where it is forgotten.
-    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), HomeError>;
+    /// The id of the deployment, if the store has one, and the store's process. Restores the id
+    /// `remembered` if the store has none.
+    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), StoreError>;
 
-    /// Its sessions may have gone on elsewhere: each is held against the ledger before it is
-    /// used again.
-    async fn require_restore(&self) -> Result<(), HomeError>;
+    /// Sessions may have gone on elsewhere, so each must be compared with the ledger before its
+    /// next use.
+    async fn require_restore(&self) -> Result<(), StoreError>;
 }
 
-/// The ledger is another deployment's.
+/// Another deployment owns the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the ledger is written by another deployment, {whose}: give this one a DATABASE_URL of its own, or say \
+    "the ledger is written by another deployment, {owner}: give this one a DATABASE_URL of its own, or say \
      --takes-over, once, if it is to take the other's place: whoever of that still runs then stops answering"
 )]
 pub struct LedgerTaken {
-    whose: String,
+    owner: String,
 }
 
-/// A claim to the ledger, and what has come of it so far.
+/// A claim to the ledger, and its state so far.
 pub struct Ownership {
     ledger: Arc<dyn Ledger>,
-    home: Arc<dyn DeploymentStore>,
+    store: Arc<dyn DeploymentStore>,
     claim: Claim,
-    doubt: Option<Contest>,
-    known: LedgerOwner,
+    contest: Option<Contest>,
+    owner: LedgerOwner,
 }
 
-/// What stands in the ledger instead, and since when.
+/// Another owner in the ledger, and how its heartbeat count has changed.
 #[derive(Debug)]
 struct Contest {
-    mark: Deployment,
-    /// Nothing but time can tell whether somebody lives there.
+    owner: Deployment,
+    /// Only time can tell whether that owner is alive.
     is_open: bool,
     since: Instant,
-    /// How often its count has moved, and when it did so last or was first seen.
-    moves: u32,
-    moved: Instant,
+    /// How often its count has increased, and when it last did or was first seen.
+    beats_seen: u32,
+    last_beat: Instant,
 }
 
 impl Contest {
-    fn of(mark: Deployment, is_open: bool) -> Self {
+    fn of(owner: Deployment, is_open: bool) -> Self {
         let now = Instant::now();
-        Self { mark, is_open, since: now, moves: 0, moved: now }
+        Self { owner, is_open, since: now, beats_seen: 0, last_beat: now }
     }
 
-    fn updated(self, mark: Deployment, is_open: bool) -> Self {
-        let has_moved = mark.beats != self.mark.beats;
-        let moved = if has_moved { Instant::now() } else { self.moved };
-        Self { mark, is_open, since: self.since, moves: self.moves + u32::from(has_moved), moved }
+    fn updated(self, owner: Deployment, is_open: bool) -> Self {
+        let has_beaten = owner.beats != self.owner.beats;
+        let last_beat = if has_beaten { Instant::now() } else { self.last_beat };
+        let beats_seen = self.beats_seen + u32::from(has_beaten);
+        Self { owner, is_open, since: self.since, beats_seen, last_beat }
     }
 
-    /// The count that has stood still for so long that nobody lives there.
-    fn stood_still_at(&self) -> Option<i64> {
-        (self.moved.elapsed() >= DEAD_AFTER).then_some(self.mark.beats)
+    /// The heartbeat count, if it has stalled for so long that the owner is dead.
+    fn stalled_beats(&self) -> Option<i64> {
+        (self.last_beat.elapsed() >= DEAD_AFTER).then_some(self.owner.beats)
     }
 
-    /// Whether the ledger is lost, `patience` being what an open question is given.
-    fn is_loss(&self, patience: Duration) -> bool {
-        // Once may be whoever starts beside us, and has found out a moment before.
-        let lives = self.moves > 1 && self.moved.elapsed() < ALIVE_WITHIN;
-        !self.is_open || lives && self.since.elapsed() >= patience
+    /// Whether the ledger is lost. An open contest lasts at least `limit`.
+    fn is_loss(&self, limit: Duration) -> bool {
+        // One beat may be of a start beside this one that is about to be refused.
+        let is_alive = self.beats_seen > 1 && self.last_beat.elapsed() < ALIVE_WITHIN;
+        !self.is_open || is_alive && self.since.elapsed() >= limit
     }
 
     fn error(&self) -> LedgerTaken {
-        let Deployment { name, address, .. } = &self.mark;
+        let Deployment { name, address, .. } = &self.owner;
         let shared = || format!("called {name} in Redis, at {address}");
-        LedgerTaken { whose: if name.is_empty() { "a process without REDIS_URL".to_owned() } else { shared() } }
+        LedgerTaken { owner: if name.is_empty() { "a process without REDIS_URL".to_owned() } else { shared() } }
     }
 }
 
 impl Ownership {
-    /// What `claim` says of the deployment in `home`.
+    /// Claims `ledger` for the deployment in `store`, as `claim` says.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, home: Arc<dyn DeploymentStore>, claim: Claim) -> Self {
+    pub fn new(ledger: Arc<dyn Ledger>, store: Arc<dyn DeploymentStore>, claim: Claim) -> Self {
         metrics::gauge!(LEDGER_CONTESTED).set(0);
-        Self { ledger, home, claim, doubt: None, known: LedgerOwner::Unknown }
+        Self { ledger, store, claim, contest: None, owner: LedgerOwner::Unknown }
     }
 
-    /// Claims the ledger, and waits where only time can tell whose it is. While the ledger or
-    /// Redis does not answer nobody can tell: [`run`](Self::run) finds out, and nothing is
-    /// written to the ledger until then.
+    /// Claims the ledger, and waits while only time can tell its owner. While the ledger or Redis
+    /// does not answer, the owner stays unknown and the ledger is not written; [`run`](Self::run)
+    /// finds out.
     pub async fn begin(&mut self) -> Result<(), LedgerTaken> {
         if self.claim.takes_over {
-            // Those that start at the same moment take it for one and the same.
-            self.claim.id = Some(self.claim.fresh.clone());
+            // All instances that start at the same moment take it over under one id.
+            self.claim.id = Some(self.claim.new_id.clone());
         }
         self.claim_until_held().await
     }
 
     async fn claim_until_held(&mut self) -> Result<(), LedgerTaken> {
         loop {
-            match self.take().await {
+            match self.claim_or_take_over().await {
                 Ok(true) => {
-                    self.known = LedgerOwner::Us;
+                    self.owner = LedgerOwner::Us;
                     return Ok(());
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    warn!(error = &*error as &dyn std::error::Error, "whose the ledger is cannot be told yet");
+                    warn!(
+                        error = &*error as &dyn std::error::Error,
+                        "cannot find out yet which deployment owns the ledger"
+                    );
                     return Ok(());
                 }
             }
-            if let Some(lost) = self.doubt.as_ref().filter(|doubt| doubt.is_loss(STARTUP_CONTEST_TIMEOUT)) {
+            if let Some(lost) = self.contest.as_ref().filter(|contest| contest.is_loss(STARTUP_CONTEST_TIMEOUT)) {
                 return Err(lost.error());
             }
             sleep(STARTUP_CLAIM_INTERVAL).await;
         }
     }
 
-    /// Claims it, and takes it from whoever has it if that is wanted; whether it is held.
-    async fn take(&mut self) -> Result<bool, HomeError> {
+    /// Claims the ledger, or takes it over if configured so; returns whether the claim holds.
+    async fn claim_or_take_over(&mut self) -> Result<bool, StoreError> {
         let takes_over = self.claim.takes_over;
-        let is_held = self.hold().await?;
+        let is_held = self.claim_once().await?;
         let is_held = is_held || takes_over && self.take_over().await?;
-        // Once is enough: whoever takes it from us later is not to be fought.
+        // Only once: a later take-over by another deployment is not contested.
         self.claim.takes_over = false;
         Ok(is_held)
     }
 
-    async fn take_over(&mut self) -> Result<bool, HomeError> {
-        self.home.require_restore().await?;
+    async fn take_over(&mut self) -> Result<bool, StoreError> {
+        self.store.require_restore().await?;
         self.apply_claim(self.claim.clone()).await
     }
 
-    /// Claims it again each second. Closes `fence` while the ledger is another's; where sessions
-    /// are in memory, returns then.
+    /// Claims the ledger again each second. Closes `fence` while another deployment owns it, and
+    /// returns then if sessions are in memory.
     pub async fn run(mut self, fence: Fence) {
         let mut every = interval(CLAIM_INTERVAL);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            fence.set(self.known);
+            fence.set(self.owner);
             every.tick().await;
-            let was = self.known;
-            self.known = self.claim_again().await;
-            let is_lost = self.known == LedgerOwner::Other;
+            let was = self.owner;
+            self.owner = self.claim_again().await;
+            let is_lost = self.owner == LedgerOwner::Other;
             if is_lost != (was == LedgerOwner::Other) {
                 self.log_change(is_lost);
             }
@@ -185,80 +190,84 @@ impl Ownership {
         }
     }
 
-    /// Whose it is after one more claim. Once lost it stays so until it is held.
+    /// The owner after one more claim. A lost ledger stays lost until a claim holds.
     async fn claim_again(&mut self) -> LedgerOwner {
-        match self.take().await {
+        match self.claim_or_take_over().await {
             Ok(true) => LedgerOwner::Us,
-            Ok(false) if self.doubt.as_ref().is_some_and(|doubt| doubt.is_loss(CONTEST_TIMEOUT)) => LedgerOwner::Other,
-            Ok(false) | Err(_) => self.known,
+            Ok(false) if self.contest.as_ref().is_some_and(|contest| contest.is_loss(CONTEST_TIMEOUT)) => {
+                LedgerOwner::Other
+            }
+            Ok(false) | Err(_) => self.owner,
         }
     }
 
-    /// Whose it is, as far as this process knows.
+    /// The owner, as far as this process knows.
     #[must_use]
-    pub const fn known(&self) -> LedgerOwner {
-        self.known
+    pub const fn owner(&self) -> LedgerOwner {
+        self.owner
     }
 
-    /// Claims it once; whether it is held.
-    async fn hold(&mut self) -> Result<bool, HomeError> {
-        (self.claim.id, self.claim.place) = self.home.recall(self.claim.id.as_deref()).await?;
-        self.claim.stood_still_at = self.doubt.as_ref().and_then(Contest::stood_still_at);
-        if self.claim.stood_still_at.is_some() {
+    /// Claims the ledger once; returns whether the claim holds.
+    async fn claim_once(&mut self) -> Result<bool, StoreError> {
+        (self.claim.id, self.claim.process) = self.store.recall(self.claim.id.as_deref()).await?;
+        self.claim.stalled_beats = self.contest.as_ref().and_then(Contest::stalled_beats);
+        if self.claim.stalled_beats.is_some() {
             self.prepare_takeover().await?;
         }
         let claim = Claim { takes_over: false, ..self.claim.clone() };
         self.apply_claim(claim).await
     }
 
-    /// Prepares to go on where nobody lives any more. That comes before the claim: once it is
-    /// held, others of this deployment go on as well.
-    async fn prepare_takeover(&mut self) -> Result<(), HomeError> {
-        self.home.require_restore().await?;
-        let Some(Contest { mark, .. }) = self.doubt.as_ref().filter(|_| self.claim.id.is_none()) else { return Ok(()) };
-        let is_known = mark.name == self.claim.name;
-        let id = if is_known { &mark.id } else { &self.claim.fresh };
+    /// Prepares to replace a dead owner. That precedes the claim: once it holds, other instances
+    /// of this deployment go on as well.
+    async fn prepare_takeover(&mut self) -> Result<(), StoreError> {
+        self.store.require_restore().await?;
+        let Some(Contest { owner, .. }) = self.contest.as_ref().filter(|_| self.claim.id.is_none()) else {
+            return Ok(());
+        };
+        let is_known = owner.name == self.claim.name;
+        let id = if is_known { &owner.id } else { &self.claim.new_id };
         if is_known {
-            warn!(deployment = id, address = mark.address, "Redis had forgotten which deployment it is: it goes on");
+            warn!(deployment = id, address = owner.address, "Redis had forgotten which deployment it is: it goes on");
         }
-        (self.claim.id, self.claim.place) = self.home.recall(Some(id)).await?;
+        (self.claim.id, self.claim.process) = self.store.recall(Some(id)).await?;
         Ok(())
     }
 
-    async fn apply_claim(&mut self, claim: Claim) -> Result<bool, HomeError> {
+    async fn apply_claim(&mut self, claim: Claim) -> Result<bool, StoreError> {
         match timeout(CLAIM_TIMEOUT, self.ledger.claim(&claim)).await?? {
-            Claimed::Held(id) => self.held(id).await,
-            Claimed::Others(mark) => Ok(self.record_contest(mark, false)),
-            Claimed::Behind(mark) | Claimed::Unclear(mark) => Ok(self.record_contest(mark, true)),
+            ClaimOutcome::Held(id) => self.remember(id).await,
+            ClaimOutcome::Foreign(owner) => Ok(self.record_contest(owner, false)),
+            ClaimOutcome::Behind(owner) | ClaimOutcome::Unclear(owner) => Ok(self.record_contest(owner, true)),
         }
     }
 
-    /// Redis remembers from now on, unless it knows better.
-    async fn held(&mut self, id: String) -> Result<bool, HomeError> {
-        self.doubt = None;
+    /// Stores the id in Redis, unless Redis has another by now.
+    async fn remember(&mut self, id: String) -> Result<bool, StoreError> {
+        self.contest = None;
         if self.claim.id.is_some() {
             return Ok(true);
         }
-        let (standing, _) = self.home.recall(Some(&id)).await?;
-        let is_so = standing.as_ref() == Some(&id);
-        self.claim.id = standing;
-        Ok(is_so)
+        let (stored, _) = self.store.recall(Some(&id)).await?;
+        let is_ours = stored.as_ref() == Some(&id);
+        self.claim.id = stored;
+        Ok(is_ours)
     }
 
-    fn record_contest(&mut self, mark: Deployment, is_open: bool) -> bool {
-        self.doubt = Some(match self.doubt.take() {
-            Some(doubt) => doubt.updated(mark, is_open),
-            None => Contest::of(mark, is_open),
+    fn record_contest(&mut self, owner: Deployment, is_open: bool) -> bool {
+        self.contest = Some(match self.contest.take() {
+            Some(contest) => contest.updated(owner, is_open),
+            None => Contest::of(owner, is_open),
         });
         false
     }
 
     fn log_change(&self, is_lost: bool) {
         metrics::gauge!(LEDGER_CONTESTED).set(u8::from(is_lost));
-        match &self.doubt {
-            Some(Contest { mark, .. }) if is_lost => error!(
-                other = mark.name,
-                address = mark.address,
+        match &self.contest {
+            Some(Contest { owner, .. }) if is_lost => error!(
+                other = owner.name,
+                address = owner.address,
                 "another deployment writes to the ledger: nothing is written or answered from here until it is gone"
             ),
             _ => info!("the ledger is this deployment's again"),

@@ -1,4 +1,4 @@
-//! Promise 13, in one process: once each, in order, whatever the ledger does.
+//! Each entry is recorded once, in order, whatever the ledger does.
 
 mod redis;
 
@@ -24,7 +24,7 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, RetryPolicy};
-use crate::ledger::deployment::{Claim, Claimed};
+use crate::ledger::deployment::{Claim, ClaimOutcome};
 use crate::ledger::run::RunHistory;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::ledger::{
@@ -33,50 +33,50 @@ use crate::ledger::{
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{Backlog, EntryId, MemoryOutbox, Outbox};
 
-/// A ledger that can be told to fail, and remembers what it was asked.
-struct Odd {
+/// A ledger that fails on demand, and logs its calls.
+struct FaultyLedger {
     inner: SqliteLedger,
-    /// Calls that are not answered before the next one is.
-    silent: AtomicUsize,
+    /// The number of next calls that get no answer.
+    unanswered: AtomicUsize,
     /// Versions of the first session that are refused, and one that panics.
     poisoned: Vec<u64>,
     panics: Option<u64>,
-    asked: Mutex<Vec<Vec<(SessionKey, Position)>>>,
-    buried: Mutex<Vec<(Position, String)>>,
+    recorded: Mutex<Vec<Vec<(SessionKey, Position)>>>,
+    dead: Mutex<Vec<(Position, String)>>,
     _directory: TempDir,
 }
 
-impl Odd {
-    async fn new(silent: usize, poisoned: &[u64], panics: Option<u64>) -> Arc<Self> {
+impl FaultyLedger {
+    async fn new(unanswered: usize, poisoned: &[u64], panics: Option<u64>) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         let inner = SqliteLedger::open(&directory.path().join("l.db"), Durability::Flush).await.unwrap();
         Arc::new(Self {
             inner,
-            silent: silent.into(),
+            unanswered: unanswered.into(),
             poisoned: poisoned.to_vec(),
             panics,
-            asked: Mutex::default(),
-            buried: Mutex::default(),
+            recorded: Mutex::default(),
+            dead: Mutex::default(),
             _directory: directory,
         })
     }
 
-    fn answers(&self) -> Result<(), Error> {
-        let silent = self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if silent.is_ok() { Err(Error::Unavailable("down".into())) } else { Ok(()) }
+    fn check_up(&self) -> Result<(), Error> {
+        let unanswered = self.unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if unanswered.is_ok() { Err(Error::Unavailable("down".into())) } else { Ok(()) }
     }
 
-    fn is_any(entries: &[Arc<Entry>], versions: &[u64]) -> bool {
+    fn has_any(entries: &[Arc<Entry>], versions: &[u64]) -> bool {
         entries.iter().any(|entry| entry.key == key(0) && versions.contains(&entry.link.position.version))
     }
 
-    fn tries_of(&self, version: u64) -> usize {
-        let asked = self.asked.lock().unwrap();
+    fn attempts_of(&self, version: u64) -> usize {
+        let recorded = self.recorded.lock().unwrap();
         let one = vec![(key(0), Position { epoch: 1, version })];
-        asked.iter().filter(|batch| **batch == one).count()
+        recorded.iter().filter(|batch| **batch == one).count()
     }
 
-    /// How many rows of each session, after checking that they are linked without a gap.
+    /// The number of a session's rows; checks that they are linked without a gap.
     async fn rows(&self, session: &SessionKey) -> usize {
         let (mut previous, mut count, mut after) = (Digest::NONE, 0, None);
         loop {
@@ -93,22 +93,22 @@ impl Odd {
 }
 
 #[async_trait]
-impl Ledger for Odd {
+impl Ledger for FaultyLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let positions = entries.iter().map(|entry| (entry.key.clone(), entry.link.position)).collect();
-        self.asked.lock().unwrap().push(positions);
-        self.answers()?;
-        let dies = self.panics.is_some_and(|version| Self::is_any(entries, &[version]));
-        assert!(!dies, "out of its mind");
-        if Self::is_any(entries, &self.poisoned) {
+        self.recorded.lock().unwrap().push(positions);
+        self.check_up()?;
+        let panics = self.panics.is_some_and(|version| Self::has_any(entries, &[version]));
+        assert!(!panics, "out of its mind");
+        if Self::has_any(entries, &self.poisoned) {
             return Err(Error::Refused("poison".into()));
         }
         self.inner.record(entries).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.answers()?;
-        self.buried.lock().unwrap().push((entry.link.position, reason.to_owned()));
+        self.check_up()?;
+        self.dead.lock().unwrap().push((entry.link.position, reason.to_owned()));
         self.inner.add_dead_letter(entry, reason, at).await
     }
 
@@ -155,7 +155,7 @@ impl Ledger for Odd {
         self.inner.remove_dead_letter(entry).await
     }
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.answers()?;
+        self.check_up()?;
         self.inner.heartbeat(since, at).await
     }
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
@@ -170,7 +170,7 @@ impl Ledger for Odd {
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
         self.inner.runs(before).await
     }
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.inner.claim(claim).await
     }
     async fn ping(&self) -> Result<(), Error> {
@@ -181,7 +181,7 @@ impl Ledger for Odd {
     }
 }
 
-/// Sessions that append their versions in turn, linked.
+/// Sessions that append linked versions in turn.
 #[derive(Default)]
 struct Writers {
     last: HashMap<SessionKey, (u64, Digest)>,
@@ -222,23 +222,24 @@ fn key(session: usize) -> SessionKey {
     SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }
 }
 
-/// A worker in its task, and the tokens that end it.
+/// A worker in its task, and the tokens that stop it.
 struct Running {
     soft: CancellationToken,
     hard: CancellationToken,
     task: JoinHandle<Backlog>,
 }
 
-fn start(outbox: &Arc<MemoryOutbox>, ledger: &Arc<Odd>) -> Running {
-    let backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(4) };
-    let pace = RetryPolicy { refused: backoff, unanswered: backoff, ..RetryPolicy::default() };
-    let worker = Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn Ledger>, still());
+fn start(outbox: &Arc<MemoryOutbox>, ledger: &Arc<FaultyLedger>) -> Running {
+    let backoff = Backoff { first: Duration::from_millis(1), max: Duration::from_millis(4) };
+    let policy = RetryPolicy { refused_backoff: backoff, unavailable_backoff: backoff, ..RetryPolicy::default() };
+    let worker =
+        Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn Ledger>, fixed_clock());
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-    let task = tokio::spawn(worker.with_retries(pace).run(soft.clone(), hard.clone()));
+    let task = tokio::spawn(worker.with_retries(policy).run(soft.clone(), hard.clone()));
     Running { soft, hard, task }
 }
 
-fn still() -> Now {
+fn fixed_clock() -> Now {
     Arc::new(|| Timestamp::from_ms(77))
 }
 
@@ -247,25 +248,25 @@ fn outbox() -> Arc<MemoryOutbox> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quarter_of_a_million_entries_go_through_once_each_and_in_order() {
+async fn many_entries_are_recorded_once_each_and_in_order() {
     const SESSIONS: usize = 250;
-    let (outbox, ledger) = (outbox(), Odd::new(0, &[], None).await);
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(0, &[], None).await);
     let running = start(&outbox, &ledger);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 250_000, SESSIONS);
     outbox.wait_drained().await;
     running.soft.cancel();
     assert_eq!(running.task.await.unwrap(), Backlog::default());
-    let asked: usize = ledger.asked.lock().unwrap().iter().map(Vec::len).sum();
-    assert_eq!(asked, 250_000);
+    let recorded: usize = ledger.recorded.lock().unwrap().iter().map(Vec::len).sum();
+    assert_eq!(recorded, 250_000);
     for session in 0..SESSIONS {
         assert_eq!(ledger.rows(&key(session)).await, 1000);
     }
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_silent_is_waited_for_and_nothing_is_buried() {
-    let (outbox, ledger) = (outbox(), Odd::new(40, &[], None).await);
+async fn an_unavailable_ledger_makes_no_dead_letters() {
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(40, &[], None).await);
     let running = start(&outbox, &ledger);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 9, 1);
@@ -274,44 +275,45 @@ async fn a_ledger_that_is_silent_is_waited_for_and_nothing_is_buried() {
     running.soft.cancel();
     running.task.await.unwrap();
     assert_eq!(ledger.rows(&key(0)).await, 10);
-    assert!(ledger.buried.lock().unwrap().is_empty());
-    assert!(ledger.asked.lock().unwrap().len() > 40);
+    assert!(ledger.dead.lock().unwrap().is_empty());
+    assert!(ledger.recorded.lock().unwrap().len() > 40);
 }
 
 #[tokio::test]
-async fn what_waits_is_told_while_a_ledger_takes_nothing() {
+async fn the_backlog_is_reported_while_the_ledger_is_down() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _told_here = ::metrics::set_default_local_recorder(&recorder);
-    let (outbox, ledger) = (outbox(), Odd::new(usize::MAX, &[], None).await);
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(usize::MAX, &[], None).await);
     let running = start(&outbox, &ledger);
     let mut writers = Writers::default();
-    // More than one batch holds, and then more.
+    // More than one batch.
     for waiting in [3_000, 6_000] {
         writers.append_in_turn(&outbox, 3_000, 100);
         let line = format!("synckairos_audit_backlog {waiting}\n");
-        let is_told = async {
+        let is_reported = async {
             while !recorder.handle().render().contains(&line) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        assert!(timeout(Duration::from_secs(10), is_told).await.is_ok(), "{}", recorder.handle().render());
+        assert!(timeout(Duration::from_secs(10), is_reported).await.is_ok(), "{}", recorder.handle().render());
     }
     running.hard.cancel();
     assert_eq!(running.task.await.unwrap().entries, 6_000);
 }
 
 #[tokio::test]
-async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
-    let (outbox, ledger) = (outbox(), Odd::new(0, &[1, 5], None).await);
+async fn a_refused_entry_is_a_dead_letter_after_five_attempts() {
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(0, &[1, 5], None).await);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 1000, 100);
     let running = start(&outbox, &ledger);
     outbox.wait_drained().await;
     running.soft.cancel();
     running.task.await.unwrap();
-    let buried: Vec<_> = ledger.buried.lock().unwrap().iter().map(|(at, why)| (at.version, why.clone())).collect();
-    assert_eq!(buried, [(1, "poison".to_owned()), (5, "poison".to_owned())]);
-    assert_eq!((ledger.tries_of(1), ledger.tries_of(5)), (5, 5));
+    let dead: Vec<_> =
+        ledger.dead.lock().unwrap().iter().map(|(position, reason)| (position.version, reason.clone())).collect();
+    assert_eq!(dead, [(1, "poison".to_owned()), (5, "poison".to_owned())]);
+    assert_eq!((ledger.attempts_of(1), ledger.attempts_of(5)), (5, 5));
     for session in 1..100 {
         assert_eq!(ledger.rows(&key(session)).await, 10);
     }
@@ -321,37 +323,34 @@ async fn one_poisoned_entry_among_a_thousand_is_put_aside_after_five_tries() {
 }
 
 #[tokio::test]
-async fn silence_between_two_tries_counts_for_nothing() {
-    let (outbox, ledger) = (outbox(), Odd::new(3, &[1], None).await);
+async fn calls_without_an_answer_are_no_attempts() {
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(3, &[1], None).await);
     let mut writers = Writers::default();
     let ticket = writers.append(&outbox, 0);
     let running = start(&outbox, &ledger);
     outbox.recorded(ticket).await;
     running.soft.cancel();
     running.task.await.unwrap();
-    assert_eq!(ledger.tries_of(1), 3 + 5);
-    assert_eq!(ledger.buried.lock().unwrap().len(), 1);
+    assert_eq!(ledger.attempts_of(1), 3 + 5);
+    assert_eq!(ledger.dead.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn an_entry_that_makes_the_ledger_panic_does_not_end_the_worker() {
-    let (outbox, ledger) = (outbox(), Odd::new(0, &[], Some(7)).await);
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(0, &[], Some(7)).await);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 20, 1);
     let running = start(&outbox, &ledger);
     outbox.wait_drained().await;
     running.soft.cancel();
     running.task.await.unwrap();
-    assert_eq!(
-        ledger.buried.lock().unwrap()[0],
-        (Position { epoch: 1, version: 7 }, "panicked: out of its mind".into())
-    );
+    assert_eq!(ledger.dead.lock().unwrap()[0], (Position { epoch: 1, version: 7 }, "panicked: out of its mind".into()));
     assert_eq!(ledger.inner.history(&key(0), None, 100).await.unwrap().rows.len(), 19);
 }
 
 #[tokio::test]
-async fn a_soft_stop_drains_even_while_the_ledger_comes_back() {
-    let (outbox, ledger) = (outbox(), Odd::new(5, &[], None).await);
+async fn a_soft_stop_drains_even_during_an_outage() {
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(5, &[], None).await);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 5000, 10);
     let running = start(&outbox, &ledger);
@@ -364,13 +363,13 @@ async fn a_soft_stop_drains_even_while_the_ledger_comes_back() {
 
 #[tokio::test]
 async fn a_hard_stop_leaves_the_rest_for_the_next_worker() {
-    let (outbox, ledger) = (outbox(), Odd::new(usize::MAX, &[], None).await);
+    let (outbox, ledger) = (outbox(), FaultyLedger::new(usize::MAX, &[], None).await);
     let mut writers = Writers::default();
     writers.append_in_turn(&outbox, 3000, 3);
     let running = start(&outbox, &ledger);
     running.hard.cancel();
     assert_eq!(running.task.await.unwrap().entries, 3000);
-    ledger.silent.store(0, Ordering::SeqCst);
+    ledger.unanswered.store(0, Ordering::SeqCst);
     let next = start(&outbox, &ledger);
     outbox.wait_drained().await;
     next.soft.cancel();
@@ -379,8 +378,8 @@ async fn a_hard_stop_leaves_the_rest_for_the_next_worker() {
 }
 
 #[tokio::test]
-async fn the_heart_beats_at_once_and_at_the_end() {
-    let ledger = Odd::new(0, &[], None).await;
+async fn a_heartbeat_is_recorded_at_once_and_at_the_end() {
+    let ledger = FaultyLedger::new(0, &[], None).await;
     let stop = CancellationToken::new();
     let (beat, mut now) = (tokio::sync::watch::channel(0_i64), 0);
     let clock: Now = Arc::new(move || {
@@ -398,6 +397,6 @@ async fn the_heart_beats_at_once_and_at_the_end() {
     }
     stop.cancel();
     task.await.unwrap();
-    let presence = ledger.heartbeats(Timestamp::from_ms(0)).await.unwrap();
-    assert_eq!(presence.last_heartbeat, Some(Timestamp::from_ms(now + 1)));
+    let heartbeats = ledger.heartbeats(Timestamp::from_ms(0)).await.unwrap();
+    assert_eq!(heartbeats.last_heartbeat, Some(Timestamp::from_ms(now + 1)));
 }

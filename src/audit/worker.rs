@@ -1,4 +1,4 @@
-//! Takes entries out of one outbox, oldest first, and brings them into the ledger.
+//! Records the entries of one outbox in the ledger, oldest first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,83 +21,82 @@ use crate::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
 use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
 use crate::telemetry::outage::chain;
 
-/// A ledger that takes longer than this does not answer.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What waits is told so often, whatever becomes of it.
+/// Between two updates of the backlog metric.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The one consumer of an outbox.
+/// The consumer of an outbox.
 pub struct Worker {
     outbox: Arc<dyn Outbox>,
     ledger: Arc<dyn Ledger>,
-    /// Where sessions stay whose newest version the ledger refuses.
+    /// Keeps sessions whose newest version the ledger refuses.
     store: Option<Arc<dyn Store>>,
     now: Now,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     fence: Fence,
 }
 
 impl Worker {
-    /// Brings what `outbox` holds into `ledger`.
+    /// Records the entries of `outbox` in `ledger`.
     #[must_use]
     pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn Ledger>, now: Now) -> Self {
-        Self { outbox, ledger, store: None, now, pace: RetryPolicy::default(), fence: Fence::default() }
+        Self { outbox, ledger, store: None, now, policy: RetryPolicy::default(), fence: Fence::default() }
     }
 
-    /// With the store that the entries come from: it keeps what the ledger refuses.
+    /// With the store of the entries, which keeps sessions that the ledger refuses.
     #[must_use]
     pub fn with_store(self, store: Arc<dyn Store>) -> Self {
         Self { store: Some(store), ..self }
     }
 
-    /// Behind `fence`: while that is closed, everything waits where it is.
+    /// Behind `fence`: while it is closed, entries stay in the outbox.
     #[must_use]
     pub fn with_fence(self, fence: Fence) -> Self {
         Self { fence, ..self }
     }
 
-    /// With another pace.
+    /// With another retry policy.
     #[must_use]
-    pub fn with_retries(self, pace: RetryPolicy) -> Self {
-        Self { pace, ..self }
+    pub fn with_retries(self, policy: RetryPolicy) -> Self {
+        Self { policy, ..self }
     }
 
-    /// Works until `soft` is cancelled and the outbox is empty, or until `hard`
-    /// is. Gives what is left. Cancel `soft` after the last who appends has ended.
+    /// Works until `soft` is cancelled and the outbox is empty, or until `hard` is cancelled.
+    /// Returns the rest. Cancel `soft` after the last writer to the outbox has ended.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> Backlog {
-        let pace = self.pace;
+        let policy = self.policy;
         let work = Arc::new(self);
         tokio::select! {
-            () = jobs::run("audit", Arc::clone(&work), pace, &soft, &hard) => {}
+            () = jobs::run("audit", Arc::clone(&work), policy, &soft, &hard) => {}
             () = work.report_backlog() => {}
         }
         work.outbox.backlog().await.unwrap_or_default()
     }
 
-    /// Nobody else holds that version, so its session is not let go of while it is the newest.
-    async fn keep(&self, refused: &Entry) -> Result<(), Failure> {
+    /// Only the store has that version, so it must not evict the session while it is the newest.
+    async fn retain(&self, refused: &Entry) -> Result<(), Failure> {
         let Some(store) = &self.store else { return Ok(()) };
         match store.retain(&refused.key, refused.link.position).await {
-            // Written by a newer release, which looks after it.
+            // A newer release wrote it and retains it.
             Ok(()) | Err(store::Error::Unreadable(_)) => Ok(()),
-            Err(error) => Err(Failure::Unanswered(error.into())),
+            Err(error) => Err(Failure::Unavailable(error.into())),
         }
     }
 
-    /// While the ledger takes nothing nobody asks for more, and that is when it must be known what waits.
+    /// While the ledger is down no jobs are read, but the backlog must be known.
     async fn report_backlog(&self) {
-        let mut every = interval(BACKLOG_INTERVAL);
+        let mut ticks = interval(BACKLOG_INTERVAL);
         loop {
-            every.tick().await;
-            // Where that cannot be told, the store is away.
+            ticks.tick().await;
+            // It fails only while the store is down.
             let _ = self.count_backlog().await;
         }
     }
 
     async fn count_backlog(&self) -> Result<(), Failure> {
         let backlog = self.outbox.backlog().await.map_err(retryable)?;
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; the last bits do not matter")]
         metrics::gauge!(AUDIT_BACKLOG).set(backlog.entries as f64);
         Ok(())
     }
@@ -107,19 +106,19 @@ impl Worker {
 impl Work for Worker {
     type Job = OutboxEntry;
 
-    async fn next(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Failure> {
+    async fn next(&self, max: usize, limit: Duration) -> Result<Vec<OutboxEntry>, Failure> {
         if !self.fence.may_write() {
-            // All waits in Redis, without a word each time.
-            sleep(patience).await;
+            // Entries wait in Redis; this is no failure to log.
+            sleep(limit).await;
             return Ok(Vec::new());
         }
-        let oldest = self.outbox.oldest(max, patience).await.map_err(retryable)?;
+        let oldest = self.outbox.oldest(max, limit).await.map_err(retryable)?;
         self.count_backlog().await?;
         Ok(oldest)
     }
 
     async fn attempt(&self, jobs: &[OutboxEntry]) -> Result<(), Failure> {
-        self.fence.check().map_err(|fenced| Failure::Unanswered(fenced.into()))?;
+        self.fence.check().map_err(|fenced| Failure::Unavailable(fenced.into()))?;
         let entries: Vec<Arc<Entry>> = jobs.iter().map(|job| Arc::clone(&job.entry)).collect();
         match with_timeout(self.ledger.record(&entries)).await {
             Ok(recorded) => {
@@ -128,8 +127,8 @@ impl Work for Worker {
                 Ok(())
             }
             Err(failure) => {
-                let is_try = jobs.len() == 1 && matches!(failure, Failure::Refused(_));
-                count("retried", usize::from(is_try));
+                let is_attempt = jobs.len() == 1 && matches!(failure, Failure::Refused(_));
+                count("retried", usize::from(is_attempt));
                 Err(failure)
             }
         }
@@ -138,11 +137,11 @@ impl Work for Worker {
     async fn dead_letter(&self, job: &OutboxEntry, reason: &Source) -> Result<(), Failure> {
         let Entry { key, link, .. } = &*job.entry;
         with_timeout(self.ledger.add_dead_letter(&job.entry, &chain(&**reason), (self.now)())).await?;
-        self.keep(&job.entry).await?;
+        self.retain(&job.entry).await?;
         count("dead", 1);
         error!(
             tenant.id = %key.tenant, session.id = %key.session, version = %link.position,
-            error = chain(&**reason), "an entry is refused for good and put aside"
+            error = chain(&**reason), "the ledger refused an entry for good; it is a dead letter"
         );
         Ok(())
     }
@@ -153,26 +152,25 @@ impl Work for Worker {
     }
 }
 
-/// Who does not answer in time does not answer.
-async fn with_timeout<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match timeout(LEDGER_TIMEOUT, asked).await {
+async fn with_timeout<T>(operation: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(LEDGER_TIMEOUT, operation).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::Refused(why))) => Err(Failure::Refused(why)),
-        Ok(Err(Error::Unavailable(why))) => Err(Failure::Unanswered(why)),
-        Ok(Err(why @ (Error::ReadOnly | Error::TooLong | Error::Busy))) => Err(Failure::Unanswered(why.into())),
-        Err(elapsed) => Err(Failure::Unanswered(elapsed.into())),
+        Ok(Err(Error::Unavailable(why))) => Err(Failure::Unavailable(why)),
+        Ok(Err(why @ (Error::ReadOnly | Error::TooLong | Error::Busy))) => Err(Failure::Unavailable(why.into())),
+        Err(elapsed) => Err(Failure::Unavailable(elapsed.into())),
     }
 }
 
 fn retryable(Unavailable(why): Unavailable) -> Failure {
-    Failure::Unanswered(why)
+    Failure::Unavailable(why)
 }
 
 fn count(outcome: &'static str, entries: usize) {
     metrics::counter!(AUDIT_JOBS_TOTAL, "outcome" => outcome).increment(entries as u64);
 }
 
-/// Two histories of one session: both are kept, and somebody should know.
+/// Two histories of one session: the ledger keeps both, and an operator should know.
 fn report_fork(key: &SessionKey) {
     forked();
     error!(tenant.id = %key.tenant, session.id = %key.session, "fork: two links at one position");

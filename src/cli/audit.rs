@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use self::stakes::Stakes;
 use super::Failure;
 use crate::audit::dead_letters;
-use crate::audit::dead_letters::{Retried, Selection};
+use crate::audit::dead_letters::{RetryOutcome, Selection};
 use crate::config::{Config, Database};
 use crate::domain::chain::Digest;
 use crate::ledger;
@@ -111,10 +111,10 @@ async fn act(act: Act, ledger: &dyn Ledger, letter: &DeadLetter) -> Result<Strin
         Act::List => Ok(letter.reason.clone()),
         Act::Drop => dead_letters::drop(ledger, letter).await.map(|()| "dropped".to_owned()),
         Act::Retry => Ok(match dead_letters::retry(ledger, letter).await? {
-            Retried::Recorded => "recorded".to_owned(),
-            Retried::Forked => "recorded beside another at its position".to_owned(),
-            Retried::Superseded => "recorded, but the session had gone on without it".to_owned(),
-            Retried::Refused(why) => format!("refused again: {}", chain(&why)),
+            RetryOutcome::Recorded => "recorded".to_owned(),
+            RetryOutcome::Forked => "recorded beside another at its position".to_owned(),
+            RetryOutcome::Superseded => "recorded, but the session had gone on without it".to_owned(),
+            RetryOutcome::Refused(why) => format!("refused again: {}", chain(&why)),
         }),
     }
 }

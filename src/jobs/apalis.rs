@@ -1,8 +1,8 @@
-//! The one file that says apalis: our rows of jobs as its backend.
+//! The only file that names apalis: a queue of jobs as its backend.
 //!
-//! A task is a batch. Two traps: an error from `poll_next` would end apalis's
-//! worker, so there is none (what cannot be read now is asked for again in
-//! here); and a row that has ended does not end the worker, it wants to be told.
+//! A task is a batch. apalis has two traps. An error from `poll_next` would end its worker, so
+//! this file retries reads itself. The end of the queue does not end the worker, so this file
+//! stops it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,43 +21,44 @@ use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 use tracing::error;
 
+use super::policy::RetryPolicy;
 use super::retry::run_batch;
-use super::{RetryPolicy, Work};
+use super::work::Work;
 use crate::telemetry::outage::{Outage, OutageTracker};
 
-static OUTAGE: Outage = Outage::new("jobs", "failed to ask for jobs; waiting", "jobs come again");
+static OUTAGE: Outage = Outage::new("jobs", "failed to read jobs; waiting", "jobs can be read again");
 
-/// Does `work` until `soft` is cancelled and nothing is left, or at once until
-/// `hard` is. What is half done then comes again to the next worker.
+/// Does `work` until `soft` is cancelled and the queue is empty, or until `hard` is cancelled.
+/// The next worker repeats an interrupted batch.
 pub async fn run<W: Work>(
     name: &str,
     work: Arc<W>,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     soft: &CancellationToken,
     hard: &CancellationToken,
 ) {
-    let mut waits = pace.unanswered.waits();
+    let mut waits = policy.unavailable_backoff.waits();
     loop {
         let (work, soft) = (Arc::clone(&work), soft.clone());
-        let batches = Batches { work, pace, soft, next: None, not_before: Instant::now() };
+        let batches = Batches { work, policy, soft, next: None, not_before: Instant::now() };
         tokio::select! {
             biased;
             () = hard.cancelled() => return,
             is_drained = drain(name, batches) => if is_drained { return },
         }
-        tokio::time::sleep(waits.next().unwrap_or(pace.unanswered.most)).await;
+        tokio::time::sleep(waits.next().unwrap_or(policy.unavailable_backoff.max)).await;
     }
 }
 
-/// Runs apalis's worker to its end. Anything but an empty row is not the end of ours.
+/// Runs one of apalis's workers to its end; returns whether the queue is empty.
 async fn drain<W: Work>(name: &str, batches: Batches<W>) -> bool {
-    let (work, pace, soft) = (Arc::clone(&batches.work), batches.pace, batches.soft.clone());
-    let settle = move |jobs: Vec<W::Job>| {
+    let (work, policy, soft) = (Arc::clone(&batches.work), batches.policy, batches.soft.clone());
+    let run = move |jobs: Vec<W::Job>| {
         let work = Arc::clone(&work);
-        async move { run_batch(&*work, &jobs, &pace).await }
+        async move { run_batch(&*work, &jobs, &policy).await }
     };
-    // One batch at a time keeps the order, and the next one collects meanwhile.
-    let worker = WorkerBuilder::new(name).backend(batches).concurrency(1).build(settle);
+    // One batch at a time keeps the order; the next one is read meanwhile.
+    let worker = WorkerBuilder::new(name).backend(batches).concurrency(1).build(run);
     match worker.run().await {
         Ok(()) => soft.is_cancelled(),
         Err(failure) => {
@@ -67,10 +68,10 @@ async fn drain<W: Work>(name: &str, batches: Batches<W>) -> bool {
     }
 }
 
-/// Batches as apalis takes them: polled, one after the other.
+/// Batches that apalis polls, one after the other.
 struct Batches<W: Work> {
     work: Arc<W>,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     soft: CancellationToken,
     next: Option<BoxFuture<'static, Option<Vec<W::Job>>>>,
     not_before: Instant,
@@ -89,14 +90,14 @@ impl<W: Work> Backend for Batches<W> {
         cx: &mut Context<'_>,
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        let (pace, not_before) = (self.pace, self.not_before);
-        let begin = || next(Arc::clone(&self.work), pace, self.soft.clone(), not_before).boxed();
+        let (policy, not_before) = (self.policy, self.not_before);
+        let begin = || next(Arc::clone(&self.work), policy, self.soft.clone(), not_before).boxed();
         let jobs = std::task::ready!(self.next.get_or_insert_with(begin).as_mut().poll(cx));
         self.next = None;
-        let is_full = jobs.as_ref().is_some_and(|jobs| jobs.len() >= pace.batch);
-        self.not_before = Instant::now() + if is_full { Duration::ZERO } else { pace.gather };
+        let is_full = jobs.as_ref().is_some_and(|jobs| jobs.len() >= policy.batch_size);
+        self.not_before = Instant::now() + if is_full { Duration::ZERO } else { policy.gather_time };
         if jobs.is_none() {
-            // Refused only to a worker that was never started, and this one polls.
+            // It fails only for a worker that was never started, and this one polls.
             let _ = worker.stop();
         }
         Poll::Ready(jobs.map(|jobs| Ok(TaskBuilder::new(jobs).build())))
@@ -123,31 +124,31 @@ impl<W: Work> BackendConfig for Batches<W> {
     }
 }
 
-/// The next batch; none once there is nothing left and nothing more is to come.
+/// The next batch; `None` once the queue is empty after `soft` is cancelled.
 async fn next<W: Work>(
     work: Arc<W>,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     soft: CancellationToken,
     not_before: Instant,
 ) -> Option<Vec<W::Job>> {
     soft.run_until_cancelled(tokio::time::sleep_until(not_before)).await;
-    let (mut waits, mut asker) = (pace.unanswered.waits(), OutageTracker::of(&OUTAGE));
+    let (mut waits, mut outage) = (policy.unavailable_backoff.waits(), OutageTracker::of(&OUTAGE));
     loop {
         let is_ending = soft.is_cancelled();
-        let patience = if is_ending { Duration::ZERO } else { pace.patience };
-        let asked = tokio::select! {
-            // In this order always, so that a run can be repeated.
+        let limit = if is_ending { Duration::ZERO } else { policy.poll_timeout };
+        let read = tokio::select! {
+            // A fixed order, so that a simulation is reproducible.
             biased;
-            asked = work.next(pace.batch, patience) => asked,
+            read = work.next(policy.batch_size, limit) => read,
             () = soft.cancelled(), if !is_ending => continue,
         };
-        asker.record(asked.as_ref().err());
-        match asked {
+        outage.record(read.as_ref().err());
+        match read {
             Ok(jobs) if !jobs.is_empty() => return Some(jobs),
             Ok(_) if is_ending => return None,
-            Ok(_) => waits = pace.unanswered.waits(),
+            Ok(_) => waits = policy.unavailable_backoff.waits(),
             Err(_) => {
-                tokio::time::sleep(waits.next().unwrap_or(pace.unanswered.most)).await;
+                tokio::time::sleep(waits.next().unwrap_or(policy.unavailable_backoff.max)).await;
             }
         }
     }

@@ -1,173 +1,98 @@
-//! One test for each sentence of the ledger's promise, for every backend.
+//! One test for each promise of the ledger, for every backend.
 
-mod alive;
-mod aside;
-mod bench;
-mod marks;
+mod backends;
+mod dead_letters;
+mod deployments;
+mod fixtures;
+mod heartbeats;
 mod pages;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use self::alive::{
-    an_absence_that_somebody_contradicts_is_forgotten, beat, how_a_process_ended_is_known_to_the_next, presence,
-    proof_of_life_never_goes_back, when_nobody_was_there_is_known_to_who_came_back,
+use self::backends::{Postgres, Sqlite};
+use self::dead_letters::{
+    a_dead_letter_is_added_once, any_text_fits, dead_letters_come_in_pages_unchanged_and_can_be_removed,
+    dead_letters_of_a_session_come_newest_first,
 };
-use self::aside::{
-    any_text_fits, dead_letters_come_in_pages_as_they_were_and_can_be_forgotten,
-    dead_letters_of_a_session_come_newest_first_by_their_numbers, what_is_buried_is_buried_once,
+use self::deployments::{an_owner_stays_until_a_take_over, of_concurrent_claims_one_holds};
+use self::fixtures::{as_row, chain, changed, entry, epoch_of, first, ids, key, positions};
+use self::heartbeats::{
+    a_heartbeat_after_a_gap_records_an_outage, an_outage_that_a_heartbeat_contradicts_is_deleted, beat, outage_at,
+    the_last_heartbeat_never_goes_back, the_next_process_knows_how_the_last_one_ended,
 };
-use self::bench::{Postgres, Sqlite};
-use self::marks::{a_mark_stays_until_it_is_taken, of_claims_at_the_same_moment_one_comes_first};
 use self::pages::{
-    a_history_page_ends_where_its_changes_are_long, a_last_page_says_that_it_is,
-    a_list_page_ends_where_its_bodies_are_long, history_comes_in_pages_that_tear_no_position,
+    a_history_page_ends_where_its_changes_are_long, a_list_page_ends_where_its_bodies_are_long,
+    history_pages_split_no_position, the_last_page_has_no_more,
 };
-use super::{Error, Filter, Ledger, Row};
-use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey};
-use crate::domain::id::{SessionId, SessionKey, TenantId};
-use crate::domain::position::Position;
+use super::{Error, Filter, Ledger};
+use crate::domain::chain::Digest;
+use crate::domain::entry::IdempotencyKey;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
 macro_rules! contract {
-    ($($backend:ident: $bench:ident),*; $sentences:tt) => {
-        $(contract! { @one $backend: $bench; $sentences })*
+    ($($backend:ident: $database:ident),*; $promises:tt) => {
+        $(contract! { @one $backend: $database; $promises })*
     };
-    (@one $backend:ident: $bench:ident; { $($sentence:ident,)* }) => {
+    (@one $backend:ident: $database:ident; { $($promise:ident,)* }) => {
         mod $backend {
             $(
                 #[tokio::test]
-                async fn $sentence() {
-                    let bench = super::$bench::new().await;
-                    let ledger = bench.open().await;
-                    super::$sentence(&ledger).await;
+                async fn $promise() {
+                    let database = super::$database::new().await;
+                    let ledger = database.open().await;
+                    super::$promise(&ledger).await;
                     super::Ledger::close(&ledger).await;
                 }
             )*
 
             #[tokio::test]
-            async fn a_restart_keeps_all() {
-                let bench = super::$bench::new().await;
-                super::fill(&bench.open().await).await;
-                super::kept(&bench.open().await).await;
+            async fn a_restart_keeps_everything() {
+                let database = super::$database::new().await;
+                super::fill(&database.open().await).await;
+                super::check_kept(&database.open().await).await;
             }
         }
     };
 }
 
 contract! { sqlite: Sqlite, postgres: Postgres; {
-    a_repeat_is_absorbed,
-    of_claims_at_the_same_moment_one_comes_first,
-    a_mark_stays_until_it_is_taken,
+    a_repeat_changes_nothing,
+    of_concurrent_claims_one_holds,
+    an_owner_stays_until_a_take_over,
     a_batch_is_all_or_nothing,
-    an_unreadable_body_is_refused_whatever_its_batch,
+    an_unreadable_body_is_refused_in_any_batch,
     a_fork_is_kept_and_counted,
     the_newest_row_never_goes_back,
     a_shed_body_leaves_its_link,
-    versions_are_those_of_the_surviving_line,
-    an_epoch_that_was_given_up_is_superseded_too,
-    a_missing_link_does_not_hide_what_was_before,
-    a_fork_goes_the_way_its_successors_went,
-    an_instant_finds_what_stood_then,
-    history_comes_in_pages_that_tear_no_position,
+    versions_are_those_of_the_lineage,
+    an_abandoned_epoch_is_superseded,
+    a_missing_link_does_not_hide_earlier_versions,
+    a_fork_survives_on_the_side_that_went_on,
+    an_instant_finds_the_newest_version_of_its_time,
+    history_pages_split_no_position,
     a_history_page_ends_where_its_changes_are_long,
     a_list_page_ends_where_its_bodies_are_long,
-    a_last_page_says_that_it_is,
-    lists_are_the_tenants_own_by_session_id,
-    lists_leave_deleted_sessions_out_unless_asked,
-    lists_filter_by_what_a_session_is,
+    the_last_page_has_no_more,
+    lists_hold_the_tenants_sessions_by_id,
+    lists_exclude_deleted_sessions_by_default,
+    lists_filter_by_attributes,
     metadata_is_compared_as_text_and_never_as_sql,
-    what_is_due_comes_soonest_first,
-    answers_are_those_of_the_surviving_line_since_an_instant,
-    what_is_buried_is_buried_once,
-    dead_letters_come_in_pages_as_they_were_and_can_be_forgotten,
-    dead_letters_of_a_session_come_newest_first_by_their_numbers,
+    due_sessions_come_soonest_first,
+    idempotency_records_are_those_of_the_lineage,
+    a_dead_letter_is_added_once,
+    dead_letters_come_in_pages_unchanged_and_can_be_removed,
+    dead_letters_of_a_session_come_newest_first,
     any_text_fits,
-    proof_of_life_never_goes_back,
-    when_nobody_was_there_is_known_to_who_came_back,
-    an_absence_that_somebody_contradicts_is_forgotten,
-    how_a_process_ended_is_known_to_the_next,
-    a_closed_ledger_does_not_answer,
+    the_last_heartbeat_never_goes_back,
+    a_heartbeat_after_a_gap_records_an_outage,
+    an_outage_that_a_heartbeat_contradicts_is_deleted,
+    the_next_process_knows_how_the_last_one_ended,
+    a_closed_ledger_is_unavailable,
 }}
 
-fn key(session: &str) -> SessionKey {
-    SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
-}
-
-fn stored(at: i64, more: &Value) -> Bytes {
-    let mut stored = json!({
-        "format": 1, "status": "running", "sync_mode": "global", "due_at": null,
-        "created_at": 0, "updated_at": at, "participants": [], "metadata": {}, "other": {"kept": true},
-    });
-    for (name, value) in more.as_object().unwrap() {
-        stored[name] = value.clone();
-    }
-    Bytes::from(stored.to_string())
-}
-
-/// The entry that follows on `previous`; each version stands since ten times its number.
-fn entry(session: &str, epoch: i64, version: u64, previous: Digest, more: &Value) -> Arc<Entry> {
-    let at = 10 * i64::try_from(version).unwrap();
-    let body = stored(at, more);
-    let link =
-        Link { position: Position { epoch, version }, at: Timestamp::from_ms(at), previous, body: Digest::of(&body) };
-    let change = Bytes::from(json!({ "type": "switched", "version": version }).to_string());
-    Arc::new(Entry { key: key(session), link, body: Some(body), change, idempotency: None })
-}
-
-fn first(session: &str, more: &Value) -> Arc<Entry> {
-    entry(session, 1, 1, Digest::NONE, more)
-}
-
-/// Versions `from..=to` of one epoch, linked.
-fn chain(session: &str, epoch: i64, versions: std::ops::RangeInclusive<u64>, previous: Digest) -> Vec<Arc<Entry>> {
-    let mut previous = previous;
-    versions
-        .map(|version| {
-            let entry = entry(session, epoch, version, previous, &json!({ "epoch": epoch }));
-            previous = entry.link.digest();
-            entry
-        })
-        .collect()
-}
-
-fn changed(entry: &Arc<Entry>, change: impl FnOnce(&mut Entry)) -> Arc<Entry> {
-    let mut entry = Entry::clone(entry);
-    change(&mut entry);
-    Arc::new(entry)
-}
-
-async fn positions(ledger: &dyn Ledger, session: &str) -> Vec<(i64, u64, bool)> {
-    let rows = ledger.history(&key(session), None, 1000).await.unwrap().rows;
-    rows.iter().map(|row| (row.link.position.epoch, row.link.position.version, row.superseded)).collect()
-}
-
-async fn ids(ledger: &dyn Ledger, filter: &Filter) -> Vec<String> {
-    let tenant = TenantId::new("acme").unwrap();
-    let rows = ledger.sessions(&tenant, filter, None, 100).await.unwrap().rows;
-    rows.iter().map(|row| row.key.session.to_string()).collect()
-}
-
-async fn epoch_of(ledger: &dyn Ledger, version: u64) -> Option<i64> {
-    let row = ledger.version(&key("a"), version).await.unwrap()?;
-    assert_eq!(row.link.position.version, version);
-    Some(row.link.position.epoch)
-}
-
-fn as_row(entry: &Entry) -> Row {
-    Row {
-        key: entry.key.clone(),
-        link: entry.link,
-        body: entry.body.clone(),
-        change: entry.change.clone(),
-        superseded: false,
-    }
-}
-
-async fn a_repeat_is_absorbed(ledger: &dyn Ledger) {
+async fn a_repeat_changes_nothing(ledger: &dyn Ledger) {
     let entries = chain("a", 1, 1..=200, Digest::NONE);
     assert_eq!(ledger.record(&entries[..150]).await.unwrap().new, 150);
     let again = ledger.record(&entries).await.unwrap();
@@ -187,7 +112,7 @@ async fn a_batch_is_all_or_nothing(ledger: &dyn Ledger) {
     assert_eq!(ledger.record(&entries[..99]).await.unwrap().new, 99);
 }
 
-async fn an_unreadable_body_is_refused_whatever_its_batch(ledger: &dyn Ledger) {
+async fn an_unreadable_body_is_refused_in_any_batch(ledger: &dyn Ledger) {
     let entries = chain("a", 1, 1..=3, Digest::NONE);
     for bad in [&b"no json"[..], b"{}", b"\xff\xfe", b"[1]"] {
         let bad = changed(&entries[1], |entry| entry.body = Some(Bytes::from(bad)));
@@ -236,7 +161,7 @@ async fn a_shed_body_leaves_its_link(ledger: &dyn Ledger) {
     assert_eq!(ledger.version(&key("a"), 2).await.unwrap(), Some(as_row(&shed)));
 }
 
-async fn versions_are_those_of_the_surviving_line(ledger: &dyn Ledger) {
+async fn versions_are_those_of_the_lineage(ledger: &dyn Ledger) {
     let old = chain("a", 1, 1..=7, Digest::NONE);
     let new = chain("a", 5, 5..=6, old[3].link.digest());
     ledger.record(&old).await.unwrap();
@@ -250,11 +175,11 @@ async fn versions_are_those_of_the_surviving_line(ledger: &dyn Ledger) {
     assert_eq!(ledger.version(&key("a"), u64::MAX).await.unwrap(), None);
 }
 
-async fn an_epoch_that_was_given_up_is_superseded_too(ledger: &dyn Ledger) {
+async fn an_abandoned_epoch_is_superseded(ledger: &dyn Ledger) {
     let one = chain("a", 1, 1..=5, Digest::NONE);
-    let given_up = chain("a", 2, 3..=9, one[1].link.digest());
+    let abandoned = chain("a", 2, 3..=9, one[1].link.digest());
     let new = chain("a", 3, 6..=7, one[4].link.digest());
-    for entries in [&one, &given_up, &new] {
+    for entries in [&one, &abandoned, &new] {
         ledger.record(entries).await.unwrap();
     }
     let rows = positions(ledger, "a").await;
@@ -263,7 +188,7 @@ async fn an_epoch_that_was_given_up_is_superseded_too(ledger: &dyn Ledger) {
     assert_eq!(epochs, [Some(1), Some(3), None]);
 }
 
-async fn a_missing_link_does_not_hide_what_was_before(ledger: &dyn Ledger) {
+async fn a_missing_link_does_not_hide_earlier_versions(ledger: &dyn Ledger) {
     let one = chain("a", 1, 1..=5, Digest::NONE);
     let new = chain("a", 2, 5..=6, one[3].link.digest());
     ledger.record(&one[..3]).await.unwrap();
@@ -272,7 +197,7 @@ async fn a_missing_link_does_not_hide_what_was_before(ledger: &dyn Ledger) {
     assert!(positions(ledger, "a").await.iter().all(|row| !row.2));
 }
 
-async fn a_fork_goes_the_way_its_successors_went(ledger: &dyn Ledger) {
+async fn a_fork_survives_on_the_side_that_went_on(ledger: &dyn Ledger) {
     let one = chain("a", 1, 1..=3, Digest::NONE);
     let other = entry("a", 1, 2, one[0].link.digest(), &json!({ "other": "life" }));
     let after = chain("a", 1, 3..=4, other.link.digest());
@@ -285,26 +210,26 @@ async fn a_fork_goes_the_way_its_successors_went(ledger: &dyn Ledger) {
     assert_eq!(superseded, [(1, false), (2, true), (2, false), (3, true), (3, false), (4, false)]);
 }
 
-async fn an_instant_finds_what_stood_then(ledger: &dyn Ledger) {
+async fn an_instant_finds_the_newest_version_of_its_time(ledger: &dyn Ledger) {
     let old = chain("a", 1, 1..=7, Digest::NONE);
     ledger.record(&old).await.unwrap();
-    // Restored after an outage, from before what the old epoch did last.
+    // Restored after an outage, from before the last version of the old epoch.
     let late = changed(&chain("a", 2, 5..=5, old[3].link.digest())[0], |entry| {
         entry.link.at = Timestamp::from_ms(100);
     });
     ledger.record(&[late]).await.unwrap();
-    let mut stood = Vec::new();
+    let mut newest = Vec::new();
     for at in [9, 10, 19, 20, 49, 50, 79, 99, 100, i64::MAX] {
         let row = ledger.at(&key("a"), Timestamp::from_ms(at)).await.unwrap();
-        stood.push(row.map(|row| (row.link.position.epoch, row.link.position.version)));
+        newest.push(row.map(|row| (row.link.position.epoch, row.link.position.version)));
     }
     let one = |version| Some((1, version));
     let expected = [None, one(1), one(1), one(2), one(4), one(4), one(4), one(4), Some((2, 5)), Some((2, 5))];
-    assert_eq!(stood, expected);
+    assert_eq!(newest, expected);
     assert_eq!(ledger.at(&key("b"), Timestamp::from_ms(50)).await.unwrap(), None);
 }
 
-async fn lists_are_the_tenants_own_by_session_id(ledger: &dyn Ledger) {
+async fn lists_hold_the_tenants_sessions_by_id(ledger: &dyn Ledger) {
     let foreign = changed(&first("b", &json!({})), |entry| entry.key.tenant = TenantId::new("other").unwrap());
     let mut entries: Vec<_> = ["d", "a", "c"].map(|session| first(session, &json!({}))).into();
     entries.push(foreign);
@@ -316,7 +241,7 @@ async fn lists_are_the_tenants_own_by_session_id(ledger: &dyn Ledger) {
     assert_eq!(ledger.newest(&key("b")).await.unwrap(), None);
 }
 
-async fn lists_leave_deleted_sessions_out_unless_asked(ledger: &dyn Ledger) {
+async fn lists_exclude_deleted_sessions_by_default(ledger: &dyn Ledger) {
     let gone = first("a", &json!({ "status": "deleted", "due_at": 5 }));
     ledger.record(&[gone.clone(), first("b", &json!({}))]).await.unwrap();
     assert_eq!(ids(ledger, &Filter::default()).await, ["b"]);
@@ -326,7 +251,7 @@ async fn lists_leave_deleted_sessions_out_unless_asked(ledger: &dyn Ledger) {
     assert_eq!(ledger.due(None, Timestamp::NEVER, 10).await.unwrap(), []);
 }
 
-async fn lists_filter_by_what_a_session_is(ledger: &dyn Ledger) {
+async fn lists_filter_by_attributes(ledger: &dyn Ledger) {
     let who = json!([{ "participant_id": "white", "more": 1 }, { "participant_id": "black" }]);
     let entries = [
         first("a", &json!({ "status": "paused", "participants": who })),
@@ -372,7 +297,7 @@ async fn metadata_is_compared_as_text_and_never_as_sql(ledger: &dyn Ledger) {
     assert_eq!(ids(ledger, &Filter { metadata: both, ..Filter::default() }).await, ["a"]);
 }
 
-async fn what_is_due_comes_soonest_first(ledger: &dyn Ledger) {
+async fn due_sessions_come_soonest_first(ledger: &dyn Ledger) {
     let due = |session, at: Option<i64>| first(session, &json!({ "due_at": at }));
     let entries = [due("a", Some(300)), due("b", None), due("c", Some(100)), due("d", Some(200)), due("e", Some(301))];
     ledger.record(&entries).await.unwrap();
@@ -387,7 +312,7 @@ async fn what_is_due_comes_soonest_first(ledger: &dyn Ledger) {
     assert_eq!(ledger.due(None, until, 10).await.unwrap(), all[1..]);
 }
 
-async fn answers_are_those_of_the_surviving_line_since_an_instant(ledger: &dyn Ledger) {
+async fn idempotency_records_are_those_of_the_lineage(ledger: &dyn Ledger) {
     let repeat = |text: &[u8]| Some(IdempotencyKey { key: Digest::of(text), body: Digest::of(b"body") });
     let mut old = chain("a", 1, 1..=6, Digest::NONE);
     for (at, text) in [(0, &b"one"[..]), (2, b"three"), (3, b"four"), (5, b"lost")] {
@@ -395,13 +320,13 @@ async fn answers_are_those_of_the_surviving_line_since_an_instant(ledger: &dyn L
     }
     ledger.record(&old).await.unwrap();
     ledger.record(&chain("a", 2, 5..=5, old[3].link.digest())).await.unwrap();
-    let answers = ledger.idempotency_records(&key("a"), Timestamp::from_ms(30)).await.unwrap();
-    let seen: Vec<_> = answers.iter().map(|answer| (Some(answer.repeat), answer.position.version)).collect();
+    let records = ledger.idempotency_records(&key("a"), Timestamp::from_ms(30)).await.unwrap();
+    let seen: Vec<_> = records.iter().map(|record| (Some(record.repeat), record.position.version)).collect();
     assert_eq!(seen, [(repeat(b"three"), 3), (repeat(b"four"), 4)]);
-    assert_eq!((answers[0].at, &answers[0].change), (old[2].link.at, &old[2].change));
+    assert_eq!((records[0].at, &records[0].change), (old[2].link.at, &old[2].change));
 }
 
-async fn a_closed_ledger_does_not_answer(ledger: &dyn Ledger) {
+async fn a_closed_ledger_is_unavailable(ledger: &dyn Ledger) {
     ledger.ping().await.unwrap();
     ledger.close().await;
     assert!(matches!(ledger.ping().await, Err(Error::Unavailable(_))));
@@ -414,9 +339,9 @@ async fn fill(ledger: &dyn Ledger) {
     beat(ledger, 9, 9).await;
 }
 
-async fn kept(ledger: &dyn Ledger) {
+async fn check_kept(ledger: &dyn Ledger) {
     assert_eq!(positions(ledger, "a").await.len(), 100);
     assert_eq!(ledger.newest(&key("a")).await.unwrap().unwrap().link.position.version, 100);
-    assert_eq!(presence(ledger, 9).await, (Some(9), None));
+    assert_eq!(outage_at(ledger, 9).await, (Some(9), None));
     assert_eq!(ledger.record(&chain("a", 1, 1..=100, Digest::NONE)).await.unwrap().new, 0);
 }

@@ -1,75 +1,75 @@
-//! Which deployment writes to the ledger: a mark in it, and what becomes of a claim.
+//! Which deployment owns the ledger: a row in it, and the result of a claim.
 //!
-//! A deployment is what shares one Redis under one name. Its id stands in that Redis and in
-//! the mark. A Redis that lost everything has none, and goes on with the mark's if nobody
-//! lives under that any more. The mark also has the processes of Redis that held the
-//! sessions: of two with the same id, as after a failover or from a copy, the one that came
-//! later is right.
+//! A deployment shares one Redis under one name. Its id stands in that Redis and in the row. A
+//! Redis that lost everything has no id; it adopts the row's once the owner is dead.
 //!
-//! No clock is read: somebody lives as long as the mark's count moves on.
+//! The row also names the Redis processes that held the sessions. Two of them may have the same
+//! id, after a failover or from a copy: the later one is right.
+//!
+//! No clock is read: an owner is alive while the row's heartbeat count increases.
 
-/// The most processes of Redis that are remembered.
+/// The most Redis processes in the row.
 const MAX_PROCESSES: usize = 8;
 
-pub(super) const FIND: &str = "select id, name, places, address, beats from deployment where one = 1";
+pub(super) const SELECT_DEPLOYMENT: &str = "select id, name, places, address, beats from deployment where one = 1";
 
-pub(super) const WRITE: &str = "insert into deployment (one, id, name, places, address, beats) \
+pub(super) const UPSERT_DEPLOYMENT: &str = "insert into deployment (one, id, name, places, address, beats) \
     values (1, $1, $2, $3, $4, $5) \
     on conflict (one) do update \
     set id = excluded.id, name = excluded.name, places = excluded.places, \
         address = excluded.address, beats = excluded.beats";
 
-/// Who wants to write.
+/// A request to own the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// Which deployment it is, if its Redis remembers.
+    /// The deployment's id, if its Redis has one.
     pub id: Option<String>,
-    /// An id that nobody has, should it need one.
-    pub fresh: String,
-    /// What it is called in Redis; empty where sessions are in the memory of one process.
+    /// A new, unique id, in case it needs one.
+    pub new_id: String,
+    /// Its name in Redis; empty if sessions are in the memory of one process.
     pub name: String,
     /// The process that holds its sessions.
-    pub place: String,
-    /// Where that is, for people.
+    pub process: String,
+    /// The address of that process, for messages.
     pub address: String,
-    /// The count that has not moved for so long that nobody lives there.
-    pub stood_still_at: Option<i64>,
-    /// Whether it takes the ledger, whoever has it.
+    /// The owner's heartbeat count if it has stalled for so long that the owner is dead.
+    pub stalled_beats: Option<i64>,
+    /// Whether it takes the ledger from any owner.
     pub takes_over: bool,
 }
 
-/// The mark, as it stands in the ledger.
+/// The owner of the ledger, as recorded in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    /// Which deployment has the ledger.
+    /// The owner's id.
     pub id: String,
-    /// What it is called in Redis; empty where sessions are in the memory of one process.
+    /// Its name in Redis; empty if sessions are in the memory of one process.
     pub name: String,
     /// The processes that have held its sessions, newest first.
-    pub places: Vec<String>,
-    /// Where they were, for people.
+    pub processes: Vec<String>,
+    /// The address of the newest of them, for messages.
     pub address: String,
-    /// How often somebody who lives there has said so.
+    /// The number of its heartbeats.
     pub beats: i64,
 }
 
-/// What becomes of a claim.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claimed {
-    /// The ledger is its own, under this id.
+pub enum ClaimOutcome {
+    /// The deployment owns the ledger, under this id.
     Held(String),
-    /// A process of Redis that came later holds the same deployment, or did a moment ago.
+    /// A later Redis process holds the same deployment, or did a moment ago.
     Behind(Deployment),
-    /// Its Redis does not say which deployment it is, and somebody may live under the mark.
+    /// Its Redis has no id, and the recorded owner may be alive.
     Unclear(Deployment),
-    /// The ledger is another deployment's.
-    Others(Deployment),
+    /// Another deployment owns the ledger.
+    Foreign(Deployment),
 }
 
 impl Deployment {
     /// From the columns of a row.
-    pub(super) fn of((id, name, places, address, beats): (String, String, String, String, i64)) -> Self {
-        Self { id, name, places: places.split_whitespace().map(str::to_owned).collect(), address, beats }
+    pub(super) fn of((id, name, processes, address, beats): (String, String, String, String, i64)) -> Self {
+        Self { id, name, processes: processes.split_whitespace().map(str::to_owned).collect(), address, beats }
     }
 
     fn is_in_memory(&self) -> bool {
@@ -77,143 +77,148 @@ impl Deployment {
     }
 }
 
-/// What becomes of a claim, and the mark to write where it is held.
-pub(super) fn apply_claim(stands: Option<Deployment>, claim: &Claim) -> Result<Deployment, Claimed> {
-    let Some(mark) = stands else { return Ok(new(claim, 0)) };
-    match check(mark, claim) {
-        // A process of the same deployment that came later is older from now on.
-        Err(Claimed::Behind(mark)) if claim.takes_over => Ok(renewed(mark, claim)),
-        Err(Claimed::Unclear(mark) | Claimed::Others(mark)) if claim.takes_over => Ok(new(claim, mark.beats)),
-        judged => judged,
+/// The owner to record if the claim holds.
+pub(super) fn apply_claim(current: Option<Deployment>, claim: &Claim) -> Result<Deployment, ClaimOutcome> {
+    let Some(owner) = current else { return Ok(new_owner(claim, 0)) };
+    match decide(owner, claim) {
+        // From now on, the later process of the same deployment counts as the older one.
+        Err(ClaimOutcome::Behind(owner)) if claim.takes_over => Ok(renewed(owner, claim)),
+        Err(ClaimOutcome::Unclear(owner) | ClaimOutcome::Foreign(owner)) if claim.takes_over => {
+            Ok(new_owner(claim, owner.beats))
+        }
+        decided => decided,
     }
 }
 
-/// A mark of its own.
-fn new(claim: &Claim, beats: i64) -> Deployment {
-    let Claim { id, fresh, name, place, address, .. } = claim.clone();
-    Deployment { id: id.unwrap_or(fresh), name, places: vec![place], address, beats: beats + 1 }
+/// The deployment that claims, as a new owner.
+fn new_owner(claim: &Claim, beats: i64) -> Deployment {
+    let Claim { id, new_id, name, process, address, .. } = claim.clone();
+    Deployment { id: id.unwrap_or(new_id), name, processes: vec![process], address, beats: beats + 1 }
 }
 
-fn check(mark: Deployment, claim: &Claim) -> Result<Deployment, Claimed> {
-    let is_still = claim.stood_still_at == Some(mark.beats);
-    if mark.name != claim.name {
-        return match (mark.is_in_memory(), is_still) {
-            // It left nothing behind that is not in the ledger.
-            (true, true) => Ok(new(claim, mark.beats)),
-            (true, false) => Err(Claimed::Unclear(mark)),
-            (false, _) => Err(Claimed::Others(mark)),
+fn decide(owner: Deployment, claim: &Claim) -> Result<Deployment, ClaimOutcome> {
+    let is_stalled = claim.stalled_beats == Some(owner.beats);
+    if owner.name != claim.name {
+        return match (owner.is_in_memory(), is_stalled) {
+            // All its sessions are in the ledger.
+            (true, true) => Ok(new_owner(claim, owner.beats)),
+            (true, false) => Err(ClaimOutcome::Unclear(owner)),
+            (false, _) => Err(ClaimOutcome::Foreign(owner)),
         };
     }
-    // A lock says that it is alone.
-    if mark.is_in_memory() {
-        return Ok(renewed(mark, claim));
+    // An advisory lock excludes a second process.
+    if owner.is_in_memory() {
+        return Ok(renewed(owner, claim));
     }
     match &claim.id {
-        Some(id) if *id != mark.id => Err(Claimed::Others(mark)),
-        Some(_) if is_still || !is_behind(&mark, claim) => Ok(renewed(mark, claim)),
-        Some(_) => Err(Claimed::Behind(mark)),
-        None if is_still => Ok(renewed(mark, claim)),
-        None => Err(Claimed::Unclear(mark)),
+        Some(id) if *id != owner.id => Err(ClaimOutcome::Foreign(owner)),
+        Some(_) if is_stalled || !is_behind(&owner, claim) => Ok(renewed(owner, claim)),
+        Some(_) => Err(ClaimOutcome::Behind(owner)),
+        None if is_stalled => Ok(renewed(owner, claim)),
+        None => Err(ClaimOutcome::Unclear(owner)),
     }
 }
 
-/// Whether another process came after this one.
-fn is_behind(mark: &Deployment, claim: &Claim) -> bool {
-    mark.places.iter().position(|place| *place == claim.place).is_some_and(|age| age > 0)
+/// Whether a later process than the claim's is recorded.
+fn is_behind(owner: &Deployment, claim: &Claim) -> bool {
+    owner.processes.iter().position(|process| *process == claim.process).is_some_and(|age| age > 0)
 }
 
-/// The same deployment, there now.
-fn renewed(mut mark: Deployment, claim: &Claim) -> Deployment {
-    mark.places.retain(|place| *place != claim.place);
-    mark.places.insert(0, claim.place.clone());
-    mark.places.truncate(MAX_PROCESSES);
-    mark.address.clone_from(&claim.address);
-    mark.beats += 1;
-    mark
+/// The same deployment, after a heartbeat of the claim's process.
+fn renewed(mut owner: Deployment, claim: &Claim) -> Deployment {
+    owner.processes.retain(|process| *process != claim.process);
+    owner.processes.insert(0, claim.process.clone());
+    owner.processes.truncate(MAX_PROCESSES);
+    owner.address.clone_from(&claim.address);
+    owner.beats += 1;
+    owner
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn claim(id: Option<&str>, name: &str, place: &str) -> Claim {
-        let [name, place, fresh] = [name, place, "fresh"].map(str::to_owned);
-        Claim { id: id.map(str::to_owned), fresh, name, place, ..Claim::default() }
+    fn claim(id: Option<&str>, name: &str, process: &str) -> Claim {
+        let [name, process, new_id] = [name, process, "new"].map(str::to_owned);
+        Claim { id: id.map(str::to_owned), new_id, name, process, ..Claim::default() }
     }
 
-    fn mark(id: &str, name: &str, places: &str, beats: i64) -> Deployment {
-        Deployment::of((id.to_owned(), name.to_owned(), places.to_owned(), String::new(), beats))
+    fn owner(id: &str, name: &str, processes: &str, beats: i64) -> Deployment {
+        Deployment::of((id.to_owned(), name.to_owned(), processes.to_owned(), String::new(), beats))
     }
 
-    fn still(beats: i64, claim: Claim) -> Claim {
-        Claim { stood_still_at: Some(beats), ..claim }
-    }
-
-    #[test]
-    fn a_ledger_without_a_mark_is_whose_asks_first() {
-        assert_eq!(apply_claim(None, &claim(Some("a"), "sk", "p")), Ok(mark("a", "sk", "p", 1)));
-        assert_eq!(apply_claim(None, &claim(None, "sk", "p")), Ok(mark("fresh", "sk", "p", 1)));
+    fn stalled(beats: i64, claim: Claim) -> Claim {
+        Claim { stalled_beats: Some(beats), ..claim }
     }
 
     #[test]
-    fn another_name_or_id_is_refused_whether_anybody_lives_or_not() {
-        let stands = mark("a", "sk", "p", 7);
+    fn the_first_claim_of_a_new_ledger_holds() {
+        assert_eq!(apply_claim(None, &claim(Some("a"), "sk", "p")), Ok(owner("a", "sk", "p", 1)));
+        assert_eq!(apply_claim(None, &claim(None, "sk", "p")), Ok(owner("new", "sk", "p", 1)));
+    }
+
+    #[test]
+    fn another_name_or_id_is_refused_even_if_the_owner_is_dead() {
+        let current = owner("a", "sk", "p", 7);
         for other in [claim(Some("a"), "sk@1", "p"), claim(None, "sk@1", "p"), claim(Some("b"), "sk", "q")] {
-            for claim in [other.clone(), still(7, other)] {
+            for claim in [other.clone(), stalled(7, other)] {
                 assert_eq!(
-                    apply_claim(Some(stands.clone()), &claim),
-                    Err(Claimed::Others(stands.clone())),
+                    apply_claim(Some(current.clone()), &claim),
+                    Err(ClaimOutcome::Foreign(current.clone())),
                     "{claim:?}"
                 );
-                let taken = apply_claim(Some(stands.clone()), &Claim { takes_over: true, ..claim.clone() }).unwrap();
-                let id = claim.id.as_deref().unwrap_or("fresh");
-                assert_eq!(taken, mark(id, &claim.name, &claim.place, 8));
+                let taken = apply_claim(Some(current.clone()), &Claim { takes_over: true, ..claim.clone() }).unwrap();
+                let id = claim.id.as_deref().unwrap_or("new");
+                assert_eq!(taken, owner(id, &claim.name, &claim.process, 8));
             }
         }
     }
 
     #[test]
-    fn a_redis_that_lost_everything_goes_on_once_nobody_lives_elsewhere() {
-        let stands = mark("a", "sk", "p", 7);
+    fn an_empty_redis_adopts_the_id_once_the_owner_is_dead() {
+        let current = owner("a", "sk", "p", 7);
         let emptied = claim(None, "sk", "q");
-        for claim in [emptied.clone(), still(6, emptied.clone())] {
-            assert_eq!(apply_claim(Some(stands.clone()), &claim), Err(Claimed::Unclear(stands.clone())));
+        for claim in [emptied.clone(), stalled(6, emptied.clone())] {
+            assert_eq!(apply_claim(Some(current.clone()), &claim), Err(ClaimOutcome::Unclear(current.clone())));
         }
-        assert_eq!(apply_claim(Some(stands), &still(7, emptied)), Ok(mark("a", "sk", "q p", 8)));
+        assert_eq!(apply_claim(Some(current), &stalled(7, emptied)), Ok(owner("a", "sk", "q p", 8)));
     }
 
     #[test]
-    fn of_two_processes_the_one_that_came_later_is_right_until_it_is_gone() {
-        let [first, second] = ["p", "q"].map(|place| claim(Some("a"), "sk", place));
-        let stands = apply_claim(Some(mark("a", "sk", "p", 1)), &first).unwrap();
-        assert_eq!(stands, mark("a", "sk", "p", 2));
-        let stands = apply_claim(Some(stands), &second).unwrap();
-        assert_eq!(stands, mark("a", "sk", "q p", 3));
-        assert_eq!(apply_claim(Some(stands.clone()), &first), Err(Claimed::Behind(stands.clone())));
-        let taken = apply_claim(Some(stands.clone()), &Claim { takes_over: true, ..first.clone() }).unwrap();
-        assert!(matches!(apply_claim(Some(taken), &second), Err(Claimed::Behind(_))));
-        let stands = apply_claim(Some(stands), &second).unwrap();
+    fn of_two_processes_the_later_one_holds_until_it_is_dead() {
+        let [first, second] = ["p", "q"].map(|process| claim(Some("a"), "sk", process));
+        let current = apply_claim(Some(owner("a", "sk", "p", 1)), &first).unwrap();
+        assert_eq!(current, owner("a", "sk", "p", 2));
+        let current = apply_claim(Some(current), &second).unwrap();
+        assert_eq!(current, owner("a", "sk", "q p", 3));
+        assert_eq!(apply_claim(Some(current.clone()), &first), Err(ClaimOutcome::Behind(current.clone())));
+        let taken = apply_claim(Some(current.clone()), &Claim { takes_over: true, ..first.clone() }).unwrap();
+        assert!(matches!(apply_claim(Some(taken), &second), Err(ClaimOutcome::Behind(_))));
+        let current = apply_claim(Some(current), &second).unwrap();
         // It failed back.
-        assert_eq!(apply_claim(Some(stands), &still(4, first)), Ok(mark("a", "sk", "p q", 5)));
+        assert_eq!(apply_claim(Some(current), &stalled(4, first)), Ok(owner("a", "sk", "p q", 5)));
     }
 
     #[test]
-    fn a_process_in_memory_leaves_nothing_behind_and_takes_nothing_from_others() {
-        let stands = mark("a", "", "p", 3);
+    fn a_process_in_memory_leaves_nothing_and_takes_nothing_over() {
+        let current = owner("a", "", "p", 3);
         let shared = claim(Some("b"), "sk", "q");
-        assert_eq!(apply_claim(Some(stands.clone()), &shared), Err(Claimed::Unclear(stands.clone())));
-        assert_eq!(apply_claim(Some(stands.clone()), &still(3, shared)), Ok(mark("b", "sk", "q", 4)));
-        assert_eq!(apply_claim(Some(stands), &claim(None, "", "r")), Ok(mark("a", "", "r p", 4)));
-        let shared = mark("b", "sk", "q", 4);
-        assert_eq!(apply_claim(Some(shared.clone()), &still(4, claim(None, "", "r"))), Err(Claimed::Others(shared)));
+        assert_eq!(apply_claim(Some(current.clone()), &shared), Err(ClaimOutcome::Unclear(current.clone())));
+        assert_eq!(apply_claim(Some(current.clone()), &stalled(3, shared)), Ok(owner("b", "sk", "q", 4)));
+        assert_eq!(apply_claim(Some(current), &claim(None, "", "r")), Ok(owner("a", "", "r p", 4)));
+        let shared = owner("b", "sk", "q", 4);
+        assert_eq!(
+            apply_claim(Some(shared.clone()), &stalled(4, claim(None, "", "r"))),
+            Err(ClaimOutcome::Foreign(shared))
+        );
     }
 
     #[test]
-    fn few_processes_are_remembered() {
-        let mut stands = mark("a", "sk", "p", 1);
+    fn few_processes_are_recorded() {
+        let mut current = owner("a", "sk", "p", 1);
         for number in 0..20 {
-            stands = apply_claim(Some(stands), &claim(Some("a"), "sk", &number.to_string())).unwrap();
+            current = apply_claim(Some(current), &claim(Some("a"), "sk", &number.to_string())).unwrap();
         }
-        assert_eq!((stands.places.len(), stands.places[0].as_str()), (MAX_PROCESSES, "19"));
+        assert_eq!((current.processes.len(), current.processes[0].as_str()), (MAX_PROCESSES, "19"));
     }
 }

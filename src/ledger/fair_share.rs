@@ -1,7 +1,7 @@
-//! A ledger that many tenants share: none of them takes more than half of its readers.
+//! A ledger that many tenants share: one tenant uses at most half of its readers.
 //!
-//! A tenant's questions wait for a place of the tenant's own, so that another tenant's are
-//! answered beside them. What belongs to no tenant waits for nobody.
+//! A tenant's reads wait for a permit of that tenant, so that other tenants' reads go on beside
+//! them. Operations that belong to no tenant need no permit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::deployment::{Claim, Claimed};
-use super::row::unavailable;
+use super::deployment::{Claim, ClaimOutcome};
+use super::error::unavailable;
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -23,111 +23,112 @@ use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics;
 
-/// A question waits so long for its tenant's others. By then each of those has ended.
+/// How long a read waits for the others of its tenant. By then each of those has ended.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What becomes of a question whose asker has left.
+/// What becomes of a read whose caller is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDrop {
     /// It ends at once, and its reader is free.
-    Ends,
-    /// The server works on it for as long as a question may take, and its place stays taken.
-    GoesOn,
+    Cancel,
+    /// The server finishes it, so its permit stays taken until then.
+    Continue,
 }
 
-/// A ledger behind places, a few for each tenant.
+/// A ledger whose reads need a permit of their tenant.
 pub struct FairShare {
     inner: Arc<dyn Ledger>,
-    places: Arc<TenantShares>,
-    abandoned: OnDrop,
+    shares: Arc<TenantShares>,
+    on_drop: OnDrop,
 }
 
 impl FairShare {
-    /// Puts places before `inner`, which has so many readers.
+    /// Shares `inner`, which has so many readers.
     #[must_use]
-    pub fn new(inner: Arc<dyn Ledger>, readers: u32, abandoned: OnDrop) -> Self {
-        let each = (readers as usize / 2).max(1);
-        Self { inner, places: Arc::new(TenantShares { each, tenants: Mutex::default() }), abandoned }
+    pub fn new(inner: Arc<dyn Ledger>, readers: u32, on_drop: OnDrop) -> Self {
+        let permits = (readers as usize / 2).max(1);
+        Self { inner, shares: Arc::new(TenantShares { permits, tenants: Mutex::default() }), on_drop }
     }
 
-    /// Asks once the tenant has a place.
-    async fn ask<T, F>(&self, tenant: &TenantId, ask: impl FnOnce(Arc<dyn Ledger>) -> F) -> Result<T, Error>
+    /// Reads once the tenant has a permit.
+    async fn read<T, F>(&self, tenant: &TenantId, read: impl FnOnce(Arc<dyn Ledger>) -> F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let place = self.places.enter(tenant).await?;
-        let asking = ask(Arc::clone(&self.inner));
-        let asking = async move {
-            let answer = asking.await;
-            drop(place);
-            answer
+        let permit = self.shares.acquire(tenant).await?;
+        let read = read(Arc::clone(&self.inner));
+        let read = async move {
+            let result = read.await;
+            drop(permit);
+            result
         };
-        match self.abandoned {
-            OnDrop::Ends => asking.await,
-            OnDrop::GoesOn => tokio::spawn(asking).await.unwrap_or_else(|ended| Err(unavailable(ended))),
+        match self.on_drop {
+            OnDrop::Cancel => read.await,
+            OnDrop::Continue => tokio::spawn(read).await.unwrap_or_else(|ended| Err(unavailable(ended))),
         }
     }
 }
 
-/// Of each tenant that asks now, its places.
+/// The shares of tenants that read now.
 struct TenantShares {
-    each: usize,
+    /// Permits of each tenant.
+    permits: usize,
     tenants: Mutex<HashMap<TenantId, Share>>,
 }
 
 struct Share {
-    places: Arc<Semaphore>,
-    /// Who has a place or waits for one: without any, the share is forgotten.
-    askers: usize,
+    permits: Arc<Semaphore>,
+    /// Reads that have a permit or wait for one: without any, the share is removed.
+    users: usize,
 }
 
-/// One who asks, with a place or on its way to one.
-struct Turn {
-    all: Arc<TenantShares>,
+/// One use of a share, with its permit or waiting for it.
+struct SharePermit {
+    shares: Arc<TenantShares>,
     tenant: TenantId,
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl TenantShares {
-    async fn enter(self: &Arc<Self>, tenant: &TenantId) -> Result<Turn, Error> {
-        let (places, mut asker) = self.join(tenant);
-        let Ok(place) = timeout(QUEUE_TIMEOUT, places.acquire_owned()).await else {
+    async fn acquire(self: &Arc<Self>, tenant: &TenantId) -> Result<SharePermit, Error> {
+        let (permits, mut user) = self.register(tenant);
+        let Ok(permit) = timeout(QUEUE_TIMEOUT, permits.acquire_owned()).await else {
             ::metrics::counter!(metrics::RATE_LIMITED_TOTAL, "bucket" => "ledger").increment(1);
             return Err(Error::Busy);
         };
-        // Nobody closes it.
-        asker.place = place.ok();
-        Ok(asker)
+        // The semaphore is never closed.
+        user.permit = permit.ok();
+        Ok(user)
     }
 
-    fn join(self: &Arc<Self>, tenant: &TenantId) -> (Arc<Semaphore>, Turn) {
+    fn register(self: &Arc<Self>, tenant: &TenantId) -> (Arc<Semaphore>, SharePermit) {
         let mut tenants = self.tenants();
-        let new = || Share { places: Arc::new(Semaphore::new(self.each)), askers: 0 };
+        let new = || Share { permits: Arc::new(Semaphore::new(self.permits)), users: 0 };
         let share = tenants.entry(tenant.clone()).or_insert_with(new);
-        share.askers += 1;
-        (Arc::clone(&share.places), Turn { all: Arc::clone(self), tenant: tenant.clone(), place: None })
+        share.users += 1;
+        (Arc::clone(&share.permits), SharePermit { shares: Arc::clone(self), tenant: tenant.clone(), permit: None })
     }
 
-    fn leave(&self, tenant: &TenantId) {
+    fn unregister(&self, tenant: &TenantId) {
         let mut tenants = self.tenants();
         let Some(share) = tenants.get_mut(tenant) else { return };
-        share.askers -= 1;
-        if share.askers == 0 {
+        share.users -= 1;
+        if share.users == 0 {
             tenants.remove(tenant);
         }
     }
 
     fn tenants(&self) -> MutexGuard<'_, HashMap<TenantId, Share>> {
-        // Nothing in there can panic half-way.
+        // No code under the lock can panic half-way.
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn {
+impl Drop for SharePermit {
     fn drop(&mut self) {
-        drop(self.place.take());
-        self.all.leave(&self.tenant);
+        drop(self.permit.take());
+        self.shares.unregister(&self.tenant);
     }
 }
 
@@ -138,23 +139,23 @@ impl Ledger for FairShare {
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        let asked = key.clone();
-        self.ask(&key.tenant, move |ledger| async move { ledger.newest(&asked).await }).await
+        let owned = key.clone();
+        self.read(&key.tenant, move |ledger| async move { ledger.newest(&owned).await }).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        let asked = key.clone();
-        self.ask(&key.tenant, move |ledger| async move { ledger.version(&asked, version).await }).await
+        let owned = key.clone();
+        self.read(&key.tenant, move |ledger| async move { ledger.version(&owned, version).await }).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        let asked = key.clone();
-        self.ask(&key.tenant, move |ledger| async move { ledger.at(&asked, at).await }).await
+        let owned = key.clone();
+        self.read(&key.tenant, move |ledger| async move { ledger.at(&owned, at).await }).await
     }
 
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        let asked = key.clone();
-        self.ask(&key.tenant, move |ledger| async move { ledger.history(&asked, after, limit).await }).await
+        let owned = key.clone();
+        self.read(&key.tenant, move |ledger| async move { ledger.history(&owned, after, limit).await }).await
     }
 
     async fn sessions(
@@ -164,10 +165,10 @@ impl Ledger for FairShare {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Page<Row>, Error> {
-        let (asked, filter, after) = (tenant.clone(), filter.clone(), after.cloned());
-        let ask =
-            move |ledger: Arc<dyn Ledger>| async move { ledger.sessions(&asked, &filter, after.as_ref(), limit).await };
-        self.ask(tenant, ask).await
+        let (owned, filter, after) = (tenant.clone(), filter.clone(), after.cloned());
+        let read =
+            move |ledger: Arc<dyn Ledger>| async move { ledger.sessions(&owned, &filter, after.as_ref(), limit).await };
+        self.read(tenant, read).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
@@ -175,8 +176,8 @@ impl Ledger for FairShare {
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        let asked = key.clone();
-        self.ask(&key.tenant, move |ledger| async move { ledger.idempotency_records(&asked, since).await }).await
+        let owned = key.clone();
+        self.read(&key.tenant, move |ledger| async move { ledger.idempotency_records(&owned, since).await }).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
@@ -223,7 +224,7 @@ impl Ledger for FairShare {
         self.inner.runs(before).await
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.inner.claim(claim).await
     }
 
@@ -248,35 +249,35 @@ mod tests {
         TenantId::new(name).unwrap()
     }
 
-    fn places(each: usize) -> Arc<TenantShares> {
-        Arc::new(TenantShares { each, tenants: Mutex::default() })
+    fn shares(permits: usize) -> Arc<TenantShares> {
+        Arc::new(TenantShares { permits, tenants: Mutex::default() })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_tenant_waits_and_another_does_not() {
-        let places = places(2);
+    async fn one_tenant_waits_while_another_reads() {
+        let shares = shares(2);
         let (a, b) = (tenant("a"), tenant("b"));
-        let taken = join_all([places.enter(&a), places.enter(&a)]).await;
+        let taken = join_all([shares.acquire(&a), shares.acquire(&a)]).await;
         assert!(taken.iter().all(Result::is_ok));
-        assert!(matches!(places.enter(&a).await, Err(Error::Busy)));
-        assert!(places.enter(&b).await.is_ok());
+        assert!(matches!(shares.acquire(&a).await, Err(Error::Busy)));
+        assert!(shares.acquire(&b).await.is_ok());
         drop(taken);
-        assert!(places.enter(&a).await.is_ok());
+        assert!(shares.acquire(&a).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_waiting_leaves_no_trace() {
-        let places = places(1);
+    async fn a_cancelled_wait_leaves_no_share() {
+        let shares = shares(1);
         let a = tenant("a");
-        let taken = places.enter(&a).await;
+        let taken = shares.acquire(&a).await;
         {
-            let mut waiting = std::pin::pin!(places.enter(&a));
+            let mut waiting = std::pin::pin!(shares.acquire(&a));
             assert!(poll!(&mut waiting).is_pending());
             yield_now().await;
-            assert_eq!(places.tenants()[&a].askers, 2);
+            assert_eq!(shares.tenants()[&a].users, 2);
         }
-        assert_eq!(places.tenants()[&a].askers, 1);
+        assert_eq!(shares.tenants()[&a].users, 1);
         drop(taken);
-        assert!(places.tenants().is_empty());
+        assert!(shares.tenants().is_empty());
     }
 }

@@ -1,16 +1,17 @@
-//! A ledger behind breakers: while it is away, who asks is told so at once.
+//! A ledger that is measured, and behind breakers where it is a server.
 //!
-//! Requests are turned away in microseconds; the audit, which must not lose anything
-//! and has time, waits for its turn instead. Reads and writes have a breaker each: a
-//! disk that is full stops the one and not the other.
+//! While a server is away, a breaker refuses requests in microseconds. The audit has time and
+//! must not lose anything, so it waits for the breaker instead. Reads and writes have a breaker
+//! each: a full disk stops writes only.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, timeout};
 
-use super::deployment::{Claim, Claimed};
+use super::deployment::{Claim, ClaimOutcome};
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -20,126 +21,162 @@ use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
+use crate::telemetry::metrics::LEDGER_OPERATION_DURATION_SECONDS;
 use crate::telemetry::outage::chain;
 
-/// A question that takes longer than this is not answered.
+/// A read that takes longer has failed.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The same for a write, whose batch may be large.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How long the audit waits for its turn before it says that nobody answers.
+/// How long the audit waits for the breaker before it counts the ledger as unavailable.
 const BREAKER_WAIT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A tenant asks a few things at once, and others of it wait for those: when all of them have
-/// got no answer, the waiting must be told so.
+/// An operation that has not begun, or why it cannot.
+type LedgerCall<'a, T> = Result<BoxFuture<'a, Result<T, Error>>, Error>;
+
+/// A tenant has few questions under way, and its others wait for those. Once all of them have
+/// failed, the others must be refused.
 fn settings() -> Settings {
     Settings { failures: 3, ..Settings::default() }
 }
 
-/// A ledger that is not asked while it does not answer. It may be opened later: until then
-/// it does not.
+/// A ledger whose operations are measured. It may be connected later: until then it is
+/// unavailable.
 pub struct Instrumented {
+    backend: &'static str,
     inner: OnceLock<Arc<dyn Ledger>>,
-    /// Why it is not open yet.
-    why: Mutex<String>,
+    connect_error: Mutex<String>,
+    breakers: Option<Breakers>,
+}
+
+struct Breakers {
     reads: Breaker,
     writes: Breaker,
 }
 
+impl Breakers {
+    fn new(settings: Settings) -> Self {
+        Self { reads: Breaker::new("ledger_reads", settings), writes: Breaker::new("ledger_writes", settings) }
+    }
+}
+
 impl Instrumented {
-    /// Puts breakers before `inner`.
+    /// Puts breakers before `inner`; `backend` is its name in the metric.
     #[must_use]
-    pub fn new(inner: Arc<dyn Ledger>) -> Self {
-        Self::with(inner, settings())
+    pub fn new(backend: &'static str, inner: Arc<dyn Ledger>) -> Self {
+        Self::with(backend, inner, settings())
     }
 
-    /// The same, with other spans.
+    /// The same, with other breaker settings.
     #[must_use]
-    pub fn with(inner: Arc<dyn Ledger>, settings: Settings) -> Self {
-        let guarded = Self::of(settings);
-        guarded.connected(inner);
-        guarded
+    pub fn with(backend: &'static str, inner: Arc<dyn Ledger>, settings: Settings) -> Self {
+        let instrumented = Self::of(backend, Some(Breakers::new(settings)));
+        instrumented.connected(inner);
+        instrumented
     }
 
-    /// One that is away until it is [opened](Self::connected).
+    /// Measures `inner` only: a file needs no breaker.
     #[must_use]
-    pub fn disconnected() -> Self {
-        Self::of(settings())
+    pub fn without_breakers(backend: &'static str, inner: Arc<dyn Ledger>) -> Self {
+        let instrumented = Self::of(backend, None);
+        instrumented.connected(inner);
+        instrumented
     }
 
-    fn of(settings: Settings) -> Self {
-        let (reads, writes) = (Breaker::new("ledger_reads", settings), Breaker::new("ledger_writes", settings));
-        Self { inner: OnceLock::new(), why: Mutex::default(), reads, writes }
+    /// Unavailable until it is [connected](Self::connected).
+    #[must_use]
+    pub fn disconnected(backend: &'static str) -> Self {
+        Self::of(backend, Some(Breakers::new(settings())))
     }
 
-    /// From now on `inner` is asked. What is open already stays.
+    fn of(backend: &'static str, breakers: Option<Breakers>) -> Self {
+        Self { backend, inner: OnceLock::new(), connect_error: Mutex::default(), breakers }
+    }
+
+    /// Uses `inner` from now on, unless it is connected already.
     pub fn connected(&self, inner: Arc<dyn Ledger>) {
         let _ = self.inner.set(inner);
     }
 
-    /// It cannot be opened yet, and why: that counts as a question that nobody answers.
-    pub fn connect_failed(&self, why: &(dyn std::error::Error + 'static)) {
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = chain(why);
-        for breaker in [&self.reads, &self.writes] {
-            if let Ok(leave) = breaker.acquire() {
-                leave.failure(why);
+    /// Records why it cannot be connected yet. That counts as a failure for each breaker.
+    pub fn connect_failed(&self, error: &(dyn std::error::Error + 'static)) {
+        *self.connect_error.lock().unwrap_or_else(PoisonError::into_inner) = chain(error);
+        for breaker in self.breakers.iter().flat_map(|Breakers { reads, writes }| [reads, writes]) {
+            if let Ok(permit) = breaker.acquire() {
+                permit.failure(error);
             }
         }
     }
 
     fn inner(&self) -> Result<&dyn Ledger, Error> {
-        let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.inner.get().map(AsRef::as_ref).ok_or_else(|| Error::Unavailable(why().into()))
+        let error = || self.connect_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.inner.get().map(AsRef::as_ref).ok_or_else(|| Error::Unavailable(error().into()))
     }
 
-    /// What a request waits for.
-    async fn read<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        with_timeout(self.reads.acquire()?, READ_TIMEOUT, asking).await
+    /// For requests: refused at once while the breaker is open.
+    async fn read<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
+        let permit = self.breakers.as_ref().map(|breakers| breakers.reads.acquire()).transpose()?;
+        with_timeout(permit, READ_TIMEOUT, self.measure(operation, work)).await
     }
 
-    /// What is written at once or not at all.
-    async fn write<T>(&self, telling: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        with_timeout(self.writes.acquire()?, WRITE_TIMEOUT, telling).await
+    /// The same for writes that happen at once or not at all.
+    async fn write<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
+        let permit = self.breakers.as_ref().map(|breakers| breakers.writes.acquire()).transpose()?;
+        with_timeout(permit, WRITE_TIMEOUT, self.measure(operation, work)).await
     }
 
-    /// What must happen sooner or later.
-    async fn write_patiently<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        with_timeout(self.writes.wait(BREAKER_WAIT_TIMEOUT).await?, WRITE_TIMEOUT, asking).await
+    /// For writes that must happen sooner or later.
+    async fn write_patiently<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
+        let permit = match &self.breakers {
+            Some(breakers) => Some(breakers.writes.wait(BREAKER_WAIT_TIMEOUT).await?),
+            None => None,
+        };
+        with_timeout(permit, WRITE_TIMEOUT, self.measure(operation, work)).await
+    }
+
+    /// Measures an operation that ends, whatever its result.
+    async fn measure<T>(&self, operation: &'static str, work: LedgerCall<'_, T>) -> Result<T, Error> {
+        let (work, began) = (work?, Instant::now());
+        let result = work.await;
+        metrics::histogram!(LEDGER_OPERATION_DURATION_SECONDS, "operation" => operation, "backend" => self.backend)
+            .record(began.elapsed());
+        result
     }
 }
 
-/// Who does not answer in time does not answer.
 async fn with_timeout<T>(
-    leave: Permit<'_>,
-    patience: Duration,
-    asking: impl Future<Output = Result<T, Error>>,
+    permit: Option<Permit<'_>>,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let silent = || Err(Error::Unavailable(format!("no answer within {patience:?}").into()));
-    let asking = async { timeout(patience, asking).await.unwrap_or_else(|_| silent()) };
-    leave.with(asking, |error| matches!(error, Error::Unavailable(_))).await
+    let Some(permit) = permit else { return work.await };
+    let no_answer = || Err(Error::Unavailable(format!("no answer within {limit:?}").into()));
+    let work = async { timeout(limit, work).await.unwrap_or_else(|_| no_answer()) };
+    permit.with(work, |error| matches!(error, Error::Unavailable(_))).await
 }
 
 #[async_trait]
 impl Ledger for Instrumented {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        self.write_patiently(async { self.inner()?.record(entries).await }).await
+        self.write_patiently("record", self.inner().map(|ledger| ledger.record(entries))).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        self.read(async { self.inner()?.newest(key).await }).await
+        self.read("newest", self.inner().map(|ledger| ledger.newest(key))).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        self.read(async { self.inner()?.version(key, version).await }).await
+        self.read("version", self.inner().map(|ledger| ledger.version(key, version))).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        self.read(async { self.inner()?.at(key, at).await }).await
+        self.read("at", self.inner().map(|ledger| ledger.at(key, at))).await
     }
 
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        self.read(async { self.inner()?.history(key, after, limit).await }).await
+        self.read("history", self.inner().map(|ledger| ledger.history(key, after, limit))).await
     }
 
     async fn sessions(
@@ -149,72 +186,72 @@ impl Ledger for Instrumented {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Page<Row>, Error> {
-        self.read(async { self.inner()?.sessions(tenant, filter, after, limit).await }).await
+        self.read("sessions", self.inner().map(|ledger| ledger.sessions(tenant, filter, after, limit))).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        self.read(async { self.inner()?.due(after, until, limit).await }).await
+        self.read("due", self.inner().map(|ledger| ledger.due(after, until, limit))).await
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.read(async { self.inner()?.idempotency_records(key, since).await }).await
+        self.read("answered", self.inner().map(|ledger| ledger.idempotency_records(key, since))).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.write_patiently(async { self.inner()?.add_dead_letter(entry, reason, at).await }).await
+        self.write_patiently("bury", self.inner().map(|ledger| ledger.add_dead_letter(entry, reason, at))).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        self.read(async { self.inner()?.dead_letters(after, limit).await }).await
+        self.read("dead_letters", self.inner().map(|ledger| ledger.dead_letters(after, limit))).await
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.read(async { self.inner()?.dead_letters_of(key).await }).await
+        self.read("dead_of", self.inner().map(|ledger| ledger.dead_letters_of(key))).await
     }
 
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.read(async { self.inner()?.first_dead(key, after).await }).await
+        self.read("first_dead", self.inner().map(|ledger| ledger.first_dead(key, after))).await
     }
 
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.read(async { self.inner()?.dead_sessions(limit).await }).await
+        self.read("dead_sessions", self.inner().map(|ledger| ledger.dead_sessions(limit))).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.write(async { self.inner()?.remove_dead_letter(entry).await }).await
+        self.write("unbury", self.inner().map(|ledger| ledger.remove_dead_letter(entry))).await
     }
 
     /// Every second, so that it is also what finds that writing goes well again.
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.write(async { self.inner()?.heartbeat(since, at).await }).await
+        self.write("beat", self.inner().map(|ledger| ledger.heartbeat(since, at))).await
     }
 
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        self.read(async { self.inner()?.heartbeats(began).await }).await
+        self.read("presence", self.inner().map(|ledger| ledger.heartbeats(began))).await
     }
 
     async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        self.write(async { self.inner()?.open_run(began).await }).await
+        self.write("open_run", self.inner().map(|ledger| ledger.open_run(began))).await
     }
 
     async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        self.write(async { self.inner()?.close_run(began, stopped).await }).await
+        self.write("close_run", self.inner().map(|ledger| ledger.close_run(began, stopped))).await
     }
 
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        self.read(async { self.inner()?.runs(before).await }).await
+        self.read("runs", self.inner().map(|ledger| ledger.runs(before))).await
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        self.write(async { self.inner()?.claim(claim).await }).await
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        self.write("claim", self.inner().map(|ledger| ledger.claim(claim))).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.read(async { self.inner()?.ping().await }).await
+        self.read("ping", self.inner().map(Ledger::ping)).await
     }
 
     async fn close(&self) {
-        if let Ok(inner) = self.inner() {
+        if let Some(inner) = self.inner.get() {
             inner.close().await;
         }
     }

@@ -1,11 +1,13 @@
-//! What must outlive the store, in SQL: every version, its link, and the newest
-//! row of each session.
+//! The ledger outlives the store: in SQL it keeps every version, its link, and the newest row
+//! of each session.
 
 #[cfg(test)]
 mod contract;
 pub mod deployment;
+mod error;
 pub mod fair_share;
 pub mod instrumented;
+mod lineage;
 mod page;
 pub mod postgres;
 mod row;
@@ -14,18 +16,16 @@ pub mod run;
 #[path = "../../tests/it/harness/postgres.rs"]
 mod server;
 pub mod sqlite;
-mod timed;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::deployment::{Claim, Claimed};
+use self::deployment::{Claim, ClaimOutcome};
+pub use self::error::Error;
 pub use self::page::{HistoryRow, PAGE_BYTES, Page};
 use self::run::RunHistory;
-use crate::breaker::Open;
 use crate::domain::chain::Link;
 use crate::domain::entry::{Entry, IdempotencyRecord};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -33,169 +33,125 @@ use crate::domain::position::Position;
 use crate::domain::session::restore::{OUTAGE_MS, Outage};
 use crate::domain::time::Timestamp;
 
-/// Why the ledger did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It did not answer; nothing is known of what was asked.
-    #[error("failed to reach the ledger")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answered, and will not take this.
-    #[error("the ledger refused")]
-    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answers, and nothing may be written to it.
-    #[error("the database is read-only")]
-    ReadOnly,
-    /// It answers, but this question took longer than any may.
-    #[error("the question took the ledger too long")]
-    TooLong,
-    /// Its tenant has as many questions under way as one tenant may.
-    #[error("the tenant asks the ledger for too much at once")]
-    Busy,
-}
-
-impl Error {
-    /// When it is worth asking again, where a breaker has said so.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        let Self::Unavailable(source) = self else { return None };
-        source.downcast_ref::<Open>().map(|open| open.retry_after)
-    }
-
-    /// Whether nobody is there who could say yes or no: it may come back by itself.
-    #[must_use]
-    pub fn is_away(&self) -> bool {
-        let Self::Unavailable(source) = self else { return false };
-        source.downcast_ref::<sqlx::Error>().is_some_and(postgres::is_away)
-    }
-}
-
-impl From<Open> for Error {
-    fn from(open: Open) -> Self {
-        Self::Unavailable(open.into())
-    }
-}
-
-/// One version as the ledger holds it.
+/// One version of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Whose version it is.
     pub key: SessionKey,
-    /// Position, instant, and the binding to the change before.
+    /// Position, instant, and the digest of the link before.
     pub link: Link,
-    /// The stored session; `None` where it was shed.
+    /// The stored session; `None` if it was shed.
     pub body: Option<Bytes>,
     /// What happened, as JSON.
     pub change: Bytes,
-    /// Not on the line that leads to the newest version: a later epoch, or the
-    /// other side of a fork, went on from before it.
+    /// Not part of the lineage of the newest version: a later epoch, or the other side of a
+    /// fork, went on from before it.
     pub superseded: bool,
 }
 
-/// When something must happen, and to which session.
+/// When a session needs an action, and its key.
 pub type Due = (Timestamp, SessionKey);
 
-/// What came of recording a batch.
+/// The result of recording a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recorded {
-    /// Rows that are new.
+    /// The number of new rows.
     pub new: u64,
-    /// Whose new rows met their own position with another digest: each is kept, and a fork.
+    /// Sessions with a new row whose position already has another digest. Both rows are kept.
     pub forks: Vec<SessionKey>,
 }
 
 impl Recorded {
-    /// With more rows that are new, and met none.
+    /// Adds new rows that made no fork.
     #[must_use]
-    pub fn and(self, new: u64) -> Self {
+    pub fn with_new(self, new: u64) -> Self {
         Self { new: self.new + new, ..self }
     }
 }
 
-/// An entry that was refused for good, and put aside.
+/// An entry that the ledger refused for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// As it came.
+    /// The refused entry, unchanged.
     pub entry: Entry,
-    /// What the ledger said.
+    /// Why the ledger refused it.
     pub reason: String,
-    /// When it was put aside.
+    /// When it became a dead letter.
     pub buried_at: Timestamp,
 }
 
-/// What is known of all dead letters.
+/// A summary of all dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadSessions {
-    /// How many dead letters there are.
+    /// The number of dead letters.
     pub letters: u64,
-    /// Whose they are, by tenant and session; the first so many.
+    /// Their sessions, by tenant and session, up to a limit.
     pub sessions: Vec<SessionKey>,
 }
 
-/// So many dead letters of one session are told at once.
-pub const MAX_LETTERS: u32 = 1_000;
+/// The most dead letters of one session that [`Ledger::dead_letters_of`] returns.
+pub const MAX_DEAD_LETTERS: u32 = 1_000;
 
-/// Who was there, and when nobody was.
+/// The last heartbeat, and the outage before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Heartbeats {
-    /// The last proof of life, if there ever was one.
+    /// The last heartbeat; `None` before the first one.
     pub last_heartbeat: Option<Timestamp>,
-    /// When nobody was there, before somebody was again.
+    /// The span without heartbeats that ended when the store started.
     pub outage: Option<Outage>,
 }
 
-/// Who begins to beat when a store has begun to live may be so much earlier or later.
-const AROUND_MS: i64 = OUTAGE_MS;
+/// How far the first heartbeat may be from the start of the store.
+const STORE_START_TOLERANCE_MS: i64 = OUTAGE_MS;
 
-/// An absence is remembered for a year.
-const ABSENCE_KEPT_MS: i64 = 366 * 24 * 3_600_000;
+/// An outage is kept for a year.
+const OUTAGE_RETENTION_MS: i64 = 366 * 24 * 3_600_000;
 
-/// Which of a tenant's sessions to list; everything absent lets all pass.
+/// Which of a tenant's sessions to list; an absent field excludes none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only these, if the caller's token is limited.
+    /// Only these sessions, if the caller's token is limited.
     pub sessions: Option<Vec<SessionId>>,
-    /// Status as on the wire; without one, deleted sessions are left out.
+    /// Status as on the wire; if absent, deleted sessions are excluded.
     pub status: Option<String>,
     /// Sync mode as on the wire.
     pub sync_mode: Option<String>,
-    /// One who takes part.
+    /// A participant of the session.
     pub participant_id: Option<String>,
-    /// Metadata entries that must be equal, as text.
+    /// Metadata entries that must be equal, compared as text.
     pub metadata: Vec<(String, String)>,
-    /// Only those changed later than this.
+    /// Only sessions that changed after this instant.
     pub updated_after: Option<Timestamp>,
 }
 
-/// The lasting record.
+/// The durable history of all sessions.
 ///
-/// Every write may be repeated: a row is known by tenant, session, position and
-/// digest. Reads see whole batches only. Any call may fail with
-/// [`Error::Unavailable`], after which nothing is known and a repeat is safe. A read ends
-/// after three seconds with [`Error::TooLong`].
+/// Every write is idempotent: tenant, session, position and digest identify a row. Reads see
+/// whole batches only. Any call may fail with [`Error::Unavailable`]; its outcome is then
+/// unknown, and a retry is safe. A read ends after three seconds with [`Error::TooLong`].
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Records entries in the order given, all or none. An older or equal
-    /// position never replaces a session's newest row, and neither does one
-    /// whose body was shed. A body that lists cannot read is refused.
+    /// Records entries in the order given, all or none. An older or equal position never
+    /// replaces a session's newest row, and neither does an entry without a body. A body that
+    /// is no stored session is refused.
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error>;
 
-    /// The newest version of a session, deleted ones included.
+    /// The newest version of a session, even if the session is deleted.
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error>;
 
-    /// The version of that number on the line that leads to the newest.
+    /// The version of that number in the lineage of the newest.
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error>;
 
-    /// The version that stood at an instant, on that line. Its instants are
-    /// taken never to go back.
+    /// The version of the lineage that was the newest at an instant. Instants of a lineage must
+    /// not decrease.
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error>;
 
-    /// Changes after a position, oldest first; bodies are not read. A page ends at
-    /// `limit` rows or past [`PAGE_BYTES`]. A position is never torn apart: where it has
-    /// forked, a page may be longer.
+    /// Changes after a position, oldest first, without bodies. A page ends at `limit` rows or
+    /// past [`PAGE_BYTES`]. All rows of a position are on one page, so a fork may make a page
+    /// longer.
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error>;
 
-    /// The newest rows of a tenant's sessions, by session id, after a given one. A page
-    /// ends at `limit` rows or past [`PAGE_BYTES`] of bodies; no others are read.
+    /// The newest rows of a tenant's sessions, by session id, after a given one. A page ends
+    /// at `limit` rows or past [`PAGE_BYTES`] of bodies.
     async fn sessions(
         &self,
         tenant: &TenantId,
@@ -204,60 +160,58 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Page<Row>, Error>;
 
-    /// Sessions that something must happen to by `until`, soonest first, after a given one.
+    /// Sessions that need an action by `until`, soonest first, after a given one.
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error>;
 
-    /// Idempotency keys of a session that were answered since an instant, oldest
-    /// first. What was superseded has not happened: it is left out.
+    /// Idempotency records of a session since an instant, oldest first, superseded ones
+    /// excluded.
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error>;
 
-    /// Puts an entry aside that was refused for good, so that nothing is lost;
-    /// once, however often it is asked.
+    /// Keeps an entry that was refused for good. A repeat changes nothing.
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
 
-    /// What was put aside, by tenant, session, position and digest, after a given one.
+    /// Dead letters by tenant, session, position and digest, after a given one.
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error>;
 
-    /// What was put aside of one session, the newest first, at most [`MAX_LETTERS`]. Only the
-    /// first comes with its body.
+    /// Dead letters of one session, newest first, at most [`MAX_DEAD_LETTERS`]. Only the first
+    /// has its body.
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error>;
 
-    /// The oldest position after a given one whose version was put aside.
+    /// The oldest position after a given one that has a dead letter.
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error>;
 
-    /// How many were put aside, and of which sessions, at most `limit` of these.
+    /// The number of all dead letters, and at most `limit` of their sessions.
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error>;
 
-    /// Forgets one that was put aside; gives whether it was there.
+    /// Deletes a dead letter; returns whether it existed.
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error>;
 
-    /// Proof of life: some instance was there from `since` to `at`, and the store with
-    /// it. If nobody had been for long before, that is written down as an absence; one
-    /// that this contradicts is forgotten.
+    /// States that an instance and its store were up from `since` to `at`. A long gap since the
+    /// last heartbeat is recorded as an outage. An outage that this heartbeat contradicts is
+    /// deleted.
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error>;
 
-    /// The last proof of life, and the absence after which a store began to live at `began`.
-    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error>;
+    /// The last heartbeat, and the outage that ended when a store started at `store_started_at`.
+    async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error>;
 
-    /// From `began` on, one process alone serves what it holds in memory. Unless it says that
-    /// it stopped, it was killed.
-    async fn open_run(&self, began: Timestamp) -> Result<(), Error>;
+    /// One process serves sessions in its memory, alone, from `started_at` on. A run that is
+    /// never closed was killed.
+    async fn open_run(&self, started_at: Timestamp) -> Result<(), Error>;
 
-    /// The process that began then stopped in order: nobody could act on its sessions after
-    /// `stopped`, and all it held is recorded.
-    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error>;
+    /// The process that started at `started_at` stopped in order at `stopped_at`, after it had
+    /// recorded all its sessions.
+    async fn close_run(&self, started_at: Timestamp, stopped_at: Timestamp) -> Result<(), Error>;
 
-    /// Such processes that began before an instant, and when nobody was there: the newest
-    /// [`run::MAX_RUNS`] of each, oldest first.
+    /// Runs that started before an instant, and all outages: the newest [`run::MAX_RUNS`] of
+    /// each, oldest first.
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error>;
 
-    /// Claims the ledger for a deployment, which is proof of its life. Of those that claim at
-    /// the same moment one comes first.
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error>;
+    /// Claims the ledger for a deployment and renews the claim. Concurrent claims are serialized.
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error>;
 
-    /// Whether it answers, and takes what is written ([`Error::ReadOnly`] if it does not).
+    /// Checks that the ledger answers and accepts writes ([`Error::ReadOnly`] if not).
     async fn ping(&self) -> Result<(), Error>;
 
-    /// Waits for what is under way and lets go of the database.
+    /// Waits for operations under way and closes all connections.
     async fn close(&self);
 }

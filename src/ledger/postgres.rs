@@ -1,14 +1,16 @@
-//! The ledger in PostgreSQL, shared by all instances: a few connections write, a few
-//! read beside them.
+//! The ledger in PostgreSQL, shared by all instances: a few connections write, a few others
+//! read.
 //!
-//! Whatever one asks ends by itself: the server is told how long a statement, a lock
-//! and a forgotten transaction may take, and the pools how long a connection.
+//! Every operation ends by itself. The server limits statements, locks and idle transactions;
+//! the pools limit the wait for a connection.
 
 mod advisory_lock;
 mod connect;
 mod copy;
 mod dead_letters;
+mod decode;
 mod deployment;
+mod error;
 mod label;
 mod lineage;
 mod read;
@@ -19,24 +21,21 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection as _};
+use sqlx::Connection as _;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
 pub use advisory_lock::AdvisoryLock;
-pub(super) use connect::is_away;
 
 use self::connect::PoolErrorCause;
-use super::deployment::{Claim, Claimed};
-use super::row::{refused, unavailable};
-use super::timed::timed;
+use self::error::{failed, read_failed};
+use super::deployment::{Claim, ClaimOutcome};
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -46,48 +45,45 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
-const WRITERS: u32 = 4;
-/// How many questions are answered at once.
-pub const READERS: u32 = 8;
+const MAX_WRITE_CONNECTIONS: u32 = 4;
+/// The number of connections that read.
+pub const MAX_CONCURRENT_READS: u32 = 8;
 
-/// Nobody waits longer for a connection. Where nothing listens, that long is tried.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// A caller may have given up because its connection is dead. A connection that returns to the
+/// pool and does not answer within this time is closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who gave up on a question may have done so because the connection is dead: when it
-/// comes back, and does not answer within this either, it is thrown away.
-const RETURN_PATIENCE: Duration = Duration::from_secs(2);
+/// After this time the caller of a read is gone.
+const READ_STATEMENT_TIMEOUT: &str = "3s";
+/// A batch that takes longer is retried.
+const WRITE_STATEMENT_TIMEOUT: &str = "20s";
+/// Migrations end within a second, but may wait for locks.
+const MIGRATION_STATEMENT_TIMEOUT: &str = "60s";
 
-/// A read that takes longer serves nobody any more.
-const READ_LIMIT: &str = "3s";
-/// A batch that takes longer comes again.
-const WRITE_LIMIT: &str = "20s";
-/// Migrations end within a second; what they wait for may take longer.
-const MIGRATE_LIMIT: &str = "60s";
-
-/// What is asked in there is in the order of an index. A session may be far longer than
-/// the planner thinks, and to sort one for the sake of a page would read all of it. The
-/// lock comes before the first look, so that no row moves to a new month in between.
-const READING: &str = "begin isolation level repeatable read, read only; \
+/// Each query reads in the order of an index. A session may be far longer than the planner
+/// expects, and a sort for one page would read all of it. The lock comes before the snapshot,
+/// so that no row moves to a new month in between.
+const BEGIN_READ: &str = "begin isolation level repeatable read, read only; \
     set local enable_sort = off; \
     lock table session_snapshot in access share mode";
 
-/// A replica says so, and whoever was told to write nothing.
+/// On for a replica, and for a role or database set to read only.
 const READ_ONLY: &str = "show transaction_read_only";
 
-const COMPRESSION: &str = "select set_config(name, 'lz4', false) from pg_settings \
+const USE_LZ4: &str = "select set_config(name, 'lz4', false) from pg_settings \
     where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
 
-/// The lasting record in a PostgreSQL.
+/// The ledger in a PostgreSQL database.
 #[derive(Debug)]
 pub struct PostgresLedger {
     write: PgPool,
     read: PgPool,
-    /// Tells whether the server answers, whoever holds the readers.
+    /// For health checks, which must not wait for a reader.
     check: PgPool,
-    cause: PoolErrorCause,
-    /// Partitions are made up to the month that begins here, as far as this instance knows.
-    prepared: AtomicI64,
-    newer: Option<i64>,
+    pool_errors: PoolErrorCause,
+    /// When the next months need partitions, as far as this instance knows.
+    prepare_at: AtomicI64,
+    newer_migration: Option<i64>,
 }
 
 impl PostgresLedger {
@@ -95,138 +91,115 @@ impl PostgresLedger {
     /// (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`), under the name of `instance`.
     /// Its schema must be the one this release needs: see [`migrate`](Self::migrate).
     pub async fn open(url: &str, instance: &str) -> Result<Self, Error> {
-        let write = pool(WRITERS).after_connect(|connection, _| Box::pin(compress_quickly(connection)));
-        let write = write.connect_lazy_with(connecting(url, instance, WRITE_LIMIT)?);
-        // As it is for those who write.
-        let checking = connecting(url, instance, READ_LIMIT)?;
-        let check = pool(1).connect_lazy_with(checking.clone());
-        let reading = checking.clone().options([("default_transaction_read_only", "on")]);
-        let read = pool(READERS).connect_lazy_with(reading);
-        let mut first = connect::connect(&checking).await?;
-        let newer = schema::check(&mut first).await?;
-        // It has done what it was for.
+        let write = pool(MAX_WRITE_CONNECTIONS).after_connect(|connection, _| Box::pin(use_lz4(connection)));
+        let write = write.connect_lazy_with(connect::options(url, instance, WRITE_STATEMENT_TIMEOUT)?);
+        // Writable, so that a health check sees what writers see.
+        let check_options = connect::options(url, instance, READ_STATEMENT_TIMEOUT)?;
+        let check = pool(1).connect_lazy_with(check_options.clone());
+        let read_options = check_options.clone().options([("default_transaction_read_only", "on")]);
+        let read = pool(MAX_CONCURRENT_READS).connect_lazy_with(read_options);
+        let mut first = connect::connect(&check_options).await?;
+        let newer_migration = schema::check(&mut first).await?;
+        // It was only for the check.
         let _ = first.close().await;
-        Ok(Self { write, read, check, cause: PoolErrorCause::new(checking), prepared: AtomicI64::new(i64::MIN), newer })
+        Ok(Self {
+            write,
+            read,
+            check,
+            pool_errors: PoolErrorCause::new(check_options),
+            prepare_at: AtomicI64::new(i64::MIN),
+            newer_migration,
+        })
     }
 
-    /// The newest migration, where a newer release made it: it has added something, and what
-    /// this release needs is still there.
+    /// The newest migration if a newer release made it. It only added to the schema.
     #[must_use]
-    pub const fn newer(&self) -> Option<i64> {
-        self.newer
+    pub const fn newer_migration(&self) -> Option<i64> {
+        self.newer_migration
     }
 
-    /// Brings the schema of the database at `url` up; one instance at a time, the
-    /// others wait and find it done.
+    /// Migrates the schema of the database at `url`. Concurrent calls wait for the first.
     pub async fn migrate(url: &str, instance: &str) -> Result<(), Error> {
-        schema::migrate(connecting(url, instance, MIGRATE_LIMIT)?).await
+        schema::migrate(connect::options(url, instance, MIGRATION_STATEMENT_TIMEOUT)?).await
     }
 
-    async fn writing(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.write.begin().await
+    async fn begin_write(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.explained(self.write.begin(), failed).await
     }
 
-    /// Whether it answers, and takes what is written.
-    async fn look(&self) -> Result<(), Error> {
-        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&self.check).await.map_err(failed)?;
-        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
+    /// All reads in it see the ledger at one instant.
+    async fn begin_read(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.explained(self.read.begin_with(BEGIN_READ), read_failed).await
     }
 
-    /// Measured; and if no connection came about, with the cause.
-    async fn timely<T>(
+    async fn writer(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.explained(self.write.acquire(), failed).await
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.explained(self.read.acquire(), read_failed).await
+    }
+
+    /// Adds the cause if a pool had no connection in time.
+    async fn explained<T>(
         &self,
-        operation: &'static str,
-        work: impl Future<Output = Result<T, Error>>,
+        connecting: impl Future<Output = sqlx::Result<T>>,
+        classify: fn(sqlx::Error) -> Error,
     ) -> Result<T, Error> {
-        match timed(operation, "postgres", work).await {
-            Err(error) => Err(self.cause.explain(error).await),
-            done => done,
+        match connecting.await {
+            Err(sqlx::Error::PoolTimedOut) => Err(self.pool_errors.explain().await),
+            connected => connected.map_err(classify),
         }
     }
 
-    /// All that is read in it stood at one instant.
-    async fn reading(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.read.begin_with(READING).await
+    async fn check_writable(&self) -> Result<(), Error> {
+        let mut connection = self.explained(self.check.acquire(), failed).await?;
+        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&mut *connection).await.map_err(failed)?;
+        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
     }
 }
 
-fn connecting(url: &str, instance: &str, limit: &str) -> Result<PgConnectOptions, Error> {
-    let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
-    let options = options.application_name(&format!("synckairos {instance}")).options([
-        ("statement_timeout", limit),
-        ("lock_timeout", limit),
-        ("idle_in_transaction_session_timeout", "30s"),
-        // Statements here are short: compiling one would take longer than to run it.
-        ("jit", "off"),
-    ]);
-    Ok(options.disable_statement_logging())
-}
-
 fn pool(size: u32) -> PgPoolOptions {
-    // After an outage the whole pool is dead: better tried before use than a failure for each.
-    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT_PATIENCE).test_before_acquire(true);
-    // The pool tries it too, but waits for the answer without end, and keeps its place.
-    pool.after_release(|connection, _| Box::pin(answers(connection)))
+    // After an outage every connection is dead: a test before use avoids a failure for each.
+    let pool =
+        PgPoolOptions::new().max_connections(size).acquire_timeout(connect::CONNECT_TIMEOUT).test_before_acquire(true);
+    // The pool tests a returned connection too, but waits for it without limit.
+    pool.after_release(|connection, _| Box::pin(ping(connection)))
 }
 
-/// A third of what recording takes would be compressing the old way. The newer one takes a
-/// fraction of that, where the server was built with it; what is there is read as before.
-async fn compress_quickly(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query(COMPRESSION).execute(connection).await.map(drop)
+/// The default compression takes a third of the time of recording. LZ4 takes a fraction of it,
+/// if the server was built with it. Old rows stay readable.
+async fn use_lz4(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(USE_LZ4).execute(connection).await.map(drop)
 }
 
-async fn answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let answered = tokio::time::timeout(RETURN_PATIENCE, connection.ping()).await;
-    answered
+async fn ping(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let pinged = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+    pinged
         .map_err(|elapsed| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))?
         .map(|()| true)
-}
-
-/// A value or a constraint says no for good; anything else, a schema or a right that
-/// is missing included, may pass with time.
-fn failed(error: sqlx::Error) -> Error {
-    const CHECK: &str = "23514";
-    let database = error.as_database_error();
-    let code = database.and_then(DatabaseError::code);
-    let is_refusal = match (&error, code.as_deref()) {
-        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
-        // A check without a name is a partition's: a month was made just now, and the next try finds it.
-        (_, Some(CHECK)) => database.is_some_and(|error| error.constraint().is_some()),
-        // Data that is wrong, constraints, and what is too large.
-        (_, Some(code)) => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
-        _ => false,
-    };
-    if is_refusal { refused(error) } else { unavailable(error) }
-}
-
-/// The same of a read. One that was cut off at [`READ_LIMIT`] was asked for too much, by a
-/// server that is there.
-fn unread(error: sqlx::Error) -> Error {
-    const CANCELED: &str = "57014";
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    if code.as_deref() == Some(CANCELED) { Error::TooLong } else { failed(error) }
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        self.timely("record", self.write_entries(entries)).await
+        self.write_entries(entries).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        self.timely("newest", self.read_newest(key)).await
+        self.read_newest(key).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        self.timely("version", self.read_version(key, version)).await
+        self.read_version(key, version).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        self.timely("at", self.read_at(key, at)).await
+        self.read_at(key, at).await
     }
 
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        self.timely("history", self.read_history(key, after, limit)).await
+        self.read_history(key, after, limit).await
     }
 
     async fn sessions(
@@ -236,73 +209,73 @@ impl Ledger for PostgresLedger {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Page<Row>, Error> {
-        self.timely("sessions", self.read_sessions(tenant, filter, after, limit)).await
+        self.read_sessions(tenant, filter, after, limit).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        self.timely("due", self.read_due(after, until, limit)).await
+        self.read_due(after, until, limit).await
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.timely("answered", self.read_answered(key, since)).await
+        self.read_idempotency_records(key, since).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.timely("bury", self.write_dead_letter(entry, reason, at)).await
+        self.write_dead_letter(entry, reason, at).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        self.timely("dead_letters", self.read_dead_letters(after, limit)).await
+        self.read_dead_letters(after, limit).await
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.timely("dead_of", self.read_dead_of(key)).await
+        self.read_dead_letters_of(key).await
     }
 
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.timely("first_dead", self.read_first_dead(key, after)).await
+        self.read_first_dead(key, after).await
     }
 
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.timely("dead_sessions", self.read_dead_sessions(limit)).await
+        self.read_dead_sessions(limit).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.timely("unbury", self.remove_dead_letter(entry)).await
+        self.delete_dead_letter(entry).await
     }
 
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.timely("beat", self.write_beat(since, at)).await
+        self.write_heartbeat(since, at).await
     }
 
-    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        self.timely("presence", self.read_presence(began)).await
+    async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
+        self.read_heartbeats(store_started_at).await
     }
 
-    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        self.timely("open_run", self.write_run(began)).await
+    async fn open_run(&self, started_at: Timestamp) -> Result<(), Error> {
+        self.write_run(started_at).await
     }
 
-    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        self.timely("close_run", self.write_stop(began, stopped)).await
+    async fn close_run(&self, started_at: Timestamp, stopped_at: Timestamp) -> Result<(), Error> {
+        self.write_run_end(started_at, stopped_at).await
     }
 
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        self.timely("runs", self.read_runs(before)).await
+        self.read_runs(before).await
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        self.timely("claim", self.write_claim(claim)).await
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        self.write_claim(claim).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.timely("ping", self.look()).await
+        self.check_writable().await
     }
 
     async fn close(&self) {
-        // What is under way is given its time. A connection that died at the wrong instant is held by the pool
-        // without end, and is the system's to close.
+        // Operations under way may end. The pool waits for a dead connection without limit, so the system
+        // closes that one.
         let closed = async { tokio::join!(self.read.close(), self.check.close(), self.write.close()) };
-        let _ = tokio::time::timeout(RETURN_PATIENCE, closed).await;
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, closed).await;
     }
 }

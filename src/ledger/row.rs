@@ -1,71 +1,72 @@
-//! Between entries and columns, the same for every dialect.
+//! Entries as columns, the same for both backends.
 
 use serde_json::Value;
 
-use super::{DeadLetter, Error};
+use super::DeadLetter;
+use super::error::{Error, refused};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::ParticipantId;
 use crate::domain::session::summary::Summary;
+use crate::domain::time::Timestamp;
 
-/// The status of a session that is no more; lists leave it out.
+/// The status that lists exclude by default.
 pub(super) const DELETED: &str = "deleted";
 
-/// An entry as its columns, checked.
+/// The validated columns of an entry.
 pub(super) struct Columns<'a> {
     pub entry: &'a Entry,
     pub version: i64,
     pub digest: Digest,
     pub body: Option<&'a str>,
     pub change: &'a str,
-    /// What lists ask for; absent where the body was shed.
-    pub listed: Option<Listed>,
+    /// Absent if the body was shed.
+    pub session: Option<SessionColumns>,
 }
 
 impl<'a> Columns<'a> {
-    /// Whatever does not fit is refused here, by the entry alone: it must not
-    /// depend on what else is in its batch.
+    /// Refuses an invalid entry by itself, so that the result does not depend on its batch.
     pub fn of(entry: &'a Entry) -> Result<Self, Error> {
         Ok(Self {
             entry,
             version: i64::try_from(entry.link.position.version).map_err(refused)?,
             digest: entry.link.digest(),
-            body: entry.body.as_deref().map(text).transpose()?,
-            change: text(&entry.change)?,
-            listed: entry.body.as_deref().map(Listed::of).transpose()?,
+            body: entry.body.as_deref().map(utf8).transpose()?,
+            change: utf8(&entry.change)?,
+            session: entry.body.as_deref().map(SessionColumns::of).transpose()?,
         })
     }
 }
 
-/// What lists and sweeps ask for.
-pub(super) struct Listed {
+/// The columns that lists and sweeps filter by.
+pub(super) struct SessionColumns {
     pub status: String,
     pub sync_mode: String,
     pub due_at: Option<i64>,
     pub updated_at: i64,
     pub participants: Vec<ParticipantId>,
-    /// All of it as texts: what is no string stands here as its JSON.
+    /// All values as text: a value that is no string is its JSON.
     pub metadata: Vec<(String, String)>,
 }
 
-impl Listed {
+impl SessionColumns {
     fn of(body: &[u8]) -> Result<Self, Error> {
-        let facts = Summary::of(body).map_err(refused)?;
-        // A deleted session waits for nothing, whatever its last state said.
-        let due_at = facts.due_at.filter(|_| facts.status != DELETED);
+        let summary = Summary::of(body).map_err(refused)?;
+        // A deleted session needs no action, whatever its last state was.
+        let due_at = summary.due_at.filter(|_| summary.status != DELETED);
         Ok(Self {
-            due_at: due_at.map(crate::domain::time::Timestamp::as_ms),
-            updated_at: facts.updated_at.as_ms(),
-            participants: facts.participants.into_iter().map(|named| named.participant_id).collect(),
-            metadata: facts.metadata.into_iter().map(|(name, value)| (name, as_text(value))).collect(),
-            status: facts.status,
-            sync_mode: facts.sync_mode,
+            due_at: due_at.map(Timestamp::as_ms),
+            updated_at: summary.updated_at.as_ms(),
+            participants: summary.participants.into_iter().map(|participant| participant.participant_id).collect(),
+            metadata: summary.metadata.into_iter().map(|(name, value)| (name, as_text(value))).collect(),
+            status: summary.status,
+            sync_mode: summary.sync_mode,
         })
     }
 }
 
-/// What a dead letter is known by, so that a page may go on after it.
-pub(super) fn name(letter: Option<&DeadLetter>) -> (&str, &str, String, Vec<u8>) {
+/// What identifies a dead letter: the next page starts after it.
+pub(super) fn dead_letter_key(letter: Option<&DeadLetter>) -> (&str, &str, String, Vec<u8>) {
     letter.map_or_else(Default::default, |DeadLetter { entry: Entry { key, link, .. }, .. }| {
         let digest = link.digest().as_bytes().to_vec();
         (key.tenant.as_str(), key.session.as_str(), link.position.to_string(), digest)
@@ -79,16 +80,6 @@ fn as_text(value: Value) -> String {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Error> {
+fn utf8(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(refused)
-}
-
-/// The ledger answered, and will not take this.
-pub(super) fn refused(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Refused(source.into())
-}
-
-/// The ledger did not answer.
-pub(super) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Unavailable(source.into())
 }

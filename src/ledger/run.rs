@@ -1,74 +1,72 @@
-//! Processes that kept their sessions in memory, one after the other, and how each ended.
+//! Runs: processes that kept their sessions in memory, and how each ended.
 
 use crate::domain::session::restore::{Gap, Outage};
 use crate::domain::time::Timestamp;
 
-/// So many processes are looked back on.
+/// The most runs, and the most outages, that are read.
 pub const MAX_RUNS: i64 = 10_000;
 
-pub(super) const OPEN: &str = "insert into run (began_at) values ($1) \
+pub(super) const OPEN_RUN: &str = "insert into run (began_at) values ($1) \
     on conflict (began_at) do update set stopped_at = null";
 
-/// Nobody looks back further.
-pub(super) const FORGET: &str = "delete from run where began_at < $1";
+pub(super) const DELETE_OLD_RUNS: &str = "delete from run where began_at < $1";
 
-pub(super) const CLOSE: &str = "update run set stopped_at = $2 where began_at = $1 and began_at <= $2";
+pub(super) const CLOSE_RUN: &str = "update run set stopped_at = $2 where began_at = $1 and began_at <= $2";
 
-pub(super) const RUNS: &str = "select began_at, stopped_at from run where began_at < $1 \
+pub(super) const SELECT_RUNS: &str = "select began_at, stopped_at from run where began_at < $1 \
     order by began_at desc limit $2";
 
-pub(super) const ABSENCES: &str = "select gone_at, back_at from absence order by gone_at desc limit $1";
+pub(super) const SELECT_OUTAGES: &str = "select gone_at, back_at from absence order by gone_at desc limit $1";
 
-/// One process.
+/// One process that served alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// When it began.
-    pub began: Timestamp,
-    /// From when on nobody could act on what it held, if it stopped in order.
-    pub stopped: Option<Timestamp>,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it stopped; `None` if it was killed or still runs.
+    pub stopped_at: Option<Timestamp>,
 }
 
-/// Processes that ended, oldest first, and when nobody was there.
+/// Runs and outages, both oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunHistory {
-    /// The processes.
+    /// Runs that have ended.
     pub runs: Vec<Run>,
-    /// Spans of five seconds and more.
-    pub absences: Vec<Outage>,
+    /// Outages of five seconds or more.
+    pub outages: Vec<Outage>,
 }
 
-/// What happened to a session between two processes.
+/// What happened to a session between two runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interruption {
-    /// Every process that may have held it stopped in order.
+    /// Whether every process that may have held it stopped in order.
     pub is_orderly: bool,
-    /// The first span in which nobody could act on it.
+    /// The first span in which no process served it.
     pub gap: Option<Gap>,
 }
 
 impl RunHistory {
-    pub(super) fn of(mut runs: Vec<(i64, Option<i64>)>, mut absences: Vec<(i64, i64)>) -> Self {
+    pub(super) fn of(mut runs: Vec<(i64, Option<i64>)>, mut outages: Vec<(i64, i64)>) -> Self {
         runs.reverse();
-        absences.reverse();
+        outages.reverse();
         let at = Timestamp::from_ms;
-        let run = |(began, stopped): (i64, Option<i64>)| Run { began: at(began), stopped: stopped.map(at) };
-        let absence = |(gone, back)| Outage { from: at(gone), until: at(back) };
-        Self { runs: runs.into_iter().map(run).collect(), absences: absences.into_iter().map(absence).collect() }
+        let run = |(started, stopped): (i64, Option<i64>)| Run { started_at: at(started), stopped_at: stopped.map(at) };
+        let outage = |(gone, back)| Outage { from: at(gone), until: at(back) };
+        Self { runs: runs.into_iter().map(run).collect(), outages: outages.into_iter().map(outage).collect() }
     }
 
-    /// What happened since a session was last written, in the epoch that began at `epoch`,
-    /// until the process that began at `began`. Where no process is known to have held it,
-    /// none is known to have stopped in order.
+    /// What happened to a session of the epoch that began at `epoch`, until the run that started
+    /// at `started_at`. If no run is known to have held it, the stop was not in order.
     #[must_use]
-    pub fn since(&self, epoch: Timestamp, began: Timestamp) -> Interruption {
-        let first = self.runs.iter().rposition(|run| run.began <= epoch);
+    pub fn since(&self, epoch: Timestamp, started_at: Timestamp) -> Interruption {
+        let first = self.runs.iter().rposition(|run| run.started_at <= epoch);
         let held = first.map_or(&[][..], |first| &self.runs[first..]);
-        let starts = held.iter().skip(1).map(|run| run.began).chain([began]);
-        let stops = held.iter().zip(starts).filter_map(|(run, until)| Some(Outage { from: run.stopped?, until }));
-        let outages = self.absences.iter().filter(|absence| absence.until > epoch).copied().map(Gap::Outage);
+        let starts = held.iter().skip(1).map(|run| run.started_at).chain([started_at]);
+        let stops = held.iter().zip(starts).filter_map(|(run, until)| Some(Outage { from: run.stopped_at?, until }));
+        let outages = self.outages.iter().filter(|outage| outage.until > epoch).copied().map(Gap::Outage);
         let gaps = stops.map(Gap::Stop).chain(outages);
         Interruption {
-            is_orderly: first.is_some() && held.iter().all(|run| run.stopped.is_some()),
+            is_orderly: first.is_some() && held.iter().all(|run| run.stopped_at.is_some()),
             gap: gaps.min_by_key(|gap| gap.outage().from),
         }
     }
@@ -78,9 +76,9 @@ impl RunHistory {
 mod tests {
     use super::*;
 
-    fn since(runs: &[(i64, Option<i64>)], absences: &[(i64, i64)], epoch: i64) -> (bool, Option<Gap>) {
+    fn since(runs: &[(i64, Option<i64>)], outages: &[(i64, i64)], epoch: i64) -> (bool, Option<Gap>) {
         let newest_first = runs.iter().rev().copied().collect();
-        let runs = RunHistory::of(newest_first, absences.iter().rev().copied().collect());
+        let runs = RunHistory::of(newest_first, outages.iter().rev().copied().collect());
         let Interruption { is_orderly, gap } = runs.since(Timestamp::from_ms(epoch), Timestamp::from_ms(900));
         (is_orderly, gap)
     }
@@ -90,23 +88,23 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_in_order_is_a_gap_and_no_loss() {
+    fn an_orderly_stop_is_a_gap_without_loss() {
         assert_eq!(since(&[(100, Some(200))], &[], 150), (true, Some(Gap::Stop(span(200, 900)))));
         assert_eq!(since(&[(100, Some(200)), (300, Some(400))], &[], 150), (true, Some(Gap::Stop(span(200, 300)))));
         assert_eq!(since(&[(100, Some(200)), (300, Some(400))], &[], 300), (true, Some(Gap::Stop(span(400, 900)))));
     }
 
     #[test]
-    fn a_kill_since_the_session_was_written_is_a_loss() {
+    fn a_kill_after_the_session_was_written_is_a_loss() {
         assert_eq!(since(&[(100, None)], &[], 150), (false, None));
         assert_eq!(since(&[(100, None), (300, Some(400))], &[], 150), (false, Some(Gap::Stop(span(400, 900)))));
         assert_eq!(since(&[(100, None), (300, Some(400))], &[], 350), (true, Some(Gap::Stop(span(400, 900)))));
         assert_eq!(since(&[], &[], 150), (false, None));
-        assert_eq!(since(&[(300, Some(400))], &[], 150), (false, None), "who held it is not known");
+        assert_eq!(since(&[(300, Some(400))], &[], 150), (false, None), "the run that held it is unknown");
     }
 
     #[test]
-    fn the_first_gap_counts_whatever_it_was() {
+    fn the_first_gap_counts_be_it_a_stop_or_an_outage() {
         let runs = [(100, None), (300, Some(400))];
         assert_eq!(since(&runs, &[(190, 300)], 150), (false, Some(Gap::Outage(span(190, 300)))));
         assert_eq!(since(&runs, &[(90, 100), (430, 900)], 150), (false, Some(Gap::Stop(span(400, 900)))));

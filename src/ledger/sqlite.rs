@@ -1,9 +1,11 @@
-//! The ledger in one SQLite file: one connection writes, a few read beside it.
+//! The ledger in one SQLite file: one connection writes, a few others read.
 //!
 //! In WAL mode a reader sees the last commit and never waits for the writer.
 
 mod dead_letters;
+mod decode;
 mod deployment;
+mod error;
 mod interruptible;
 mod lineage;
 mod read;
@@ -20,10 +22,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Sqlite, Transaction};
 use tokio::time::timeout;
 
+use self::error::failed;
 use self::interruptible::Interruptible;
-use super::deployment::{Claim, Claimed};
-use super::row::{refused, unavailable};
-use super::timed::timed;
+use super::deployment::{Claim, ClaimOutcome};
+use super::error::unavailable;
 use super::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
     Row, RunHistory,
@@ -33,72 +35,72 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
-/// Another process may hold the file for a moment: a backup, a shell.
+/// Another process may lock the file briefly: a backup, a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many questions are answered at once.
-pub const READERS: u32 = 4;
-/// A read that takes longer serves nobody any more.
-const READ_LIMIT: Duration = Duration::from_secs(3);
+/// The number of connections that read.
+pub const MAX_CONCURRENT_READS: u32 = 4;
+/// After this time the caller of a read is gone.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a commit waits for.
+/// When a commit is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// The operating system has it: survives the process, not the power.
+    /// Once the operating system has it: survives a crash of the process, not a power cut.
     Flush,
-    /// The disk has it.
+    /// Once the disk has it.
     Always,
 }
 
-/// The lasting record in one file.
+/// The ledger in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteLedger {
     write: SqlitePool,
     read: SqlitePool,
-    /// Tells whether the file answers, whoever holds the readers.
+    /// For health checks, which must not wait for a reader.
     check: SqlitePool,
-    /// Folds the WAL into the file, beside the writer.
-    fold: SqlitePool,
-    newer: Option<i64>,
+    /// Checkpoints the WAL without blocking the writer.
+    checkpoint: SqlitePool,
+    newer_migration: Option<i64>,
 }
 
-const NEWEST: &str = "select max(version) from _sqlx_migrations";
+const NEWEST_MIGRATION: &str = "select max(version) from _sqlx_migrations";
 
 impl SqliteLedger {
-    /// Opens the file, makes it and its directory if missing (readable by their
-    /// owner alone), and brings its schema up.
+    /// Opens the file and migrates its schema. Creates the file and its directory if missing,
+    /// readable by their owner alone.
     pub async fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
-        create(path).await.map_err(unavailable)?;
-        let write = pool(1).connect_with(writing(path, durability)).await.map_err(failed)?;
-        // A newer release may have added to the schema; what this one needs is still there.
+        create_file(path).await.map_err(unavailable)?;
+        let write = pool(1).connect_with(write_options(path, durability)).await.map_err(failed)?;
+        // A newer release may have added to the schema, and may not have removed from it.
         let mut migrations = sqlx::migrate!("migrations/sqlite");
         migrations.set_ignore_missing(true);
         migrations.run(&write).await.map_err(unavailable)?;
-        let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&write).await.map_err(failed)?;
-        let newer = migrations.iter().all(|known| known.version < newest).then_some(newest);
-        let read = pool(READERS).connect_with(reading(path)).await.map_err(failed)?;
-        let check = pool(1).connect_lazy_with(reading(path));
-        let fold = pool(1).connect_with(writing(path, durability)).await.map_err(failed)?;
-        Ok(Self { write, read, check, fold, newer })
+        let newest: i64 = sqlx::query_scalar(NEWEST_MIGRATION).fetch_one(&write).await.map_err(failed)?;
+        let newer_migration = migrations.iter().all(|known| known.version < newest).then_some(newest);
+        let read = pool(MAX_CONCURRENT_READS).connect_with(read_options(path)).await.map_err(failed)?;
+        let check = pool(1).connect_lazy_with(read_options(path));
+        let checkpoint = pool(1).connect_with(write_options(path, durability)).await.map_err(failed)?;
+        Ok(Self { write, read, check, checkpoint, newer_migration })
     }
 
-    /// The newest migration, where a newer release made it: it has added something, and what
-    /// this release needs is still there.
+    /// The newest migration if a newer release made it. It only added to the schema.
     #[must_use]
-    pub const fn newer(&self) -> Option<i64> {
-        self.newer
+    pub const fn newer_migration(&self) -> Option<i64> {
+        self.newer_migration
     }
 
-    async fn writing(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.write.begin_with("begin immediate").await
+    async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        self.write.begin_with("begin immediate").await.map_err(failed)
     }
 
-    async fn reading(&self) -> sqlx::Result<Interruptible> {
-        Interruptible::begin(&self.read).await
+    /// All reads in it see the ledger at one instant.
+    async fn begin_read(&self) -> Result<Interruptible, Error> {
+        Interruptible::begin(&self.read).await.map_err(failed)
     }
 }
 
-/// SQLite gives its side files the mode of the main one, so it is made first.
-async fn create(path: &Path) -> std::io::Result<()> {
+/// SQLite gives its WAL the mode of the main file, so the main file is created first.
+async fn create_file(path: &Path) -> std::io::Result<()> {
     let directory = path.parent().map(Path::to_path_buf).filter(|parent| *parent != PathBuf::new());
     if let Some(directory) = directory {
         tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).await?;
@@ -107,27 +109,27 @@ async fn create(path: &Path) -> std::io::Result<()> {
     file.write(true).create(true).truncate(false).mode(0o600).open(path).await.map(drop)
 }
 
-fn writing(path: &Path, durability: Durability) -> SqliteConnectOptions {
+fn write_options(path: &Path, durability: Durability) -> SqliteConnectOptions {
     let synchronous = match durability {
         Durability::Flush => SqliteSynchronous::Normal,
         Durability::Always => SqliteSynchronous::Full,
     };
-    reading(path)
+    read_options(path)
         .read_only(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
-        // A body and its change take about 2 KB: more of them a page, fewer pages to write.
+        // A body and its change take about 2 KB, so a larger page means fewer pages to write.
         .page_size(8192)
-        // Folding waits for the disk, so every heartbeat does it beside the writer.
-        // Only where 128 MB come in between does the writer do it itself.
+        // A checkpoint waits for the disk, so each heartbeat makes one without the writer.
+        // The writer makes one only after 128 MB.
         .pragma("wal_autocheckpoint", "16384")
-        // In KiB, if negative: the inner pages of the indexes of a few million rows.
+        // Negative means KiB: enough for the inner index pages of a few million rows.
         .pragma("cache_size", "-32768")
 }
 
-fn reading(path: &Path) -> SqliteConnectOptions {
+fn read_options(path: &Path) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-    // Each reader has one; what they have in common is in the system's.
+    // Per reader; the system's page cache is shared.
     options.pragma("cache_size", "-512").disable_statement_logging()
 }
 
@@ -135,51 +137,31 @@ fn pool(size: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }
 
-/// A constraint, a type or a size says no for good; anything else may pass with time.
-fn failed(error: sqlx::Error) -> Error {
-    const TOO_BIG: i32 = 18;
-    const CONSTRAINT: i32 = 19;
-    const MISMATCH: i32 = 20;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    let is_refusal = match (&error, code) {
-        (sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }, _) => true,
-        // The low byte is the kind; the rest says which constraint.
-        (_, Some(code)) => matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH),
-        _ => false,
-    };
-    if is_refusal { refused(error) } else { unavailable(error) }
-}
-
-/// A read ends with whoever asked for it, or after [`READ_LIMIT`].
-async fn limited<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let in_time = async { timeout(READ_LIMIT, work).await.unwrap_or(Err(Error::TooLong)) };
-    timed(operation, "sqlite", in_time).await
-}
-
-async fn timely<T>(operation: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timed(operation, "sqlite", work).await
+/// A read ends when its caller is gone, or after [`READ_TIMEOUT`].
+async fn limited<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(READ_TIMEOUT, read).await.unwrap_or(Err(Error::TooLong))
 }
 
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        timely("record", self.write_entries(entries)).await
+        self.write_entries(entries).await
     }
 
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        limited("newest", self.read_newest(key)).await
+        limited(self.read_newest(key)).await
     }
 
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        limited("version", self.read_version(key, version)).await
+        limited(self.read_version(key, version)).await
     }
 
     async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        limited("at", self.read_at(key, at)).await
+        limited(self.read_at(key, at)).await
     }
 
     async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        limited("history", self.read_history(key, after, limit)).await
+        limited(self.read_history(key, after, limit)).await
     }
 
     async fn sessions(
@@ -189,74 +171,74 @@ impl Ledger for SqliteLedger {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Page<Row>, Error> {
-        limited("sessions", self.read_sessions(tenant, filter, after, limit)).await
+        limited(self.read_sessions(tenant, filter, after, limit)).await
     }
 
     async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        limited("due", self.read_due(after, until, limit)).await
+        limited(self.read_due(after, until, limit)).await
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        limited("answered", self.read_answered(key, since)).await
+        limited(self.read_idempotency_records(key, since)).await
     }
 
     async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        timely("bury", self.write_dead_letter(entry, reason, at)).await
+        self.write_dead_letter(entry, reason, at).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        limited("dead_letters", self.read_dead_letters(after, limit)).await
+        limited(self.read_dead_letters(after, limit)).await
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        limited("dead_of", self.read_dead_of(key)).await
+        limited(self.read_dead_letters_of(key)).await
     }
 
     async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        limited("first_dead", self.read_first_dead(key, after)).await
+        limited(self.read_first_dead(key, after)).await
     }
 
     async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        limited("dead_sessions", self.read_dead_sessions(limit)).await
+        limited(self.read_dead_sessions(limit)).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        timely("unbury", self.remove_dead_letter(entry)).await
+        self.delete_dead_letter(entry).await
     }
 
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        timely("beat", self.write_beat(since, at)).await
+        self.write_heartbeat(since, at).await
     }
 
-    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        limited("presence", self.read_presence(began)).await
+    async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
+        limited(self.read_heartbeats(store_started_at)).await
     }
 
-    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        timely("open_run", self.write_run(began)).await
+    async fn open_run(&self, started_at: Timestamp) -> Result<(), Error> {
+        self.write_run(started_at).await
     }
 
-    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        timely("close_run", self.write_stop(began, stopped)).await
+    async fn close_run(&self, started_at: Timestamp, stopped_at: Timestamp) -> Result<(), Error> {
+        self.write_run_end(started_at, stopped_at).await
     }
 
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        timely("runs", self.read_runs(before)).await
+        self.read_runs(before).await
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        timely("claim", self.write_claim(claim)).await
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        self.write_claim(claim).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        limited("ping", async { sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed) }).await
+        limited(async { sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed) }).await
     }
 
     async fn close(&self) {
-        // The last connection folds the WAL into the file, and only a writer can.
+        // The last connection to close makes the final checkpoint, and only a writer can.
         self.read.close().await;
         self.check.close().await;
-        self.fold.close().await;
+        self.checkpoint.close().await;
         self.write.close().await;
     }
 }
@@ -268,7 +250,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_it_makes_is_its_owners_alone() {
+    async fn its_files_are_readable_by_their_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/ledger.db");
         let ledger = SqliteLedger::open(&path, Durability::Always).await.unwrap();
@@ -278,5 +260,28 @@ mod tests {
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);
         ledger.close().await;
         assert!(!path.with_extension("db-wal").exists());
+    }
+
+    /// Never ends by itself.
+    async fn count(ledger: &SqliteLedger) -> Result<(), Error> {
+        const ENDLESS: &str = "with recursive counted (n) as (select 1 union all select n + 1 from counted) \
+            select count(*) from counted";
+        let mut reading = ledger.begin_read().await?;
+        sqlx::query(ENDLESS).execute(&mut *reading).await.map(drop).map_err(failed)
+    }
+
+    #[tokio::test]
+    async fn a_read_ends_with_its_caller_or_after_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), Durability::Flush).await.unwrap();
+        for _ in 0..2 * MAX_CONCURRENT_READS {
+            assert!(timeout(Duration::from_millis(50), count(&ledger)).await.is_err(), "it has no end");
+        }
+        assert!(matches!(limited(count(&ledger)).await, Err(Error::TooLong)));
+        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
+        for _ in 0..2 * MAX_CONCURRENT_READS {
+            assert_eq!(ledger.newest(&key).await.unwrap(), None);
+        }
+        ledger.close().await;
     }
 }

@@ -86,7 +86,7 @@ enum Mode {
 fn retry_policy(config: &Config) -> RetryPolicy {
     match config.durable {
         Durable::Always => RetryPolicy::default(),
-        Durable::Flush => RetryPolicy { gather: OUTBOX_GATHER_TIME, ..RetryPolicy::default() },
+        Durable::Flush => RetryPolicy { gather_time: OUTBOX_GATHER_TIME, ..RetryPolicy::default() },
     }
 }
 

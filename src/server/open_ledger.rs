@@ -72,7 +72,7 @@ pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
 pub(super) async fn serving(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
     let newer = NewerSchema::of(config);
     let Database::Postgres(address) = &config.database else { return opened(config, newer).await };
-    let guarded = Arc::new(Instrumented::disconnected());
+    let guarded = Arc::new(Instrumented::disconnected("postgres"));
     match open_server(config, address.as_str(), newer).await {
         Ok(ledger) => guarded.connected(Arc::new(ledger)),
         Err(Error::Ledger(away)) if away.is_away() && !config.is_alone() => {
@@ -94,17 +94,18 @@ async fn opened(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, 
 /// A ledger in a file, as instances share it.
 #[must_use]
 pub fn fair_file(ledger: SqliteLedger) -> FairShare {
-    FairShare::new(Arc::new(ledger), sqlite::READERS, OnDrop::Ends)
+    let measured = Arc::new(Instrumented::without_breakers("sqlite", Arc::new(ledger)));
+    FairShare::new(measured, sqlite::MAX_CONCURRENT_READS, OnDrop::Cancel)
 }
 
 /// The same in a server, behind breakers.
 #[must_use]
 pub fn fair_server(ledger: PostgresLedger) -> FairShare {
-    shared(Arc::new(Instrumented::new(Arc::new(ledger))))
+    shared(Arc::new(Instrumented::new("postgres", Arc::new(ledger))))
 }
 
 fn shared(guarded: Arc<Instrumented>) -> FairShare {
-    FairShare::new(guarded, postgres::READERS, OnDrop::GoesOn)
+    FairShare::new(guarded, postgres::MAX_CONCURRENT_READS, OnDrop::Continue)
 }
 
 async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, Error> {
@@ -113,7 +114,7 @@ async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, 
         Durable::Always => Durability::Always,
     };
     let ledger = SqliteLedger::open(&config.ledger_file(), durability).await?;
-    newer.check(ledger.newer())?;
+    newer.check(ledger.newer_migration())?;
     Ok(ledger)
 }
 
@@ -123,7 +124,7 @@ async fn open_server(config: &Config, url: &str, newer: NewerSchema) -> Result<P
         PostgresLedger::migrate(url, name).await?;
     }
     let ledger = PostgresLedger::open(url, name).await?;
-    newer.check(ledger.newer())?;
+    newer.check(ledger.newer_migration())?;
     Ok(ledger)
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn begin(
 
 fn claim(config: &Config) -> Claim {
     Claim {
-        fresh: random(),
+        new_id: random(),
         name: config.redis.as_ref().map(|_| config.redis_name()).unwrap_or_default(),
         address: config.redis.as_ref().map(Address::shown).unwrap_or_default(),
         takes_over: config.others_ledger == OthersLedger::Taken,
@@ -79,7 +79,7 @@ fn random() -> String {
 /// memory, `front` is stopped: nothing could bring them to where they go on.
 pub(super) fn keep(ownership: Ownership, fence: &Fence, back: &Shutdown, front: &Shutdown) {
     let (fence, front) = (fence.clone(), front.clone());
-    fence.set(ownership.known());
+    fence.set(ownership.owner());
     until_stopped(back, "ownership", async move {
         ownership.run(fence).await;
         front.begin();

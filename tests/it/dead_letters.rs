@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use synckairos::audit::dead_letters;
-use synckairos::audit::dead_letters::{Retried, Selection};
+use synckairos::audit::dead_letters::{RetryOutcome, Selection};
 use synckairos::domain::chain::Digest;
 use synckairos::domain::entry::Entry;
 use synckairos::domain::time::Timestamp;
@@ -31,14 +31,14 @@ async fn retry_and_drop(ledger: &dyn Ledger) {
     let [first, second, wrong] = bury(ledger).await;
     let named = Selection::Of(vec![second.link.digest(), Digest::of(b"nobody")]);
     let retry = async |letter: &_| {
-        assert!(matches!(dead_letters::retry(ledger, letter).await?, Retried::Recorded));
+        assert!(matches!(dead_letters::retry(ledger, letter).await?, RetryOutcome::Recorded));
         Ok(())
     };
     assert_eq!(dead_letters::each(ledger, &named, retry).await.unwrap(), 1);
     assert_eq!(versions(ledger, &key(0)).await, [2]);
     let mut came_of_it = Vec::new();
     let retry = async |letter: &_| {
-        came_of_it.push(matches!(dead_letters::retry(ledger, letter).await?, Retried::Recorded));
+        came_of_it.push(matches!(dead_letters::retry(ledger, letter).await?, RetryOutcome::Recorded));
         Ok(())
     };
     assert_eq!(dead_letters::each(ledger, &Selection::All, retry).await.unwrap(), 2);

@@ -29,7 +29,8 @@ use crate::harness::{Answer, Cluster, Session, blitz, eventually, soon, with};
 async fn guarded(url: &str) -> Arc<dyn Ledger> {
     PostgresLedger::migrate(url, "test").await.unwrap();
     let settings = Settings { failures: 3, first: Duration::from_millis(100), ..Settings::default() };
-    Arc::new(Instrumented::with(Arc::new(PostgresLedger::open(url, "test").await.unwrap()), settings))
+    let ledger = PostgresLedger::open(url, "test").await.unwrap();
+    Arc::new(Instrumented::with("postgres", Arc::new(ledger), settings))
 }
 
 async fn execute(url: &str, statement: &str) {
@@ -48,10 +49,10 @@ struct Audit {
 impl Audit {
     fn start(ledger: &Arc<dyn Ledger>) -> Self {
         let outbox = Arc::new(MemoryOutbox::new(usize::MAX));
-        let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(50) };
+        let backoff = Backoff { first: Duration::from_millis(5), max: Duration::from_millis(50) };
         let now: Now = Arc::new(|| Timestamp::from_ms(BEGIN_MS));
         let worker = Worker::new(Arc::clone(&outbox) as _, Arc::clone(ledger), now);
-        let pace = RetryPolicy { refused: backoff, unanswered: backoff, ..RetryPolicy::default() };
+        let pace = RetryPolicy { refused_backoff: backoff, unavailable_backoff: backoff, ..RetryPolicy::default() };
         let soft = CancellationToken::new();
         let task = tokio::spawn(worker.with_retries(pace).run(soft.clone(), CancellationToken::new()));
         Self { outbox, soft, task }

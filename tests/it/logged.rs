@@ -87,7 +87,7 @@ async fn an_outage_of_postgresql_is_told_in_a_few_lines_with_its_cause_and_its_l
     }
     postgres.start().await;
     until_logged(&process, "answers come again of=\"ledger_reads\" lasted_ms=").await;
-    until_logged(&process, "proof of life is left again").await;
+    until_logged(&process, "heartbeats are recorded again").await;
     let log = process.log();
     let said = warnings(&log);
     println!("{} lines: {said:#?}", said.len());

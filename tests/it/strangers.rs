@@ -10,7 +10,7 @@ use synckairos::domain::entry::{Entry, IdempotencyRecord};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
-use synckairos::ledger::deployment::{Claim, Claimed};
+use synckairos::ledger::deployment::{Claim, ClaimOutcome};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::ledger::{
@@ -105,7 +105,7 @@ impl Ledger for Counted {
     async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
         self.inner.runs(before).await
     }
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.inner.claim(claim).await
     }
     async fn ping(&self) -> Result<(), Error> {

@@ -1,5 +1,5 @@
-//! The same road with Redis at its beginning: workers die, connections are cut, and every
-//! version arrives once.
+//! The same with an outbox in Redis: workers die, connections are cut, and each version is
+//! recorded once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use futures::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Odd, Writers, key, still};
+use super::{FaultyLedger, Writers, fixed_clock, key};
 use crate::audit::worker::Worker;
 use crate::domain::position::Position;
 use crate::domain::session::Session;
@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_hours(1);
 const SESSIONS: usize = 40;
 const VERSIONS: usize = 100;
 
-/// Each session's versions, one on the other; what is not known to be written is written again.
+/// Writes linked versions of a session; retries a write whose outcome is unknown.
 async fn write(store: &RedisStore, session: usize) {
     let key = key(session);
     let mut writers = Writers::default();
@@ -44,28 +44,29 @@ async fn write(store: &RedisStore, session: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_dying_workers_and_cut_connections_every_version_arrives_once() {
+async fn dying_workers_and_cut_connections_lose_and_repeat_nothing() {
     let server = Server::start(Keeps::Nothing);
     let redis = Redis::connect(&Address::new(&server.url(), None).unwrap()).await.unwrap();
-    let store = RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), IDLE, still());
+    let store = RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), IDLE, fixed_clock());
     let owned = watch::channel(Partitions::ALL).1;
-    let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, still())).await.unwrap());
-    let ledger = Odd::new(0, &[], None).await;
-    let hears = Arc::clone(&outbox);
-    let hearing = tokio::spawn(async move { hears.run(u64::MAX).await });
+    let outbox =
+        Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, fixed_clock())).await.unwrap());
+    let ledger = FaultyLedger::new(0, &[], None).await;
+    let listener = Arc::clone(&outbox);
+    let listening = tokio::spawn(async move { listener.run(u64::MAX).await });
     let soft = CancellationToken::new();
     let working = async {
         loop {
             let hard = CancellationToken::new();
             let (outbox, ledger) = (Arc::clone(&outbox) as Arc<dyn Outbox>, Arc::clone(&ledger) as Arc<dyn Ledger>);
-            let worker = tokio::spawn(Worker::new(outbox, ledger, still()).run(soft.clone(), hard.clone()));
+            let worker = tokio::spawn(Worker::new(outbox, ledger, fixed_clock()).run(soft.clone(), hard.clone()));
             tokio::time::sleep(Duration::from_millis(70)).await;
             if soft.is_cancelled() {
                 return worker.await.unwrap();
             }
             server.say(&["CLIENT", "KILL", "TYPE", "normal"]);
             server.say(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-            // Whatever it was about to do, it does not.
+            // In the middle of any operation.
             hard.cancel();
             worker.await.unwrap();
         }
@@ -75,10 +76,10 @@ async fn through_dying_workers_and_cut_connections_every_version_arrives_once() 
         soft.cancel();
     };
     let (left, ()) = tokio::join!(working, writing);
-    hearing.abort();
+    listening.abort();
     assert_eq!(left.entries, 0);
     for session in 0..SESSIONS {
         assert_eq!(ledger.rows(&key(session)).await, VERSIONS);
     }
-    assert!(ledger.buried.lock().unwrap().is_empty());
+    assert!(ledger.dead.lock().unwrap().is_empty());
 }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{chain, changed, entry, first, key};
+use super::fixtures::{chain, changed, entry, first, key};
 use crate::domain::chain::Digest;
 use crate::domain::id::{SessionId, TenantId};
 use crate::ledger::{Filter, HistoryRow, Ledger, PAGE_BYTES, Page, Row};
 
-/// Of all its pages, one after the other.
+/// All history pages of a session.
 async fn histories(ledger: &dyn Ledger, session: &str, limit: u32) -> Vec<Vec<HistoryRow>> {
     let mut pages: Vec<Vec<HistoryRow>> = Vec::new();
     loop {
@@ -33,7 +33,7 @@ async fn lists(ledger: &dyn Ledger, limit: u32) -> Vec<Vec<Row>> {
     }
 }
 
-pub(super) async fn history_comes_in_pages_that_tear_no_position(ledger: &dyn Ledger) {
+pub(super) async fn history_pages_split_no_position(ledger: &dyn Ledger) {
     let one = chain("a", 1, 1..=5, Digest::NONE);
     let other = entry("a", 1, 2, one[0].link.digest(), &json!({ "other": "life" }));
     ledger.record(&one).await.unwrap();
@@ -44,7 +44,7 @@ pub(super) async fn history_comes_in_pages_that_tear_no_position(ledger: &dyn Le
     assert_eq!(seen, [1, 2, 2, 3, 4, 5]);
 }
 
-pub(super) async fn a_last_page_says_that_it_is(ledger: &dyn Ledger) {
+pub(super) async fn the_last_page_has_no_more(ledger: &dyn Ledger) {
     ledger.record(&chain("a", 1, 1..=4, Digest::NONE)).await.unwrap();
     let lengths = |pages: Vec<Vec<HistoryRow>>| pages.iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(lengths(histories(ledger, "a", 2).await), [2, 2]);

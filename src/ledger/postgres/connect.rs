@@ -1,95 +1,90 @@
-//! Why a connection does not come about. A pool tries again for as long as anyone may wait,
-//! and then says only that: so one plain connection is tried, to learn the cause.
+//! Connections, and why there is none. A pool retries until its time-out and reports only
+//! that, so one plain connection attempt finds the cause.
 
 use std::io;
+use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::{CONNECT_PATIENCE, failed};
-use crate::ledger::Error;
-use crate::ledger::row::unavailable;
+use super::error::failed;
+use crate::ledger::error::{Error, unavailable};
 use crate::telemetry::outage::chain;
 
-/// Who waited for the pool has waited long enough already.
+/// The longest wait for a connection; a refused one is retried for as long.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The caller has already waited for the pool.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was learned so lately is still so: in an outage many ask.
+/// In an outage many callers need the cause: they share a recent one.
 const MAX_CAUSE_AGE: Duration = Duration::from_secs(1);
 
-/// What a server says that is not there yet, or not any more, or has no room: all of 08
-/// (connection), 53 (resources) and 57P (an administrator).
-const UNAVAILABLE_CLASSES: &[&str] = &["08", "53", "57P"];
-
-/// One connection, no longer waited for than anyone may.
-pub(super) async fn connect(connecting: &PgConnectOptions) -> Result<PgConnection, Error> {
-    within(CONNECT_PATIENCE, connecting).await.map_err(failed)
+/// How to connect as `instance`, whose statements may take up to `limit`.
+pub(super) fn options(url: &str, instance: &str, limit: &str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
+    let options = options.application_name(&format!("synckairos {instance}")).options([
+        ("statement_timeout", limit),
+        ("lock_timeout", limit),
+        ("idle_in_transaction_session_timeout", "30s"),
+        // Statements here are short: compiling one would take longer than to run it.
+        ("jit", "off"),
+    ]);
+    Ok(options.disable_statement_logging())
 }
 
-async fn within(patience: Duration, connecting: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    timeout(patience, connecting.connect()).await.unwrap_or_else(|_| Err(silent(patience)))
+/// Opens one connection within [`CONNECT_TIMEOUT`].
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    connect_within(CONNECT_TIMEOUT, options).await.map_err(failed)
 }
 
-fn silent(patience: Duration) -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
+async fn connect_within(limit: Duration, options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    timeout(limit, options.connect()).await.unwrap_or_else(|_| Err(timed_out(limit)))
 }
 
-/// Whether nobody is there who could say yes or no.
-pub(in crate::ledger) fn is_away(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        _ => code.is_some_and(|code| UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class))),
-    }
+fn timed_out(limit: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")))
 }
 
-/// The cause of the pools' errors.
+/// Finds out why the pools have no connection.
 #[derive(Debug)]
 pub(super) struct PoolErrorCause {
-    connecting: PgConnectOptions,
+    options: PgConnectOptions,
+    /// When it was found, and what it is; `None` if a connection succeeded.
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl PoolErrorCause {
-    pub(super) fn new(connecting: PgConnectOptions) -> Self {
-        Self { connecting, last: Mutex::new(None) }
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        Self { options, last: Mutex::new(None) }
     }
 
-    /// The same error, with its cause if it has hidden it.
-    pub(super) async fn explain(&self, error: Error) -> Error {
-        if !is_of_pool(&error) {
-            return error;
-        }
-        match self.learn().await {
-            Some(why) => unavailable(why),
+    /// The error of a pool that had no connection in time, with its cause.
+    pub(super) async fn explain(&self) -> Error {
+        match self.find().await {
+            Some(cause) => unavailable(cause),
             None => unavailable("all connections to it are in use"),
         }
     }
 
-    /// What stands in the way of a connection, if anything does.
-    async fn learn(&self) -> Option<String> {
+    /// Why a connection attempt fails, if it does.
+    async fn find(&self) -> Option<String> {
         let mut last = self.last.lock().await;
-        if let Some((_, why)) = last.as_ref().filter(|(at, _)| at.elapsed() < MAX_CAUSE_AGE) {
-            return why.clone();
+        if let Some((_, cause)) = last.as_ref().filter(|(at, _)| at.elapsed() < MAX_CAUSE_AGE) {
+            return cause.clone();
         }
-        let why = match within(CAUSE_TIMEOUT, &self.connecting).await {
+        let cause = match connect_within(CAUSE_TIMEOUT, &self.options).await {
             Ok(connection) => {
-                // It was only to see.
+                // It was only a test.
                 let _ = connection.close().await;
                 None
             }
             Err(error) => Some(chain(&error)),
         };
-        *last = Some((Instant::now(), why.clone()));
-        why
+        *last = Some((Instant::now(), cause.clone()));
+        cause
     }
-}
-
-fn is_of_pool(error: &Error) -> bool {
-    let Error::Unavailable(source) = error else { return false };
-    matches!(source.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::PoolTimedOut))
 }

@@ -1,6 +1,6 @@
-//! New versions by `COPY`, in its binary form: half of what inserting them takes.
+//! New versions by binary `COPY`, in half the time of an insert.
 //!
-//! It knows no `on conflict`, so it is for what should meet nothing that is there.
+//! `COPY` has no `on conflict`, so it is for rows that should be new.
 
 use sqlx::postgres::PgConnection;
 
@@ -11,21 +11,21 @@ const COPY: &str = "copy session_snapshot \
         (tenant, session_id, epoch, version, at, previous, body_digest, digest, body, change, repeat_key, repeat_body) \
     from stdin (format binary)";
 
-const COLUMNS: u16 = 12;
+const COLUMN_COUNT: u16 = 12;
 
-/// By which the form is known; then no flags, and no more of a header.
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// The signature, no flags, no header extension.
+const FILE_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// Where a row would say how many columns it has.
-const END: [u8; 2] = (-1_i16).to_be_bytes();
+/// In place of a row's column count.
+const FILE_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// As long as a null is.
-const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+/// In place of a field's length.
+const NULL_FIELD: [u8; 4] = (-1_i32).to_be_bytes();
 
-/// What a row takes besides its body and what happened, roughly.
+/// Approximate bytes of a row besides its body and change.
 const ROW_OVERHEAD: usize = 320;
 
-/// Writes them all, or fails; gives how many they were.
+/// Copies all rows, or fails; returns their number.
 pub(super) async fn snapshots(batch: &mut PgConnection, columns: &[&Columns<'_>]) -> sqlx::Result<u64> {
     let mut copy = batch.copy_in_raw(COPY).await?;
     copy.send(rows(columns)).await?;
@@ -33,19 +33,19 @@ pub(super) async fn snapshots(batch: &mut PgConnection, columns: &[&Columns<'_>]
 }
 
 fn rows(columns: &[&Columns<'_>]) -> Vec<u8> {
-    let long = |row: &&Columns<'_>| ROW_OVERHEAD + row.body.map_or(0, str::len) + row.change.len();
-    let mut out = Vec::with_capacity(columns.iter().map(long).sum());
-    out.extend_from_slice(HEADER);
+    let size = |row: &&Columns<'_>| ROW_OVERHEAD + row.body.map_or(0, str::len) + row.change.len();
+    let mut out = Vec::with_capacity(columns.iter().map(size).sum());
+    out.extend_from_slice(FILE_HEADER);
     for row in columns {
         put_row(&mut out, row);
     }
-    out.extend_from_slice(&END);
+    out.extend_from_slice(&FILE_TRAILER);
     out
 }
 
 fn put_row(out: &mut Vec<u8>, row: &Columns<'_>) {
-    let Entry { key, link, idempotency: repeat, .. } = row.entry;
-    out.extend_from_slice(&COLUMNS.to_be_bytes());
+    let Entry { key, link, idempotency, .. } = row.entry;
+    out.extend_from_slice(&COLUMN_COUNT.to_be_bytes());
     for text in [key.tenant.as_str(), key.session.as_str()] {
         put(out, text.as_bytes());
     }
@@ -57,12 +57,12 @@ fn put_row(out: &mut Vec<u8>, row: &Columns<'_>) {
     }
     put_or_null(out, row.body.map(str::as_bytes));
     put(out, row.change.as_bytes());
-    put_or_null(out, repeat.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()));
-    put_or_null(out, repeat.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()));
+    put_or_null(out, idempotency.as_ref().map(|record| record.key.as_bytes().as_slice()));
+    put_or_null(out, idempotency.as_ref().map(|record| record.body.as_bytes().as_slice()));
 }
 
 fn put(out: &mut Vec<u8>, field: &[u8]) {
-    // One that is longer than the form can say is longer than the server takes: it refuses what this makes of it.
+    // The server refuses a field that is too long for this length.
     out.extend_from_slice(&i32::try_from(field.len()).unwrap_or(i32::MAX).to_be_bytes());
     out.extend_from_slice(field);
 }
@@ -70,6 +70,6 @@ fn put(out: &mut Vec<u8>, field: &[u8]) {
 fn put_or_null(out: &mut Vec<u8>, field: Option<&[u8]>) {
     match field {
         Some(field) => put(out, field),
-        None => out.extend_from_slice(&NULL),
+        None => out.extend_from_slice(&NULL_FIELD),
     }
 }

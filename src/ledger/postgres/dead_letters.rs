@@ -1,17 +1,19 @@
-//! What was put aside because it was refused for good.
+//! Reads dead letters.
 
 use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::read::{digest, instant, key, repeat};
-use super::{PostgresLedger, unread as failed};
+use super::PostgresLedger;
+use super::decode::{digest, idempotency_key, instant, key};
+use super::error::read_failed as failed;
 use crate::domain::chain::Link;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
-use crate::ledger::row::{name, refused};
-use crate::ledger::{DeadLetter, DeadSessions, Error, MAX_LETTERS};
+use crate::ledger::error::refused;
+use crate::ledger::row::dead_letter_key;
+use crate::ledger::{DeadLetter, DeadSessions, Error, MAX_DEAD_LETTERS};
 
 const DEAD_LETTERS: &str = "select * \
     from dead_letter \
@@ -19,8 +21,8 @@ const DEAD_LETTERS: &str = "select * \
     order by tenant, session_id, position, digest \
     limit $5";
 
-/// A position is a text here, and is compared as its two numbers.
-const OF_SESSION: &str = "select tenant, session_id, position, at, previous, body_digest, digest, \
+/// The column is a text, compared as its two numbers.
+const DEAD_LETTERS_OF_SESSION: &str = "select tenant, session_id, position, at, previous, body_digest, digest, \
         case when turn = 1 then body end as body, change, repeat_key, repeat_body, reason, buried_at \
     from ( \
         select *, row_number() over ( \
@@ -30,7 +32,7 @@ const OF_SESSION: &str = "select tenant, session_id, position, at, previous, bod
         where tenant = $1 and session_id = $2) letter \
     where turn <= $3 \
     order by turn";
-const FIRST: &str = "select position \
+const FIRST_POSITION: &str = "select position \
     from dead_letter \
     where tenant = $1 and session_id = $2 \
     and (substring(position from '^(-?[0-9]+)-')::bigint, \
@@ -47,18 +49,18 @@ impl PostgresLedger {
         after: Option<&DeadLetter>,
         limit: u32,
     ) -> Result<Vec<DeadLetter>, Error> {
-        let (tenant, session, place, digest) = name(after);
+        let (tenant, session, position, digest) = dead_letter_key(after);
         let query =
-            sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(place).bind(digest).bind(i64::from(limit));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
-        found.iter().map(dead_letter).collect()
+            sqlx::query(DEAD_LETTERS).bind(tenant).bind(session).bind(position).bind(digest).bind(i64::from(limit));
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?;
+        rows.iter().map(dead_letter).collect()
     }
 
-    pub(super) async fn read_dead_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        let query = sqlx::query(OF_SESSION).bind(key.tenant.as_str()).bind(key.session.as_str());
-        let query = query.bind(i64::from(MAX_LETTERS));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
-        found.iter().map(dead_letter).collect()
+    pub(super) async fn read_dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
+        let query = sqlx::query(DEAD_LETTERS_OF_SESSION).bind(key.tenant.as_str()).bind(key.session.as_str());
+        let query = query.bind(i64::from(MAX_DEAD_LETTERS));
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?;
+        rows.iter().map(dead_letter).collect()
     }
 
     pub(super) async fn read_first_dead(
@@ -67,48 +69,43 @@ impl PostgresLedger {
         after: Option<Position>,
     ) -> Result<Option<Position>, Error> {
         let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
-        let query = sqlx::query_scalar(FIRST)
+        let query = sqlx::query_scalar(FIRST_POSITION)
             .bind(key.tenant.as_str())
             .bind(key.session.as_str())
             .bind(after.epoch)
             .bind(i64::try_from(after.version).unwrap_or(i64::MAX));
-        let found: Option<String> = query.fetch_optional(&self.read).await.map_err(failed)?;
-        found.map(|place| place.parse().map_err(refused)).transpose()
+        let found: Option<String> = query.fetch_optional(&mut *self.reader().await?).await.map_err(failed)?;
+        found.map(|position| position.parse().map_err(refused)).transpose()
     }
 
     pub(super) async fn read_dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        let letters: i64 = sqlx::query_scalar(COUNT).fetch_one(&self.read).await.map_err(failed)?;
+        let mut reader = self.reader().await?;
+        let letters: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *reader).await.map_err(failed)?;
         if letters == 0 {
             return Ok(DeadSessions::default());
         }
         let query = sqlx::query(SESSIONS).bind(i64::from(limit));
-        let found = query.fetch_all(&self.read).await.map_err(failed)?;
-        let sessions = found.iter().map(key).collect::<Result<_, _>>()?;
+        let rows = query.fetch_all(&mut *reader).await.map_err(failed)?;
+        let sessions = rows.iter().map(key).collect::<Result<_, _>>()?;
         Ok(DeadSessions { letters: letters.cast_unsigned(), sessions })
     }
 }
 
-fn dead_letter(found: &PgRow) -> Result<DeadLetter, Error> {
-    let place: &str = found.try_get("position").map_err(failed)?;
+fn dead_letter(row: &PgRow) -> Result<DeadLetter, Error> {
+    let position: &str = row.try_get("position").map_err(failed)?;
     let link = Link {
-        position: place.parse().map_err(refused)?,
-        at: instant(found, "at")?,
-        previous: digest(found, "previous")?,
-        body: digest(found, "body_digest")?,
+        position: position.parse().map_err(refused)?,
+        at: instant(row, "at")?,
+        previous: digest(row, "previous")?,
+        body: digest(row, "body_digest")?,
     };
-    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
-    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
-    let is_repeat = found.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
-    let repeat = is_repeat.then(|| repeat(found)).transpose()?;
+    let body: Option<Vec<u8>> = row.try_get("body").map_err(failed)?;
+    let change: Vec<u8> = row.try_get("change").map_err(failed)?;
+    let has_idempotency_key = row.try_get::<Option<&[u8]>, _>("repeat_key").map_err(failed)?.is_some();
+    let idempotency = has_idempotency_key.then(|| idempotency_key(row)).transpose()?;
     Ok(DeadLetter {
-        entry: Entry {
-            key: key(found)?,
-            link,
-            body: body.map(Bytes::from),
-            change: change.into(),
-            idempotency: repeat,
-        },
-        reason: found.try_get("reason").map_err(failed)?,
-        buried_at: instant(found, "buried_at")?,
+        entry: Entry { key: key(row)?, link, body: body.map(Bytes::from), change: change.into(), idempotency },
+        reason: row.try_get("reason").map_err(failed)?,
+        buried_at: instant(row, "buried_at")?,
     })
 }

@@ -1,24 +1,25 @@
-//! Which deployment writes here.
+//! Which deployment owns the ledger.
 
-use super::{PostgresLedger, failed};
+use super::PostgresLedger;
+use super::error::failed;
 use crate::ledger::Error;
-use crate::ledger::deployment::{Claim, Claimed, Deployment, FIND, WRITE, apply_claim};
+use crate::ledger::deployment::{Claim, ClaimOutcome, Deployment, SELECT_DEPLOYMENT, UPSERT_DEPLOYMENT, apply_claim};
 
-/// Of those that claim at the same moment, each finds what the one before left.
-const ALONE: &str = "lock table deployment in exclusive mode";
+/// Serializes concurrent claims.
+const LOCK_DEPLOYMENT: &str = "lock table deployment in exclusive mode";
 
 impl PostgresLedger {
-    pub(super) async fn write_claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        let mut told = self.write.begin().await.map_err(failed)?;
-        sqlx::query(ALONE).execute(&mut *told).await.map_err(failed)?;
-        let stands = sqlx::query_as(FIND).fetch_optional(&mut *told).await.map_err(failed)?;
-        let mark = match apply_claim(stands.map(Deployment::of), claim) {
-            Ok(mark) => mark,
-            Err(lost) => return Ok(lost),
+    pub(super) async fn write_claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        let mut transaction = self.begin_write().await?;
+        sqlx::query(LOCK_DEPLOYMENT).execute(&mut *transaction).await.map_err(failed)?;
+        let current = sqlx::query_as(SELECT_DEPLOYMENT).fetch_optional(&mut *transaction).await.map_err(failed)?;
+        let owner = match apply_claim(current.map(Deployment::of), claim) {
+            Ok(owner) => owner,
+            Err(outcome) => return Ok(outcome),
         };
-        let written = sqlx::query(WRITE).bind(&mark.id).bind(&mark.name).bind(mark.places.join(" "));
-        written.bind(&mark.address).bind(mark.beats).execute(&mut *told).await.map_err(failed)?;
-        told.commit().await.map_err(failed)?;
-        Ok(Claimed::Held(mark.id))
+        let written = sqlx::query(UPSERT_DEPLOYMENT).bind(&owner.id).bind(&owner.name).bind(owner.processes.join(" "));
+        written.bind(&owner.address).bind(owner.beats).execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(ClaimOutcome::Held(owner.id))
     }
 }

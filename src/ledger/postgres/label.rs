@@ -1,36 +1,36 @@
-//! What a session can be found by, as digests of one size: any text fits an index,
-//! NUL and kilobytes included, and no tenant's words are another's.
+//! Labels: what lists filter sessions by, as digests of one size. So any text fits an index,
+//! and each tenant has labels of its own.
 
 use crate::domain::chain::Digest;
 use crate::domain::id::{ParticipantId, TenantId};
 use crate::ledger::Filter;
-use crate::ledger::row::Listed;
+use crate::ledger::row::SessionColumns;
 
-/// Half a digest: nobody meets another's by chance.
-pub(super) const LENGTH: i32 = 16;
+/// Half a digest, enough to avoid collisions.
+pub(super) const LABEL_BYTES: i32 = 16;
 
 pub(super) type Label = Vec<u8>;
 
-/// What a session is found by, sorted, so that the same is equal.
-pub(super) fn of(tenant: &TenantId, listed: &Listed) -> Vec<Label> {
-    let participants = listed.participants.iter().map(ParticipantId::as_str);
-    let metadata = listed.metadata.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    all(tenant, Some(listed.sync_mode.as_str()), participants, metadata)
+/// The labels of a session, sorted, so that equal sets are equal.
+pub(super) fn of_session(tenant: &TenantId, session: &SessionColumns) -> Vec<Label> {
+    let participants = session.participants.iter().map(ParticipantId::as_str);
+    let metadata = session.metadata.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    labels(tenant, Some(session.sync_mode.as_str()), participants, metadata)
 }
 
-/// What a session must be found by to pass.
-pub(super) fn asked(tenant: &TenantId, filter: &Filter) -> Vec<Label> {
+/// The labels that a session must have to pass.
+pub(super) fn of_filter(tenant: &TenantId, filter: &Filter) -> Vec<Label> {
     let metadata = filter.metadata.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    all(tenant, filter.sync_mode.as_deref(), filter.participant_id.as_deref(), metadata)
+    labels(tenant, filter.sync_mode.as_deref(), filter.participant_id.as_deref(), metadata)
 }
 
-fn all<'a>(
+fn labels<'a>(
     tenant: &TenantId,
     sync_mode: Option<&str>,
     participants: impl IntoIterator<Item = &'a str>,
     metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Vec<Label> {
-    let label = |kind, name, text| one(tenant, kind, name, text);
+    let label = |kind, name, text| label(tenant, kind, name, text);
     let sync_mode = sync_mode.into_iter().map(|mode| label("sync_mode", "", mode));
     let participants = participants.into_iter().map(|id| label("participant", "", id));
     let metadata = metadata.into_iter().map(|(name, text)| label("metadata", name, text));
@@ -40,8 +40,8 @@ fn all<'a>(
     labels
 }
 
-/// The name's length keeps it apart from the text.
-fn one(tenant: &TenantId, kind: &str, name: &str, text: &str) -> Label {
+/// The name's length separates it from the text.
+fn label(tenant: &TenantId, kind: &str, name: &str, text: &str) -> Label {
     let words = format!("{tenant}\n{kind}\n{}\n{name}\n{text}", name.len());
-    Digest::of(words.as_bytes()).as_bytes()[..LENGTH as usize].to_vec()
+    Digest::of(words.as_bytes()).as_bytes()[..LABEL_BYTES as usize].to_vec()
 }

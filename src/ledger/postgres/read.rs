@@ -1,36 +1,35 @@
-//! What PostgreSQL is asked: one session's versions, a tenant's sessions, what is due.
+//! Reads from PostgreSQL: a session's versions, a tenant's sessions, due sessions.
 
-use bytes::Bytes;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
+use super::PostgresLedger;
+use super::decode::{change, due, idempotency_record, is_forked, link, link_id, row};
+use super::error::read_failed as failed;
 use super::label;
-use super::lineage::{Lineage, Segment};
-use super::{PostgresLedger, unread as failed};
-use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Outage;
 use crate::domain::time::Timestamp;
+use crate::ledger::lineage::{Lineage, LinkId};
 use crate::ledger::page::{CHANGE_OVERHEAD, HistoryRow, PAGE_BYTES, Page};
-use crate::ledger::row::{DELETED, refused};
-use crate::ledger::{AROUND_MS, Due, Error, Filter, Heartbeats, IdempotencyRecord, Row};
+use crate::ledger::row::DELETED;
+use crate::ledger::{Due, Error, Filter, Heartbeats, IdempotencyRecord, Row, STORE_START_TOLERANCE_MS};
 
-/// The columns of a change, and whether it shares its position with another. A position
-/// is never cut by what stands inside. The body is none of the columns: a session may be
-/// far longer than what happened to it.
+/// The columns of a change, and whether it shares its position with another. The inner
+/// condition must not split a position. The body is excluded: it may be far longer than the
+/// change.
 macro_rules! changes {
-    ($which:literal, $rest:literal) => {
+    ($inner:literal, $outer:literal) => {
         concat!(
             "select snapshot.* \
             from ( \
                 select tenant, session_id, epoch, version, at, previous, body_digest, digest, change, arrival, \
                     repeat_key, repeat_body, count(*) over (partition by epoch, version) > 1 as forked \
                 from session_snapshot ",
-            $which,
+            $inner,
             ") snapshot ",
-            $rest
+            $outer
         )
     };
 }
@@ -39,11 +38,11 @@ const NEWEST: &str = "select snapshot.* \
     from session \
     join session_snapshot snapshot using (tenant, session_id, epoch, version, digest, at) \
     where tenant = $1 and session_id = $2";
-const LINK: &str = "select * \
+const BY_LINK: &str = "select * \
     from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
-/// The page is measured by its lengths before it is cut.
-const AFTER: &str = concat!(
+/// Sums up the lengths of a page before it is cut.
+const HISTORY_PAGE: &str = concat!(
     "select * \
     from ( \
         select page.*, count(*) over () as found, \
@@ -65,13 +64,13 @@ const REST_OF_POSITION: &str = changes!(
     "where arrival > $5 \
     order by arrival"
 );
-const ANSWERED: &str = changes!(
+const IDEMPOTENCY_RECORDS: &str = changes!(
     "where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4)",
     "where at >= $5 and repeat_key is not null \
     order by epoch, version, arrival"
 );
-/// The page first, then a look-up for each row of it, which `limit` makes sure of. Bodies
-/// past the end of the page are measured and not read.
+/// The page first, then a look-up for each of its rows, which `limit` enforces. Bodies past the
+/// end of the page are measured, not read.
 const SESSIONS: &str = "select * \
     from ( \
         select snapshot.*, count(*) over () as found, \
@@ -81,7 +80,7 @@ const SESSIONS: &str = "select * \
             select * \
             from session \
             where session.tenant = ";
-const THEIR_SNAPSHOTS: &str = ") page \
+const SESSION_SNAPSHOTS: &str = ") page \
         cross join lateral ( \
             select * \
             from session_snapshot \
@@ -91,38 +90,37 @@ const THEIR_SNAPSHOTS: &str = ") page \
         ) snapshot \
     ) sized \
     where before < ";
-const IN_THEIR_ORDER: &str = " order by session_id";
+const SESSION_ORDER: &str = " order by session_id";
 const DUE: &str = "select due_at, tenant, session_id \
     from session \
     where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
-const LAST_BEAT: &str = "select at from heartbeat";
-
-/// The one that ended when a store began to live, or a little before or after.
-const ABSENCE: &str = "select gone_at, back_at from absence \
+const LAST_HEARTBEAT: &str = "select at from heartbeat";
+/// The outage that ended at about the start of a store.
+const OUTAGE_BEFORE: &str = "select gone_at, back_at from absence \
     where gone_at <= $1 + $2 and back_at >= $1 - $2 order by back_at desc limit 1";
 
 impl PostgresLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
-        let found = query.fetch_optional(&self.read).await.map_err(failed)?;
-        found.map(|found| row(&found, false)).transpose()
+        let found = query.fetch_optional(&mut *self.reader().await?).await.map_err(failed)?;
+        found.as_ref().map(row).transpose()
     }
 
     pub(super) async fn read_version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
         let Ok(version) = i64::try_from(version) else {
             return Ok(None);
         };
-        let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Lineage::of(&mut reading, key).until(|segment| segment.from <= version).await?;
-        on_line(&mut reading, key, segments.last(), version).await
+        let mut transaction = self.begin_read().await?;
+        let link = Lineage::of(&mut *transaction, key).version(version).await?;
+        row_of(&mut transaction, key, link).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let Some((segment, version)) = Lineage::of(&mut reading, key).at_instant(at).await? else { return Ok(None) };
-        on_line(&mut reading, key, Some(&segment), version).await
+        let mut transaction = self.begin_read().await?;
+        let link = Lineage::of(&mut *transaction, key).at(at).await?;
+        row_of(&mut transaction, key, link).await
     }
 
     pub(super) async fn read_history(
@@ -131,21 +129,22 @@ impl PostgresLedger {
         after: Option<Position>,
         limit: u32,
     ) -> Result<Page<HistoryRow>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let (mut found, there) = page(&mut reading, key, after, limit).await?;
-        if let Some(last) = found.last().filter(|_| count(&found) < there) {
-            let rest = rest_of_position(&mut reading, key, last).await?;
-            found.extend(rest);
+        let mut transaction = self.begin_read().await?;
+        let (mut rows, total) = page(&mut transaction, key, after, limit).await?;
+        if let Some(last) = rows.last().filter(|_| count(&rows) < total) {
+            let rest = rest_of_position(&mut transaction, key, last).await?;
+            rows.extend(rest);
         }
-        // Where it asked for more than it may show, nobody has counted what comes after that.
-        let has_more = there > i64::from(limit) || there > count(&found);
-        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
-        let mut rows = Vec::with_capacity(found.len());
-        for found in &found {
-            let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
-            rows.push(HistoryRow { link: link(found)?, change: change(found)?, superseded: !is_on_line });
+        // The query counts up to one row past `limit`, and more rows may come after that.
+        let has_more = total > i64::from(limit) || total > count(&rows);
+        let mut lineage = Lineage::of(&mut *transaction, key);
+        let segments = lineage.segments().await?;
+        let mut history = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let survives = lineage.contains(&segments, link_id(row)?, is_forked(row)?).await?;
+            history.push(HistoryRow { link: link(row)?, change: change(row)?, superseded: !survives });
         }
-        Ok(Page { rows, has_more })
+        Ok(Page { rows: history, has_more })
     }
 
     pub(super) async fn read_sessions(
@@ -157,18 +156,19 @@ impl PostgresLedger {
     ) -> Result<Page<Row>, Error> {
         let mut query = QueryBuilder::<Postgres>::new(SESSIONS);
         query.push_bind(tenant.as_str());
-        narrow(&mut query, tenant, filter);
+        push_filter(&mut query, tenant, filter);
         if let Some(after) = after {
             query.push(" and session.session_id > ").push_bind(after.as_str());
         }
         query.push(" order by session.session_id limit ").push_bind(i64::from(limit) + 1);
-        query.push(THEIR_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(IN_THEIR_ORDER);
-        // Each plan is made for what is asked: how many a status or a label lets pass differs by thousands.
-        let mut found = query.build().persistent(false).fetch_all(&self.read).await.map_err(failed)?;
-        let there = there(&found)?;
-        found.truncate(limit as usize);
-        let has_more = there > count(&found);
-        let rows = found.iter().map(|found| row(found, false)).collect::<Result<_, _>>()?;
+        query.push(SESSION_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(SESSION_ORDER);
+        // Each filter needs a plan of its own: statuses and labels differ in selectivity by thousands.
+        let query = query.build().persistent(false);
+        let mut rows = query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?;
+        let total = total(&rows)?;
+        rows.truncate(limit as usize);
+        let has_more = total > count(&rows);
+        let rows = rows.iter().map(row).collect::<Result<_, _>>()?;
         Ok(Page { rows, has_more })
     }
 
@@ -176,46 +176,49 @@ impl PostgresLedger {
         let (at, tenant, session) =
             after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(i64::from(limit)).bind(at).bind(tenant).bind(session);
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(due).collect()
+        query.fetch_all(&mut *self.reader().await?).await.map_err(failed)?.iter().map(due).collect()
     }
 
-    pub(super) async fn read_answered(
+    pub(super) async fn read_idempotency_records(
         &self,
         key: &SessionKey,
         since: Timestamp,
     ) -> Result<Vec<IdempotencyRecord>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let stood = Lineage::of(&mut reading, key).at_instant(since - 1).await?;
-        let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
-        let query = sqlx::query(ANSWERED)
+        let mut transaction = self.begin_read().await?;
+        let before = Lineage::of(&mut *transaction, key).newest_at(since - 1).await?;
+        let (epoch, version) = before.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
+        let query = sqlx::query(IDEMPOTENCY_RECORDS)
             .bind(key.tenant.as_str())
             .bind(key.session.as_str())
             .bind(epoch)
             .bind(version)
             .bind(since.as_ms());
-        let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
-        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
-        let mut answers = Vec::new();
-        for found in &found {
-            if is_on_line(&mut reading, key, &segments, found).await? {
-                answers.push(answer(found)?);
+        let rows = query.fetch_all(&mut *transaction).await.map_err(failed)?;
+        let mut lineage = Lineage::of(&mut *transaction, key);
+        let segments = lineage.segments().await?;
+        let mut records = Vec::new();
+        for row in &rows {
+            if lineage.contains(&segments, link_id(row)?, is_forked(row)?).await? {
+                records.push(idempotency_record(row)?);
             }
         }
-        Ok(answers)
+        Ok(records)
     }
 
-    pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&self.read).await.map_err(failed)?;
-        let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
-        let absence: Option<(i64, i64)> = absence.fetch_optional(&self.read).await.map_err(failed)?;
-        let absence =
-            absence.map(|(gone, back)| Outage { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
-        Ok(Heartbeats { last_heartbeat: last.map(Timestamp::from_ms), outage: absence })
+    pub(super) async fn read_heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
+        let mut reader = self.reader().await?;
+        let last: Option<i64> =
+            sqlx::query_scalar(LAST_HEARTBEAT).fetch_optional(&mut *reader).await.map_err(failed)?;
+        let outage = sqlx::query_as(OUTAGE_BEFORE).bind(store_started_at.as_ms()).bind(STORE_START_TOLERANCE_MS);
+        let outage: Option<(i64, i64)> = outage.fetch_optional(&mut *reader).await.map_err(failed)?;
+        let outage =
+            outage.map(|(gone, back)| Outage { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
+        Ok(Heartbeats { last_heartbeat: last.map(Timestamp::from_ms), outage })
     }
 }
 
-/// Every word a caller gave is bound, never part of the statement.
-fn narrow(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, filter: &Filter) {
+/// Binds every value of the caller; none becomes part of the statement.
+fn push_filter(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, filter: &Filter) {
     match &filter.status {
         Some(status) => query.push(" and session.status = ").push_bind(status.as_str()),
         None => query.push(" and session.status <> ").push_bind(DELETED),
@@ -227,23 +230,22 @@ fn narrow(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, filter: &Filter
         let allowed: Vec<String> = allowed.iter().map(SessionId::to_string).collect();
         query.push(" and session.session_id = any(").push_bind(allowed).push(")");
     }
-    let labels = label::asked(tenant, filter);
+    let labels = label::of_filter(tenant, filter);
     if !labels.is_empty() {
         query.push(" and session.session_id in (select session_id from session_label where tenant = ");
         query.push_bind(tenant.as_str()).push(" and labels @> ").push_bind(labels).push(")");
     }
 }
 
-/// The rows of a page, and how many there are from its first on; one more than `limit`
-/// stands for any number.
+/// The rows of a page, and the number of rows from its first on, counted up to `limit` + 1.
 async fn page(
-    reading: &mut PgConnection,
+    connection: &mut PgConnection,
     key: &SessionKey,
     after: Option<Position>,
     limit: u32,
 ) -> Result<(Vec<PgRow>, i64), Error> {
     let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
-    let query = sqlx::query(AFTER)
+    let query = sqlx::query(HISTORY_PAGE)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
         .bind(after.epoch)
@@ -251,131 +253,41 @@ async fn page(
         .bind(i64::from(limit) + 1)
         .bind(CHANGE_OVERHEAD)
         .bind(i64::from(PAGE_BYTES));
-    let mut found = query.fetch_all(reading).await.map_err(failed)?;
-    let there = there(&found)?;
-    found.truncate(limit as usize);
-    Ok((found, there))
+    let mut rows = query.fetch_all(connection).await.map_err(failed)?;
+    let total = total(&rows)?;
+    rows.truncate(limit as usize);
+    Ok((rows, total))
 }
 
-/// How many rows there are, as each of them says.
-fn there(found: &[PgRow]) -> Result<i64, Error> {
-    found.first().map_or(Ok(0), |first| first.try_get("found").map_err(failed))
+/// The number of rows before the page was cut, which each row repeats.
+fn total(rows: &[PgRow]) -> Result<i64, Error> {
+    rows.first().map_or(Ok(0), |first| first.try_get("found").map_err(failed))
 }
 
 fn count<T>(rows: &[T]) -> i64 {
     i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
-/// What came later to the position of `last`, which a page must not be cut from.
-async fn rest_of_position(reading: &mut PgConnection, key: &SessionKey, last: &PgRow) -> Result<Vec<PgRow>, Error> {
+/// Later rows at the position of `last`, which a page must not split.
+async fn rest_of_position(connection: &mut PgConnection, key: &SessionKey, last: &PgRow) -> Result<Vec<PgRow>, Error> {
     let query = sqlx::query(REST_OF_POSITION)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
         .bind(last.try_get::<i64, _>("epoch").map_err(failed)?)
         .bind(last.try_get::<i64, _>("version").map_err(failed)?)
         .bind(last.try_get::<i64, _>("arrival").map_err(failed)?);
-    query.fetch_all(reading).await.map_err(failed)
+    query.fetch_all(connection).await.map_err(failed)
 }
 
-/// The row of that version in `segment`.
-async fn on_line(
-    reading: &mut PgConnection,
-    key: &SessionKey,
-    segment: Option<&Segment>,
-    version: i64,
-) -> Result<Option<Row>, Error> {
-    let Some(segment) = segment.filter(|segment| segment.holds(segment.epoch, version)) else {
-        return Ok(None);
-    };
-    let Some(twin) = Lineage::of(reading, key).survivor(segment, version).await? else {
-        return Ok(None);
-    };
-    let query = sqlx::query(LINK)
+/// The row that `link` identifies.
+async fn row_of(connection: &mut PgConnection, key: &SessionKey, link: Option<LinkId>) -> Result<Option<Row>, Error> {
+    let Some(link) = link else { return Ok(None) };
+    let query = sqlx::query(BY_LINK)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
-        .bind(segment.epoch)
-        .bind(version)
-        .bind(twin.digest.as_bytes().as_slice());
-    let found = query.fetch_optional(reading).await.map_err(failed)?;
-    found.map(|found| row(&found, false)).transpose()
-}
-
-async fn is_on_line(
-    reading: &mut PgConnection,
-    key: &SessionKey,
-    segments: &[Segment],
-    found: &PgRow,
-) -> Result<bool, Error> {
-    let Position { epoch, version } = position(found)?;
-    let version = version.cast_signed();
-    let Some(segment) = segments.iter().find(|segment| segment.holds(epoch, version)) else {
-        return Ok(false);
-    };
-    if !found.try_get::<bool, _>("forked").map_err(failed)? {
-        return Ok(true);
-    }
-    let survivor = Lineage::of(reading, key).survivor(segment, version).await?;
-    let digest = digest(found, "digest")?;
-    Ok(survivor.is_some_and(|twin| twin.digest == digest))
-}
-
-fn row(found: &PgRow, superseded: bool) -> Result<Row, Error> {
-    let body: Option<Vec<u8>> = found.try_get("body").map_err(failed)?;
-    let (link, body) = (link(found)?, body.map(Bytes::from));
-    Ok(Row { key: key(found)?, link, body, change: change(found)?, superseded })
-}
-
-fn link(found: &PgRow) -> Result<Link, Error> {
-    Ok(Link {
-        position: position(found)?,
-        at: instant(found, "at")?,
-        previous: digest(found, "previous")?,
-        body: digest(found, "body_digest")?,
-    })
-}
-
-fn answer(found: &PgRow) -> Result<IdempotencyRecord, Error> {
-    Ok(IdempotencyRecord {
-        repeat: repeat(found)?,
-        position: position(found)?,
-        at: instant(found, "at")?,
-        change: change(found)?,
-    })
-}
-
-pub(super) fn repeat(found: &PgRow) -> Result<IdempotencyKey, Error> {
-    Ok(IdempotencyKey { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
-}
-
-fn due(found: &PgRow) -> Result<Due, Error> {
-    Ok((Timestamp::from_ms(found.try_get("due_at").map_err(failed)?), key(found)?))
-}
-
-pub(super) fn key(found: &PgRow) -> Result<SessionKey, Error> {
-    let tenant: &str = found.try_get("tenant").map_err(failed)?;
-    let session: &str = found.try_get("session_id").map_err(failed)?;
-    Ok(SessionKey {
-        tenant: TenantId::new(tenant).map_err(refused)?,
-        session: SessionId::new(session).map_err(refused)?,
-    })
-}
-
-fn position(found: &PgRow) -> Result<Position, Error> {
-    let version: i64 = found.try_get("version").map_err(failed)?;
-    let epoch = found.try_get("epoch").map_err(failed)?;
-    Ok(Position { epoch, version: u64::try_from(version).map_err(refused)? })
-}
-
-pub(super) fn digest(found: &PgRow, column: &str) -> Result<Digest, Error> {
-    let bytes: &[u8] = found.try_get(column).map_err(failed)?;
-    Digest::from_slice(bytes).map_err(refused)
-}
-
-pub(super) fn instant(found: &PgRow, column: &str) -> Result<Timestamp, Error> {
-    found.try_get(column).map(Timestamp::from_ms).map_err(failed)
-}
-
-fn change(found: &PgRow) -> Result<Bytes, Error> {
-    let change: Vec<u8> = found.try_get("change").map_err(failed)?;
-    Ok(Bytes::from(change))
+        .bind(link.epoch)
+        .bind(link.version)
+        .bind(link.digest.as_bytes().as_slice());
+    let found = query.fetch_optional(connection).await.map_err(failed)?;
+    found.as_ref().map(row).transpose()
 }

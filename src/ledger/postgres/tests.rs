@@ -1,6 +1,6 @@
-//! What only PostgreSQL can get wrong: many writers, months, plans, its own errors.
+//! PostgreSQL only: concurrent writers, months, plans, errors.
 
-mod copied;
+mod copy;
 mod months;
 
 use std::collections::BTreeSet;
@@ -25,15 +25,15 @@ const JANUARY: i64 = 1_767_225_600_000;
 const FEBRUARY: i64 = 1_769_904_000_000;
 const MARCH: i64 = 1_772_323_200_000;
 
-/// A database, a ledger in it, and a way around the ledger.
-struct Bench {
+/// A database, a ledger in it, and a connection that bypasses the ledger.
+struct TestDatabase {
     server: Arc<Server>,
     url: String,
     ledger: PostgresLedger,
     sql: PgConnection,
 }
 
-impl Bench {
+impl TestDatabase {
     async fn new() -> Self {
         Self::on(Server::shared().await).await
     }
@@ -85,12 +85,12 @@ fn unavailable<T>(result: &Result<T, Error>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_may_write_the_same_in_any_order_and_nobody_waits_in_a_circle() {
-    let mut bench = Bench::new().await;
-    let others: Vec<_> = join_all((0..4).map(|_| PostgresLedger::open(&bench.url, "other"))).await;
+async fn concurrent_writers_of_the_same_rows_never_deadlock() {
+    let mut database = TestDatabase::new().await;
+    let others: Vec<_> = join_all((0..4).map(|_| PostgresLedger::open(&database.url, "other"))).await;
     let others: Vec<_> = others.into_iter().map(Result::unwrap).collect();
     let all: Vec<_> = (0..2_000).map(|n| entry(&format!("s{}", n % 40), 1 + n / 40, JANUARY, "north")).collect();
-    // Each in an order of its own, in batches that overlap.
+    // Each writer in its own order, in overlapping batches.
     let writers = others.iter().enumerate().map(|(shift, ledger)| {
         let mut mine: Vec<_> = all.clone();
         mine.rotate_left(shift * 500);
@@ -109,46 +109,46 @@ async fn many_may_write_the_same_in_any_order_and_nobody_waits_in_a_circle() {
     });
     let new: u64 = join_all(writers).await.into_iter().sum();
     assert_eq!(new, 2_000);
-    assert_eq!(bench.number("select count(*) from session_snapshot").await, 2_000);
-    assert_eq!(bench.number("select min(version) from session").await, 50);
-    assert_eq!(bench.number("select count(*) from session_label").await, 40);
+    assert_eq!(database.number("select count(*) from session_snapshot").await, 2_000);
+    assert_eq!(database.number("select min(version) from session").await, 50);
+    assert_eq!(database.number("select count(*) from session_label").await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_sides_of_a_fork_written_at_once_one_is_counted() {
-    let bench = Bench::new().await;
+async fn of_two_concurrent_sides_of_a_fork_one_is_counted() {
+    let database = TestDatabase::new().await;
     for round in 1..=50 {
         let sides = ["north", "south"].map(|hall| entry("a", round, FEBRUARY + i64::from(hall == "south") - 1, hall));
-        let written = join_all(sides.iter().map(|side| bench.ledger.record(std::slice::from_ref(side)))).await;
+        let written = join_all(sides.iter().map(|side| database.ledger.record(std::slice::from_ref(side)))).await;
         let forks: usize = written.into_iter().map(|recorded| recorded.unwrap().forks.len()).sum();
         assert_eq!(forks, 1, "round {round}");
     }
-    let rows = bench.ledger.history(&key("a"), None, 1_000).await.unwrap().rows;
+    let rows = database.ledger.history(&key("a"), None, 1_000).await.unwrap().rows;
     assert_eq!((rows.len(), rows.iter().filter(|row| row.superseded).count()), (100, 50));
 }
 
 #[tokio::test]
 async fn a_fork_is_found_in_another_month() {
-    let bench = Bench::new().await;
-    bench.ledger.heartbeat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
-    bench.ledger.record(&[entry("a", 1, JANUARY, "x"), entry("a", 2, FEBRUARY, "x")]).await.unwrap();
-    let recorded = bench.ledger.record(&[entry("a", 1, MARCH, "y")]).await.unwrap();
+    let database = TestDatabase::new().await;
+    database.ledger.heartbeat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
+    database.ledger.record(&[entry("a", 1, JANUARY, "x"), entry("a", 2, FEBRUARY, "x")]).await.unwrap();
+    let recorded = database.ledger.record(&[entry("a", 1, MARCH, "y")]).await.unwrap();
     assert_eq!((recorded.new, recorded.forks), (1, vec![key("a")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reads_sees_whole_batches_only() {
-    let bench = Bench::new().await;
+async fn readers_see_whole_batches_only() {
+    let database = TestDatabase::new().await;
     let writing = async {
         for batch in 0..40 {
             let batch: Vec<_> = (1..=25).map(|n| entry("a", batch * 25 + n, JANUARY, "x")).collect();
-            bench.ledger.record(&batch).await.unwrap();
+            database.ledger.record(&batch).await.unwrap();
         }
     };
     let reading = async {
         let mut last = 0;
         while last < 1_000 {
-            let rows = bench.ledger.history(&key("a"), None, 2_000).await.unwrap().rows;
+            let rows = database.ledger.history(&key("a"), None, 2_000).await.unwrap().rows;
             assert!(rows.len() % 25 == 0 && rows.len() >= last, "{}", rows.len());
             last = rows.len();
         }
@@ -157,86 +157,86 @@ async fn who_reads_sees_whole_batches_only() {
 }
 
 #[tokio::test]
-async fn bodies_are_compressed_the_quick_way_where_the_server_can() {
-    let mut bench = Bench::new().await;
-    bench.ledger.record(&[entry("a", 1, JANUARY, &"hall ".repeat(1_000))]).await.unwrap();
+async fn bodies_are_compressed_with_lz4_if_available() {
+    let mut database = TestDatabase::new().await;
+    database.ledger.record(&[entry("a", 1, JANUARY, &"hall ".repeat(1_000))]).await.unwrap();
     let can = "select count(*) from pg_settings where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
     let does = "select count(*) from session_snapshot where pg_column_compression(body) = 'lz4'";
-    assert_eq!(bench.number(does).await, bench.number(can).await);
+    assert_eq!(database.number(does).await, database.number(can).await);
 }
 
 #[tokio::test]
 async fn forgetting_months_leaves_the_newest_of_each_session() {
-    let mut bench = Bench::new().await;
-    bench.ledger.heartbeat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
+    let mut database = TestDatabase::new().await;
+    database.ledger.heartbeat(Timestamp::from_ms(JANUARY), Timestamp::from_ms(JANUARY)).await.unwrap();
     let idle = [entry("idle", 1, JANUARY, "x"), entry("idle", 2, JANUARY + 1, "x")];
     let alive = [entry("alive", 1, JANUARY, "x"), entry("alive", 2, FEBRUARY, "x")];
     let undated = [entry("odd", 1, 5, "x"), entry("odd", 2, 6, "x")];
     for entries in [&idle, &alive, &undated] {
-        bench.ledger.record(entries).await.unwrap();
+        database.ledger.record(entries).await.unwrap();
     }
     let forget = "select session_snapshot_forget('2026-02-01')::bigint";
-    assert_eq!((bench.number(forget).await, bench.number(forget).await), (1, 0));
+    assert_eq!((database.number(forget).await, database.number(forget).await), (1, 0));
     let versions = async |session| {
-        let rows = bench.ledger.history(&key(session), None, 10).await.unwrap().rows;
+        let rows = database.ledger.history(&key(session), None, 10).await.unwrap().rows;
         rows.iter().map(|row| row.link.position.version).collect::<Vec<_>>()
     };
     assert_eq!((versions("idle").await, versions("alive").await, versions("odd").await), (vec![2], vec![2], vec![2]));
-    let newest = bench.ledger.newest(&key("idle")).await.unwrap().unwrap();
+    let newest = database.ledger.newest(&key("idle")).await.unwrap().unwrap();
     assert_eq!(newest.body, idle[1].body);
-    let stood = bench.ledger.at(&key("idle"), Timestamp::from_ms(MARCH)).await.unwrap().unwrap();
-    assert_eq!(stood.link, idle[1].link);
-    assert_eq!(bench.ledger.record(&idle[1..]).await.unwrap().new, 0, "it knows what it kept");
-    bench.ledger.record(&[entry("idle", 3, FEBRUARY, "x")]).await.unwrap();
-    assert_eq!(bench.number(forget).await, 0);
-    assert_eq!(bench.number("select count(*) from session_snapshot_other where session_id = 'idle'").await, 0);
+    let newest_then = database.ledger.at(&key("idle"), Timestamp::from_ms(MARCH)).await.unwrap().unwrap();
+    assert_eq!(newest_then.link, idle[1].link);
+    assert_eq!(database.ledger.record(&idle[1..]).await.unwrap().new, 0, "it knows what it kept");
+    database.ledger.record(&[entry("idle", 3, FEBRUARY, "x")]).await.unwrap();
+    assert_eq!(database.number(forget).await, 0);
+    assert_eq!(database.number("select count(*) from session_snapshot_other where session_id = 'idle'").await, 0);
 }
 
 #[tokio::test]
-async fn labels_follow_what_a_session_is_and_are_left_alone_otherwise() {
-    let mut bench = Bench::new().await;
+async fn labels_are_written_only_when_they_change() {
+    let mut database = TestDatabase::new().await;
     let find = async |ledger: &PostgresLedger, hall: &str| {
         let filter = Filter { metadata: vec![("hall".into(), hall.into())], ..Filter::default() };
         ledger.sessions(&key("a").tenant, &filter, None, 10).await.unwrap().rows.len()
     };
-    bench.ledger.record(&[entry("a", 2, 5, "north")]).await.unwrap();
-    let place = "select (ctid::text::point)[1]::bigint from session_label";
-    let before = bench.number(place).await;
-    bench.ledger.record(&[entry("a", 3, 6, "north")]).await.unwrap();
-    // Too late to count.
-    bench.ledger.record(&[entry("a", 1, 4, "south")]).await.unwrap();
-    assert_eq!(bench.number(place).await, before, "written anew");
-    assert_eq!((find(&bench.ledger, "north").await, find(&bench.ledger, "south").await), (1, 0));
-    bench.ledger.record(&[entry("a", 4, 7, "south")]).await.unwrap();
-    assert_eq!((find(&bench.ledger, "north").await, find(&bench.ledger, "south").await), (0, 1));
+    database.ledger.record(&[entry("a", 2, 5, "north")]).await.unwrap();
+    let row_location = "select (ctid::text::point)[1]::bigint from session_label";
+    let before = database.number(row_location).await;
+    database.ledger.record(&[entry("a", 3, 6, "north")]).await.unwrap();
+    // An older version.
+    database.ledger.record(&[entry("a", 1, 4, "south")]).await.unwrap();
+    assert_eq!(database.number(row_location).await, before, "written anew");
+    assert_eq!((find(&database.ledger, "north").await, find(&database.ledger, "south").await), (1, 0));
+    database.ledger.record(&[entry("a", 4, 7, "south")]).await.unwrap();
+    assert_eq!((find(&database.ledger, "north").await, find(&database.ledger, "south").await), (0, 1));
 }
 
 #[tokio::test]
-async fn only_what_is_wrong_with_an_entry_refuses_it() {
-    let mut bench = Bench::new().await;
+async fn only_an_invalid_entry_is_refused() {
+    let mut database = TestDatabase::new().await;
     let one = [entry("a", 1, 5, "x")];
-    // What a disk that is full, a restart, a standby, a lock or a missing right says.
+    // Codes of a full disk, a restart, a standby, a lock or a missing privilege.
     for code in ["53100", "53200", "57P01", "57014", "25006", "40001", "40P01", "55P03", "42501", "XX000", "P0001"] {
         let raises = format!(
             "create or replace function fail() returns trigger language plpgsql as \
             $$ begin raise exception 'on purpose' using errcode = '{code}'; end $$; \
             create or replace trigger fail before insert on session for each row execute function fail()"
         );
-        bench.execute(&raises).await;
-        assert!(unavailable(&bench.ledger.record(&one).await), "{code}");
+        database.execute(&raises).await;
+        assert!(unavailable(&database.ledger.record(&one).await), "{code}");
     }
-    bench.execute("drop trigger fail on session").await;
-    bench.execute("alter table session_snapshot add constraint session_snapshot_test check (epoch > 1)").await;
-    assert!(refused(&bench.ledger.record(&one).await));
-    bench.execute("alter table session_snapshot drop constraint session_snapshot_test").await;
-    bench.execute("alter table session rename to gone").await;
-    assert!(unavailable(&bench.ledger.record(&one).await));
-    bench.execute("alter table gone rename to session").await;
-    assert_eq!(bench.ledger.record(&one).await.unwrap().new, 1);
+    database.execute("drop trigger fail on session").await;
+    database.execute("alter table session_snapshot add constraint session_snapshot_test check (epoch > 1)").await;
+    assert!(refused(&database.ledger.record(&one).await));
+    database.execute("alter table session_snapshot drop constraint session_snapshot_test").await;
+    database.execute("alter table session rename to gone").await;
+    assert!(unavailable(&database.ledger.record(&one).await));
+    database.execute("alter table gone rename to session").await;
+    assert_eq!(database.ledger.record(&one).await.unwrap().new, 1);
 }
 
 #[tokio::test]
-async fn a_schema_that_is_not_brought_up_is_refused_and_many_bring_it_up_at_once() {
+async fn an_old_schema_is_refused_and_concurrent_migrations_succeed() {
     let server = Server::shared().await;
     let url = server.database().await;
     let refusal = PostgresLedger::open(&url, "test").await.unwrap_err();
@@ -255,24 +255,24 @@ async fn a_schema_that_is_not_brought_up_is_refused_and_many_bring_it_up_at_once
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_refused_without_repeating_it() {
-    let nobody = super::super::server::free_port();
-    for url in ["postgres://u:secret@h:x/d".to_owned(), format!("postgres://u:secret@127.0.0.1:{nobody}/d")] {
+async fn an_invalid_address_is_refused_without_its_secret() {
+    let unused = super::super::server::free_port();
+    for url in ["postgres://u:secret@h:x/d".to_owned(), format!("postgres://u:secret@127.0.0.1:{unused}/d")] {
         let Err(Error::Unavailable(why)) = PostgresLedger::open(&url, "test").await else { panic!("{url}") };
         assert!(!format!("{why} {why:?}").contains("secret"), "{why:?}");
     }
 }
 
 #[tokio::test]
-async fn connections_say_whose_they_are_and_may_not_hang() {
-    let mut bench = Bench::new().await;
-    bench.ledger.ping().await.unwrap();
+async fn connections_are_named_and_limited() {
+    let mut database = TestDatabase::new().await;
+    database.ledger.ping().await.unwrap();
     let ours = "select count(*) from pg_stat_activity where application_name = 'synckairos test'";
-    assert!(bench.number(ours).await > 0);
-    let slow = sqlx::query("select pg_sleep(10)").execute(&bench.ledger.read).await.unwrap_err();
+    assert!(database.number(ours).await > 0);
+    let slow = sqlx::query("select pg_sleep(10)").execute(&database.ledger.read).await.unwrap_err();
     assert_eq!(slow.as_database_error().unwrap().code().unwrap(), "57014");
-    assert!(matches!(super::unread(slow), Error::TooLong), "it answers, so nobody else need be turned away");
-    let write = sqlx::query("create table t (a int)").execute(&bench.ledger.read).await.unwrap_err();
+    assert!(matches!(super::error::read_failed(slow), Error::TooLong), "the server is up, so no breaker may open");
+    let write = sqlx::query("create table t (a int)").execute(&database.ledger.read).await.unwrap_err();
     assert_eq!(write.as_database_error().unwrap().code().unwrap(), "25006");
 }
 
@@ -296,30 +296,30 @@ const FILL: &str = "insert into session_snapshot \
     analyze session_snapshot; analyze session; analyze session_label";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_question_reads_a_whole_table() {
+async fn no_query_reads_a_whole_table() {
     let plans = [
         "shared_preload_libraries=auto_explain",
         "auto_explain.log_min_duration=0",
         "auto_explain.log_nested_statements=on",
         "auto_explain.log_analyze=on",
     ];
-    let mut bench = Bench::on(Arc::new(Server::own(&plans).await)).await;
-    bench.execute(&format!("select session_snapshot_prepare({JANUARY}, 12); {FILL}")).await;
-    let begun = bench.server.log().len();
-    // More than five times, after which a plan for any value may be taken.
+    let mut database = TestDatabase::on(Arc::new(Server::own(&plans).await)).await;
+    database.execute(&format!("select session_snapshot_prepare({JANUARY}, 12); {FILL}")).await;
+    let begun = database.server.log().len();
+    // More than five times, after which PostgreSQL may use a generic plan.
     for _ in 0..7 {
-        ask_everything(&bench.ledger).await;
+        run_all_queries(&database.ledger).await;
     }
-    let log = bench.server.log().split_off(begun);
+    let log = database.server.log().split_off(begun);
     let plans: Vec<_> = log.split("LOG:  duration").filter(|plan| plan.contains("Query Text")).collect();
     assert!(plans.len() > 100, "{log}");
     let named: BTreeSet<_> =
         plans.iter().filter_map(|plan| plan.split("Query Text: ").nth(1)?.lines().next()).collect();
     let question = "select relname::text from pg_class where reltuples > 0 and relname ~ '^session'";
-    let filled: Vec<String> = sqlx::query_scalar(question).fetch_all(&mut bench.sql).await.unwrap();
+    let filled: Vec<String> = sqlx::query_scalar(question).fetch_all(&mut database.sql).await.unwrap();
     assert!(filled.len() > 14, "{filled:?}");
     for plan in plans {
-        // An empty partition has nothing to be looked up in.
+        // A sequential scan of an empty partition is fine.
         let read = plan.split("Seq Scan on ").skip(1).filter_map(|rest| rest.split(' ').next());
         let read: Vec<_> = read.filter(|table| filled.iter().any(|each| each == table)).collect();
         assert!(read.is_empty(), "{read:?} in {plan}");
@@ -335,7 +335,7 @@ async fn no_question_reads_a_whole_table() {
     }
 }
 
-async fn ask_everything(ledger: &PostgresLedger) {
+async fn run_all_queries(ledger: &PostgresLedger) {
     let long = key("long");
     ledger.newest(&long).await.unwrap().unwrap();
     ledger.version(&long, 1_500).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What PostgreSQL is told: batches, dead letters, the heartbeat.
+//! Writes to PostgreSQL: batches, dead letters, the heartbeat.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -9,23 +9,24 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 
+use super::error::failed;
 use super::label;
 use super::label::Label;
 use super::schema::MONTHS_AHEAD;
-use super::{PostgresLedger, copy, failed};
+use super::{PostgresLedger, copy};
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::OUTAGE_MS;
 use crate::domain::time::Timestamp;
-use crate::ledger::row::{Columns, Listed, refused};
-use crate::ledger::{ABSENCE_KEPT_MS, Error, Recorded};
+use crate::ledger::error::refused;
+use crate::ledger::row::{Columns, SessionColumns};
+use crate::ledger::{Error, OUTAGE_RETENTION_MS, Recorded};
 use crate::telemetry::outage::{Repeats, chain};
 
-/// A batch that comes late or again never takes a session back. The rows are locked in
-/// one order by all who write, whether they change or not, so that nobody waits in a
-/// circle, and what comes after sees what the one before has written.
+/// An old or repeated batch never replaces a newer row. All writers lock the rows in one order,
+/// changed or not. So they cannot deadlock, and each sees what the one before has written.
 const SESSIONS: &str = "with newest as ( \
         select * \
         from unnest( \
@@ -59,9 +60,8 @@ const SESSIONS: &str = "with newest as ( \
     select tenant, session_id, before_epoch, before_version \
     from listed";
 
-/// Absorbs a batch that comes again because its acknowledgement was lost. A new row is
-/// a fork if another at its position came before: in this batch, or in any month. The
-/// months are looked through only for what may have met another.
+/// Ignores rows that are there already. A new row is a fork if another has its position: in
+/// this batch, or in any month. Only suspects are looked up in all months.
 const SNAPSHOTS: &str = "with entry as ( \
         select * \
         from unnest( \
@@ -101,42 +101,44 @@ const SNAPSHOTS: &str = "with entry as ( \
     select (select count(*) from recorded) as new, array(select tenant from late order by arrival) as tenants, \
         array(select session_id from late order by arrival) as sessions";
 
-const BURY: &str = "insert into dead_letter (tenant, session_id, position, at, previous, body_digest, digest, \
-    body, change, repeat_key, repeat_body, reason, buried_at) \
+const INSERT_DEAD_LETTER: &str = "insert into dead_letter \
+        (tenant, session_id, position, at, previous, body_digest, digest, body, change, \
+        repeat_key, repeat_body, reason, buried_at) \
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
     on conflict (tenant, session_id, position, digest) do nothing";
 
-const UNBURY: &str = "delete from dead_letter \
+const DELETE_DEAD_LETTER: &str = "delete from dead_letter \
     where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
 
-/// Whoever beats at the same time waits here, and then finds no absence any more.
-const ALONE: &str = "select at from heartbeat for update";
+/// Serializes heartbeats, so that one of them records an outage.
+const LOCK_HEARTBEAT: &str = "select at from heartbeat for update";
 
-/// Before the beat that ends it.
-const ABSENCE: &str = "insert into absence (gone_at, back_at) select at, $1 from heartbeat where $1 - at >= $2 \
+/// Precedes the heartbeat that ends the outage.
+const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) \
+    select at, $1 from heartbeat where $1 - at >= $2 \
     on conflict (gone_at) do nothing";
 
-/// Somebody was there all along, or it was long ago.
-const NO_ABSENCE: &str = "delete from absence where gone_at >= $1 or back_at < $2";
+/// Deletes outages that a heartbeat contradicts, and old ones.
+const DELETE_OUTAGES: &str = "delete from absence where gone_at >= $1 or back_at < $2";
 
-const BEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
+const UPSERT_HEARTBEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
     on conflict (one) do update set at = greatest(heartbeat.at, excluded.at)";
 
-const PREPARE: &str = "select session_snapshot_prepare($1, $2)";
+const PREPARE_MONTHS: &str = "select session_snapshot_prepare($1, $2)";
 
-/// Half of the shortest month: months are looked after about twice each.
-const HALF_A_MONTH_MS: i64 = 14 * 24 * 3_600_000;
+/// Half of the shortest month, so that each month is prepared about twice.
+const PREPARE_INTERVAL_MS: i64 = 14 * 24 * 3_600_000;
 
-static UNPREPARED: Repeats = Repeats::none();
+static PREPARE_FAILURES: Repeats = Repeats::none();
 
-/// The newest position of each session that a batch has moved on, before it did.
+/// The newest position, before a batch, of each session that the batch has changed.
 type Before = HashMap<SessionKey, Option<Position>>;
 
-/// The newest that a batch has of a session.
-struct Newest<'a> {
+/// The newest entry of a session in a batch.
+struct NewestEntry<'a> {
     entry: &'a Entry,
     digest: Digest,
-    listed: Listed,
+    columns: SessionColumns,
 }
 
 impl PostgresLedger {
@@ -145,14 +147,14 @@ impl PostgresLedger {
         if columns.is_empty() {
             return Ok(Recorded::default());
         }
-        columns.sort_by(by_place);
+        columns.sort_by(by_position);
         let newest = newest(&mut columns);
-        let mut batch = self.writing().await.map_err(failed)?;
+        let mut batch = self.begin_write().await?;
         let before = sessions(&mut batch, &newest).await?;
-        let (suspects, plain) = (0..columns.len()).partition::<Vec<_>, _>(|row| may_meet(&columns, *row, &before));
-        let chosen = |rows: Vec<usize>| rows.into_iter().map(|row| &columns[row]).collect::<Vec<_>>();
-        let recorded = match copied(&mut batch, &chosen(plain)).await? {
-            Some(copied) => snapshots(&mut batch, &chosen(suspects), &before).await?.and(copied),
+        let (suspects, plain) = (0..columns.len()).partition::<Vec<_>, _>(|row| may_fork(&columns, *row, &before));
+        let select = |rows: Vec<usize>| rows.into_iter().map(|row| &columns[row]).collect::<Vec<_>>();
+        let recorded = match try_copy(&mut batch, &select(plain)).await? {
+            Some(copied) => snapshots(&mut batch, &select(suspects), &before).await?.with_new(copied),
             None => snapshots(&mut batch, &columns.iter().collect::<Vec<_>>(), &before).await?,
         };
         batch.commit().await.map_err(failed)?;
@@ -161,7 +163,7 @@ impl PostgresLedger {
 
     pub(super) async fn write_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
         let link = &entry.link;
-        sqlx::query(BURY)
+        sqlx::query(INSERT_DEAD_LETTER)
             .bind(entry.key.tenant.as_str())
             .bind(entry.key.session.as_str())
             .bind(link.position.to_string())
@@ -171,75 +173,76 @@ impl PostgresLedger {
             .bind(link.digest().as_bytes().as_slice())
             .bind(entry.body.as_deref())
             .bind(entry.change.as_ref())
-            .bind(entry.idempotency.as_ref().map(|repeat| repeat.key.as_bytes().as_slice()))
-            .bind(entry.idempotency.as_ref().map(|repeat| repeat.body.as_bytes().as_slice()))
-            // The one thing a text cannot hold here; whoever is to be buried is not refused for its reason.
+            .bind(entry.idempotency.as_ref().map(|record| record.key.as_bytes().as_slice()))
+            .bind(entry.idempotency.as_ref().map(|record| record.body.as_bytes().as_slice()))
+            // A PostgreSQL text cannot hold a NUL, which must not refuse a dead letter.
             .bind(reason.replace('\0', "\u{fffd}"))
             .bind(at.as_ms())
-            .execute(&self.write)
+            .execute(&mut *self.writer().await?)
             .await
             .map(drop)
             .map_err(failed)
     }
 
-    pub(super) async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        let query = sqlx::query(UNBURY)
+    pub(super) async fn delete_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
+        let query = sqlx::query(DELETE_DEAD_LETTER)
             .bind(entry.key.tenant.as_str())
             .bind(entry.key.session.as_str())
             .bind(entry.link.position.to_string())
             .bind(entry.link.digest().as_bytes().as_slice());
-        let removed = query.execute(&self.write).await.map_err(failed)?;
+        let removed = query.execute(&mut *self.writer().await?).await.map_err(failed)?;
         Ok(removed.rows_affected() > 0)
     }
 
-    pub(super) async fn write_beat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        let mut told = self.write.begin().await.map_err(failed)?;
-        sqlx::query(ALONE).execute(&mut *told).await.map_err(failed)?;
-        let absence = sqlx::query(ABSENCE).bind(since.as_ms()).bind(OUTAGE_MS);
-        absence.execute(&mut *told).await.map_err(failed)?;
-        let forgotten = sqlx::query(NO_ABSENCE).bind(since.as_ms()).bind(at.as_ms() - ABSENCE_KEPT_MS);
-        forgotten.execute(&mut *told).await.map_err(failed)?;
-        sqlx::query(BEAT).bind(at.as_ms()).execute(&mut *told).await.map_err(failed)?;
-        told.commit().await.map_err(failed)?;
+    pub(super) async fn write_heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        sqlx::query(LOCK_HEARTBEAT).execute(&mut *transaction).await.map_err(failed)?;
+        let outage = sqlx::query(INSERT_OUTAGE).bind(since.as_ms()).bind(OUTAGE_MS);
+        outage.execute(&mut *transaction).await.map_err(failed)?;
+        let deleted = sqlx::query(DELETE_OUTAGES).bind(since.as_ms()).bind(at.as_ms() - OUTAGE_RETENTION_MS);
+        deleted.execute(&mut *transaction).await.map_err(failed)?;
+        sqlx::query(UPSERT_HEARTBEAT).bind(at.as_ms()).execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         self.prepare_months(at).await;
         Ok(())
     }
 
-    /// Makes the partitions of the months to come. What it cannot make now it makes
-    /// with the next beat; until then the default partition takes what comes.
+    /// Makes the partitions of the next months. After a failure the next heartbeat retries;
+    /// until then the default partition takes new rows.
     async fn prepare_months(&self, at: Timestamp) {
-        let prepared = self.prepared.load(atomic::Ordering::Relaxed);
-        if at.as_ms() < prepared {
+        let prepare_at = self.prepare_at.load(atomic::Ordering::Relaxed);
+        if at.as_ms() < prepare_at {
             return;
         }
-        let made = sqlx::query_scalar::<_, i32>(PREPARE).bind(at.as_ms()).bind(MONTHS_AHEAD).fetch_one(&self.write);
+        let made =
+            sqlx::query_scalar::<_, i32>(PREPARE_MONTHS).bind(at.as_ms()).bind(MONTHS_AHEAD).fetch_one(&self.write);
         match made.await {
             Ok(made) => {
-                self.prepared.store(at.as_ms() + HALF_A_MONTH_MS, atomic::Ordering::Relaxed);
-                tracing::debug!(made, "the ledger's months are prepared");
+                self.prepare_at.store(at.as_ms() + PREPARE_INTERVAL_MS, atomic::Ordering::Relaxed);
+                tracing::debug!(made, "prepared partitions of the next months");
             }
             Err(error) => {
-                if let Some(times) = UNPREPARED.next() {
-                    tracing::warn!(error = chain(&error), times, "failed to prepare a month");
+                if let Some(times) = PREPARE_FAILURES.next() {
+                    tracing::warn!(error = chain(&error), times, "failed to prepare partitions");
                 }
             }
         }
     }
 }
 
-/// By session and position. Of those at one position, the first to come stays the first.
-fn by_place(one: &Columns<'_>, other: &Columns<'_>) -> Ordering {
-    let place = |columns: &Columns<'_>| columns.entry.link.position;
-    one.entry.key.cmp(&other.entry.key).then(place(one).cmp(&place(other)))
+/// By session and position. The sort is stable: rows of one position keep their order.
+fn by_position(one: &Columns<'_>, other: &Columns<'_>) -> Ordering {
+    let position = |columns: &Columns<'_>| columns.entry.link.position;
+    one.entry.key.cmp(&other.entry.key).then(position(one).cmp(&position(other)))
 }
 
-/// The newest of each session, the first to come of its position. One without its
-/// body is passed over: there is nothing to list, and the version after it has one.
-fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<Newest<'a>> {
-    let mut newest: Vec<Newest<'a>> = Vec::new();
-    for Columns { entry, digest, listed, .. } in columns {
-        let Some(listed) = listed.take() else { continue };
-        let this = Newest { entry, digest: *digest, listed };
+/// The newest entry of each session, the first of its position. Skips entries without a body,
+/// as the version after it has one.
+fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<NewestEntry<'a>> {
+    let mut newest: Vec<NewestEntry<'a>> = Vec::new();
+    for Columns { entry, digest, session, .. } in columns {
+        let Some(session) = session.take() else { continue };
+        let this = NewestEntry { entry, digest: *digest, columns: session };
         match newest.last_mut().filter(|last| last.entry.key == this.entry.key) {
             Some(last) if last.entry.link.position == this.entry.link.position => {}
             Some(last) => *last = this,
@@ -249,65 +252,66 @@ fn newest<'a>(columns: &mut [Columns<'a>]) -> Vec<Newest<'a>> {
     newest
 }
 
-async fn sessions(batch: &mut PgConnection, newest: &[Newest<'_>]) -> Result<Before, Error> {
+async fn sessions(batch: &mut PgConnection, newest: &[NewestEntry<'_>]) -> Result<Before, Error> {
     if newest.is_empty() {
         return Ok(Before::new());
     }
     let entries = || newest.iter().map(|newest| newest.entry);
-    let listed = || newest.iter().map(|newest| &newest.listed);
-    let found = sqlx::query(SESSIONS)
+    let columns = || newest.iter().map(|newest| &newest.columns);
+    let rows = sqlx::query(SESSIONS)
         .bind(entries().map(|entry| entry.key.tenant.as_str()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.key.session.as_str()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.link.position.epoch).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.link.position.version.cast_signed()).collect::<Vec<_>>())
         .bind(newest.iter().map(|newest| newest.digest.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.link.at.as_ms()).collect::<Vec<_>>())
-        .bind(listed().map(|listed| listed.status.as_str()).collect::<Vec<_>>())
-        .bind(listed().map(|listed| listed.sync_mode.as_str()).collect::<Vec<_>>())
-        .bind(listed().map(|listed| listed.due_at).collect::<Vec<_>>())
-        .bind(listed().map(|listed| listed.updated_at).collect::<Vec<_>>())
-        // An array of arrays must be square, so each session's come in one piece.
+        .bind(columns().map(|columns| columns.status.as_str()).collect::<Vec<_>>())
+        .bind(columns().map(|columns| columns.sync_mode.as_str()).collect::<Vec<_>>())
+        .bind(columns().map(|columns| columns.due_at).collect::<Vec<_>>())
+        .bind(columns().map(|columns| columns.updated_at).collect::<Vec<_>>())
+        // An array of arrays must be rectangular, so the labels of a session are concatenated.
         .bind(newest.iter().map(|newest| labels(newest).concat()).collect::<Vec<_>>())
-        .bind(label::LENGTH)
+        .bind(label::LABEL_BYTES)
         .fetch_all(batch)
         .await
         .map_err(failed)?;
-    found.iter().map(|found| Ok((super::read::key(found)?, before(found)?))).collect()
+    rows.iter().map(|row| Ok((super::decode::key(row)?, before(row)?))).collect()
 }
 
-fn labels(newest: &Newest<'_>) -> Vec<Label> {
-    label::of(&newest.entry.key.tenant, &newest.listed)
+fn labels(newest: &NewestEntry<'_>) -> Vec<Label> {
+    label::of_session(&newest.entry.key.tenant, &newest.columns)
 }
 
-fn before(found: &PgRow) -> Result<Option<Position>, Error> {
-    let epoch: Option<i64> = found.try_get("before_epoch").map_err(failed)?;
-    let version: Option<i64> = found.try_get("before_version").map_err(failed)?;
+fn before(row: &PgRow) -> Result<Option<Position>, Error> {
+    let epoch: Option<i64> = row.try_get("before_epoch").map_err(failed)?;
+    let version: Option<i64> = row.try_get("before_version").map_err(failed)?;
     Ok(epoch.zip(version).map(|(epoch, version)| Position { epoch, version: version.cast_unsigned() }))
 }
 
-/// Whether another row may stand at its position: all but what moved its session on.
+/// Whether the ledger may have another row at its position. It has none at a position after the
+/// newest.
 fn is_suspect(before: &Before, entry: &Entry) -> bool {
-    let moved_on = before.get(&entry.key).copied().flatten();
-    moved_on.is_none_or(|before| entry.link.position <= before)
+    let newest = before.get(&entry.key).copied().flatten();
+    newest.is_none_or(|before| entry.link.position <= before)
 }
 
-/// Whether another row may stand at its position, here or in the ledger.
-fn may_meet(columns: &[Columns<'_>], row: usize, before: &Before) -> bool {
-    let is_at = |other: Option<&Columns<'_>>| other.is_some_and(|other| by_place(other, &columns[row]).is_eq());
-    let is_twin = is_at(columns[..row].last()) || is_at(columns.get(row + 1));
-    is_twin || is_suspect(before, columns[row].entry)
+/// Whether another row may have its position, in the batch or in the ledger.
+fn may_fork(columns: &[Columns<'_>], row: usize, before: &Before) -> bool {
+    let is_at = |other: Option<&Columns<'_>>| other.is_some_and(|other| by_position(other, &columns[row]).is_eq());
+    let is_duplicate = is_at(columns[..row].last()) || is_at(columns.get(row + 1));
+    is_duplicate || is_suspect(before, columns[row].entry)
 }
 
-/// Copies what should meet nothing; gives how many were new, or nothing if one was there.
-async fn copied(batch: &mut PgConnection, columns: &[&Columns<'_>]) -> Result<Option<u64>, Error> {
+/// Copies rows that should be new; returns their number, or `None` if one was there.
+async fn try_copy(batch: &mut PgConnection, columns: &[&Columns<'_>]) -> Result<Option<u64>, Error> {
     if columns.is_empty() {
         return Ok(Some(0));
     }
-    let mut copying = batch.begin().await.map_err(failed)?;
-    match copy::snapshots(&mut copying, columns).await {
-        Ok(new) => copying.commit().await.map(|()| Some(new)).map_err(failed),
+    let mut savepoint = batch.begin().await.map_err(failed)?;
+    match copy::snapshots(&mut savepoint, columns).await {
+        Ok(new) => savepoint.commit().await.map(|()| Some(new)).map_err(failed),
         Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
-            copying.rollback().await.map(|()| None).map_err(failed)
+            savepoint.rollback().await.map(|()| None).map_err(failed)
         }
         Err(error) => Err(failed(error)),
     }
@@ -319,8 +323,8 @@ async fn snapshots(batch: &mut PgConnection, columns: &[&Columns<'_>], before: &
     }
     let entries = || columns.iter().map(|columns| columns.entry);
     let links = || entries().map(|entry| &entry.link);
-    let repeats = || entries().map(|entry| entry.idempotency.as_ref());
-    let found = sqlx::query(SNAPSHOTS)
+    let idempotency = || entries().map(|entry| entry.idempotency.as_ref());
+    let row = sqlx::query(SNAPSHOTS)
         .bind(entries().map(|entry| entry.key.tenant.as_str()).collect::<Vec<_>>())
         .bind(entries().map(|entry| entry.key.session.as_str()).collect::<Vec<_>>())
         .bind(links().map(|link| link.position.epoch).collect::<Vec<_>>())
@@ -331,16 +335,16 @@ async fn snapshots(batch: &mut PgConnection, columns: &[&Columns<'_>], before: &
         .bind(columns.iter().map(|columns| columns.digest.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(columns.iter().map(|columns| columns.body.map(str::as_bytes)).collect::<Vec<_>>())
         .bind(columns.iter().map(|columns| columns.change.as_bytes()).collect::<Vec<_>>())
-        .bind(repeats().map(|repeat| repeat.map(|repeat| repeat.key.as_bytes().as_slice())).collect::<Vec<_>>())
-        .bind(repeats().map(|repeat| repeat.map(|repeat| repeat.body.as_bytes().as_slice())).collect::<Vec<_>>())
+        .bind(idempotency().map(|key| key.map(|record| record.key.as_bytes().as_slice())).collect::<Vec<_>>())
+        .bind(idempotency().map(|key| key.map(|record| record.body.as_bytes().as_slice())).collect::<Vec<_>>())
         .bind(entries().map(|entry| is_suspect(before, entry)).collect::<Vec<_>>())
         .fetch_one(batch)
         .await
         .map_err(failed)?;
-    let tenants: Vec<String> = found.try_get("tenants").map_err(failed)?;
-    let sessions: Vec<String> = found.try_get("sessions").map_err(failed)?;
+    let tenants: Vec<String> = row.try_get("tenants").map_err(failed)?;
+    let sessions: Vec<String> = row.try_get("sessions").map_err(failed)?;
     let forks = tenants.into_iter().zip(sessions).map(|(tenant, session)| key(tenant, session));
-    let new: i64 = found.try_get("new").map_err(failed)?;
+    let new: i64 = row.try_get("new").map_err(failed)?;
     Ok(Recorded { new: new.cast_unsigned(), forks: forks.collect::<Result<_, _>>()? })
 }
 

@@ -1,7 +1,7 @@
-//! A reader that is interrupted when whoever asked has left.
+//! A reader that is interrupted when its caller is gone.
 //!
-//! SQLite works on a statement in a thread of its own, and goes on when nobody waits for
-//! the answer any more: it has to be told.
+//! SQLite executes a statement in a thread of its own. Without an interrupt it would go on after
+//! its caller is gone.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -10,27 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Sqlite, Transaction};
 
-/// So many steps of SQLite's machine lie between two looks at whether anybody waits: about
-/// a millisecond.
+/// Steps of SQLite's virtual machine between two checks of the caller, about a millisecond.
 const PROGRESS_STEPS: i32 = 4_096;
 
-/// A connection to read with, at one instant; dropped, it ends what it is at.
+/// A connection that reads at one instant; dropping it interrupts its statement.
 pub(super) struct Interruptible {
-    is_over: Arc<AtomicBool>,
+    is_dropped: Arc<AtomicBool>,
     transaction: Transaction<'static, Sqlite>,
 }
 
 impl Interruptible {
-    /// Takes a reader from `pool`. Every statement of that pool must be asked through this:
-    /// what watched over the reader before would interrupt any other.
+    /// Takes a reader from `pool`. Every user of that pool must begin this way, since the handler
+    /// of the user before would interrupt any other.
     pub async fn begin(pool: &SqlitePool) -> sqlx::Result<Self> {
         let mut transaction = pool.begin().await?;
-        let is_over = Arc::new(AtomicBool::new(false));
-        let watched = Arc::clone(&is_over);
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let is_cancelled = Arc::clone(&is_dropped);
         let mut handle = transaction.lock_handle().await?;
-        handle.set_progress_handler(PROGRESS_STEPS, move || !watched.load(Ordering::Relaxed));
+        handle.set_progress_handler(PROGRESS_STEPS, move || !is_cancelled.load(Ordering::Relaxed));
         drop(handle);
-        Ok(Self { is_over, transaction })
+        Ok(Self { is_dropped, transaction })
     }
 }
 
@@ -50,40 +49,6 @@ impl DerefMut for Interruptible {
 
 impl Drop for Interruptible {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use crate::domain::id::{SessionId, SessionKey, TenantId};
-    use crate::ledger::sqlite::{Durability, READERS, SqliteLedger, failed, limited};
-    use crate::ledger::{Error, Ledger as _};
-
-    /// Without an end of its own.
-    async fn count(ledger: &SqliteLedger) -> Result<(), Error> {
-        const ENDLESS: &str = "with recursive counted (n) as (select 1 union all select n + 1 from counted) \
-            select count(*) from counted";
-        let mut reading = ledger.reading().await.map_err(failed)?;
-        sqlx::query(ENDLESS).execute(&mut *reading).await.map(drop).map_err(failed)
-    }
-
-    #[tokio::test]
-    async fn a_question_ends_with_its_asker_or_after_its_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), Durability::Flush).await.unwrap();
-        for _ in 0..2 * READERS {
-            assert!(timeout(Duration::from_millis(50), count(&ledger)).await.is_err(), "it has no end");
-        }
-        assert!(matches!(limited("test", count(&ledger)).await, Err(Error::TooLong)));
-        let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
-        for _ in 0..2 * READERS {
-            assert_eq!(ledger.newest(&key).await.unwrap(), None);
-        }
-        ledger.close().await;
+        self.is_dropped.store(true, Ordering::Relaxed);
     }
 }

@@ -1,34 +1,33 @@
-//! What SQLite is asked: one session's versions, a tenant's sessions, what is due.
+//! Reads from SQLite: a session's versions, a tenant's sessions, due sessions.
 
-use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::lineage::{Lineage, Segment};
-use super::{SqliteLedger, failed};
-use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::IdempotencyKey;
+use super::SqliteLedger;
+use super::decode::{change, due, idempotency_record, is_forked, link, link_id, row};
+use super::error::failed;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::session::restore::Outage;
 use crate::domain::time::Timestamp;
+use crate::ledger::lineage::{Lineage, LinkId};
 use crate::ledger::page::{CHANGE_OVERHEAD, HistoryRow, PAGE_BYTES, Page};
-use crate::ledger::row::{DELETED, refused};
-use crate::ledger::{AROUND_MS, Due, Error, Filter, Heartbeats, IdempotencyRecord, Row};
+use crate::ledger::row::DELETED;
+use crate::ledger::{Due, Error, Filter, Heartbeats, IdempotencyRecord, Row, STORE_START_TOLERANCE_MS};
 
-/// The columns of a change, and whether it shares its position with another. The body
-/// is none of them: a session may be far longer than what happened to it.
+/// The columns of a change, and whether it shares its position with another. The body is
+/// excluded: it may be far longer than the change.
 macro_rules! changes {
-    ($more:literal, $rest:literal) => {
+    ($columns:literal, $rest:literal) => {
         concat!(
             "select snapshot.tenant, snapshot.session_id, snapshot.epoch, snapshot.version, snapshot.at, \
                 snapshot.previous, snapshot.body_digest, snapshot.digest, snapshot.change, snapshot.arrival, \
                 snapshot.repeat_key, snapshot.repeat_body, exists ( \
-                select 1 from session_snapshot twin \
-                where twin.tenant = snapshot.tenant and twin.session_id = snapshot.session_id \
-                and twin.epoch = snapshot.epoch and twin.version = snapshot.version \
-                and twin.arrival <> snapshot.arrival) as forked ",
-            $more,
+                select 1 from session_snapshot other \
+                where other.tenant = snapshot.tenant and other.session_id = snapshot.session_id \
+                and other.epoch = snapshot.epoch and other.version = snapshot.version \
+                and other.arrival <> snapshot.arrival) as forked ",
+            $columns,
             $rest
         )
     };
@@ -38,12 +37,12 @@ const NEWEST: &str = "select snapshot.* \
     from session \
     join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
     where tenant = $1 and session_id = $2";
-const LINK: &str = "select * \
+const BY_LINK: &str = "select * \
     from session_snapshot \
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and digest = $5";
-/// The page is measured first, by its lengths alone. What stands behind a body is
-/// reached over the pages of the body, so a little of it counts too.
-const AFTER: &str = changes!(
+/// Measures the page first, by lengths alone. SQLite reaches columns after a body over the pages
+/// of the body, so a part of its length counts too.
+const HISTORY_PAGE: &str = changes!(
     ", sized.found ",
     "from ( \
         select arrival, epoch, version, count(*) over () as found, \
@@ -65,14 +64,14 @@ const REST_OF_POSITION: &str = changes!(
     where tenant = $1 and session_id = $2 and epoch = $3 and version = $4 and arrival > $5 \
     order by arrival"
 );
-const ANSWERED: &str = changes!(
+const IDEMPOTENCY_RECORDS: &str = changes!(
     "",
     "from session_snapshot snapshot \
     where tenant = $1 and session_id = $2 and (epoch, version) >= ($3, $4) \
     and at >= $5 and repeat_key is not null \
     order by epoch, version, arrival"
 );
-/// The page is measured first: bodies past its end are not read.
+/// Measures the page first: bodies past its end are not read.
 const SESSIONS: &str = "select snapshot.*, sized.found \
     from ( \
         select arrival, session_id, count(*) over () as found, \
@@ -82,42 +81,41 @@ const SESSIONS: &str = "select snapshot.*, sized.found \
             from session \
             join session_snapshot snapshot using (tenant, session_id, epoch, version, digest) \
             where session.tenant = ";
-const THEIR_SNAPSHOTS: &str = ")) sized \
+const SESSION_SNAPSHOTS: &str = ")) sized \
     cross join session_snapshot snapshot on snapshot.arrival = sized.arrival \
     where sized.before < ";
-const IN_THEIR_ORDER: &str = " order by sized.session_id";
+const SESSION_ORDER: &str = " order by sized.session_id";
 const DUE: &str = "select due_at, tenant, session_id \
     from session \
     where due_at is not null and due_at <= $1 and (due_at, tenant, session_id) > ($3, $4, $5) \
     order by due_at, tenant, session_id \
     limit $2";
-const LAST_BEAT: &str = "select at from heartbeat";
-
-/// The one that ended when a store began to live, or a little before or after.
-const ABSENCE: &str = "select gone_at, back_at from absence \
+const LAST_HEARTBEAT: &str = "select at from heartbeat";
+/// The outage that ended at about the start of a store.
+const OUTAGE_BEFORE: &str = "select gone_at, back_at from absence \
     where gone_at <= $1 + $2 and back_at >= $1 - $2 order by back_at desc limit 1";
 
 impl SqliteLedger {
     pub(super) async fn read_newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let query = sqlx::query(NEWEST).bind(key.tenant.as_str()).bind(key.session.as_str());
-        let mut reading = self.reading().await.map_err(failed)?;
-        let found = query.fetch_optional(&mut *reading).await.map_err(failed)?;
-        found.map(|found| row(&found, false)).transpose()
+        let mut transaction = self.begin_read().await?;
+        let found = query.fetch_optional(&mut *transaction).await.map_err(failed)?;
+        found.as_ref().map(row).transpose()
     }
 
     pub(super) async fn read_version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
         let Ok(version) = i64::try_from(version) else {
             return Ok(None);
         };
-        let mut reading = self.reading().await.map_err(failed)?;
-        let segments = Lineage::of(&mut reading, key).until(|segment| segment.from <= version).await?;
-        on_line(&mut reading, key, segments.last(), version).await
+        let mut transaction = self.begin_read().await?;
+        let link = Lineage::of(&mut *transaction, key).version(version).await?;
+        row_of(&mut transaction, key, link).await
     }
 
     pub(super) async fn read_at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let Some((segment, version)) = Lineage::of(&mut reading, key).at_instant(at).await? else { return Ok(None) };
-        on_line(&mut reading, key, Some(&segment), version).await
+        let mut transaction = self.begin_read().await?;
+        let link = Lineage::of(&mut *transaction, key).at(at).await?;
+        row_of(&mut transaction, key, link).await
     }
 
     pub(super) async fn read_history(
@@ -126,21 +124,22 @@ impl SqliteLedger {
         after: Option<Position>,
         limit: u32,
     ) -> Result<Page<HistoryRow>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let (mut found, there) = page(&mut reading, key, after, limit).await?;
-        if let Some(last) = found.last().filter(|_| count(&found) < there) {
-            let rest = rest_of_position(&mut reading, key, last).await?;
-            found.extend(rest);
+        let mut transaction = self.begin_read().await?;
+        let (mut rows, total) = page(&mut transaction, key, after, limit).await?;
+        if let Some(last) = rows.last().filter(|_| count(&rows) < total) {
+            let rest = rest_of_position(&mut transaction, key, last).await?;
+            rows.extend(rest);
         }
-        // Where it asked for more than it may show, nobody has counted what comes after that.
-        let has_more = there > i64::from(limit) || there > count(&found);
-        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
-        let mut rows = Vec::with_capacity(found.len());
-        for found in &found {
-            let is_on_line = is_on_line(&mut reading, key, &segments, found).await?;
-            rows.push(HistoryRow { link: link(found)?, change: change(found)?, superseded: !is_on_line });
+        // The query counts up to one row past `limit`, and more rows may come after that.
+        let has_more = total > i64::from(limit) || total > count(&rows);
+        let mut lineage = Lineage::of(&mut *transaction, key);
+        let segments = lineage.segments().await?;
+        let mut history = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let survives = lineage.contains(&segments, link_id(row)?, is_forked(row)?).await?;
+            history.push(HistoryRow { link: link(row)?, change: change(row)?, superseded: !survives });
         }
-        Ok(Page { rows, has_more })
+        Ok(Page { rows: history, has_more })
     }
 
     pub(super) async fn read_sessions(
@@ -152,18 +151,18 @@ impl SqliteLedger {
     ) -> Result<Page<Row>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new(SESSIONS);
         query.push_bind(tenant.as_str());
-        narrow(&mut query, filter);
+        push_filter(&mut query, filter);
         if let Some(after) = after {
             query.push(" and session.session_id > ").push_bind(after.as_str());
         }
         query.push(" order by session.session_id limit ").push_bind(i64::from(limit) + 1);
-        query.push(THEIR_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(IN_THEIR_ORDER);
-        let mut reading = self.reading().await.map_err(failed)?;
-        let mut found = query.build().fetch_all(&mut *reading).await.map_err(failed)?;
-        let there = there(&found)?;
-        found.truncate(limit as usize);
-        let has_more = there > count(&found);
-        let rows = found.iter().map(|found| row(found, false)).collect::<Result<_, _>>()?;
+        query.push(SESSION_SNAPSHOTS).push_bind(i64::from(PAGE_BYTES)).push(SESSION_ORDER);
+        let mut transaction = self.begin_read().await?;
+        let mut rows = query.build().fetch_all(&mut *transaction).await.map_err(failed)?;
+        let total = total(&rows)?;
+        rows.truncate(limit as usize);
+        let has_more = total > count(&rows);
+        let rows = rows.iter().map(row).collect::<Result<_, _>>()?;
         Ok(Page { rows, has_more })
     }
 
@@ -171,48 +170,50 @@ impl SqliteLedger {
         let (at, tenant, session) =
             after.map_or((i64::MIN, "", ""), |(at, key)| (at.as_ms(), key.tenant.as_str(), key.session.as_str()));
         let query = sqlx::query(DUE).bind(until.as_ms()).bind(limit).bind(at).bind(tenant).bind(session);
-        let mut reading = self.reading().await.map_err(failed)?;
-        query.fetch_all(&mut *reading).await.map_err(failed)?.iter().map(due).collect()
+        let mut transaction = self.begin_read().await?;
+        query.fetch_all(&mut *transaction).await.map_err(failed)?.iter().map(due).collect()
     }
 
-    pub(super) async fn read_answered(
+    pub(super) async fn read_idempotency_records(
         &self,
         key: &SessionKey,
         since: Timestamp,
     ) -> Result<Vec<IdempotencyRecord>, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let stood = Lineage::of(&mut reading, key).at_instant(since - 1).await?;
-        let (epoch, version) = stood.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
-        let query = sqlx::query(ANSWERED)
+        let mut transaction = self.begin_read().await?;
+        let before = Lineage::of(&mut *transaction, key).newest_at(since - 1).await?;
+        let (epoch, version) = before.map_or((i64::MIN, 0), |(segment, version)| (segment.epoch, version));
+        let query = sqlx::query(IDEMPOTENCY_RECORDS)
             .bind(key.tenant.as_str())
             .bind(key.session.as_str())
             .bind(epoch)
             .bind(version)
             .bind(since.as_ms());
-        let found = query.fetch_all(&mut *reading).await.map_err(failed)?;
-        let segments = Lineage::of(&mut reading, key).until(|_| false).await?;
-        let mut answers = Vec::new();
-        for found in &found {
-            if is_on_line(&mut reading, key, &segments, found).await? {
-                answers.push(answer(found)?);
+        let rows = query.fetch_all(&mut *transaction).await.map_err(failed)?;
+        let mut lineage = Lineage::of(&mut *transaction, key);
+        let segments = lineage.segments().await?;
+        let mut records = Vec::new();
+        for row in &rows {
+            if lineage.contains(&segments, link_id(row)?, is_forked(row)?).await? {
+                records.push(idempotency_record(row)?);
             }
         }
-        Ok(answers)
+        Ok(records)
     }
 
-    pub(super) async fn read_presence(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        let mut reading = self.reading().await.map_err(failed)?;
-        let last: Option<i64> = sqlx::query_scalar(LAST_BEAT).fetch_optional(&mut *reading).await.map_err(failed)?;
-        let absence = sqlx::query_as(ABSENCE).bind(began.as_ms()).bind(AROUND_MS);
-        let absence: Option<(i64, i64)> = absence.fetch_optional(&mut *reading).await.map_err(failed)?;
-        let absence =
-            absence.map(|(gone, back)| Outage { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
-        Ok(Heartbeats { last_heartbeat: last.map(Timestamp::from_ms), outage: absence })
+    pub(super) async fn read_heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
+        let mut transaction = self.begin_read().await?;
+        let last: Option<i64> =
+            sqlx::query_scalar(LAST_HEARTBEAT).fetch_optional(&mut *transaction).await.map_err(failed)?;
+        let outage = sqlx::query_as(OUTAGE_BEFORE).bind(store_started_at.as_ms()).bind(STORE_START_TOLERANCE_MS);
+        let outage: Option<(i64, i64)> = outage.fetch_optional(&mut *transaction).await.map_err(failed)?;
+        let outage =
+            outage.map(|(gone, back)| Outage { from: Timestamp::from_ms(gone), until: Timestamp::from_ms(back) });
+        Ok(Heartbeats { last_heartbeat: last.map(Timestamp::from_ms), outage })
     }
 }
 
-/// Every word a caller gave is bound, never part of the statement.
-fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+/// Binds every value of the caller; none becomes part of the statement.
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     match &filter.status {
         Some(status) => query.push(" and session.status = ").push_bind(status.as_str()),
         None => query.push(" and session.status <> ").push_bind(DELETED),
@@ -238,16 +239,15 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     }
 }
 
-/// The rows of a page, and how many there are from its first on; one more than `limit`
-/// stands for any number.
+/// The rows of a page, and the number of rows from its first on, counted up to `limit` + 1.
 async fn page(
-    reading: &mut SqliteConnection,
+    connection: &mut SqliteConnection,
     key: &SessionKey,
     after: Option<Position>,
     limit: u32,
 ) -> Result<(Vec<SqliteRow>, i64), Error> {
     let after = after.unwrap_or(Position { epoch: i64::MIN, version: 0 });
-    let query = sqlx::query(AFTER)
+    let query = sqlx::query(HISTORY_PAGE)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
         .bind(after.epoch)
@@ -255,24 +255,24 @@ async fn page(
         .bind(i64::from(limit) + 1)
         .bind(CHANGE_OVERHEAD)
         .bind(i64::from(PAGE_BYTES));
-    let mut found = query.fetch_all(reading).await.map_err(failed)?;
-    let there = there(&found)?;
-    found.truncate(limit as usize);
-    Ok((found, there))
+    let mut rows = query.fetch_all(connection).await.map_err(failed)?;
+    let total = total(&rows)?;
+    rows.truncate(limit as usize);
+    Ok((rows, total))
 }
 
-/// How many rows there are, as each of them says.
-fn there(found: &[SqliteRow]) -> Result<i64, Error> {
-    found.first().map_or(Ok(0), |first| first.try_get("found").map_err(failed))
+/// The number of rows before the page was cut, which each row repeats.
+fn total(rows: &[SqliteRow]) -> Result<i64, Error> {
+    rows.first().map_or(Ok(0), |first| first.try_get("found").map_err(failed))
 }
 
 fn count<T>(rows: &[T]) -> i64 {
     i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
-/// What came later to the position of `last`, which a page must not be cut from.
+/// Later rows at the position of `last`, which a page must not split.
 async fn rest_of_position(
-    reading: &mut SqliteConnection,
+    connection: &mut SqliteConnection,
     key: &SessionKey,
     last: &SqliteRow,
 ) -> Result<Vec<SqliteRow>, Error> {
@@ -282,108 +282,22 @@ async fn rest_of_position(
         .bind(last.try_get::<i64, _>("epoch").map_err(failed)?)
         .bind(last.try_get::<i64, _>("version").map_err(failed)?)
         .bind(last.try_get::<i64, _>("arrival").map_err(failed)?);
-    query.fetch_all(reading).await.map_err(failed)
+    query.fetch_all(connection).await.map_err(failed)
 }
 
-/// The row of that version in `segment`.
-async fn on_line(
-    reading: &mut SqliteConnection,
+/// The row that `link` identifies.
+async fn row_of(
+    connection: &mut SqliteConnection,
     key: &SessionKey,
-    segment: Option<&Segment>,
-    version: i64,
+    link: Option<LinkId>,
 ) -> Result<Option<Row>, Error> {
-    let Some(segment) = segment.filter(|segment| segment.holds(segment.epoch, version)) else {
-        return Ok(None);
-    };
-    let Some(twin) = Lineage::of(reading, key).survivor(segment, version).await? else {
-        return Ok(None);
-    };
-    let query = sqlx::query(LINK)
+    let Some(link) = link else { return Ok(None) };
+    let query = sqlx::query(BY_LINK)
         .bind(key.tenant.as_str())
         .bind(key.session.as_str())
-        .bind(segment.epoch)
-        .bind(version)
-        .bind(twin.digest.as_bytes().as_slice());
-    let found = query.fetch_optional(reading).await.map_err(failed)?;
-    found.map(|found| row(&found, false)).transpose()
-}
-
-async fn is_on_line(
-    reading: &mut SqliteConnection,
-    key: &SessionKey,
-    segments: &[Segment],
-    found: &SqliteRow,
-) -> Result<bool, Error> {
-    let Position { epoch, version } = position(found)?;
-    let version = version.cast_signed();
-    let Some(segment) = segments.iter().find(|segment| segment.holds(epoch, version)) else {
-        return Ok(false);
-    };
-    if !found.try_get::<bool, _>("forked").map_err(failed)? {
-        return Ok(true);
-    }
-    let survivor = Lineage::of(reading, key).survivor(segment, version).await?;
-    let digest = digest(found, "digest")?;
-    Ok(survivor.is_some_and(|twin| twin.digest == digest))
-}
-
-fn row(found: &SqliteRow, superseded: bool) -> Result<Row, Error> {
-    let body: Option<String> = found.try_get("body").map_err(failed)?;
-    let (link, body) = (link(found)?, body.map(Bytes::from));
-    Ok(Row { key: key(found)?, link, body, change: change(found)?, superseded })
-}
-
-fn link(found: &SqliteRow) -> Result<Link, Error> {
-    Ok(Link {
-        position: position(found)?,
-        at: instant(found, "at")?,
-        previous: digest(found, "previous")?,
-        body: digest(found, "body_digest")?,
-    })
-}
-
-fn answer(found: &SqliteRow) -> Result<IdempotencyRecord, Error> {
-    Ok(IdempotencyRecord {
-        repeat: repeat(found)?,
-        position: position(found)?,
-        at: instant(found, "at")?,
-        change: change(found)?,
-    })
-}
-
-pub(super) fn repeat(found: &SqliteRow) -> Result<IdempotencyKey, Error> {
-    Ok(IdempotencyKey { key: digest(found, "repeat_key")?, body: digest(found, "repeat_body")? })
-}
-
-fn due(found: &SqliteRow) -> Result<Due, Error> {
-    Ok((Timestamp::from_ms(found.try_get("due_at").map_err(failed)?), key(found)?))
-}
-
-pub(super) fn key(found: &SqliteRow) -> Result<SessionKey, Error> {
-    let tenant: &str = found.try_get("tenant").map_err(failed)?;
-    let session: &str = found.try_get("session_id").map_err(failed)?;
-    Ok(SessionKey {
-        tenant: TenantId::new(tenant).map_err(refused)?,
-        session: SessionId::new(session).map_err(refused)?,
-    })
-}
-
-fn position(found: &SqliteRow) -> Result<Position, Error> {
-    let version: i64 = found.try_get("version").map_err(failed)?;
-    let epoch = found.try_get("epoch").map_err(failed)?;
-    Ok(Position { epoch, version: u64::try_from(version).map_err(refused)? })
-}
-
-pub(super) fn digest(found: &SqliteRow, column: &str) -> Result<Digest, Error> {
-    let bytes: &[u8] = found.try_get(column).map_err(failed)?;
-    Digest::from_slice(bytes).map_err(refused)
-}
-
-pub(super) fn instant(found: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
-    found.try_get(column).map(Timestamp::from_ms).map_err(failed)
-}
-
-fn change(found: &SqliteRow) -> Result<Bytes, Error> {
-    let change: String = found.try_get("change").map_err(failed)?;
-    Ok(Bytes::from(change))
+        .bind(link.epoch)
+        .bind(link.version)
+        .bind(link.digest.as_bytes().as_slice());
+    let found = query.fetch_optional(connection).await.map_err(failed)?;
+    found.as_ref().map(row).transpose()
 }

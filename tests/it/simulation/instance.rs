@@ -133,7 +133,7 @@ impl Parts {
             links,
             bare,
             store,
-            ledger: Arc::new(GuardedLedger::new(Arc::new(ledger))),
+            ledger: Arc::new(GuardedLedger::new("simulated", Arc::new(ledger))),
             membership,
             running: Shutdown::new(),
         }

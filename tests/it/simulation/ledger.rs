@@ -11,7 +11,7 @@ use synckairos::domain::position::Position;
 use synckairos::domain::session::restore::{OUTAGE_MS, Outage};
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
-use synckairos::ledger::deployment::{Claim, Claimed};
+use synckairos::ledger::deployment::{Claim, ClaimOutcome};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::{
     DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
@@ -302,8 +302,8 @@ impl Ledger for SimulatedLedger {
     }
 
     /// No more than one deployment is played.
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
-        Ok(Claimed::Held(claim.fresh.clone()))
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        Ok(ClaimOutcome::Held(claim.new_id.clone()))
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! What the contract is held against: a database of its own for each test.
+//! The backends of the contract: a database of its own for each test.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::ledger::postgres::PostgresLedger;
 use crate::ledger::server::Server;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 
-/// A database of its own for each test, which may be opened again.
+/// A database of its own, which may be opened again.
 pub(super) struct Sqlite(TempDir);
 
 impl Sqlite {

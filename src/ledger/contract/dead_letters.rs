@@ -1,16 +1,16 @@
-//! What is put aside because it is refused, and what must not be refused.
+//! Dead letters, and entries that must not be refused.
 
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{as_row, changed, first, ids, key};
+use super::fixtures::{as_row, changed, first, ids, key};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::{DeadSessions, Filter, Ledger};
 
-pub(super) async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
+pub(super) async fn a_dead_letter_is_added_once(ledger: &dyn Ledger) {
     let odd = changed(&first("a", &json!({})), |entry| {
         entry.body = Some(Bytes::from_static(b"\xff\0"));
         entry.link.position.version = u64::MAX;
@@ -21,7 +21,7 @@ pub(super) async fn what_is_buried_is_buried_once(ledger: &dyn Ledger) {
     assert_eq!(ledger.newest(&key("a")).await.unwrap(), None);
 }
 
-pub(super) async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten(ledger: &dyn Ledger) {
+pub(super) async fn dead_letters_come_in_pages_unchanged_and_can_be_removed(ledger: &dyn Ledger) {
     let repeat = IdempotencyKey { key: Digest::of(b"key"), body: Digest::of(b"body") };
     let with = |session, change: fn(&mut Entry)| changed(&first(session, &json!({})), change);
     let dead = [
@@ -49,7 +49,7 @@ pub(super) async fn dead_letters_come_in_pages_as_they_were_and_can_be_forgotten
     assert_eq!(left.iter().map(|letter| &letter.entry).collect::<Vec<_>>(), [&*dead[0], &dead[2], &dead[3]]);
 }
 
-pub(super) async fn dead_letters_of_a_session_come_newest_first_by_their_numbers(ledger: &dyn Ledger) {
+pub(super) async fn dead_letters_of_a_session_come_newest_first(ledger: &dyn Ledger) {
     let dead =
         [9, 10, 11].map(|version| changed(&first("a", &json!({})), |entry| entry.link.position.version = version));
     let later = changed(&dead[0], |entry| entry.link.position = Position { epoch: 12, version: 8 });
