@@ -50,7 +50,7 @@ impl Setting {
     }
 }
 
-/// The table as Markdown, for the README.
+/// The table as Markdown, for `docs/CONFIGURATION.md`.
 #[must_use]
 pub fn reference() -> String {
     let head = "| setting | default | what it does |\n| --- | --- | --- |\n".to_owned();

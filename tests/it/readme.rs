@@ -1,10 +1,11 @@
-//! What the README shows is what the service does.
+//! What the README and the settings' page show is what the service does.
 
 use std::process::Command;
 
 use super::harness::cluster::Cluster;
 
 const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/CONFIGURATION.md");
 
 /// Command lines of the README's console blocks, each with what it says they print.
 fn shown() -> Vec<(String, String)> {
@@ -35,5 +36,6 @@ async fn the_command_lines_print_what_it_says() {
 
 #[test]
 fn the_settings_are_the_ones_there_are() {
-    assert!(README.contains(synckairos::config::reference().trim()), "paste config::reference() into the README");
+    let reference = synckairos::config::reference();
+    assert!(CONFIGURATION.contains(reference.trim()), "paste config::reference() into docs/CONFIGURATION.md");
 }
