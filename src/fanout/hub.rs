@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, SourceHealth};
 use super::subscription::Subscription;
+use super::tasks::{housekeeping, refresh, wake, warnings};
 use super::topic::Topic;
 use super::work_queue::WorkQueue;
-use super::{Settings, Source, housekeeping, refresh, wake, warnings};
+use super::{Settings, Source};
 use crate::bus::{Bus, BusEvent};
 use crate::clock::Clock;
 use crate::domain::id::SessionKey;

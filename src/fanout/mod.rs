@@ -9,17 +9,16 @@
 //! again, and now and then it reads anyway.
 
 mod health;
-mod housekeeping;
 mod hub;
-mod refresh;
 mod refresh_state;
 mod ring;
 mod subscription;
+mod tasks;
 mod topic;
 mod update;
-mod wake;
 mod wake_list;
-mod warnings;
+mod warning_edges;
+mod warning_plan;
 mod work_queue;
 
 #[cfg(test)]

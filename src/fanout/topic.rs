@@ -14,7 +14,7 @@ use super::refresh_state::RefreshState;
 use super::ring::{Delta, JoinPoint, Merge, Ring, Slot};
 use super::update::Update;
 use super::wake_list::WakeList;
-use super::warnings::Plan;
+use super::warning_plan::Plan;
 use super::{Newest, Settings, Unavailable};
 use crate::bus::Message;
 use crate::domain::id::SessionKey;

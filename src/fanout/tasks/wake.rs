@@ -3,10 +3,10 @@
 //! Five thousand woken at once would stand before everything else in the runtime's
 //! queue, the answer to the very command that woke them included.
 
-use super::work_queue::WorkQueue;
+use crate::fanout::work_queue::WorkQueue;
 
 /// Runs until it is dropped.
-pub(super) async fn run(line: &WorkQueue) {
+pub(in crate::fanout) async fn run(line: &WorkQueue) {
     loop {
         let topic = line.next().await;
         if topic.wake_next_batch() {

@@ -1,14 +1,14 @@
 //! What of one session is still to be warned of.
 
-use super::edges;
+use super::ring::Delta;
+use super::warning_edges;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::fanout::ring::Delta;
 use crate::wire::frame::Warning;
 
 /// The warnings to come, by the newest state seen.
 #[derive(Debug, Default)]
-pub(in crate::fanout) struct Plan {
+pub(super) struct Plan {
     seen: Option<Position>,
     /// Soonest last.
     pending: Vec<Warning>,
@@ -24,7 +24,7 @@ impl Plan {
     }
 
     /// The newest state it follows.
-    pub(in crate::fanout) const fn seen(&self) -> Option<Position> {
+    pub(super) const fn seen(&self) -> Option<Position> {
         self.seen
     }
 
@@ -40,10 +40,10 @@ impl Plan {
             return;
         };
         if let Some(snapshot) = &news.snapshot {
-            self.pending = edges::in_snapshot(snapshot);
+            self.pending = warning_edges::in_snapshot(snapshot);
         }
         for told in &news.since {
-            told.frames.first().inspect(|frame| edges::apply_partial(frame, &mut self.pending));
+            told.frames.first().inspect(|frame| warning_edges::apply_partial(frame, &mut self.pending));
         }
         self.seen = Some(news.position);
         self.pending.retain(|warning| self.told_until.is_none_or(|until| warning.at.0 > until));

@@ -1,20 +1,16 @@
 //! Tells thresholds at their instant: each instance its own subscribers, from the
 //! edges of the newest state. One task for all sessions.
 
-mod edges;
-mod plan;
-
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::hub::Hub;
-use super::topic::Topic;
-use super::update::Update;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
-
-pub(super) use self::plan::Plan;
+use crate::fanout::hub::Hub;
+use crate::fanout::topic::Topic;
+use crate::fanout::update::Update;
+use crate::fanout::warning_plan::Plan;
 
 /// Told later than this a warning is no use to anyone.
 const MAX_LATENESS_MS: i64 = 2_000;
@@ -23,7 +19,7 @@ const MAX_LATENESS_MS: i64 = 2_000;
 type WarningSchedule = BTreeMap<(Timestamp, SessionKey), Weak<Topic>>;
 
 /// Runs until it is dropped.
-pub(super) async fn run(hub: &Hub) {
+pub(in crate::fanout) async fn run(hub: &Hub) {
     let mut due = WarningSchedule::new();
     loop {
         hub.shared.planned_warnings.store(due.len(), Ordering::Relaxed);

@@ -7,9 +7,9 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use super::hub::Hub;
-use super::topic::Topic;
-use super::{Health, Newest, Unavailable};
+use crate::fanout::hub::Hub;
+use crate::fanout::topic::Topic;
+use crate::fanout::{Health, Newest, Unavailable};
 use crate::telemetry::outage::Repeats;
 
 /// So many sessions are read at once; the others stand in line.
@@ -29,7 +29,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 static READ_FAILURES: Repeats = Repeats::none();
 
 /// Runs until it is dropped.
-pub(super) async fn run(hub: &Hub) {
+pub(in crate::fanout) async fn run(hub: &Hub) {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::hub::Hub;
-use super::topic::Topic;
+use crate::fanout::hub::Hub;
+use crate::fanout::topic::Topic;
 
 /// Beyond so many sessions that nobody watches, none is waited for.
 const MAX_UNWATCHED: usize = 65_536;
 
 /// Runs until it is dropped.
-pub(super) async fn run(hub: &Hub) {
+pub(in crate::fanout) async fn run(hub: &Hub) {
     let step = (hub.settings.position_check / 5).clamp(Duration::from_millis(10), Duration::from_secs(1));
     let mut ticks = interval(step);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
