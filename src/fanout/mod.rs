@@ -10,8 +10,10 @@
 
 mod health;
 mod hub;
+mod lock;
 mod refresh_state;
 mod ring;
+mod shared;
 mod subscription;
 mod tasks;
 mod topic;
@@ -30,7 +32,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::health::Health;
-pub use self::hub::{Hub, HubParts};
+pub use self::hub::Hub;
+pub use self::shared::HubParts;
 pub use self::subscription::{Delivery, EndReason, Subscription};
 pub use self::update::{Encoding, Update, UpdateKind};
 use crate::domain::id::SessionKey;

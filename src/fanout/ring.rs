@@ -36,14 +36,16 @@ pub(super) enum Slot {
     Evicted,
 }
 
-/// How someone without a place comes in.
+/// How a subscriber without a place joins.
 #[derive(Debug)]
 pub(super) enum JoinPoint {
+    /// At this place: every entry after the subscriber's position is here.
+    At(u64),
     /// With this state, then from `after` on.
     Sync { state: Arc<Update>, after: u64 },
-    /// The session is deleted, and that is told at this place.
-    Deleted(u64),
-    /// No snapshot is known from which everything since is: read the source.
+    /// Not at all: there is no such session.
+    Missing,
+    /// Not yet: no snapshot is here that all later writes follow, so the source must be read.
     Unknown,
 }
 
@@ -167,7 +169,7 @@ impl Ring {
     }
 
     /// The place from which everything after `last` is told, if all of it is here.
-    pub(super) fn after(&self, last: Position) -> Option<u64> {
+    fn after(&self, last: Position) -> Option<u64> {
         if self.newest == Some(last) {
             // An end is told again to who comes back after it: nothing else will follow.
             return Some(self.next() - u64::from(self.is_deleted));
@@ -177,10 +179,19 @@ impl Ring {
         Some(self.first + index as u64)
     }
 
-    /// How someone comes in who has no place, or has lost it.
-    pub(super) fn join_point(&mut self, session: &SessionId) -> JoinPoint {
+    /// Whether a position after the newest one here is claimed to exist.
+    pub(super) fn is_before(&self, claimed: Option<Position>) -> bool {
+        self.newest.is_some() && self.newest < claimed
+    }
+
+    /// How a subscriber joins that has seen `last`, if anything.
+    pub(super) fn join_point(&mut self, session: &SessionId, last: Option<Position>) -> JoinPoint {
+        if let Some(place) = last.and_then(|last| self.after(last)) {
+            return JoinPoint::At(place);
+        }
         if self.is_deleted {
-            return JoinPoint::Deleted(self.next() - 1);
+            // The session was created again after that deletion, and the store has lost what this client has seen.
+            return if self.is_before(last) { JoinPoint::Missing } else { JoinPoint::At(self.next() - 1) };
         }
         let first = self.first;
         match &mut self.snapshot {

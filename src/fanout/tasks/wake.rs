@@ -1,16 +1,18 @@
-//! Wakes large crowds a few at a time.
+//! Wakes the subscribers of large topics in batches.
 //!
-//! Five thousand woken at once would stand before everything else in the runtime's
-//! queue, the answer to the very command that woke them included.
+//! Five thousand at once would stand before everything else in the runtime's queue,
+//! including the answer to the command that woke them.
 
-use crate::fanout::work_queue::WorkQueue;
+use std::sync::Arc;
+
+use crate::fanout::shared::Shared;
 
 /// Runs until it is dropped.
-pub(in crate::fanout) async fn run(line: &WorkQueue) {
+pub(in crate::fanout) async fn run(shared: Arc<Shared>) {
     loop {
-        let topic = line.next().await;
-        if topic.wake_next_batch() {
-            line.push(topic);
+        let topic = shared.wakes.next().await;
+        if topic.wake_list.wake_next_batch() {
+            shared.wakes.push(topic);
         }
         tokio::task::yield_now().await;
     }

@@ -157,7 +157,7 @@ impl House {
 
     /// Waits until the warnings are planned by what stands at `position`.
     pub async fn planned(&self, position: Position) {
-        let seen = || self.hub.topics().get(&self.key).and_then(|topic| topic.plan().seen());
+        let seen = || self.hub.shared.topics().get(&self.key).and_then(|topic| topic.planned());
         until("the warnings are planned", || seen() == Some(position)).await;
     }
 
