@@ -1,4 +1,4 @@
-//! Reads the source: one read of a session at a time, and a bounded number of sessions at once.
+//! Reads the source: one read of a session at a time, of many sessions at once.
 
 use std::sync::Arc;
 use std::time::Duration;
