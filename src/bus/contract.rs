@@ -167,12 +167,12 @@ macro_rules! contract {
 }
 
 contract! {
-    what_is_listened_to_is_heard_whole_and_in_order,
-    what_is_announced_as_soon_as_it_is_listened_to_is_heard,
-    what_is_not_listened_to_is_not_heard,
-    who_is_overrun_is_told_a_gap_and_hears_on,
-    who_was_cut_off_is_told_a_gap_and_hears_on,
-    the_ear_is_taken_once,
+    a_subscribed_session_arrives_whole_and_in_order,
+    a_message_right_after_subscribing_arrives,
+    an_unsubscribed_session_does_not_arrive,
+    an_overrun_receiver_gets_a_gap_and_later_messages,
+    a_cut_connection_yields_a_gap_and_later_messages,
+    the_receiver_is_taken_once,
 }
 
 fn message(session: &str, version: u64) -> Message {
@@ -194,7 +194,7 @@ async fn next_message(ear: &mut Receiver<BusEvent>) -> Message {
     }
 }
 
-async fn what_is_listened_to_is_heard_whole_and_in_order(bench: &impl Bench) {
+async fn a_subscribed_session_arrives_whole_and_in_order(bench: &impl Bench) {
     let mut ear = bench.bus().events().unwrap();
     let sessions = ["a", "b", "c"];
     for session in sessions {
@@ -216,7 +216,7 @@ async fn what_is_listened_to_is_heard_whole_and_in_order(bench: &impl Bench) {
     }
 }
 
-async fn what_is_announced_as_soon_as_it_is_listened_to_is_heard(bench: &impl Bench) {
+async fn a_message_right_after_subscribing_arrives(bench: &impl Bench) {
     let mut ear = bench.bus().events().unwrap();
     for number in 0..500 {
         let message = message(&format!("s{number}"), 1);
@@ -226,7 +226,7 @@ async fn what_is_announced_as_soon_as_it_is_listened_to_is_heard(bench: &impl Be
     }
 }
 
-async fn what_is_not_listened_to_is_not_heard(bench: &impl Bench) {
+async fn an_unsubscribed_session_does_not_arrive(bench: &impl Bench) {
     let mut ear = bench.bus().events().unwrap();
     for session in ["a", "b", "end"] {
         bench.bus().subscribe(&message(session, 1).key).await.unwrap();
@@ -251,7 +251,7 @@ async fn what_is_not_listened_to_is_not_heard(bench: &impl Bench) {
     panic!("what is ignored is heard all the time");
 }
 
-async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
+async fn an_overrun_receiver_gets_a_gap_and_later_messages(bench: &impl Bench) {
     const MANY: u64 = 20_000;
     let mut ear = bench.bus().events().unwrap();
     bench.bus().subscribe(&message("a", 1).key).await.unwrap();
@@ -277,7 +277,7 @@ async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
     assert!(is_missed, "it was not overrun");
 }
 
-async fn who_was_cut_off_is_told_a_gap_and_hears_on(bench: &impl Bench) {
+async fn a_cut_connection_yields_a_gap_and_later_messages(bench: &impl Bench) {
     let mut ear = bench.bus().events().unwrap();
     let sessions: Vec<String> = (0..300).map(|number| format!("s{number}")).collect();
     for session in &sessions {
@@ -303,13 +303,13 @@ async fn who_was_cut_off_is_told_a_gap_and_hears_on(bench: &impl Bench) {
     }
 }
 
-async fn the_ear_is_taken_once(bench: &impl Bench) {
+async fn the_receiver_is_taken_once(bench: &impl Bench) {
     assert!(bench.bus().events().is_some());
     assert!(bench.bus().events().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restart_of_redis_all_is_heard_again() {
+async fn a_restart_of_redis_restores_every_subscription() {
     let mut bench = plain().await;
     let mut ear = bench.bus().events().unwrap();
     bench.bus().subscribe(&message("a", 1).key).await.unwrap();
@@ -336,7 +336,7 @@ async fn after_a_restart_of_redis_all_is_heard_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_fell_silent_is_left_and_found_again() {
+async fn a_silent_redis_is_abandoned_and_found_again() {
     let bench = plain().await;
     let mut ear = bench.bus().events().unwrap();
     bench.bus().subscribe(&message("a", 1).key).await.unwrap();

@@ -8,7 +8,7 @@ use super::house::{House, START, at, next, settings, until, warning, word};
 use crate::fanout::{Delivery, Settings};
 
 #[tokio::test]
-async fn a_deletion_is_told_and_nothing_after_it() {
+async fn a_deletion_is_delivered_and_nothing_after_it() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -33,7 +33,7 @@ async fn a_deletion_is_told_and_nothing_after_it() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_created_again_and_lost_is_missing() {
+async fn a_session_created_again_and_lost_is_missing() {
     let house = House::new(settings());
     house.store(at(2, 3), "");
     let mut stays = house.watch(None);
@@ -51,7 +51,7 @@ async fn a_session_that_was_created_again_and_lost_is_missing() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_not_heard_is_found() {
+async fn a_deletion_that_the_bus_lost_is_found() {
     let house = House::new(settings());
     house.delete(at(1, 3));
     let mut watcher = house.watch(None);
@@ -64,7 +64,7 @@ async fn a_deletion_that_was_not_heard_is_found() {
 }
 
 #[tokio::test]
-async fn the_frames_of_a_write_are_handed_out_together() {
+async fn the_frames_of_a_write_are_delivered_together() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -79,7 +79,7 @@ async fn the_frames_of_a_write_are_handed_out_together() {
 }
 
 #[tokio::test]
-async fn versions_that_a_snapshot_stands_for_are_counted() {
+async fn versions_that_a_snapshot_skips_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let skipped = || {
         let scrape = recorder.handle().render();
@@ -104,7 +104,7 @@ async fn versions_that_a_snapshot_stands_for_are_counted() {
 }
 
 #[tokio::test]
-async fn what_was_missed_while_away_does_not_count_as_late() {
+async fn a_write_missed_while_away_does_not_count_as_lag() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let counted = || recorder.handle().render().contains("synckairos_fanout_lag_seconds_count 1\n");
     let house = metrics::with_local_recorder(&recorder, || House::new(settings()));
@@ -122,7 +122,7 @@ async fn what_was_missed_while_away_does_not_count_as_late() {
 }
 
 #[tokio::test]
-async fn each_threshold_is_warned_of_once_at_its_instant() {
+async fn each_threshold_warns_once_at_its_instant() {
     let house = House::new(settings());
     let edges = [START + 100, START + 200, START + 300].map(warning).join(",");
     house.store(at(1, 1), &edges);
@@ -158,7 +158,7 @@ async fn each_threshold_is_warned_of_once_at_its_instant() {
 }
 
 #[tokio::test]
-async fn warnings_are_not_told_to_who_comes_later_or_resumes() {
+async fn late_and_resuming_subscribers_get_no_earlier_warnings() {
     let house = House::new(settings());
     house.store(at(1, 1), &warning(START + 100));
     let mut watcher = house.watch(None);
@@ -181,7 +181,7 @@ async fn warnings_are_not_told_to_who_comes_later_or_resumes() {
 }
 
 #[tokio::test]
-async fn many_warnings_of_one_instant_are_told_together_and_partial_states_move_them() {
+async fn warnings_of_one_instant_go_together_and_partials_move_them() {
     let house = House::new(settings());
     let edge = |who: &str, at: i64| warning(at).replace("\"a\"", &format!("\"{who}\""));
     house.store(at(1, 1), &[edge("a", START + 100), edge("b", START + 100), edge("c", START + 100)].join(","));
@@ -200,7 +200,7 @@ async fn many_warnings_of_one_instant_are_told_together_and_partial_states_move_
 }
 
 #[tokio::test]
-async fn who_never_reads_holds_nobody_up_and_is_woken_like_the_others() {
+async fn a_subscriber_that_never_reads_delays_no_other() {
     let house = House::new(Settings { ring_entries: 16, ..settings() });
     house.store(at(1, 1), "");
     let mut idle: Vec<_> = (0..1_000).map(|_| house.watch(None)).collect();
@@ -219,7 +219,7 @@ async fn who_never_reads_holds_nobody_up_and_is_woken_like_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_that_waits_is_told_to_the_last() {
+async fn every_waiting_subscriber_of_a_crowd_gets_the_last_write() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let done = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -256,7 +256,7 @@ async fn a_stop_waits_for_the_last_subscriber() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_forgotten_leaves_no_warning_that_is_planned() {
+async fn a_forgotten_session_leaves_no_planned_warning() {
     let short = Settings { position_check: Duration::from_millis(50), linger: Duration::from_millis(1), ..settings() };
     let house = House::new(short);
     house.store(at(1, 1), &warning(START + 3_600_000));

@@ -27,7 +27,7 @@ async fn the_state_comes_first_and_then_each_write_in_order() {
 }
 
 #[tokio::test]
-async fn what_is_heard_while_the_state_is_read_is_handed_out_once() {
+async fn a_write_during_the_read_is_delivered_once() {
     let house = House::new(settings());
     house.store(at(1, 3), "");
     house.truth.gate.forget_permits(1_000);
@@ -52,7 +52,7 @@ async fn what_is_heard_while_the_state_is_read_is_handed_out_once() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_come_at_once_cost_one_read_and_all_see_all() {
+async fn a_thousand_subscribers_at_once_cost_one_read_and_see_all() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     house.truth.gate.forget_permits(1_000);
@@ -77,7 +77,7 @@ async fn a_thousand_who_come_at_once_cost_one_read_and_all_see_all() {
 }
 
 #[tokio::test]
-async fn who_comes_back_gets_what_it_missed_or_the_newest() {
+async fn a_returning_subscriber_gets_the_missed_writes_or_a_sync() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let mut first = house.watch(None);
@@ -110,7 +110,7 @@ async fn who_comes_back_gets_what_it_missed_or_the_newest() {
 }
 
 #[tokio::test]
-async fn who_falls_off_gets_one_sync_and_then_goes_on() {
+async fn an_evicted_subscriber_gets_one_sync_and_then_writes() {
     let house = House::new(Settings { ring_entries: 8, ..settings() });
     house.store(at(1, 1), "");
     let (mut slow, mut quick) = (house.watch(None), house.watch(None));
@@ -130,7 +130,7 @@ async fn who_falls_off_gets_one_sync_and_then_goes_on() {
 }
 
 #[tokio::test]
-async fn a_large_frame_throws_everything_else_out_and_is_kept() {
+async fn a_large_frame_evicts_all_others_and_stays() {
     let house = House::new(Settings { ring_bytes: 200, ..settings() });
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -144,7 +144,7 @@ async fn a_large_frame_throws_everything_else_out_and_is_kept() {
 }
 
 #[tokio::test]
-async fn a_gap_is_healed_by_reading_again() {
+async fn a_gap_is_repaired_by_a_read() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -159,7 +159,7 @@ async fn a_gap_is_healed_by_reading_again() {
 }
 
 #[tokio::test]
-async fn a_gap_in_which_nothing_was_missed_is_not_noticed() {
+async fn a_gap_without_a_missed_write_changes_nothing() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -173,7 +173,7 @@ async fn a_gap_in_which_nothing_was_missed_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_hole_is_healed_also_where_the_frame_is_partial() {
+async fn a_missing_version_is_repaired_also_by_a_partial_frame() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -192,7 +192,7 @@ async fn a_hole_is_healed_also_where_the_frame_is_partial() {
 }
 
 #[tokio::test]
-async fn partial_frames_push_the_snapshot_out_and_it_is_read_anew() {
+async fn partial_frames_evict_the_snapshot_and_it_is_read_again() {
     let house = House::new(Settings { ring_entries: 4, ..settings() });
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -213,7 +213,7 @@ async fn partial_frames_push_the_snapshot_out_and_it_is_read_anew() {
 }
 
 #[tokio::test]
-async fn a_new_epoch_begins_with_a_sync_and_an_old_one_is_not_heard() {
+async fn a_new_epoch_begins_with_a_sync_and_an_old_one_is_ignored() {
     let house = House::new(settings());
     house.store(at(1, 7), "");
     let mut watcher = house.watch(None);
@@ -229,7 +229,7 @@ async fn a_new_epoch_begins_with_a_sync_and_an_old_one_is_not_heard() {
 }
 
 #[tokio::test]
-async fn a_check_finds_what_nobody_told() {
+async fn a_check_finds_a_write_that_the_bus_lost() {
     let house = House::new(Settings { position_check: Duration::from_millis(50), ..settings() });
     house.store(at(1, 1), "");
     let mut watcher = house.watch(None);
@@ -241,7 +241,7 @@ async fn a_check_finds_what_nobody_told() {
 }
 
 #[tokio::test]
-async fn while_the_source_is_away_that_is_known_and_then_it_is_read() {
+async fn an_outage_of_the_source_shows_and_ends_with_a_read() {
     let house = House::new(settings());
     house.store(at(1, 1), "");
     house.truth.is_down.store(true, Ordering::Relaxed);
@@ -256,7 +256,7 @@ async fn while_the_source_is_away_that_is_known_and_then_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_not_there_is_told_and_seen_once_it_is() {
+async fn a_missing_session_ends_and_is_seen_once_created() {
     let house = House::new(settings());
     let mut early = house.watch(None);
     assert_eq!(next(&mut early).await, "missing");
@@ -268,7 +268,7 @@ async fn a_session_that_is_not_there_is_told_and_seen_once_it_is() {
 }
 
 #[tokio::test]
-async fn what_nobody_watches_is_listened_to_for_a_while_and_then_forgotten() {
+async fn an_unwatched_session_lingers_and_is_then_forgotten() {
     let short = Settings { position_check: Duration::from_millis(50), linger: Duration::from_millis(1), ..settings() };
     let house = House::new(short);
     house.store(at(1, 1), "");
@@ -292,7 +292,7 @@ async fn what_nobody_watches_is_listened_to_for_a_while_and_then_forgotten() {
 }
 
 #[tokio::test]
-async fn who_comes_from_an_instance_that_is_further_on_is_shown_nothing_older() {
+async fn a_subscriber_ahead_of_the_instance_sees_nothing_older() {
     let house = House::new(settings());
     house.store(at(1, 3), "");
     let mut here = house.watch(None);
@@ -314,7 +314,7 @@ async fn who_comes_from_an_instance_that_is_further_on_is_shown_nothing_older() 
 }
 
 #[tokio::test]
-async fn what_is_claimed_and_was_never_written_costs_one_read() {
+async fn a_claimed_position_that_was_never_written_costs_one_read() {
     let house = House::new(settings());
     house.store(at(1, 3), "");
     let mut here = house.watch(None);
@@ -330,7 +330,7 @@ async fn what_is_claimed_and_was_never_written_costs_one_read() {
 }
 
 #[tokio::test]
-async fn who_is_up_to_date_gets_a_place_and_nothing_with_it() {
+async fn an_up_to_date_subscriber_gets_a_place_and_no_delivery() {
     let house = House::new(settings());
     house.store(at(1, 3), "");
     let mut alone = house.watch(Some(at(1, 3)));
@@ -344,7 +344,7 @@ async fn who_is_up_to_date_gets_a_place_and_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_place_learns_of_a_read_that_failed() {
+async fn a_subscriber_without_a_place_learns_of_a_failed_read() {
     let house = House::new(settings());
     house.truth.is_down.store(true, Ordering::Relaxed);
     let mut waiting = house.watch(None);
@@ -361,7 +361,7 @@ async fn who_waits_for_a_place_learns_of_a_read_that_failed() {
 }
 
 #[tokio::test]
-async fn a_doubt_outlives_the_answer_to_an_earlier_read() {
+async fn an_earlier_read_does_not_answer_a_later_doubt() {
     let house = House::new(settings());
     house.store(at(1, 3), "");
     house.truth.gate.forget_permits(1_000);
