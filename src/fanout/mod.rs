@@ -53,7 +53,7 @@ pub struct Newest {
 
 /// Why the source cannot tell a session's state now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("failed to read where a session stands")]
+#[error("failed to read the state of a session")]
 pub struct Unavailable {
     /// The code that a plain read of the session gets.
     pub code: Code,

@@ -1,4 +1,4 @@
-//! What subscribers are promised.
+//! The promises to subscribers.
 
 mod delivery;
 pub mod house;

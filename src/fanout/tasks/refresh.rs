@@ -77,7 +77,7 @@ fn merge(shared: &Shared, topic: &Topic, found: Result<Option<Newest>, Unavailab
                 && let Some(times) = READ_FAILURES.next()
             {
                 let (session, code) = (&topic.key.session, why.code.as_str());
-                tracing::warn!(session.id = %session, code, times, "cannot read where sessions stand");
+                tracing::warn!(session.id = %session, code, times, "cannot read the state of sessions");
             }
             shared.source_health.failed(shared.parts.clock.now());
             (false, topic.fail_read(why))

@@ -19,7 +19,7 @@ async fn the_state_comes_first_and_then_each_write_in_order() {
     assert_eq!(next(&mut watcher).await, "sync 1-3");
     for version in 4..200 {
         house.write(at(1, version));
-        assert_eq!(next(&mut watcher).await, format!("told 1-{version}"));
+        assert_eq!(next(&mut watcher).await, format!("update 1-{version}"));
     }
     assert_eq!((watcher.position(), house.reads()), (Some(at(1, 199)), 1));
     drop(watcher);
@@ -33,20 +33,20 @@ async fn a_write_during_the_read_is_delivered_once() {
     house.truth.gate.forget_permits(1_000);
     let mut watcher = house.watch(None);
     until("the read is under way", || house.reads() == 1).await;
-    // It is read as 3, and 4 and 5 are written before that is known.
+    // The read finds 3, and 4 and 5 are written before its answer arrives.
     house.write_partial(at(1, 4), "");
     house.write_partial(at(1, 5), "");
     house.truth.gate.add_permits(1_000);
     let first = next(&mut watcher).await;
     assert!(["sync 1-3", "sync 1-5"].contains(&first.as_str()), "{first}");
     if first == "sync 1-3" {
-        assert_eq!(next(&mut watcher).await, "told 1-4");
-        assert_eq!(next(&mut watcher).await, "told 1-5");
+        assert_eq!(next(&mut watcher).await, "update 1-4");
+        assert_eq!(next(&mut watcher).await, "update 1-5");
     }
-    // A write that was read already and comes by the bus as well.
+    // The bus brings a write that the read has found already.
     house.tell(at(1, 5), update(at(1, 5), ""));
     house.write(at(1, 6));
-    assert_eq!(next(&mut watcher).await, "told 1-6");
+    assert_eq!(next(&mut watcher).await, "update 1-6");
     drop(watcher);
     house.close().await;
 }
@@ -67,7 +67,7 @@ async fn a_thousand_subscribers_at_once_cost_one_read_and_see_all() {
     }
     for watcher in &mut watchers {
         for version in 2..12 {
-            assert_eq!(next(watcher).await, format!("told 1-{version}"));
+            assert_eq!(next(watcher).await, format!("update 1-{version}"));
         }
     }
     assert_eq!((house.hub.subscribers(), house.hub.watched(), house.reads()), (1_000, 1, 1));
@@ -89,7 +89,7 @@ async fn a_returning_subscriber_gets_the_missed_writes_or_a_sync() {
     for last in 1..5 {
         let mut back = house.watch(Some(at(1, last)));
         for version in last + 1..6 {
-            assert_eq!(next(&mut back).await, format!("told 1-{version}"));
+            assert_eq!(next(&mut back).await, format!("update 1-{version}"));
         }
         assert!(back.try_next().is_none());
     }
@@ -100,7 +100,7 @@ async fn a_returning_subscriber_gets_the_missed_writes_or_a_sync() {
         assert_eq!(next(&mut house.watch(Some(strange))).await, "sync 1-5", "{strange}");
     }
     first.resume(Some(at(1, 3)));
-    assert_eq!(next(&mut first).await, "told 1-4");
+    assert_eq!(next(&mut first).await, "update 1-4");
     for strange in [Some(at(1, 77)), None] {
         first.resume(strange);
         assert_eq!((first.position(), next(&mut first).await.as_str()), (None, "sync 1-5"), "{strange:?}");
@@ -123,7 +123,7 @@ async fn an_evicted_subscriber_gets_one_sync_and_then_writes() {
     assert_eq!(next(&mut slow).await, "sync 1-99");
     assert!(slow.try_next().is_none());
     house.write(at(1, 100));
-    assert_eq!(next(&mut slow).await, "told 1-100");
+    assert_eq!(next(&mut slow).await, "update 1-100");
     assert_eq!(house.reads(), 1);
     drop((slow, quick));
     house.close().await;
@@ -137,7 +137,7 @@ async fn a_large_frame_evicts_all_others_and_stays() {
     next(&mut watcher).await;
     house.write_with(at(1, 2), &super::house::warning(1));
     house.write_with(at(1, 3), &" ".repeat(1_000));
-    until("both were heard", || word(&house.watch(None).try_next().unwrap()) == "sync 1-3").await;
+    until("both were received", || word(&house.watch(None).try_next().unwrap()) == "sync 1-3").await;
     assert_eq!(next(&mut watcher).await, "sync 1-3");
     drop(watcher);
     house.close().await;
@@ -153,7 +153,7 @@ async fn a_gap_is_repaired_by_a_read() {
     house.gap().await;
     assert_eq!(next(&mut watcher).await, "sync 1-4");
     house.write(at(1, 5));
-    assert_eq!(next(&mut watcher).await, "told 1-5");
+    assert_eq!(next(&mut watcher).await, "update 1-5");
     drop(watcher);
     house.close().await;
 }
@@ -167,7 +167,7 @@ async fn a_gap_without_a_missed_write_changes_nothing() {
     house.gap().await;
     until("it was read again", || house.reads() == 2).await;
     house.write(at(1, 2));
-    assert_eq!(next(&mut watcher).await, "told 1-2");
+    assert_eq!(next(&mut watcher).await, "update 1-2");
     drop(watcher);
     house.close().await;
 }
@@ -183,10 +183,10 @@ async fn a_missing_version_is_repaired_also_by_a_partial_frame() {
     house.write_partial(at(1, 5), "");
     assert_eq!((next(&mut watcher).await.as_str(), house.reads()), ("sync 1-5", 2));
     house.write_partial(at(1, 6), "");
-    assert_eq!(next(&mut watcher).await, "told 1-6");
+    assert_eq!(next(&mut watcher).await, "update 1-6");
     let mut late = house.watch(None);
     assert_eq!(next(&mut late).await, "sync 1-5");
-    assert_eq!((next(&mut late).await.as_str(), house.reads()), ("told 1-6", 2));
+    assert_eq!((next(&mut late).await.as_str(), house.reads()), ("update 1-6", 2));
     drop((watcher, late));
     house.close().await;
 }
@@ -199,7 +199,7 @@ async fn partial_frames_evict_the_snapshot_and_it_is_read_again() {
     next(&mut watcher).await;
     for version in 2..20 {
         house.write_partial(at(1, version), "");
-        assert_eq!(next(&mut watcher).await, format!("told 1-{version}"));
+        assert_eq!(next(&mut watcher).await, format!("update 1-{version}"));
     }
     let mut late = house.watch(None);
     let mut seen = vec![next(&mut late).await];
@@ -223,7 +223,7 @@ async fn a_new_epoch_begins_with_a_sync_and_an_old_one_is_ignored() {
     assert_eq!(next(&mut watcher).await, "sync 2-6");
     house.tell(at(1, 8), update(at(1, 8), ""));
     house.write(at(2, 7));
-    assert_eq!(next(&mut watcher).await, "told 2-7");
+    assert_eq!(next(&mut watcher).await, "update 2-7");
     drop(watcher);
     house.close().await;
 }
@@ -276,7 +276,7 @@ async fn an_unwatched_session_lingers_and_is_then_forgotten() {
     next(&mut watcher).await;
     drop(watcher);
     until("it is forgotten", || house.hub.watched() == 0).await;
-    assert_eq!(house.wire.ignored.load(Ordering::Relaxed), 1);
+    assert_eq!(house.bus.unsubscribed.load(Ordering::Relaxed), 1);
     house.write(at(1, 2));
     assert_eq!(next(&mut house.watch(None)).await, "sync 1-2");
     house.close().await;
@@ -285,8 +285,8 @@ async fn an_unwatched_session_lingers_and_is_then_forgotten() {
     house.store(at(1, 1), "");
     next(&mut house.watch(None)).await;
     house.write(at(1, 2));
-    // It lingers: the next one needs no read, and may resume.
-    until("it was heard", || word(&house.watch(None).try_next().unwrap()) == "sync 1-2").await;
+    // It lingers: the next subscriber needs no read, and may resume.
+    until("the write was received", || word(&house.watch(None).try_next().unwrap()) == "sync 1-2").await;
     assert_eq!((house.hub.watched(), house.reads()), (1, 1));
     house.close().await;
 }
@@ -297,18 +297,18 @@ async fn a_subscriber_ahead_of_the_instance_sees_nothing_older() {
     house.store(at(1, 3), "");
     let mut here = house.watch(None);
     assert_eq!(next(&mut here).await, "sync 1-3");
-    // Written elsewhere, and the bus is late.
+    // Another instance writes, and the bus is late.
     house.store(at(1, 5), "");
     let mut ahead = house.watch(Some(at(1, 5)));
     assert!(ahead.try_next().is_none());
-    until("the truth is asked", || house.reads() == 2).await;
+    until("the source is read", || house.reads() == 2).await;
     house.tell(at(1, 4), update(at(1, 4), ""));
     house.tell(at(1, 5), update(at(1, 5), ""));
     house.write(at(1, 6));
     for version in 4..=6 {
-        assert_eq!(next(&mut here).await, format!("told 1-{version}"));
+        assert_eq!(next(&mut here).await, format!("update 1-{version}"));
     }
-    assert_eq!(next(&mut ahead).await, "told 1-6");
+    assert_eq!(next(&mut ahead).await, "update 1-6");
     drop((here, ahead));
     house.close().await;
 }
@@ -335,10 +335,10 @@ async fn an_up_to_date_subscriber_gets_a_place_and_no_delivery() {
     house.store(at(1, 3), "");
     let mut alone = house.watch(Some(at(1, 3)));
     let placed = poll_fn(|context| alone.poll_placed(context));
-    assert!(timeout(LONG, placed).await.expect("it needs no delivery").is_none());
+    assert!(timeout(LONG, placed).await.expect("it gets a place").is_none());
     assert_eq!((alone.position(), alone.unavailable()), (Some(at(1, 3)), None));
     house.write(at(1, 4));
-    assert_eq!(next(&mut alone).await, "told 1-4");
+    assert_eq!(next(&mut alone).await, "update 1-4");
     drop(alone);
     house.close().await;
 }
