@@ -42,7 +42,7 @@ use crate::wire::problem::Code;
 
 /// The newest state of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Newest {
+pub struct NewestState {
     /// Its newest position.
     pub position: Position,
     /// The whole snapshot at that position; meaningless if the session is deleted.
@@ -80,7 +80,7 @@ impl Unavailable {
 #[async_trait]
 pub trait Source: Send + Sync {
     /// The newest state of a session.
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable>;
+    async fn newest(&self, key: &SessionKey) -> Result<Option<NewestState>, Unavailable>;
 }
 
 /// The bounds of a ring, and the intervals of housekeeping.

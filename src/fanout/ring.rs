@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::update::{Update, UpdateKind};
-use super::{Newest, Settings};
+use super::{NewestState, Settings};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 
@@ -125,8 +125,8 @@ impl Ring {
     }
 
     /// Merges the source's answer. Whether that was anything new.
-    pub(super) fn read(&mut self, session: &SessionId, newest: Newest, settings: &Settings) -> bool {
-        let Newest { position, snapshot, is_deleted } = newest;
+    pub(super) fn read(&mut self, session: &SessionId, newest: NewestState, settings: &Settings) -> bool {
+        let NewestState { position, snapshot, is_deleted } = newest;
         if self.newest.is_none_or(|known| position > known) {
             self.clear();
             self.newest = Some(position);

@@ -14,7 +14,7 @@ use super::ring::{Delta, JoinPoint, Merge, Ring, Slot};
 use super::update::Update;
 use super::wake_list::WakeList;
 use super::warning_plan::Plan;
-use super::{Newest, Settings, Unavailable};
+use super::{NewestState, Settings, Unavailable};
 use crate::bus::Message;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
@@ -113,12 +113,12 @@ impl Topic {
     }
 
     /// Whether the session's position is known here, and `newest` is a later one.
-    pub(super) fn is_behind(&self, newest: Option<&Newest>) -> bool {
+    pub(super) fn is_behind(&self, newest: Option<&NewestState>) -> bool {
         newest.is_some_and(|newest| self.state().ring.is_before(Some(newest.position)))
     }
 
     /// Merges what the source found. Whether the session's state is known now, or known not to exist.
-    pub(super) fn finish_read(&self, found: Option<Newest>, settings: &Settings) -> (bool, Effects) {
+    pub(super) fn finish_read(&self, found: Option<NewestState>, settings: &Settings) -> (bool, Effects) {
         self.change(|state| state.finish_read(&self.key.session, found, settings))
     }
 
@@ -255,7 +255,7 @@ impl TopicState {
         Effects::default()
     }
 
-    fn finish_read(&mut self, session: &SessionId, found: Option<Newest>, settings: &Settings) -> (bool, Effects) {
+    fn finish_read(&mut self, session: &SessionId, found: Option<NewestState>, settings: &Settings) -> (bool, Effects) {
         let Some(newest) = found else { return (true, self.mark_missing()) };
         // The session was created again after that deletion, and the store has lost it.
         if newest.is_deleted && self.ring.newest() > Some(newest.position) {

@@ -15,14 +15,14 @@ const MAX_UNWATCHED: usize = 65_536;
 
 /// Runs until it is dropped.
 pub(in crate::fanout) async fn run(shared: Arc<Shared>) {
-    let interval_between_checks = shared.settings.position_check;
-    let mut ticks = interval((interval_between_checks / 5).clamp(Duration::from_millis(10), Duration::from_secs(1)));
+    let check_interval = shared.settings.position_check;
+    let mut ticks = interval((check_interval / 5).clamp(Duration::from_millis(10), Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut checked_at = Instant::now();
     loop {
         let now = ticks.tick().await;
         sweep(&shared, now).await;
-        if now.duration_since(checked_at) >= interval_between_checks {
+        if now.duration_since(checked_at) >= check_interval {
             checked_at = now;
             check(&shared, now);
         }

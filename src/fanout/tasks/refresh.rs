@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::fanout::refresh_state::ReadKind;
 use crate::fanout::shared::Shared;
 use crate::fanout::topic::{Effects, Topic};
-use crate::fanout::{Health, Newest, Unavailable};
+use crate::fanout::{Health, NewestState, Unavailable};
 use crate::telemetry::outage::Repeats;
 
 const MAX_CONCURRENT_READS: usize = 32;
@@ -56,7 +56,7 @@ async fn refresh(shared: &Shared, topic: Arc<Topic>) {
     shared.apply(&topic, topic.end_read());
 }
 
-async fn read(shared: &Shared, topic: &Topic, must_subscribe: bool) -> Result<Option<Newest>, Unavailable> {
+async fn read(shared: &Shared, topic: &Topic, must_subscribe: bool) -> Result<Option<NewestState>, Unavailable> {
     if must_subscribe {
         shared.parts.bus.subscribe(&topic.key).await.map_err(|_| Unavailable::STORE)?;
         topic.mark_subscribed();
@@ -65,7 +65,7 @@ async fn read(shared: &Shared, topic: &Topic, must_subscribe: bool) -> Result<Op
 }
 
 /// Whether the session's state is known now, or known not to exist.
-fn merge(shared: &Shared, topic: &Topic, found: Result<Option<Newest>, Unavailable>) -> (bool, Effects) {
+fn merge(shared: &Shared, topic: &Topic, found: Result<Option<NewestState>, Unavailable>) -> (bool, Effects) {
     match found {
         Ok(found) => {
             shared.source_health.answered();

@@ -17,7 +17,7 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::fanout::{
-    Delivery, EndReason, Hub, HubParts, Newest, Settings, Source, Subscription, Unavailable, UpdateKind,
+    Delivery, EndReason, Hub, HubParts, NewestState, Settings, Source, Subscription, Unavailable, UpdateKind,
 };
 use crate::shutdown::{Finished, Shutdown};
 
@@ -26,7 +26,7 @@ pub const LONG: Duration = Duration::from_secs(10);
 
 /// A source that a test controls.
 pub struct StubSource {
-    sessions: Mutex<HashMap<SessionKey, Newest>>,
+    sessions: Mutex<HashMap<SessionKey, NewestState>>,
     pub reads: AtomicUsize,
     pub is_down: AtomicBool,
     /// Each read takes one permit.
@@ -35,7 +35,7 @@ pub struct StubSource {
 
 #[async_trait]
 impl Source for StubSource {
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable> {
+    async fn newest(&self, key: &SessionKey) -> Result<Option<NewestState>, Unavailable> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let found = self.sessions.lock().unwrap().get(key).cloned();
         let _through = self.gate.acquire().await.unwrap();
@@ -123,7 +123,7 @@ impl House {
 
     /// Stores a state without announcing it.
     pub fn store(&self, position: Position, edges: &str) {
-        let newest = Newest { position, snapshot: snapshot(position, edges), is_deleted: false };
+        let newest = NewestState { position, snapshot: snapshot(position, edges), is_deleted: false };
         self.truth.sessions.lock().unwrap().insert(self.key.clone(), newest);
     }
 
@@ -148,7 +148,7 @@ impl House {
     }
 
     pub fn delete(&self, position: Position) {
-        let newest = Newest { position, snapshot: Bytes::new(), is_deleted: true };
+        let newest = NewestState { position, snapshot: Bytes::new(), is_deleted: true };
         self.truth.sessions.lock().unwrap().insert(self.key.clone(), newest);
         self.tell(
             position,

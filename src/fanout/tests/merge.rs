@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::house::{House, LONG, at, next, settings, snapshot, until, update, word};
-use crate::fanout::{Health, Newest, Settings, Unavailable};
+use crate::fanout::{Health, NewestState, Settings, Unavailable};
 
 #[tokio::test]
 async fn the_state_comes_first_and_then_each_write_in_order() {
@@ -369,7 +369,7 @@ async fn an_earlier_read_does_not_answer_a_later_doubt() {
     until("it is read", || house.reads() == 1).await;
     let topic = house.hub.shared.topics().get(&house.key).cloned().unwrap();
     // The topic learns of a position, and the subscriber looks, before that read is answered.
-    let newest = Newest { position: at(1, 3), snapshot: snapshot(at(1, 3), ""), is_deleted: false };
+    let newest = NewestState { position: at(1, 3), snapshot: snapshot(at(1, 3), ""), is_deleted: false };
     let (_, effects) = topic.finish_read(Some(newest), &settings());
     assert!(ahead.try_next().is_none(), "it has seen more than this, and doubts");
     house.hub.shared.apply(&topic, effects);
