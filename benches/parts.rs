@@ -24,7 +24,7 @@ use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::domain::time::Timestamp;
-use synckairos::fanout::{self, Delivery, Hub, Newest, Settings, Source, Subscription, Unavailable};
+use synckairos::fanout::{self, Delivery, Hub, NewestState, Settings, Source, Subscription, Unavailable};
 use synckairos::ids::Ids;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::redis::{Address, Redis};
@@ -146,9 +146,9 @@ struct Still;
 
 #[async_trait]
 impl Source for Still {
-    async fn newest(&self, _: &SessionKey) -> Result<Option<Newest>, Unavailable> {
+    async fn newest(&self, _: &SessionKey) -> Result<Option<NewestState>, Unavailable> {
         let position = Position { epoch: 1, version: 1 };
-        Ok(Some(Newest { position, snapshot: Bytes::from_static(b"{}"), is_deleted: false }))
+        Ok(Some(NewestState { position, snapshot: Bytes::from_static(b"{}"), is_deleted: false }))
     }
 }
 

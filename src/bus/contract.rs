@@ -21,15 +21,14 @@ use crate::redis_server::{Keeps, Server, Trio};
 use crate::store::keys;
 use crate::store::keys::Keys;
 
-/// Nothing takes longer.
-const SOON: Duration = Duration::from_secs(10);
+const EVENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A backend, and whoever announces on it.
+/// A backend, and a writer that announces on it.
 #[async_trait]
 trait Bench: Send + Sync {
     fn bus(&self) -> &dyn Bus;
     async fn announce(&self, message: &Message);
-    /// Cuts the ear off, if it can be.
+    /// Cuts the receiver's connection, if it has one.
     fn cut(&self) -> bool;
 }
 
@@ -64,20 +63,20 @@ impl Bench for Memory {
 struct InRedis<H> {
     bus: Arc<RedisBus>,
     redis: Redis,
-    hearing: JoinHandle<()>,
-    home: H,
+    receiving: JoinHandle<()>,
+    servers: H,
 }
 
 impl<H> InRedis<H> {
-    async fn at(url: &str, home: H) -> Self {
+    async fn at(url: &str, servers: H) -> Self {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
         let bus = Arc::new(RedisBus::new(redis.duplicate().await.unwrap(), Keys::default()));
-        let ear = Arc::clone(&bus);
-        let hearing = tokio::spawn(async move { ear.run().await });
-        Self { bus, redis, hearing, home }
+        let running = Arc::clone(&bus);
+        let receiving = tokio::spawn(async move { running.run().await });
+        Self { bus, redis, receiving, servers }
     }
 
-    async fn say(&self, message: &Message) {
+    async fn publish(&self, message: &Message) {
         let commands = self.redis.commands().await.unwrap();
         let channel = Keys::default().frames(&message.key);
         let announcement = keys::announcement(&message.position.to_string(), &message.frames).concat();
@@ -91,7 +90,7 @@ impl<H> InRedis<H> {
 
 impl<H> Drop for InRedis<H> {
     fn drop(&mut self) {
-        self.hearing.abort();
+        self.receiving.abort();
     }
 }
 
@@ -102,11 +101,11 @@ impl Bench for InRedis<Server> {
     }
 
     async fn announce(&self, message: &Message) {
-        self.say(message).await;
+        self.publish(message).await;
     }
 
     fn cut(&self) -> bool {
-        self.home.say(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        self.servers.say(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         true
     }
 }
@@ -118,11 +117,11 @@ impl Bench for InRedis<Trio> {
     }
 
     async fn announce(&self, message: &Message) {
-        self.say(message).await;
+        self.publish(message).await;
     }
 
     fn cut(&self) -> bool {
-        self.home.0.iter().for_each(|node| drop(node.say(&["CLIENT", "KILL", "TYPE", "pubsub"])));
+        self.servers.0.iter().for_each(|node| drop(node.say(&["CLIENT", "KILL", "TYPE", "pubsub"])));
         true
     }
 }
@@ -167,12 +166,12 @@ macro_rules! contract {
 }
 
 contract! {
-    what_is_listened_to_is_heard_whole_and_in_order,
-    what_is_announced_as_soon_as_it_is_listened_to_is_heard,
-    what_is_not_listened_to_is_not_heard,
-    who_is_overrun_is_told_a_gap_and_hears_on,
-    who_was_cut_off_is_told_a_gap_and_hears_on,
-    the_ear_is_taken_once,
+    a_subscribed_session_arrives_whole_and_in_order,
+    a_message_right_after_subscribing_arrives,
+    an_unsubscribed_session_does_not_arrive,
+    an_overrun_receiver_gets_a_gap_and_later_messages,
+    a_cut_connection_yields_a_gap_and_later_messages,
+    the_receiver_is_taken_once,
 }
 
 fn message(session: &str, version: u64) -> Message {
@@ -181,21 +180,21 @@ fn message(session: &str, version: u64) -> Message {
     Message { key, position: Position { epoch: 7, version }, frames }
 }
 
-async fn next(ear: &mut Receiver<BusEvent>) -> BusEvent {
-    timeout(SOON, ear.recv()).await.expect("nothing is heard").expect("the ear is open")
+async fn next(events: &mut Receiver<BusEvent>) -> BusEvent {
+    timeout(EVENT_TIMEOUT, events.recv()).await.expect("an event arrives").expect("the bus is open")
 }
 
-/// The next message, whatever gaps are told before it.
-async fn next_message(ear: &mut Receiver<BusEvent>) -> Message {
+/// The next message, after any gaps.
+async fn next_message(events: &mut Receiver<BusEvent>) -> Message {
     loop {
-        if let BusEvent::Message(message) = next(ear).await {
+        if let BusEvent::Message(message) = next(events).await {
             return message;
         }
     }
 }
 
-async fn what_is_listened_to_is_heard_whole_and_in_order(bench: &impl Bench) {
-    let mut ear = bench.bus().events().unwrap();
+async fn a_subscribed_session_arrives_whole_and_in_order(bench: &impl Bench) {
+    let mut events = bench.bus().events().unwrap();
     let sessions = ["a", "b", "c"];
     for session in sessions {
         bench.bus().subscribe(&message(session, 1).key).await.unwrap();
@@ -205,55 +204,55 @@ async fn what_is_listened_to_is_heard_whole_and_in_order(bench: &impl Bench) {
             bench.announce(&message(session, version)).await;
         }
     }
-    let mut heard = vec![Vec::new(); sessions.len()];
+    let mut received = vec![Vec::new(); sessions.len()];
     for _ in 0..600 {
-        let told = next_message(&mut ear).await;
-        let number = sessions.iter().position(|session| told.key.session.as_str() == *session).unwrap();
-        heard[number].push(told);
+        let message = next_message(&mut events).await;
+        let number = sessions.iter().position(|session| message.key.session.as_str() == *session).unwrap();
+        received[number].push(message);
     }
-    for (session, heard) in sessions.iter().zip(heard) {
-        assert_eq!(heard, (1..=200).map(|version| message(session, version)).collect::<Vec<_>>());
+    for (session, received) in sessions.iter().zip(received) {
+        assert_eq!(received, (1..=200).map(|version| message(session, version)).collect::<Vec<_>>());
     }
 }
 
-async fn what_is_announced_as_soon_as_it_is_listened_to_is_heard(bench: &impl Bench) {
-    let mut ear = bench.bus().events().unwrap();
+async fn a_message_right_after_subscribing_arrives(bench: &impl Bench) {
+    let mut events = bench.bus().events().unwrap();
     for number in 0..500 {
         let message = message(&format!("s{number}"), 1);
         bench.bus().subscribe(&message.key).await.unwrap();
         bench.announce(&message).await;
-        assert_eq!(next_message(&mut ear).await, message);
+        assert_eq!(next_message(&mut events).await, message);
     }
 }
 
-async fn what_is_not_listened_to_is_not_heard(bench: &impl Bench) {
-    let mut ear = bench.bus().events().unwrap();
+async fn an_unsubscribed_session_does_not_arrive(bench: &impl Bench) {
+    let mut events = bench.bus().events().unwrap();
     for session in ["a", "b", "end"] {
         bench.bus().subscribe(&message(session, 1).key).await.unwrap();
     }
     bench.bus().unsubscribe(&message("b", 1).key).await;
-    // Where a connection is new, all that is wanted may just be asked for once more, and what
-    // is not wanted any more is given up right after.
+    // A new connection may subscribe to every session once more, and then unsubscribes from
+    // those that are not wanted any more.
     for _ in 0..20 {
         for session in ["a", "b", "c"] {
             bench.announce(&message(session, 1)).await;
         }
-        // In a cluster each node tells for itself; this is the last of all it could tell.
+        // In a cluster each node sends by itself; this message is the last of all.
         tokio::time::sleep(Duration::from_millis(100)).await;
         bench.announce(&message("end", 1)).await;
-        let mut heard = BTreeSet::new();
-        while heard.insert(next_message(&mut ear).await.key.session.to_string()) && !heard.contains("end") {}
-        assert!(heard.contains("a") && !heard.contains("c"), "{heard:?}");
-        if !heard.contains("b") {
+        let mut received = BTreeSet::new();
+        while received.insert(next_message(&mut events).await.key.session.to_string()) && !received.contains("end") {}
+        assert!(received.contains("a") && !received.contains("c"), "{received:?}");
+        if !received.contains("b") {
             return;
         }
     }
-    panic!("what is ignored is heard all the time");
+    panic!("the unsubscribed session still arrives");
 }
 
-async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
+async fn an_overrun_receiver_gets_a_gap_and_later_messages(bench: &impl Bench) {
     const MANY: u64 = 20_000;
-    let mut ear = bench.bus().events().unwrap();
+    let mut events = bench.bus().events().unwrap();
     bench.bus().subscribe(&message("a", 1).key).await.unwrap();
     for version in 1..=MANY {
         bench.announce(&message("a", version)).await;
@@ -261,15 +260,15 @@ async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
     let (mut last, mut is_missed) = (0, false);
     let mut later = MANY;
     while last < later {
-        match next(&mut ear).await {
+        match next(&mut events).await {
             BusEvent::Gap => is_missed = true,
             BusEvent::Message(message) => {
                 assert!(message.position.version == last + 1 || is_missed, "{last}, then {}", message.position);
                 last = message.position.version;
             }
         }
-        // What was dropped is told with the first that finds room again.
-        if ear.is_empty() && last < later {
+        // The gap comes with the first message that finds room again.
+        if events.is_empty() && last < later {
             later += 1;
             bench.announce(&message("a", later)).await;
         }
@@ -277,78 +276,78 @@ async fn who_is_overrun_is_told_a_gap_and_hears_on(bench: &impl Bench) {
     assert!(is_missed, "it was not overrun");
 }
 
-async fn who_was_cut_off_is_told_a_gap_and_hears_on(bench: &impl Bench) {
-    let mut ear = bench.bus().events().unwrap();
+async fn a_cut_connection_yields_a_gap_and_later_messages(bench: &impl Bench) {
+    let mut events = bench.bus().events().unwrap();
     let sessions: Vec<String> = (0..300).map(|number| format!("s{number}")).collect();
     for session in &sessions {
         bench.bus().subscribe(&message(session, 1).key).await.unwrap();
     }
     bench.announce(&message("s0", 1)).await;
-    assert_eq!(next_message(&mut ear).await, message("s0", 1));
+    assert_eq!(next_message(&mut events).await, message("s0", 1));
     if !bench.cut() {
         return;
     }
-    // Whoever reads after the last gap misses nothing that is told later.
-    assert_eq!(next(&mut ear).await, BusEvent::Gap);
-    while let Ok(Some(told)) = timeout(Duration::from_millis(300), ear.recv()).await {
-        assert_eq!(told, BusEvent::Gap);
+    // After the last gap no message is missed.
+    assert_eq!(next(&mut events).await, BusEvent::Gap);
+    while let Ok(Some(event)) = timeout(Duration::from_millis(300), events.recv()).await {
+        assert_eq!(event, BusEvent::Gap);
     }
     let mut missing: BTreeSet<&str> = sessions.iter().map(String::as_str).collect();
     for session in &sessions {
         bench.announce(&message(session, 2)).await;
     }
     while !missing.is_empty() {
-        let BusEvent::Message(message) = next(&mut ear).await else { panic!("nothing was cut again") };
+        let BusEvent::Message(message) = next(&mut events).await else { panic!("nothing was cut again") };
         assert!(missing.remove(message.key.session.as_str()));
     }
 }
 
-async fn the_ear_is_taken_once(bench: &impl Bench) {
+async fn the_receiver_is_taken_once(bench: &impl Bench) {
     assert!(bench.bus().events().is_some());
     assert!(bench.bus().events().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restart_of_redis_all_is_heard_again() {
+async fn a_restart_of_redis_restores_every_subscription() {
     let mut bench = plain().await;
-    let mut ear = bench.bus().events().unwrap();
+    let mut events = bench.bus().events().unwrap();
     bench.bus().subscribe(&message("a", 1).key).await.unwrap();
-    bench.home.kill();
-    // Who asks now is told that nobody can hear, and is heard of later all the same.
+    bench.servers.kill();
+    // A subscription fails now, and takes effect later all the same.
     assert!(bench.bus().subscribe(&message("b", 1).key).await.is_err());
-    bench.home.start_again();
+    bench.servers.start_again();
     while bench.redis.ping().await.is_err() {}
-    while next(&mut ear).await != BusEvent::Gap {}
+    while next(&mut events).await != BusEvent::Gap {}
     let everything = async {
-        let mut heard = BTreeSet::new();
-        while heard.len() < 2 {
+        let mut received = BTreeSet::new();
+        while received.len() < 2 {
             for session in ["a", "b"] {
                 bench.announce(&message(session, 2)).await;
             }
-            while let Ok(Some(told)) = timeout(Duration::from_millis(50), ear.recv()).await {
-                if let BusEvent::Message(message) = told {
-                    heard.insert(message.key);
+            while let Ok(Some(event)) = timeout(Duration::from_millis(50), events.recv()).await {
+                if let BusEvent::Message(message) = event {
+                    received.insert(message.key);
                 }
             }
         }
     };
-    timeout(SOON, everything).await.expect("somebody stays deaf");
+    timeout(EVENT_TIMEOUT, everything).await.expect("both sessions arrive");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_fell_silent_is_left_and_found_again() {
+async fn a_silent_redis_is_abandoned_and_found_again() {
     let bench = plain().await;
-    let mut ear = bench.bus().events().unwrap();
+    let mut events = bench.bus().events().unwrap();
     bench.bus().subscribe(&message("a", 1).key).await.unwrap();
     bench.announce(&message("a", 1)).await;
-    assert_eq!(next_message(&mut ear).await, message("a", 1));
-    bench.home.freeze();
+    assert_eq!(next_message(&mut events).await, message("a", 1));
+    bench.servers.freeze();
     assert!(timeout(Duration::from_secs(4), bench.bus().subscribe(&message("b", 1).key)).await.unwrap().is_err());
     tokio::time::sleep(Duration::from_secs(4)).await;
-    bench.home.thaw();
-    assert_eq!(next(&mut ear).await, BusEvent::Gap);
+    bench.servers.thaw();
+    assert_eq!(next(&mut events).await, BusEvent::Gap);
     while bench.redis.ping().await.is_err() {}
     bench.bus().subscribe(&message("b", 1).key).await.unwrap();
     bench.announce(&message("b", 2)).await;
-    assert_eq!(next_message(&mut ear).await, message("b", 2));
+    assert_eq!(next_message(&mut events).await, message("b", 2));
 }

@@ -10,45 +10,45 @@ use tokio::sync::mpsc;
 use super::{Audience, Bus, BusEvent, BusUnavailable, Message};
 use crate::domain::id::SessionKey;
 
-/// Messages an instance may lag behind before it is told of a gap.
+/// The most events that wait for an instance; beyond them it gets a gap.
 const EVENT_CAPACITY: usize = 4_096;
 
-/// What every instance of the process is attached to.
+/// The hub that every instance of the process is attached to.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryHub {
-    ears: Arc<RwLock<Vec<Arc<Subscriber>>>>,
+    subscribers: Arc<RwLock<Vec<Arc<Subscriber>>>>,
 }
 
 #[derive(Debug)]
 struct Subscriber {
-    watched: RwLock<HashSet<SessionKey>>,
+    sessions: RwLock<HashSet<SessionKey>>,
     sender: mpsc::Sender<BusEvent>,
     has_gap: AtomicBool,
 }
 
 impl MemoryHub {
-    /// Tells every instance that listens. Never waits: it is called with the
-    /// session locked, so that the order told is the order written.
+    /// Sends to every subscribed instance. It never waits: the caller holds the session's lock,
+    /// so that messages are sent in the order of the writes.
     pub fn announce(&self, message: &Message) {
-        for ear in self.ears.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            ear.deliver(message);
+        for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            subscriber.deliver(message);
         }
     }
 
-    /// Whether any instance listens to that session. Never waits.
+    /// Whether any instance is subscribed to that session. It never waits.
     #[must_use]
     pub fn has_subscriber(&self, key: &SessionKey) -> bool {
-        let ears = self.ears.read().unwrap_or_else(PoisonError::into_inner);
-        ears.iter().any(|ear| ear.watched.read().unwrap_or_else(PoisonError::into_inner).contains(key))
+        let subscribers = self.subscribers.read().unwrap_or_else(PoisonError::into_inner);
+        subscribers.iter().any(|subscriber| subscriber.is_subscribed(key))
     }
 
-    /// Another instance joins.
+    /// Attaches another instance.
     #[must_use]
     pub fn attach(&self) -> MemoryBus {
         let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
-        let ear = Arc::new(Subscriber { watched: RwLock::default(), sender, has_gap: AtomicBool::new(false) });
-        self.ears.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&ear));
-        MemoryBus { hub: self.clone(), ear, receiver: Mutex::new(Some(receiver)) }
+        let subscriber = Arc::new(Subscriber { sessions: RwLock::default(), sender, has_gap: AtomicBool::new(false) });
+        self.subscribers.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&subscriber));
+        MemoryBus { hub: self.clone(), subscriber, receiver: Mutex::new(Some(receiver)) }
     }
 }
 
@@ -60,11 +60,15 @@ impl Audience for MemoryHub {
 }
 
 impl Subscriber {
+    fn is_subscribed(&self, key: &SessionKey) -> bool {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
     fn deliver(&self, message: &Message) {
-        if !self.watched.read().unwrap_or_else(PoisonError::into_inner).contains(&message.key) {
+        if !self.is_subscribed(&message.key) {
             return;
         }
-        // A gap is told before anything that came after it.
+        // A gap goes before every later message.
         if self.has_gap.load(Ordering::Relaxed) && self.sender.try_send(BusEvent::Gap).is_ok() {
             self.has_gap.store(false, Ordering::Relaxed);
         }
@@ -74,30 +78,30 @@ impl Subscriber {
     }
 }
 
-/// One instance's end of it.
+/// One instance's end of the hub.
 #[derive(Debug)]
 pub struct MemoryBus {
     hub: MemoryHub,
-    ear: Arc<Subscriber>,
+    subscriber: Arc<Subscriber>,
     receiver: Mutex<Option<mpsc::Receiver<BusEvent>>>,
 }
 
 impl Drop for MemoryBus {
     fn drop(&mut self) {
-        let mut ears = self.hub.ears.write().unwrap_or_else(PoisonError::into_inner);
-        ears.retain(|ear| !Arc::ptr_eq(ear, &self.ear));
+        let mut subscribers = self.hub.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|subscriber| !Arc::ptr_eq(subscriber, &self.subscriber));
     }
 }
 
 #[async_trait]
 impl Bus for MemoryBus {
     async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
-        self.ear.watched.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        self.subscriber.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         Ok(())
     }
 
     async fn unsubscribe(&self, key: &SessionKey) {
-        self.ear.watched.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.subscriber.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {

@@ -1,7 +1,7 @@
-//! Frames between instances: at most once, and said so.
+//! Frames between instances, delivered at most once.
 //!
-//! Only the store announces, in the same step in which it writes. Whoever listens
-//! may miss a frame, and tells by the positions.
+//! Only the store announces, in the same step in which it writes. A receiver may miss a
+//! frame, and notices by the positions.
 
 pub mod memory;
 pub mod redis;
@@ -19,45 +19,44 @@ use crate::domain::position::Position;
 /// The frames of one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Whose write it was.
+    /// The session that was written.
     pub key: SessionKey,
-    /// The position it made.
+    /// The position after the write.
     pub position: Position,
-    /// Its frames, one a line.
+    /// Its frames, one on each line.
     pub frames: Bytes,
 }
 
-/// What an instance hears.
+/// What an instance receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BusEvent {
     /// A write was announced.
     Message(Message),
-    /// Something may have been missed: everything watched must be checked.
+    /// A write may have been missed: every watched session must be checked.
     Gap,
 }
 
-/// One instance's ear.
+/// One instance's end of the bus.
 ///
-/// After `listen` returns, every write to that session is heard, in order, until
-/// the ear is closed, cut off, or overrun; the last two are told by a
-/// [`BusEvent::Gap`].
+/// After `subscribe` returns, every write to that session arrives, in order, until the
+/// receiver is dropped, disconnected or overrun. A [`BusEvent::Gap`] reports the last two.
 #[async_trait]
 pub trait Bus: Send + Sync {
-    /// Hear of a session's writes from now on.
+    /// Receives a session's writes from now on.
     async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable>;
 
-    /// Hear no more of it.
+    /// Receives no more of them.
     async fn unsubscribe(&self, key: &SessionKey);
 
-    /// What is heard; taken once, by whoever hands it on. Bounded: when it is
-    /// full, what comes is dropped and a gap is told.
+    /// The receiver; `None` after the first call. It is bounded: while it is full, messages are
+    /// dropped, and a gap follows.
     fn events(&self) -> Option<mpsc::Receiver<BusEvent>>;
 }
 
-/// Whether anybody listens, in whichever instance: somebody watches there, or did a moment ago.
+/// Knows whether any instance is subscribed to a session: it has a subscriber there, or had one a moment ago.
 #[async_trait]
 pub trait Audience: Send + Sync {
-    /// Whether a session is listened to.
+    /// Whether any instance is subscribed to the session.
     async fn has_subscribers(&self, key: &SessionKey) -> Result<bool, BusUnavailable>;
 }
 

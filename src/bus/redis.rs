@@ -1,4 +1,4 @@
-//! The bus of many instances: Redis pub/sub, a channel for each session that is watched.
+//! The bus between processes: Redis pub/sub, one channel for each watched session.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +13,12 @@ use crate::redis::{PubSub, PubSubEvent, Redis};
 use crate::store::keys;
 use crate::store::keys::Keys;
 
-/// Messages an instance may lag behind before it is told of a gap.
+/// The most events that wait for an instance; beyond them it gets a gap.
 const EVENT_CAPACITY: usize = 4_096;
 
-/// One instance's ear.
+/// One instance's end of the bus.
 pub struct RedisBus {
-    listening: PubSub,
+    pubsub: PubSub,
     keys: Keys,
     sender: mpsc::Sender<BusEvent>,
     receiver: Mutex<Option<mpsc::Receiver<BusEvent>>>,
@@ -26,50 +26,50 @@ pub struct RedisBus {
 }
 
 impl RedisBus {
-    /// An ear with a connection of its own, for what is told under those names.
+    /// A bus on a connection of its own, for the channels of `keys`.
     #[must_use]
     pub fn new(redis: Redis, keys: Keys) -> Self {
         let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
         let receiver = Mutex::new(Some(receiver));
-        Self { listening: PubSub::new(redis), keys, sender, receiver, has_gap: AtomicBool::new(false) }
+        Self { pubsub: PubSub::new(redis), keys, sender, receiver, has_gap: AtomicBool::new(false) }
     }
 
-    /// Hands what is heard to the ear; runs until it is dropped. Without it nothing is heard.
+    /// Receives from Redis; runs until it is dropped. Without it no event arrives.
     pub async fn run(&self) {
-        self.listening.run(|told| self.deliver(told)).await;
+        self.pubsub.run(|event| self.deliver(event)).await;
     }
 
-    fn deliver(&self, told: PubSubEvent) {
-        let heard = match told {
+    fn deliver(&self, event: PubSubEvent) {
+        let event = match event {
             PubSubEvent::Message(channel, payload) => {
                 message(&channel, &payload).map_or(BusEvent::Gap, BusEvent::Message)
             }
             PubSubEvent::Gap => BusEvent::Gap,
         };
-        // A gap is told before anything that came after it.
+        // A gap goes before every later message.
         if self.has_gap.load(Ordering::Relaxed) && self.sender.try_send(BusEvent::Gap).is_ok() {
             self.has_gap.store(false, Ordering::Relaxed);
         }
-        if self.sender.try_send(heard).is_err() {
+        if self.sender.try_send(event).is_err() {
             self.has_gap.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// What another release tells in a form of its own is missed, which a gap says.
+/// Decodes a message; `None`, which counts as a gap, if another release encoded it differently.
 fn message(channel: &str, payload: &Bytes) -> Option<Message> {
     let (position, frames) = keys::announced(payload)?;
     Some(Message { key: keys::session_of_frames(channel)?, position, frames })
 }
 
-/// Who listens, as Redis counts them.
+/// The subscriptions of all instances, as Redis counts them.
 pub struct RedisAudience {
     redis: Redis,
     keys: Keys,
 }
 
 impl RedisAudience {
-    /// Asked over that connection, which listens to nothing.
+    /// An audience on that connection, which must hold no subscription.
     #[must_use]
     pub const fn new(redis: Redis, keys: Keys) -> Self {
         Self { redis, keys }
@@ -79,9 +79,9 @@ impl RedisAudience {
 #[async_trait]
 impl Audience for RedisAudience {
     async fn has_subscribers(&self, key: &SessionKey) -> Result<bool, BusUnavailable> {
-        let listeners = self.redis.subscriber_count(&self.keys.frames(key)).await;
-        listeners.map(|count| count > 0).map_err(|failure| {
-            tracing::debug!(error = &failure as &dyn std::error::Error, "failed to learn who listens");
+        let subscribers = self.redis.subscriber_count(&self.keys.frames(key)).await;
+        subscribers.map(|count| count > 0).map_err(|failure| {
+            tracing::debug!(error = &failure as &dyn std::error::Error, "failed to count the subscribers of a session");
             BusUnavailable
         })
     }
@@ -90,14 +90,14 @@ impl Audience for RedisAudience {
 #[async_trait]
 impl Bus for RedisBus {
     async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
-        self.listening.subscribe(self.keys.frames(key)).await.map_err(|failure| {
-            tracing::debug!(error = &failure as &dyn std::error::Error, "failed to listen to a session");
+        self.pubsub.subscribe(self.keys.frames(key)).await.map_err(|failure| {
+            tracing::debug!(error = &failure as &dyn std::error::Error, "failed to subscribe to a session");
             BusUnavailable
         })
     }
 
     async fn unsubscribe(&self, key: &SessionKey) {
-        self.listening.unsubscribe(&self.keys.frames(key)).await;
+        self.pubsub.unsubscribe(&self.keys.frames(key)).await;
     }
 
     fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {

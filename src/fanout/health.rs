@@ -1,21 +1,21 @@
-//! Since when the source has not answered: what heartbeats say of the store.
+//! Since when the source has not answered. Heartbeats carry it to subscribers.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::domain::time::Timestamp;
 
-/// Whether what subscribers are shown is known to be the newest.
+/// Whether subscribers are known to see the newest state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// The source answered when it was last asked.
+    /// The source answered the last read.
     Ok,
-    /// It has not answered since then: writes may have been missed.
+    /// The source has not answered since then: writes may have been missed.
     StaleSince(Timestamp),
 }
 
 const OK: i64 = i64::MAX;
 
-/// The one number behind it.
+/// The Unix milliseconds of the first failure in a row, or [`OK`].
 #[derive(Debug)]
 pub(super) struct SourceHealth(AtomicI64);
 
@@ -29,7 +29,7 @@ impl SourceHealth {
     }
 
     pub(super) fn failed(&self, now: Timestamp) {
-        // Only the first failure in a row counts; whoever lost the exchange is the second.
+        // Only the first failure in a row counts, so a lost exchange changes nothing.
         let _ = self.0.compare_exchange(OK, now.as_ms(), Ordering::Relaxed, Ordering::Relaxed);
     }
 

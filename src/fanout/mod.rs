@@ -1,25 +1,26 @@
-//! From the bus to those who watch, inside one instance.
+//! From the bus to the subscribers of one instance.
 //!
-//! Each watched session has one bounded ring of what was told of it. A
-//! [`Subscription`] is a place in that ring and nothing more, so a subscriber that
-//! never reads costs what the others cost; who falls off gets the newest state.
+//! Each watched session has one bounded ring of updates. A [`Subscription`] is a place in
+//! that ring and nothing more, so a subscriber that never reads costs no more than the
+//! others. A subscriber whose place is evicted gets the newest state.
 //!
-//! Pub/sub loses messages and positions tell: the hub listens first, then reads its
-//! [`Source`], then merges by position. After a gap, a hole or a new epoch it reads
-//! again, and now and then it reads anyway.
+//! Pub/sub loses messages, and positions show it. So the hub subscribes first, then reads
+//! its [`Source`], then merges by position. It reads again after a gap and in a new epoch,
+//! and at intervals it checks silent sessions.
 
 mod health;
-mod housekeeping;
 mod hub;
-mod refresh;
+mod lock;
 mod refresh_state;
 mod ring;
+mod shared;
 mod subscription;
+mod tasks;
 mod topic;
 mod update;
-mod wake;
 mod wake_list;
-mod warnings;
+mod warning_edges;
+mod warning_plan;
 mod work_queue;
 
 #[cfg(test)]
@@ -31,31 +32,32 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::health::Health;
-pub use self::hub::{Hub, HubParts};
+pub use self::hub::Hub;
+pub use self::shared::HubParts;
 pub use self::subscription::{Delivery, EndReason, Subscription};
 pub use self::update::{Encoding, Update, UpdateKind};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::wire::problem::Code;
 
-/// A session as it stands.
+/// The newest state of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Newest {
+pub struct NewestState {
     /// Its newest position.
     pub position: Position,
-    /// The whole snapshot there; of no use where the session is deleted.
+    /// The whole snapshot at that position; meaningless if the session is deleted.
     pub snapshot: Bytes,
-    /// Whether that version is its deletion.
+    /// Whether that version is the session's deletion.
     pub is_deleted: bool,
 }
 
-/// Where a session stands cannot be learned now, and why.
+/// Why the source cannot tell a session's state now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("failed to read where a session stands")]
+#[error("failed to read the state of a session")]
 pub struct Unavailable {
-    /// What a plain read of the session is answered with.
+    /// The code that a plain read of the session gets.
     pub code: Code,
-    /// When it is worth asking again, where a breaker has said so.
+    /// When a retry is worthwhile, if a breaker says so.
     pub retry_after: Option<Duration>,
 }
 
@@ -71,29 +73,29 @@ impl Unavailable {
     }
 }
 
-/// Where the truth is read: the store, and the ledger behind it.
+/// Reads the newest state: from the store, and from the ledger behind it.
 ///
-/// What it gives is at least as new as everything that was written before it was
-/// asked. `None` says that there is no such session, not that it is not known.
+/// The answer is at least as new as every write before the call. `None` means that there is
+/// no such session, not that the source cannot tell.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// The session as it stands now.
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable>;
+    /// The newest state of a session.
+    async fn newest(&self, key: &SessionKey) -> Result<Option<NewestState>, Unavailable>;
 }
 
-/// How much is kept and how often is looked.
+/// The bounds of a ring, and the intervals of housekeeping.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// A ring holds so many entries, and at least one.
+    /// The most entries of a ring, at least one.
     pub ring_entries: usize,
-    /// A ring holds frames of so many bytes, unless one entry alone is larger; what
-    /// transports have written of them comes on top.
+    /// The most bytes of frames in a ring, unless one entry alone is larger. Encoded copies come
+    /// on top.
     pub ring_bytes: usize,
-    /// What is older serves no one: a snapshot is the shorter answer.
+    /// The age at which an entry is evicted: from there on a snapshot is the shorter answer.
     pub ring_age: Duration,
-    /// The instance goes on listening for so long after the last subscriber left.
+    /// For how long a topic stays subscribed to the bus after its last subscriber left.
     pub linger: Duration,
-    /// Between two checks of what is remembered against what is stored.
+    /// The interval between two checks of silent sessions against the source.
     pub position_check: Duration,
 }
 

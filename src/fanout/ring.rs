@@ -1,8 +1,8 @@
-//! The bounded row of what was newest told of one session.
+//! The bounded ring of one session's newest updates.
 //!
-//! Writes stand in it without a hole between them; warnings stand among them without
-//! a position. Places count up and are never used twice, so an old one is known to
-//! have fallen off. A hole throws everyone off at once.
+//! Writes stand in it without a gap between them; warnings stand among them without a
+//! position. Places count up and are never reused, so an old place is known to be
+//! evicted. A gap evicts every subscriber at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::update::{Update, UpdateKind};
-use super::{Newest, Settings};
+use super::{NewestState, Settings};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 
-/// What came of hearing a write.
+/// The outcome of merging a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Merge {
-    /// It follows what was known.
+    /// It follows the newest position.
     Appended,
-    /// It was known, or something newer is.
+    /// It, or a later one, was merged before.
     Known,
-    /// Something between is missing: everyone has fallen off.
+    /// A write before it is missing: every subscriber was evicted.
     Gap,
 }
 
@@ -30,24 +30,26 @@ pub(super) enum Merge {
 #[derive(Debug)]
 pub(super) enum Slot {
     Entry(Arc<Update>),
-    /// Nothing yet: it is the next to be told.
+    /// Nothing yet: the next update will stand here.
     End,
-    /// What stood there is gone.
+    /// The update that stood here is gone.
     Evicted,
 }
 
-/// How someone without a place comes in.
+/// How a subscriber without a place joins.
 #[derive(Debug)]
 pub(super) enum JoinPoint {
+    /// At this place: every entry after the subscriber's position is here.
+    At(u64),
     /// With this state, then from `after` on.
     Sync { state: Arc<Update>, after: u64 },
-    /// The session is deleted, and that is told at this place.
-    Deleted(u64),
-    /// No snapshot is known from which everything since is: read the source.
+    /// Not at all: there is no such session.
+    Missing,
+    /// Not yet: no snapshot is here that all later writes follow, so the source must be read.
     Unknown,
 }
 
-/// What is new to somebody who keeps up with a session's state.
+/// What is new to a reader that follows a session's state.
 #[derive(Debug)]
 pub(super) struct Delta {
     /// The newest position.
@@ -64,8 +66,8 @@ struct SnapshotEntry {
     snapshot: Bytes,
     /// The place to go on from.
     after: u64,
-    /// `STATE_SYNC` with it, once somebody needed it.
-    told: Option<Arc<Update>>,
+    /// `STATE_SYNC` with it, once a subscriber needed it.
+    state: Option<Arc<Update>>,
 }
 
 #[derive(Debug)]
@@ -81,11 +83,11 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) const fn new() -> Self {
-        // Places begin at 1: at 0 everyone has fallen off.
+        // Places begin at 1: place 0 counts as evicted.
         Self { entries: VecDeque::new(), first: 1, bytes: 0, newest: None, snapshot: None, is_deleted: false }
     }
 
-    /// The place of what is told next.
+    /// The place of the next update.
     pub(super) fn next(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
@@ -94,8 +96,9 @@ impl Ring {
         self.newest
     }
 
-    pub(super) fn append(&mut self, told: Update, settings: &Settings) -> Merge {
-        let Some(position) = told.position else { return Merge::Known };
+    /// Merges a write that the bus brought.
+    pub(super) fn append(&mut self, update: Update, settings: &Settings) -> Merge {
+        let Some(position) = update.position else { return Merge::Known };
         let merged = match self.newest {
             Some(newest) if position <= newest => return Merge::Known,
             Some(newest) if !follows(newest, position) => Merge::Gap,
@@ -105,25 +108,25 @@ impl Ring {
             self.clear();
         }
         self.newest = Some(position);
-        self.is_deleted = told.kind == UpdateKind::Deletion;
-        let snapshot = told.snapshot.clone();
-        self.push(told, settings);
+        self.is_deleted = update.kind == UpdateKind::Deletion;
+        let snapshot = update.snapshot.clone();
+        self.push(update, settings);
         if let Some(snapshot) = snapshot {
-            self.snapshot = Some(SnapshotEntry { position, snapshot, after: self.next(), told: None });
+            self.snapshot = Some(SnapshotEntry { position, snapshot, after: self.next(), state: None });
         }
         merged
     }
 
-    /// Warnings: told to those who are here, known to nobody who comes later.
-    pub(super) fn warn(&mut self, told: Update, settings: &Settings) {
+    /// Appends warnings, which are for present subscribers only.
+    pub(super) fn warn(&mut self, update: Update, settings: &Settings) {
         if !self.is_deleted {
-            self.push(told, settings);
+            self.push(update, settings);
         }
     }
 
-    /// Merges what the source says. Whether that told anything new.
-    pub(super) fn read(&mut self, session: &SessionId, newest: Newest, settings: &Settings) -> bool {
-        let Newest { position, snapshot, is_deleted } = newest;
+    /// Merges the source's answer. Whether that was anything new.
+    pub(super) fn read(&mut self, session: &SessionId, newest: NewestState, settings: &Settings) -> bool {
+        let NewestState { position, snapshot, is_deleted } = newest;
         if self.newest.is_none_or(|known| position > known) {
             self.clear();
             self.newest = Some(position);
@@ -131,30 +134,27 @@ impl Ring {
             if is_deleted {
                 self.push(Update::deletion(session, position), settings);
             } else {
-                self.snapshot = Some(SnapshotEntry { position, snapshot, after: self.next(), told: None });
+                self.snapshot = Some(SnapshotEntry { position, snapshot, after: self.next(), state: None });
             }
             return true;
         }
-        let was_known = self.is_whole();
-        if !was_known && let Some(after) = self.after(position) {
-            self.snapshot = Some(SnapshotEntry { position, snapshot, after, told: None });
+        let had_snapshot = self.has_snapshot();
+        if !had_snapshot && let Some(after) = self.after(position) {
+            self.snapshot = Some(SnapshotEntry { position, snapshot, after, state: None });
         }
-        !was_known && self.is_whole()
+        !had_snapshot && self.has_snapshot()
     }
 
-    /// Forgets where the session stands; the next read will tell.
+    /// Forgets the session's state until the next read.
     pub(super) fn forget(&mut self) {
         self.clear();
         self.newest = None;
         self.is_deleted = false;
     }
 
-    /// Lets go of what is older than anyone would resume from.
-    pub(super) fn trim(&mut self, heard_before: Instant) {
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.received_at < heard_before && entry.kind != UpdateKind::Deletion)
+    /// Evicts entries from before `oldest`. A deletion stays: nothing follows it.
+    pub(super) fn trim(&mut self, oldest: Instant) {
+        while self.entries.front().is_some_and(|entry| entry.received_at < oldest && entry.kind != UpdateKind::Deletion)
         {
             self.pop();
         }
@@ -166,10 +166,10 @@ impl Ring {
         self.entries.get(index).map_or(Slot::End, |entry| Slot::Entry(Arc::clone(entry)))
     }
 
-    /// The place from which everything after `last` is told, if all of it is here.
-    pub(super) fn after(&self, last: Position) -> Option<u64> {
+    /// The place of the first write after `last`, if all writes since are here.
+    fn after(&self, last: Position) -> Option<u64> {
         if self.newest == Some(last) {
-            // An end is told again to who comes back after it: nothing else will follow.
+            // A client that comes back after the deletion gets it again: nothing else will follow.
             return Some(self.next() - u64::from(self.is_deleted));
         }
         let is_next = |entry: &Arc<Update>| entry.position.is_some_and(|position| follows(last, position));
@@ -177,27 +177,36 @@ impl Ring {
         Some(self.first + index as u64)
     }
 
-    /// How someone comes in who has no place, or has lost it.
-    pub(super) fn join_point(&mut self, session: &SessionId) -> JoinPoint {
+    /// Whether a position after the newest one here is claimed to exist.
+    pub(super) fn is_before(&self, claimed: Option<Position>) -> bool {
+        self.newest.is_some() && self.newest < claimed
+    }
+
+    /// How a subscriber joins that has seen `last`, if anything.
+    pub(super) fn join_point(&mut self, session: &SessionId, last: Option<Position>) -> JoinPoint {
+        if let Some(place) = last.and_then(|last| self.after(last)) {
+            return JoinPoint::At(place);
+        }
         if self.is_deleted {
-            return JoinPoint::Deleted(self.next() - 1);
+            // The session was created again after that deletion, and the store has lost what this client has seen.
+            return if self.is_before(last) { JoinPoint::Missing } else { JoinPoint::At(self.next() - 1) };
         }
         let first = self.first;
         match &mut self.snapshot {
-            Some(whole) if whole.after >= first => whole.join_point(session),
+            Some(entry) if entry.after >= first => entry.join_point(session),
             _ => JoinPoint::Unknown,
         }
     }
 
-    /// What was told since `seen`; with the newest whole snapshot, where that is not
-    /// known any more. `None` if the session's state is not known, or is its end.
+    /// The writes since `seen`; with the newest whole snapshot, if `seen` is not in the ring any
+    /// more. `None` if the session's state is not known, or the session is deleted.
     pub(super) fn delta(&self, seen: Option<Position>) -> Option<Delta> {
         let position = self.newest.filter(|_| !self.is_deleted)?;
-        let whole = self.snapshot.as_ref().filter(|_| self.is_whole())?;
-        let seen = seen.filter(|seen| *seen >= whole.position).and_then(|seen| self.after(seen));
-        let snapshot = if seen.is_some() { None } else { Some(whole.snapshot.clone()) };
-        let skipped = usize::try_from(seen.unwrap_or(whole.after) - self.first).unwrap_or(usize::MAX);
-        let writes = self.entries.iter().skip(skipped).filter(|told| told.position.is_some());
+        let newest = self.snapshot.as_ref().filter(|_| self.has_snapshot())?;
+        let seen = seen.filter(|seen| *seen >= newest.position).and_then(|seen| self.after(seen));
+        let snapshot = if seen.is_some() { None } else { Some(newest.snapshot.clone()) };
+        let skipped = usize::try_from(seen.unwrap_or(newest.after) - self.first).unwrap_or(usize::MAX);
+        let writes = self.entries.iter().skip(skipped).filter(|update| update.position.is_some());
         Some(Delta { position, snapshot, since: writes.cloned().collect() })
     }
 
@@ -205,18 +214,19 @@ impl Ring {
         self.is_deleted
     }
 
-    /// Whether whoever comes can be told where the session stands.
+    /// Whether a new subscriber can get the session's state, or its deletion.
     pub(super) fn is_known(&self) -> bool {
-        self.is_deleted || self.is_whole()
+        self.is_deleted || self.has_snapshot()
     }
 
-    fn is_whole(&self) -> bool {
-        self.snapshot.as_ref().is_some_and(|whole| whole.after >= self.first)
+    /// Whether every write after the snapshot is here.
+    fn has_snapshot(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|entry| entry.after >= self.first)
     }
 
-    fn push(&mut self, told: Update, settings: &Settings) {
-        self.bytes += told.size();
-        self.entries.push_back(Arc::new(told));
+    fn push(&mut self, update: Update, settings: &Settings) {
+        self.bytes += update.size();
+        self.entries.push_back(Arc::new(update));
         let is_full = |ring: &Self| ring.entries.len() > settings.ring_entries || ring.bytes > settings.ring_bytes;
         while self.entries.len() > 1 && is_full(self) {
             self.pop();
@@ -233,7 +243,7 @@ impl Ring {
         }
     }
 
-    /// Empties it, so that everyone has fallen off, those who had seen all included.
+    /// Empties the ring and evicts every subscriber, also one that is up to date.
     fn clear(&mut self) {
         self.first = self.next() + 1;
         self.entries.clear();
@@ -245,11 +255,11 @@ impl Ring {
 impl SnapshotEntry {
     fn join_point(&mut self, session: &SessionId) -> JoinPoint {
         let make = || Arc::new(Update::state(session, self.position, &self.snapshot));
-        JoinPoint::Sync { state: Arc::clone(self.told.get_or_insert_with(make)), after: self.after }
+        JoinPoint::Sync { state: Arc::clone(self.state.get_or_insert_with(make)), after: self.after }
     }
 }
 
-/// Whether nothing can stand between the two.
+/// Whether no position lies between the two.
 const fn follows(before: Position, after: Position) -> bool {
     before.epoch == after.epoch && before.version + 1 == after.version
 }

@@ -7,15 +7,15 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::Unavailable;
-use super::hub::Shared;
 use super::ring::{JoinPoint, Slot};
+use super::shared::Shared;
 use super::topic::Topic;
 use super::update::{Update, UpdateKind};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::telemetry::metrics;
 
-/// What a subscriber is handed.
+/// What a subscriber gets.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The next in order.
@@ -27,74 +27,72 @@ pub enum Delivery {
 /// Why nothing will follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// The session is deleted; that was handed out before.
+    /// The session is deleted; its deletion was delivered before.
     Deleted,
     /// There is no such session.
     Missing,
 }
 
-/// What came of looking for a place.
+/// The outcome of looking for a place.
 enum Joined {
-    /// It has one.
+    /// It has a place.
     Placed,
-    /// It has one, and this stands before it; or it will never have one.
+    /// It has a place and this stands before it; or it will never have one.
     With(Delivery),
-    /// Where the session stands is being read.
+    /// The session's state is being read.
     NotYet,
 }
 
-/// A place in a ring. In order, nothing twice; dropping it frees everything it holds.
+/// A place in a ring. It gets everything in order and nothing twice; dropping it frees everything it holds.
 #[derive(Debug)]
 pub struct Subscription {
     topic: Arc<Topic>,
     shared: Arc<Shared>,
     transport: &'static str,
-    /// What it was last handed; what the client says it has, while it has no place.
+    /// The position it was last handed; while it has no place, the one that its client claims to have.
     position: Option<Position>,
-    /// The place of what it is handed next.
+    /// The place of its next entry.
     place: Option<u64>,
-    /// Warnings from before it came are not for it.
-    came_at: u64,
+    /// The end of the ring when it joined: earlier warnings are not for it.
+    joined_at: u64,
     waker: Option<Waker>,
-    /// The read that says whether what the client claims to have is to be believed, if
-    /// nobody here has heard of it; 0 if there is none to wait for.
-    doubt: u64,
-    slot: u32,
+    /// The read that it waits for, because another instance may know more than this one.
+    awaited_read: Option<u64>,
+    /// Its slot in the topic's wake list.
+    wake_slot: u32,
     is_ended: bool,
 }
 
 impl Subscription {
     pub(super) fn new(
-        topic: Arc<Topic>,
-        lines: Arc<Shared>,
-        slot: u32,
+        shared: Arc<Shared>,
+        key: &SessionKey,
         position: Option<Position>,
         transport: &'static str,
     ) -> Self {
-        lines.subscriber_joined();
         ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => transport).increment(1);
-        let came_at = topic.next();
+        let (topic, wake_slot) = shared.join(key);
         Self {
+            joined_at: topic.next(),
             topic,
-            shared: lines,
+            shared,
             transport,
             position,
             place: None,
-            came_at,
             waker: None,
-            doubt: 0,
-            slot,
+            awaited_read: None,
+            wake_slot,
             is_ended: false,
         }
     }
 
-    /// Whose session it watches.
+    /// The session it watches.
     #[must_use]
     pub fn key(&self) -> &SessionKey {
         &self.topic.key
     }
 
-    /// What it was last handed, or has resumed from; `None` before the first state.
+    /// The position it was last handed, or has resumed from; `None` before the first state.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.position.filter(|_| self.place.is_some())
@@ -103,18 +101,18 @@ impl Subscription {
     /// Whether there is nothing more to hand out now.
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {
-        self.place.is_some_and(|place| !self.topic.has_updates_beyond(place))
+        self.place == Some(self.topic.next())
     }
 
-    /// Gives up its place for that after `last`, as if it came now: it is to be placed again.
+    /// Gives up its place for the one after `last`, as if it joined now.
     pub fn resume(&mut self, last: Option<Position>) {
         (self.place, self.position) = (None, last);
-        self.came_at = self.topic.next();
-        (self.is_ended, self.doubt) = (false, 0);
+        self.joined_at = self.topic.next();
+        (self.is_ended, self.awaited_read) = (false, None);
     }
 
-    /// Ready once it has a place, or will never have one; with what comes first, if that is
-    /// there already. Whoever is up to date gets a place and nothing with it.
+    /// Ready once it has a place, or will never have one; with the first delivery, if that is
+    /// there already. A subscriber that is up to date gets a place and no delivery.
     pub fn poll_placed(&mut self, context: &Context<'_>) -> Poll<Option<Delivery>> {
         match self.poll_next(context) {
             Poll::Ready(first) => Poll::Ready(Some(first)),
@@ -123,118 +121,84 @@ impl Subscription {
         }
     }
 
-    /// Why it has no place yet, where the last read of the session failed. Whoever asks while
-    /// it waits for a place is woken when a read fails.
+    /// Why it has no place yet, if the last read of the session failed. After this call the
+    /// next failed read wakes it.
     #[must_use]
     pub fn unavailable(&self) -> Option<Unavailable> {
-        self.topic.failure()
+        self.topic.await_failure()
     }
 
-    /// What is next; waits for it.
+    /// Waits for the next delivery.
     pub async fn next(&mut self) -> Delivery {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// What is next, if it is there. The waker is kept until another takes its
-    /// place, so that waiting again costs no lock.
+    /// The next delivery, if it is there. The waker stays until another replaces it, so that
+    /// waiting again takes no lock.
     pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Delivery> {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             self.waker = Some(context.waker().clone());
-            self.topic.set_waker(self.slot, self.waker.clone());
+            self.topic.wake_list.set(self.wake_slot, self.waker.clone());
         }
         self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// What is next, if it is there.
+    /// The next delivery, if it is there.
     pub fn try_next(&mut self) -> Option<Delivery> {
         if self.is_ended {
             return Some(Delivery::Ended(EndReason::Deleted));
         }
-        loop {
-            match self.place {
-                Some(place) if !self.topic.has_updates_beyond(place) => return None,
-                Some(place) => match self.topic.at(place) {
-                    Slot::End => return None,
-                    // What it had not been handed yet is gone.
-                    Slot::Evicted => self.place = None,
-                    Slot::Entry(told) => {
-                        self.place = Some(place + 1);
-                        let is_new = place >= self.came_at;
-                        if told.position.is_some() || is_new {
-                            return Some(self.deliver(told, is_new));
-                        }
-                    }
-                },
-                None => match self.join() {
-                    Joined::Placed => {}
+        while !self.is_up_to_date() {
+            let Some(place) = self.place else {
+                match self.join() {
+                    Joined::Placed => continue,
                     Joined::With(delivery) => return Some(delivery),
                     Joined::NotYet => return None,
-                },
+                }
+            };
+            match self.topic.at(place) {
+                Slot::End => return None,
+                Slot::Evicted => self.place = None,
+                Slot::Entry(update) => {
+                    self.place = Some(place + 1);
+                    let is_new = place >= self.joined_at;
+                    if update.position.is_some() || is_new {
+                        return Some(self.deliver(update, is_new));
+                    }
+                }
             }
         }
+        None
     }
 
-    /// What was there before it came is no later for that.
-    fn deliver(&mut self, told: Arc<Update>, is_new: bool) -> Delivery {
-        self.is_ended = told.kind == UpdateKind::Deletion;
-        if told.position.is_some() {
-            self.position = told.position;
+    /// An update from before it joined does not count as late.
+    fn deliver(&mut self, update: Arc<Update>, is_new: bool) -> Delivery {
+        self.is_ended = update.kind == UpdateKind::Deletion;
+        if update.position.is_some() {
+            self.position = update.position;
             if is_new {
-                self.shared.lag.record(Instant::now().duration_since(told.received_at));
+                self.shared.lag.record(Instant::now().duration_since(update.received_at));
             }
         }
-        Delivery::Update(told)
+        Delivery::Update(update)
     }
 
     fn join(&mut self) -> Joined {
-        // Asked first: what is told in between then only makes a place easier to find.
-        if self.is_ahead_of_topic() || self.may_be_created_again() {
-            return Joined::NotYet;
-        }
-        self.place = self.position.and_then(|last| self.topic.after(last));
-        if self.place.is_some() {
-            return Joined::Placed;
-        }
-        match self.topic.join_point() {
+        let (point, effects) = self.topic.join_point(self.position, &mut self.awaited_read);
+        self.shared.apply(&self.topic, effects);
+        match point {
+            JoinPoint::At(place) => {
+                self.place = Some(place);
+                Joined::Placed
+            }
             JoinPoint::Sync { state, after } => {
                 state.position.inspect(|position| self.count_skipped(*position));
                 (self.place, self.position) = (Some(after), state.position);
                 Joined::With(Delivery::Update(state))
             }
-            // It was created again after that end, and the store has lost what this client has seen.
-            JoinPoint::Deleted(_) if self.position.is_some_and(|last| self.topic.is_before(last)) => {
-                Joined::With(Delivery::Ended(EndReason::Missing))
-            }
-            JoinPoint::Deleted(place) => {
-                self.place = Some(place);
-                Joined::Placed
-            }
-            JoinPoint::Unknown if self.topic.is_missing() => Joined::With(Delivery::Ended(EndReason::Missing)),
+            JoinPoint::Missing => Joined::With(Delivery::Ended(EndReason::Missing)),
             JoinPoint::Unknown => Joined::NotYet,
         }
-    }
-
-    /// Whether it must wait because its client has seen more than this instance: it
-    /// comes from another one, and would be shown what is older than what it has.
-    fn is_ahead_of_topic(&mut self) -> bool {
-        let Some(last) = self.position.filter(|last| self.topic.is_before(*last)) else { return false };
-        if self.doubt == 0 {
-            tracing::trace!(session.id = %self.topic.key.session, position = %last, "a client is ahead");
-        }
-        !self.has_read_since_it_came()
-    }
-
-    /// Whether it must wait because the session is deleted as far as is known here. Its id may
-    /// have been created again, and that is told to others first.
-    fn may_be_created_again(&mut self) -> bool {
-        self.topic.is_deleted() && !self.has_read_since_it_came()
-    }
-
-    fn has_read_since_it_came(&mut self) -> bool {
-        if self.doubt == 0 {
-            self.doubt = self.topic.request_confirmation();
-        }
-        self.topic.is_confirmed(self.doubt)
     }
 
     fn count_skipped(&self, position: Position) {
@@ -248,8 +212,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.topic.leave(self.slot);
-        self.shared.subscriber_left();
+        self.shared.leave(&self.topic, self.wake_slot);
         ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => self.transport).decrement(1);
     }
 }

@@ -1,5 +1,5 @@
-//! What subscribers are promised.
+//! The promises to subscribers.
 
+mod delivery;
 pub mod house;
-mod merging;
-mod telling;
+mod merge;

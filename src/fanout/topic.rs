@@ -1,208 +1,196 @@
-//! One watched session: its ring, who is to be woken, and how its reading stands.
+//! One watched session: its ring, its subscribers, and how far reading it has come.
 //!
-//! Its locks are held for a moment, never across an await and never one inside
-//! another, but for the plan of the warnings: one task holds it and looks at the rest.
+//! One lock guards the state. It is held for a moment, and never across an await, a parse
+//! of a frame or a wake-up. The caller applies the [`Effects`] of a change afterwards.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::task::Waker;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
-use super::hub::Shared;
-use super::refresh_state::RefreshState;
+use super::lock::lock;
+use super::refresh_state::{Read, ReadKind, RefreshState};
 use super::ring::{Delta, JoinPoint, Merge, Ring, Slot};
 use super::update::Update;
 use super::wake_list::WakeList;
-use super::warnings::Plan;
-use super::{Newest, Settings, Unavailable};
+use super::warning_plan::Plan;
+use super::{NewestState, Settings, Unavailable};
 use crate::bus::Message;
-use crate::domain::id::SessionKey;
+use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
+use crate::domain::time::Timestamp;
 use crate::telemetry::metrics;
+use crate::wire::frame::Warning;
 
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) key: SessionKey,
-    /// Later ones have larger ones.
+    /// Later topics have larger numbers.
     pub(super) number: u64,
-    lines: Arc<Shared>,
-    ring: RwLock<Ring>,
-    /// The ring's next place, to be compared without its lock.
+    /// Has a lock of its own: waking takes longer than reading the ring, and readers do not wait for it.
+    pub(super) wake_list: WakeList,
+    /// The ring's next place, which subscribers compare without the lock.
     next: AtomicU64,
-    subscribers: Mutex<Subscribers>,
-    refresh: Mutex<RefreshState>,
-    plan: Mutex<Plan>,
-    /// There is no such session, said the last read.
-    is_missing: AtomicBool,
-    /// Something was heard since the last check.
-    received_since_check: AtomicBool,
-    /// Something was heard since the last read began.
-    received_since_read: AtomicBool,
-    /// The read it stands in line for only checks.
-    is_check_only: AtomicBool,
-    /// Reads that have begun, and the last of them that was answered.
-    reads_begun: AtomicU64,
-    reads_answered: AtomicU64,
-    /// The last read that somebody waits for; 0 if nobody waits for one.
-    read_awaited: AtomicU64,
-    /// Why the last read failed; `None` once one was answered.
-    failure: Mutex<Option<Unavailable>>,
-    /// Somebody without a place wants to know when a read fails.
-    is_failure_awaited: AtomicBool,
-    /// It stands in line for its warnings to be looked at.
-    is_replan_queued: AtomicBool,
+    state: Mutex<TopicState>,
+}
+
+/// What a change of a topic asks of the tasks.
+#[must_use = "the caller hands them to `Shared::apply`"]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Effects {
+    /// The topic must be queued for a read of its source.
+    pub(super) refresh: bool,
+    /// Its subscribers must be woken.
+    pub(super) wake: bool,
+    /// The topic must be queued for its warnings to be planned anew.
+    pub(super) replan: bool,
 }
 
 #[derive(Debug)]
-struct Subscribers {
-    wakers: WakeList,
-    /// Since when nobody has been watching; `None` while somebody is.
-    empty_since: Option<Instant>,
+struct TopicState {
+    ring: Ring,
+    refresh: RefreshState,
+    plan: Plan,
+    /// The topic is queued for its warnings to be planned anew.
+    is_replan_queued: bool,
+    /// The bus brought a write since the last check.
+    has_received: bool,
+    subscribers: usize,
+    /// When the last subscriber left.
+    emptied_at: Instant,
 }
 
-fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
+impl Effects {
+    pub(super) const WAKE: Self = Self { refresh: false, wake: true, replan: false };
+
+    fn refresh(refresh: bool) -> Self {
+        Self { refresh, ..Self::default() }
+    }
 }
 
 impl Topic {
-    pub(super) fn new(key: SessionKey, lines: Arc<Shared>) -> Self {
-        let crowd = Subscribers { wakers: WakeList::default(), empty_since: None };
-        Self {
-            key,
-            number: lines.next_topic_number(),
-            lines,
-            ring: RwLock::new(Ring::new()),
-            next: AtomicU64::new(0),
-            subscribers: Mutex::new(crowd),
-            refresh: Mutex::default(),
-            plan: Mutex::default(),
-            is_missing: AtomicBool::new(false),
-            received_since_check: AtomicBool::new(false),
-            received_since_read: AtomicBool::new(false),
-            is_check_only: AtomicBool::new(false),
-            reads_begun: AtomicU64::new(0),
-            reads_answered: AtomicU64::new(0),
-            read_awaited: AtomicU64::new(0),
-            failure: Mutex::default(),
-            is_failure_awaited: AtomicBool::new(false),
-            is_replan_queued: AtomicBool::new(false),
-        }
+    pub(super) fn new(key: SessionKey, number: u64) -> Self {
+        let state = TopicState::new();
+        let next = AtomicU64::new(state.ring.next());
+        Self { key, number, wake_list: WakeList::default(), next, state: Mutex::new(state) }
     }
 
-    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, TopicState> {
+        lock(&self.state)
     }
 
-    /// Changes the ring; what comes after it in the caller sees the new end.
-    fn change<T>(&self, change: impl FnOnce(&mut Ring) -> T) -> T {
-        let mut ring: RwLockWriteGuard<'_, Ring> = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-        let outcome = change(&mut ring);
-        self.next.store(ring.next(), Ordering::Release);
+    /// Changes the state, its ring included.
+    fn change<T>(&self, change: impl FnOnce(&mut TopicState) -> T) -> T {
+        let mut state = self.state();
+        let outcome = change(&mut state);
+        self.next.store(state.ring.next(), Ordering::Release);
         outcome
     }
 
-    // What comes in.
+    // For the tasks.
 
-    /// The bus told of a write.
-    pub(super) fn receive(self: &Arc<Self>, message: &Message, settings: &Settings) {
-        self.received_since_check.store(true, Ordering::Relaxed);
-        self.received_since_read.store(true, Ordering::Relaxed);
-        let told = Update::write(message);
-        let (merged, must_read) = self.change(|ring| {
-            let merged = ring.append(told, settings);
-            (merged, !ring.is_known())
-        });
-        match merged {
-            Merge::Known => return,
-            Merge::Gap => ::metrics::counter!(metrics::GAPS_TOTAL).increment(1),
-            Merge::Appended => {}
-        }
-        self.is_missing.store(false, Ordering::Relaxed);
-        if must_read {
-            self.request_read();
-        }
-        self.mark_changed();
-    }
-
-    /// The source was read. Whether that answers who asked.
-    pub(super) fn merge(self: &Arc<Self>, newest: Newest, settings: &Settings) -> bool {
-        // It was created again after that end, and the store has lost it.
-        if newest.is_deleted && self.ring().newest() > Some(newest.position) {
-            return self.mark_missing();
-        }
-        self.is_missing.store(false, Ordering::Relaxed);
-        if self.change(|ring| ring.read(&self.key.session, newest, settings)) {
-            self.mark_changed();
-        }
-        true
-    }
-
-    /// The source says that there is no such session. It may have been made since it
-    /// was asked: who came or what was heard meanwhile has it asked again, and what is known here
-    /// answers nobody until then. Whether that answers who asked.
-    pub(super) fn mark_missing(self: &Arc<Self>) -> bool {
-        if lock(&self.refresh).is_outdated() || self.received_since_read.load(Ordering::Relaxed) {
-            self.request_read();
-            return false;
-        }
-        self.change(Ring::forget);
-        self.is_missing.store(true, Ordering::Relaxed);
-        self.wake();
-        true
-    }
-
-    /// Warnings are due: for those who are here.
-    pub(super) fn warn(self: &Arc<Self>, told: Update, settings: &Settings) {
-        self.change(|ring| ring.warn(told, settings));
-        self.wake();
+    /// The bus brought a write.
+    pub(super) fn receive(&self, message: &Message, settings: &Settings) -> Effects {
+        let update = Update::write(message);
+        self.change(|state| state.receive(update, settings))
     }
 
     /// Something may have been missed.
-    pub(super) fn invalidate(self: &Arc<Self>) {
-        self.is_check_only.store(false, Ordering::Relaxed);
-        if self.is_watched() {
-            self.request_read();
-        } else {
-            self.change(Ring::forget);
+    pub(super) fn invalidate(&self) -> Effects {
+        self.change(TopicState::invalidate)
+    }
+
+    pub(super) fn request(&self, kind: ReadKind) -> Effects {
+        self.state().request(kind)
+    }
+
+    pub(super) fn begin_read(&self) -> Read {
+        self.state().refresh.begin()
+    }
+
+    pub(super) fn mark_subscribed(&self) {
+        self.state().refresh.mark_subscribed();
+    }
+
+    /// Whether the session's position is known here, and `newest` is a later one.
+    pub(super) fn is_behind(&self, newest: Option<&NewestState>) -> bool {
+        newest.is_some_and(|newest| self.state().ring.is_before(Some(newest.position)))
+    }
+
+    /// Merges what the source found. Whether the session's state is known now, or known not to exist.
+    pub(super) fn finish_read(&self, found: Option<NewestState>, settings: &Settings) -> (bool, Effects) {
+        self.change(|state| state.finish_read(&self.key.session, found, settings))
+    }
+
+    pub(super) fn fail_read(&self, why: Unavailable) -> Effects {
+        Effects { wake: self.state().refresh.fail(why), ..Effects::default() }
+    }
+
+    pub(super) fn end_read(&self) -> Effects {
+        Effects::refresh(self.state().refresh.end())
+    }
+
+    /// Evicts what was received before `oldest`, and asks for a check if the bus has been silent.
+    pub(super) fn check(&self, oldest: Option<Instant>) -> Effects {
+        // The end of the ring does not move, so `next` stays.
+        self.state().check(oldest)
+    }
+
+    /// Begins to forget the session, if it has been unwatched since `since` and no read is due.
+    pub(super) fn begin_leave(&self, since: Instant) -> bool {
+        self.state().begin_leave(since)
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.state().subscribers > 0
+    }
+
+    pub(super) fn replan(&self) -> Effects {
+        Effects { replan: self.state().replan(), ..Effects::default() }
+    }
+
+    /// Takes the plan out, so that frames are parsed without the lock; whether the session is
+    /// watched; and what is new to the plan. The one task that plans must put it back.
+    pub(super) fn take_plan(&self) -> (Plan, bool, Option<Delta>) {
+        self.state().take_plan()
+    }
+
+    pub(super) fn put_plan(&self, plan: Plan) {
+        self.state().plan = plan;
+    }
+
+    /// The warnings due by `now`, and when the next one is due.
+    pub(super) fn take_warnings(&self, now: Timestamp) -> (Vec<Warning>, Option<Timestamp>) {
+        let mut state = self.state();
+        (state.plan.take(now), state.plan.next())
+    }
+
+    /// The position that the plan follows.
+    #[cfg(test)]
+    pub(super) fn planned(&self) -> Option<Position> {
+        self.state().plan.seen()
+    }
+
+    pub(super) fn warn(&self, warnings: Update, settings: &Settings) -> Effects {
+        self.change(|state| state.ring.warn(warnings, settings));
+        Effects::WAKE
+    }
+
+    // For subscribers.
+
+    /// Adds a subscriber: its slot in the wake list.
+    pub(super) fn join(&self) -> (u32, Effects) {
+        let effects = self.state().join();
+        (self.wake_list.join(), effects)
+    }
+
+    pub(super) fn leave(&self, wake_slot: u32) {
+        self.wake_list.leave(wake_slot);
+        let mut state = self.state();
+        state.subscribers -= 1;
+        if state.subscribers == 0 {
+            state.emptied_at = Instant::now();
         }
-    }
-
-    fn mark_changed(self: &Arc<Self>) {
-        self.wake();
-        self.replan();
-    }
-
-    /// Has its warnings looked at: somebody came, something was told, or it is forgotten.
-    pub(super) fn replan(self: &Arc<Self>) {
-        if !self.is_replan_queued.swap(true, Ordering::AcqRel) {
-            self.lines.warnings.push(Arc::clone(self));
-        }
-    }
-
-    /// What is new since `seen`, for whoever plans the warnings.
-    pub(super) fn delta(&self, seen: Option<Position>) -> Option<Delta> {
-        self.is_replan_queued.store(false, Ordering::Release);
-        self.ring().delta(seen)
-    }
-
-    /// For the one task that tells warnings.
-    pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
-        lock(&self.plan)
-    }
-
-    pub(super) fn is_deleted(&self) -> bool {
-        self.ring().is_deleted()
-    }
-
-    pub(super) fn is_known(&self) -> bool {
-        self.ring().is_known()
-    }
-
-    // What is asked by subscribers.
-
-    pub(super) fn has_updates_beyond(&self, place: u64) -> bool {
-        self.next.load(Ordering::Acquire) != place
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -210,176 +198,138 @@ impl Topic {
     }
 
     pub(super) fn at(&self, place: u64) -> Slot {
-        self.ring().at(place)
+        self.state().ring.at(place)
     }
 
-    pub(super) fn after(&self, last: Position) -> Option<u64> {
-        self.ring().after(last)
+    /// Where a subscriber that has seen `last` joins. `awaited` is the read that it waits for, once it waits.
+    pub(super) fn join_point(&self, last: Option<Position>, awaited: &mut Option<u64>) -> (JoinPoint, Effects) {
+        self.state().join_point(&self.key.session, last, awaited)
     }
 
-    pub(super) fn join_point(self: &Arc<Self>) -> JoinPoint {
-        let entrance = self.change(|ring| ring.join_point(&self.key.session));
-        if matches!(entrance, JoinPoint::Unknown) && !self.is_missing() && lock(&self.refresh).is_idle() {
-            self.request_read();
-        }
-        entrance
+    /// Why the last read failed, if it did. Subscribers are woken when the next one fails.
+    pub(super) fn await_failure(&self) -> Option<Unavailable> {
+        self.state().refresh.await_failure()
     }
+}
 
-    /// Whether something newer than all that is known here is claimed to exist.
-    pub(super) fn is_before(&self, claimed: Position) -> bool {
-        self.ring().newest().is_some_and(|newest| newest < claimed)
-    }
-
-    /// Has it read whether there is anything newer; gives the number of that read.
-    pub(super) fn request_confirmation(self: &Arc<Self>) -> u64 {
-        let read = self.reads_begun.load(Ordering::Acquire) + 1;
-        self.read_awaited.fetch_max(read, Ordering::AcqRel);
-        self.request_check();
-        read
-    }
-
-    /// Whether that read, or a later one, was answered.
-    pub(super) fn is_confirmed(&self, read: u64) -> bool {
-        self.reads_answered.load(Ordering::Acquire) >= read
-    }
-
-    /// The read under way was answered, and what it said is known here.
-    pub(super) fn finish_read(self: &Arc<Self>) {
-        *lock(&self.failure) = None;
-        let answered = self.reads_begun.load(Ordering::Acquire);
-        self.reads_answered.store(answered, Ordering::Release);
-        // Whoever began to wait while this read was under way waits for the next one.
-        let is_over = |doubted| (doubted > 0 && doubted <= answered).then_some(0);
-        if self.read_awaited.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_over).is_ok() {
-            self.wake();
+impl TopicState {
+    fn new() -> Self {
+        Self {
+            ring: Ring::new(),
+            refresh: RefreshState::default(),
+            plan: Plan::default(),
+            is_replan_queued: false,
+            has_received: false,
+            subscribers: 0,
+            emptied_at: Instant::now(),
         }
     }
 
-    /// The read under way failed.
-    pub(super) fn fail_read(self: &Arc<Self>, why: Unavailable) {
-        *lock(&self.failure) = Some(why);
-        if self.is_failure_awaited.swap(false, Ordering::AcqRel) {
-            self.wake();
+    fn request(&mut self, kind: ReadKind) -> Effects {
+        Effects::refresh(self.refresh.request(kind))
+    }
+
+    /// Whether the topic must be queued for that.
+    fn replan(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_replan_queued, true)
+    }
+
+    fn receive(&mut self, update: Update, settings: &Settings) -> Effects {
+        self.has_received = true;
+        self.refresh.receive();
+        match self.ring.append(update, settings) {
+            Merge::Known => return Effects::default(),
+            Merge::Gap => ::metrics::counter!(metrics::GAPS_TOTAL).increment(1),
+            Merge::Appended => {}
         }
+        self.refresh.mark_found();
+        let refresh = !self.ring.is_known() && self.refresh.request(ReadKind::State);
+        Effects { refresh, wake: true, replan: self.replan() }
     }
 
-    /// Why the last read failed, if it did. Whoever asks is woken when the next one fails.
-    pub(super) fn failure(&self) -> Option<Unavailable> {
-        self.is_failure_awaited.store(true, Ordering::Release);
-        *lock(&self.failure)
-    }
-
-    pub(super) fn is_missing(&self) -> bool {
-        self.is_missing.load(Ordering::Relaxed)
-    }
-
-    // Who is here.
-
-    pub(super) fn join(self: &Arc<Self>) -> u32 {
-        // It may have been made since it was missed, and what failed may be back.
-        self.is_missing.store(false, Ordering::Relaxed);
-        *lock(&self.failure) = None;
-        let (slot, was_empty) = {
-            let mut crowd = lock(&self.subscribers);
-            let was_empty = crowd.wakers.len() == 0;
-            crowd.empty_since = None;
-            (crowd.wakers.join(), was_empty)
-        };
-        if self.ring().newest().is_none() {
-            self.request_read();
-        } else if was_empty {
-            self.replan();
+    fn invalidate(&mut self) -> Effects {
+        if self.subscribers > 0 {
+            return self.request(ReadKind::State);
         }
-        slot
+        self.ring.forget();
+        Effects::default()
     }
 
-    pub(super) fn leave(&self, slot: u32) {
-        let mut crowd = lock(&self.subscribers);
-        crowd.wakers.leave(slot);
-        if crowd.wakers.len() == 0 {
-            crowd.empty_since = Some(Instant::now());
+    fn finish_read(&mut self, session: &SessionId, found: Option<NewestState>, settings: &Settings) -> (bool, Effects) {
+        let Some(newest) = found else { return (true, self.mark_missing()) };
+        // The session was created again after that deletion, and the store has lost it.
+        if newest.is_deleted && self.ring.newest() > Some(newest.position) {
+            let effects = self.mark_missing();
+            return (self.ring.is_known(), effects);
         }
+        self.refresh.mark_found();
+        let is_new = self.ring.read(session, newest, settings);
+        let wake = self.refresh.finish() || is_new;
+        (self.ring.is_known(), Effects { wake, replan: is_new && self.replan(), ..Effects::default() })
     }
 
-    pub(super) fn set_waker(&self, slot: u32, waker: Option<Waker>) {
-        lock(&self.subscribers).wakers.set(slot, waker);
-    }
-
-    pub(super) fn is_watched(&self) -> bool {
-        lock(&self.subscribers).empty_since.is_none()
-    }
-
-    /// Whether nobody has watched since `instant`, or anything useful could be resumed.
-    pub(super) fn is_unwatched_since(&self, since: Instant) -> bool {
-        let is_missing = self.is_missing();
-        lock(&self.subscribers).empty_since.is_some_and(|empty| is_missing || empty <= since)
-    }
-
-    pub(super) fn wake(self: &Arc<Self>) {
-        if lock(&self.subscribers).wakers.wake() {
-            self.lines.wakes.push(Arc::clone(self));
+    /// The source knows no such session. If it may exist by now, the source is read again, and
+    /// no subscriber gets an answer until then.
+    fn mark_missing(&mut self) -> Effects {
+        if !self.refresh.mark_missing() {
+            return self.request(ReadKind::State);
         }
+        self.refresh.finish();
+        self.ring.forget();
+        Effects::WAKE
     }
 
-    pub(super) fn wake_next_batch(&self) -> bool {
-        lock(&self.subscribers).wakers.wake_next_batch()
-    }
-
-    // How its reading stands.
-
-    /// Has the source read soon, and once more if it is being read now.
-    pub(super) fn request_read(self: &Arc<Self>) {
-        if lock(&self.refresh).request() {
-            self.lines.refreshes.push(Arc::clone(self));
+    fn check(&mut self, oldest: Option<Instant>) -> Effects {
+        oldest.inspect(|oldest| self.ring.trim(*oldest));
+        // A write that was missed shows as a gap before the one that was received.
+        if std::mem::take(&mut self.has_received) || self.subscribers == 0 {
+            return Effects::default();
         }
+        self.request(ReadKind::Check)
     }
 
-    /// The same, only to see whether anything was missed.
-    pub(super) fn request_check(self: &Arc<Self>) {
-        self.is_check_only.store(true, Ordering::Relaxed);
-        self.request_read();
+    fn begin_leave(&mut self, since: Instant) -> bool {
+        // A missing session leaves nothing to resume from.
+        let is_unwatched = self.subscribers == 0 && (self.refresh.is_missing() || self.emptied_at <= since);
+        is_unwatched && self.refresh.begin_leave()
     }
 
-    /// Whether the read that begins is such a check.
-    pub(super) fn take_check(&self) -> bool {
-        self.is_check_only.swap(false, Ordering::Relaxed)
+    fn take_plan(&mut self) -> (Plan, bool, Option<Delta>) {
+        self.is_replan_queued = false;
+        let (plan, is_watched) = (std::mem::take(&mut self.plan), self.subscribers > 0);
+        let delta = if is_watched { self.ring.delta(plan.seen()) } else { None };
+        (plan, is_watched, delta)
     }
 
-    /// Whether it knew where the session stood, and that is further on.
-    pub(super) fn is_behind(&self, newest: Option<&Newest>) -> bool {
-        let known = self.ring().newest();
-        newest.is_some_and(|newest| known.is_some_and(|known| known < newest.position))
-    }
-
-    /// Whether the bus must be asked to listen first.
-    pub(super) fn begin_read(&self) -> bool {
-        self.received_since_read.store(false, Ordering::Relaxed);
-        self.reads_begun.fetch_add(1, Ordering::AcqRel);
-        lock(&self.refresh).begin()
-    }
-
-    pub(super) fn mark_subscribed(&self) {
-        lock(&self.refresh).is_subscribed = true;
-    }
-
-    pub(super) fn end_read(self: &Arc<Self>) {
-        if lock(&self.refresh).end() {
-            self.request_read();
+    fn join(&mut self) -> Effects {
+        self.refresh.join();
+        self.subscribers += 1;
+        if self.ring.newest().is_none() {
+            return self.request(ReadKind::State);
         }
+        Effects { replan: self.subscribers == 1 && self.replan(), ..Effects::default() }
     }
 
-    /// Keeps reads away while it is being forgotten; `false` if one is under way.
-    pub(super) fn begin_leave(&self) -> bool {
-        lock(&self.refresh).begin_leave()
-    }
-
-    /// Whether something was heard since this was last asked.
-    pub(super) fn take_received(&self) -> bool {
-        self.received_since_check.swap(false, Ordering::Relaxed)
-    }
-
-    pub(super) fn trim(&self, heard_before: Instant) {
-        // The end does not move, so nobody needs to know.
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).trim(heard_before);
+    fn join_point(
+        &mut self,
+        session: &SessionId,
+        last: Option<Position>,
+        awaited: &mut Option<u64>,
+    ) -> (JoinPoint, Effects) {
+        // Another instance may know more: a newer position, or that a deleted session was created again.
+        if self.ring.is_before(last) || self.ring.is_deleted() {
+            let Some(read) = *awaited else {
+                *awaited = Some(self.refresh.await_next());
+                return (JoinPoint::Unknown, self.request(ReadKind::Check));
+            };
+            if !self.refresh.is_answered(read) {
+                return (JoinPoint::Unknown, Effects::default());
+            }
+        }
+        match self.ring.join_point(session, last) {
+            JoinPoint::Unknown if self.refresh.is_missing() => (JoinPoint::Missing, Effects::default()),
+            JoinPoint::Unknown if self.refresh.is_idle() => (JoinPoint::Unknown, self.request(ReadKind::State)),
+            point => (point, Effects::default()),
+        }
     }
 }

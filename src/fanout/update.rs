@@ -1,4 +1,4 @@
-//! What subscribers are handed: shared by all, and written for each transport once.
+//! What subscribers get: shared by all, and encoded once for each transport.
 
 use std::sync::OnceLock;
 
@@ -11,51 +11,51 @@ use crate::domain::position::Position;
 use crate::wire::frame;
 use crate::wire::frame::Warning;
 
-/// What was told in one step.
+/// One step of a session's stream.
 #[derive(Debug)]
 pub struct Update {
-    /// What it is.
+    /// What it brings.
     pub kind: UpdateKind,
-    /// Where it stands; warnings stand nowhere.
+    /// The position it leads to; `None` for warnings.
     pub position: Option<Position>,
     /// Its frames, one JSON object each.
     pub frames: Box<[Bytes]>,
-    /// When this instance learned of it.
+    /// When this instance received it.
     pub received_at: Instant,
     pub(super) snapshot: Option<Bytes>,
     encodings: [OnceLock<Bytes>; Encoding::ALL],
 }
 
-/// What a step of telling is.
+/// What an update brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateKind {
-    /// The newest state: first, and whenever something before it cannot be told any more.
+    /// The newest state: first, and whenever an earlier write was evicted.
     State,
     /// A write: `STATE_UPDATE` and what follows from it.
     Write,
-    /// Thresholds reached at one instant.
+    /// Thresholds that were reached at one instant.
     Warnings,
-    /// The session's end; nothing follows.
+    /// The session's deletion; nothing follows.
     Deletion,
 }
 
-/// A way of writing frames that all subscribers of a transport share.
+/// An encoding of frames that all subscribers of a transport share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As WebSocket messages.
+    /// WebSocket messages.
     WebSocket,
-    /// As server-sent events.
+    /// Server-sent events.
     EventStream,
-    /// The same, as one chunk of an HTTP/1.1 body.
+    /// Server-sent events as one chunk of an HTTP/1.1 body.
     EventChunk,
-    /// As the answer to a poll that had everything before.
+    /// The answer to a poll that has seen everything before.
     PollAnswer,
-    /// The same, compressed.
+    /// The same answer, compressed.
     PollAnswerZipped,
 }
 
 impl Encoding {
-    /// How many there are.
+    /// How many encodings there are.
     const ALL: usize = Self::PollAnswerZipped as usize + 1;
 }
 
@@ -64,7 +64,7 @@ impl Update {
         Self { kind, position, frames, received_at: Instant::now(), snapshot: None, encodings: Default::default() }
     }
 
-    /// A write as the bus brings it.
+    /// A write that the bus brought.
     pub(super) fn write(message: &Message) -> Self {
         let kind = if frame::is_deletion(&message.frames) { UpdateKind::Deletion } else { UpdateKind::Write };
         let frames = frame::lines(&message.frames).collect();
@@ -84,18 +84,18 @@ impl Update {
         Self::new(UpdateKind::Deletion, Some(position), [frame::session_deleted(session, position)].into())
     }
 
-    /// The frames as a transport writes them: by whoever is first, for all.
-    pub fn encoded(&self, form: Encoding, write: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.encodings[form as usize].get_or_init(|| write(self)).clone()
+    /// The frames in that encoding. The first subscriber to ask encodes them for all.
+    pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.encodings[encoding as usize].get_or_init(|| encode(self)).clone()
     }
 
-    /// The whole snapshot after a write, where it was told with it.
+    /// The whole snapshot after a write, if its frame carries one.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Bytes> {
         self.snapshot.as_ref()
     }
 
-    /// The bytes of its frames.
+    /// The size of its frames in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.frames.iter().map(Bytes::len).sum()

@@ -1,37 +1,40 @@
-//! Topics that wait for a task's attention, each at most once.
+//! Work that waits for a task.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use super::topic::Topic;
+use super::lock::lock;
 
-/// A queue as long as there are watched sessions, at most: a topic that stands in it
-/// knows so, and does not join again.
-#[derive(Debug, Default)]
-pub(super) struct WorkQueue {
-    topics: Mutex<VecDeque<Arc<Topic>>>,
-    joined: Notify,
+/// A queue without a bound of its own: the caller enqueues each item at most once.
+#[derive(Debug)]
+pub(super) struct WorkQueue<T> {
+    items: Mutex<VecDeque<T>>,
+    pushed: Notify,
 }
 
-impl WorkQueue {
-    pub(super) fn push(&self, topic: Arc<Topic>) {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner).push_back(topic);
-        self.joined.notify_one();
+impl<T> WorkQueue<T> {
+    pub(super) fn new() -> Self {
+        Self { items: Mutex::default(), pushed: Notify::new() }
     }
 
-    pub(super) fn try_next(&self) -> Option<Arc<Topic>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    pub(super) fn push(&self, item: T) {
+        lock(&self.items).push_back(item);
+        self.pushed.notify_one();
     }
 
-    /// Waits for one. For one task at a time; dropping it loses nothing.
-    pub(super) async fn next(&self) -> Arc<Topic> {
+    pub(super) fn try_next(&self) -> Option<T> {
+        lock(&self.items).pop_front()
+    }
+
+    /// Waits for the next item. One task at a time may call it; dropping the future loses nothing.
+    pub(super) async fn next(&self) -> T {
         loop {
-            if let Some(topic) = self.try_next() {
-                return topic;
+            if let Some(item) = self.try_next() {
+                return item;
             }
-            self.joined.notified().await;
+            self.pushed.notified().await;
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::app::error::Error;
 use crate::app::sessions::Sessions;
 use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
-use crate::fanout::{Newest, Source, Unavailable};
+use crate::fanout::{NewestState, Source, Unavailable};
 use crate::wire::frame;
 use crate::wire::problem::Code;
 
@@ -17,9 +17,9 @@ pub struct SessionSource(pub Arc<Sessions>);
 
 #[async_trait]
 impl Source for SessionSource {
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable> {
+    async fn newest(&self, key: &SessionKey) -> Result<Option<NewestState>, Unavailable> {
         match self.0.newest_watched(key).await {
-            Ok(held) => Ok(Some(Newest {
+            Ok(held) => Ok(Some(NewestState {
                 position: held.session.position,
                 snapshot: frame::snapshot(&held.session, held.session.updated_at),
                 is_deleted: held.session.status == Status::Deleted,

@@ -85,7 +85,7 @@ impl Streams {
         let (hub, stop) = (Arc::clone(&parts.hub), parts.shutdown.soft());
         parts.shutdown.spawn("stream drain", async move {
             stop.cancelled().await;
-            hub.refresh_stale();
+            hub.wake_all();
         });
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }

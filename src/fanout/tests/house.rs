@@ -1,4 +1,4 @@
-//! A hub over a source and a bus that do as a test says.
+//! A hub over a source and a bus that a test controls.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,25 +17,25 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::fanout::{
-    Delivery, EndReason, Hub, HubParts, Newest, Settings, Source, Subscription, Unavailable, UpdateKind,
+    Delivery, EndReason, Hub, HubParts, NewestState, Settings, Source, Subscription, Unavailable, UpdateKind,
 };
 use crate::shutdown::{Finished, Shutdown};
 
 pub const START: i64 = 1_000_000;
 pub const LONG: Duration = Duration::from_secs(10);
 
-/// The truth, as a test has it.
-pub struct Truth {
-    sessions: Mutex<HashMap<SessionKey, Newest>>,
+/// A source that a test controls.
+pub struct StubSource {
+    sessions: Mutex<HashMap<SessionKey, NewestState>>,
     pub reads: AtomicUsize,
     pub is_down: AtomicBool,
-    /// Each read takes one.
+    /// Each read takes one permit.
     pub gate: Semaphore,
 }
 
 #[async_trait]
-impl Source for Truth {
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Newest>, Unavailable> {
+impl Source for StubSource {
+    async fn newest(&self, key: &SessionKey) -> Result<Option<NewestState>, Unavailable> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let found = self.sessions.lock().unwrap().get(key).cloned();
         let _through = self.gate.acquire().await.unwrap();
@@ -43,42 +43,42 @@ impl Source for Truth {
     }
 }
 
-/// A bus that can be cut, and can say that it was.
-pub struct Wire {
+/// The bus of memory, and gaps as a test wants them.
+pub struct StubBus {
     memory: MemoryBus,
     gaps: tokio::sync::mpsc::Sender<BusEvent>,
-    ear: Mutex<Option<tokio::sync::mpsc::Receiver<BusEvent>>>,
-    pub ignored: AtomicUsize,
+    receiver: Mutex<Option<tokio::sync::mpsc::Receiver<BusEvent>>>,
+    pub unsubscribed: AtomicUsize,
 }
 
 #[async_trait]
-impl Bus for Wire {
+impl Bus for StubBus {
     async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
         self.memory.subscribe(key).await
     }
 
     async fn unsubscribe(&self, key: &SessionKey) {
-        self.ignored.fetch_add(1, Ordering::Relaxed);
+        self.unsubscribed.fetch_add(1, Ordering::Relaxed);
         self.memory.unsubscribe(key).await;
     }
 
     fn events(&self) -> Option<tokio::sync::mpsc::Receiver<BusEvent>> {
-        self.ear.lock().unwrap().take()
+        self.receiver.lock().unwrap().take()
     }
 }
 
 pub struct House {
     pub hub: Arc<Hub>,
-    pub truth: Arc<Truth>,
+    pub truth: Arc<StubSource>,
     pub clock: Arc<ManualClock>,
-    pub wire: Arc<Wire>,
+    pub bus: Arc<StubBus>,
     pub key: SessionKey,
     pub shutdown: Shutdown,
     memory: MemoryHub,
 }
 
 pub fn settings() -> Settings {
-    // No check comes by itself, unless a test wants it.
+    // No check comes, unless a test wants one.
     Settings { position_check: LONG * 60, ..Settings::default() }
 }
 
@@ -91,38 +91,39 @@ impl House {
         let memory = MemoryHub::default();
         let shutdown = Shutdown::new();
         let clock = Arc::new(ManualClock::at(Timestamp::from_ms(START)));
-        let truth = Arc::new(Truth {
+        let truth = Arc::new(StubSource {
             sessions: Mutex::default(),
             reads: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
             gate: Semaphore::new(1_000),
         });
-        let (gaps, ear) = tokio::sync::mpsc::channel(1_024);
+        let (gaps, receiver) = tokio::sync::mpsc::channel(1_024);
         let attached = memory.attach();
-        let mut heard = attached.events().unwrap();
+        let mut events = attached.events().unwrap();
         let forward = gaps.clone();
-        shutdown.spawn("wire", async move {
-            while let Some(heard) = heard.recv().await {
-                if forward.send(heard).await.is_err() {
+        shutdown.spawn("stub bus", async move {
+            while let Some(event) = events.recv().await {
+                if forward.send(event).await.is_err() {
                     return;
                 }
             }
         });
-        let wire = Arc::new(Wire { memory: attached, gaps, ear: Mutex::new(Some(ear)), ignored: AtomicUsize::new(0) });
+        let receiver = Mutex::new(Some(receiver));
+        let bus = Arc::new(StubBus { memory: attached, gaps, receiver, unsubscribed: AtomicUsize::new(0) });
         let parts =
-            HubParts { bus: Arc::clone(&wire) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
+            HubParts { bus: Arc::clone(&bus) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
         let hub = Hub::start(parts, settings, &shutdown);
         let key = SessionKey { tenant: TenantId::new("t").unwrap(), session: SessionId::new("s").unwrap() };
-        Self { hub, truth, clock, wire, key, shutdown, memory }
+        Self { hub, truth, clock, bus, key, shutdown, memory }
     }
 
     pub fn watch(&self, last: Option<Position>) -> Subscription {
         self.hub.subscribe(&self.key, last, "test")
     }
 
-    /// Stored, and nobody told.
+    /// Stores a state without announcing it.
     pub fn store(&self, position: Position, edges: &str) {
-        let newest = Newest { position, snapshot: snapshot(position, edges), is_deleted: false };
+        let newest = NewestState { position, snapshot: snapshot(position, edges), is_deleted: false };
         self.truth.sessions.lock().unwrap().insert(self.key.clone(), newest);
     }
 
@@ -130,7 +131,7 @@ impl House {
         self.memory.announce(&Message { key: self.key.clone(), position, frames: frames.into() });
     }
 
-    /// Stored and told, as the store does it.
+    /// Stores a state and announces it, as the store does.
     pub fn write(&self, position: Position) {
         self.write_with(position, "");
     }
@@ -147,7 +148,7 @@ impl House {
     }
 
     pub fn delete(&self, position: Position) {
-        let newest = Newest { position, snapshot: Bytes::new(), is_deleted: true };
+        let newest = NewestState { position, snapshot: Bytes::new(), is_deleted: true };
         self.truth.sessions.lock().unwrap().insert(self.key.clone(), newest);
         self.tell(
             position,
@@ -155,14 +156,14 @@ impl House {
         );
     }
 
-    /// Waits until the warnings are planned by what stands at `position`.
+    /// Waits until the warnings are planned by the state at `position`.
     pub async fn planned(&self, position: Position) {
-        let seen = || self.hub.topics().get(&self.key).and_then(|topic| topic.plan().seen());
+        let seen = || self.hub.shared.topics().get(&self.key).and_then(|topic| topic.planned());
         until("the warnings are planned", || seen() == Some(position)).await;
     }
 
     pub async fn gap(&self) {
-        self.wire.gaps.send(BusEvent::Gap).await.unwrap();
+        self.bus.gaps.send(BusEvent::Gap).await.unwrap();
     }
 
     pub fn reads(&self) -> usize {
@@ -173,14 +174,14 @@ impl House {
         self.shutdown.begin();
     }
 
-    /// Ends it; fails if a task hangs or panicked.
+    /// Stops the hub; fails if a task hangs or has panicked.
     pub async fn close(self) {
-        let Self { hub, shutdown, memory, wire, .. } = self;
+        let Self { hub, shutdown, memory, bus, .. } = self;
         drop((hub, memory));
         // The forwarding task ends with the bus.
-        drop(wire);
+        drop(bus);
         let finished = shutdown.finish(Duration::from_secs(1)).await;
-        assert!(matches!(&finished, Finished::Drained) || finished == Finished::Cut(vec!["wire"]), "{finished:?}");
+        assert!(matches!(&finished, Finished::Drained) || finished == Finished::Cut(vec!["stub bus"]), "{finished:?}");
         assert_eq!(shutdown.panics(), 0);
     }
 }
@@ -200,33 +201,33 @@ pub fn warning(at: i64) -> String {
     format!(r#"{{"at":"{at}","type":"warning","participant_id":"a","remaining_ms":10}}"#)
 }
 
-/// What a delivery is, in a word: `sync 1-2`, `told 1-3`, `warned ...`, `deleted`, `missing`.
+/// The next delivery in short: `sync 1-2`, `update 1-3`, `warnings 1`, `deleted`, `missing`.
 pub async fn next(subscription: &mut Subscription) -> String {
-    let delivery = timeout(LONG, subscription.next()).await.expect("something is handed out");
+    let delivery = timeout(LONG, subscription.next()).await.expect("a delivery comes");
     word(&delivery)
 }
 
 pub fn word(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Update(told) => match (told.kind, told.position) {
+        Delivery::Update(update) => match (update.kind, update.position) {
             (UpdateKind::State, Some(position)) => {
-                assert!(told.frames[0].starts_with(br#"{"type":"STATE_SYNC""#), "{told:?}");
+                assert!(update.frames[0].starts_with(br#"{"type":"STATE_SYNC""#), "{update:?}");
                 format!("sync {position}")
             }
-            (_, Some(position)) => format!("told {position}"),
-            (_, None) => format!("warned {}", told.frames.len()),
+            (_, Some(position)) => format!("update {position}"),
+            (_, None) => format!("warnings {}", update.frames.len()),
         },
         Delivery::Ended(EndReason::Deleted) => "deleted".to_owned(),
         Delivery::Ended(EndReason::Missing) => "missing".to_owned(),
     }
 }
 
-/// Waits until `holds`, by looking again and again; ten seconds are a failure.
+/// Polls until `holds`; fails after ten seconds.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    let looked = async {
+    let polling = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(LONG, looked).await.unwrap_or_else(|_| panic!("never: {what}"));
+    timeout(LONG, polling).await.unwrap_or_else(|_| panic!("never: {what}"));
 }

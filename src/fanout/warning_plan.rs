@@ -1,60 +1,60 @@
-//! What of one session is still to be warned of.
+//! The warnings of one session that are still to come.
 
-use super::edges;
+use super::ring::Delta;
+use super::warning_edges;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::fanout::ring::Delta;
 use crate::wire::frame::Warning;
 
-/// The warnings to come, by the newest state seen.
+/// The warnings to come, by the newest state that the plan has seen.
 #[derive(Debug, Default)]
-pub(in crate::fanout) struct Plan {
+pub(super) struct Plan {
     seen: Option<Position>,
     /// Soonest last.
     pending: Vec<Warning>,
-    /// Up to here all were told, or nobody was here to be told. It is what makes
-    /// each be told once, though later states name it again.
-    told_until: Option<Timestamp>,
+    /// No warning up to this instant is sent any more: it was sent, or there was no subscriber.
+    /// So each is sent once, though later states name it again.
+    sent_until: Option<Timestamp>,
 }
 
 impl Plan {
-    /// Somebody is here from now on.
+    /// The session has a subscriber from now on.
     pub(super) fn begin(&mut self, now: Timestamp) {
-        self.told_until.get_or_insert(now);
+        self.sent_until.get_or_insert(now);
     }
 
-    /// The newest state it follows.
-    pub(in crate::fanout) const fn seen(&self) -> Option<Position> {
+    /// The position of the newest state that it follows.
+    pub(super) const fn seen(&self) -> Option<Position> {
         self.seen
     }
 
-    /// When the next is due.
+    /// When the next warning is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.pending.last().map(|warning| warning.at.0)
     }
 
-    /// The state has moved on, or is not known now.
-    pub(super) fn follow(&mut self, news: Option<Delta>) {
-        let Some(news) = news else {
+    /// The state has changed, or is not known now.
+    pub(super) fn follow(&mut self, delta: Option<Delta>) {
+        let Some(delta) = delta else {
             (self.seen, self.pending) = (None, Vec::new());
             return;
         };
-        if let Some(snapshot) = &news.snapshot {
-            self.pending = edges::in_snapshot(snapshot);
+        if let Some(snapshot) = &delta.snapshot {
+            self.pending = warning_edges::in_snapshot(snapshot);
         }
-        for told in &news.since {
-            told.frames.first().inspect(|frame| edges::apply_partial(frame, &mut self.pending));
+        for write in &delta.since {
+            write.frames.first().inspect(|frame| warning_edges::apply_partial(frame, &mut self.pending));
         }
-        self.seen = Some(news.position);
-        self.pending.retain(|warning| self.told_until.is_none_or(|until| warning.at.0 > until));
+        self.seen = Some(delta.position);
+        self.pending.retain(|warning| self.sent_until.is_none_or(|until| warning.at.0 > until));
         self.pending.sort_by_key(|warning| std::cmp::Reverse(warning.at.0));
     }
 
-    /// Takes out what is due by `now`.
+    /// Takes out the warnings due by `now`.
     pub(super) fn take(&mut self, now: Timestamp) -> Vec<Warning> {
         let mut due = Vec::new();
         while let Some(warning) = self.pending.pop_if(|warning| warning.at.0 <= now) {
-            self.told_until = self.told_until.max(Some(warning.at.0));
+            self.sent_until = self.sent_until.max(Some(warning.at.0));
             due.push(warning);
         }
         due
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_due_once_though_later_states_name_it_again() {
+    fn a_warning_is_due_once_though_later_states_name_it_again() {
         let mut plan = Plan::default();
         plan.begin(ms(0));
         plan.follow(Some(state(1, &[10, 20, 30])));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_over_before_anyone_came_is_not_told() {
+    fn a_warning_from_before_the_first_subscriber_is_not_due() {
         let mut plan = Plan::default();
         plan.begin(ms(15));
         plan.follow(Some(state(1, &[10, 20])));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_state_warns_of_nothing() {
+    fn an_unknown_state_has_no_warnings() {
         let mut plan = Plan::default();
         plan.begin(ms(0));
         plan.follow(Some(state(1, &[10])));

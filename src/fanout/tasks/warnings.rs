@@ -1,41 +1,37 @@
-//! Tells thresholds at their instant: each instance its own subscribers, from the
-//! edges of the newest state. One task for all sessions.
-
-mod edges;
-mod plan;
+//! Sends warnings at the instants of their thresholds: each instance to its own subscribers,
+//! by the edges of the newest state. One task serves all sessions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::hub::Hub;
-use super::topic::Topic;
-use super::update::Update;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
+use crate::fanout::shared::Shared;
+use crate::fanout::topic::Topic;
+use crate::fanout::update::Update;
+use crate::fanout::warning_plan::Plan;
 
-pub(super) use self::plan::Plan;
-
-/// Told later than this a warning is no use to anyone.
+/// A later warning is of no use to a subscriber.
 const MAX_LATENESS_MS: i64 = 2_000;
 
 /// The next warning of each session that has one.
 type WarningSchedule = BTreeMap<(Timestamp, SessionKey), Weak<Topic>>;
 
 /// Runs until it is dropped.
-pub(super) async fn run(hub: &Hub) {
+pub(in crate::fanout) async fn run(shared: Arc<Shared>) {
     let mut due = WarningSchedule::new();
     loop {
-        hub.shared.planned_warnings.store(due.len(), Ordering::Relaxed);
+        shared.planned_warnings.store(due.len(), Ordering::Relaxed);
         let next = due.first_key_value().map_or(Timestamp::NEVER, |((at, _), _)| *at);
         tokio::select! {
-            // In this order always, so that a run can be repeated: what is due is told first.
+            // Always in this order, so that a run can be repeated: due warnings come first.
             biased;
-            () = hub.parts.clock.sleep_until(next), if !due.is_empty() => send_due(hub, &mut due),
-            topic = hub.shared.warnings.next() => {
-                let now = hub.parts.clock.now();
+            () = shared.parts.clock.sleep_until(next), if !due.is_empty() => send_due(&shared, &mut due),
+            topic = shared.replans.next() => {
+                let now = shared.parts.clock.now();
                 replan(&mut due, &topic, now);
-                while let Some(topic) = hub.shared.warnings.try_next() {
+                while let Some(topic) = shared.replans.try_next() {
                     replan(&mut due, &topic, now);
                 }
             }
@@ -43,19 +39,17 @@ pub(super) async fn run(hub: &Hub) {
     }
 }
 
-/// The topic's state has changed, or somebody came: what was planned is planned anew.
 fn replan(due: &mut WarningSchedule, topic: &Arc<Topic>, now: Timestamp) {
-    let mut plan = topic.plan();
+    let (mut plan, is_watched, delta) = topic.take_plan();
     let before = plan.next();
-    if topic.is_watched() {
+    if is_watched {
         plan.begin(now);
-        let news = topic.delta(plan.seen());
-        plan.follow(news);
+        plan.follow(delta);
     } else {
-        topic.delta(None);
-        *plan = Plan::default();
+        plan = Plan::default();
     }
     reschedule(due, topic, before, plan.next());
+    topic.put_plan(plan);
 }
 
 fn reschedule(due: &mut WarningSchedule, topic: &Arc<Topic>, before: Option<Timestamp>, next: Option<Timestamp>) {
@@ -64,7 +58,7 @@ fn reschedule(due: &mut WarningSchedule, topic: &Arc<Topic>, before: Option<Time
     }
     if let Some(at) = before {
         let place = (at, topic.key.clone());
-        // Of a session that was forgotten and is watched again, the later topic's stands there.
+        // If the session was forgotten and is watched again, this may be the later topic's place.
         if due.get(&place).is_some_and(|planned| planned.as_ptr() == Arc::as_ptr(topic)) {
             due.remove(&place);
         }
@@ -74,18 +68,16 @@ fn reschedule(due: &mut WarningSchedule, topic: &Arc<Topic>, before: Option<Time
     }
 }
 
-fn send_due(hub: &Hub, due: &mut WarningSchedule) {
-    let now = hub.parts.clock.now();
+fn send_due(shared: &Shared, due: &mut WarningSchedule) {
+    let now = shared.parts.clock.now();
     while let Some(entry) = due.first_entry().filter(|entry| entry.key().0 <= now) {
         let Some(topic) = entry.remove().upgrade() else { continue };
-        let (told, next) = {
-            let mut plan = topic.plan();
-            (plan.take(now), plan.next())
-        };
+        let (warnings, next) = topic.take_warnings(now);
         reschedule(due, &topic, None, next);
-        let mut in_time = told.iter().filter(|warning| now.since(warning.at.0) <= MAX_LATENESS_MS).peekable();
+        let mut in_time = warnings.iter().filter(|warning| now.since(warning.at.0) <= MAX_LATENESS_MS).peekable();
         if in_time.peek().is_some() {
-            topic.warn(Update::warnings(&topic.key.session, in_time), &hub.settings);
+            let update = Update::warnings(&topic.key.session, in_time);
+            shared.apply(&topic, topic.warn(update, &shared.settings));
         }
     }
 }

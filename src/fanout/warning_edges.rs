@@ -1,4 +1,4 @@
-//! Reads the warnings out of a snapshot, and nothing else of it.
+//! Reads the warnings out of snapshots and partial frames, and nothing else.
 
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ struct Partial<'a> {
     changed_groups: Vec<Clock<'a>>,
 }
 
-/// A participant or a group; where all clocks run at once it has edges of its own.
+/// A participant or a group. It has edges of its own if all clocks run at once.
 #[derive(Deserialize)]
 struct Clock<'a> {
     #[serde(borrow, default)]
@@ -65,15 +65,15 @@ impl Edge<'_> {
     }
 }
 
-/// Every warning a whole snapshot names. The session's own are the earliest clock's
-/// where all run at once, so they may stand there twice and are taken once.
+/// Every warning that a whole snapshot names. If all clocks run at once, the session's own edges
+/// repeat those of the earliest clock, and are taken once.
 pub(super) fn in_snapshot(snapshot: &[u8]) -> Vec<Warning> {
     let Ok(snapshot) = serde_json::from_slice::<Snapshot<'_>>(snapshot) else { return Vec::new() };
     let clocks = snapshot.participants.iter().chain(&snapshot.groups).flat_map(|clock| &clock.edges);
     let mut warnings: Vec<Warning> = clocks.filter_map(Edge::warning).collect();
-    let of_clocks = warnings.len();
+    let clock_warnings = warnings.len();
     for warning in snapshot.edges.iter().filter_map(Edge::warning) {
-        if !warnings[..of_clocks].contains(&warning) {
+        if !warnings[..clock_warnings].contains(&warning) {
             warnings.push(warning);
         }
     }
@@ -98,17 +98,16 @@ pub(super) fn apply_partial(frame: &[u8], warnings: &mut Vec<Warning>) {
 mod tests {
     use super::*;
 
-    fn edge(kind: &str, who: &str, at: i64) -> String {
-        format!(r#"{{"at":{at},"type":"{kind}",{who}"remaining_ms":5000}}"#)
+    fn edge(kind: &str, id: &str, at: i64) -> String {
+        format!(r#"{{"at":{at},"type":"{kind}",{id}"remaining_ms":5000}}"#)
     }
 
     fn shown(warnings: &[Warning]) -> Vec<(i64, Option<&str>, Option<&str>)> {
-        let id = |warning: &Warning| warning.at.0.as_ms();
         let mut shown: Vec<_> = warnings
             .iter()
             .map(|each| {
                 let participant = each.participant_id.as_ref().map(ParticipantId::as_str);
-                (id(each), participant, each.group_id.as_ref().map(GroupId::as_str))
+                (each.at.0.as_ms(), participant, each.group_id.as_ref().map(GroupId::as_str))
             })
             .collect();
         shown.sort_unstable();
