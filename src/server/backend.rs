@@ -27,7 +27,7 @@ use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Owner
 use crate::redis::Redis;
 use crate::shutdown::Shutdown;
 use crate::store::fence::Fence;
-use crate::store::guarded::Guarded;
+use crate::store::instrumented::InstrumentedStore;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{MemoryOutbox, Outbox, RedisOutbox};
@@ -120,7 +120,7 @@ impl Backend {
         let store = MemoryStore::new(Box::new(announce), Arc::clone(&outbox), began);
         let store = Arc::new(store.with_watchers(Box::new(move |key| watching.has_subscriber(key))));
         Self {
-            store: Arc::clone(&store) as _,
+            store: Arc::new(InstrumentedStore::new(Arc::clone(&store) as _, "memory")),
             lanes: vec![Arc::clone(&outbox) as _],
             outbox,
             pace: RetryPolicy::default(),
@@ -153,7 +153,7 @@ impl Backend {
         until_stopped(&renewing, "membership", async move { renews.run().await });
         Ok(Self {
             new_lives: store.generation_changes(),
-            store: Arc::new(Guarded::new(store, settings).behind(fence.clone())),
+            store: Arc::new(InstrumentedStore::new(store, "redis").with_breaker(settings).with_fence(fence.clone())),
             fence,
             lanes: outbox.consumers(),
             outbox,

@@ -13,7 +13,6 @@ use futures::FutureExt as _;
 use super::outbox::{EntryId, MemoryOutbox};
 use super::partition;
 use super::partition::{PARTITIONS, Partitions};
-use super::timed::timed;
 use super::{Commit, Committed, Error, Store, StoredSession};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
@@ -224,14 +223,10 @@ impl Slot {
     }
 }
 
-async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T {
-    timed(operation, "memory", work).await
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        timely("read", async { Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone())) }).await
+        Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone()))
     }
 
     async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
@@ -250,7 +245,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        timely("commit", async { Ok(self.compare_and_set(commit)) }).await
+        Ok(self.compare_and_set(commit))
     }
 
     async fn restore(
@@ -260,7 +255,7 @@ impl Store for MemoryStore {
         held: StoredSession,
         answered: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
-        timely("restore", async { Ok(self.set_if_absent(key, held, answered)) }).await
+        Ok(self.set_if_absent(key, held, answered))
     }
 
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
@@ -279,7 +274,7 @@ impl Store for MemoryStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        timely("due", async { Ok(self.due_entries(partitions, until, limit)) }).await
+        Ok(self.due_entries(partitions, until, limit))
     }
 
     /// None: what waits dies with the sessions, and no session goes before it is recorded.

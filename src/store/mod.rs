@@ -1,7 +1,7 @@
 //! Live sessions, shared by all instances.
 
 pub mod fence;
-pub mod guarded;
+pub mod instrumented;
 pub mod keys;
 pub mod memory;
 pub mod outbox;
@@ -10,7 +10,6 @@ pub mod redis;
 
 #[cfg(test)]
 pub(crate) mod contract;
-mod timed;
 
 use std::sync::Arc;
 use std::time::Duration;

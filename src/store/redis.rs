@@ -45,7 +45,6 @@ use self::ledger_watermark::Watermark;
 use super::keys::Keys;
 use super::outbox::EntryId;
 use super::partition::{Partition, Partitions};
-use super::timed::timed;
 use super::{Commit, Committed, Error, Now, Store, StoredSession};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
@@ -105,83 +104,12 @@ impl RedisStore {
         }
     }
 
-    async fn idempotency_record_now(
-        &self,
-        key: &SessionKey,
-        repeat: &Digest,
-    ) -> Result<Option<IdempotencyRecord>, Error> {
-        let field = Bytes::copy_from_slice(repeat.as_bytes());
-        let answer = self
-            .lives
-            .redis()
-            .run(&SCRIPTS.idempotency_get, &self.keys().answers(key), vec![field.clone().into()])
-            .await?;
-        match answer {
-            Value::Null => Ok(None),
-            answer => {
-                Ok(Some(decode::idempotency_record(*repeat, &answer.convert().map_err(|_| RedisError::protocol())?)?))
-            }
-        }
-    }
-
-    async fn remember_now(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        let repeat = answered.repeat.key;
-        let arguments = vec![
-            IDEMPOTENCY_TTL_MS.to_string().into(),
-            Bytes::copy_from_slice(repeat.as_bytes()).into(),
-            decode::encode_record(&answered).into(),
-        ];
-        let keys = self.keys().answers(key).to_vec();
-        let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
-        match (answer.tag.as_str(), &*answer.fields) {
-            ("answered", [standing]) => {
-                decode::idempotency_record(repeat, &standing.clone().convert().map_err(|_| RedisError::protocol())?)
-            }
-            _ => Err(decode::invalid_reply(answer)),
-        }
-    }
-
-    async fn restore_now(
-        &self,
-        key: &SessionKey,
-        over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
-    ) -> Result<StoredSession, Error> {
-        let partition = Partition::of(key);
-        let arguments = commit::restore(key, over, &held, &answered, self.idle_ms);
-        let keys = commit::restore_keys(self.keys(), key);
-        let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, keys, arguments).await?;
-        match (answer.tag.as_str(), &*answer.fields) {
-            ("stored", []) => Ok(held),
-            ("held", [header, body]) => decode::stored_session(header, body, partition, &life),
-            _ => Err(decode::invalid_reply(answer)),
-        }
-    }
-
     /// For good, or for `idle` once it has been idle.
     async fn keep_for(&self, key: &SessionKey, at: Position, idle: String) -> Result<(), Error> {
         let arguments = [at.to_string(), idle].map(Value::from).into();
         let asked = self.lives.ask(Partition::of(key), &SCRIPTS.retain, vec![self.keys().state(key)], arguments);
         let (answer, _) = asked.await?;
         if answer.tag == "done" { Ok(()) } else { Err(decode::invalid_reply(answer)) }
-    }
-
-    async fn due_now(
-        &self,
-        partitions: Partitions,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
-        let keys = |partition| [self.keys().due(partition)];
-        let mut due = Vec::new();
-        for asked in self.lives.ask_many(partitions, &SCRIPTS.due, keys, &arguments).await {
-            due.extend(decode::due(asked.answer?.1)?);
-        }
-        due.sort_unstable();
-        due.truncate(limit);
-        Ok(due)
     }
 
     async fn outbox_bounds(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Error> {
@@ -205,39 +133,59 @@ impl From<RedisError> for Error {
     }
 }
 
-async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T {
-    timed(operation, "redis", work).await
-}
-
 #[async_trait]
 impl Store for RedisStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        timely("read", self.read_with(key, &SCRIPTS.read, Vec::new())).await
+        self.read_with(key, &SCRIPTS.read, Vec::new()).await
     }
 
     async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         let idle = vec![self.idle_ms.to_string().into()];
-        timely("read", self.read_with(key, &SCRIPTS.read_watched, idle)).await
+        self.read_with(key, &SCRIPTS.read_watched, idle).await
     }
 
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        timely("keep", self.keep_for(key, at, String::new())).await
+        self.keep_for(key, at, String::new()).await
     }
 
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        timely("release", self.keep_for(key, at, self.idle_ms.to_string())).await
+        self.keep_for(key, at, self.idle_ms.to_string()).await
     }
 
     async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        timely("answered", self.idempotency_record_now(key, repeat)).await
+        let field = Bytes::copy_from_slice(repeat.as_bytes());
+        let answer = self
+            .lives
+            .redis()
+            .run(&SCRIPTS.idempotency_get, &self.keys().answers(key), vec![field.clone().into()])
+            .await?;
+        match answer {
+            Value::Null => Ok(None),
+            answer => {
+                Ok(Some(decode::idempotency_record(*repeat, &answer.convert().map_err(|_| RedisError::protocol())?)?))
+            }
+        }
     }
 
     async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        timely("remember", self.remember_now(key, answered)).await
+        let repeat = answered.repeat.key;
+        let arguments = vec![
+            IDEMPOTENCY_TTL_MS.to_string().into(),
+            Bytes::copy_from_slice(repeat.as_bytes()).into(),
+            decode::encode_record(&answered).into(),
+        ];
+        let keys = self.keys().answers(key).to_vec();
+        let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
+        match (answer.tag.as_str(), &*answer.fields) {
+            ("answered", [standing]) => {
+                decode::idempotency_record(repeat, &standing.clone().convert().map_err(|_| RedisError::protocol())?)
+            }
+            _ => Err(decode::invalid_reply(answer)),
+        }
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        timely("commit", commit::commit(&self.lives, &self.together, commit)).await
+        commit::commit(&self.lives, &self.together, commit).await
     }
 
     async fn restore(
@@ -247,7 +195,15 @@ impl Store for RedisStore {
         held: StoredSession,
         answered: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
-        timely("restore", self.restore_now(key, over, held, answered)).await
+        let partition = Partition::of(key);
+        let arguments = commit::restore(key, over, &held, &answered, self.idle_ms);
+        let keys = commit::restore_keys(self.keys(), key);
+        let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, keys, arguments).await?;
+        match (answer.tag.as_str(), &*answer.fields) {
+            ("stored", []) => Ok(held),
+            ("held", [header, body]) => decode::stored_session(header, body, partition, &life),
+            _ => Err(decode::invalid_reply(answer)),
+        }
     }
 
     async fn due(
@@ -256,11 +212,19 @@ impl Store for RedisStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        timely("due", self.due_now(partitions, until, limit)).await
+        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
+        let keys = |partition| [self.keys().due(partition)];
+        let mut due = Vec::new();
+        for asked in self.lives.ask_many(partitions, &SCRIPTS.due, keys, &arguments).await {
+            due.extend(decode::due(asked.answer?.1)?);
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
     }
 
     async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        timely("waiting", async { Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last)) }).await
+        Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last))
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {

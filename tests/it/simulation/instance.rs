@@ -19,7 +19,7 @@ use synckairos::ledger::instrumented::Instrumented as GuardedLedger;
 use synckairos::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use synckairos::server::SessionSource;
 use synckairos::shutdown::Shutdown;
-use synckairos::store::guarded::Guarded;
+use synckairos::store::instrumented::InstrumentedStore;
 use synckairos::store::{Now, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -120,7 +120,7 @@ impl Parts {
         let links = Way::ALL.map(name).map(|name| (name, Link::new(plan.dice(name, number), plan.weather)));
         let links = BTreeMap::from(links);
         let bare = Arc::new(SimulatedStore::new(server.clone(), links["store"].clone(), now_of(&clock)));
-        let store = Arc::new(Guarded::new(Arc::clone(&bare) as _, breaker::Settings::default()));
+        let store = InstrumentedStore::new(Arc::clone(&bare) as _, "redis").with_breaker(breaker::Settings::default());
         let ledger = SimulatedLedger::new(book.clone(), links["ledger"].clone());
         let spans = LeaseTimers::default();
         let leases = SimulatedLeases::new(server.clone(), links["leases"].clone(), spans.lease);
@@ -132,7 +132,7 @@ impl Parts {
             clock,
             links,
             bare,
-            store,
+            store: Arc::new(store),
             ledger: Arc::new(GuardedLedger::new(Arc::new(ledger))),
             membership,
             running: Shutdown::new(),
