@@ -32,7 +32,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{Due, Ledger};
 use crate::members::{Ownership, Roles};
 use crate::store;
-use crate::store::Store;
+use crate::store::SessionStore;
 use crate::store::partition::{Partition, Partitions};
 use crate::telemetry::metrics;
 use crate::telemetry::outage::{Outage, OutageTracker, Repeats, chain};
@@ -81,7 +81,7 @@ pub struct Deadlines {
     /// What settles.
     pub sessions: Arc<Sessions>,
     /// Where the due set is.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn SessionStore>,
     /// Where sessions are that the store lost.
     pub ledger: Arc<dyn Ledger>,
     /// Where now comes from.

@@ -10,7 +10,7 @@ use crate::domain::principal::{Principal, Role};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Filter, HistoryRow, Ledger, Page, Row};
-use crate::store::{Store, StoredSession};
+use crate::store::{LedgerProgress, StoredSession};
 
 /// How long a question about the past waits for the audit to catch up.
 const AUDIT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -37,12 +37,12 @@ pub struct HistoryPage {
 
 /// The ledger, asked.
 pub struct History {
-    store: Arc<dyn Store>,
+    store: Arc<dyn LedgerProgress>,
     ledger: Arc<dyn Ledger>,
 }
 
 impl History {
-    pub(super) const fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>) -> Self {
+    pub(super) const fn new(store: Arc<dyn LedgerProgress>, ledger: Arc<dyn Ledger>) -> Self {
         Self { store, ledger }
     }
 

@@ -91,7 +91,7 @@ impl Sessions {
         let SessionsParts { store, ledger, clock, ids, due_hints: soon, audience, is_durable, least_advance, idle } =
             parts;
         let (attendance, least_advance_ms) = (IdleCheck::new(audience, whole_ms(idle)), whole_ms(least_advance));
-        let past = History::new(Arc::clone(&store), Arc::clone(&ledger));
+        let past = History::new(Arc::clone(&store) as _, Arc::clone(&ledger));
         let restoring = Restorer::new(Arc::clone(&store), ledger, Arc::clone(&clock));
         let remembered = SessionCache::default();
         Self {

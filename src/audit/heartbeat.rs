@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Now;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Error, Ledger};
-use crate::store::Store;
+use crate::store::SessionStore;
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 /// How far the last proof of life may be behind the end of an instance.
@@ -29,7 +29,7 @@ pub struct Heartbeat {
     /// Who is told.
     pub ledger: Arc<dyn Ledger>,
     /// What must answer.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn SessionStore>,
     /// Where now comes from.
     pub now: Now,
     /// Whether the ledger took the last proof of life: it is the only write that is sure to come.

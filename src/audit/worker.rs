@@ -15,7 +15,7 @@ use crate::jobs;
 use crate::jobs::{Failure, RetryPolicy, Source, Work};
 use crate::ledger::{Error, Ledger};
 use crate::store;
-use crate::store::Store;
+use crate::store::LedgerProgress;
 use crate::store::fence::Fence;
 use crate::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
 use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
@@ -32,7 +32,7 @@ pub struct Worker {
     outbox: Arc<dyn Outbox>,
     ledger: Arc<dyn Ledger>,
     /// Where sessions stay whose newest version the ledger refuses.
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn LedgerProgress>>,
     now: Now,
     pace: RetryPolicy,
     fence: Fence,
@@ -47,7 +47,7 @@ impl Worker {
 
     /// With the store that the entries come from: it keeps what the ledger refuses.
     #[must_use]
-    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
+    pub fn with_store(self, store: Arc<dyn LedgerProgress>) -> Self {
         Self { store: Some(store), ..self }
     }
 

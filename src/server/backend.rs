@@ -227,7 +227,7 @@ impl Backend {
     ) {
         for lane in &self.lanes {
             let worker = Worker::new(Arc::clone(lane), Arc::clone(ledger), now_from(clock)).with_retries(self.pace);
-            let worker = worker.with_store(Arc::clone(&self.store)).with_fence(self.fence.clone());
+            let worker = worker.with_store(Arc::clone(&self.store) as _).with_fence(self.fence.clone());
             let drained = worker.run(stop.clone(), CancellationToken::new());
             tasks.spawn("audit", async {
                 drained.await;

@@ -73,7 +73,7 @@ impl Services {
         });
         let sessions = Arc::new(sessions.with_retention(retention));
         let needs_ledger = config.durable == Durable::Always;
-        let readiness = Arc::new(Readiness::new(Arc::clone(&live.store), Arc::clone(&ledger), needs_ledger));
+        let readiness = Arc::new(Readiness::new(Arc::clone(&live.store) as _, Arc::clone(&ledger), needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let parts = Self { clock, sessions, readiness, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };

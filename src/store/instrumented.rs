@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::fence::Fence;
 use super::outbox::EntryId;
 use super::partition::Partitions;
-use super::{Commit, Committed, Error, Store, StoredSession};
+use super::{Commit, Committed, Error, LedgerProgress, SessionStore, Store, StoredSession};
 use crate::breaker::{Breaker, Settings};
 use crate::domain::chain::Digest;
 use crate::domain::entry::IdempotencyRecord;
@@ -71,17 +71,13 @@ impl InstrumentedStore {
 }
 
 #[async_trait]
-impl Store for InstrumentedStore {
+impl SessionStore for InstrumentedStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.measure("read", self.inner.read(key)).await
     }
 
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        self.measure("answered", self.inner.idempotency_record(key, repeat)).await
-    }
-
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        self.measure("remember", self.inner.remember_answer(key, answered)).await
+    async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
+        self.measure("read", self.inner.read_watched(key)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
@@ -98,18 +94,6 @@ impl Store for InstrumentedStore {
         self.measure("restore", self.inner.restore(key, over, held, answered)).await
     }
 
-    async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        self.measure("read", self.inner.read_watched(key)).await
-    }
-
-    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.measure("keep", self.inner.retain(key, at)).await
-    }
-
-    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.measure("release", self.inner.release(key, at)).await
-    }
-
     async fn due(
         &self,
         partitions: Partitions,
@@ -119,12 +103,35 @@ impl Store for InstrumentedStore {
         self.measure("due", self.inner.due(partitions, until, limit)).await
     }
 
-    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        self.measure("waiting", self.inner.outbox_tail(key)).await
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        self.measure("answered", self.inner.idempotency_record(key, repeat)).await
+    }
+
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        self.measure("remember", self.inner.remember_answer(key, answered)).await
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
         self.guard(self.inner.generation_started_at(key)).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.guard(self.inner.ping()).await
+    }
+}
+
+#[async_trait]
+impl LedgerProgress for InstrumentedStore {
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.measure("keep", self.inner.retain(key, at)).await
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.measure("release", self.inner.release(key, at)).await
+    }
+
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
+        self.measure("waiting", self.inner.outbox_tail(key)).await
     }
 
     /// Not guarded: it waits for the ledger, and its failure does not say whether the store
@@ -135,9 +142,5 @@ impl Store for InstrumentedStore {
 
     async fn wait_for_ledger(&self) {
         self.inner.wait_for_ledger().await;
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.guard(self.inner.ping()).await
     }
 }

@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use super::outbox::{EntryId, MemoryOutbox};
 use super::partition;
 use super::partition::{PARTITIONS, Partitions};
-use super::{Commit, Committed, Error, Store, StoredSession};
+use super::{Commit, Committed, Error, LedgerProgress, SessionStore, StoredSession};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
@@ -224,9 +224,32 @@ impl Slot {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl SessionStore for MemoryStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone()))
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        Ok(self.compare_and_set(commit))
+    }
+
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        _over: Option<Position>,
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error> {
+        Ok(self.set_if_absent(key, held, answered))
+    }
+
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        Ok(self.due_entries(partitions, until, limit))
     }
 
     async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
@@ -244,20 +267,17 @@ impl Store for MemoryStore {
         Ok(answered)
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        Ok(self.compare_and_set(commit))
+    async fn generation_started_at(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
+        Ok(self.began)
     }
 
-    async fn restore(
-        &self,
-        key: &SessionKey,
-        _over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
-    ) -> Result<StoredSession, Error> {
-        Ok(self.set_if_absent(key, held, answered))
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(())
     }
+}
 
+#[async_trait]
+impl LedgerProgress for MemoryStore {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
         self.set_refused(key, at, true);
         Ok(())
@@ -268,22 +288,9 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn due(
-        &self,
-        partitions: Partitions,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        Ok(self.due_entries(partitions, until, limit))
-    }
-
     /// None: what waits dies with the sessions, and no session goes before it is recorded.
     async fn outbox_tail(&self, _key: &SessionKey) -> Result<Option<EntryId>, Error> {
         Ok(None)
-    }
-
-    async fn generation_started_at(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
-        Ok(self.began)
     }
 
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
@@ -293,10 +300,6 @@ impl Store for MemoryStore {
 
     async fn wait_for_ledger(&self) {
         self.outbox.in_step().await;
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        Ok(())
     }
 }
 

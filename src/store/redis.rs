@@ -45,7 +45,7 @@ use self::ledger_watermark::Watermark;
 use super::keys::Keys;
 use super::outbox::EntryId;
 use super::partition::{Partition, Partitions};
-use super::{Commit, Committed, Error, Now, Store, StoredSession};
+use super::{Commit, Committed, Error, LedgerProgress, Now, SessionStore, StoredSession};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
@@ -134,7 +134,7 @@ impl From<RedisError> for Error {
 }
 
 #[async_trait]
-impl Store for RedisStore {
+impl SessionStore for RedisStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.read_with(key, &SCRIPTS.read, Vec::new()).await
     }
@@ -142,46 +142,6 @@ impl Store for RedisStore {
     async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         let idle = vec![self.idle_ms.to_string().into()];
         self.read_with(key, &SCRIPTS.read_watched, idle).await
-    }
-
-    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.keep_for(key, at, String::new()).await
-    }
-
-    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.keep_for(key, at, self.idle_ms.to_string()).await
-    }
-
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        let field = Bytes::copy_from_slice(repeat.as_bytes());
-        let answer = self
-            .lives
-            .redis()
-            .run(&SCRIPTS.idempotency_get, &self.keys().answers(key), vec![field.clone().into()])
-            .await?;
-        match answer {
-            Value::Null => Ok(None),
-            answer => {
-                Ok(Some(decode::idempotency_record(*repeat, &answer.convert().map_err(|_| RedisError::protocol())?)?))
-            }
-        }
-    }
-
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        let repeat = answered.repeat.key;
-        let arguments = vec![
-            IDEMPOTENCY_TTL_MS.to_string().into(),
-            Bytes::copy_from_slice(repeat.as_bytes()).into(),
-            decode::encode_record(&answered).into(),
-        ];
-        let keys = self.keys().answers(key).to_vec();
-        let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
-        match (answer.tag.as_str(), &*answer.fields) {
-            ("answered", [standing]) => {
-                decode::idempotency_record(repeat, &standing.clone().convert().map_err(|_| RedisError::protocol())?)
-            }
-            _ => Err(decode::invalid_reply(answer)),
-        }
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
@@ -223,12 +183,59 @@ impl Store for RedisStore {
         Ok(due)
     }
 
-    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last))
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        let field = Bytes::copy_from_slice(repeat.as_bytes());
+        let answer = self
+            .lives
+            .redis()
+            .run(&SCRIPTS.idempotency_get, &self.keys().answers(key), vec![field.clone().into()])
+            .await?;
+        match answer {
+            Value::Null => Ok(None),
+            answer => {
+                Ok(Some(decode::idempotency_record(*repeat, &answer.convert().map_err(|_| RedisError::protocol())?)?))
+            }
+        }
+    }
+
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        let repeat = answered.repeat.key;
+        let arguments = vec![
+            IDEMPOTENCY_TTL_MS.to_string().into(),
+            Bytes::copy_from_slice(repeat.as_bytes()).into(),
+            decode::encode_record(&answered).into(),
+        ];
+        let keys = self.keys().answers(key).to_vec();
+        let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
+        match (answer.tag.as_str(), &*answer.fields) {
+            ("answered", [standing]) => {
+                decode::idempotency_record(repeat, &standing.clone().convert().map_err(|_| RedisError::protocol())?)
+            }
+            _ => Err(decode::invalid_reply(answer)),
+        }
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
         Ok(self.lives.of(Partition::of(key)).await?.began)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(self.lives.redis().ping().await?)
+    }
+}
+
+#[async_trait]
+impl LedgerProgress for RedisStore {
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.keep_for(key, at, String::new()).await
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.keep_for(key, at, self.idle_ms.to_string()).await
+    }
+
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
+        Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last))
     }
 
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
@@ -237,8 +244,4 @@ impl Store for RedisStore {
 
     /// What is committed outlives this process.
     async fn wait_for_ledger(&self) {}
-
-    async fn ping(&self) -> Result<(), Error> {
-        Ok(self.lives.redis().ping().await?)
-    }
 }

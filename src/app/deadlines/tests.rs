@@ -21,7 +21,7 @@ use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Work}
 use crate::store::contract::making::{self, NOW, START};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{EntryId, MemoryOutbox};
-use crate::store::{Commit, Committed, StoredSession};
+use crate::store::{Commit, Committed, LedgerProgress, StoredSession};
 
 /// How long a session made here runs.
 const MINUTE_MS: i64 = 60_000;
@@ -95,7 +95,7 @@ impl Watched {
 }
 
 #[async_trait]
-impl Store for Watched {
+impl SessionStore for Watched {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, store::Error> {
         self.reads().push((self.clock.now(), key.clone()));
         self.store.read(key).await
@@ -105,6 +105,20 @@ impl Store for Watched {
         self.writes().push((self.clock.now(), commit.key.clone()));
         sleep(WRITE_TAKES).await;
         self.store.commit(commit).await
+    }
+
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, store::Error> {
+        self.store.restore(key, over, held, answered).await
+    }
+
+    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<DueHint>, store::Error> {
+        self.store.due(partitions, until, limit).await
     }
 
     async fn idempotency_record(
@@ -123,20 +137,17 @@ impl Store for Watched {
         self.store.remember_answer(key, answered).await
     }
 
-    async fn restore(
-        &self,
-        key: &SessionKey,
-        over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
-    ) -> Result<StoredSession, store::Error> {
-        self.store.restore(key, over, held, answered).await
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
+        self.store.generation_started_at(key).await
     }
 
-    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<DueHint>, store::Error> {
-        self.store.due(partitions, until, limit).await
+    async fn ping(&self) -> Result<(), store::Error> {
+        self.store.ping().await
     }
+}
 
+#[async_trait]
+impl LedgerProgress for Watched {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
         self.store.retain(key, at).await
     }
@@ -149,20 +160,12 @@ impl Store for Watched {
         self.store.outbox_tail(key).await
     }
 
-    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
-        self.store.generation_started_at(key).await
-    }
-
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), store::Error> {
         self.store.wait_recorded(ticket).await
     }
 
     async fn wait_for_ledger(&self) {
         self.store.wait_for_ledger().await;
-    }
-
-    async fn ping(&self) -> Result<(), store::Error> {
-        self.store.ping().await
     }
 }
 

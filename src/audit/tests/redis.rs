@@ -20,7 +20,7 @@ use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
-use crate::store::{Commit, Committed, Store as _};
+use crate::store::{Commit, Committed, SessionStore as _};
 
 const IDLE: Duration = Duration::from_hours(1);
 const SESSIONS: usize = 40;

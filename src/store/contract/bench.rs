@@ -18,13 +18,13 @@ use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::redis::{Address, PubSub, PubSubEvent, Redis};
 use crate::redis_server::{Keeps, Named, Server, Trio, named};
-use crate::store::Store;
 use crate::store::keys;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{MemoryOutbox, Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
+use crate::store::{SessionStore as _, Store};
 
 type Announced = Arc<Mutex<Vec<(SessionKey, Position, Bytes)>>>;
 

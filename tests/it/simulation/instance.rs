@@ -186,7 +186,7 @@ impl Parts {
     fn start_deadlines(&self, sessions: &Arc<Sessions>, hints: mpsc::Receiver<DueHint>) {
         let deadlines = |new_lives: watch::Receiver<u64>| Deadlines {
             sessions: Arc::clone(sessions),
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store) as _,
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             duties: Ownership::Shared(Arc::clone(&self.membership)),
@@ -208,7 +208,7 @@ impl Parts {
         });
         let heartbeat = Heartbeat {
             ledger: Arc::clone(&self.ledger),
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store) as _,
             now,
             ledger_accepts_writes: Arc::default(),
         };

@@ -3,7 +3,7 @@
 use super::House;
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Secret, Server, Trio};
-use crate::store::Store as _;
+use crate::store::SessionStore as _;
 
 /// What a session is put through where it matters only that it can be.
 async fn works(house: &House) {

@@ -14,7 +14,7 @@ use crate::store::contract::making::{commit, created};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
-use crate::store::{Committed, Error, Store as _};
+use crate::store::{Committed, Error, LedgerProgress as _, SessionStore as _};
 
 #[tokio::test]
 async fn a_write_that_comes_twice_happens_once() {

@@ -8,7 +8,7 @@ use crate::redis_server::{Keeps, Server};
 use crate::store::contract::making::key;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
-use crate::store::{Committed, Error, Store as _, StoredSession};
+use crate::store::{Committed, Error, LedgerProgress as _, SessionStore as _, StoredSession};
 
 /// As the ledger had it, in a new epoch.
 fn restored(held: &StoredSession) -> StoredSession {

@@ -23,7 +23,7 @@ use crate::store::contract::making::{START, after, commit, created, key, still, 
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
-use crate::store::{Commit, Committed, Error, Store as _, StoredSession};
+use crate::store::{Commit, Committed, Error, SessionStore as _, StoredSession};
 
 /// Nothing takes longer.
 const SOON: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{House, SOON};
 use crate::redis_server::{Keeps, Server, Trio};
-use crate::store::Store as _;
+use crate::store::LedgerProgress as _;
 use crate::store::contract::making::{NOW, START, after, commit, created, key, repeat};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
