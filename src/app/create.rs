@@ -97,7 +97,7 @@ impl Sessions {
         change: Change,
         author: Author<'_>,
     ) -> Result<Committed, Error> {
-        let write = commit(self.ids.nonce(), key, deleted, change, author);
+        let write = commit(self.ids.nonce(), self.write_format.get(), key, deleted, change, author);
         let bytes = stored_bytes(&write);
         if bytes > MAX_STORED {
             return Err(Error::TooLarge { bytes });

@@ -128,7 +128,7 @@ impl Sessions {
         change: Change,
         refused: Option<Refused>,
     ) -> Result<Attempt, Error> {
-        let write = commit(self.ids.nonce(), asking.key, Some(&held), change, Author::NOBODY);
+        let write = commit(self.ids.nonce(), self.write_format.get(), asking.key, Some(&held), change, Author::NOBODY);
         match self.store.commit(write).await? {
             Committed::Stored(settled) => {
                 self.announce_deadline(asking.key, &settled);
@@ -146,7 +146,7 @@ impl Sessions {
     async fn write(&self, asking: &Execution<'_>, basis: Basis, change: Change) -> Result<Attempt, Error> {
         let outcome = change.outcome.clone();
         let author = Author { arguments: Some(asking.command), ..asking.author };
-        let write = commit(self.ids.nonce(), asking.key, Some(&basis.held), change, author);
+        let write = commit(self.ids.nonce(), self.write_format.get(), asking.key, Some(&basis.held), change, author);
         let bytes = stored_bytes(&write);
         if bytes > MAX_STORED && outgrows(asking.command, &basis.held.session, bytes) {
             return self.reject(asking, basis, |_| Error::TooLarge { bytes }).await;

@@ -14,10 +14,12 @@ use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::restore::{Gap, Outage};
+use crate::domain::session::stored::FORMAT;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ledger::run::RunHistory;
 use crate::ledger::{DeadLetter, Ledger};
+use crate::members::WriteFormat;
 use crate::store;
 use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Store, StoredSession};
@@ -62,6 +64,7 @@ pub(super) struct Restorer {
     /// What the ledger did not know a moment ago.
     unknown: NegativeCache,
     retention: Retention,
+    write_format: WriteFormat,
     /// The processes before this one, once somebody has asked: they do not change.
     runs: OnceCell<RunHistory>,
 }
@@ -70,12 +73,18 @@ impl Restorer {
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         let lanes = (0..PARTITIONS).map(|_| Mutex::new(())).collect();
         let (unknown, retention) = (NegativeCache::default(), Retention::default());
-        Self { store, ledger, clock, locks: lanes, unknown, retention, runs: OnceCell::new() }
+        let write_format = WriteFormat::new(FORMAT);
+        Self { store, ledger, clock, locks: lanes, unknown, retention, write_format, runs: OnceCell::new() }
     }
 
     /// The same, of a store that does so with sessions.
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { retention, ..self }
+    }
+
+    /// The same, where others may not read the newest format.
+    pub fn with_write_format(self, write_format: WriteFormat) -> Self {
+        Self { write_format, ..self }
     }
 
     /// The session as the store holds it, taken back first if need be. A deleted
@@ -161,10 +170,11 @@ impl Restorer {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: StoredSession,
+        mut held: StoredSession,
         answered: Vec<IdempotencyRecord>,
         is_refused: bool,
     ) -> Result<StoredSession, Error> {
+        Arc::make_mut(&mut held.session).format = self.write_format.get();
         let held = self.store.restore(key, over, held, answered).await?;
         // Whoever was quicker may have written since: that version is on its way to the ledger.
         if is_refused && held.entry_id.is_none() {

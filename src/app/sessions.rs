@@ -26,9 +26,11 @@ use crate::domain::principal::{Principal, Role};
 use crate::domain::session::Status;
 use crate::domain::session::command::Command;
 use crate::domain::session::event::{Kind, Outcome};
+use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
+use crate::members::WriteFormat;
 use crate::store;
 use crate::store::outbox::EntryId;
 use crate::store::{Committed, Store, StoredSession};
@@ -73,6 +75,7 @@ pub struct SessionsParts {
 pub struct Sessions {
     pub(super) store: Arc<dyn Store>,
     pub(super) ids: Ids,
+    pub(super) write_format: WriteFormat,
     pub(super) cache: SessionCache,
     clock: Arc<dyn Clock>,
     due_hints: mpsc::Sender<DueHint>,
@@ -97,6 +100,7 @@ impl Sessions {
         Self {
             store,
             ids,
+            write_format: WriteFormat::new(FORMAT),
             cache: remembered,
             clock,
             due_hints: soon,
@@ -112,6 +116,12 @@ impl Sessions {
     #[must_use]
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { restorer: self.restorer.with_retention(retention), ..self }
+    }
+
+    /// The same, where others may not read the newest format.
+    #[must_use]
+    pub fn with_write_format(self, format: WriteFormat) -> Self {
+        Self { restorer: self.restorer.with_write_format(format.clone()), write_format: format, ..self }
     }
 
     /// How many sessions are remembered for their next commit, and how many ids as unknown.
@@ -257,7 +267,10 @@ impl Sessions {
 
     async fn settle_held(&self, key: &SessionKey, held: StoredSession, now: Timestamp) -> Result<bool, Error> {
         let settled = self.idle_check.settled(key, &held.session, now.max(held.session.updated_at)).await;
-        let committed = self.store.commit(commit(self.ids.nonce(), key, Some(&held), settled, Author::NOBODY)).await?;
+        let committed = self
+            .store
+            .commit(commit(self.ids.nonce(), self.write_format.get(), key, Some(&held), settled, Author::NOBODY))
+            .await?;
         let Committed::Stored(held) = committed else { return Ok(false) };
         self.announce_deadline(key, &held);
         Ok(true)

@@ -21,13 +21,12 @@ use crate::redis_server::{Keeps, Server, Trio};
 use crate::store::keys::Keys;
 use crate::store::partition::Partitions;
 
-/// Nothing takes longer.
-const SOON: Duration = Duration::from_secs(15);
+const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Shorter than outside, and long enough for a busy machine.
 const SPANS: LeaseTimers = LeaseTimers { lease: Duration::from_millis(900), renew: Duration::from_millis(150) };
 
-fn member(number: u64, newest: u32) -> Member {
+fn member(number: u64, newest: u16) -> Member {
     let formats = Formats { oldest: 1, newest };
     let instance = InstanceId::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let started_at = Timestamp::from_ms(number.cast_signed());
@@ -69,7 +68,10 @@ impl House {
     }
 
     fn doing(&self, number: u64, work: Work) -> Instance {
-        let me = Member { work, ..member(number, 2) };
+        self.run(Member { work, ..member(number, 2) })
+    }
+
+    fn run(&self, me: Member) -> Instance {
         let gate = Arc::new(Gate { leases: Arc::clone(&self.leases), is_shut: AtomicBool::new(false) });
         let leases: Arc<dyn Leases> = Arc::clone(&gate) as _;
         let membership = Arc::new(Membership::new(Arc::clone(&leases), me, SPANS));
@@ -142,7 +144,7 @@ impl Instance {
     }
 
     async fn entered(&self, name: &str, limit: u32) -> StreamPermit {
-        let entered = timeout(SOON, async {
+        let entered = timeout(TEST_TIMEOUT, async {
             loop {
                 match self.places.acquire(subject(name), limit).await {
                     Ok(place) => return place,
@@ -160,7 +162,7 @@ impl Instance {
 }
 
 async fn until(otherwise: &str, is_so: impl Fn() -> bool) {
-    let waited = timeout(SOON, async {
+    let waited = timeout(TEST_TIMEOUT, async {
         while !is_so() {
             sleep(Duration::from_millis(5)).await;
         }
@@ -195,6 +197,7 @@ promises! {
     members_share_all_partitions_and_take_over_from_the_dead
     each_kind_of_work_is_shared_by_those_who_do_it
     the_last_who_audits_is_left_with_all_of_it
+    a_format_is_written_once_every_lease_can_read_it
     who_stood_still_knows_at_once_that_it_owns_nothing
     who_cannot_renew_owns_nothing_until_it_can
     streams_of_the_dead_count_no_more
@@ -286,7 +289,6 @@ async fn members_share_all_partitions_and_take_over_from_the_dead(house: House) 
         assert!(before.without(instance.owner()).is_empty(), "what was owned stays owned");
         assert_eq!(*instance.membership.audited().borrow(), instance.owner());
     }
-    assert_eq!(living[0].membership.newest_format(), Some(2));
 }
 
 async fn each_kind_of_work_is_shared_by_those_who_do_it(house: House) {
@@ -314,6 +316,17 @@ async fn the_last_who_audits_is_left_with_all_of_it(house: House) {
     }
 }
 
+async fn a_format_is_written_once_every_lease_can_read_it(house: House) {
+    let (one, older) = (house.run(member(1, 3)), house.run(member(2, 2)));
+    let format = one.membership.write_format();
+    assert_eq!(format.get(), 1, "it is no member yet");
+    one.until_sees(2).await;
+    assert_eq!(format.get(), 2);
+    drop(older);
+    one.until_sees(1).await;
+    assert_eq!(format.get(), 3);
+}
+
 async fn who_stood_still_knows_at_once_that_it_owns_nothing(house: House) {
     let one = house.instance(1);
     one.until_sees(1).await;
@@ -321,7 +334,6 @@ async fn who_stood_still_knows_at_once_that_it_owns_nothing(house: House) {
     // Nothing of this process runs meanwhile, as if it were stopped.
     std::thread::sleep(SPANS.lease + SPANS.renew);
     assert_eq!((one.membership.roles(), one.membership.is_member()), (Roles::default(), false));
-    assert_eq!(one.membership.newest_format(), None);
     one.until_sees(1).await;
     assert_eq!(one.owner(), Partitions::ALL);
 }
@@ -332,12 +344,13 @@ async fn who_cannot_renew_owns_nothing_until_it_can(house: House) {
     let mut owned = one.membership.audited();
     owned.mark_unchanged();
     one.gate.is_shut.store(true, Ordering::Relaxed);
-    timeout(SOON, owned.changed()).await.expect("it owns on").unwrap();
+    timeout(TEST_TIMEOUT, owned.changed()).await.expect("it owns on").unwrap();
     assert_eq!((*owned.borrow_and_update(), one.membership.roles()), (Partitions::NONE, Roles::default()));
+    assert_eq!(one.membership.write_format().get(), 1);
     assert!(matches!(one.places.acquire(subject("x"), 1).await, Err(QuotaExceeded::NoMember)));
     let _admitted = one.places.acquire_unchecked(subject("x"));
     one.gate.is_shut.store(false, Ordering::Relaxed);
-    timeout(SOON, owned.changed()).await.expect("it never owns again").unwrap();
+    timeout(TEST_TIMEOUT, owned.changed()).await.expect("it never owns again").unwrap();
     assert_eq!(one.owner(), Partitions::ALL);
     let two = house.instance(2);
     two.until_sees(2).await;
@@ -346,7 +359,7 @@ async fn who_cannot_renew_owns_nothing_until_it_can(house: House) {
 
 /// What was told late is counted.
 async fn until_full(instance: &Instance, name: &str, limit: u32) {
-    let waited = timeout(SOON, async {
+    let waited = timeout(TEST_TIMEOUT, async {
         while !instance.is_full(name, limit).await {
             sleep(Duration::from_millis(10)).await;
         }
@@ -410,7 +423,7 @@ async fn a_lease_that_another_clock_made_too_long_ends_all_the_same() {
     house.renew(&dead).await;
     let far = (i64::MAX >> 12).to_string();
     house.server.as_ref().unwrap().say(&["ZADD", "sk:{members}:leases", &far, &dead.instance.to_string()]);
-    let ended = timeout(SOON, async {
+    let ended = timeout(TEST_TIMEOUT, async {
         while house.renew(&one).await.live_members.len() > 1 {
             sleep(SPANS.renew).await;
         }

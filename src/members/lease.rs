@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::member::{InstanceId, Member, Work};
 use super::rendezvous::{Roles, roles};
+use super::write_format::WriteFormat;
 use super::{Away, Leases, Renewed};
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
@@ -43,6 +44,7 @@ pub struct Membership {
     roles: watch::Sender<Roles>,
     audited: watch::Sender<Partitions>,
     restarts: watch::Sender<u64>,
+    write_format: WriteFormat,
 }
 
 /// What the newest renewal brought.
@@ -66,6 +68,7 @@ impl Membership {
         let lease = Lease { until: Instant::now(), living: Arc::default(), roles: Roles::default() };
         Self {
             leases,
+            write_format: WriteFormat::new(me.formats.oldest),
             me: Mutex::new(me),
             spans,
             lease: watch::channel(lease).0,
@@ -119,12 +122,10 @@ impl Membership {
         Arc::clone(&self.lease.borrow().living)
     }
 
-    /// The newest format that every member can read; none, while it is no member.
+    /// The format to write; the oldest that this release writes, while it is no member.
     #[must_use]
-    pub fn newest_format(&self) -> Option<u32> {
-        let lease = self.lease.borrow();
-        let newest = lease.living.iter().map(|member| member.formats.newest).min();
-        newest.filter(|_| lease.is_valid())
+    pub fn write_format(&self) -> WriteFormat {
+        self.write_format.clone()
     }
 
     /// Counts the leases that began: what was told under an earlier one may be forgotten.
@@ -194,6 +195,9 @@ impl Membership {
         // Workers are watched by themselves.
         let instances = living.iter().filter(|member| member.work.serves()).count();
         membership(instances, roles.owner.len());
+        if let Some(format) = living.iter().map(|member| member.formats.newest).min() {
+            self.write_format.set(format);
+        }
         self.lease.send_replace(Lease { until, living: living.into(), roles });
         self.set_roles(roles, audited);
         if is_new {
@@ -212,6 +216,7 @@ impl Membership {
     }
 
     fn expire(&self) {
+        self.write_format.set(self.me().formats.oldest);
         if self.set_roles(Roles::default(), Partitions::NONE) {
             tracing::warn!("the lease has ended, so nothing is looked after here");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);

@@ -29,9 +29,9 @@ impl fmt::Display for InstanceId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Formats {
     /// The first of them.
-    pub oldest: u32,
+    pub oldest: u16,
     /// The last of them.
-    pub newest: u32,
+    pub newest: u16,
 }
 
 /// What an instance does.

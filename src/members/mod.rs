@@ -9,6 +9,7 @@ mod ownership;
 pub mod redis;
 mod rendezvous;
 mod stream_quota;
+mod write_format;
 
 #[cfg(test)]
 mod contract;
@@ -22,6 +23,7 @@ pub use self::member::{Formats, InstanceId, Member, Subject, Work};
 pub use self::ownership::Ownership;
 pub use self::rendezvous::{Roles, roles};
 pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
+pub use self::write_format::WriteFormat;
 
 /// What is told of streams is forgotten after so long, unless it is told again.
 pub const STREAM_COUNT_TTL: Duration = Duration::from_mins(15);

@@ -6,6 +6,8 @@ use tokio::sync::watch;
 
 use super::lease::Membership;
 use super::rendezvous::Roles;
+use super::write_format::WriteFormat;
+use crate::domain::session::stored::FORMAT;
 use crate::store::partition::Partitions;
 
 /// What a process looks after.
@@ -33,6 +35,15 @@ impl Ownership {
         match self {
             Self::All => None,
             Self::Shared(membership) => Some(membership.changes()),
+        }
+    }
+
+    /// The format of stored sessions to write.
+    #[must_use]
+    pub fn write_format(&self) -> WriteFormat {
+        match self {
+            Self::All => WriteFormat::new(FORMAT),
+            Self::Shared(membership) => membership.write_format(),
         }
     }
 }

@@ -275,10 +275,9 @@ async fn log_generation_changes(mut lives: watch::Receiver<u64>) {
 }
 
 fn member(clock: &Arc<dyn Clock>, work: Work) -> Member {
-    let format = u32::from(FORMAT);
     Member {
         instance: InstanceId::new(Ids::Random.nonce()),
-        formats: Formats { oldest: 1, newest: format },
+        formats: Formats { oldest: 1, newest: FORMAT },
         settings_version: SETTINGS_VERSION,
         started_at: clock.now(),
         work,
