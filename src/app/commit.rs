@@ -76,7 +76,7 @@ mod tests {
     use crate::domain::session::Session;
     use crate::domain::session::event::Step;
     use crate::domain::session::stored::{FORMAT, Unreadable};
-    use crate::store::contract::making::{NOW, START, created, key};
+    use crate::store::contract::fixtures::{NOW, START, created, key};
 
     #[test]
     fn a_write_is_stored_in_the_format_that_is_asked_for() {

@@ -18,7 +18,7 @@ use crate::ids::Ids;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 use crate::members::memory::MemoryLeases;
 use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Work};
-use crate::store::contract::making::{self, NOW, START};
+use crate::store::contract::fixtures::{self, NOW, START};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{EntryId, MemoryOutbox};
 use crate::store::{Commit, Committed, LedgerProgress, StoredSession};
@@ -204,11 +204,11 @@ impl World {
 
     /// A session that runs since `started_at` for a minute; gives when its time is over.
     async fn start(&self, name: &str, started_at: Timestamp) -> DueHint {
-        let key = making::key(name);
-        let first = making::commit(&key, None, making::created(&key), None);
+        let key = fixtures::key(name);
+        let first = fixtures::commit(&key, None, fixtures::created(&key), None);
         let Committed::Stored(held) = self.store.commit(first).await.unwrap() else { panic!("{key} exists") };
-        let started = making::after(&held, &START, started_at);
-        self.store.commit(making::commit(&key, Some(&held), started, None)).await.unwrap();
+        let started = fixtures::after(&held, &START, started_at);
+        self.store.commit(fixtures::commit(&key, Some(&held), started, None)).await.unwrap();
         (started_at + MINUTE_MS, key)
     }
 

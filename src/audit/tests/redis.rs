@@ -15,7 +15,7 @@ use crate::domain::session::Session;
 use crate::ledger::Ledger;
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server};
-use crate::store::contract::making::created;
+use crate::store::contract::fixtures::created;
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox, RedisOutbox};
 use crate::store::partition::Partitions;

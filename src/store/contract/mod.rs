@@ -1,10 +1,10 @@
 //! The promise of the store, sentence by sentence, against every backend.
 
 mod bench;
-mod dues;
-mod keeping;
-pub(crate) mod making;
-mod writes;
+mod commits;
+mod due_set;
+pub(crate) mod fixtures;
+mod retention;
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ macro_rules! contract {
 }
 
 contract! {
-    writes: [
+    commits: [
         a_write_is_stored_announced_and_audited_in_one_step,
         a_stale_write_is_told_the_newest_and_leaves_no_trace,
         a_write_to_what_is_not_held_leaves_no_trace,
@@ -78,12 +78,12 @@ contract! {
         hundreds_of_answers_are_remembered,
         it_answers,
     ]
-    dues: [
+    due_set: [
         a_deadline_moves_with_its_session,
         what_is_due_comes_soonest_first_and_no_more_than_asked_for,
         what_is_due_is_told_of_the_partitions_asked_for,
     ]
-    keeping: [
+    retention: [
         an_idle_session_is_found_until_the_ledger_holds_it,
         what_something_will_happen_to_is_never_let_go,
         a_deleted_session_stays_as_deleted_until_the_ledger_holds_that,

@@ -194,7 +194,7 @@ pub fn restore(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::making::{NOW, START, after, commit, created, key};
+    use crate::store::contract::fixtures::{NOW, START, after, commit, created, key};
 
     /// A write on the first version, and what is said where the newest is `version` and
     /// its outcome was in doubt.

@@ -92,7 +92,7 @@ async fn in_a_cluster_that_lost_and_regained_a_node() {
     let (key, _) = tokio::time::timeout(super::SOON * 2, async {
         loop {
             // It may take the cluster a moment to agree.
-            if let Ok(None) = house.store.read(&crate::store::contract::making::key("c")).await {
+            if let Ok(None) = house.store.read(&crate::store::contract::fixtures::key("c")).await {
                 return house.running("c").await;
             }
         }

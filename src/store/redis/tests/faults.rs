@@ -10,7 +10,7 @@ use crate::domain::chain::Digest;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::redis_server::{Keeps, Server};
-use crate::store::contract::making::{commit, created};
+use crate::store::contract::fixtures::{commit, created};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;

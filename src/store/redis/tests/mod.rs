@@ -2,9 +2,9 @@
 
 mod deployments;
 mod faults;
-mod lives;
-mod measures;
+mod generations;
 mod outbox;
+mod round_trips;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::redis::{Address, Redis};
-use crate::store::contract::making::{START, after, commit, created, key, still, switch};
+use crate::store::contract::fixtures::{START, after, commit, created, key, still, switch};
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{House, SOON};
 use crate::redis_server::{Keeps, Server, Trio};
 use crate::store::LedgerProgress as _;
-use crate::store::contract::making::{NOW, START, after, commit, created, key, repeat};
+use crate::store::contract::fixtures::{NOW, START, after, commit, created, key, repeat};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
 
@@ -216,7 +216,7 @@ async fn many_who_wait_for_the_ledger_ask_as_one() {
     assert!(house.store.wait_recorded(ticket).now_or_never().is_some(), "it was known already");
     let stats = server.say(&["INFO", "commandstats"]).concat();
     // Nobody else asks from the end.
-    let asked = super::measures::calls(&stats, "xrevrange");
+    let asked = super::round_trips::calls(&stats, "xrevrange");
     // One every five milliseconds, where a thousand who ask for themselves are as many each.
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap();
     assert!((1..elapsed_ms / 5 + 20).contains(&asked), "{asked} scripts in {elapsed_ms} ms");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 
 use super::Bench;
-use super::making::{NOW, START, after, commanded, commit, created, first, key, repeat, stored, switch};
+use super::fixtures::{NOW, START, after, commanded, commit, created, first, key, repeat, stored, switch};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;

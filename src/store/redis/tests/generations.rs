@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{House, switching};
 use crate::domain::time::Timestamp;
 use crate::redis_server::{Keeps, Server};
-use crate::store::contract::making::key;
+use crate::store::contract::fixtures::key;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
 use crate::store::{Committed, Error, LedgerProgress as _, SessionStore as _, StoredSession};

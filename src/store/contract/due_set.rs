@@ -1,7 +1,7 @@
 //! When something will happen to a session, by itself.
 
 use super::Bench;
-use super::making::{NOW, START, after, commanded, commit, first, key, stored};
+use super::fixtures::{NOW, START, after, commanded, commit, first, key, stored};
 use crate::domain::session::command::{Adjustment, Command, Target};
 use crate::domain::time::Timestamp;
 use crate::store::partition::{Partition, Partitions};

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 
 use super::Bench;
 use super::bench::Memory;
-use super::making::{NOW, START, commanded, commit, created, first, key, repeat};
+use super::fixtures::{NOW, START, commanded, commit, created, first, key, repeat};
 use crate::domain::entry::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::domain::session::Status;
