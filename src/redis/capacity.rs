@@ -5,7 +5,8 @@ use fred::interfaces::{ClientLike as _, ClusterInterface as _};
 use fred::types::InfoKind;
 use fred::types::config::Server;
 
-use super::{Redis, RedisError};
+use super::connection::Redis;
+use super::error::RedisError;
 
 /// What a Redis does when it is full, and when that is.
 #[derive(Debug, Clone, PartialEq, Eq)]

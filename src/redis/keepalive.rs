@@ -16,7 +16,7 @@ use futures::future::join_all;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::COMMAND_TIMEOUT;
+use super::client::{COMMAND_TIMEOUT, command_options};
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 /// So often each connection is felt.
@@ -70,8 +70,8 @@ async fn all_answer(client: &Client) -> bool {
 
 /// Whatever it says is an answer.
 async fn answers(client: &Client, server: Server) -> bool {
-    let options = Options { timeout: Some(COMMAND_TIMEOUT), fail_fast: true, ..Options::default() };
-    let node = client.is_clustered().then_some(server);
-    let asked = client.with_options(&Options { cluster_node: node, ..options }).ping::<()>(None).await;
-    !asked.is_err_and(|error| *error.kind() == ErrorKind::Timeout)
+    let cluster_node = client.is_clustered().then_some(server);
+    let options = Options { cluster_node, ..command_options() };
+    let pong = client.with_options(&options).ping::<()>(None).await;
+    !pong.is_err_and(|error| *error.kind() == ErrorKind::Timeout)
 }

@@ -16,7 +16,9 @@ use futures::future::{BoxFuture, Fuse, FusedFuture as _, join_all};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{COMMAND_TIMEOUT, Redis, RedisError};
+use super::client::COMMAND_TIMEOUT;
+use super::connection::Redis;
+use super::error::RedisError;
 use crate::telemetry::outage::chain;
 
 /// So many channels are asked for at once.

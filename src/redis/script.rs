@@ -9,8 +9,9 @@ use fred::types::{Key, Value};
 use fred::util::sha1_hash;
 use tokio::time::{Instant, sleep};
 
-use super::error::is_moving;
-use super::{RECONNECT_TIMEOUT, Redis, RedisError};
+use super::client::RECONNECT_TIMEOUT;
+use super::connection::Redis;
+use super::error::{RedisError, is_moving};
 
 /// Between two tries while keys move.
 const MOVED_RETRY_INTERVAL: Duration = Duration::from_millis(20);

@@ -41,7 +41,7 @@ use fred::types::Value;
 use tokio::sync::watch;
 
 use self::batch::CommitBatcher;
-use self::ledger_watermark::Watermark;
+use self::ledger_watermark::{Watermark, outbox_bounds};
 use super::keys::Keys;
 use super::outbox::EntryId;
 use super::partition::{Partition, Partitions};
@@ -110,19 +110,6 @@ impl RedisStore {
         let asked = self.lives.ask(Partition::of(key), &SCRIPTS.retain, vec![self.keys().state(key)], arguments);
         let (answer, _) = asked.await?;
         if answer.tag == "done" { Ok(()) } else { Err(decode::invalid_reply(answer)) }
-    }
-
-    async fn outbox_bounds(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Error> {
-        let (answer, life) =
-            self.lives.ask(partition, &SCRIPTS.outbox_bounds, vec![self.keys().outbox(partition)], vec![]).await?;
-        match answer.tag.as_str() {
-            "waiting" => {
-                let [first, last]: [Value; 2] = answer.fields.try_into().map_err(|_| RedisError::protocol())?;
-                Ok(Some((entry_id(&first, partition, &life)?, entry_id(&last, partition, &life)?)))
-            }
-            "none" => Ok(None),
-            _ => Err(decode::invalid_reply(answer)),
-        }
     }
 }
 
@@ -235,11 +222,11 @@ impl LedgerProgress for RedisStore {
     }
 
     async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last))
+        Ok(outbox_bounds(&self.lives, Partition::of(key)).await?.map(|(_, last)| last))
     }
 
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
-        self.following.wait_recorded(self, ticket).await
+        self.following.wait_recorded(&self.lives, ticket).await
     }
 
     /// What is committed outlives this process.

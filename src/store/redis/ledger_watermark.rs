@@ -8,13 +8,17 @@
 use std::sync::{Mutex as Brief, PoisonError};
 use std::time::Duration;
 
+use fred::types::Value;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::RedisStore;
+use super::decode;
+use super::fencing::Generations;
+use super::scripts::SCRIPTS;
+use crate::redis::RedisError;
 use crate::store::Error;
 use crate::store::outbox::EntryId;
-use crate::store::partition::PARTITIONS;
+use crate::store::partition::{PARTITIONS, Partition};
 
 /// Between two questions.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -45,7 +49,7 @@ impl Default for Watermark {
 
 impl Watermark {
     /// Returns once the entry with that place has left its outbox.
-    pub async fn wait_recorded(&self, store: &RedisStore, ticket: EntryId) -> Result<(), Error> {
+    pub async fn wait_recorded(&self, lives: &Generations, ticket: EntryId) -> Result<(), Error> {
         let Some(partition) = ticket.partition else { return Ok(()) };
         let place = &self.0[partition.index()];
         place.update(|known| known.wanted = known.wanted.max(Some(ticket)));
@@ -59,8 +63,8 @@ impl Watermark {
             }
             // What was given out before the question is what the answer is about.
             let wanted = place.update(|known| known.wanted);
-            let first = store.outbox_bounds(partition).await?.map(|(first, _)| first);
-            if store.lives.of(partition).await?.number != ticket.generation {
+            let first = outbox_bounds(lives, partition).await?.map(|(first, _)| first);
+            if lives.of(partition).await?.number != ticket.generation {
                 return Err(Error::Unknown("the store life it was written in has ended".into()));
             }
             let is_recorded = place.update(|known| {
@@ -94,6 +98,21 @@ impl RecordedUpTo {
             None => wanted,
         };
         self.recorded = self.recorded.max(recorded);
+    }
+}
+
+/// The first and the last entry of a partition's outbox.
+pub async fn outbox_bounds(lives: &Generations, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Error> {
+    let keys = vec![lives.keys().outbox(partition)];
+    let (reply, life) = lives.ask(partition, &SCRIPTS.outbox_bounds, keys, vec![]).await?;
+    match reply.tag.as_str() {
+        "waiting" => {
+            let [first, last]: [Value; 2] = reply.fields.try_into().map_err(|_| RedisError::protocol())?;
+            let entry_id = |name: &Value| decode::entry_id(name, partition, &life);
+            Ok(Some((entry_id(&first)?, entry_id(&last)?)))
+        }
+        "none" => Ok(None),
+        _ => Err(decode::invalid_reply(reply)),
     }
 }
 
