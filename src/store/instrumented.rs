@@ -88,10 +88,10 @@ impl SessionStore for InstrumentedStore {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
+        session: StoredSession,
+        records: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
-        self.measure("restore", self.inner.restore(key, over, held, answered)).await
+        self.measure("restore", self.inner.restore(key, over, session, records)).await
     }
 
     async fn due(
@@ -107,8 +107,8 @@ impl SessionStore for InstrumentedStore {
         self.measure("answered", self.inner.idempotency_record(key, repeat)).await
     }
 
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        self.measure("remember", self.inner.remember_answer(key, answered)).await
+    async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        self.measure("remember", self.inner.remember_answer(key, record)).await
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
@@ -136,8 +136,8 @@ impl LedgerProgress for InstrumentedStore {
 
     /// Not guarded: it waits for the ledger, and its failure does not say whether the store
     /// answers now.
-    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
-        self.inner.wait_recorded(ticket).await
+    async fn wait_recorded(&self, entry_id: EntryId) -> Result<(), Error> {
+        self.inner.wait_recorded(entry_id).await
     }
 
     async fn wait_for_ledger(&self) {

@@ -28,72 +28,72 @@ use crate::domain::session::Session;
 use crate::domain::session::stored::Unreadable;
 use crate::domain::time::Timestamp;
 
-/// A session as the store holds it.
+/// A session in the store.
 #[derive(Debug, Clone)]
 pub struct StoredSession {
     /// The newest version.
     pub session: Arc<Session>,
-    /// Digest of the link that version made: what the next one names.
+    /// Digest of that version's link, which the next link names.
     pub head: Digest,
-    /// That version's place in the outbox; `None` if it came from the ledger.
+    /// That version's outbox entry; `None` if it came from the ledger.
     pub entry_id: Option<EntryId>,
-    /// It outlived the store's last life: what came after it may be lost, and the ledger
-    /// may hold that. Nothing is written on it until it has been restored.
+    /// It is from an earlier store generation: later versions may be lost, and the ledger may
+    /// hold them. Nothing is written on it until it has been restored.
     pub needs_restore: bool,
 }
 
-/// Where a store learns the time from, to say since when it has held what it was given.
+/// The clock by which a store generation starts.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A number that nobody else has: what recognises the repeat of one and the same write.
+/// A unique number, by which a repeat of the same write is recognised.
 pub type Operation = u64;
 
 /// A write: everything that becomes visible in one step, or not at all.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// What recognises it, should it come twice.
+    /// Recognises a repeat of it.
     pub operation: Operation,
-    /// Whose session.
+    /// The session.
     pub key: SessionKey,
-    /// The version it was made from; `None` for the first of all.
+    /// The version it was made from; `None` for a first version.
     pub base: Option<Position>,
     /// The new version.
     pub session: Arc<Session>,
-    /// What everyone who watches is told.
+    /// The frames for subscribers.
     pub frames: Bytes,
-    /// What the audit keeps.
+    /// The entry for the audit.
     pub entry: Arc<Entry>,
 }
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone)]
 pub enum Committed {
-    /// It is the newest version now.
+    /// The new version is the newest now.
     Stored(StoredSession),
-    /// Somebody else wrote: here is the newest. Nothing has changed.
+    /// The base is not the newest version; this one is. Nothing has changed.
     Stale(StoredSession),
-    /// The store does not hold the session (any more). Nothing has changed.
+    /// The session is not in the store (any more). Nothing has changed.
     Missing,
     /// Its idempotency key was answered before. Nothing has changed.
     Repeated(IdempotencyRecord, StoredSession),
 }
 
-/// The store did not do as asked, and the caller may not know whether it did.
+/// A failure of the store; the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be reached; nothing was written.
     #[error("failed to reach the store")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It was asked and did not answer: the write may have happened.
+    /// It did not answer: the write may have happened.
     #[error("failed to learn from the store what became of a write")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What it holds was not written for this release; it is left alone.
+    /// The stored session cannot be read by this release; it is left alone.
     #[error("failed to read what the store holds")]
     Unreadable(#[from] Unreadable),
 }
 
 impl Error {
-    /// When it is worth asking again, where a breaker has said so.
+    /// When a retry is worth it, where a breaker has said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let Self::Unavailable(source) = self else { return None };
@@ -101,7 +101,7 @@ impl Error {
     }
 }
 
-/// Nobody was asked, so nothing was written.
+/// The store was not asked, so nothing was written.
 impl From<Open> for Error {
     fn from(open: Open) -> Self {
         Self::Unavailable(open.into())
