@@ -1,4 +1,4 @@
-//! Leases of the instances of one process.
+//! Leases in memory, for the instances of one process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,34 +10,34 @@ use tokio::time::Instant;
 use super::member::{InstanceId, Member, Subject};
 use super::{Away, Leases, Renewed};
 
-/// Leases that all instances of one process share.
+/// Leases shared by all instances of one process.
 #[derive(Debug, Clone)]
 pub struct MemoryLeases {
     lease: Duration,
-    living: Arc<Mutex<BTreeMap<InstanceId, HeldLease>>>,
+    leases: Arc<Mutex<BTreeMap<InstanceId, MemoryLease>>>,
 }
 
-/// What is known of a member; it goes with the lease.
+/// A member's lease, with the counts that end with it.
 #[derive(Debug)]
-struct HeldLease {
+struct MemoryLease {
     member: Member,
     until: Instant,
     streams: BTreeMap<Subject, u32>,
 }
 
 impl MemoryLeases {
-    /// Leases that last so long.
+    /// Leases of that length.
     #[must_use]
     pub fn new(lease: Duration) -> Self {
-        Self { lease, living: Arc::default() }
+        Self { lease, leases: Arc::default() }
     }
 
     /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn living(&self) -> MutexGuard<'_, BTreeMap<InstanceId, HeldLease>> {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<InstanceId, MemoryLease>> {
         let now = Instant::now();
-        let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
-        living.retain(|_, kept| kept.until > now);
-        living
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.retain(|_, lease| lease.until > now);
+        leases
     }
 }
 
@@ -45,43 +45,43 @@ impl MemoryLeases {
 impl Leases for MemoryLeases {
     async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
         let until = Instant::now() + self.lease;
-        let mut living = self.living();
-        let before = living.remove(&member.instance);
+        let mut leases = self.live();
+        let before = leases.remove(&member.instance);
         let is_new = before.is_none();
-        let streams = before.map(|kept| kept.streams).unwrap_or_default();
-        living.insert(member.instance, HeldLease { member: member.clone(), until, streams });
-        Ok(Renewed { live_members: living.values().map(|kept| kept.member.clone()).collect(), is_new })
+        let streams = before.map(|lease| lease.streams).unwrap_or_default();
+        leases.insert(member.instance, MemoryLease { member: member.clone(), until, streams });
+        Ok(Renewed { live_members: leases.values().map(|lease| lease.member.clone()).collect(), is_new })
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
-        let mut living = self.living();
-        living.remove(&instance);
-        Ok(living.values().map(|kept| kept.member.clone()).collect())
+        let mut leases = self.live();
+        leases.remove(&instance);
+        Ok(leases.values().map(|lease| lease.member.clone()).collect())
     }
 
     async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
-        let mut living = self.living();
-        let others = living.iter().filter(|(other, _)| **other != instance);
-        let held: u32 = others.filter_map(|(_, kept)| kept.streams.get(&subject)).sum();
-        let is_held = held.saturating_add(count) <= limit;
-        if let (true, Some(kept)) = (is_held, living.get_mut(&instance)) {
-            kept.tell(subject, count);
+        let mut leases = self.live();
+        let others = leases.iter().filter(|(other, _)| **other != instance);
+        let elsewhere: u32 = others.filter_map(|(_, lease)| lease.streams.get(&subject)).sum();
+        let is_within = elsewhere.saturating_add(count) <= limit;
+        if let (true, Some(lease)) = (is_within, leases.get_mut(&instance)) {
+            lease.publish(subject, count);
         }
-        Ok(is_held)
+        Ok(is_within)
     }
 
     async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
-        if let Some(kept) = self.living().get_mut(&instance) {
+        if let Some(lease) = self.live().get_mut(&instance) {
             for (subject, count) in counts {
-                kept.tell(*subject, *count);
+                lease.publish(*subject, *count);
             }
         }
         Ok(())
     }
 }
 
-impl HeldLease {
-    fn tell(&mut self, subject: Subject, count: u32) {
+impl MemoryLease {
+    fn publish(&mut self, subject: Subject, count: u32) {
         match count {
             0 => self.streams.remove(&subject),
             _ => self.streams.insert(subject, count),

@@ -1,5 +1,5 @@
-//! Who is running, by leases that end unless they are renewed, and what follows from it:
-//! who looks after which partition, and how many streams somebody has everywhere.
+//! The running instances, by leases that end unless they are renewed, and what follows from
+//! them: the owner of each partition, and the count of a subject's streams everywhere.
 
 pub mod deployment;
 mod lease;
@@ -25,43 +25,41 @@ pub use self::rendezvous::{Roles, roles};
 pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
 pub use self::write_format::WriteFormat;
 
-/// What is told of streams is forgotten after so long, unless it is told again.
+/// The lifetime of a published count of streams, unless it is published again.
 pub const STREAM_COUNT_TTL: Duration = Duration::from_mins(15);
 
-/// What a renewal brings.
+/// The outcome of a renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewed {
-    /// Whose leases last, one's own among them, in the order of their names.
+    /// The members with a valid lease, the caller among them, in the order of their instances.
     pub live_members: Vec<Member>,
-    /// Whether there was no such lease, or it had ended: then nobody may know any more
-    /// what this instance told.
+    /// Whether the lease is new, or had ended: then the counts that this instance published
+    /// may be lost.
     pub is_new: bool,
 }
 
-/// Where leases are held, and streams are counted, for all instances.
+/// The leases of all instances, and the counts of their streams.
 ///
-/// Whatever is asked here may be asked again after an error.
+/// Every call may be repeated after an error.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Holds the lease of a member for as long as leases last, from some moment between
-    /// the call and the answer; tells whose leases last. A later call replaces what the
-    /// earlier one said of the member.
+    /// Renews a member's lease, from some moment between the call and the answer. A later call
+    /// replaces the earlier description of the member.
     async fn renew(&self, member: &Member) -> Result<Renewed, Away>;
 
-    /// Ends a lease at once, and with it what the instance told of streams; tells whose
-    /// leases last.
+    /// Ends a lease at once, and with it the instance's counts of streams. Returns the
+    /// members that are left.
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away>;
 
-    /// Tells that an instance has so many streams of a subject, if with those of all
-    /// other members whose leases last there are no more than `limit`; otherwise tells
-    /// nothing. Gives whether it was told.
+    /// Publishes an instance's count of a subject's streams, if with those of all other
+    /// members there are no more than `limit`. Returns whether it did.
     async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away>;
 
-    /// Tells how many streams of each subject an instance has, whatever the limit.
+    /// Publishes an instance's counts of streams by subject, whatever the limit.
     async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away>;
 }
 
-/// Leases cannot be reached.
+/// The leases cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to reach the leases")]
 pub struct Away(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -1,4 +1,4 @@
-//! What a process looks after: all there is, or its share among others.
+//! The partitions that a process owns: all of them, or its share among others.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::write_format::WriteFormat;
 use crate::domain::session::stored::FORMAT;
 use crate::store::partition::Partitions;
 
-/// What a process looks after.
+/// The partitions that a process owns.
 #[derive(Clone)]
 pub enum Ownership {
-    /// Everything: nobody else sees its sessions.
+    /// All: no other process has its sessions.
     All,
-    /// Its share, for as long as its lease lasts.
+    /// Its share, while its lease is valid.
     Shared(Arc<Membership>),
 }
 
 impl Ownership {
-    /// Where it tells what happens by itself, at this moment.
+    /// Its roles at this moment.
     #[must_use]
     pub fn roles(&self) -> Roles {
         match self {
@@ -29,7 +29,7 @@ impl Ownership {
         }
     }
 
-    /// Tells when its share becomes another one; never, where it has no share.
+    /// Changes with its share; none, where it owns all.
     #[must_use]
     pub fn changes(&self) -> Option<watch::Receiver<Roles>> {
         match self {

@@ -1,23 +1,23 @@
--- Tells how many streams of a subject an instance has, if they and those of all other
--- members are no more than the limit.
+-- Publishes an instance's count of a subject's streams, if with those of all other members
+-- it is within the limit.
 --
 --   KEYS     leases, streams
---   ARGV     instance, count, limit, told_for_ms
---   returns  1 if it was told, otherwise 0
+--   ARGV     instance, count, limit, ttl_ms
+--   returns  1 if it is published, otherwise 0
 --
--- What an instance told whose lease has ended is forgotten; if it comes back, it tells
--- all of it again.
+-- A count whose instance has no lease is removed; an instance that comes back publishes
+-- all its counts again.
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local total = tonumber(ARGV[2])
-local told = redis.call('hgetall', KEYS[2])
-for at = 1, #told, 2 do
-    if told[at] ~= ARGV[1] then
-        local ends = redis.call('zscore', KEYS[1], told[at])
+local counts = redis.call('hgetall', KEYS[2])
+for at = 1, #counts, 2 do
+    if counts[at] ~= ARGV[1] then
+        local ends = redis.call('zscore', KEYS[1], counts[at])
         if ends and tonumber(ends) > now then
-            total = total + told[at + 1]
+            total = total + counts[at + 1]
         else
-            redis.call('hdel', KEYS[2], told[at])
+            redis.call('hdel', KEYS[2], counts[at])
         end
     end
 end

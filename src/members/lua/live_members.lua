@@ -1,19 +1,19 @@
--- Whose leases last, now that those that have ended are let go: their members, in the
--- order of their instances, behind what stands in `answer`.
-local function with_living(answer, leases, members, now)
+-- Removes leases that have ended, and appends the live members to `reply`, in the order of
+-- their instances.
+local function with_live_members(reply, leases, members, now)
     for _, dead in ipairs(redis.call('zrangebyscore', leases, '-inf', now)) do
         redis.call('zrem', leases, dead)
         redis.call('hdel', members, dead)
     end
-    local living = redis.call('zrange', leases, 0, -1)
-    table.sort(living)
-    for _, other in ipairs(living) do
-        local member = redis.call('hget', members, other)
+    local live = redis.call('zrange', leases, 0, -1)
+    table.sort(live)
+    for _, instance in ipairs(live) do
+        local member = redis.call('hget', members, instance)
         if member then
-            answer[#answer + 1] = member
+            reply[#reply + 1] = member
         end
     end
-    return answer
+    return reply
 end
 
 local function now_ms()
