@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use circuit::{Circuit, Settings, State, Turn};
+pub use circuit::{Circuit, PhaseId, Settings, State};
 
 use crate::telemetry::metrics::{BREAKER_OPEN, BREAKER_OPENED_TOTAL, BREAKER_TURNED_AWAY_TOTAL};
 use crate::telemetry::outage::Outage;
@@ -49,7 +49,7 @@ pub struct Breaker {
 #[must_use = "report the outcome"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    turn: Option<Turn>,
+    phase: Option<PhaseId>,
 }
 
 impl Breaker {
@@ -105,9 +105,9 @@ impl Breaker {
     }
 
     fn try_acquire(&self, now: Instant) -> Result<Permit<'_>, Open> {
-        let turn = self.change(None, |circuit| circuit.acquire(now));
-        let turn = turn.map_err(|retry_at| Open { retry_after: retry_at.saturating_duration_since(now) })?;
-        Ok(Permit { breaker: self, turn: Some(turn) })
+        let phase = self.change(None, |circuit| circuit.acquire(now));
+        let phase = phase.map_err(|retry_at| Open { retry_after: retry_at.saturating_duration_since(now) })?;
+        Ok(Permit { breaker: self, phase: Some(phase) })
     }
 
     /// Changes the circuit, and logs a new state with its cause.
@@ -159,23 +159,23 @@ impl Permit<'_> {
 
     /// There was an answer, a yes or a no.
     pub fn success(mut self) {
-        if let Some(turn) = self.turn.take() {
-            self.breaker.change(None, |circuit| circuit.success(turn));
+        if let Some(phase) = self.phase.take() {
+            self.breaker.change(None, |circuit| circuit.success(phase));
         }
     }
 
     /// There was none, and why.
     pub fn failure(mut self, cause: &(dyn Error + 'static)) {
-        if let Some(turn) = self.turn.take() {
-            self.breaker.change(Some(cause), |circuit| circuit.failure(turn, Instant::now()));
+        if let Some(phase) = self.phase.take() {
+            self.breaker.change(Some(cause), |circuit| circuit.failure(phase, Instant::now()));
         }
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if let Some(turn) = self.turn.take() {
-            self.breaker.change(None, |circuit| circuit.cancelled(turn, Instant::now()));
+        if let Some(phase) = self.phase.take() {
+            self.breaker.change(None, |circuit| circuit.cancelled(phase, Instant::now()));
         }
     }
 }

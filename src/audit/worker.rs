@@ -17,7 +17,7 @@ use crate::ledger::{Error, Ledger};
 use crate::store;
 use crate::store::LedgerProgress;
 use crate::store::fence::Fence;
-use crate::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
+use crate::store::outbox::{Backlog, Outbox, OutboxEntry, OutboxError};
 use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
 use crate::telemetry::outage::chain;
 
@@ -164,7 +164,7 @@ async fn with_timeout<T>(asked: impl Future<Output = Result<T, Error>>) -> Resul
     }
 }
 
-fn retryable(Unavailable(why): Unavailable) -> Failure {
+fn retryable(OutboxError(why): OutboxError) -> Failure {
     Failure::Unanswered(why)
 }
 

@@ -42,14 +42,14 @@ pub enum State {
 /// The state in which a request was admitted. Its outcome does not count once the circuit has
 /// left that state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn(u64);
+pub struct PhaseId(u64);
 
 /// Closed, open or half open, and since when.
 #[derive(Debug)]
 pub struct Circuit {
     settings: Settings,
     phase: Phase,
-    turn: u64,
+    phase_id: u64,
     /// Grows with every probe that fails.
     wait: Duration,
 }
@@ -65,7 +65,7 @@ impl Circuit {
     /// A closed one.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
-        Self { settings, phase: Phase::Closed { failures: 0 }, turn: 0, wait: settings.first }
+        Self { settings, phase: Phase::Closed { failures: 0 }, phase_id: 0, wait: settings.first }
     }
 
     /// Its state.
@@ -79,9 +79,9 @@ impl Circuit {
     }
 
     /// Admits a request, or tells when a retry is worth it.
-    pub fn acquire(&mut self, now: Instant) -> Result<Turn, Instant> {
+    pub fn acquire(&mut self, now: Instant) -> Result<PhaseId, Instant> {
         match self.phase {
-            Phase::Closed { .. } => return Ok(Turn(self.turn)),
+            Phase::Closed { .. } => return Ok(PhaseId(self.phase_id)),
             Phase::Open { until } if now < until => return Err(until),
             // The probe usually ends sooner.
             Phase::HalfOpen { given_up_at } if now < given_up_at => {
@@ -90,12 +90,12 @@ impl Circuit {
             Phase::Open { .. } | Phase::HalfOpen { .. } => {}
         }
         self.enter(Phase::HalfOpen { given_up_at: now + self.settings.probe });
-        Ok(Turn(self.turn))
+        Ok(PhaseId(self.phase_id))
     }
 
     /// There was an answer, a yes or a no.
-    pub fn success(&mut self, turn: Turn) {
-        if self.is_current(turn) {
+    pub fn success(&mut self, phase: PhaseId) {
+        if self.is_current(phase) {
             self.wait = self.settings.first;
             match &mut self.phase {
                 Phase::Closed { failures } => *failures = 0,
@@ -105,8 +105,8 @@ impl Circuit {
     }
 
     /// There was no answer.
-    pub fn failure(&mut self, turn: Turn, now: Instant) {
-        if !self.is_current(turn) {
+    pub fn failure(&mut self, phase: PhaseId, now: Instant) {
+        if !self.is_current(phase) {
             return;
         }
         match &mut self.phase {
@@ -120,14 +120,14 @@ impl Circuit {
     }
 
     /// The caller went away before an answer: if it was the probe, another may follow.
-    pub fn cancelled(&mut self, turn: Turn, now: Instant) {
-        if self.is_current(turn) && matches!(self.phase, Phase::HalfOpen { .. }) {
+    pub fn cancelled(&mut self, phase: PhaseId, now: Instant) {
+        if self.is_current(phase) && matches!(self.phase, Phase::HalfOpen { .. }) {
             self.enter(Phase::Open { until: now });
         }
     }
 
-    const fn is_current(&self, turn: Turn) -> bool {
-        turn.0 == self.turn
+    const fn is_current(&self, phase: PhaseId) -> bool {
+        phase.0 == self.phase_id
     }
 
     fn open(&mut self, now: Instant) {
@@ -136,7 +136,7 @@ impl Circuit {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.turn += 1;
+        self.phase_id += 1;
     }
 }
 
@@ -152,8 +152,8 @@ mod tests {
     fn opened(now: Instant) -> Circuit {
         let mut circuit = Circuit::new(SETTINGS);
         for _ in 0..3 {
-            let turn = circuit.acquire(now).unwrap();
-            circuit.failure(turn, now);
+            let phase = circuit.acquire(now).unwrap();
+            circuit.failure(phase, now);
         }
         assert_eq!(circuit.state(), State::Open);
         circuit
@@ -163,16 +163,16 @@ mod tests {
     fn a_circuit_opens_after_failures_in_a_row() {
         let (mut circuit, now) = (Circuit::new(SETTINGS), Instant::now());
         for is_answer in [false, false, true, false, false] {
-            let turn = circuit.acquire(now).unwrap();
+            let phase = circuit.acquire(now).unwrap();
             if is_answer {
-                circuit.success(turn);
+                circuit.success(phase);
             } else {
-                circuit.failure(turn, now);
+                circuit.failure(phase, now);
             }
             assert_eq!(circuit.state(), State::Closed);
         }
-        let turn = circuit.acquire(now).unwrap();
-        circuit.failure(turn, now);
+        let phase = circuit.acquire(now).unwrap();
+        circuit.failure(phase, now);
         assert_eq!((circuit.state(), circuit.acquire(now)), (State::Open, Err(now + SECOND)));
     }
 
@@ -223,11 +223,11 @@ mod tests {
     #[test]
     fn an_outcome_from_before_a_change_does_not_count() {
         let (mut circuit, now) = (Circuit::new(SETTINGS), Instant::now());
-        let turns: Vec<_> = (0..5).map(|_| circuit.acquire(now).unwrap()).collect();
-        turns[..3].iter().for_each(|turn| circuit.failure(*turn, now));
-        circuit.success(turns[3]);
+        let phases: Vec<_> = (0..5).map(|_| circuit.acquire(now).unwrap()).collect();
+        phases[..3].iter().for_each(|phase| circuit.failure(*phase, now));
+        circuit.success(phases[3]);
         assert_eq!(circuit.state(), State::Open);
-        circuit.failure(turns[4], now + SECOND / 2);
+        circuit.failure(phases[4], now + SECOND / 2);
         assert_eq!(circuit.acquire(now), Err(now + SECOND));
     }
 }

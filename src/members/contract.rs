@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::memory::MemoryLeases;
 use super::redis::RedisLeases;
 use super::{
-    Away, Formats, InstanceId, LeaseTimers, Leases, Member, Membership, QuotaExceeded, Renewed, Roles, StreamPermit,
-    StreamQuota, Subject, Work,
+    Formats, InstanceId, LeaseError, LeaseTimers, Leases, Member, Membership, QuotaExceeded, Renewed, Roles,
+    StreamPermit, StreamQuota, Subject, Work,
 };
 use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
@@ -98,22 +98,28 @@ impl Gate {
 
 #[async_trait]
 impl Leases for Gate {
-    async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
+    async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError> {
         self.pass().await;
         self.leases.renew(member).await
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {
         self.pass().await;
         self.leases.leave(instance).await
     }
 
-    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(
+        &self,
+        instance: InstanceId,
+        subject: Subject,
+        count: u32,
+        limit: u32,
+    ) -> Result<bool, LeaseError> {
         self.pass().await;
         self.leases.try_acquire(instance, subject, count, limit).await
     }
 
-    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), LeaseError> {
         self.pass().await;
         self.leases.publish(instance, counts).await
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::member::{InstanceId, Member, Work};
 use super::rendezvous::{Roles, roles};
 use super::write_format::WriteFormat;
-use super::{Away, Leases, Renewed};
+use super::{LeaseError, Leases, Renewed};
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
 use crate::telemetry::outage::{Outage, OutageTracker};
@@ -149,13 +149,13 @@ impl Membership {
     ///
     /// The last instance that audits takes over all partitions, so that the outbox is empty
     /// before it stops.
-    pub async fn leave(&self) -> Result<(), Away> {
+    pub async fn leave(&self) -> Result<(), LeaseError> {
         self.lease.send_modify(|lease| lease.until = Instant::now());
         self.set_roles(Roles::default(), Partitions::NONE);
         let me = self.me().clone();
         let request = self.leases.leave(me.instance);
         let left =
-            timeout_at(Instant::now() + self.timers.renew, request).await.map_err(|late| Away(late.into()))??;
+            timeout_at(Instant::now() + self.timers.renew, request).await.map_err(|late| LeaseError(late.into()))??;
         if me.work.audits() && !left.iter().any(|member| member.work.audits()) {
             self.set_roles(Roles::default(), Partitions::ALL);
         }
@@ -163,7 +163,7 @@ impl Membership {
     }
 
     /// Waits for no longer than its current lease is valid.
-    async fn renew(&self) -> Result<(), Away> {
+    async fn renew(&self) -> Result<(), LeaseError> {
         let (me, sent) = (self.me().clone(), Instant::now());
         let until = self.lease.borrow().until;
         if until <= sent {
@@ -172,7 +172,7 @@ impl Membership {
         let limit = sent + self.timers.renew;
         let deadline = if until > sent { until.min(limit) } else { limit };
         let renewed = timeout_at(deadline, self.leases.renew(&me)).await;
-        let renewed = renewed.map_err(|late| Away(late.into()))??;
+        let renewed = renewed.map_err(|late| LeaseError(late.into()))??;
         // A little less than its length: the clocks of two hosts differ in rate.
         self.apply_renewal(me.instance, sent + self.timers.lease * 29 / 30, renewed);
         Ok(())

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::member::{InstanceId, Member, Subject};
-use super::{Away, Leases, Renewed};
+use super::{LeaseError, Leases, Renewed};
 
 /// Leases shared by all instances of one process.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ impl MemoryLeases {
 
 #[async_trait]
 impl Leases for MemoryLeases {
-    async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
+    async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError> {
         let until = Instant::now() + self.lease;
         let mut leases = self.live();
         let before = leases.remove(&member.instance);
@@ -53,13 +53,19 @@ impl Leases for MemoryLeases {
         Ok(Renewed { live_members: leases.values().map(|lease| lease.member.clone()).collect(), is_new })
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {
         let mut leases = self.live();
         leases.remove(&instance);
         Ok(leases.values().map(|lease| lease.member.clone()).collect())
     }
 
-    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(
+        &self,
+        instance: InstanceId,
+        subject: Subject,
+        count: u32,
+        limit: u32,
+    ) -> Result<bool, LeaseError> {
         let mut leases = self.live();
         let others = leases.iter().filter(|(other, _)| **other != instance);
         let elsewhere: u32 = others.filter_map(|(_, lease)| lease.streams.get(&subject)).sum();
@@ -70,7 +76,7 @@ impl Leases for MemoryLeases {
         Ok(is_within)
     }
 
-    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), LeaseError> {
         if let Some(lease) = self.live().get_mut(&instance) {
             for (subject, count) in counts {
                 lease.publish(*subject, *count);

@@ -45,21 +45,27 @@ pub struct Renewed {
 pub trait Leases: Send + Sync {
     /// Renews a member's lease, from some moment between the call and the answer. A later call
     /// replaces the earlier description of the member.
-    async fn renew(&self, member: &Member) -> Result<Renewed, Away>;
+    async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError>;
 
     /// Ends a lease at once, and with it the instance's counts of streams. Returns the
     /// members that are left.
-    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away>;
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError>;
 
     /// Publishes an instance's count of a subject's streams, if with those of all other
     /// members there are no more than `limit`. Returns whether it did.
-    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away>;
+    async fn try_acquire(
+        &self,
+        instance: InstanceId,
+        subject: Subject,
+        count: u32,
+        limit: u32,
+    ) -> Result<bool, LeaseError>;
 
     /// Publishes an instance's counts of streams by subject, whatever the limit.
-    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away>;
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), LeaseError>;
 }
 
 /// The leases cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to reach the leases")]
-pub struct Away(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct LeaseError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

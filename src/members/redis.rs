@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::member::{InstanceId, Member, Subject};
-use super::{Away, Leases, Renewed, STREAM_COUNT_TTL};
+use super::{LeaseError, Leases, Renewed, STREAM_COUNT_TTL};
 use crate::redis::{Argument, Redis, RedisError, Reply, Script};
 use crate::store::keys::Keys;
 
@@ -50,26 +50,32 @@ impl RedisLeases {
 
 #[async_trait]
 impl Leases for RedisLeases {
-    async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
+    async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError> {
         let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
         let keys = [self.keys.leases(), self.keys.members()];
         let reply = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
         Ok(Renewed { is_new: reply.tag == "new", live_members: members(reply) })
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {
         let keys = [self.keys.leases(), self.keys.members()];
         Ok(members(self.redis.ask(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?))
     }
 
-    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(
+        &self,
+        instance: InstanceId,
+        subject: Subject,
+        count: u32,
+        limit: u32,
+    ) -> Result<bool, LeaseError> {
         let keys = [self.keys.leases(), self.keys.streams(&subject.to_string())];
         let arguments = [instance.to_string(), count.to_string(), limit.to_string(), ttl_ms()];
         let reply = self.redis.run(&SCRIPTS.acquire, &keys, words(arguments)).await?;
         Ok(reply.convert::<i64>().map_err(|_| RedisError::protocol())? == 1)
     }
 
-    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), LeaseError> {
         let keys: Vec<_> = counts.iter().map(|(subject, _)| self.keys.streams(&subject.to_string())).collect();
         let counts = counts.iter().map(|(_, count)| count.to_string());
         let arguments = [instance.to_string(), ttl_ms()].into_iter().chain(counts);
@@ -78,7 +84,7 @@ impl Leases for RedisLeases {
     }
 }
 
-impl From<RedisError> for Away {
+impl From<RedisError> for LeaseError {
     fn from(error: RedisError) -> Self {
         Self(error.into())
     }

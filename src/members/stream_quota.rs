@@ -13,7 +13,7 @@ use tokio::time::interval;
 
 use super::lease::Membership;
 use super::member::Subject;
-use super::{Away, Leases, STREAM_COUNT_TTL};
+use super::{LeaseError, Leases, STREAM_COUNT_TTL};
 
 /// Subjects of one shard are published one after another, different shards concurrently.
 const SHARD_COUNT: usize = 64;
@@ -39,7 +39,7 @@ pub enum QuotaExceeded {
     NoMember,
     /// The leases cannot be reached, so the count is unknown.
     #[error("failed to count the streams of all instances")]
-    Away(#[from] Away),
+    Leases(#[from] LeaseError),
 }
 
 /// The streams of this instance, by subject.
@@ -126,7 +126,7 @@ impl StreamQuota {
         }
     }
 
-    async fn publish_all(&self) -> Result<(), Away> {
+    async fn publish_all(&self) -> Result<(), LeaseError> {
         let unpublished: Vec<_> = self.counts().unpublished.iter().copied().collect();
         for (shard, lock) in self.locks.iter().enumerate() {
             let subjects: Vec<_> = unpublished.iter().copied().filter(|subject| subject.shard() == shard).collect();
@@ -138,7 +138,7 @@ impl StreamQuota {
         Ok(())
     }
 
-    async fn publish_batch(&self, subjects: &[Subject]) -> Result<(), Away> {
+    async fn publish_batch(&self, subjects: &[Subject]) -> Result<(), LeaseError> {
         let published = self.counts().of_each(subjects);
         self.leases.publish(self.membership.instance(), &published).await?;
         let mut counts = self.counts();

@@ -64,9 +64,9 @@ impl Keys {
 
     /// The names of a session.
     #[must_use]
-    pub fn session(&self, key: &SessionKey) -> Session<'_> {
+    pub fn session(&self, key: &SessionKey) -> SessionNames<'_> {
         let partition = Partition::of(key);
-        Session { partition, member: key.to_string(), prefix: self.partition_prefix(partition) }
+        SessionNames { partition, member: key.to_string(), prefix: self.partition_prefix(partition) }
     }
 
     /// The store generation of a partition.
@@ -178,7 +178,7 @@ impl Keys {
 }
 
 /// The names of a session.
-pub struct Session<'k> {
+pub struct SessionNames<'k> {
     /// Its partition.
     pub partition: Partition,
     /// Its name in sets and entries.
@@ -187,7 +187,7 @@ pub struct Session<'k> {
     prefix: &'k str,
 }
 
-impl Session<'_> {
+impl SessionNames<'_> {
     /// Every key that a write touches, in the order of its script.
     #[must_use]
     pub fn written(&self) -> [Name<'_>; 7] {

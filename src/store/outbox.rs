@@ -49,7 +49,7 @@ pub struct Backlog {
 /// The outbox did not answer; its entries are still there.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to reach the outbox")]
-pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct OutboxError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// The entries of some partitions, each in the order they were committed.
 ///
@@ -60,11 +60,11 @@ pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 pub trait Outbox: Send + Sync {
     /// The oldest entries that are not acknowledged, those of a partition in order, at
     /// most `max`. Waits until there is one, but no longer than `timeout`; then none.
-    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, Unavailable>;
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError>;
 
     /// Removes entries that `oldest` returned, the oldest first. Repeating it changes nothing.
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable>;
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError>;
 
     /// The size of an outbox.
-    async fn backlog(&self) -> Result<Backlog, Unavailable>;
+    async fn backlog(&self) -> Result<Backlog, OutboxError>;
 }

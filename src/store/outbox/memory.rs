@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{Backlog, EntryId, Outbox, OutboxEntry, Unavailable};
+use super::{Backlog, EntryId, Outbox, OutboxEntry, OutboxError};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
@@ -94,7 +94,7 @@ fn entry_id(number: u64) -> EntryId {
 
 #[async_trait]
 impl Outbox for MemoryOutbox {
-    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
         let first_entries = async {
             loop {
                 let entries = self.queue().oldest(max);
@@ -108,7 +108,7 @@ impl Outbox for MemoryOutbox {
         Ok(tokio::time::timeout(timeout, first_entries).await.unwrap_or_default())
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         let Some(last) = done.last() else { return Ok(()) };
         let (first, done) = {
             let mut queue = self.queue();
@@ -121,7 +121,7 @@ impl Outbox for MemoryOutbox {
         Ok(())
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
         let queue = self.queue();
         Ok(Backlog { entries: queue.entries.len() as u64, bytes: queue.bytes as u64 })
     }

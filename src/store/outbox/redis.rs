@@ -21,7 +21,7 @@ use futures::future::try_join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Backlog, EntryId, Outbox, OutboxEntry, Unavailable};
+use super::{Backlog, EntryId, Outbox, OutboxEntry, OutboxError};
 use crate::domain::id::SessionKey;
 use crate::redis::{PubSub, PubSubEvent, Redis, RedisError};
 use crate::store::Now;
@@ -131,7 +131,7 @@ impl RedisOutbox {
         wake: &Notify,
         max: usize,
         timeout: Duration,
-    ) -> Result<Vec<OutboxEntry>, Unavailable> {
+    ) -> Result<Vec<OutboxEntry>, OutboxError> {
         let until = Instant::now() + timeout;
         if timeout.is_zero() {
             self.mark_dirty(of);
@@ -149,7 +149,7 @@ impl RedisOutbox {
     }
 
     /// The oldest entries of every dirty partition, each its share.
-    async fn read_partitions(&self, of: Partitions, max: usize) -> Result<Vec<OutboxEntry>, Unavailable> {
+    async fn read_partitions(&self, of: Partitions, max: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
         let partitions = self.take_dirty(of);
         let share = (max / partitions.iter().count().max(1)).max(1);
         let names = self.generations.keys();
@@ -168,7 +168,7 @@ impl RedisOutbox {
         }
         entries.truncate(max);
         match failure {
-            Some(error) if entries.is_empty() => Err(Unavailable(error.into())),
+            Some(error) if entries.is_empty() => Err(OutboxError(error.into())),
             // A master that is away does not hold up the others.
             _ => Ok(entries),
         }
@@ -293,26 +293,26 @@ struct Consumer {
 
 #[async_trait]
 impl Outbox for Consumer {
-    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
         self.outbox.oldest_in(self.of, &self.outbox.wakes[self.number], max, timeout).await
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         self.outbox.acknowledge(done).await
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
         self.outbox.backlog().await
     }
 }
 
 #[async_trait]
 impl Outbox for RedisOutbox {
-    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
         self.oldest_in(Partitions::ALL, &self.wakes[0], max, timeout).await
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         let mut by_partition = BTreeMap::<Partition, Vec<&OutboxEntry>>::new();
         for each in done {
             if let Some(partition) = each.id.partition {
@@ -324,11 +324,11 @@ impl Outbox for RedisOutbox {
             .flat_map(|(partition, done)| done.chunks(MAX_BATCH_ENTRIES).map(|some| (*partition, some)))
             .collect();
         let batches = self.batches(&parts).map(|batch| self.acknowledge_batch(batch));
-        try_join_all(batches).await.map_err(|error| Unavailable(error.into()))?;
+        try_join_all(batches).await.map_err(|error| OutboxError(error.into()))?;
         Ok(())
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
         let owned = self.owned.borrow();
         let sum = |of: fn(&Size) -> &AtomicU64| {
             owned.iter().map(|partition| of(&self.sizes[partition.index()]).load(Ordering::Relaxed)).sum()

@@ -116,7 +116,7 @@ fn is_beyond_memory(commit: &Commit, newer: &StoredSession) -> bool {
 }
 
 /// The keys and the arguments of a write, without the generation.
-fn encode(commit: &Commit, head: Digest, names: &keys::Session<'_>) -> Result<(Vec<Key>, Vec<Argument>), Error> {
+fn encode(commit: &Commit, head: Digest, names: &keys::SessionNames<'_>) -> Result<(Vec<Key>, Vec<Argument>), Error> {
     let Commit { operation, base, session, frames, entry, .. } = commit;
     let body = entry.body.clone().ok_or_else(|| Error::Unavailable("a write without a body".into()))?;
     let position = session.position.to_string();
@@ -128,7 +128,7 @@ fn encode(commit: &Commit, head: Digest, names: &keys::Session<'_>) -> Result<(V
     buffer.put(&[URL_SAFE_NO_PAD.encode(operation.to_be_bytes())]);
     buffer.put(base.map(|base| base.to_string()).as_slice());
     buffer.put(&[&position]);
-    buffer.put(&[may_expire(session), " ", &head.to_string()]);
+    buffer.put(&[expiry_flag(session), " ", &head.to_string()]);
     buffer.put(&[&names.member]);
     buffer.put(session.due_at.map(|at| at.as_ms().to_string()).as_slice());
     buffer.put(&names.frames());
@@ -149,8 +149,8 @@ fn idempotency_record(commit: &Commit) -> Option<IdempotencyRecord> {
     entry.idempotency.map(|repeat| IdempotencyRecord { repeat, position, at, change })
 }
 
-/// Whether the session may expire when idle, as nothing will happen to it by itself.
-fn may_expire(session: &Session) -> &'static str {
+/// `1` if the session may expire when idle, as nothing will happen to it by itself; else `0`.
+fn expiry_flag(session: &Session) -> &'static str {
     if session.status == Status::Running || session.due_at.is_some() { "0" } else { "1" }
 }
 
@@ -178,7 +178,7 @@ pub fn restore(
         session.position.to_string().into(),
         restored.head.to_string().into(),
         Bytes::from(session.stored()).into(),
-        may_expire(session).into(),
+        expiry_flag(session).into(),
         key.to_string().into(),
         session.due_at.map_or_else(nothing, |at| at.as_ms().to_string().into()),
         idle_ms.to_string().into(),
