@@ -5,10 +5,10 @@
 //! - [`http`]: routes, streams, problem documents
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to those who watch, inside one instance
-//! - [`members`]: who is running, and who looks after what
+//! - [`membership`]: the running instances, and the owner of each partition
 //! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
-//! - [`breaker`]: who does not answer is not asked again and again
+//! - [`breaker`]: a service that does not answer is left alone for a while
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`wire`]: every shape that leaves the process
@@ -30,7 +30,7 @@ pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod ledger;
-pub mod members;
+pub mod membership;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod redis;

@@ -35,7 +35,7 @@ use crate::http::stream;
 use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
 use crate::ledger;
-use crate::members::Work;
+use crate::membership::Work;
 use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;

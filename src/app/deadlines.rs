@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Due, Ledger};
-use crate::members::{Ownership, Roles};
+use crate::membership::{Ownership, Roles};
 use crate::store;
 use crate::store::SessionStore;
 use crate::store::partition::{Partition, Partitions};

@@ -19,7 +19,7 @@ use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ledger::run::RunHistory;
 use crate::ledger::{DeadLetter, Ledger};
-use crate::members::WriteFormat;
+use crate::membership::WriteFormat;
 use crate::store;
 use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Store, StoredSession};

@@ -30,7 +30,7 @@ use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
-use crate::members::WriteFormat;
+use crate::membership::WriteFormat;
 use crate::store;
 use crate::store::outbox::EntryId;
 use crate::store::{Committed, Store, StoredSession};

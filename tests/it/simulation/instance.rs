@@ -16,7 +16,7 @@ use synckairos::fanout::{self, Hub};
 use synckairos::ids::Ids;
 use synckairos::ledger::Ledger;
 use synckairos::ledger::instrumented::Instrumented as GuardedLedger;
-use synckairos::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
+use synckairos::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use synckairos::server::SessionSource;
 use synckairos::shutdown::Shutdown;
 use synckairos::store::instrumented::InstrumentedStore;

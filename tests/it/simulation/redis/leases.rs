@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use synckairos::members::{InstanceId, LeaseError, Leases, Member, Renewed, Subject};
+use synckairos::membership::{InstanceId, LeaseError, Leases, Member, Renewed, Subject};
 use tokio::time::Instant;
 
 use super::server::{Server, State};
