@@ -5,6 +5,7 @@
 //! - [`http`]: routes, streams, problem documents
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to those who watch, inside one instance
+//! - [`limits`]: what a subject may have over all instances
 //! - [`membership`]: the running instances, and the owner of each partition
 //! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
@@ -30,6 +31,7 @@ pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod ledger;
+pub mod limits;
 pub mod membership;
 #[cfg(feature = "mutants")]
 mod mutants;

@@ -31,6 +31,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("jobs", &["shutdown", "telemetry"]),
     ("audit", &["domain", "store", "ledger", "jobs", "shutdown", "telemetry"]),
     ("membership", &["domain", "redis", "store", "shutdown", "telemetry"]),
+    ("limits", &["domain", "membership", "redis", "shutdown", "telemetry"]),
     ("fanout", &["domain", "wire", "clock", "store", "bus", "shutdown", "telemetry"]),
     (
         "app",

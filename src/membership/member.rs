@@ -136,7 +136,8 @@ impl Subject {
     }
 
     /// One of 64 shards of all subjects.
-    pub(super) fn shard(self) -> usize {
+    #[must_use]
+    pub fn shard(self) -> usize {
         usize::from(self.0[0] % 64)
     }
 }

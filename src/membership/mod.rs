@@ -8,11 +8,10 @@ pub mod memory;
 mod ownership;
 pub mod redis;
 mod rendezvous;
-mod stream_quota;
 mod write_format;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 use std::time::Duration;
 
@@ -22,7 +21,6 @@ pub use self::lease::{LeaseTimers, Membership};
 pub use self::member::{Formats, InstanceId, Member, Subject, Work};
 pub use self::ownership::Ownership;
 pub use self::rendezvous::{Roles, roles};
-pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
 pub use self::write_format::WriteFormat;
 
 /// The lifetime of a published count of streams, unless it is published again.

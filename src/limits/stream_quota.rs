@@ -11,9 +11,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::Notify;
 use tokio::time::interval;
 
-use super::lease::Membership;
-use super::member::Subject;
-use super::{LeaseError, Leases, STREAM_COUNT_TTL};
+use crate::membership::{LeaseError, Leases, Membership, STREAM_COUNT_TTL, Subject};
 
 /// Subjects of one shard are published one after another, different shards concurrently.
 const SHARD_COUNT: usize = 64;
