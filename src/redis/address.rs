@@ -34,7 +34,7 @@ pub enum InvalidAddress {
     #[error("it is no URL of a Redis")]
     Url,
     /// The trusted certificates cannot be read.
-    #[error("failed to read the certificates of who may sign for Redis")]
+    #[error("failed to read the trusted certificates for Redis")]
     Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -68,8 +68,8 @@ impl Redis {
 async fn capacity_of(commands: WithOptions<Client>, master: Option<Server>) -> Result<Capacity, RedisError> {
     let mut options = commands.options().clone();
     options.cluster_node = master;
-    let asked = commands.with_options(&options);
-    let memory: String = asked.info(Some(InfoKind::Memory)).await.map_err(RedisError::of)?;
+    let master = commands.with_options(&options);
+    let memory: String = master.info(Some(InfoKind::Memory)).await.map_err(RedisError::of)?;
     Capacity::of(&memory).ok_or_else(RedisError::protocol)
 }
 

@@ -6,7 +6,7 @@ use fred::error::{Error, ErrorKind};
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
     /// It was not sent, or was rejected: nothing happened.
-    #[error("Redis was not asked, or declined")]
+    #[error("the command was not sent, or Redis rejected it")]
     NotApplied(#[source] Source),
     /// It was sent. Whether it happened is not known.
     #[error("Redis did not answer")]

@@ -175,7 +175,7 @@ pub trait SessionStore: Send + Sync {
 #[async_trait]
 pub trait LedgerProgress: Send + Sync {
     /// The ledger refused that version for good: the session does not expire when idle, as
-    /// long as that is its newest. Asking again changes nothing.
+    /// long as that is its newest. Repeating it changes nothing.
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
 
     /// The ledger holds that version after all: the session may expire again.

@@ -68,7 +68,7 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// A store over a connection of its own, under those names. A session expires once it has
-    /// been `idle` for so long. A generation starts when it is noticed, by `now`.
+    /// been idle for `idle`. A generation starts when it is noticed, by `now`.
     #[must_use]
     pub fn new(redis: Redis, keys: Keys, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);

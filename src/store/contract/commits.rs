@@ -126,7 +126,7 @@ pub async fn a_repeated_key_is_answered_as_the_first_time(bench: &impl Bench) {
     let once = stored(bench, commit(&key, Some(&pending), after(&pending, &START, NOW), Some(repeat("k")))).await;
     let newest = commanded(bench, &key, &once, &Command::Cancel).await;
     let before = (bench.announced().await.len(), bench.entries().await.len());
-    // On whatever version the repeat believes to write.
+    // Whatever version the repeat was made from.
     for base in [&pending, &once, &newest] {
         let again = commit(&key, Some(base), after(&pending, &START, NOW), Some(repeat("k")));
         let Committed::Repeated(record, present) = bench.store().commit(again).await.unwrap() else {

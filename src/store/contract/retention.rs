@@ -75,7 +75,7 @@ pub async fn a_session_is_restored_once_with_its_deadline_and_records(bench: &im
     assert_eq!(stored.session.position, Position { epoch: NOW.as_ms() + 7_000, version: 2 });
     assert_eq!(bench.store().due(Partitions::ALL, Timestamp::NEVER, 9).await.unwrap(), [(NOW + 60_000, key.clone())]);
     assert_eq!(bench.store().idempotency_record(&key, &repeat("k").key).await.unwrap(), Some(record));
-    // The second one to restore it finds the first one's, and what was written since.
+    // A second restore finds the first one, and later writes.
     let newest = commanded(bench, &key, &stored, &Command::Cancel).await;
     let again = bench.store().restore(&key, None, restored(&base), Vec::new()).await.unwrap();
     assert_eq!((&again.session, again.head), (&newest.session, newest.head));

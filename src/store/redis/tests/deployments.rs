@@ -76,7 +76,9 @@ async fn through_a_sentinel_and_its_failover() {
             }
         }
     };
-    let found = tokio::time::timeout(std::time::Duration::from_secs(25), failover).await.expect("nobody took over");
+    let found = tokio::time::timeout(std::time::Duration::from_secs(25), failover)
+        .await
+        .expect("the replica does not take over");
     assert_eq!(found.head, base.head);
 }
 
@@ -127,7 +129,8 @@ async fn in_a_cluster_whose_replica_takes_over() {
         }
         stale
     };
-    let stale = tokio::time::timeout(std::time::Duration::from_secs(20), after).await.expect("nobody took over");
+    let stale =
+        tokio::time::timeout(std::time::Duration::from_secs(20), after).await.expect("the replica does not take over");
     // Sessions of the other masters need no restore.
     assert!((1..30).contains(&stale), "{stale}");
     drop(replica);

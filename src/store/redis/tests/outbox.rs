@@ -216,8 +216,8 @@ async fn many_callers_that_wait_for_the_ledger_share_one_poll() {
     assert!(setup.store.wait_recorded(entry_id).now_or_never().is_some(), "it is known already");
     let stats = server.say(&["INFO", "commandstats"]).concat();
     // Only the watermark reads from the end.
-    let asked = super::round_trips::calls(&stats, "xrevrange");
+    let polls = super::round_trips::calls(&stats, "xrevrange");
     // One every five milliseconds, instead of a thousand.
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap();
-    assert!((1..elapsed_ms / 5 + 20).contains(&asked), "{asked} scripts in {elapsed_ms} ms");
+    assert!((1..elapsed_ms / 5 + 20).contains(&polls), "{polls} scripts in {elapsed_ms} ms");
 }
