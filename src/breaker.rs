@@ -1,9 +1,9 @@
-//! Who does not answer is not asked again and again: a breaker before anything that may be away.
+//! A circuit breaker: a service that does not answer is left alone for a while.
 //!
-//! After a few questions in a row that nobody answers the circuit opens, and whoever
-//! comes is told at once when to come again. Now and then one is let through for all;
-//! its answer closes the circuit. Where to put one: around the asking, inside of it a
-//! time-out, outside of it whoever can tell the caller to wait.
+//! After a few requests in a row without an answer the circuit opens. Then callers are turned
+//! away at once, and learn when to retry. Now and then one request probes for all; its
+//! answer closes the circuit. A breaker wraps the request with its time-out; the code around
+//! the breaker tells the caller to wait.
 
 mod circuit;
 
@@ -14,46 +14,46 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use circuit::{Circuit, Settings, State, Ticket};
+pub use circuit::{Circuit, PhaseId, Settings, State};
 
 use crate::telemetry::metrics::{BREAKER_OPEN, BREAKER_OPENED_TOTAL, BREAKER_TURNED_AWAY_TOTAL};
 use crate::telemetry::outage::Outage;
 
-/// Nobody is asked for now.
+/// The circuit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("nobody has answered lately; to be asked again in {} ms", retry_after.as_millis())]
+#[error("no request was answered lately; retry in {} ms", retry_after.as_millis())]
 pub struct Open {
-    /// When it is worth coming again.
+    /// When a retry is worth it.
     pub retry_after: Duration,
 }
 
-/// Who asked did not say why there was no answer.
+/// The caller gave no reason why there was no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer")]
 struct CallerTimeout;
 
-/// A circuit that many share.
+/// A circuit that many callers share.
 #[derive(Debug)]
 pub struct Breaker {
-    /// Of whom, for the metrics.
+    /// The name of the service, for the metrics.
     of: &'static str,
     circuit: Mutex<Circuit>,
-    /// Tells those who wait that the circuit has changed.
+    /// Wakes waiting callers when the circuit changes.
     changed: Notify,
-    /// What the log says while it is not closed.
+    /// Logged while the circuit is not closed.
     outage: Outage,
 }
 
-/// Leave to ask once. Dropped without a word, it counts for nothing.
+/// Permission for one request. Dropped without an outcome, it counts for nothing.
 #[derive(Debug)]
-#[must_use = "say what came of it"]
+#[must_use = "report the outcome"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    turn: Option<Ticket>,
+    phase: Option<PhaseId>,
 }
 
 impl Breaker {
-    /// A closed one before `of`, such as `store`.
+    /// A closed one before the service `of`, such as `store`.
     #[must_use]
     pub fn new(of: &'static str, settings: Settings) -> Self {
         metrics::gauge!(BREAKER_OPEN, "of" => of).set(0);
@@ -63,13 +63,13 @@ impl Breaker {
         Self { of, circuit: Mutex::new(Circuit::new(settings)), changed: Notify::new(), outage }
     }
 
-    /// What it does with whoever comes.
+    /// The state of the circuit.
     #[must_use]
     pub fn state(&self) -> State {
         self.circuit().state()
     }
 
-    /// Leave to ask, or at once when to come again.
+    /// Permission for a request, or at once the time to retry.
     pub fn acquire(&self) -> Result<Permit<'_>, Open> {
         self.try_acquire(Instant::now()).inspect_err(|_| {
             metrics::counter!(BREAKER_TURNED_AWAY_TOTAL, "of" => self.of).increment(1);
@@ -77,41 +77,40 @@ impl Breaker {
         })
     }
 
-    /// Leave to ask, waited for no longer than `patience`.
-    pub async fn wait(&self, patience: Duration) -> Result<Permit<'_>, Open> {
-        let until = Instant::now() + patience;
+    /// Waits for permission, for no longer than `timeout`.
+    pub async fn wait(&self, timeout: Duration) -> Result<Permit<'_>, Open> {
+        let until = Instant::now() + timeout;
         loop {
-            // Listening begins before the question, so that no change falls in between.
+            // Created before the attempt, so that no change falls in between.
             let changed = self.changed.notified();
             let now = Instant::now();
             let open = match self.try_acquire(now) {
                 Err(open) if now < until => open,
                 decided => return decided,
             };
-            let again = until.min(now + open.retry_after);
-            // Either way the circuit is asked again.
-            let _ = tokio::time::timeout_at(again, changed).await;
+            let retry_at = until.min(now + open.retry_after);
+            // Either way the next turn tries again.
+            let _ = tokio::time::timeout_at(retry_at, changed).await;
         }
     }
 
-    /// Asks, if anybody may be asked. `is_silence` tells errors that mean nobody
-    /// answered from those that are an answer.
+    /// Runs the request, unless the circuit is open. `is_silence` tells errors that mean no
+    /// answer from those that are an answer.
     pub async fn guard<T, E: Error + From<Open> + 'static>(
         &self,
-        asking: impl Future<Output = Result<T, E>>,
+        request: impl Future<Output = Result<T, E>>,
         is_silence: impl FnOnce(&E) -> bool,
     ) -> Result<T, E> {
-        let leave = self.acquire()?;
-        leave.with(asking, is_silence).await
+        self.acquire()?.with(request, is_silence).await
     }
 
     fn try_acquire(&self, now: Instant) -> Result<Permit<'_>, Open> {
-        let turn = self.change(None, |circuit| circuit.ask(now));
-        let turn = turn.map_err(|again| Open { retry_after: again.saturating_duration_since(now) })?;
-        Ok(Permit { breaker: self, turn: Some(turn) })
+        let phase = self.change(None, |circuit| circuit.acquire(now));
+        let phase = phase.map_err(|retry_at| Open { retry_after: retry_at.saturating_duration_since(now) })?;
+        Ok(Permit { breaker: self, phase: Some(phase) })
     }
 
-    /// Changes the circuit, and says so if it is not what it was, with the cause.
+    /// Changes the circuit, and logs a new state with its cause.
     fn change<T>(&self, cause: Option<&(dyn Error + 'static)>, change: impl FnOnce(&mut Circuit) -> T) -> T {
         let mut circuit = self.circuit();
         let before = circuit.state();
@@ -144,39 +143,39 @@ impl Breaker {
 }
 
 impl Permit<'_> {
-    /// Asks, and says what came of it.
+    /// Runs the request, and reports the outcome.
     pub async fn with<T, E: Error + 'static>(
         self,
-        asking: impl Future<Output = Result<T, E>>,
+        request: impl Future<Output = Result<T, E>>,
         is_silence: impl FnOnce(&E) -> bool,
     ) -> Result<T, E> {
-        let said = asking.await;
-        match &said {
+        let outcome = request.await;
+        match &outcome {
             Err(error) if is_silence(error) => self.failure(error),
             _ => self.success(),
         }
-        said
+        outcome
     }
 
-    /// Somebody answered, with yes or no.
+    /// There was an answer, a yes or a no.
     pub fn success(mut self) {
-        if let Some(turn) = self.turn.take() {
-            self.breaker.change(None, |circuit| circuit.success(turn));
+        if let Some(phase) = self.phase.take() {
+            self.breaker.change(None, |circuit| circuit.success(phase));
         }
     }
 
-    /// Nobody did, and why.
+    /// There was none, and why.
     pub fn failure(mut self, cause: &(dyn Error + 'static)) {
-        if let Some(turn) = self.turn.take() {
-            self.breaker.change(Some(cause), |circuit| circuit.failure(turn, Instant::now()));
+        if let Some(phase) = self.phase.take() {
+            self.breaker.change(Some(cause), |circuit| circuit.failure(phase, Instant::now()));
         }
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if let Some(turn) = self.turn.take() {
-            self.breaker.change(None, |circuit| circuit.cancelled(turn, Instant::now()));
+        if let Some(phase) = self.phase.take() {
+            self.breaker.change(None, |circuit| circuit.cancelled(phase, Instant::now()));
         }
     }
 }
@@ -209,64 +208,64 @@ mod tests {
         Breaker::new("test", Settings { failures: 2, first, most: LONG, probe: LONG })
     }
 
-    async fn ask(breaker: &Breaker, answer: Result<(), Error>) -> Result<(), Error> {
+    async fn request(breaker: &Breaker, answer: Result<(), Error>) -> Result<(), Error> {
         breaker.guard(async { answer }, |error| *error == Error::Silence).await
     }
 
     #[tokio::test]
-    async fn silence_opens_it_and_a_no_does_not() {
+    async fn silence_opens_a_breaker_and_a_refusal_does_not() {
         let breaker = breaker(LONG);
         for _ in 0..5 {
-            assert_eq!(ask(&breaker, Err(Error::No)).await, Err(Error::No));
+            assert_eq!(request(&breaker, Err(Error::No)).await, Err(Error::No));
         }
         for _ in 0..2 {
-            assert_eq!(ask(&breaker, Err(Error::Silence)).await, Err(Error::Silence));
+            assert_eq!(request(&breaker, Err(Error::Silence)).await, Err(Error::Silence));
         }
-        let Err(Error::Open(open)) = ask(&breaker, Ok(())).await else { panic!("it is closed") };
+        let Err(Error::Open(open)) = request(&breaker, Ok(())).await else { panic!("it is closed") };
         assert!(open.retry_after <= LONG && open.retry_after > LONG / 2);
     }
 
     #[tokio::test]
-    async fn nobody_is_asked_while_it_is_open_and_then_one() {
-        let (breaker, asked) = (breaker(Duration::from_millis(20)), AtomicUsize::new(0));
+    async fn an_open_breaker_lets_one_probe_through() {
+        let (breaker, requests) = (breaker(Duration::from_millis(20)), AtomicUsize::new(0));
         for _ in 0..2 {
-            ask(&breaker, Err(Error::Silence)).await.unwrap_err();
+            request(&breaker, Err(Error::Silence)).await.unwrap_err();
         }
-        let asking = || {
-            asked.fetch_add(1, Ordering::Relaxed);
+        let answer = || {
+            requests.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, Error>(()) }
         };
         let waiting = (0..9).map(|_| async {
-            let leave = breaker.wait(LONG).await.unwrap();
-            leave.with(asking(), |_| true).await
+            let permit = breaker.wait(LONG).await.unwrap();
+            permit.with(answer(), |_| true).await
         });
         let (answers, turned_away) =
             futures::join!(futures::future::join_all(waiting), async { breaker.acquire().is_err() });
         assert!(turned_away && answers.iter().all(Result::is_ok));
-        assert_eq!((asked.load(Ordering::Relaxed), breaker.state()), (9, State::Closed));
+        assert_eq!((requests.load(Ordering::Relaxed), breaker.state()), (9, State::Closed));
     }
 
     #[tokio::test]
-    async fn who_waits_waits_no_longer_than_it_said() {
+    async fn waiting_ends_at_its_timeout() {
         let breaker = breaker(LONG);
         for _ in 0..2 {
-            ask(&breaker, Err(Error::Silence)).await.unwrap_err();
+            request(&breaker, Err(Error::Silence)).await.unwrap_err();
         }
-        let began = Instant::now();
+        let started = Instant::now();
         assert!(breaker.wait(Duration::from_millis(30)).await.is_err());
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() < Duration::from_secs(5));
     }
 
     #[tokio::test]
-    async fn a_probe_that_is_dropped_lets_the_next_one_try() {
+    async fn after_a_dropped_probe_the_next_one_may_try() {
         let breaker = breaker(Duration::ZERO);
         for _ in 0..2 {
-            ask(&breaker, Err(Error::Silence)).await.unwrap_err();
+            request(&breaker, Err(Error::Silence)).await.unwrap_err();
         }
         let probe = breaker.acquire().unwrap();
         assert!(breaker.acquire().is_err());
         drop(probe);
-        assert_eq!(ask(&breaker, Ok(())).await, Ok(()));
+        assert_eq!(request(&breaker, Ok(())).await, Ok(()));
         assert_eq!(breaker.state(), State::Closed);
     }
 }

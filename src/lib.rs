@@ -7,10 +7,11 @@
 //! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to those who watch, inside one instance
-//! - [`members`]: who is running, and who looks after what
+//! - [`limits`]: what a subject may have over all instances
+//! - [`membership`]: the running instances, and the owner of each partition
 //! - [`audit`]: the road from the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
-//! - [`breaker`]: who does not answer is not asked again and again
+//! - [`breaker`]: a service that does not answer is left alone for a while
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`conformance`]: runs clock vectors
@@ -34,7 +35,8 @@ pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod ledger;
-pub mod members;
+pub mod limits;
+pub mod membership;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod net;

@@ -8,8 +8,8 @@ static MUTANT: LazyLock<String> = LazyLock::new(|| std::env::var("SYNCKAIROS_MUT
 
 /// The script of commits, as the mutant has it.
 pub fn commit(script: &str) -> String {
-    let stale = "held.position ~= base or held.life ~= number";
-    let remembers = "string.find(held.operations, operations, 1, true)";
+    let stale = "stored.position ~= base or stored.generation ~= number";
+    let remembers = "string.find(stored.operations, operations, 1, true)";
     let begins = "    local operations = '.' .. operation\n";
     let publishes = "redis.call(publish, channel, message)\n";
     match MUTANT.as_str() {

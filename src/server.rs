@@ -33,7 +33,7 @@ use crate::http;
 use crate::http::api::Api;
 use crate::ids::Ids;
 use crate::ledger;
-use crate::members::Work;
+use crate::membership::Work;
 use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::stream;

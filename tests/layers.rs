@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// `auth` is pure and stands by itself because both `http` and `cli` need it: a token is
 /// verified by the one and signed by both. `fanout` tells warnings at an instant, so it needs
 /// `clock`, and its tasks are stopped like all others, so it needs `shutdown`. `redis` is
-/// the connection that `store`, `bus` and `members` stand on; it knows no keys. `mutants` is
+/// the connection that `store`, `bus` and `membership` stand on; it knows no keys. `mutants` is
 /// in no build that is shipped.
 const DIRECTION: &[(&str, &[&str])] = &[
     ("domain", &[]),
@@ -31,7 +31,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("ledger", &["domain", "breaker", "telemetry"]),
     ("jobs", &["shutdown", "telemetry"]),
     ("audit", &["domain", "store", "ledger", "jobs", "shutdown", "telemetry"]),
-    ("members", &["domain", "redis", "store", "shutdown", "telemetry"]),
+    ("membership", &["domain", "redis", "store", "shutdown", "telemetry"]),
+    ("limits", &["domain", "membership", "redis", "shutdown", "telemetry"]),
     ("fanout", &["domain", "wire", "clock", "store", "bus", "shutdown", "telemetry"]),
     (
         "app",
@@ -45,7 +46,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
             "ledger",
             "jobs",
             "audit",
-            "members",
+            "membership",
             "mutants",
             "shutdown",
             "telemetry",

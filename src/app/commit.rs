@@ -33,9 +33,10 @@ impl Author<'_> {
     pub const NOBODY: Author<'static> = Author { command: "settle", arguments: None, by: None, idempotency: None };
 }
 
-/// The write of `change`, made from `base`.
+/// The write of `change`, made from `base`, in a format that every instance can read.
 pub(super) fn commit(
     operation: Operation,
+    format: u16,
     key: &SessionKey,
     base: Option<&StoredSession>,
     mut change: Change,
@@ -43,6 +44,7 @@ pub(super) fn commit(
 ) -> Commit {
     let previous = base.map_or(Digest::NONE, |base| base.head);
     change.session.previous = previous;
+    change.session.format = format;
     let outage = change.session.outage.take();
     let before = base.map(|base| &*base.session).filter(|before| before.status != Status::Deleted);
     let details = Details::of(author.arguments, before, &change.session);
@@ -66,4 +68,25 @@ pub(super) fn commit(
 /// How many bytes the stored session takes.
 pub(super) fn stored_bytes(write: &Commit) -> usize {
     write.entry.body.as_ref().map_or(0, Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::session::Session;
+    use crate::domain::session::event::Step;
+    use crate::domain::session::stored::{FORMAT, Unreadable};
+    use crate::store::contract::fixtures::{NOW, START, created, key};
+
+    #[test]
+    fn a_write_is_stored_in_the_format_that_is_asked_for() {
+        const NEXT: u16 = FORMAT + 1;
+        let write = |format| {
+            let Step::Done(change) = created(&key("a")).next(&START, NOW) else { panic!("it does not start") };
+            let entry = commit(1, format, &key("a"), None, *change, Author::NOBODY).entry;
+            Session::from_stored(entry.body.as_ref().unwrap())
+        };
+        assert_eq!(write(FORMAT).unwrap().format, FORMAT);
+        assert!(matches!(write(NEXT), Err(Unreadable::Newer(NEXT))));
+    }
 }

@@ -98,7 +98,7 @@ impl Sessions {
         change: Change,
         author: Author<'_>,
     ) -> Result<Committed, Error> {
-        let first = commit(self.ids.nonce(), key, deleted, change, author);
+        let first = commit(self.ids.nonce(), self.write_format.get(), key, deleted, change, author);
         let bytes = stored_bytes(&first);
         if bytes > MAX_STORED_BYTES {
             return Err(Error::TooLarge { bytes });

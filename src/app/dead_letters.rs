@@ -17,7 +17,7 @@ use crate::domain::chain::Link;
 use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
 use crate::ledger::Ledger;
-use crate::members::Ownership;
+use crate::membership::Ownership;
 use crate::store::partition::Partition;
 use crate::store::{Store, StoredSession};
 use crate::telemetry::metrics;

@@ -28,9 +28,9 @@ use crate::clock::Clock;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::Ledger;
-use crate::members::Ownership;
+use crate::membership::Ownership;
 use crate::store;
-use crate::store::Store;
+use crate::store::SessionStore;
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics;
 use crate::telemetry::outage::{Outage, OutageTracker, Repeats, chain};
@@ -60,7 +60,7 @@ pub struct Deadlines {
     /// Settles sessions.
     pub sessions: Arc<Sessions>,
     /// Has the due set.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn SessionStore>,
     /// Has the sessions that the store lost.
     pub ledger: Arc<dyn Ledger>,
     /// The time.

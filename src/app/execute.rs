@@ -196,7 +196,8 @@ impl Sessions {
         change: Change,
         refused: Option<Refused>,
     ) -> Result<Attempt, Error> {
-        let write = commit(self.ids.nonce(), execution.key, Some(&stored), change, Author::NOBODY);
+        let write =
+            commit(self.ids.nonce(), self.write_format.get(), execution.key, Some(&stored), change, Author::NOBODY);
         match self.store.commit(write).await? {
             Committed::Stored(settled) => {
                 self.announce_deadline(execution.key, &settled);
@@ -219,7 +220,8 @@ impl Sessions {
             by: Some(execution.by),
             idempotency: execution.idempotency,
         };
-        let write = commit(self.ids.nonce(), execution.key, Some(&basis.stored), change, author);
+        let write =
+            commit(self.ids.nonce(), self.write_format.get(), execution.key, Some(&basis.stored), change, author);
         let bytes = stored_bytes(&write);
         if bytes > MAX_STORED_BYTES && outgrows(execution.command, &basis.stored.session, bytes) {
             return self.reject(execution, basis, |_| Error::TooLarge { bytes }).await;

@@ -11,7 +11,7 @@ use crate::domain::principal::Principal;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Filter, HistoryRow, Ledger, Page, Row};
-use crate::store::{Store, StoredSession};
+use crate::store::{LedgerProgress, StoredSession};
 
 /// How long a query waits for the audit to catch up.
 const AUDIT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -38,12 +38,12 @@ pub struct HistoryPage {
 
 /// Queries to the ledger.
 pub struct History {
-    store: Arc<dyn Store>,
+    store: Arc<dyn LedgerProgress>,
     ledger: Arc<dyn Ledger>,
 }
 
 impl History {
-    pub(super) const fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>) -> Self {
+    pub(super) const fn new(store: Arc<dyn LedgerProgress>, ledger: Arc<dyn Ledger>) -> Self {
         Self { store, ledger }
     }
 

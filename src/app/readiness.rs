@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::ledger::Ledger;
-use crate::store::Store;
+use crate::store::SessionStore;
 
 /// A check that began no longer ago is fresh.
 const MAX_CHECK_AGE: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ struct Check {
 /// Checks the store and the ledger. Neither waits for the other: a silent ledger says nothing
 /// about the store.
 pub struct Readiness {
-    store: Arc<dyn Store>,
+    store: Arc<dyn SessionStore>,
     ledger: Arc<dyn Ledger>,
     store_probe: Probe,
     ledger_probe: Probe,
@@ -57,7 +57,7 @@ pub struct Readiness {
 impl Readiness {
     /// Knows nothing yet.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, needs_ledger: bool) -> Self {
+    pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<dyn Ledger>, needs_ledger: bool) -> Self {
         Self {
             store,
             ledger,

@@ -14,10 +14,12 @@ use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::session::restore::{Gap, Outage};
+use crate::domain::session::stored::FORMAT;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 use crate::ledger::run::RunHistory;
 use crate::ledger::{DeadLetter, Ledger};
+use crate::membership::WriteFormat;
 use crate::store;
 use crate::store::partition::{PARTITIONS, Partition};
 use crate::store::{Store, StoredSession};
@@ -62,6 +64,7 @@ pub(super) struct Restorer {
     /// Ids that the ledger did not know a moment ago.
     negative_cache: NegativeCache,
     retention: Retention,
+    write_format: WriteFormat,
     /// The runs of the processes before this one, once they are read: they do not change.
     runs: OnceCell<RunHistory>,
 }
@@ -70,12 +73,18 @@ impl Restorer {
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         let locks = (0..PARTITIONS).map(|_| Mutex::new(())).collect();
         let (negative_cache, retention) = (NegativeCache::default(), Retention::default());
-        Self { store, ledger, clock, locks, negative_cache, retention, runs: OnceCell::new() }
+        let write_format = WriteFormat::new(FORMAT);
+        Self { store, ledger, clock, locks, negative_cache, retention, write_format, runs: OnceCell::new() }
     }
 
     /// The same, over a store that keeps sessions for so long.
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { retention, ..self }
+    }
+
+    /// The same, where others may not read the newest format.
+    pub fn with_write_format(self, write_format: WriteFormat) -> Self {
+        Self { write_format, ..self }
     }
 
     /// The session as the store has it, restored first if need be. A deleted one stays deleted.
@@ -160,10 +169,11 @@ impl Restorer {
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        stored: StoredSession,
+        mut stored: StoredSession,
         records: Vec<IdempotencyRecord>,
         is_refused: bool,
     ) -> Result<StoredSession, Error> {
+        Arc::make_mut(&mut stored.session).format = self.write_format.get();
         let stored = self.store.restore(key, over, stored, records).await?;
         // Another writer may have been faster: its version is on its way to the ledger.
         if is_refused && stored.entry_id.is_none() {

@@ -101,7 +101,7 @@ mod tests {
     use crate::domain::chain::Digest;
     use crate::domain::id::{SessionId, TenantId};
     use crate::domain::session::Session;
-    use crate::store::contract::making::created;
+    use crate::store::contract::fixtures::created;
 
     fn key(session: usize) -> SessionKey {
         SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(format!("s{session}")).unwrap() }

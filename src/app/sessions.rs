@@ -24,9 +24,11 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::session::Status;
 use crate::domain::session::event::{Kind, Outcome};
+use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
+use crate::membership::WriteFormat;
 use crate::store;
 use crate::store::outbox::EntryId;
 use crate::store::{Committed, Store, StoredSession};
@@ -67,6 +69,7 @@ pub struct SessionsParts {
 pub struct Sessions {
     pub(super) store: Arc<dyn Store>,
     pub(super) ids: Ids,
+    pub(super) write_format: WriteFormat,
     pub(super) cache: SessionCache,
     clock: Arc<dyn Clock>,
     due_hints: mpsc::Sender<DueHint>,
@@ -84,16 +87,35 @@ impl Sessions {
     pub fn new(parts: SessionsParts) -> Self {
         let SessionsParts { store, ledger, clock, ids, due_hints, audience, is_durable, least_advance, idle } = parts;
         let (idle_check, least_advance_ms) = (IdleCheck::new(audience, whole_ms(idle)), whole_ms(least_advance));
-        let history = History::new(Arc::clone(&store), Arc::clone(&ledger));
+        let history = History::new(Arc::clone(&store) as _, Arc::clone(&ledger));
         let restorer = Restorer::new(Arc::clone(&store), ledger, Arc::clone(&clock));
         let cache = SessionCache::default();
-        Self { store, ids, cache, clock, due_hints, restorer, idle_check, is_durable, least_advance_ms, history }
+        let write_format = WriteFormat::new(FORMAT);
+        Self {
+            store,
+            write_format,
+            ids,
+            cache,
+            clock,
+            due_hints,
+            restorer,
+            idle_check,
+            is_durable,
+            least_advance_ms,
+            history,
+        }
     }
 
     /// The same, over a store that keeps sessions for so long.
     #[must_use]
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { restorer: self.restorer.with_retention(retention), ..self }
+    }
+
+    /// The same, where others may not read the newest format.
+    #[must_use]
+    pub fn with_write_format(self, format: WriteFormat) -> Self {
+        Self { restorer: self.restorer.with_write_format(format.clone()), write_format: format, ..self }
     }
 
     /// How many sessions are cached for their next commit, and how many ids as missing.
@@ -185,8 +207,10 @@ impl Sessions {
 
     async fn settle_from(&self, key: &SessionKey, stored: StoredSession, now: Timestamp) -> Result<bool, Error> {
         let settled = self.idle_check.settled(key, &stored.session, now.max(stored.session.updated_at)).await;
-        let committed =
-            self.store.commit(commit(self.ids.nonce(), key, Some(&stored), settled, Author::NOBODY)).await?;
+        let committed = self
+            .store
+            .commit(commit(self.ids.nonce(), self.write_format.get(), key, Some(&stored), settled, Author::NOBODY))
+            .await?;
         let Committed::Stored(stored) = committed else { return Ok(false) };
         self.announce_deadline(key, &stored);
         Ok(true)

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Now;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Error, Ledger};
-use crate::store::Store;
+use crate::store::SessionStore;
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 /// The longest time from the last heartbeat of an instance to its end.
@@ -28,7 +28,7 @@ pub struct Heartbeat {
     /// Where heartbeats are recorded.
     pub ledger: Arc<dyn Ledger>,
     /// The store, which must answer.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn SessionStore>,
     /// The clock.
     pub now: Now,
     /// Whether the ledger recorded the last heartbeat, the only write that is certain to come.

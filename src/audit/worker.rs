@@ -15,9 +15,9 @@ use crate::jobs;
 use crate::jobs::{Failure, RetryPolicy, Source, Work};
 use crate::ledger::{Error, Ledger};
 use crate::store;
-use crate::store::Store;
+use crate::store::LedgerProgress;
 use crate::store::fence::Fence;
-use crate::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
+use crate::store::outbox::{Backlog, Outbox, OutboxEntry, OutboxError};
 use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
 use crate::telemetry::outage::chain;
 
@@ -31,7 +31,7 @@ pub struct Worker {
     outbox: Arc<dyn Outbox>,
     ledger: Arc<dyn Ledger>,
     /// Keeps sessions whose newest version the ledger refuses.
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn LedgerProgress>>,
     now: Now,
     policy: RetryPolicy,
     fence: Fence,
@@ -46,7 +46,7 @@ impl Worker {
 
     /// With the store of the entries, which keeps sessions that the ledger refuses.
     #[must_use]
-    pub fn with_store(self, store: Arc<dyn Store>) -> Self {
+    pub fn with_store(self, store: Arc<dyn LedgerProgress>) -> Self {
         Self { store: Some(store), ..self }
     }
 
@@ -162,7 +162,7 @@ async fn with_timeout<T>(operation: impl Future<Output = Result<T, Error>>) -> R
     }
 }
 
-fn retryable(Unavailable(why): Unavailable) -> Failure {
+fn retryable(OutboxError(why): OutboxError) -> Failure {
     Failure::Unavailable(why)
 }
 

@@ -1,4 +1,4 @@
-//! When to ask and when not to: decided from instants that are handed in, nothing else.
+//! The state machine of a breaker, decided from instants that the caller passes in.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use tokio::time::Instant;
 /// When a circuit opens, and how long it stays so.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Questions in a row that nobody answers, after which nobody is asked.
+    /// Requests in a row without an answer, after which the circuit opens.
     pub failures: u32,
-    /// From opening to the first probe. It doubles with each probe that fails.
+    /// The wait from opening to the first probe. It doubles with each probe that fails.
     pub first: Duration,
-    /// No wait for a probe is longer.
+    /// The longest wait for a probe.
     pub most: Duration,
-    /// A probe that takes longer than this has failed, whether it says so or not.
+    /// A probe that takes longer than this has failed.
     pub probe: Duration,
 }
 
@@ -28,28 +28,28 @@ impl Default for Settings {
     }
 }
 
-/// What a circuit does with whoever comes.
+/// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Everyone asks.
+    /// Requests pass.
     Closed,
-    /// Nobody asks.
+    /// Requests are turned away.
     Open,
-    /// One asks, for all.
+    /// One request probes for all.
     HalfOpen,
 }
 
-/// What whoever may ask says afterwards whom it spoke for. A circuit that has moved
-/// on does not listen to what began before.
+/// The state in which a request was admitted. Its outcome does not count once the circuit has
+/// left that state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket(u64);
+pub struct PhaseId(u64);
 
 /// Closed, open or half open, and since when.
 #[derive(Debug)]
 pub struct Circuit {
     settings: Settings,
     phase: Phase,
-    turn: u64,
+    phase_id: u64,
     /// Grows with every probe that fails.
     wait: Duration,
 }
@@ -65,10 +65,10 @@ impl Circuit {
     /// A closed one.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
-        Self { settings, phase: Phase::Closed { failures: 0 }, turn: 0, wait: settings.first }
+        Self { settings, phase: Phase::Closed { failures: 0 }, phase_id: 0, wait: settings.first }
     }
 
-    /// What it does with whoever comes.
+    /// Its state.
     #[must_use]
     pub const fn state(&self) -> State {
         match self.phase {
@@ -78,24 +78,24 @@ impl Circuit {
         }
     }
 
-    /// Whether somebody may ask now; if not, when it is worth coming again.
-    pub fn ask(&mut self, now: Instant) -> Result<Ticket, Instant> {
+    /// Admits a request, or tells when a retry is worth it.
+    pub fn acquire(&mut self, now: Instant) -> Result<PhaseId, Instant> {
         match self.phase {
-            Phase::Closed { .. } => return Ok(Ticket(self.turn)),
+            Phase::Closed { .. } => return Ok(PhaseId(self.phase_id)),
             Phase::Open { until } if now < until => return Err(until),
-            // The probe will know sooner than that, as a rule.
+            // The probe usually ends sooner.
             Phase::HalfOpen { given_up_at } if now < given_up_at => {
                 return Err(given_up_at.min(now + self.settings.first));
             }
             Phase::Open { .. } | Phase::HalfOpen { .. } => {}
         }
         self.enter(Phase::HalfOpen { given_up_at: now + self.settings.probe });
-        Ok(Ticket(self.turn))
+        Ok(PhaseId(self.phase_id))
     }
 
-    /// It was answered, with yes or no.
-    pub fn success(&mut self, turn: Ticket) {
-        if self.is_current(turn) {
+    /// There was an answer, a yes or a no.
+    pub fn success(&mut self, phase: PhaseId) {
+        if self.is_current(phase) {
             self.wait = self.settings.first;
             match &mut self.phase {
                 Phase::Closed { failures } => *failures = 0,
@@ -104,9 +104,9 @@ impl Circuit {
         }
     }
 
-    /// Nobody answered.
-    pub fn failure(&mut self, turn: Ticket, now: Instant) {
-        if !self.is_current(turn) {
+    /// There was no answer.
+    pub fn failure(&mut self, phase: PhaseId, now: Instant) {
+        if !self.is_current(phase) {
             return;
         }
         match &mut self.phase {
@@ -119,15 +119,15 @@ impl Circuit {
         }
     }
 
-    /// Who asked went away before there was an answer: if it asked for all, another may.
-    pub fn cancelled(&mut self, turn: Ticket, now: Instant) {
-        if self.is_current(turn) && matches!(self.phase, Phase::HalfOpen { .. }) {
+    /// The caller went away before an answer: if it was the probe, another may follow.
+    pub fn cancelled(&mut self, phase: PhaseId, now: Instant) {
+        if self.is_current(phase) && matches!(self.phase, Phase::HalfOpen { .. }) {
             self.enter(Phase::Open { until: now });
         }
     }
 
-    const fn is_current(&self, turn: Ticket) -> bool {
-        turn.0 == self.turn
+    const fn is_current(&self, phase: PhaseId) -> bool {
+        phase.0 == self.phase_id
     }
 
     fn open(&mut self, now: Instant) {
@@ -136,7 +136,7 @@ impl Circuit {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.turn += 1;
+        self.phase_id += 1;
     }
 }
 
@@ -152,54 +152,54 @@ mod tests {
     fn opened(now: Instant) -> Circuit {
         let mut circuit = Circuit::new(SETTINGS);
         for _ in 0..3 {
-            let turn = circuit.ask(now).unwrap();
-            circuit.failure(turn, now);
+            let phase = circuit.acquire(now).unwrap();
+            circuit.failure(phase, now);
         }
         assert_eq!(circuit.state(), State::Open);
         circuit
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_an_answer_in_between_counts() {
+    fn a_circuit_opens_after_failures_in_a_row() {
         let (mut circuit, now) = (Circuit::new(SETTINGS), Instant::now());
         for is_answer in [false, false, true, false, false] {
-            let turn = circuit.ask(now).unwrap();
+            let phase = circuit.acquire(now).unwrap();
             if is_answer {
-                circuit.success(turn);
+                circuit.success(phase);
             } else {
-                circuit.failure(turn, now);
+                circuit.failure(phase, now);
             }
             assert_eq!(circuit.state(), State::Closed);
         }
-        let turn = circuit.ask(now).unwrap();
-        circuit.failure(turn, now);
-        assert_eq!((circuit.state(), circuit.ask(now)), (State::Open, Err(now + SECOND)));
+        let phase = circuit.acquire(now).unwrap();
+        circuit.failure(phase, now);
+        assert_eq!((circuit.state(), circuit.acquire(now)), (State::Open, Err(now + SECOND)));
     }
 
     #[test]
-    fn one_probe_asks_for_all_and_its_answer_closes() {
+    fn the_answer_to_a_probe_closes_the_circuit() {
         let now = Instant::now();
         let mut circuit = opened(now);
-        let probe = circuit.ask(now + SECOND).unwrap();
-        assert_eq!(circuit.ask(now + SECOND), Err(now + SECOND * 2));
-        assert_eq!(circuit.ask(now + SECOND * 10), Err(now + SECOND * 11));
+        let probe = circuit.acquire(now + SECOND).unwrap();
+        assert_eq!(circuit.acquire(now + SECOND), Err(now + SECOND * 2));
+        assert_eq!(circuit.acquire(now + SECOND * 10), Err(now + SECOND * 11));
         circuit.success(probe);
         assert_eq!(circuit.state(), State::Closed);
-        assert!(circuit.ask(now + SECOND).is_ok());
+        assert!(circuit.acquire(now + SECOND).is_ok());
     }
 
     #[test]
-    fn probes_that_fail_come_at_twice_the_wait_up_to_the_most() {
+    fn the_wait_doubles_with_each_failed_probe_up_to_a_limit() {
         let mut now = Instant::now();
         let mut circuit = opened(now);
         for wait in [1, 2, 3, 3] {
-            assert_eq!(circuit.ask(now), Err(now + SECOND * wait));
+            assert_eq!(circuit.acquire(now), Err(now + SECOND * wait));
             now += SECOND * wait;
-            let probe = circuit.ask(now).unwrap();
+            let probe = circuit.acquire(now).unwrap();
             circuit.failure(probe, now);
         }
         now += SECOND * 3;
-        let probe = circuit.ask(now).unwrap();
+        let probe = circuit.acquire(now).unwrap();
         circuit.success(probe);
         let again = opened(now);
         assert_eq!(again.wait, SECOND);
@@ -207,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_goes_away_or_never_ends_holds_nobody_up() {
+    fn a_lost_or_stuck_probe_blocks_no_other() {
         let now = Instant::now();
         let mut circuit = opened(now);
-        let gone = circuit.ask(now + SECOND).unwrap();
+        let gone = circuit.acquire(now + SECOND).unwrap();
         circuit.cancelled(gone, now + SECOND);
-        let stuck = circuit.ask(now + SECOND).unwrap();
-        let next = circuit.ask(now + SECOND * 11).unwrap();
+        let stuck = circuit.acquire(now + SECOND).unwrap();
+        let next = circuit.acquire(now + SECOND * 11).unwrap();
         circuit.failure(stuck, now + SECOND * 11);
         assert_eq!(circuit.state(), State::HalfOpen);
         circuit.success(next);
@@ -221,13 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_a_change_is_not_heard_after_it() {
+    fn an_outcome_from_before_a_change_does_not_count() {
         let (mut circuit, now) = (Circuit::new(SETTINGS), Instant::now());
-        let turns: Vec<_> = (0..5).map(|_| circuit.ask(now).unwrap()).collect();
-        turns[..3].iter().for_each(|turn| circuit.failure(*turn, now));
-        circuit.success(turns[3]);
+        let phases: Vec<_> = (0..5).map(|_| circuit.acquire(now).unwrap()).collect();
+        phases[..3].iter().for_each(|phase| circuit.failure(*phase, now));
+        circuit.success(phases[3]);
         assert_eq!(circuit.state(), State::Open);
-        circuit.failure(turns[4], now + SECOND / 2);
-        assert_eq!(circuit.ask(now), Err(now + SECOND));
+        circuit.failure(phases[4], now + SECOND / 2);
+        assert_eq!(circuit.acquire(now), Err(now + SECOND));
     }
 }

@@ -1,14 +1,14 @@
-//! Where Redis is, by URL.
+//! The address of Redis, by URL.
 //!
-//! | URL | what it reaches |
+//! | URL | target |
 //! | --- | --- |
 //! | `redis://[user:password@]host[:port][/db]` | one server: Redis 6.2 or later, or Valkey |
 //! | `redis-cluster://host:port[?node=host:port...]` | a cluster, from version 7 on |
-//! | `redis-sentinel://host:port?sentinelServiceName=name[&node=host:port...]` | whichever server the sentinels name |
+//! | `redis-sentinel://host:port?sentinelServiceName=name[&node=host:port...]` | the server that the sentinels name |
 //!
-//! With `rediss`, or `rediss-cluster` and so on, over TLS; `valkey` says the same. The user needs the keys
-//! and the channels that begin with what the deployment is called, `sk:*` or `sk@2:*`, and the commands of
-//! `docs/RELIABILITY.md`.
+//! `rediss`, `rediss-cluster` and `rediss-sentinel` mean TLS; `valkey` means the same as `redis`. The user
+//! needs the keys and channels that begin with the name of the deployment, `sk:*` or `sk@2:*`, and the
+//! commands in `docs/RELIABILITY.md`.
 
 use std::fmt;
 use std::path::Path;
@@ -23,18 +23,18 @@ use fred::types::config::{Config, TlsConfig, TlsConnector};
 
 const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
 
-/// Where Redis is, and how it is spoken to.
+/// The address of Redis, with credentials and TLS.
 #[derive(Clone)]
 pub struct Address(Config);
 
-/// Why an address is of no use. Never says what it was: it may hold a password.
+/// Why an address is invalid. Never contains the address, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAddress {
-    /// It is no such URL.
+    /// It is no URL of a Redis.
     #[error("it is no URL of a Redis")]
     Url,
-    /// The certificates to trust cannot be used.
-    #[error("failed to read the certificates of who may sign for Redis")]
+    /// The trusted certificates cannot be read.
+    #[error("failed to read the trusted certificates for Redis")]
     Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -46,18 +46,18 @@ impl fmt::Debug for Address {
 }
 
 impl Address {
-    /// From a URL. Over TLS, the server's certificate is signed by who the host trusts,
-    /// or by one of those in `trusted`, a file in PEM, if it is given.
+    /// From a URL. Over TLS, the server's certificate must be signed by an authority that the
+    /// host trusts, or by one in `trusted`, a PEM file, if it is given.
     pub fn new(url: &str, trusted: Option<&Path>) -> Result<Self, InvalidAddress> {
         let scheme = url.split("://").next().and_then(|scheme| scheme.split('-').next());
-        // The library takes a URL of anything else for one of Redis.
+        // The library accepts any other scheme as one of Redis.
         if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
             return Err(InvalidAddress::Url);
         }
         let mut config = Config::from_url(url).map_err(|_| InvalidAddress::Url)?;
         config.version = RespVersion::RESP3;
         if let (Some(_), Some(file)) = (&config.tls, trusted) {
-            config.tls = Some(trusting(file).map_err(InvalidAddress::Certificates)?);
+            config.tls = Some(tls_trusting(file).map_err(InvalidAddress::Certificates)?);
         }
         Ok(Self(config))
     }
@@ -67,7 +67,7 @@ impl Address {
     }
 }
 
-fn trusting(file: &Path) -> Result<TlsConfig, Box<dyn std::error::Error + Send + Sync>> {
+fn tls_trusting(file: &Path) -> Result<TlsConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file)? {
         roots.add(certificate?)?;
@@ -100,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_and_not_repeated() {
+    fn an_invalid_address_is_refused_and_not_repeated() {
         for url in ["", "secret", "redis-sentinel://secret:1", "postgres://secret@localhost"] {
-            let refused = Address::new(url, None).unwrap_err();
-            assert!(!format!("{refused:?} {refused}").contains("secret"), "{url}");
+            let error = Address::new(url, None).unwrap_err();
+            assert!(!format!("{error:?} {error}").contains("secret"), "{url}");
         }
     }
 }

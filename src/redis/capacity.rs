@@ -1,30 +1,31 @@
-//! Whether Redis may be trusted with what is not elsewhere, and how much it can hold.
+//! Whether Redis may evict data, and how much it can hold.
 
 use fred::clients::{Client, WithOptions};
 use fred::interfaces::{ClientLike as _, ClusterInterface as _};
 use fred::types::InfoKind;
 use fred::types::config::Server;
 
-use super::{Redis, RedisError};
+use super::connection::Redis;
+use super::error::RedisError;
 
-/// What a Redis does when it is full, and when that is.
+/// The memory limit of a Redis, and what it does when it reaches the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
-    /// Its `maxmemory-policy`; of several masters, one that is not `noeviction`, if any.
+    /// Its `maxmemory-policy`; of several masters, one other than `noeviction`, if any.
     pub policy: String,
-    /// Its `maxmemory` in bytes, of all masters together; `None` where one has no bound.
+    /// Its `maxmemory` in bytes, summed over all masters; `None` where one has no limit.
     pub max_bytes: Option<u64>,
 }
 
 impl Capacity {
-    /// Whether nothing is thrown away. Anything else than `noeviction` may lose
-    /// sessions, and what waits for the ledger.
+    /// Whether nothing is evicted. Any policy other than `noeviction` may lose sessions and
+    /// outbox entries.
     #[must_use]
     pub fn keeps_all(&self) -> bool {
         self.policy == "noeviction"
     }
 
-    /// What the outbox may take up, unless a setting says otherwise: a quarter.
+    /// The outbox's share, unless a setting says otherwise: a quarter.
     #[must_use]
     pub fn outbox_bytes(&self) -> Option<u64> {
         self.max_bytes.map(|bytes| bytes / 4)
@@ -48,7 +49,7 @@ impl Redis {
     pub async fn capacity(&self) -> Result<Capacity, RedisError> {
         let mut all: Option<Capacity> = None;
         for master in self.masters() {
-            let one = of_one(self.commands().await?, master).await?;
+            let one = capacity_of(self.commands().await?, master).await?;
             all = Some(match all {
                 Some(before) => before.and(one),
                 None => one,
@@ -57,18 +58,18 @@ impl Redis {
         all.ok_or_else(RedisError::protocol)
     }
 
-    /// In a cluster, each; otherwise the one there is.
+    /// All masters of a cluster; otherwise the one server.
     fn masters(&self) -> Vec<Option<Server>> {
         let routing = self.client.cached_cluster_state();
         routing.map_or_else(|| vec![None], |routing| routing.unique_primary_nodes().into_iter().map(Some).collect())
     }
 }
 
-async fn of_one(commands: WithOptions<Client>, master: Option<Server>) -> Result<Capacity, RedisError> {
+async fn capacity_of(commands: WithOptions<Client>, master: Option<Server>) -> Result<Capacity, RedisError> {
     let mut options = commands.options().clone();
     options.cluster_node = master;
-    let asked = commands.with_options(&options);
-    let memory: String = asked.info(Some(InfoKind::Memory)).await.map_err(RedisError::of)?;
+    let master = commands.with_options(&options);
+    let memory: String = master.info(Some(InfoKind::Memory)).await.map_err(RedisError::of)?;
     Capacity::of(&memory).ok_or_else(RedisError::protocol)
 }
 
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_says_of_its_memory_is_read() {
+    fn memory_info_of_a_server_is_read() {
         let one = Capacity::of("# Memory\r\nmaxmemory:4096\r\nmaxmemory_human:4K\r\nmaxmemory_policy:noeviction\r\n");
         let expected = Capacity { policy: "noeviction".to_owned(), max_bytes: Some(4096) };
         assert_eq!(one, Some(expected.clone()));

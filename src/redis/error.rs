@@ -1,12 +1,12 @@
-//! What an error says of the command it came instead of.
+//! Whether a failed command may have been applied.
 
 use fred::error::{Error, ErrorKind};
 
-/// Why there is no answer.
+/// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
-    /// It was not sent, or turned away: nothing happened.
-    #[error("Redis was not asked, or declined")]
+    /// It was not sent, or was rejected: nothing happened.
+    #[error("the command was not sent, or Redis rejected it")]
     NotApplied(#[source] Source),
     /// It was sent. Whether it happened is not known.
     #[error("Redis did not answer")]
@@ -15,8 +15,8 @@ pub enum RedisError {
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a server says before it has touched anything: it is not ready, may not write,
-/// is full, busy, not the one to ask, or does not know the caller.
+/// The errors that a server answers before any effect: it is not ready, read-only, full,
+/// busy, not the owner of the keys, or does not know the caller.
 const NOT_APPLIED_PREFIXES: &[&str] = &[
     "LOADING",
     "READONLY",
@@ -37,29 +37,29 @@ const NOT_APPLIED_PREFIXES: &[&str] = &[
 ];
 
 impl RedisError {
-    /// What the client library's error says.
+    /// From an error of the client library.
     #[must_use]
     pub fn of(error: Error) -> Self {
-        if is_unsent(&error) || is_declined(&error) {
+        if is_unsent(&error) || is_rejected(&error) {
             Self::not_applied(error)
         } else {
             Self::Indeterminate(error.into())
         }
     }
 
-    /// Of what could not have had an effect.
+    /// From an error that came before any effect.
     #[must_use]
     pub fn not_applied(error: Error) -> Self {
         Self::NotApplied(error.into())
     }
 
-    /// What the server said of one command among several.
+    /// From the error that a server gave for one command of a script.
     #[must_use]
     pub fn from_reply(text: &str) -> Self {
         Self::of(Error::new(ErrorKind::Unknown, text.to_owned()))
     }
 
-    /// The same once more, for another who asked with the first.
+    /// A copy, for another caller of the same batch.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         match self {
@@ -68,13 +68,13 @@ impl RedisError {
         }
     }
 
-    /// An answer that nobody expected.
+    /// An unexpected answer.
     #[must_use]
     pub fn protocol() -> Self {
         Self::Indeterminate("the answer makes no sense".into())
     }
 
-    /// What went wrong.
+    /// The cause.
     #[must_use]
     pub fn into_source(self) -> Source {
         match self {
@@ -87,20 +87,20 @@ fn is_unsent(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Config | ErrorKind::Url)
 }
 
-/// Its keys are not there, or not all of them, because they move to another server.
+/// Whether its keys, or some of them, are moving to another server.
 pub(super) fn is_moving(error: &Error) -> bool {
     let code = error.details().split_whitespace().next().unwrap_or_default();
-    // The library does not say in which of these ways it was sent elsewhere.
+    // The library does not say which of these redirections it was.
     ["MOVED", "ASK", "TRYAGAIN"].contains(&code) || error.details() == "Too many redirections."
 }
 
-/// Before version 7, what a command within a script was answered with stands at the end.
-/// A script of ours that is declined has written nothing: the first of its writes was.
-fn is_declined(error: &Error) -> bool {
+/// Before version 7, the error of a command within a script stands at the end. A script of
+/// ours that is rejected has written nothing, as its first write was.
+fn is_rejected(error: &Error) -> bool {
     let details = error.details();
-    let within = details.rsplit_once(": -").map(|(_, answer)| answer);
+    let in_script = details.rsplit_once(": -").map(|(_, error)| error);
     let code = |text: &str| text.split_whitespace().next().is_some_and(|code| NOT_APPLIED_PREFIXES.contains(&code));
-    code(details) || within.is_some_and(code)
+    code(details) || in_script.is_some_and(code)
 }
 
 #[cfg(test)]
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_certainly_did_not_happen_is_called_undone() {
-        for (kind, details, is_undone) in [
+    fn only_errors_before_any_effect_are_not_applied() {
+        for (kind, details, is_not_applied) in [
             (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", true),
             (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", true),
             (ErrorKind::Cluster, "MOVED 1 127.0.0.1:1", true),
@@ -125,8 +125,8 @@ mod tests {
             (ErrorKind::Canceled, "Connection closed unexpectedly.", false),
             (ErrorKind::IO, "Connection reset by peer", false),
         ] {
-            let failure = RedisError::of(Error::new(kind, details));
-            assert_eq!(matches!(failure, RedisError::NotApplied(_)), is_undone, "{details}");
+            let error = RedisError::of(Error::new(kind, details));
+            assert_eq!(matches!(error, RedisError::NotApplied(_)), is_not_applied, "{details}");
         }
     }
 }

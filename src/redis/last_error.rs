@@ -1,5 +1,5 @@
-//! Why there is no connection: what went wrong with it last. Whoever asks for one learns only
-//! that there is none, as the client library tries again behind it.
+//! The last error of a connection. The client library reconnects in the background, and tells
+//! a caller only that there is no connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,12 +8,12 @@ use fred::types::config::Server;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-/// What went wrong last, if anything did.
+/// The last error, if there was one.
 #[derive(Debug, Default)]
 pub(super) struct LastError(Mutex<Option<String>>);
 
 impl LastError {
-    /// Keeps the last of what goes wrong; runs until there is nobody to tell it.
+    /// Records each error; runs until the client is dropped.
     pub(super) async fn record_all(self: Arc<Self>, mut errors: Receiver<(Error, Option<Server>)>) {
         loop {
             match errors.recv().await {
@@ -24,11 +24,11 @@ impl LastError {
         }
     }
 
-    fn record(&self, what: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+    fn record(&self, error: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
     }
 
-    /// That there is no connection, and why as far as is known.
+    /// An error message: that there is no connection, and why, if it is known.
     pub(super) fn no_connection(&self) -> String {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(why) => format!("there is no connection: {why}"),
@@ -42,11 +42,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_trouble_is_told() {
-        let trouble = LastError::default();
-        assert_eq!(trouble.no_connection(), "there is no connection");
-        trouble.record("closed");
-        trouble.record("refused");
-        assert_eq!(trouble.no_connection(), "there is no connection: refused");
+    fn the_message_names_the_last_error() {
+        let last_error = LastError::default();
+        assert_eq!(last_error.no_connection(), "there is no connection");
+        last_error.record("closed");
+        last_error.record("refused");
+        assert_eq!(last_error.no_connection(), "there is no connection: refused");
     }
 }

@@ -1,7 +1,7 @@
-//! Channels that are listened to, whatever becomes of the connection.
+//! Pub/sub that resubscribes after every loss of a connection.
 //!
-//! Pub/sub tells nothing twice. So whatever may have been missed is told as a gap, and
-//! only once everything is listened to again: who reads after a gap misses nothing.
+//! Pub/sub delivers nothing twice. Where messages may have been lost, the receiver gets a
+//! gap, once all subscriptions stand again: a receiver that reads after a gap misses nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,102 +16,104 @@ use futures::future::{BoxFuture, Fuse, FusedFuture as _, join_all};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{COMMAND_TIMEOUT, Redis, RedisError};
+use super::client::COMMAND_TIMEOUT;
+use super::connection::Redis;
+use super::error::RedisError;
 use crate::telemetry::outage::chain;
 
-/// So many channels are asked for at once.
+/// Channels of one subscribe command.
 const MAX_CHANNELS_PER_COMMAND: usize = 256;
 
-/// So often a cluster is asked which node holds which slots. Where one has moved nothing is
-/// heard any more, and the library does not say so.
+/// Between two reads of a cluster's slots. Messages of a slot that has moved are lost, and the
+/// library does not say so.
 const SLOT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two tries to listen again: first, and at most.
+/// Between two attempts to resubscribe: the first wait, and the longest.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// What is heard.
+/// An event for the receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PubSubEvent {
-    /// Something was told on a channel.
+    /// A message on a channel.
     Message(String, Bytes),
-    /// Something may have been missed; from here on, nothing is.
+    /// Messages may have been lost; from here on, none is.
     Gap,
 }
 
-/// An ear with a connection of its own.
+/// Subscriptions over a connection of their own.
 pub struct PubSub {
     redis: Redis,
     wanted: Mutex<BTreeSet<String>>,
 }
 
 impl Redis {
-    /// How many connections listen to a channel.
+    /// The number of connections that are subscribed to a channel.
     pub async fn subscriber_count(&self, channel: &str) -> Result<u64, RedisError> {
         let commands = self.commands().await?;
-        let counted: Result<HashMap<String, u64>, _> = if self.is_cluster() {
+        let counts: Result<HashMap<String, u64>, _> = if self.is_cluster() {
             commands.pubsub_shardnumsub(channel).await
         } else {
             commands.pubsub_numsub(channel).await
         };
-        let counted = counted.map_err(RedisError::of)?;
-        Ok(counted.get(channel).copied().unwrap_or(0))
+        let counts = counts.map_err(RedisError::of)?;
+        Ok(counts.get(channel).copied().unwrap_or(0))
     }
 }
 
 impl PubSub {
-    /// Listens to nothing yet.
+    /// Without a subscription yet.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
         Self { redis, wanted: Mutex::default() }
     }
 
-    /// Listens to a channel. After an error it is still wanted, and listened to as soon
-    /// as there is a connection again; who asks once more learns when.
+    /// Subscribes to a channel. After an error the channel is subscribed as soon as there is
+    /// a connection; a second call returns when it is.
     pub async fn subscribe(&self, channel: String) -> Result<(), RedisError> {
         self.wanted().insert(channel.clone());
         self.redis.commands().await?;
         self.subscribe_all(&[channel]).await
     }
 
-    /// Listens to it no more.
+    /// Unsubscribes from a channel.
     pub async fn unsubscribe(&self, channel: &str) {
         self.wanted().remove(channel);
         self.unsubscribe_all(&[channel.to_owned()]).await;
     }
 
-    /// Hands on what is heard; runs until it is dropped. Without it nothing is heard.
-    pub async fn run(&self, mut tell: impl FnMut(PubSubEvent)) {
+    /// Passes events to `receive`; runs until it is dropped. Without it none is received.
+    pub async fn run(&self, mut receive: impl FnMut(PubSubEvent)) {
         let client = &self.redis.client;
         let (mut messages, mut reconnects) = (client.message_rx(), client.reconnect_rx());
         let mut changes = client.cluster_change_rx();
-        let (mut look, mut owners) = (interval(SLOT_CHECK_INTERVAL), self.owners());
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // What was wanted before this ran may not be heard yet.
-        let (mut wait, mut renewing) = (RETRY_BACKOFF.0, self.resubscribe_after(Duration::ZERO));
+        let (mut slot_checks, mut owners) = (interval(SLOT_CHECK_INTERVAL), self.owners());
+        slot_checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Earlier subscriptions may not stand yet.
+        let (mut wait, mut resubscribing) = (RETRY_BACKOFF.0, self.resubscribe_after(Duration::ZERO));
         loop {
             tokio::select! {
-                heard = messages.recv() => match heard {
-                    Ok(message) => tell(event(message)),
-                    Err(RecvError::Lagged(_)) => tell(PubSubEvent::Gap),
+                message = messages.recv() => match message {
+                    Ok(message) => receive(event(message)),
+                    Err(RecvError::Lagged(_)) => receive(PubSubEvent::Gap),
                     Err(RecvError::Closed) => return,
                 },
-                Ok(_) = reconnects.recv() => renewing = self.resubscribe_after(Duration::ZERO),
-                Ok(_) = changes.recv() => renewing = self.resubscribe_after(Duration::ZERO),
-                _ = look.tick(), if self.redis.is_cluster() => if self.slots_moved(&mut owners).await {
-                    renewing = self.resubscribe_after(Duration::ZERO);
+                Ok(_) = reconnects.recv() => resubscribing = self.resubscribe_after(Duration::ZERO),
+                Ok(_) = changes.recv() => resubscribing = self.resubscribe_after(Duration::ZERO),
+                _ = slot_checks.tick(), if self.redis.is_cluster() => if self.slots_moved(&mut owners).await {
+                    resubscribing = self.resubscribe_after(Duration::ZERO);
                 },
-                renewed = &mut renewing, if !renewing.is_terminated() => match renewed {
+                resubscribed = &mut resubscribing, if !resubscribing.is_terminated() => match resubscribed {
                     Ok(()) => {
                         wait = RETRY_BACKOFF.0;
-                        tell(PubSubEvent::Gap);
+                        receive(PubSubEvent::Gap);
                     }
-                    Err(failure) => {
-                        // What can be is heard again; for the rest there will be another gap.
+                    Err(error) => {
+                        // The other channels stand again; for the rest there will be another gap.
                         if wait == RETRY_BACKOFF.0 {
-                            tracing::warn!(error = chain(&failure), "failed to resubscribe to some channels");
-                            tell(PubSubEvent::Gap);
+                            tracing::warn!(error = chain(&error), "failed to resubscribe to some channels");
+                            receive(PubSubEvent::Gap);
                         }
-                        renewing = self.resubscribe_after(wait);
+                        resubscribing = self.resubscribe_after(wait);
                         wait = (wait * 2).min(RETRY_BACKOFF.1);
                     }
                 },
@@ -119,9 +121,9 @@ impl PubSub {
         }
     }
 
-    /// Whether slots are held by others than before.
+    /// Whether slots have other owners than before.
     async fn slots_moved(&self, owners: &mut Vec<SlotRange>) -> bool {
-        // What it cannot learn now it learns the next time.
+        // After a failure the next check finds it.
         let _ = timeout(COMMAND_TIMEOUT, self.redis.client.sync_cluster()).await;
         let before = std::mem::replace(owners, self.owners());
         before != *owners
@@ -135,14 +137,14 @@ impl PubSub {
     }
 
     fn resubscribe_after(&self, wait: Duration) -> Fuse<BoxFuture<'_, Result<(), RedisError>>> {
-        let renewed = async move {
+        let resubscribed = async move {
             sleep(wait).await;
             self.resubscribe_all().await
         };
-        renewed.boxed().fuse()
+        resubscribed.boxed().fuse()
     }
 
-    /// Listens to all that is wanted, as far as it can be; fails if some cannot.
+    /// Subscribes to all wanted channels that it can; fails if it cannot to some.
     async fn resubscribe_all(&self) -> Result<(), RedisError> {
         self.redis.commands().await?;
         let all: Vec<String> = self.wanted().iter().cloned().collect();
@@ -158,11 +160,11 @@ impl PubSub {
         outcome
     }
 
-    /// Returns once the server listens for us.
+    /// Returns once the subscriptions stand.
     ///
     /// In a cluster a message stays with the node that holds its channel's keys, and one
-    /// command is for one slot. Without one, the library takes a subscription that was
-    /// sent for one that was made: so a question is sent after it, on the same connection.
+    /// command is for one slot. On one server, the library returns once a subscription was
+    /// sent: so a ping follows on the same connection, whose answer comes after it.
     async fn subscribe_all(&self, channels: &[String]) -> Result<(), RedisError> {
         let client = &self.redis.client;
         let subscribed = async {
@@ -174,8 +176,8 @@ impl PubSub {
                 client.ping(None).await
             }
         };
-        let answer = timeout(COMMAND_TIMEOUT, subscribed).await;
-        answer.map_err(|elapsed| RedisError::Indeterminate(elapsed.into()))?.map_err(RedisError::of)
+        let outcome = timeout(COMMAND_TIMEOUT, subscribed).await;
+        outcome.map_err(|elapsed| RedisError::Indeterminate(elapsed.into()))?.map_err(RedisError::of)
     }
 
     async fn unsubscribe_all(&self, channels: &[String]) {
@@ -183,7 +185,7 @@ impl PubSub {
             return;
         }
         let client = &self.redis.client;
-        // What is heard though nobody wants it does no harm.
+        // Messages of an unwanted channel do no harm.
         if self.redis.is_cluster() {
             let each = channels.iter().map(|channel| client.sunsubscribe(channel.as_str()));
             let _ = timeout(COMMAND_TIMEOUT, join_all(each)).await;

@@ -1,4 +1,4 @@
-//! Scripts: run by their digest, sent as text only to a server that does not know them.
+//! Scripts: run by their digest, and sent as text only to a server that does not know them.
 
 use std::time::Duration;
 
@@ -9,33 +9,34 @@ use fred::types::{Key, Value};
 use fred::util::sha1_hash;
 use tokio::time::{Instant, sleep};
 
-use super::error::is_moving;
-use super::{RECONNECT_TIMEOUT, Redis, RedisError};
+use super::client::RECONNECT_TIMEOUT;
+use super::connection::Redis;
+use super::error::{RedisError, is_moving};
 
-/// Between two tries while keys move.
+/// Between two attempts while keys move.
 const MOVED_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a script is given: texts, numbers, bytes.
+/// An argument of a script: text, number or bytes.
 pub type Argument = Value;
 
-/// A script, and what it is known by.
+/// A script, and its digest.
 #[derive(Debug)]
 pub struct Script {
     text: String,
     digest: Str,
 }
 
-/// What a script gave: a word, and what belongs to it.
+/// A script's reply: a tag, and its fields.
 #[derive(Debug)]
 pub struct Reply {
-    /// What kind of answer it is.
+    /// The kind of reply.
     pub tag: String,
-    /// The rest.
+    /// The values that belong to it.
     pub fields: Vec<Value>,
 }
 
 impl Script {
-    /// A script of several files, the last of which is run.
+    /// A script of several files; the last one is the body.
     #[must_use]
     pub fn new(files: &[&str]) -> Self {
         let text = files.concat();
@@ -44,28 +45,28 @@ impl Script {
 }
 
 impl Reply {
-    /// An answer, as the client library has it.
-    pub fn read(answer: Value) -> Result<Self, RedisError> {
-        let Value::Array(mut parts) = answer else { return Err(RedisError::protocol()) };
-        if parts.is_empty() {
+    /// From a value of the client library.
+    pub fn read(value: Value) -> Result<Self, RedisError> {
+        let Value::Array(mut fields) = value else { return Err(RedisError::protocol()) };
+        if fields.is_empty() {
             return Err(RedisError::protocol());
         }
-        let word = parts.remove(0).convert().map_err(|_| RedisError::protocol())?;
-        Ok(Self { tag: word, fields: parts })
+        let tag = fields.remove(0).convert().map_err(|_| RedisError::protocol())?;
+        Ok(Self { tag, fields })
     }
 
-    /// The only part it has.
+    /// The only field.
     pub fn only<T: fred::types::FromValue>(mut self) -> Result<T, RedisError> {
         match (self.fields.pop(), self.fields.is_empty()) {
-            (Some(part), true) => part.convert().map_err(|_| RedisError::protocol()),
+            (Some(field), true) => field.convert().map_err(|_| RedisError::protocol()),
             _ => Err(RedisError::protocol()),
         }
     }
 }
 
 impl Redis {
-    /// Runs a script once, on the server that holds its keys. While these are on their way
-    /// to another server it is declined, and asked for again a little later.
+    /// Runs a script once, on the server that holds its keys. While the keys move to another
+    /// server the script is rejected, and run again a little later.
     pub async fn run(
         &self,
         script: &Script,
@@ -75,8 +76,8 @@ impl Redis {
         let until = Instant::now() + RECONNECT_TIMEOUT;
         loop {
             match self.attempt(script, keys, &arguments).await? {
-                Err(declined) if is_moving(&declined) && Instant::now() < until => sleep(MOVED_RETRY_INTERVAL).await,
-                answer => return answer.map_err(RedisError::of),
+                Err(error) if is_moving(&error) && Instant::now() < until => sleep(MOVED_RETRY_INTERVAL).await,
+                outcome => return outcome.map_err(RedisError::of),
             }
         }
     }
@@ -89,17 +90,17 @@ impl Redis {
     ) -> Result<Result<Value, Error>, RedisError> {
         let client = self.commands().await?;
         let names = || keys.iter().cloned().map(Into::into).collect::<Vec<Key>>();
-        // The library's futures are of ten kilobytes each.
-        let asked = Box::pin(client.evalsha::<Value, _, _, _>(script.digest.clone(), names(), arguments.to_vec()));
-        Ok(match asked.await {
+        // The library's futures have ten kilobytes each.
+        let reply = Box::pin(client.evalsha::<Value, _, _, _>(script.digest.clone(), names(), arguments.to_vec()));
+        Ok(match reply.await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
                 Box::pin(client.eval(&*script.text, names(), arguments.to_vec())).await
             }
-            answer => answer,
+            outcome => outcome,
         })
     }
 
-    /// Runs a script that answers with a word and what belongs to it.
+    /// Runs a script that replies with a tag and fields.
     pub async fn ask(&self, script: &Script, keys: &[String], arguments: Vec<Argument>) -> Result<Reply, RedisError> {
         Reply::read(self.run(script, keys, arguments).await?)
     }

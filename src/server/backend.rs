@@ -22,12 +22,12 @@ use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::jobs::RetryPolicy;
 use crate::ledger::Ledger;
-use crate::members::redis::RedisLeases;
-use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
+use crate::membership::redis::RedisLeases;
+use crate::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use crate::redis::Redis;
 use crate::shutdown::Shutdown;
 use crate::store::fence::Fence;
-use crate::store::guarded::Guarded;
+use crate::store::instrumented::InstrumentedStore;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{MemoryOutbox, Outbox, RedisOutbox};
@@ -120,7 +120,7 @@ impl Backend {
         let store = MemoryStore::new(Box::new(announce), Arc::clone(&outbox), began);
         let store = Arc::new(store.with_watchers(Box::new(move |key| watching.has_subscriber(key))));
         Self {
-            store: Arc::clone(&store) as _,
+            store: Arc::new(InstrumentedStore::new(Arc::clone(&store) as _, "memory")),
             lanes: vec![Arc::clone(&outbox) as _],
             outbox,
             pace: RetryPolicy::default(),
@@ -153,7 +153,7 @@ impl Backend {
         until_stopped(&renewing, "membership", async move { renews.run().await });
         Ok(Self {
             new_lives: store.generation_changes(),
-            store: Arc::new(Guarded::new(store, settings).behind(fence.clone())),
+            store: Arc::new(InstrumentedStore::new(store, "redis").with_breaker(settings).with_fence(fence.clone())),
             fence,
             lanes: outbox.consumers(),
             outbox,
@@ -227,7 +227,7 @@ impl Backend {
     ) {
         for lane in &self.lanes {
             let worker = Worker::new(Arc::clone(lane), Arc::clone(ledger), now_from(clock)).with_retries(self.pace);
-            let worker = worker.with_store(Arc::clone(&self.store)).with_fence(self.fence.clone());
+            let worker = worker.with_store(Arc::clone(&self.store) as _).with_fence(self.fence.clone());
             let drained = worker.run(stop.clone(), CancellationToken::new());
             tasks.spawn("audit", async {
                 drained.await;
@@ -275,10 +275,9 @@ async fn log_generation_changes(mut lives: watch::Receiver<u64>) {
 }
 
 fn member(clock: &Arc<dyn Clock>, work: Work) -> Member {
-    let format = u32::from(FORMAT);
     Member {
         instance: InstanceId::new(Ids::Random.nonce()),
-        formats: Formats { oldest: 1, newest: format },
+        formats: Formats { oldest: 1, newest: FORMAT },
         settings_version: SETTINGS_VERSION,
         started_at: clock.now(),
         work,

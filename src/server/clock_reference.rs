@@ -16,13 +16,13 @@ pub struct RedisReference(pub RedisTime);
 impl Reference for RedisReference {
     async fn exchange(&self) -> Result<Reading, Away> {
         let time = self.0.read().await.map_err(away)?;
-        let stored = time.kept.map(|(run_id, offset_us)| StoredOffset { run_id, offset_us });
+        let stored = time.stored_offset.map(|(run_id, offset_us)| StoredOffset { run_id, offset_us });
         Ok(Reading { run_id: time.run_id, server_us: time.server_us, stored })
     }
 
     async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away> {
         let seen = seen.map(|stored| (stored.run_id.as_str(), stored.offset_us));
-        self.0.keep(&new.run_id, new.offset_us, seen).await.map(drop).map_err(away)
+        self.0.store_offset(&new.run_id, new.offset_us, seen).await.map(drop).map_err(away)
     }
 }
 

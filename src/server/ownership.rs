@@ -11,7 +11,7 @@ use crate::config::{Address, Config, OthersLedger};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::ledger::deployment::Claim;
-use crate::members::deployment::RedisDeployment;
+use crate::membership::deployment::RedisDeployment;
 use crate::redis::Redis;
 use crate::shutdown::Shutdown;
 use crate::store::fence::Fence;

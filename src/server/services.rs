@@ -71,9 +71,9 @@ impl Services {
             least_advance: config.least_advance,
             idle: config.session_idle_ttl,
         });
-        let sessions = Arc::new(sessions.with_retention(retention));
+        let sessions = Arc::new(sessions.with_retention(retention).with_write_format(live.duties.write_format()));
         let needs_ledger = config.durable == Durable::Always;
-        let readiness = Arc::new(Readiness::new(Arc::clone(&live.store), Arc::clone(&ledger), needs_ledger));
+        let readiness = Arc::new(Readiness::new(Arc::clone(&live.store) as _, Arc::clone(&ledger), needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let parts = Self { clock, sessions, readiness, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http;
 use crate::ledger::Ledger;
-use crate::members::Work;
+use crate::membership::Work;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 

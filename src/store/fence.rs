@@ -1,44 +1,44 @@
-//! A fence: whoever has lost the ledger to another deployment writes nothing any more, and
-//! answers nothing either, since what it holds may have gone on elsewhere.
+//! A fence: a process that has lost the ledger to another deployment neither writes nor reads
+//! sessions any more, as they may have gone on elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What all parts of a process look at; open unless somebody has said otherwise.
+/// Shared by all parts of a process; open until it is set.
 #[derive(Debug, Clone, Default)]
 pub struct Fence(Arc<AtomicU8>);
 
-/// Whose the ledger is, as far as this process knows.
+/// The owner of the ledger, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LedgerOwner {
     /// This deployment's.
     Us = 0,
-    /// Nobody could be asked so far.
+    /// The ledger could not be asked so far.
     Unknown = 1,
     /// Another's.
     Other = 2,
 }
 
-/// It is closed.
+/// The fence is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("another deployment has taken the ledger")]
 pub struct Fenced;
 
 impl Fence {
-    /// Whether one may go on with sessions.
+    /// Fails if sessions may be neither read nor written.
     pub fn check(&self) -> Result<(), Fenced> {
         if self.owner() == LedgerOwner::Other as u8 { Err(Fenced) } else { Ok(()) }
     }
 
-    /// Whether one may write to the ledger: what waits for it loses nothing by waiting.
+    /// Whether entries may be written to the ledger; they lose nothing by waiting.
     #[must_use]
     pub fn may_write(&self) -> bool {
         self.owner() == LedgerOwner::Us as u8
     }
 
-    /// From now on, that is known.
-    pub fn set(&self, known: LedgerOwner) {
-        self.0.store(known as u8, Ordering::Relaxed);
+    /// Sets the known owner.
+    pub fn set(&self, owner: LedgerOwner) {
+        self.0.store(owner as u8, Ordering::Relaxed);
     }
 
     fn owner(&self) -> u8 {

@@ -1,7 +1,7 @@
-//! The names of everything in Redis, and how a write is told on its channel. Nothing
+//! The names of all keys and channels in Redis, and the form of an announcement. Nothing
 //! else builds one.
 //!
-//! Every name begins with what the deployment is called, so that several may share a Redis.
+//! Every name begins with the name of the deployment, so that several may share a Redis.
 //! All keys of a partition carry its tag in braces, so that Redis Cluster keeps them on
 //! one node and a script may touch them together.
 
@@ -13,8 +13,8 @@ use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::store::partition::{PARTITIONS, Partition};
 
-/// The tags, by number. Each was chosen for the hash slot it falls into: the first of
-/// 64 equal parts of the slots for the first, and so on. Plain numbers would load some
+/// The hash tags, by partition. Each was chosen for its hash slot: the first tag falls into
+/// the first of 64 equal parts of the slots, and so on. Plain numbers would load some
 /// nodes of a cluster half as much again as others.
 const TAGS: [&str; PARTITIONS] = [
     "p00ab", "p01by", "p02dz", "p03ga", "p04fj", "p05dk", "p06q", "p07c", "p08ah", "p09bs", "p10x", "p11j", "p12z",
@@ -24,23 +24,22 @@ const TAGS: [&str; PARTITIONS] = [
     "p52", "p53ac", "p54ca", "p55ad", "p56by", "p57ab", "p58dc", "p59fb", "p60b", "p61p", "p62bq", "p63aj",
 ];
 
-/// What the names of a deployment begin with, unless a setting says otherwise.
+/// The prefix of all names, unless a setting says otherwise.
 pub const PREFIX: &str = "sk";
 
 /// A name, in parts.
 pub type Name<'a> = [&'a str; 4];
 
-/// The names of one deployment: any number of them share a Redis, and none hears or
-/// touches what is another's.
+/// The names of one deployment. Deployments that share a Redis neither read nor touch each
+/// other's keys and channels.
 #[derive(Debug, Clone)]
 pub struct Keys(Arc<Names>);
 
 #[derive(Debug)]
 struct Names {
     prefix: String,
-    /// What every name of a partition begins with, by its number: made once, since each
-    /// write has ten of them.
-    fronts: [String; PARTITIONS],
+    /// The prefix of each partition's names: built once, as each write has ten of them.
+    partition_prefixes: [String; PARTITIONS],
 }
 
 impl Default for Keys {
@@ -50,81 +49,81 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// The names of the deployment that is called so. Braces would take the place of the tag.
+    /// The names of a deployment, by its name. Braces in it would take the place of the tag.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        let fronts = TAGS.map(|tag| format!("{prefix}:{{{tag}}}:"));
-        Self(Arc::new(Names { prefix: prefix.to_owned(), fronts }))
+        let partition_prefixes = TAGS.map(|tag| format!("{prefix}:{{{tag}}}:"));
+        Self(Arc::new(Names { prefix: prefix.to_owned(), partition_prefixes }))
     }
 
-    /// What every name begins with.
+    /// The prefix of every name.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.0.prefix
     }
 
-    /// A session, to be named.
+    /// The names of a session.
     #[must_use]
-    pub fn session(&self, key: &SessionKey) -> Session<'_> {
+    pub fn session(&self, key: &SessionKey) -> SessionNames<'_> {
         let partition = Partition::of(key);
-        Session { partition, member: key.to_string(), front: self.front(partition) }
+        SessionNames { partition, member: key.to_string(), prefix: self.partition_prefix(partition) }
     }
 
-    /// Which life the partition's master lives.
+    /// The store generation of a partition.
     #[must_use]
-    pub fn life(&self, partition: Partition) -> String {
+    pub fn generation(&self, partition: Partition) -> String {
         self.of_partition(partition, "life")
     }
 
-    /// Sessions that something will happen to, by when.
+    /// Sessions by due time.
     #[must_use]
     pub fn due(&self, partition: Partition) -> String {
         self.of_partition(partition, "due")
     }
 
-    /// What waits for the ledger.
+    /// The stream of entries that the ledger does not hold yet.
     #[must_use]
     pub fn outbox(&self, partition: Partition) -> String {
         self.of_partition(partition, "outbox")
     }
 
-    /// The bodies of what waits for the ledger, by their place in it.
+    /// The bodies of those entries, by entry id.
     #[must_use]
     pub fn bodies(&self, partition: Partition) -> String {
         self.of_partition(partition, "bodies")
     }
 
-    /// Where it is told that something waits for the ledger, and nothing did before.
+    /// The channel that announces the first entry in an empty outbox.
     #[must_use]
     pub fn wake(&self, partition: Partition) -> String {
         self.of_partition(partition, "wake")
     }
 
-    /// What makes cluster time of a master's time; the master that holds it is the one.
+    /// The offset from a master's time to cluster time; the master that holds it is the reference.
     #[must_use]
     pub fn clock(&self) -> String {
         format!("{}:{{clock}}", self.prefix())
     }
 
-    /// When the lease of each instance ends.
+    /// The end of each instance's lease.
     #[must_use]
     pub fn leases(&self) -> String {
         self.of_members("leases")
     }
 
-    /// What each instance says of itself.
+    /// Each instance's description of itself.
     #[must_use]
     pub fn members(&self) -> String {
         self.of_members("members")
     }
 
-    /// How many streams of a subject each instance has.
+    /// The count of a subject's streams on each instance.
     #[must_use]
     pub fn streams(&self, subject: &str) -> String {
         format!("{}:{subject}", self.of_members("streams"))
     }
 
-    /// Which deployment it is, wherever the ledger is.
+    /// The id of the deployment.
     #[must_use]
     pub fn deployment(&self) -> String {
         self.of_members("deployment")
@@ -136,115 +135,115 @@ impl Keys {
         self.of_session(key, "state")
     }
 
-    /// What stands before a session's name in the key of its state.
+    /// The prefix of the states of a partition's sessions.
     #[must_use]
     pub fn state_prefix(&self, partition: Partition) -> String {
         self.of_partition(partition, "state:")
     }
 
-    /// What idempotency keys of a session were answered with: the young and the old.
+    /// The idempotency records of a session: the recent ones and the earlier ones.
     #[must_use]
     pub fn answers(&self, key: &SessionKey) -> [String; 2] {
-        ["answers", "answers-old"].map(|what| self.of_session(key, what))
+        ["answers", "answers-old"].map(|kind| self.of_session(key, kind))
     }
 
-    /// Where a session's writes are told.
+    /// The channel that announces a session's writes.
     #[must_use]
     pub fn frames(&self, key: &SessionKey) -> String {
         self.of_session(key, "frames")
     }
 
-    /// The partition that a wake is about.
+    /// The partition of a wake channel.
     #[must_use]
     pub fn partition_of_wake(&self, channel: &str) -> Option<Partition> {
-        let front = channel.strip_suffix("wake")?;
-        Partition::all().find(|partition| self.front(*partition) == front)
+        let prefix = channel.strip_suffix("wake")?;
+        Partition::all().find(|partition| self.partition_prefix(*partition) == prefix)
     }
 
-    fn front(&self, partition: Partition) -> &str {
-        &self.0.fronts[partition.index()]
+    fn partition_prefix(&self, partition: Partition) -> &str {
+        &self.0.partition_prefixes[partition.index()]
     }
 
-    fn of_partition(&self, partition: Partition, what: &str) -> String {
-        [self.front(partition), what].concat()
+    fn of_partition(&self, partition: Partition, kind: &str) -> String {
+        [self.partition_prefix(partition), kind].concat()
     }
 
-    fn of_session(&self, key: &SessionKey, what: &str) -> String {
-        self.session(key).name(what).concat()
+    fn of_session(&self, key: &SessionKey, kind: &str) -> String {
+        self.session(key).name(kind).concat()
     }
 
-    fn of_members(&self, what: &str) -> String {
-        format!("{}:{{members}}:{what}", self.prefix())
+    fn of_members(&self, kind: &str) -> String {
+        format!("{}:{{members}}:{kind}", self.prefix())
     }
 }
 
-/// A session whose keys are named.
-pub struct Session<'k> {
-    /// Where it belongs.
+/// The names of a session.
+pub struct SessionNames<'k> {
+    /// Its partition.
     pub partition: Partition,
     /// Its name in sets and entries.
     pub member: String,
-    /// What the names of its partition begin with.
-    front: &'k str,
+    /// The prefix of its partition's names.
+    prefix: &'k str,
 }
 
-impl Session<'_> {
-    /// Everything that a write touches, in the order its script takes it.
+impl SessionNames<'_> {
+    /// Every key that a write touches, in the order of its script.
     #[must_use]
     pub fn written(&self) -> [Name<'_>; 7] {
-        let shared = |what| self.shared(what);
-        let [answers, earlier] = ["answers", "answers-old"].map(|what| self.name(what));
+        let shared = |kind| self.shared(kind);
+        let [answers, earlier] = ["answers", "answers-old"].map(|kind| self.name(kind));
         [shared("life"), self.name("state"), shared("due"), shared("outbox"), shared("bodies"), answers, earlier]
     }
 
-    /// Where its writes are told.
+    /// The channel that announces its writes.
     #[must_use]
     pub fn frames(&self) -> Name<'_> {
         self.name("frames")
     }
 
-    /// Where it is told that something waits for the ledger, and nothing did before.
+    /// The channel that announces the first entry in an empty outbox.
     #[must_use]
     pub fn wake(&self) -> Name<'_> {
         self.shared("wake")
     }
 
-    fn shared<'a>(&'a self, what: &'a str) -> Name<'a> {
-        [self.front, what, "", ""]
+    fn shared<'a>(&'a self, kind: &'a str) -> Name<'a> {
+        [self.prefix, kind, "", ""]
     }
 
-    fn name<'a>(&'a self, what: &'a str) -> Name<'a> {
-        [self.front, what, ":", self.member.as_str()]
+    fn name<'a>(&'a self, kind: &'a str) -> Name<'a> {
+        [self.prefix, kind, ":", self.member.as_str()]
     }
 }
 
-/// The session whose writes are told there; none, where something else is told.
+/// The session of a frames channel; none for any other channel.
 #[must_use]
 pub fn session_of_frames(channel: &str) -> Option<SessionKey> {
     let (_, member) = channel.split_once("}:frames:")?;
     session(member)
 }
 
-/// The session of that name, as members of sets and entries carry it.
+/// The session of that name in sets and entries.
 #[must_use]
 pub fn session(member: &str) -> Option<SessionKey> {
     let (tenant, session) = member.split_once('/')?;
     Some(SessionKey { tenant: tenant.parse().ok()?, session: session.parse().ok()? })
 }
 
-/// A write as it is told, in parts: `1 <position>`, a line feed, the frames.
+/// The announcement of a write, in parts: `1 <position>`, a line feed, the frames.
 #[must_use]
 pub const fn announcement<'a>(position: &'a str, frames: &'a [u8]) -> [&'a [u8]; 4] {
     [b"1 ", position.as_bytes(), b"\n", frames]
 }
 
-/// The position and the frames of what was told; nothing, if another release told it in
-/// a form of its own.
+/// The position and the frames of an announcement; none, if another release made it in a
+/// form of its own.
 #[must_use]
-pub fn announced(told: &Bytes) -> Option<(Position, Bytes)> {
-    let end = told.iter().position(|byte| *byte == b'\n')?;
-    let front = std::str::from_utf8(&told[..end]).ok()?;
-    Some((front.strip_prefix("1 ")?.parse().ok()?, told.slice(end + 1..)))
+pub fn announced(message: &Bytes) -> Option<(Position, Bytes)> {
+    let end = message.iter().position(|byte| *byte == b'\n')?;
+    let header = std::str::from_utf8(&message[..end]).ok()?;
+    Some((header.strip_prefix("1 ")?.parse().ok()?, message.slice(end + 1..)))
 }
 
 #[cfg(test)]
@@ -254,7 +253,7 @@ mod tests {
 
     const SLOTS: usize = 16_384;
 
-    /// The slot a tag falls into: CRC16, as the cluster's specification has it.
+    /// The slot of a tag: CRC16, as the cluster's specification has it.
     fn slot(tag: &str) -> usize {
         let step = |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
         let crc = tag.bytes().fold(0, |crc, byte| (0..8).fold(crc ^ u16::from(byte) << 8, step));
@@ -288,13 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_of_a_session_stand_in_one_slot() {
+    fn all_keys_of_a_session_are_in_one_slot() {
         for prefix in [PREFIX, "sk@2", "staging-eu.1"] {
             let (keys, key, partition) = (Keys::new(prefix), key(), Partition::of(&key()));
-            let front = format!("{prefix}:{{{}}}:", TAGS[partition.index()]);
+            let expected = format!("{prefix}:{{{}}}:", TAGS[partition.index()]);
             let session = [keys.state(&key), keys.frames(&key)].into_iter().chain(keys.answers(&key));
             let shared = [
-                keys.life(partition),
+                keys.generation(partition),
                 keys.due(partition),
                 keys.outbox(partition),
                 keys.bodies(partition),
@@ -302,14 +301,14 @@ mod tests {
             ];
             let session = session.chain(keys.session(&key).written().map(|name| name.concat()));
             for name in session.chain(shared) {
-                assert!(name.starts_with(&front), "{name}");
+                assert!(name.starts_with(&expected), "{name}");
             }
             assert_eq!(keys.state(&key), format!("{}{key}", keys.state_prefix(partition)));
         }
     }
 
     #[test]
-    fn what_was_stored_before_deployments_had_names_is_where_it_was() {
+    fn the_default_names_are_those_of_unnamed_deployments() {
         let (keys, key) = (Keys::default(), key());
         let [of_session, shared] = [keys.session(&key).frames(), keys.session(&key).wake()].map(|name| name.concat());
         let tag = TAGS[Partition::of(&key).index()];
@@ -325,16 +324,16 @@ mod tests {
             let (keys, key) = (Keys::new(prefix), key());
             let of_all = [keys.clock(), keys.leases(), keys.members(), keys.streams("s"), keys.deployment()];
             let written = keys.session(&key).written().map(|name| name.concat());
-            let told = [keys.frames(&key), keys.wake(Partition::of(&key)), keys.state_prefix(Partition::of(&key))];
-            of_all.into_iter().chain(written).chain(told).collect::<std::collections::BTreeSet<_>>()
+            let channels = [keys.frames(&key), keys.wake(Partition::of(&key)), keys.state_prefix(Partition::of(&key))];
+            of_all.into_iter().chain(written).chain(channels).collect::<std::collections::BTreeSet<_>>()
         };
         let deployments = ["sk", "sk@2", "sk2", "sk-2"].map(all);
-        let together: std::collections::BTreeSet<_> = deployments.iter().flatten().collect();
-        assert_eq!(together.len(), deployments.iter().map(std::collections::BTreeSet::len).sum::<usize>());
+        let distinct: std::collections::BTreeSet<_> = deployments.iter().flatten().collect();
+        assert_eq!(distinct.len(), deployments.iter().map(std::collections::BTreeSet::len).sum::<usize>());
     }
 
     #[test]
-    fn what_is_told_is_heard() {
+    fn an_announcement_is_read_back() {
         let position = Position { epoch: 17, version: 3 };
         let frames = Bytes::from_static(b"one\ntwo");
         assert_eq!(announced(&announcement(&position.to_string(), &frames).concat().into()), Some((position, frames)));
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_tell_what_they_are_about() {
+    fn channels_name_their_session_or_partition() {
         let keys = Keys::new("sk@2");
         assert_eq!(session_of_frames(&keys.frames(&key())), Some(key()));
         assert_eq!(session_of_frames(&keys.state(&key())), None);

@@ -1,7 +1,7 @@
 //! The store of a single process, and of several instances inside one for tests.
 //!
-//! Store, bus and outbox are built as a set: a write holds its partition's lock
-//! while it stores, announces and appends, so that one order holds for all three.
+//! Store, bus and outbox are built together: a write locks its partition while it stores,
+//! announces and appends, so that all three have one order.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,7 @@ use futures::FutureExt as _;
 use super::outbox::{EntryId, MemoryOutbox};
 use super::partition;
 use super::partition::{PARTITIONS, Partitions};
-use super::timed::timed;
-use super::{Commit, Committed, Error, Store, StoredSession};
+use super::{Commit, Committed, Error, LedgerProgress, SessionStore, StoredSession};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
@@ -22,13 +21,13 @@ use crate::domain::position::Position;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
 
-/// A session remembers so many answered keys; past it the oldest is forgotten early.
+/// Records of a session; past it the oldest is forgotten early.
 const MAX_IDEMPOTENCY_RECORDS: usize = 10_000;
 
-/// Tells the bus of a write. Called with the session locked: it must not wait.
+/// Announces a write on the bus. It must not wait, as the session is locked.
 pub type Announce = Box<dyn Fn(SessionKey, Position, Bytes) + Send + Sync>;
 
-/// Says whether anybody watches a session. Called with its partition locked: it must not wait.
+/// Whether a session has subscribers. It must not wait, as the partition is locked.
 pub type IsWatched = Box<dyn Fn(&SessionKey) -> bool + Send + Sync>;
 
 /// Sessions in memory.
@@ -37,7 +36,7 @@ pub struct MemoryStore {
     announce: Announce,
     is_watched: IsWatched,
     outbox: Arc<MemoryOutbox>,
-    began: Timestamp,
+    started_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -48,75 +47,76 @@ struct Partition {
 
 #[derive(Debug)]
 struct Slot {
-    held: StoredSession,
-    /// The ledger refused that version for good: nobody else holds it.
+    stored: StoredSession,
+    /// The ledger refused that version for good, so it is nowhere else.
     is_refused: bool,
-    answered: HashMap<Digest, IdempotencyRecord>,
-    order: VecDeque<(Timestamp, Digest)>,
+    records: HashMap<Digest, IdempotencyRecord>,
+    /// Their keys, the oldest first.
+    record_order: VecDeque<(Timestamp, Digest)>,
 }
 
 impl MemoryStore {
-    /// An empty store, as of `began`, that announces by `announce` and appends to `outbox`.
+    /// An empty store, from `started_at` on, that announces by `announce` and appends to `outbox`.
     #[must_use]
-    pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>, began: Timestamp) -> Self {
+    pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>, started_at: Timestamp) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { partitions, announce, is_watched: Box::new(|_| false), outbox, began }
+        Self { partitions, announce, is_watched: Box::new(|_| false), outbox, started_at }
     }
 
-    /// The same, where those who watch are known: no session is let go of under them.
+    /// The same, without the eviction of watched sessions.
     #[must_use]
     pub fn with_watchers(self, is_watched: IsWatched) -> Self {
         Self { is_watched, ..self }
     }
 
-    /// How many sessions are held.
+    /// The number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.partitions.iter().map(|partition| locked(partition).sessions.len()).sum()
+        self.partitions.iter().map(|partition| lock(partition).sessions.len()).sum()
     }
 
-    /// Lets go of what nothing has happened to since `idle_since`, will not by
-    /// itself, nobody watches, and the ledger holds. Gives how many sessions are left.
+    /// Evicts sessions that are idle since `idle_since`, not due, not watched, and in the
+    /// ledger. Returns the number of sessions left.
     #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> usize {
-        self.partitions.iter().map(|partition| self.evict_from(&mut locked(partition), idle_since)).sum()
+        self.partitions.iter().map(|partition| self.evict_from(&mut lock(partition), idle_since)).sum()
     }
 
     fn evict_from(&self, partition: &mut Partition, idle_since: Timestamp) -> usize {
-        partition.sessions.retain(|key, kept| {
-            let session = &kept.held.session;
+        partition.sessions.retain(|key, slot| {
+            let session = &slot.stored.session;
             let is_idle = session.updated_at < idle_since && session.due_at.is_none();
-            session.status == Status::Running || !is_idle || !self.is_recorded(kept) || (self.is_watched)(key)
+            session.status == Status::Running || !is_idle || !self.is_recorded(slot) || (self.is_watched)(key)
         });
         partition.sessions.len()
     }
 
-    fn is_recorded(&self, kept: &Slot) -> bool {
-        let is_done = |ticket| self.outbox.recorded(ticket).now_or_never().is_some();
-        !kept.is_refused && kept.held.entry_id.is_none_or(is_done)
+    fn is_recorded(&self, slot: &Slot) -> bool {
+        let is_done = |entry_id| self.outbox.recorded(entry_id).now_or_never().is_some();
+        !slot.is_refused && slot.stored.entry_id.is_none_or(is_done)
     }
 
     /// Notes whether the ledger refused that version, if it is still the newest.
     fn set_refused(&self, key: &SessionKey, at: Position, is_refused: bool) {
-        if let Some(kept) = self.partition(key).sessions.get_mut(key).filter(|kept| position(kept) == at) {
-            kept.is_refused = is_refused;
+        if let Some(slot) = self.partition(key).sessions.get_mut(key).filter(|slot| slot.position() == at) {
+            slot.is_refused = is_refused;
         }
     }
 
     fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
-        locked(&self.partitions[partition::Partition::of(key).index()])
+        lock(&self.partitions[partition::Partition::of(key).index()])
     }
 
     fn compare_and_set(&self, commit: Commit) -> Committed {
         let mut partition = self.partition(&commit.key);
         match partition.sessions.get(&commit.key) {
             None if commit.base.is_some() => return Committed::Missing,
-            Some(kept) => {
-                if let Some(answered) = kept.repeats(&commit) {
-                    return Committed::Repeated(answered.clone(), kept.held.clone());
+            Some(slot) => {
+                if let Some(record) = slot.record_of(&commit) {
+                    return Committed::Repeated(record.clone(), slot.stored.clone());
                 }
-                if commit.base != Some(position(kept)) {
-                    return Committed::Stale(kept.held.clone());
+                if commit.base != Some(slot.position()) {
+                    return Committed::Stale(slot.stored.clone());
                 }
             }
             None => {}
@@ -124,25 +124,25 @@ impl MemoryStore {
         Committed::Stored(self.write(&mut partition, commit))
     }
 
-    fn set_if_absent(&self, key: &SessionKey, held: StoredSession, answered: Vec<IdempotencyRecord>) -> StoredSession {
+    fn set_if_absent(
+        &self,
+        key: &SessionKey,
+        session: StoredSession,
+        records: Vec<IdempotencyRecord>,
+    ) -> StoredSession {
         let mut partition = self.partition(key);
-        if let Some(kept) = partition.sessions.get(key) {
-            return kept.held.clone();
+        if let Some(slot) = partition.sessions.get(key) {
+            return slot.stored.clone();
         }
-        partition.reschedule(key, None, held.session.due_at);
-        partition.put(key, held.clone(), None);
-        if let Some(kept) = partition.sessions.get_mut(key) {
-            for each in answered {
-                kept.remember(Some(each));
-            }
-        }
-        held
+        partition.reschedule(key, None, session.session.due_at);
+        partition.sessions.insert(key.clone(), Slot::new(session.clone(), records));
+        session
     }
 
     fn due_entries(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
         let mut due = Vec::new();
         for partition in partitions.iter() {
-            let partition = locked(&self.partitions[partition.index()]);
+            let partition = lock(&self.partitions[partition.index()]);
             due.extend(partition.due.iter().take_while(|(at, _)| *at <= until).take(limit).cloned());
         }
         due.sort_unstable();
@@ -152,44 +152,42 @@ impl MemoryStore {
 
     fn write(&self, partition: &mut Partition, commit: Commit) -> StoredSession {
         let Commit { key, session, frames, entry, .. } = commit;
-        let link = entry.link.digest();
-        let answer = entry.idempotency.map(|repeat| IdempotencyRecord {
+        let head = entry.link.digest();
+        let record = entry.idempotency.map(|repeat| IdempotencyRecord {
             repeat,
             position: session.position,
             at: session.updated_at,
             change: entry.change.clone(),
         });
-        let ticket = Some(self.outbox.append(entry));
-        let held = StoredSession { session: Arc::clone(&session), head: link, entry_id: ticket, needs_restore: false };
-        let replaced = partition.put(&key, held.clone(), answer);
+        let entry_id = Some(self.outbox.append(entry));
+        let stored = StoredSession { session: Arc::clone(&session), head, entry_id, needs_restore: false };
+        let replaced = partition.put(&key, stored.clone(), record);
         partition.reschedule(&key, replaced.and_then(|replaced| replaced.due_at), session.due_at);
         (self.announce)(key, session.position, frames);
-        held
+        stored
     }
 }
 
 /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-fn locked(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
+fn lock(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
     partition.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Partition {
-    /// Puts a version in place; gives the one before.
+    /// Stores a version; returns the one before.
     fn put(
         &mut self,
         key: &SessionKey,
-        held: StoredSession,
-        answered: Option<IdempotencyRecord>,
+        stored: StoredSession,
+        record: Option<IdempotencyRecord>,
     ) -> Option<Arc<Session>> {
-        if let Some(kept) = self.sessions.get_mut(key) {
-            let before = std::mem::replace(&mut kept.held, held);
-            kept.is_refused = false;
-            kept.remember(answered);
+        if let Some(slot) = self.sessions.get_mut(key) {
+            let before = std::mem::replace(&mut slot.stored, stored);
+            slot.is_refused = false;
+            slot.remember(record);
             return Some(before.session);
         }
-        let mut kept = Slot { held, is_refused: false, answered: HashMap::new(), order: VecDeque::new() };
-        kept.remember(answered);
-        self.sessions.insert(key.clone(), kept);
+        self.sessions.insert(key.clone(), Slot::new(stored, record));
         None
     }
 
@@ -207,62 +205,95 @@ impl Partition {
 }
 
 impl Slot {
-    fn remember(&mut self, answered: Option<IdempotencyRecord>) {
-        let Some(answered) = answered else { return };
-        let forget = answered.at - IDEMPOTENCY_TTL_MS;
-        while self.order.front().is_some_and(|(at, _)| *at < forget) || self.order.len() >= MAX_IDEMPOTENCY_RECORDS {
-            if let Some((_, key)) = self.order.pop_front() {
-                self.answered.remove(&key);
+    fn new(stored: StoredSession, records: impl IntoIterator<Item = IdempotencyRecord>) -> Self {
+        let mut slot = Self { stored, is_refused: false, records: HashMap::new(), record_order: VecDeque::new() };
+        slot.remember(records);
+        slot
+    }
+
+    fn position(&self) -> Position {
+        self.stored.session.position
+    }
+
+    fn remember(&mut self, records: impl IntoIterator<Item = IdempotencyRecord>) {
+        for record in records {
+            self.forget_before(record.at - IDEMPOTENCY_TTL_MS);
+            self.record_order.push_back((record.at, record.repeat.key));
+            self.records.insert(record.repeat.key, record);
+        }
+    }
+
+    /// Forgets earlier records, and the oldest where there are too many.
+    fn forget_before(&mut self, oldest: Timestamp) {
+        let is_expired = |(at, _): &(Timestamp, Digest)| *at < oldest;
+        while self.record_order.front().is_some_and(is_expired) || self.record_order.len() >= MAX_IDEMPOTENCY_RECORDS {
+            if let Some((_, key)) = self.record_order.pop_front() {
+                self.records.remove(&key);
             }
         }
-        self.order.push_back((answered.at, answered.repeat.key));
-        self.answered.insert(answered.repeat.key, answered);
     }
 
-    fn repeats(&self, commit: &Commit) -> Option<&IdempotencyRecord> {
-        self.answered.get(&commit.entry.idempotency?.key)
+    /// The record of the commit's idempotency key.
+    fn record_of(&self, commit: &Commit) -> Option<&IdempotencyRecord> {
+        self.records.get(&commit.entry.idempotency?.key)
     }
-}
-
-async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T {
-    timed(operation, "memory", work).await
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl SessionStore for MemoryStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        timely("read", async { Ok(self.partition(key).sessions.get(key).map(|kept| kept.held.clone())) }).await
-    }
-
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        let partition = self.partition(key);
-        Ok(partition.sessions.get(key).and_then(|kept| kept.answered.get(repeat)).cloned())
-    }
-
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        let mut partition = self.partition(key);
-        let Some(kept) = partition.sessions.get_mut(key) else { return Ok(answered) };
-        if let Some(before) = kept.answered.get(&answered.repeat.key) {
-            return Ok(before.clone());
-        }
-        kept.remember(Some(answered.clone()));
-        Ok(answered)
+        Ok(self.partition(key).sessions.get(key).map(|slot| slot.stored.clone()))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        timely("commit", async { Ok(self.compare_and_set(commit)) }).await
+        Ok(self.compare_and_set(commit))
     }
 
     async fn restore(
         &self,
         key: &SessionKey,
         _over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
+        session: StoredSession,
+        records: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
-        timely("restore", async { Ok(self.set_if_absent(key, held, answered)) }).await
+        Ok(self.set_if_absent(key, session, records))
     }
 
+    async fn due(
+        &self,
+        partitions: Partitions,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+        Ok(self.due_entries(partitions, until, limit))
+    }
+
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        let partition = self.partition(key);
+        Ok(partition.sessions.get(key).and_then(|slot| slot.records.get(repeat)).cloned())
+    }
+
+    async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        let mut partition = self.partition(key);
+        let Some(slot) = partition.sessions.get_mut(key) else { return Ok(record) };
+        if let Some(before) = slot.records.get(&record.repeat.key) {
+            return Ok(before.clone());
+        }
+        slot.remember([record.clone()]);
+        Ok(record)
+    }
+
+    async fn generation_started_at(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
+        Ok(self.started_at)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl LedgerProgress for MemoryStore {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
         self.set_refused(key, at, true);
         Ok(())
@@ -273,38 +304,17 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn due(
-        &self,
-        partitions: Partitions,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        timely("due", async { Ok(self.due_entries(partitions, until, limit)) }).await
-    }
-
-    /// None: what waits dies with the sessions, and no session goes before it is recorded.
+    /// None: entries die with their sessions, and no session is evicted before it is recorded.
     async fn outbox_tail(&self, _key: &SessionKey) -> Result<Option<EntryId>, Error> {
         Ok(None)
     }
 
-    async fn generation_started_at(&self, _key: &SessionKey) -> Result<Timestamp, Error> {
-        Ok(self.began)
-    }
-
-    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
-        self.outbox.recorded(ticket).await;
+    async fn wait_recorded(&self, entry_id: EntryId) -> Result<(), Error> {
+        self.outbox.recorded(entry_id).await;
         Ok(())
     }
 
     async fn wait_for_ledger(&self) {
-        self.outbox.in_step().await;
+        self.outbox.wait_for_ledger().await;
     }
-
-    async fn ping(&self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-fn position(kept: &Slot) -> Position {
-    kept.held.session.position
 }

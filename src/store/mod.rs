@@ -1,7 +1,7 @@
 //! Live sessions, shared by all instances.
 
 pub mod fence;
-pub mod guarded;
+pub mod instrumented;
 pub mod keys;
 pub mod memory;
 pub mod outbox;
@@ -10,7 +10,6 @@ pub mod redis;
 
 #[cfg(test)]
 pub(crate) mod contract;
-mod timed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,72 +28,72 @@ use crate::domain::session::Session;
 use crate::domain::session::stored::Unreadable;
 use crate::domain::time::Timestamp;
 
-/// A session as the store holds it.
+/// A session in the store.
 #[derive(Debug, Clone)]
 pub struct StoredSession {
     /// The newest version.
     pub session: Arc<Session>,
-    /// Digest of the link that version made: what the next one names.
+    /// Digest of that version's link, which the next link names.
     pub head: Digest,
-    /// That version's place in the outbox; `None` if it came from the ledger.
+    /// That version's outbox entry; `None` if it came from the ledger.
     pub entry_id: Option<EntryId>,
-    /// It outlived the store's last life: what came after it may be lost, and the ledger
-    /// may hold that. Nothing is written on it until it has been restored.
+    /// It is from an earlier store generation: later versions may be lost, and the ledger may
+    /// hold them. Nothing is written on it until it has been restored.
     pub needs_restore: bool,
 }
 
-/// Where a store learns the time from, to say since when it has held what it was given.
+/// The clock by which a store generation starts.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A number that nobody else has: what recognises the repeat of one and the same write.
+/// A unique number, by which a repeat of the same write is recognised.
 pub type Operation = u64;
 
 /// A write: everything that becomes visible in one step, or not at all.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// What recognises it, should it come twice.
+    /// Recognises a repeat of it.
     pub operation: Operation,
-    /// Whose session.
+    /// The session.
     pub key: SessionKey,
-    /// The version it was made from; `None` for the first of all.
+    /// The version it was made from; `None` for a first version.
     pub base: Option<Position>,
     /// The new version.
     pub session: Arc<Session>,
-    /// What everyone who watches is told.
+    /// The frames for subscribers.
     pub frames: Bytes,
-    /// What the audit keeps.
+    /// The entry for the audit.
     pub entry: Arc<Entry>,
 }
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone)]
 pub enum Committed {
-    /// It is the newest version now.
+    /// The new version is the newest now.
     Stored(StoredSession),
-    /// Somebody else wrote: here is the newest. Nothing has changed.
+    /// The base is not the newest version; this one is. Nothing has changed.
     Stale(StoredSession),
-    /// The store does not hold the session (any more). Nothing has changed.
+    /// The session is not in the store (any more). Nothing has changed.
     Missing,
     /// Its idempotency key was answered before. Nothing has changed.
     Repeated(IdempotencyRecord, StoredSession),
 }
 
-/// The store did not do as asked, and the caller may not know whether it did.
+/// A failure of the store; the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be reached; nothing was written.
     #[error("failed to reach the store")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It was asked and did not answer: the write may have happened.
+    /// It did not answer: the write may have happened.
     #[error("failed to learn from the store what became of a write")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What it holds was not written for this release; it is left alone.
+    /// The stored session cannot be read by this release; it is left alone.
     #[error("failed to read what the store holds")]
     Unreadable(#[from] Unreadable),
 }
 
 impl Error {
-    /// When it is worth asking again, where a breaker has said so.
+    /// When a retry is worth it, where a breaker has said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let Self::Unavailable(source) = self else { return None };
@@ -102,7 +101,7 @@ impl Error {
     }
 }
 
-/// Nobody was asked, so nothing was written.
+/// The store was not asked, so nothing was written.
 impl From<Open> for Error {
     fn from(open: Open) -> Self {
         Self::Unavailable(open.into())
@@ -116,54 +115,38 @@ impl From<Open> for Error {
 /// version has been announced and will be audited, or none of it happened.
 /// Announcements of a session are made in the order of its versions. A session
 /// is found until it has been idle for long and the ledger holds it; a deleted
-/// one stays, as deleted, at least until the ledger holds that. What the ledger refused
-/// for good it does not hold: such a version is kept, however idle it is.
+/// one stays, as deleted, at least until the ledger holds that.
 ///
-/// A write that comes twice with one operation number happens once, and is answered
-/// both times as the first, while it is among the newest 16 of its session; a store that
-/// asks again itself says of older ones that it does not know. (In memory no answer is
-/// lost, so none is asked for again.)
+/// A write that is sent twice with one operation number happens once. Both times it is
+/// answered as the first time, while it is among the newest 16 of its session. A store
+/// that resends by itself says of older ones that it does not know. (In memory no answer
+/// is lost, so nothing is resent.)
 ///
-/// A store may go back: it was started again from what it had on disk, or a replica
-/// took over that was behind. What it holds from before is told as doubtful; a write
-/// on that is answered as stale, and a restored session takes its place.
+/// A store may go back: it restarted from what it had on disk, or a replica took over that
+/// was behind. Sessions from before are marked as in need of a restore. A write on one of
+/// them is answered as stale, and a restored session takes its place.
 #[async_trait]
-pub trait Store: Send + Sync {
-    /// The newest version, if the session is held.
+pub trait SessionStore: Send + Sync {
+    /// The newest version, if the session is stored.
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error>;
 
-    /// What an idempotency key was answered with, for at least ten minutes.
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error>;
-
-    /// Remembers what an idempotency key was answered with that wrote no version, unless it
-    /// was answered before. Gives the answer that stands. It is lost with what the store holds.
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error>;
-
-    /// Writes, if the base is still the newest version.
-    async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
-
-    /// Takes a session back from the ledger: where none is held, or in place of a
-    /// doubtful one that still is where `over` says. Gives what is held then.
-    async fn restore(
-        &self,
-        key: &SessionKey,
-        over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
-    ) -> Result<StoredSession, Error>;
-
-    /// The same for a session that is watched: it is not idle, and stays for as long as it is
-    /// read like this oftener than an idle one is let go of.
+    /// The same for a session that is watched: reading it keeps it from being idle.
     async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.read(key).await
     }
 
-    /// The ledger does not hold that version, and will not take it: the session is not let go
-    /// of for having been idle, as long as that is its newest. Asking again changes nothing.
-    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
+    /// Writes, if the base is still the newest version.
+    async fn commit(&self, commit: Commit) -> Result<Committed, Error>;
 
-    /// The ledger holds that version after all: the session may be let go of again.
-    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
+    /// Stores a session from the ledger: where none is stored, or in place of one that needs
+    /// a restore and is still where `over` says. Gives what is stored then.
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        session: StoredSession,
+        records: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, Error>;
 
     /// Sessions of some partitions that something must happen to by `until`, soonest
     /// first. A hint: the state decides.
@@ -174,23 +157,44 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error>;
 
-    /// The newest of what waits for the ledger in a session's partition, if the store may
-    /// have lost a session of whose versions one is among that: once it is recorded, all
-    /// is that was committed there before.
-    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error>;
+    /// What an idempotency key was answered with, for at least ten minutes.
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error>;
 
-    /// Since when the store has lived the life it is in, where that session belongs: what
-    /// it held before that may be lost.
+    /// Remembers what an idempotency key was answered with that wrote no version, unless it
+    /// was answered before. Gives the answer that stands. A store that loses data loses it.
+    async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error>;
+
+    /// When the session's store generation began: sessions from before may be lost.
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error>;
-
-    /// Waits until the ledger holds the version with that place in the outbox. Fails
-    /// where it can no longer be known, because the store began a new life.
-    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error>;
-
-    /// Returns at once, unless what is committed dies with the process and the ledger
-    /// is behind: then once it has caught up, or is so far behind that it is away.
-    async fn wait_for_ledger(&self);
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
 }
+
+/// How far the ledger is behind the store, and which sessions wait for it.
+#[async_trait]
+pub trait LedgerProgress: Send + Sync {
+    /// The ledger refused that version for good: the session does not expire when idle, as
+    /// long as that is its newest. Repeating it changes nothing.
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
+
+    /// The ledger holds that version after all: the session may expire again.
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error>;
+
+    /// The newest outbox entry of a session's partition, if the store may have lost a session
+    /// with versions among the entries. Once it is recorded, so is every earlier one.
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error>;
+
+    /// Waits until the ledger holds that outbox entry. Fails where a new store generation
+    /// makes that impossible to know.
+    async fn wait_recorded(&self, entry_id: EntryId) -> Result<(), Error>;
+
+    /// Returns at once, unless commits die with the process and the ledger is behind: then
+    /// once it has caught up, or is so far behind that it counts as away.
+    async fn wait_for_ledger(&self);
+}
+
+/// Both sides of one store.
+pub trait Store: SessionStore + LedgerProgress {}
+
+impl<S: SessionStore + LedgerProgress> Store for S {}

@@ -1,4 +1,4 @@
-//! What was committed and is not in the ledger yet.
+//! The outbox: entries that were committed and are not in the ledger yet.
 
 mod memory;
 mod redis;
@@ -15,16 +15,16 @@ pub use memory::MemoryOutbox;
 pub use redis::RedisOutbox;
 pub(in crate::store) use redis::pack;
 
-/// An entry's place in its outbox; within a partition and a life of the store, later
-/// ones are larger.
+/// An entry's place in its outbox; within a partition and a store generation, later ones are
+/// larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId {
-    /// Whose outbox; none where one holds the entries of all.
+    /// The partition of the outbox; none where one outbox serves all.
     pub partition: Option<Partition>,
-    /// The life of the store it was given in.
+    /// The store generation it was assigned in.
     pub generation: u64,
-    /// Its number there: in Redis, the milliseconds of the entry's name in the stream,
-    /// then what comes after them.
+    /// Its number: in Redis, the milliseconds and the sequence number of the entry's name in
+    /// the stream.
     pub number: (u64, u64),
 }
 
@@ -33,39 +33,38 @@ pub struct EntryId {
 pub struct OutboxEntry {
     /// Its place.
     pub id: EntryId,
-    /// What waits.
+    /// The entry.
     pub entry: Arc<Entry>,
 }
 
-/// How much waits.
+/// The size of an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
     /// Entries.
     pub entries: u64,
-    /// What they hold, roughly.
+    /// Their size, roughly.
     pub bytes: u64,
 }
 
-/// The outbox did not answer; what it holds is still there.
+/// The outbox did not answer; its entries are still there.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to reach the outbox")]
-pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct OutboxError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// The entries of some partitions, each in the order they were committed.
 ///
-/// One consumer reads a partition. An entry stays until it is acknowledged, so that a
-/// consumer that dies is followed by one that reads the same again. While more
-/// is held than allowed, bodies are shed, oldest first: never a session's
-/// newest, never a link.
+/// One consumer reads a partition. An entry stays until it is acknowledged: after a
+/// consumer dies, the next one reads the same again. While the outbox is too large, bodies
+/// are shed, oldest first: never a session's newest, never a link.
 #[async_trait]
 pub trait Outbox: Send + Sync {
     /// The oldest entries that are not acknowledged, those of a partition in order, at
-    /// most `max`. Waits until there is one, but no longer than `patience`; then none.
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable>;
+    /// most `max`. Waits until there is one, but no longer than `timeout`; then none.
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError>;
 
-    /// Lets go of entries that `oldest` gave, the oldest first. Asking again changes nothing.
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable>;
+    /// Removes entries that `oldest` returned, the oldest first. Repeating it changes nothing.
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError>;
 
-    /// How much waits.
-    async fn backlog(&self) -> Result<Backlog, Unavailable>;
+    /// The size of an outbox.
+    async fn backlog(&self) -> Result<Backlog, OutboxError>;
 }

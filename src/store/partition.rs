@@ -1,27 +1,27 @@
-//! Which of 64 partitions a session belongs to: the same in every backend, instance
-//! and release.
+//! The 64 partitions of sessions: a session has the same one in every backend, instance and
+//! release.
 
 use std::iter::FromIterator;
 
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionKey;
 
-/// So many partitions there are, for good: what is stored is stored by them.
+/// Never changes: sessions are stored by partition.
 pub const PARTITIONS: usize = 64;
 
-/// One of them.
+/// One partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(u8);
 
 impl Partition {
-    /// Where a session belongs, by its whole name: a tenant's sessions are spread.
+    /// The partition of a session, by its full name, so that a tenant's sessions are spread.
     #[must_use]
     pub fn of(key: &SessionKey) -> Self {
         let digest = Digest::of(key.to_string().as_bytes());
         Self(digest.as_bytes()[0] % 64)
     }
 
-    /// All of them, in order.
+    /// All partitions, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..64).map(Self)
     }
@@ -33,59 +33,59 @@ impl Partition {
     }
 }
 
-/// Some of them.
+/// A set of partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Partitions(u64);
 
 impl Partitions {
     /// Every partition.
     pub const ALL: Self = Self(u64::MAX);
-    /// None of them.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// Whether that one is among them.
+    /// Whether the partition is in the set.
     #[must_use]
     pub const fn contains(self, partition: Partition) -> bool {
         self.0 & (1 << partition.0) != 0
     }
 
-    /// These and that one.
+    /// The set with one more partition.
     #[must_use]
     pub const fn with(self, partition: Partition) -> Self {
         Self(self.0 | 1 << partition.0)
     }
 
-    /// These and those.
+    /// The union of both.
     #[must_use]
     pub const fn union(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// These without those.
+    /// The set without the others.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// Those that are among both.
+    /// The intersection of both.
     #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 & others.0)
     }
 
-    /// How many they are.
+    /// The number of partitions in the set.
     #[must_use]
     pub const fn len(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each of them, in order.
+    /// Its partitions, in order.
     pub fn iter(self) -> impl Iterator<Item = Partition> {
         Partition::all().filter(move |partition| self.contains(*partition))
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_stays_where_it_was_in_every_release() {
+    fn a_session_has_the_same_partition_in_every_release() {
         let of = |tenant, session| Partition::of(&key(tenant, session)).index();
         assert_eq!([of("acme", "a"), of("acme", "b"), of("beta", "a")], [8, 50, 2]);
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_hold_what_was_put_in() {
+    fn a_set_contains_exactly_its_partitions() {
         let some: Partitions = Partition::all().filter(|partition| partition.index() % 21 == 0).collect();
         assert_eq!(some.iter().map(Partition::index).collect::<Vec<_>>(), [0, 21, 42, 63]);
         let rest = Partitions::ALL.without(some);

@@ -1,24 +1,23 @@
 //! The store of many instances: Redis.
 //!
-//! Its keys, each with what the deployment is called before it (`sk` here) and the tag of its
-//! partition in braces (`p07` here):
+//! Its keys. Each begins with the name of the deployment (`sk` here) and the tag of its partition in
+//! braces (`p07` here):
 //!
-//! | key | what it holds |
+//! | key | content |
 //! | --- | --- |
-//! | `sk:{p07}:life` | the store life: `<number>-<run id of the master>-<when it began>` |
-//! | `sk:{p07}:state:<tenant>/<session>` | a hash: in `h` a line that says where the session is and what was done lately, in `b` the session as it is stored |
-//! | `sk:{p07}:answers:<tenant>/<session>` | idempotency keys and what they were answered with; `answers-old` those before |
-//! | `sk:{p07}:due` | sessions by when something will happen to them |
-//! | `sk:{p07}:outbox` | what waits for the ledger: links and changes, a stream |
-//! | `sk:{p07}:bodies` | the stored sessions that belong to those, by their place |
+//! | `sk:{p07}:life` | the store generation: `<number>-<run id of the master>-<start in ms>` |
+//! | `sk:{p07}:state:<tenant>/<session>` | a hash: `h` is a header of position and newest operations, `b` the stored session |
+//! | `sk:{p07}:answers:<tenant>/<session>` | idempotency records by key; `answers-old` holds the earlier ones |
+//! | `sk:{p07}:due` | sessions by due time |
+//! | `sk:{p07}:outbox` | a stream of links and changes that the ledger does not hold yet |
+//! | `sk:{p07}:bodies` | the stored sessions of those entries, by entry id |
 //! | `sk:{clock}` | cluster time less the master's: `offset_ms`, for the process `run_id` |
 //!
-//! Told on `sk:{p07}:frames:<tenant>/<session>`: a write. Told on `sk:{p07}:wake`:
-//! something waits for the ledger, and nothing did before.
+//! Its channels: `sk:{p07}:frames:<tenant>/<session>` announces a write, `sk:{p07}:wake` the
+//! first entry in an empty outbox.
 //!
-//! A write is one script, and so one round trip. A state has no end while its session
-//! runs or something will happen to it, nor before the ledger holds its newest version;
-//! then it goes when it has been idle for long.
+//! A write is one script, and so one round trip. A state has no TTL while its session runs,
+//! is due, or has a newest version that the ledger does not hold. Then it expires when idle.
 
 mod arg_buffer;
 mod batch;
@@ -41,12 +40,11 @@ use fred::types::Value;
 use tokio::sync::watch;
 
 use self::batch::CommitBatcher;
-use self::ledger_watermark::Watermark;
+use self::ledger_watermark::{Watermark, outbox_bounds};
 use super::keys::Keys;
 use super::outbox::EntryId;
 use super::partition::{Partition, Partitions};
-use super::timed::timed;
-use super::{Commit, Committed, Error, Now, Store, StoredSession};
+use super::{Commit, Committed, Error, LedgerProgress, Now, SessionStore, StoredSession};
 use crate::domain::chain::Digest;
 use crate::domain::entry::{IDEMPOTENCY_TTL_MS, IdempotencyRecord};
 use crate::domain::id::SessionKey;
@@ -62,32 +60,32 @@ pub(super) use self::scripts::SCRIPTS;
 
 /// Sessions in Redis.
 pub struct RedisStore {
-    lives: Generations,
-    together: CommitBatcher,
-    following: Watermark,
+    generations: Generations,
+    batcher: CommitBatcher,
+    watermark: Watermark,
     idle_ms: i64,
 }
 
 impl RedisStore {
-    /// A store over a connection of its own, under those names. What has been idle for `idle` is let go; a
-    /// store life begins when it is noticed, by `now`.
+    /// A store over a connection of its own, under those names. A session expires once it has
+    /// been idle for `idle`. A generation starts when it is noticed, by `now`.
     #[must_use]
     pub fn new(redis: Redis, keys: Keys, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        let lives = Generations::new(redis, keys, now);
-        let together = CommitBatcher::new(Arc::clone(lives.redis()));
-        Self { lives, together, following: Watermark::default(), idle_ms }
+        let generations = Generations::new(redis, keys, now);
+        let batcher = CommitBatcher::new(Arc::clone(generations.redis()));
+        Self { generations, batcher, watermark: Watermark::default(), idle_ms }
     }
 
-    /// Counts the new lives that were noticed: whatever is running should be looked
-    /// after, and everything that is watched read again.
+    /// Counts the new generations that were noticed. After each, running sessions must be
+    /// swept, and watched ones read again.
     #[must_use]
     pub fn generation_changes(&self) -> watch::Receiver<u64> {
-        self.lives.changes()
+        self.generations.changes()
     }
 
     const fn keys(&self) -> &Keys {
-        self.lives.keys()
+        self.generations.keys()
     }
 
     async fn read_with(
@@ -97,157 +95,60 @@ impl RedisStore {
         arguments: Vec<Argument>,
     ) -> Result<Option<StoredSession>, Error> {
         let partition = Partition::of(key);
-        let (answer, life) = self.lives.ask(partition, script, vec![self.keys().state(key)], arguments).await?;
-        match (answer.tag.as_str(), &*answer.fields) {
-            ("held", [header, body]) => decode::stored_session(header, body, partition, &life).map(Some),
+        let keys = vec![self.keys().state(key)];
+        let (reply, generation) = self.generations.ask(partition, script, keys, arguments).await?;
+        match (reply.tag.as_str(), &*reply.fields) {
+            ("found", [header, body]) => decode::stored_session(header, body, partition, &generation).map(Some),
             ("missing", []) => Ok(None),
-            _ => Err(decode::invalid_reply(answer)),
+            _ => Err(decode::invalid_reply(reply)),
         }
     }
 
-    async fn idempotency_record_now(
-        &self,
-        key: &SessionKey,
-        repeat: &Digest,
-    ) -> Result<Option<IdempotencyRecord>, Error> {
-        let field = Bytes::copy_from_slice(repeat.as_bytes());
-        let answer = self
-            .lives
-            .redis()
-            .run(&SCRIPTS.idempotency_get, &self.keys().answers(key), vec![field.clone().into()])
-            .await?;
-        match answer {
-            Value::Null => Ok(None),
-            answer => {
-                Ok(Some(decode::idempotency_record(*repeat, &answer.convert().map_err(|_| RedisError::protocol())?)?))
-            }
-        }
-    }
-
-    async fn remember_now(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        let repeat = answered.repeat.key;
-        let arguments = vec![
-            IDEMPOTENCY_TTL_MS.to_string().into(),
-            Bytes::copy_from_slice(repeat.as_bytes()).into(),
-            decode::encode_record(&answered).into(),
-        ];
-        let keys = self.keys().answers(key).to_vec();
-        let (answer, _) = self.lives.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
-        match (answer.tag.as_str(), &*answer.fields) {
-            ("answered", [standing]) => {
-                decode::idempotency_record(repeat, &standing.clone().convert().map_err(|_| RedisError::protocol())?)
-            }
-            _ => Err(decode::invalid_reply(answer)),
-        }
-    }
-
-    async fn restore_now(
-        &self,
-        key: &SessionKey,
-        over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
-    ) -> Result<StoredSession, Error> {
-        let partition = Partition::of(key);
-        let arguments = commit::restore(key, over, &held, &answered, self.idle_ms);
-        let keys = commit::restore_keys(self.keys(), key);
-        let (answer, life) = self.lives.ask(partition, &SCRIPTS.restore, keys, arguments).await?;
-        match (answer.tag.as_str(), &*answer.fields) {
-            ("stored", []) => Ok(held),
-            ("held", [header, body]) => decode::stored_session(header, body, partition, &life),
-            _ => Err(decode::invalid_reply(answer)),
-        }
-    }
-
-    /// For good, or for `idle` once it has been idle.
-    async fn keep_for(&self, key: &SessionKey, at: Position, idle: String) -> Result<(), Error> {
-        let arguments = [at.to_string(), idle].map(Value::from).into();
-        let asked = self.lives.ask(Partition::of(key), &SCRIPTS.retain, vec![self.keys().state(key)], arguments);
-        let (answer, _) = asked.await?;
-        if answer.tag == "done" { Ok(()) } else { Err(decode::invalid_reply(answer)) }
-    }
-
-    async fn due_now(
-        &self,
-        partitions: Partitions,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
-        let keys = |partition| [self.keys().due(partition)];
-        let mut due = Vec::new();
-        for asked in self.lives.ask_many(partitions, &SCRIPTS.due, keys, &arguments).await {
-            due.extend(decode::due(asked.answer?.1)?);
-        }
-        due.sort_unstable();
-        due.truncate(limit);
-        Ok(due)
-    }
-
-    async fn outbox_bounds(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Error> {
-        let (answer, life) =
-            self.lives.ask(partition, &SCRIPTS.outbox_bounds, vec![self.keys().outbox(partition)], vec![]).await?;
-        match answer.tag.as_str() {
-            "waiting" => {
-                let [first, last]: [Value; 2] = answer.fields.try_into().map_err(|_| RedisError::protocol())?;
-                Ok(Some((entry_id(&first, partition, &life)?, entry_id(&last, partition, &life)?)))
-            }
-            "none" => Ok(None),
-            _ => Err(decode::invalid_reply(answer)),
-        }
+    /// Without a TTL, if `idle_ms` is empty.
+    async fn set_ttl(&self, key: &SessionKey, at: Position, idle_ms: String) -> Result<(), Error> {
+        let (keys, arguments) = (vec![self.keys().state(key)], [at.to_string(), idle_ms].map(Value::from).into());
+        let (reply, _) = self.generations.ask(Partition::of(key), &SCRIPTS.retain, keys, arguments).await?;
+        if reply.tag == "done" { Ok(()) } else { Err(decode::invalid_reply(reply)) }
     }
 }
 
-/// A question that came to nothing: it may be asked again, whatever became of it.
+/// The failure of a request that may be repeated, whatever its outcome.
 impl From<RedisError> for Error {
-    fn from(failure: RedisError) -> Self {
-        Self::Unavailable(failure.into())
+    fn from(error: RedisError) -> Self {
+        Self::Unavailable(error.into())
     }
-}
-
-async fn timely<T>(operation: &'static str, work: impl Future<Output = T>) -> T {
-    timed(operation, "redis", work).await
 }
 
 #[async_trait]
-impl Store for RedisStore {
+impl SessionStore for RedisStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        timely("read", self.read_with(key, &SCRIPTS.read, Vec::new())).await
+        self.read_with(key, &SCRIPTS.read, Vec::new()).await
     }
 
     async fn read_watched(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        let idle = vec![self.idle_ms.to_string().into()];
-        timely("read", self.read_with(key, &SCRIPTS.read_watched, idle)).await
-    }
-
-    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        timely("keep", self.keep_for(key, at, String::new())).await
-    }
-
-    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        timely("release", self.keep_for(key, at, self.idle_ms.to_string())).await
-    }
-
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        timely("answered", self.idempotency_record_now(key, repeat)).await
-    }
-
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        timely("remember", self.remember_now(key, answered)).await
+        self.read_with(key, &SCRIPTS.read_watched, vec![self.idle_ms.to_string().into()]).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        timely("commit", commit::commit(&self.lives, &self.together, commit)).await
+        commit::commit(&self.generations, &self.batcher, commit).await
     }
 
     async fn restore(
         &self,
         key: &SessionKey,
         over: Option<Position>,
-        held: StoredSession,
-        answered: Vec<IdempotencyRecord>,
+        session: StoredSession,
+        records: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
-        timely("restore", self.restore_now(key, over, held, answered)).await
+        let partition = Partition::of(key);
+        let arguments = commit::restore(key, over, &session, &records, self.idle_ms);
+        let keys = commit::restore_keys(self.keys(), key);
+        let (reply, generation) = self.generations.ask(partition, &SCRIPTS.restore, keys, arguments).await?;
+        match (reply.tag.as_str(), &*reply.fields) {
+            ("stored", []) => Ok(session),
+            ("found", [header, body]) => decode::stored_session(header, body, partition, &generation),
+            _ => Err(decode::invalid_reply(reply)),
+        }
     }
 
     async fn due(
@@ -256,25 +157,68 @@ impl Store for RedisStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        timely("due", self.due_now(partitions, until, limit)).await
+        let arguments = [until.as_ms().to_string(), limit.to_string()].map(Value::from);
+        let keys = |partition| [self.keys().due(partition)];
+        let mut due = Vec::new();
+        for replies in self.generations.ask_many(partitions, &SCRIPTS.due, keys, &arguments).await {
+            due.extend(decode::due(replies.reply?.1)?);
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
     }
 
-    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        timely("waiting", async { Ok(self.outbox_bounds(Partition::of(key)).await?.map(|(_, last)| last)) }).await
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        let arguments = vec![Bytes::copy_from_slice(repeat.as_bytes()).into()];
+        let keys = self.keys().answers(key);
+        match self.generations.redis().run(&SCRIPTS.idempotency_get, &keys, arguments).await? {
+            Value::Null => Ok(None),
+            record => decode::idempotency_record(*repeat, &record).map(Some),
+        }
+    }
+
+    async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        let repeat = record.repeat.key;
+        let arguments = vec![
+            IDEMPOTENCY_TTL_MS.to_string().into(),
+            Bytes::copy_from_slice(repeat.as_bytes()).into(),
+            decode::encode_record(&record).into(),
+        ];
+        let keys = self.keys().answers(key).to_vec();
+        let (reply, _) = self.generations.ask(Partition::of(key), &SCRIPTS.idempotency_set, keys, arguments).await?;
+        match (reply.tag.as_str(), &*reply.fields) {
+            ("answered", [record]) => decode::idempotency_record(repeat, record),
+            _ => Err(decode::invalid_reply(reply)),
+        }
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        Ok(self.lives.of(Partition::of(key)).await?.began)
+        Ok(self.generations.of(Partition::of(key)).await?.started_at)
     }
-
-    async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
-        self.following.wait_recorded(self, ticket).await
-    }
-
-    /// What is committed outlives this process.
-    async fn wait_for_ledger(&self) {}
 
     async fn ping(&self) -> Result<(), Error> {
-        Ok(self.lives.redis().ping().await?)
+        Ok(self.generations.redis().ping().await?)
     }
+}
+
+#[async_trait]
+impl LedgerProgress for RedisStore {
+    async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.set_ttl(key, at, String::new()).await
+    }
+
+    async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
+        self.set_ttl(key, at, self.idle_ms.to_string()).await
+    }
+
+    async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
+        Ok(outbox_bounds(&self.generations, Partition::of(key)).await?.map(|(_, last)| last))
+    }
+
+    async fn wait_recorded(&self, entry_id: EntryId) -> Result<(), Error> {
+        self.watermark.wait_recorded(&self.generations, entry_id).await
+    }
+
+    /// Commits outlive this process.
+    async fn wait_for_ledger(&self) {}
 }

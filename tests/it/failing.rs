@@ -21,7 +21,7 @@ use synckairos::domain::time::Timestamp;
 use synckairos::ids::Ids;
 use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::Partitions;
-use synckairos::store::{Commit, Committed, Error, Store, StoredSession};
+use synckairos::store::{Commit, Committed, Error, LedgerProgress, SessionStore, Store, StoredSession};
 use synckairos::wire::command::CommandInput;
 use synckairos::wire::error::ApiError;
 use tokio::sync::mpsc;
@@ -41,17 +41,9 @@ struct Ill {
 }
 
 #[async_trait]
-impl Store for Ill {
+impl SessionStore for Ill {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         self.well.read(key).await
-    }
-
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        self.well.idempotency_record(key, repeat).await
-    }
-
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        self.well.remember_answer(key, answered).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
@@ -87,6 +79,25 @@ impl Store for Ill {
         self.well.due(partitions, until, limit).await
     }
 
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        self.well.idempotency_record(key, repeat).await
+    }
+
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        self.well.remember_answer(key, answered).await
+    }
+
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        self.well.generation_started_at(key).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.well.ping().await
+    }
+}
+
+#[async_trait]
+impl LedgerProgress for Ill {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
         self.well.retain(key, at).await
     }
@@ -99,20 +110,12 @@ impl Store for Ill {
         self.well.outbox_tail(key).await
     }
 
-    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        self.well.generation_started_at(key).await
-    }
-
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
         self.well.wait_recorded(ticket).await
     }
 
     async fn wait_for_ledger(&self) {
         self.well.wait_for_ledger().await;
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.well.ping().await
     }
 }
 

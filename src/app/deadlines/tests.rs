@@ -16,13 +16,13 @@ use crate::domain::entry::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::ids::Ids;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::members::memory::MemoryLeases;
-use crate::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Work};
-use crate::store::contract::making::{self, NOW, START};
+use crate::membership::memory::MemoryLeases;
+use crate::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Work};
+use crate::store::contract::fixtures::{self, NOW, START};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{EntryId, MemoryOutbox};
 use crate::store::partition::Partition;
-use crate::store::{Commit, Committed, StoredSession};
+use crate::store::{Commit, Committed, LedgerProgress, StoredSession};
 
 /// How long a session made here runs.
 const MINUTE_MS: i64 = 60_000;
@@ -96,7 +96,7 @@ impl Watched {
 }
 
 #[async_trait]
-impl Store for Watched {
+impl SessionStore for Watched {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, store::Error> {
         self.reads().push((self.clock.now(), key.clone()));
         self.store.read(key).await
@@ -106,6 +106,20 @@ impl Store for Watched {
         self.writes().push((self.clock.now(), commit.key.clone()));
         sleep(WRITE_TAKES).await;
         self.store.commit(commit).await
+    }
+
+    async fn restore(
+        &self,
+        key: &SessionKey,
+        over: Option<Position>,
+        held: StoredSession,
+        answered: Vec<IdempotencyRecord>,
+    ) -> Result<StoredSession, store::Error> {
+        self.store.restore(key, over, held, answered).await
+    }
+
+    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<DueHint>, store::Error> {
+        self.store.due(partitions, until, limit).await
     }
 
     async fn idempotency_record(
@@ -124,20 +138,17 @@ impl Store for Watched {
         self.store.remember_answer(key, record).await
     }
 
-    async fn restore(
-        &self,
-        key: &SessionKey,
-        over: Option<Position>,
-        stored: StoredSession,
-        records: Vec<IdempotencyRecord>,
-    ) -> Result<StoredSession, store::Error> {
-        self.store.restore(key, over, stored, records).await
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
+        self.store.generation_started_at(key).await
     }
 
-    async fn due(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Result<Vec<DueHint>, store::Error> {
-        self.store.due(partitions, until, limit).await
+    async fn ping(&self) -> Result<(), store::Error> {
+        self.store.ping().await
     }
+}
 
+#[async_trait]
+impl LedgerProgress for Watched {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
         self.store.retain(key, at).await
     }
@@ -150,20 +161,12 @@ impl Store for Watched {
         self.store.outbox_tail(key).await
     }
 
-    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, store::Error> {
-        self.store.generation_started_at(key).await
-    }
-
     async fn wait_recorded(&self, entry_id: EntryId) -> Result<(), store::Error> {
         self.store.wait_recorded(entry_id).await
     }
 
     async fn wait_for_ledger(&self) {
         self.store.wait_for_ledger().await;
-    }
-
-    async fn ping(&self) -> Result<(), store::Error> {
-        self.store.ping().await
     }
 }
 
@@ -202,11 +205,11 @@ impl World {
 
     /// A session that runs since `started_at` for a minute; gives when its time is over.
     async fn start(&self, name: &str, started_at: Timestamp) -> DueHint {
-        let key = making::key(name);
-        let first = making::commit(&key, None, making::created(&key), None);
+        let key = fixtures::key(name);
+        let first = fixtures::commit(&key, None, fixtures::created(&key), None);
         let Committed::Stored(stored) = self.store.commit(first).await.unwrap() else { panic!("{key} exists") };
-        let started = making::after(&stored, &START, started_at);
-        self.store.commit(making::commit(&key, Some(&stored), started, None)).await.unwrap();
+        let started = fixtures::after(&stored, &START, started_at);
+        self.store.commit(fixtures::commit(&key, Some(&stored), started, None)).await.unwrap();
         (started_at + MINUTE_MS, key)
     }
 

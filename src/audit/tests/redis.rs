@@ -15,12 +15,12 @@ use crate::domain::session::Session;
 use crate::ledger::Ledger;
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server};
-use crate::store::contract::making::created;
+use crate::store::contract::fixtures::created;
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
-use crate::store::{Commit, Committed, Store as _};
+use crate::store::{Commit, Committed, SessionStore as _};
 
 const IDLE: Duration = Duration::from_hours(1);
 const SESSIONS: usize = 40;

@@ -104,7 +104,7 @@ pub struct Recovered {
 /// One shared timer arrangement, its participants and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Format number of the stored form.
+    /// Format of the stored form: the one it was read in, or the one to write.
     pub format: u16,
     /// Its name within the tenant.
     pub session_id: SessionId,

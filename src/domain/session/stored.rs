@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::Session;
 
-/// The format this build writes, and the newest it reads.
+/// The newest format that this build reads and writes. It writes an older one while an
+/// instance runs that cannot read this one.
 pub const FORMAT: u16 = 1;
 
 /// Why a stored session cannot be read here.
@@ -27,7 +28,7 @@ struct Numbered {
 }
 
 impl Session {
-    /// The stored form.
+    /// The stored form, in the format that the session carries.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {
         let mut stored = Vec::with_capacity(1_024 + 256 * self.participants.len());

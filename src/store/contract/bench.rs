@@ -1,4 +1,4 @@
-//! The backends, each with what stands around it.
+//! The backends, each with its bus and its outbox.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,20 +11,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Bench;
-use super::making::{NOW, still};
+use super::fixtures::{NOW, still};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::redis::{Address, PubSub, PubSubEvent, Redis};
 use crate::redis_server::{Keeps, Named, Server, Trio, named};
-use crate::store::Store;
 use crate::store::keys;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{MemoryOutbox, Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
+use crate::store::{SessionStore as _, Store};
 
 type Announced = Arc<Mutex<Vec<(SessionKey, Position, Bytes)>>>;
 
@@ -38,8 +38,8 @@ pub struct Memory {
 impl Memory {
     pub fn new() -> Self {
         let (outbox, announced) = (Arc::new(MemoryOutbox::new(usize::MAX)), Announced::default());
-        let teller = Arc::clone(&announced);
-        let announce = move |key, position, frames| teller.lock().unwrap().push((key, position, frames));
+        let record = Arc::clone(&announced);
+        let announce = move |key, position, frames| record.lock().unwrap().push((key, position, frames));
         Self { store: MemoryStore::new(Box::new(announce), Arc::clone(&outbox), NOW), outbox, announced }
     }
 }
@@ -50,20 +50,20 @@ impl Bench for Memory {
         &self.store
     }
 
-    async fn listen(&self, _key: &SessionKey) {}
+    async fn subscribe(&self, _key: &SessionKey) {}
 
     async fn announced(&self) -> Vec<(SessionKey, Position, Bytes)> {
         self.announced.lock().unwrap().clone()
     }
 
-    async fn waiting(&self) -> Vec<Arc<Entry>> {
-        let waiting = self.outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
-        waiting.into_iter().map(|waiting| waiting.entry).collect()
+    async fn entries(&self) -> Vec<Arc<Entry>> {
+        let entries = self.outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
+        entries.into_iter().map(|each| each.entry).collect()
     }
 
     async fn record_all(&self) {
-        let waiting = self.outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
-        self.outbox.acknowledge(&waiting).await.unwrap();
+        let entries = self.outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
+        self.outbox.acknowledge(&entries).await.unwrap();
     }
 
     async fn evict(&self, idle_since: Timestamp) {
@@ -79,17 +79,17 @@ impl Bench for Memory {
 pub struct InRedis {
     store: RedisStore,
     outbox: RedisOutbox,
-    ears: Arc<PubSub>,
-    listened: Mutex<BTreeSet<SessionKey>>,
+    pubsub: Arc<PubSub>,
+    subscribed: Mutex<BTreeSet<SessionKey>>,
     announced: Announced,
     /// Changes with every message.
-    heard: watch::Receiver<usize>,
-    hearing: JoinHandle<()>,
+    received: watch::Receiver<usize>,
+    receiving: JoinHandle<()>,
     redis: Redis,
     _home: Home,
 }
 
-/// What must be there as long as it is used.
+/// Kept alive for as long as the store is used.
 pub enum Home {
     Named(#[expect(dead_code, reason = "it holds a lock")] Named),
     Plain(#[expect(dead_code, reason = "it holds a process")] Server),
@@ -117,26 +117,26 @@ impl InRedis {
         empty(&redis).await;
         let idle = Duration::from_hours(1);
         let owned = watch::channel(Partitions::ALL).1;
-        let ears = Arc::new(PubSub::new(redis.duplicate().await.unwrap()));
-        let (announced, (count, heard)) = (Announced::default(), watch::channel(0));
-        let hearing = tokio::spawn(hear(Arc::clone(&ears), Arc::clone(&announced), count));
+        let pubsub = Arc::new(PubSub::new(redis.duplicate().await.unwrap()));
+        let (announced, (count, received)) = (Announced::default(), watch::channel(0));
+        let receiving = tokio::spawn(record_announcements(Arc::clone(&pubsub), Arc::clone(&announced), count));
         Self {
             store: RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), idle, still()),
             outbox: RedisOutbox::new(&redis, Keys::default(), owned, idle, still()).await.unwrap(),
-            ears,
-            listened: Mutex::default(),
+            pubsub,
+            subscribed: Mutex::default(),
             announced,
-            heard,
-            hearing,
+            received,
+            receiving,
             redis,
             _home: home,
         }
     }
 
-    /// Says something on every channel that is listened to, and waits until it was heard:
-    /// then everything that was said before was heard as well.
+    /// Publishes a mark on every subscribed channel, and waits until it arrives: then every
+    /// earlier message has arrived as well.
     async fn catch_up(&self) {
-        let keys: Vec<_> = self.listened.lock().unwrap().iter().cloned().collect();
+        let keys: Vec<_> = self.subscribed.lock().unwrap().iter().cloned().collect();
         let commands = self.redis.commands().await.unwrap();
         for key in &keys {
             let (channel, mark) = (Keys::default().frames(key), keys::announcement(&MARK.to_string(), b"").concat());
@@ -148,10 +148,10 @@ impl InRedis {
         }
         let marks = |_: &usize| {
             let announced = self.announced.lock().unwrap();
-            keys.iter().all(|key| announced.iter().any(|(told, at, _)| told == key && *at == MARK))
+            keys.iter().all(|key| announced.iter().any(|(marked, at, _)| marked == key && *at == MARK))
         };
-        let mut heard = self.heard.clone();
-        tokio::time::timeout(Duration::from_secs(10), heard.wait_for(marks)).await.unwrap().unwrap();
+        let mut received = self.received.clone();
+        tokio::time::timeout(Duration::from_secs(10), received.wait_for(marks)).await.unwrap().unwrap();
         self.announced.lock().unwrap().retain(|(_, at, _)| *at != MARK);
     }
 }
@@ -168,20 +168,20 @@ async fn empty(redis: &Redis) {
     }
 }
 
-async fn hear(ears: Arc<PubSub>, announced: Announced, count: watch::Sender<usize>) {
-    let told = |told| {
-        if let PubSubEvent::Message(channel, payload) = told {
+async fn record_announcements(pubsub: Arc<PubSub>, announced: Announced, count: watch::Sender<usize>) {
+    let receive = |event| {
+        if let PubSubEvent::Message(channel, payload) = event {
             let (position, frames) = keys::announced(&payload).unwrap();
             announced.lock().unwrap().push((keys::session_of_frames(&channel).unwrap(), position, frames));
             count.send_modify(|count| *count += 1);
         }
     };
-    ears.run(told).await;
+    pubsub.run(receive).await;
 }
 
 impl Drop for InRedis {
     fn drop(&mut self) {
-        self.hearing.abort();
+        self.receiving.abort();
     }
 }
 
@@ -191,9 +191,9 @@ impl Bench for InRedis {
         &self.store
     }
 
-    async fn listen(&self, key: &SessionKey) {
-        if self.listened.lock().unwrap().insert(key.clone()) {
-            self.ears.subscribe(Keys::default().frames(key)).await.unwrap();
+    async fn subscribe(&self, key: &SessionKey) {
+        if self.subscribed.lock().unwrap().insert(key.clone()) {
+            self.pubsub.subscribe(Keys::default().frames(key)).await.unwrap();
         }
     }
 
@@ -202,24 +202,24 @@ impl Bench for InRedis {
         self.announced.lock().unwrap().clone()
     }
 
-    async fn waiting(&self) -> Vec<Arc<Entry>> {
-        let waiting = self.outbox.oldest(1_000_000, Duration::ZERO).await.unwrap();
-        waiting.into_iter().map(|waiting| waiting.entry).collect()
+    async fn entries(&self) -> Vec<Arc<Entry>> {
+        let entries = self.outbox.oldest(1_000_000, Duration::ZERO).await.unwrap();
+        entries.into_iter().map(|each| each.entry).collect()
     }
 
     async fn record_all(&self) {
-        let waiting = self.outbox.oldest(1_000_000, Duration::ZERO).await.unwrap();
-        self.outbox.acknowledge(&waiting).await.unwrap();
+        let entries = self.outbox.oldest(1_000_000, Duration::ZERO).await.unwrap();
+        self.outbox.acknowledge(&entries).await.unwrap();
     }
 
-    /// Redis does it by itself; here time passes for what it was told to let go.
+    /// Redis evicts by itself; this stands for the passage of a TTL.
     async fn evict(&self, idle_since: Timestamp) {
-        let keys: Vec<_> = self.listened.lock().unwrap().iter().cloned().collect();
+        let keys: Vec<_> = self.subscribed.lock().unwrap().iter().cloned().collect();
         let commands = self.redis.commands().await.unwrap();
         for key in keys {
-            let held = self.store.read(&key).await.unwrap();
+            let stored = self.store.read(&key).await.unwrap();
             let left: i64 = commands.pttl(Keys::default().state(&key)).await.unwrap();
-            if held.is_some_and(|held| held.session.updated_at < idle_since) && left > 0 {
+            if stored.is_some_and(|stored| stored.session.updated_at < idle_since) && left > 0 {
                 assert!(left > 3_590_000, "an hour was asked for, and {left} ms are left");
                 commands.del::<i64, _>(Keys::default().state(&key)).await.unwrap();
             }

@@ -1,10 +1,10 @@
-//! The promise of the store, sentence by sentence, against every backend.
+//! The contract of the store, sentence by sentence, against every backend.
 
 mod bench;
-mod dues;
-mod keeping;
-pub(crate) mod making;
-mod writes;
+mod commits;
+mod due_set;
+pub(crate) mod fixtures;
+mod retention;
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
-/// A backend, and what stands around it: what it told the bus, what it left for the ledger.
+/// A backend, with the announcements and the outbox entries it produced.
 #[async_trait]
 pub(crate) trait Bench: Send + Sync {
     fn store(&self) -> &dyn Store;
-    /// From here on, what is announced of that session is remembered.
-    async fn listen(&self, key: &SessionKey);
-    /// Everything that was announced, in order.
+    /// From here on, announcements of that session are recorded.
+    async fn subscribe(&self, key: &SessionKey);
+    /// Every announcement, in order.
     async fn announced(&self) -> Vec<(SessionKey, Position, Bytes)>;
-    /// Everything that waits for the ledger, in the order of each session.
-    async fn waiting(&self) -> Vec<Arc<Entry>>;
-    /// The ledger holds all of it now.
+    /// The outbox, in the order of each session.
+    async fn entries(&self) -> Vec<Arc<Entry>>;
+    /// Acknowledges every entry, as if the ledger held all.
     async fn record_all(&self);
-    /// Lets go of what has been idle since then, as far as it may.
+    /// Evicts sessions that have been idle since then, as far as it may.
     async fn evict(&self, idle_since: Timestamp);
-    /// Whether what was committed outlives a process.
+    /// Whether commits outlive a process.
     fn outlives_processes(&self) -> bool;
 }
 
@@ -66,33 +66,33 @@ macro_rules! contract {
 }
 
 contract! {
-    writes: [
+    commits: [
         a_write_is_stored_announced_and_audited_in_one_step,
-        a_stale_write_is_told_the_newest_and_leaves_no_trace,
-        a_write_to_what_is_not_held_leaves_no_trace,
+        a_stale_write_gets_the_newest_and_leaves_no_trace,
+        a_write_to_a_missing_session_leaves_no_trace,
         of_many_first_writes_one_is_stored,
         of_racing_writes_each_is_stored_on_the_one_before,
         announcements_and_entries_come_in_the_order_of_the_versions,
         a_repeated_key_is_answered_as_the_first_time,
-        an_answer_is_remembered_for_ten_minutes,
-        hundreds_of_answers_are_remembered,
-        it_answers,
+        an_idempotency_record_lasts_ten_minutes,
+        hundreds_of_idempotency_records_are_remembered,
+        a_ping_is_answered,
     ]
-    dues: [
+    due_set: [
         a_deadline_moves_with_its_session,
-        what_is_due_comes_soonest_first_and_no_more_than_asked_for,
-        what_is_due_is_told_of_the_partitions_asked_for,
+        due_sessions_come_soonest_first_up_to_the_limit,
+        due_sessions_are_those_of_the_given_partitions,
     ]
-    keeping: [
+    retention: [
         an_idle_session_is_found_until_the_ledger_holds_it,
-        what_something_will_happen_to_is_never_let_go,
+        a_session_that_is_due_is_never_evicted,
         a_deleted_session_stays_as_deleted_until_the_ledger_holds_that,
-        a_restored_session_is_taken_once_with_its_deadline_and_answers,
+        a_session_is_restored_once_with_its_deadline_and_records,
         a_restored_session_is_no_write,
-        recorded_returns_when_the_ledger_holds_it_and_not_before,
-        once_the_newest_that_waits_is_recorded_all_before_it_is,
-        what_the_ledger_refused_is_kept_until_it_is_released,
-        what_was_kept_goes_as_any_other_once_a_later_version_is_in_the_ledger,
-        answers_keep_in_step_with_the_ledger_unless_it_is_away,
+        waiting_for_an_entry_ends_when_the_ledger_holds_it,
+        once_the_outbox_tail_is_recorded_so_is_all_before_it,
+        a_retained_version_stays_until_it_is_released,
+        a_retained_session_expires_once_a_later_version_is_recorded,
+        answers_wait_for_the_ledger_unless_it_is_away,
     ]
 }

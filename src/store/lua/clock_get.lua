@@ -1,4 +1,4 @@
--- The master's time, which process it is, and what makes cluster time of its time.
+-- The master's time, its process, and the offset from its time to cluster time.
 --
 --   KEYS     clock
 --   returns  {seconds, microseconds, run id, run id that the offset is for or "",
@@ -8,5 +8,5 @@ local run = string.match(redis.call('info', 'server'), 'run_id:(%w+)')
 if not run then
     return redis.error_reply('NORUNID this server does not tell its run id')
 end
-local kept = redis.call('hmget', KEYS[1], 'run_id', 'offset_ms')
-return {time[1], time[2], run, kept[1] or '', kept[2] or ''}
+local stored = redis.call('hmget', KEYS[1], 'run_id', 'offset_ms')
+return {time[1], time[2], run, stored[1] or '', stored[2] or ''}

@@ -1,17 +1,17 @@
--- A memory of two generations, in two hashes: what is written to the young one is
--- remembered until it is old and then replaced, so nothing has to be swept.
+-- A memory of two hashes, a young and an old one. The young one becomes the old one in
+-- time, and replaces it, so that nothing has to be swept.
 
 local function recall(young, old, field)
     return redis.call('hget', young, field) or redis.call('hget', old, field)
 end
 
--- The young generation becomes the old one when it has lasted `span` ms and holds
--- at least `enough`, or holds `most`. Who is not written to for `ttl` ms is forgotten.
-local function remember(young, old, field, value, enough, most, span, ttl)
+-- The young hash becomes the old one when it is older than `max_age` ms and holds at least
+-- `min_count`, or holds `max_count`. Without a write both expire after `ttl` ms.
+local function remember(young, old, field, value, min_count, max_count, max_age, ttl)
     local count = redis.call('hlen', young)
-    if count > 0 and count % enough == 0 then
+    if count > 0 and count % min_count == 0 then
         local age = redis.call('time')[1] - redis.call('hget', young, '')
-        if age * 1000 > tonumber(span) or count >= most then
+        if age * 1000 > tonumber(max_age) or count >= max_count then
             redis.call('rename', young, old)
             redis.call('pexpire', old, ttl)
             count = 0

@@ -1,6 +1,6 @@
--- What an idempotency key was answered with.
+-- The idempotency record of a key.
 --
 --   KEYS     answers, earlier answers
---   ARGV     repeat key
---   returns  answer or nil
+--   ARGV     idempotency key
+--   returns  record or nil
 return recall(KEYS[1], KEYS[2], ARGV[1])

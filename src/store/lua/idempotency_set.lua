@@ -1,10 +1,10 @@
--- Remembers what an idempotency key was answered with, unless it was answered before.
+-- Remembers an idempotency record, unless its key has one.
 --
---   KEYS     life, answers, earlier answers
---   ARGV     life, answered_ms, repeat key, answer
---   returns  {"answered", the answer that stands} | {"life"}
-if not number_of_life(KEYS[1], ARGV[1]) then
-    return { 'life' }
+--   KEYS     generation, answers, earlier answers
+--   ARGV     generation, idempotency_ttl_ms, idempotency key, record
+--   returns  {"answered", the record that stands} | {"fenced"}
+if not generation_number(KEYS[1], ARGV[1]) then
+    return { 'fenced' }
 end
 local before = recall(KEYS[2], KEYS[3], ARGV[3])
 if before then

@@ -1,14 +1,13 @@
--- Lets go of the bodies of versions that were followed by others, oldest first, until
--- so many bytes are free or a thousand entries were looked at. Links stay.
+-- Sheds bodies of versions that were followed by others, oldest first, until enough bytes
+-- are free or a thousand entries were examined. Links stay.
 --
---   KEYS     life, outbox, bodies
---   ARGV     life, bytes to free, where to begin, what stands before a member in the
---            name of its state
---   returns  {"shed", bytes, bodies, where to go on or ""} | {"life"}
+--   KEYS     generation, outbox, bodies
+--   ARGV     generation, bytes to free, where to begin, prefix of the partition's states
+--   returns  {"shed", bytes, bodies, where to go on or ""} | {"fenced"}
 --
--- The states are of the same partition, so they stand where this runs.
-if not number_of_life(KEYS[1], ARGV[1]) then
-    return { 'life' }
+-- The states are of the same partition, so this server holds them.
+if not generation_number(KEYS[1], ARGV[1]) then
+    return { 'fenced' }
 end
 local wanted, freed, count, last = tonumber(ARGV[2]), 0, 0, ''
 local entries = redis.call('xrange', KEYS[2], ARGV[3], '+', 'count', 1000)
@@ -19,10 +18,10 @@ for _, entry in ipairs(entries) do
     last = entry[1]
     local size = redis.call('hstrlen', KEYS[3], last)
     if size > 0 then
-        -- Its one field begins with a format and whose session it is of.
+        -- The entry's one field begins with a format and the session's name.
         local member = string.match(entry[2][2], '^%d+ (%S+) ') or ''
-        local front = redis.call('hget', ARGV[4] .. member, 'h') or ''
-        local newest = string.match(front, '^1 %d %x+ %d+ %S+ (%S+) ')
+        local header = redis.call('hget', ARGV[4] .. member, 'h') or ''
+        local newest = string.match(header, '^1 %d %x+ %d+ %S+ (%S+) ')
         if newest and newest ~= last then
             redis.call('hdel', KEYS[3], last)
             freed, count = freed + size, count + 1

@@ -1,4 +1,4 @@
-//! The outbox of a single process: what it holds dies with it.
+//! The outbox of a single process; its entries die with it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,152 +9,152 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{Backlog, EntryId, Outbox, OutboxEntry, Unavailable};
+use super::{Backlog, EntryId, Outbox, OutboxEntry, OutboxError};
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
 
-/// While the oldest entry is older than this, answers wait: what they acknowledge
-/// would be lost with the process.
+/// While the oldest entry is older than this, answers wait: the process could take commits
+/// with it that it has acknowledged.
 const MAX_LAG: Duration = Duration::from_millis(10);
 
-/// A ledger that is this far behind is away. Waiting for it would help nobody.
+/// A ledger that is this far behind counts as away, and is not waited for.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Entries in the order they were committed, in memory.
 #[derive(Debug)]
 pub struct MemoryOutbox {
-    held: Mutex<Queue>,
-    arrived: Notify,
+    queue: Mutex<Queue>,
+    appended: Notify,
     /// Number of the first entry that is not acknowledged.
     first: watch::Sender<u64>,
 }
 
 impl MemoryOutbox {
-    /// An empty one that sheds bodies past `max_bytes`.
+    /// An empty outbox that sheds bodies past `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self { held: Mutex::new(Queue::new(max_bytes)), arrived: Notify::new(), first: watch::channel(0).0 }
+        Self { queue: Mutex::new(Queue::new(max_bytes)), appended: Notify::new(), first: watch::channel(0).0 }
     }
 
-    /// Takes an entry and wakes the consumer. Never waits: it is called with the
+    /// Appends an entry and wakes the consumer. Never waits, as it is called with the
     /// session locked.
     pub fn append(&self, entry: Arc<Entry>) -> EntryId {
-        let (ticket, shed) = {
-            let mut held = self.held();
-            (held.push(entry), held.shed())
+        let (number, shed) = {
+            let mut queue = self.queue();
+            (queue.push(entry), queue.shed())
         };
-        self.arrived.notify_one();
+        self.appended.notify_one();
         if shed > 0 {
             metrics::counter!(OUTBOX_SHED_TOTAL).increment(shed);
         }
-        in_memory(ticket)
+        entry_id(number)
     }
 
-    /// Waits until that entry was acknowledged: in the ledger, or put aside.
-    pub async fn recorded(&self, ticket: EntryId) {
+    /// Waits until that entry is acknowledged: in the ledger, or among the dead letters.
+    pub async fn recorded(&self, id: EntryId) {
         // Cannot fail: the sender is ours.
-        let _ = self.first.subscribe().wait_for(|first| in_memory(*first) > ticket).await;
+        let _ = self.first.subscribe().wait_for(|first| entry_id(*first) > id).await;
     }
 
-    /// Returns once the ledger is not far behind what was committed, or is away.
-    pub async fn in_step(&self) {
+    /// Returns once the ledger is hardly behind, or counts as away.
+    pub async fn wait_for_ledger(&self) {
         if self.lag().is_none() {
             return;
         }
         let mut first = self.first.subscribe();
         while let Some(lag) = self.lag() {
-            // Either way it is looked at again.
+            // Either way the lag is read again.
             let _ = tokio::time::timeout(LEDGER_TIMEOUT.saturating_sub(lag), first.changed()).await;
         }
     }
 
-    /// How far behind the ledger is, if that is worth waiting for.
+    /// How far behind the ledger is, if it is worth waiting for.
     fn lag(&self) -> Option<Duration> {
-        let lag = self.held().since.front()?.elapsed();
+        let lag = self.queue().appended_at.front()?.elapsed();
         (MAX_LAG..LEDGER_TIMEOUT).contains(&lag).then_some(lag)
     }
 
-    /// Waits until nothing is left, also of what came meanwhile.
+    /// Waits until the outbox is empty, also of later entries.
     pub async fn wait_drained(&self) {
-        let is_empty = |first: &u64| *first == self.held().end();
+        let is_empty = |first: &u64| *first == self.queue().end();
         let _ = self.first.subscribe().wait_for(is_empty).await;
     }
 
     /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn held(&self) -> MutexGuard<'_, Queue> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One outbox, one life: the number is all.
-fn in_memory(number: u64) -> EntryId {
+/// There is one outbox and one generation: the number is enough.
+fn entry_id(number: u64) -> EntryId {
     EntryId { partition: None, generation: 0, number: (0, number) }
 }
 
 #[async_trait]
 impl Outbox for MemoryOutbox {
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
-        let until_something_is_there = async {
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
+        let first_entries = async {
             loop {
-                let waiting = self.held().oldest(max);
-                if !waiting.is_empty() {
-                    return waiting;
+                let entries = self.queue().oldest(max);
+                if !entries.is_empty() {
+                    return entries;
                 }
-                // Remembers an append that came since: the next turn finds it.
-                self.arrived.notified().await;
+                // Remembers an append since then: the next turn finds it.
+                self.appended.notified().await;
             }
         };
-        Ok(tokio::time::timeout(patience, until_something_is_there).await.unwrap_or_default())
+        Ok(tokio::time::timeout(timeout, first_entries).await.unwrap_or_default())
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         let Some(last) = done.last() else { return Ok(()) };
         let (first, done) = {
-            let mut held = self.held();
-            let done = held.pop(last.id);
-            (held.first, done)
+            let mut queue = self.queue();
+            let done = queue.pop(last.id);
+            (queue.first, done)
         };
-        // Freed here, where nobody waits for the lock.
+        // Freed here, outside the lock.
         drop(done);
         self.first.send_replace(first);
         Ok(())
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
-        let held = self.held();
-        Ok(Backlog { entries: held.entries.len() as u64, bytes: held.bytes as u64 })
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        let queue = self.queue();
+        Ok(Backlog { entries: queue.entries.len() as u64, bytes: queue.bytes as u64 })
     }
 }
 
 #[derive(Debug)]
 struct Queue {
     entries: VecDeque<Arc<Entry>>,
-    /// When each of them came.
-    since: VecDeque<Instant>,
+    /// When each of them was appended.
+    appended_at: VecDeque<Instant>,
     /// Number of the front entry.
     first: u64,
     bytes: usize,
     max_bytes: usize,
     /// Number of each session's newest entry, which keeps its body.
     newest: HashMap<SessionKey, u64>,
-    /// Everything before this number was looked at for shedding.
-    looked_at: u64,
+    /// Every entry before this number was examined for shedding.
+    examined: u64,
     /// Of those, the ones that were a session's newest then and no longer are.
-    passed_over: BTreeSet<u64>,
+    superseded: BTreeSet<u64>,
 }
 
 impl Queue {
     fn new(max_bytes: usize) -> Self {
         Self {
             entries: VecDeque::new(),
-            since: VecDeque::new(),
+            appended_at: VecDeque::new(),
             first: 0,
             bytes: 0,
             max_bytes,
             newest: HashMap::new(),
-            looked_at: 0,
-            passed_over: BTreeSet::new(),
+            examined: 0,
+            superseded: BTreeSet::new(),
         }
     }
 
@@ -166,52 +166,52 @@ impl Queue {
         let number = self.end();
         self.bytes += entry.size_bytes();
         let before = self.newest.insert(entry.key.clone(), number);
-        self.passed_over.extend(before.filter(|before| *before < self.looked_at));
+        self.superseded.extend(before.filter(|before| *before < self.examined));
         self.entries.push_back(entry);
-        self.since.push_back(Instant::now());
+        self.appended_at.push_back(Instant::now());
         number
     }
 
     fn oldest(&self, max: usize) -> Vec<OutboxEntry> {
         let numbered = (self.first..).zip(&self.entries).take(max);
-        numbered.map(|(number, entry)| OutboxEntry { id: in_memory(number), entry: Arc::clone(entry) }).collect()
+        numbered.map(|(number, entry)| OutboxEntry { id: entry_id(number), entry: Arc::clone(entry) }).collect()
     }
 
     fn pop(&mut self, last: EntryId) -> Vec<Arc<Entry>> {
         let mut done = Vec::new();
-        while in_memory(self.first) <= last
+        while entry_id(self.first) <= last
             && let Some(entry) = self.entries.pop_front()
         {
-            self.since.pop_front();
+            self.appended_at.pop_front();
             self.bytes -= entry.size_bytes();
             if self.newest.get(&entry.key) == Some(&self.first) {
                 self.newest.remove(&entry.key);
             }
-            self.passed_over.remove(&self.first);
+            self.superseded.remove(&self.first);
             self.first += 1;
             done.push(entry);
         }
-        self.looked_at = self.looked_at.max(self.first);
+        self.examined = self.examined.max(self.first);
         done
     }
 
-    /// Sheds bodies, oldest first, until few enough bytes are held or none is left to shed.
+    /// Sheds bodies, oldest first, until few enough bytes are left or none can be shed.
     fn shed(&mut self) -> u64 {
         let mut shed = 0;
         while self.bytes > self.max_bytes
-            && let Some(number) = self.next_to_look_at()
+            && let Some(number) = self.next_to_examine()
         {
             shed += u64::from(self.shed_body(number));
         }
         shed
     }
 
-    fn next_to_look_at(&mut self) -> Option<u64> {
-        let passed_over = self.passed_over.pop_first();
-        passed_over.or_else(|| {
-            let number = self.looked_at;
+    fn next_to_examine(&mut self) -> Option<u64> {
+        let superseded = self.superseded.pop_first();
+        superseded.or_else(|| {
+            let number = self.examined;
             (number < self.end()).then(|| {
-                self.looked_at += 1;
+                self.examined += 1;
                 number
             })
         })
@@ -250,17 +250,17 @@ mod tests {
         Arc::new(Entry { key, link, body: Some(vec![b'x'; BODY].into()), change: Bytes::new(), idempotency: None })
     }
 
-    /// The ledger holds everything up to and with that.
-    async fn done(outbox: &MemoryOutbox, ticket: EntryId) {
-        outbox.acknowledge(&[OutboxEntry { id: ticket, entry: entry("any", 1) }]).await.unwrap();
+    /// The ledger holds that entry and all before it.
+    async fn acknowledge(outbox: &MemoryOutbox, id: EntryId) {
+        outbox.acknowledge(&[OutboxEntry { id, entry: entry("any", 1) }]).await.unwrap();
     }
 
-    async fn held(outbox: &MemoryOutbox) -> Vec<(String, u64, bool)> {
-        let waiting = outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
-        let seen = |OutboxEntry { entry, .. }: OutboxEntry| {
+    async fn rows(outbox: &MemoryOutbox) -> Vec<(String, u64, bool)> {
+        let entries = outbox.oldest(usize::MAX, Duration::ZERO).await.unwrap();
+        let row = |OutboxEntry { entry, .. }: OutboxEntry| {
             (entry.key.session.to_string(), entry.link.position.version, entry.body.is_some())
         };
-        waiting.into_iter().map(seen).collect()
+        entries.into_iter().map(row).collect()
     }
 
     fn row(session: &str, version: u64, body: bool) -> (String, u64, bool) {
@@ -270,17 +270,17 @@ mod tests {
     #[tokio::test]
     async fn entries_stay_in_order_until_acknowledged() {
         let outbox = MemoryOutbox::new(usize::MAX);
-        let tickets: Vec<_> = (1..=5).map(|version| outbox.append(entry("a", version))).collect();
+        let ids: Vec<_> = (1..=5).map(|version| outbox.append(entry("a", version))).collect();
         let two = outbox.oldest(2, Duration::ZERO).await.unwrap();
-        assert_eq!(two.iter().map(|waiting| waiting.id).collect::<Vec<_>>(), tickets[..2]);
-        assert_eq!(held(&outbox).await.len(), 5);
-        done(&outbox, tickets[2]).await;
-        done(&outbox, tickets[0]).await;
-        assert_eq!(held(&outbox).await, [row("a", 4, true), row("a", 5, true)]);
+        assert_eq!(two.iter().map(|entry| entry.id).collect::<Vec<_>>(), ids[..2]);
+        assert_eq!(rows(&outbox).await.len(), 5);
+        acknowledge(&outbox, ids[2]).await;
+        acknowledge(&outbox, ids[0]).await;
+        assert_eq!(rows(&outbox).await, [row("a", 4, true), row("a", 5, true)]);
         assert_eq!(outbox.backlog().await.unwrap(), Backlog { entries: 2, bytes: 2 * 1256 });
-        done(&outbox, tickets[4]).await;
+        acknowledge(&outbox, ids[4]).await;
         assert_eq!(outbox.backlog().await.unwrap(), Backlog::default());
-        assert!(outbox.held().newest.is_empty());
+        assert!(outbox.queue().newest.is_empty());
     }
 
     #[tokio::test]
@@ -300,12 +300,12 @@ mod tests {
         let outbox = MemoryOutbox::new(usize::MAX);
         outbox.wait_drained().await;
         let (first, second) = (outbox.append(entry("a", 1)), outbox.append(entry("a", 2)));
-        done(&outbox, first).await;
+        acknowledge(&outbox, first).await;
         outbox.recorded(first).await;
         let later = futures::future::join(outbox.recorded(second), outbox.wait_drained());
         let mut later = Box::pin(later);
         assert!(futures::poll!(&mut later).is_pending());
-        done(&outbox, second).await;
+        acknowledge(&outbox, second).await;
         later.await;
     }
 
@@ -323,23 +323,23 @@ mod tests {
             row("b", 2, true),
             row("a", 4, true),
         ];
-        assert_eq!(held(&outbox).await, expected);
+        assert_eq!(rows(&outbox).await, expected);
         assert!(outbox.backlog().await.unwrap().bytes <= 4 * 1256);
     }
 
     #[tokio::test]
-    async fn what_was_newest_when_looked_at_is_shed_once_it_is_not() {
+    async fn an_entry_is_shed_once_it_is_not_the_newest() {
         let outbox = MemoryOutbox::new(0);
         for version in 1..=3 {
             outbox.append(entry("a", version));
             outbox.append(entry("b", version));
         }
-        let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
+        let bodies: Vec<_> = rows(&outbox).await.into_iter().map(|row| row.2).collect();
         assert_eq!(bodies, [false, false, false, false, true, true]);
         let first = outbox.oldest(4, Duration::ZERO).await.unwrap();
-        done(&outbox, first[3].id).await;
+        acknowledge(&outbox, first[3].id).await;
         outbox.append(entry("a", 4));
-        let bodies: Vec<_> = held(&outbox).await.into_iter().map(|row| row.2).collect();
+        let bodies: Vec<_> = rows(&outbox).await.into_iter().map(|row| row.2).collect();
         assert_eq!(bodies, [false, true, true]);
     }
 }

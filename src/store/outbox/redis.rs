@@ -1,9 +1,9 @@
 //! The outbox of many instances: a stream for each partition, and the bodies beside it.
 //!
-//! One consumer owns a partition, so nothing has to be claimed: it takes from the front
-//! and lets go of what the ledger holds. Nobody blocks on Redis either: a write into an
-//! empty outbox says so on a channel, and what was said while nobody could hear is found
-//! by looking, once every patience.
+//! One consumer owns a partition, so no entry has to be claimed: the consumer reads the
+//! oldest entries and removes those that the ledger holds. No command blocks in Redis: a
+//! write into an empty outbox wakes the consumer by a channel. A consumer that misses that
+//! message finds the entry by a read, after each timeout.
 
 mod entry;
 mod shedding;
@@ -21,7 +21,7 @@ use futures::future::try_join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Backlog, EntryId, Outbox, OutboxEntry, Unavailable};
+use super::{Backlog, EntryId, Outbox, OutboxEntry, OutboxError};
 use crate::domain::id::SessionKey;
 use crate::redis::{PubSub, PubSubEvent, Redis, RedisError};
 use crate::store::Now;
@@ -30,27 +30,27 @@ use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::store::redis::{Generation, Generations, SCRIPTS, entry_id};
 use crate::telemetry::outage::{Repeats, chain};
 
-/// So many entries are let go by one script.
-const MAX_READ: usize = 1_000;
+/// Entries that one script acknowledges.
+const MAX_BATCH_ENTRIES: usize = 1_000;
 
-/// So many consumers share the partitions of an instance: while one waits for the ledger,
-/// another asks Redis.
-const CONSUMERS: usize = 2;
+/// Consumers that share the partitions of an instance: while one waits for the ledger,
+/// another reads from Redis.
+const CONSUMER_COUNT: usize = 2;
 
 static READ_FAILURES: Repeats = Repeats::none();
 
-/// What waits in Redis for the ledger.
+/// The entries in Redis that the ledger does not hold yet.
 pub struct RedisOutbox {
-    lives: Generations,
-    listening: PubSub,
-    /// Which partitions are read here; nobody else reads them.
+    generations: Generations,
+    pubsub: PubSub,
+    /// The partitions that this instance alone reads.
     owned: watch::Receiver<Partitions>,
     idle_ms: i64,
-    /// Where something may wait. All others were seen empty, and nothing was heard since.
-    stirred: Mutex<Partitions>,
-    woken: [Notify; CONSUMERS],
-    /// How much was last seen to wait, by partition.
-    weights: [Size; PARTITIONS],
+    /// Partitions that may have entries. All others were empty, and sent no message since.
+    dirty: Mutex<Partitions>,
+    wakes: [Notify; CONSUMER_COUNT],
+    /// The size last seen, by partition.
+    sizes: [Size; PARTITIONS],
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +60,9 @@ struct Size {
 }
 
 impl RedisOutbox {
-    /// The outbox of the partitions that are owned here at any time, over two connections
-    /// of its own. A session is let go when it has been idle for `idle`, the same as the
-    /// store says; and by `now` as there a store life begins.
+    /// The outbox of the partitions that this instance owns at any time, over two connections
+    /// of its own. `idle` and `now` are those of the store: the TTL of an idle session, and
+    /// the clock by which a generation starts.
     pub async fn new(
         redis: &Redis,
         keys: Keys,
@@ -70,55 +70,57 @@ impl RedisOutbox {
         idle: Duration,
         now: Now,
     ) -> Result<Self, RedisError> {
-        let listening = PubSub::new(redis.duplicate().await?);
+        let pubsub = PubSub::new(redis.duplicate().await?);
         for partition in Partition::all() {
-            // What fails now is tried again as long as it runs.
-            let _ = listening.subscribe(keys.wake(partition)).await;
+            // A failed subscription is retried while it runs.
+            let _ = pubsub.subscribe(keys.wake(partition)).await;
         }
         Ok(Self {
-            lives: Generations::new(redis.duplicate().await?, keys, now),
-            listening,
+            generations: Generations::new(redis.duplicate().await?, keys, now),
+            pubsub,
             owned,
             idle_ms: i64::try_from(idle.as_millis()).unwrap_or(i64::MAX),
-            stirred: Mutex::new(Partitions::ALL),
-            woken: std::array::from_fn(|_| Notify::new()),
-            weights: std::array::from_fn(|_| Size::default()),
+            dirty: Mutex::new(Partitions::ALL),
+            wakes: std::array::from_fn(|_| Notify::new()),
+            sizes: std::array::from_fn(|_| Size::default()),
         })
     }
 
-    /// Hears of what comes in, and sheds what is more than `max_bytes`; runs until it is dropped.
+    /// Receives wakes, and sheds bodies past `max_bytes`; runs until it is dropped.
     pub async fn run(&self, max_bytes: u64) {
-        tokio::join!(self.listening.run(|told| self.hear(told)), self.keep_within(max_bytes));
+        tokio::join!(self.pubsub.run(|event| self.receive(event)), self.keep_within(max_bytes));
     }
 
-    fn hear(&self, told: PubSubEvent) {
-        let stirred = match told {
-            PubSubEvent::Message(channel, _) => self.lives.keys().partition_of_wake(&channel).into_iter().collect(),
+    fn receive(&self, event: PubSubEvent) {
+        let dirty = match event {
+            PubSubEvent::Message(channel, _) => {
+                self.generations.keys().partition_of_wake(&channel).into_iter().collect()
+            }
             PubSubEvent::Gap => Partitions::ALL,
         };
-        self.mark_dirty(stirred);
-        self.woken.iter().for_each(Notify::notify_one);
+        self.mark_dirty(dirty);
+        self.wakes.iter().for_each(Notify::notify_one);
     }
 
     fn mark_dirty(&self, partitions: Partitions) {
-        let mut stirred = self.stirred.lock().unwrap_or_else(PoisonError::into_inner);
-        *stirred = stirred.union(partitions);
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        *dirty = dirty.union(partitions);
     }
 
-    /// Where something may wait, of those; who takes it looks there.
+    /// Those of the partitions that may have entries; the caller must read them.
     fn take_dirty(&self, of: Partitions) -> Partitions {
         let owned = self.owned.borrow().and(of);
-        let mut stirred = self.stirred.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = stirred.and(owned);
-        *stirred = stirred.without(owned);
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = dirty.and(owned);
+        *dirty = dirty.without(owned);
         taken
     }
 
-    /// A consumer of each part of the partitions; they know nothing of each other.
+    /// The consumers, each of its own part of the partitions.
     #[must_use]
     pub fn consumers(self: &Arc<Self>) -> Vec<Arc<dyn Outbox>> {
-        let of = |number| Partition::all().filter(|each| each.index() % CONSUMERS == number).collect();
-        (0..CONSUMERS)
+        let of = |number| Partition::all().filter(|each| each.index() % CONSUMER_COUNT == number).collect();
+        (0..CONSUMER_COUNT)
             .map(|number| Arc::new(Consumer { outbox: Arc::clone(self), number, of: of(number) }) as _)
             .collect()
     }
@@ -126,85 +128,84 @@ impl RedisOutbox {
     async fn oldest_in(
         &self,
         of: Partitions,
-        woken: &Notify,
+        wake: &Notify,
         max: usize,
-        patience: Duration,
-    ) -> Result<Vec<OutboxEntry>, Unavailable> {
-        let until = Instant::now() + patience;
-        if patience.is_zero() {
+        timeout: Duration,
+    ) -> Result<Vec<OutboxEntry>, OutboxError> {
+        let until = Instant::now() + timeout;
+        if timeout.is_zero() {
             self.mark_dirty(of);
         }
         loop {
-            let waiting = self.read_partitions(of, max).await?;
-            if !waiting.is_empty() {
-                return Ok(waiting);
+            let entries = self.read_partitions(of, max).await?;
+            if !entries.is_empty() {
+                return Ok(entries);
             }
-            if timeout_at(until, woken.notified()).await.is_err() {
+            if timeout_at(until, wake.notified()).await.is_err() {
                 self.mark_dirty(of);
                 return Ok(Vec::new());
             }
         }
     }
 
-    /// The oldest of every partition in which something may wait, each its share.
-    async fn read_partitions(&self, of: Partitions, max: usize) -> Result<Vec<OutboxEntry>, Unavailable> {
+    /// The oldest entries of every dirty partition, each its share.
+    async fn read_partitions(&self, of: Partitions, max: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
         let partitions = self.take_dirty(of);
         let share = (max / partitions.iter().count().max(1)).max(1);
-        let named = self.lives.keys();
-        let keys = |partition| [named.outbox(partition), named.bodies(partition)];
+        let names = self.generations.keys();
+        let keys = |partition| [names.outbox(partition), names.bodies(partition)];
         let arguments = [Value::from(share.to_string())];
-        let mut gathered = Vec::new();
-        let mut failed = None;
-        for asked in self.lives.ask_many(partitions, &SCRIPTS.outbox_read, keys, &arguments).await {
-            match asked.answer.and_then(|(lives, parts)| self.read(&asked.partitions, &lives, parts)) {
-                Ok(found) => gathered.extend(found),
-                Err(failure) => {
-                    self.mark_dirty(asked.partitions.into_iter().collect());
-                    failed = Some(failure);
+        let mut entries = Vec::new();
+        let mut failure = None;
+        for replies in self.generations.ask_many(partitions, &SCRIPTS.outbox_read, keys, &arguments).await {
+            match replies.reply.and_then(|(generations, fields)| self.read(&replies.partitions, &generations, fields)) {
+                Ok(found) => entries.extend(found),
+                Err(error) => {
+                    self.mark_dirty(replies.partitions.into_iter().collect());
+                    failure = Some(error);
                 }
             }
         }
-        gathered.truncate(max);
-        match failed {
-            Some(failure) if gathered.is_empty() => Err(Unavailable(failure.into())),
+        entries.truncate(max);
+        match failure {
+            Some(error) if entries.is_empty() => Err(OutboxError(error.into())),
             // A master that is away does not hold up the others.
-            _ => Ok(gathered),
+            _ => Ok(entries),
         }
     }
 
     fn read(
         &self,
-        asked: &[Partition],
-        lives: &[Generation],
-        parts: Vec<Value>,
+        partitions: &[Partition],
+        generations: &[Generation],
+        fields: Vec<Value>,
     ) -> Result<Vec<OutboxEntry>, RedisError> {
-        let mut gathered = Vec::new();
-        for ((partition, life), part) in asked.iter().zip(lives).zip(parts) {
-            let (waiting, found) = self.read_of(*partition, life, part)?;
-            // Others may have left no room for what is there.
-            if waiting > 0 {
+        let mut entries = Vec::new();
+        for ((partition, generation), field) in partitions.iter().zip(generations).zip(fields) {
+            let (count, found) = self.decode(*partition, generation, field)?;
+            // The reply may have had no room for all of them.
+            if count > 0 {
                 self.mark_dirty(Partitions::NONE.with(*partition));
             }
-            gathered.extend(found);
+            entries.extend(found);
         }
-        Ok(gathered)
+        Ok(entries)
     }
 
-    /// How many wait in a partition, and the oldest of them.
-    fn read_of(
+    /// The count of a partition's entries, and the oldest of them.
+    fn decode(
         &self,
         partition: Partition,
-        life: &Generation,
-        part: Value,
+        generation: &Generation,
+        field: Value,
     ) -> Result<(u64, Vec<OutboxEntry>), RedisError> {
-        let mut parts = part.into_array().into_iter();
-        let entries = parts.next().and_then(|entries| entries.as_u64()).ok_or_else(RedisError::protocol)?;
-        self.weights[partition.index()].entries.store(entries, Ordering::Relaxed);
-        let read = |found: Value| entry::outbox_entry(found, |name| entry_id(name, partition, life));
-        let mut waiting = Vec::new();
-        for found in parts {
-            match read(found) {
-                Ok(each) => waiting.push(each),
+        let mut parts = field.into_array().into_iter();
+        let count = parts.next().and_then(|count| count.as_u64()).ok_or_else(RedisError::protocol)?;
+        self.sizes[partition.index()].entries.store(count, Ordering::Relaxed);
+        let mut entries = Vec::new();
+        for part in parts {
+            match entry::outbox_entry(part, |name| entry_id(name, partition, generation)) {
+                Ok(entry) => entries.push(entry),
                 Err(unreadable) => {
                     // The rest waits behind it, for a release that can read it.
                     if let Some(times) = READ_FAILURES.next() {
@@ -215,71 +216,71 @@ impl RedisOutbox {
                 }
             }
         }
-        Ok((entries, waiting))
+        Ok((count, entries))
     }
 
-    /// What one script is told: as much as it may take, and of a cluster one partition.
-    fn flatten<'a, T>(&self, parts: &'a [(Partition, &'a [T])]) -> impl Iterator<Item = &'a [(Partition, &'a [T])]> {
-        let is_cluster = self.lives.redis().is_cluster();
+    /// Splits the work into scripts: each as much as it may take, on a cluster one partition.
+    fn batches<'a, T>(&self, parts: &'a [(Partition, &'a [T])]) -> impl Iterator<Item = &'a [(Partition, &'a [T])]> {
+        let is_cluster = self.generations.redis().is_cluster();
         let mut entries = 0;
         parts.chunk_by(move |(_, before), (_, after)| {
             entries = if entries == 0 { before.len() } else { entries } + after.len();
-            let fits = !is_cluster && entries <= MAX_READ;
+            let fits = !is_cluster && entries <= MAX_BATCH_ENTRIES;
             entries = if fits { entries } else { 0 };
             fits
         })
     }
 
-    /// Lets go of entries of some partitions, which stand where one script reaches them.
-    async fn acknowledge_in(&self, done: &[(Partition, &[&OutboxEntry])]) -> Result<(), RedisError> {
+    /// Acknowledges entries of some partitions by one script.
+    async fn acknowledge_batch(&self, done: &[(Partition, &[&OutboxEntry])]) -> Result<(), RedisError> {
         let (mut keys, mut arguments) = (Vec::new(), vec![Value::from(self.idle_ms.to_string())]);
-        let mut asked = Vec::new();
+        let mut named = Vec::new();
         for (partition, done) in done {
-            let life = self.lives.of(*partition).await?;
-            // What was given in another life has another name in this one, and comes again.
-            let done: Vec<_> = done.iter().filter(|each| each.id.generation == life.number).copied().collect();
+            let generation = self.generations.of(*partition).await?;
+            // An entry of an earlier generation has another id in this one, and is read again.
+            let done: Vec<_> = done.iter().filter(|each| each.id.generation == generation.number).copied().collect();
             if !done.is_empty() {
-                self.stream_ids(*partition, &life, &done, &mut keys, &mut arguments);
-                asked.push((*partition, life));
+                self.stream_ids(*partition, &generation, &done, &mut keys, &mut arguments);
+                named.push((*partition, generation));
             }
         }
-        if asked.is_empty() {
+        if named.is_empty() {
             return Ok(());
         }
-        let answer = self.lives.redis().ask(&SCRIPTS.outbox_ack, &keys, arguments).await?;
-        for ((partition, life), left) in asked.into_iter().zip(answer.fields) {
+        let reply = self.generations.redis().ask(&SCRIPTS.outbox_ack, &keys, arguments).await?;
+        for ((partition, generation), left) in named.into_iter().zip(reply.fields) {
             match left.as_i64().map(u64::try_from) {
-                Some(Ok(left)) => self.weights[partition.index()].entries.store(left, Ordering::Relaxed),
-                Some(Err(_)) => self.lives.forget(partition, &life),
+                Some(Ok(left)) => self.sizes[partition.index()].entries.store(left, Ordering::Relaxed),
+                Some(Err(_)) => self.generations.forget(partition, &generation),
                 None => return Err(RedisError::protocol()),
             }
         }
         Ok(())
     }
 
-    /// What the script takes of one partition.
+    /// Adds the script's keys and arguments of one partition.
     fn stream_ids(
         &self,
         partition: Partition,
-        life: &Generation,
+        generation: &Generation,
         done: &[&OutboxEntry],
         keys: &mut Vec<String>,
         arguments: &mut Vec<Value>,
     ) {
-        let named = self.lives.keys();
+        let names = self.generations.keys();
         let newest: BTreeMap<&SessionKey, EntryId> = done.iter().map(|each| (&each.entry.key, each.id)).collect();
-        keys.extend([named.life(partition), named.outbox(partition), named.bodies(partition)]);
-        keys.extend(newest.keys().map(|key| named.state(key)));
+        keys.extend([names.generation(partition), names.outbox(partition), names.bodies(partition)]);
+        keys.extend(newest.keys().map(|key| names.state(key)));
         let counts = [newest.len(), done.len()].map(|count| count.to_string());
-        let tickets = newest.values().copied().chain(done.iter().map(|each| each.id)).map(stream_id);
-        let texts = std::iter::once(life.text.to_string()).chain(counts).chain(tickets);
+        let ids = newest.values().copied().chain(done.iter().map(|each| each.id)).map(stream_id);
+        let texts = std::iter::once(generation.text.to_string()).chain(counts).chain(ids);
         arguments.extend(texts.map(Value::from));
     }
 }
 
 /// An entry's name in the stream.
-fn stream_id(ticket: EntryId) -> String {
-    let (ms, count) = ticket.number;
+fn stream_id(entry_id: EntryId) -> String {
+    let (ms, count) = entry_id.number;
     format!("{ms}-{count}")
 }
 
@@ -292,26 +293,26 @@ struct Consumer {
 
 #[async_trait]
 impl Outbox for Consumer {
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
-        self.outbox.oldest_in(self.of, &self.outbox.woken[self.number], max, patience).await
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
+        self.outbox.oldest_in(self.of, &self.outbox.wakes[self.number], max, timeout).await
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         self.outbox.acknowledge(done).await
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
         self.outbox.backlog().await
     }
 }
 
 #[async_trait]
 impl Outbox for RedisOutbox {
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
-        self.oldest_in(Partitions::ALL, &self.woken[0], max, patience).await
+    async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
+        self.oldest_in(Partitions::ALL, &self.wakes[0], max, timeout).await
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         let mut by_partition = BTreeMap::<Partition, Vec<&OutboxEntry>>::new();
         for each in done {
             if let Some(partition) = each.id.partition {
@@ -320,18 +321,18 @@ impl Outbox for RedisOutbox {
         }
         let parts: Vec<(Partition, &[&OutboxEntry])> = by_partition
             .iter()
-            .flat_map(|(partition, done)| done.chunks(MAX_READ).map(|some| (*partition, some)))
+            .flat_map(|(partition, done)| done.chunks(MAX_BATCH_ENTRIES).map(|some| (*partition, some)))
             .collect();
-        let each = self.flatten(&parts).map(|parts| self.acknowledge_in(parts));
-        try_join_all(each).await.map_err(|failure| Unavailable(failure.into()))?;
+        let batches = self.batches(&parts).map(|batch| self.acknowledge_batch(batch));
+        try_join_all(batches).await.map_err(|error| OutboxError(error.into()))?;
         Ok(())
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
         let owned = self.owned.borrow();
         let sum = |of: fn(&Size) -> &AtomicU64| {
-            owned.iter().map(|partition| of(&self.weights[partition.index()]).load(Ordering::Relaxed)).sum()
+            owned.iter().map(|partition| of(&self.sizes[partition.index()]).load(Ordering::Relaxed)).sum()
         };
-        Ok(Backlog { entries: sum(|weight| &weight.entries), bytes: sum(|weight| &weight.bytes) })
+        Ok(Backlog { entries: sum(|size| &size.entries), bytes: sum(|size| &size.bytes) })
     }
 }

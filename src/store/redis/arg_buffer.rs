@@ -1,37 +1,37 @@
-//! What goes to Redis together stands in one piece of memory. A write has a score of short texts: each would be
-//! allocated by itself, and once more where it is shared.
+//! One buffer for all arguments of a script call. A commit has about twenty short ones;
+//! buffers of their own would each allocate twice.
 
 use bytes::Bytes;
 
-/// Texts, one behind the other.
+/// Arguments, one behind the other.
 #[derive(Debug, Default)]
 pub struct ArgBuffer {
-    all: Vec<u8>,
+    bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl ArgBuffer {
-    /// None yet, and room for so many bytes of so many texts.
-    pub fn with_capacity(bytes: usize, texts: usize) -> Self {
-        Self { all: Vec::with_capacity(bytes), ends: Vec::with_capacity(texts) }
+    /// Empty, with room for so many bytes of so many arguments.
+    pub fn with_capacity(bytes: usize, arguments: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(arguments) }
     }
 
-    /// One more, as it is written.
+    /// Adds the argument that `write` appends.
     pub fn with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.all);
-        self.ends.push(self.all.len());
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
     }
 
-    /// One more, from its parts.
+    /// Adds an argument from its parts.
     pub fn put(&mut self, parts: &[impl AsRef<[u8]>]) {
-        self.with(|all| parts.iter().for_each(|part| all.extend_from_slice(part.as_ref())));
+        self.with(|bytes| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_ref())));
     }
 
-    /// Each of them.
+    /// Each argument, as a view of the buffer.
     pub fn split(self) -> impl Iterator<Item = Bytes> {
-        let all = Bytes::from(self.all);
+        let bytes = Bytes::from(self.bytes);
         let mut begin = 0;
-        self.ends.into_iter().map(move |end| all.slice(std::mem::replace(&mut begin, end)..end))
+        self.ends.into_iter().map(move |end| bytes.slice(std::mem::replace(&mut begin, end)..end))
     }
 }
 
@@ -40,12 +40,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_comes_back_as_it_was_put() {
-        let mut texts = ArgBuffer::with_capacity(8, 2);
-        texts.put(&["sk:", "a"]);
-        texts.put(&[""; 0]);
-        texts.with(|all| all.extend_from_slice(b"17-3"));
-        assert_eq!(texts.split().collect::<Vec<_>>(), [&b"sk:a"[..], b"", b"17-3"]);
+    fn each_argument_comes_back_as_it_was_put() {
+        let mut buffer = ArgBuffer::with_capacity(8, 2);
+        buffer.put(&["sk:", "a"]);
+        buffer.put(&[""; 0]);
+        buffer.with(|bytes| bytes.extend_from_slice(b"17-3"));
+        assert_eq!(buffer.split().collect::<Vec<_>>(), [&b"sk:a"[..], b"", b"17-3"]);
         assert_eq!(ArgBuffer::default().split().count(), 0);
     }
 }

@@ -1,8 +1,7 @@
-//! Writes that come at the same time go to Redis in one script: what a script costs
-//! whatever it does, on either side, is then paid once for all of them. Who comes alone
-//! is sent at once.
+//! Batches concurrent commits: they go to Redis in one script, and share its fixed cost on
+//! either side. A single commit is sent at once.
 //!
-//! A cluster takes each by itself, since the keys of a script stand in one slot.
+//! On a cluster each commit is a script of its own, as the keys of a script stand in one slot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,119 +17,119 @@ use super::scripts::SCRIPTS;
 use crate::domain::entry::IDEMPOTENCY_TTL_MS;
 use crate::redis::{Argument, Redis, RedisError, Reply};
 
-/// In one script. Redis does nothing else meanwhile, so it must not be long.
-const MAX_BATCH: usize = 32;
+/// Commits in one script. Redis does nothing else meanwhile, so the script must be short.
+const MAX_BATCH_COMMITS: usize = 32;
 
-/// Scripts under way: while one is on its road, another is at work.
+/// Scripts under way: while Redis runs one, another travels.
 const MAX_BATCHES_IN_FLIGHT: usize = 2;
 
-/// Writes that may wait to be sent; past it they are turned away unsent.
+/// Commits that may wait to be sent; past it they are rejected unsent.
 const MAX_UNSENT: usize = 10_000;
 
-/// What has waited longer to be sent is turned away unsent.
+/// A commit that has waited longer is rejected unsent.
 const QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The way to Redis that writes share.
+/// The queue to Redis that commits share.
 pub struct CommitBatcher {
     redis: Arc<Redis>,
-    waiting: mpsc::Sender<QueuedCommit>,
+    queue: mpsc::Sender<QueuedCommit>,
     _task: AbortOnDropHandle<()>,
 }
 
-/// One of them, as the script takes it.
+/// A commit, as the script takes it.
 struct QueuedCommit {
     keys: Vec<Key>,
     arguments: Vec<Argument>,
-    since: Instant,
-    answered: oneshot::Sender<Result<Reply, RedisError>>,
+    queued_at: Instant,
+    reply: oneshot::Sender<Result<Reply, RedisError>>,
 }
 
 impl CommitBatcher {
-    /// Writes over that connection.
+    /// Commits over that connection.
     pub fn new(redis: Arc<Redis>) -> Self {
-        let (waiting, taken) = mpsc::channel(MAX_UNSENT);
-        let task = tokio::spawn(send(Arc::clone(&redis), taken));
-        Self { redis, waiting, _task: AbortOnDropHandle::new(task) }
+        let (queue, commits) = mpsc::channel(MAX_UNSENT);
+        let task = tokio::spawn(run(Arc::clone(&redis), commits));
+        Self { redis, queue, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Runs the script of commits with what it takes for one.
+    /// Runs the commit script with the keys and arguments of one commit.
     pub async fn ask(&self, keys: Vec<Key>, arguments: Vec<Argument>) -> Result<Reply, RedisError> {
         if self.redis.is_cluster() {
             let arguments = common(&self.redis).chain(arguments).collect();
-            let answers = self.redis.run(&SCRIPTS.commit, &keys, arguments).await?;
-            return split_replies(answers, 1).pop().unwrap_or_else(|| Err(RedisError::protocol()));
+            let replies = self.redis.run(&SCRIPTS.commit, &keys, arguments).await?;
+            return split_replies(replies, 1).pop().unwrap_or_else(|| Err(RedisError::protocol()));
         }
-        let (answered, answer) = oneshot::channel();
-        let write = QueuedCommit { keys, arguments, since: Instant::now(), answered };
-        self.waiting.try_send(write).map_err(|full| RedisError::NotApplied(full.to_string().into()))?;
-        answer.await.unwrap_or_else(|ended| Err(RedisError::Indeterminate(ended.into())))
+        let (reply, replied) = oneshot::channel();
+        let commit = QueuedCommit { keys, arguments, queued_at: Instant::now(), reply };
+        self.queue.try_send(commit).map_err(|full| RedisError::NotApplied(full.to_string().into()))?;
+        replied.await.unwrap_or_else(|ended| Err(RedisError::Indeterminate(ended.into())))
     }
 }
 
-/// Sends what waits, until nobody is left who might write.
-async fn send(redis: Arc<Redis>, mut waiting: mpsc::Receiver<QueuedCommit>) {
-    let mut under_way = FuturesUnordered::new();
-    let mut writes = Vec::with_capacity(MAX_BATCH);
+/// Sends queued commits until the last sender is dropped.
+async fn run(redis: Arc<Redis>, mut queue: mpsc::Receiver<QueuedCommit>) {
+    let mut in_flight = FuturesUnordered::new();
+    let mut commits = Vec::with_capacity(MAX_BATCH_COMMITS);
     loop {
         tokio::select! {
-            Some(()) = under_way.next() => {}
-            taken = waiting.recv_many(&mut writes, MAX_BATCH), if under_way.len() < MAX_BATCHES_IN_FLIGHT => {
-                if taken == 0 {
+            Some(()) = in_flight.next() => {}
+            count = queue.recv_many(&mut commits, MAX_BATCH_COMMITS), if in_flight.len() < MAX_BATCHES_IN_FLIGHT => {
+                if count == 0 {
                     return;
                 }
-                let timely = std::mem::replace(&mut writes, Vec::with_capacity(MAX_BATCH)).into_iter();
-                under_way.push(write(&redis, timely.filter_map(unless_expired).collect()));
+                let batch = std::mem::replace(&mut commits, Vec::with_capacity(MAX_BATCH_COMMITS)).into_iter();
+                in_flight.push(send(&redis, batch.filter_map(unless_expired).collect()));
             }
         }
     }
 }
 
-fn unless_expired(write: QueuedCommit) -> Option<QueuedCommit> {
-    if write.since.elapsed() < QUEUE_TIMEOUT {
-        return Some(write);
+fn unless_expired(commit: QueuedCommit) -> Option<QueuedCommit> {
+    if commit.queued_at.elapsed() < QUEUE_TIMEOUT {
+        return Some(commit);
     }
-    let _ = write.answered.send(Err(RedisError::NotApplied("others were in the way for too long".into())));
+    let _ = commit.reply.send(Err(RedisError::NotApplied("it waited too long behind others".into())));
     None
 }
 
-async fn write(redis: &Redis, writes: Vec<QueuedCommit>) {
-    let (mut keys, mut arguments, mut who) = (Vec::new(), common(redis).collect::<Vec<_>>(), Vec::new());
-    for write in writes {
-        keys.extend(write.keys);
-        arguments.extend(write.arguments);
-        who.push(write.answered);
+async fn send(redis: &Redis, commits: Vec<QueuedCommit>) {
+    let (mut keys, mut arguments, mut callers) = (Vec::new(), common(redis).collect::<Vec<_>>(), Vec::new());
+    for commit in commits {
+        keys.extend(commit.keys);
+        arguments.extend(commit.arguments);
+        callers.push(commit.reply);
     }
-    if who.is_empty() {
+    if callers.is_empty() {
         return;
     }
-    let answers = match redis.run(&SCRIPTS.commit, &keys, arguments).await {
-        Ok(answers) => split_replies(answers, who.len()),
-        Err(failure) => who.iter().map(|_| Err(failure.duplicate())).collect(),
+    let replies = match redis.run(&SCRIPTS.commit, &keys, arguments).await {
+        Ok(replies) => split_replies(replies, callers.len()),
+        Err(error) => callers.iter().map(|_| Err(error.duplicate())).collect(),
     };
-    for (who, answer) in who.into_iter().zip(answers) {
-        // Who has gone meanwhile wants no answer.
-        let _ = who.send(answer);
+    for (caller, reply) in callers.into_iter().zip(replies) {
+        // A caller that has gone away needs no reply.
+        let _ = caller.send(reply);
     }
 }
 
-/// What the script takes once, for all of them.
+/// The arguments that all commits of a script share.
 fn common(redis: &Redis) -> impl Iterator<Item = Argument> {
     let publish = if redis.is_cluster() { "spublish" } else { "publish" };
     [Argument::from_static_str(publish), Argument::from(IDEMPOTENCY_TTL_MS)].into_iter()
 }
 
-fn split_replies(answers: Value, writes: usize) -> Vec<Result<Reply, RedisError>> {
-    match answers {
-        Value::Array(answers) if answers.len() == writes => answers.into_iter().map(parse_reply).collect(),
-        _ => (0..writes).map(|_| Err(RedisError::protocol())).collect(),
+fn split_replies(replies: Value, commits: usize) -> Vec<Result<Reply, RedisError>> {
+    match replies {
+        Value::Array(replies) if replies.len() == commits => replies.into_iter().map(parse_reply).collect(),
+        _ => (0..commits).map(|_| Err(RedisError::protocol())).collect(),
     }
 }
 
-fn parse_reply(answer: Value) -> Result<Reply, RedisError> {
-    let answer = Reply::read(answer)?;
-    match answer.tag.as_str() {
-        "failed" => Err(RedisError::from_reply(&answer.only::<String>()?)),
-        _ => Ok(answer),
+fn parse_reply(reply: Value) -> Result<Reply, RedisError> {
+    let reply = Reply::read(reply)?;
+    match reply.tag.as_str() {
+        "failed" => Err(RedisError::from_reply(&reply.only::<String>()?)),
+        _ => Ok(reply),
     }
 }
 
@@ -138,27 +137,27 @@ fn parse_reply(answer: Value) -> Result<Reply, RedisError> {
 mod tests {
     use super::*;
 
-    fn answer(word: &str, part: &str) -> Value {
-        Value::Array([word, part].map(Value::from).into())
+    fn reply(tag: &str, field: &str) -> Value {
+        Value::Array([tag, field].map(Value::from).into())
     }
 
     #[test]
-    fn each_gets_its_own_answer() {
+    fn each_commit_gets_its_own_reply() {
         let full = "@user_script: 57: -OOM command not allowed when used memory > 'maxmemory'.";
         let wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
-        let all = [answer("stored", "1-1"), answer("failed", full), answer("failed", wrong)];
-        let answers = split_replies(Value::Array(all.into()), 3);
-        let [Ok(stored), Err(RedisError::NotApplied(_)), Err(RedisError::Indeterminate(_))] = &answers[..] else {
-            panic!("{answers:?}")
+        let all = [reply("stored", "1-1"), reply("failed", full), reply("failed", wrong)];
+        let replies = split_replies(Value::Array(all.into()), 3);
+        let [Ok(stored), Err(RedisError::NotApplied(_)), Err(RedisError::Indeterminate(_))] = &replies[..] else {
+            panic!("{replies:?}")
         };
         assert_eq!(stored.tag, "stored");
     }
 
     #[test]
-    fn answers_to_others_are_nobodys() {
-        for answers in [Value::Null, Value::Array(vec![answer("stored", "1-1")])] {
-            let answers = split_replies(answers, 2);
-            assert!(matches!(answers[..], [Err(RedisError::Indeterminate(_)), Err(RedisError::Indeterminate(_))]));
+    fn replies_of_a_wrong_number_are_indeterminate() {
+        for replies in [Value::Null, Value::Array(vec![reply("stored", "1-1")])] {
+            let replies = split_replies(replies, 2);
+            assert!(matches!(replies[..], [Err(RedisError::Indeterminate(_)), Err(RedisError::Indeterminate(_))]));
         }
     }
 }

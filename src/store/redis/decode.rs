@@ -1,4 +1,4 @@
-//! What Redis holds, read back.
+//! Decodes what Redis stores and replies.
 
 use std::sync::Arc;
 
@@ -19,30 +19,29 @@ use crate::store::outbox::EntryId;
 use crate::store::partition::Partition;
 use crate::store::{Error, StoredSession};
 
-/// A stored session: its header, `1 <may go> <head> <life> <position> <ticket or ->
+/// A stored session: its header, `1 <may expire> <head> <generation> <position> <entry id or ->
 /// <operations>`, and its body.
 pub fn stored_session(
     header: &Value,
     body: &Value,
     partition: Partition,
-    present: &Generation,
+    current: &Generation,
 ) -> Result<StoredSession, Error> {
     let header = header.as_str().ok_or_else(invalid_record)?;
-    let [_, _, head, life, _, ticket, _] = split_words(&header).ok_or_else(invalid_record)?;
-    let life: u64 = life.parse().map_err(|_| invalid_record())?;
-    let ticket = match ticket {
+    let [_, _, head, generation, _, entry, _] = split_words(&header).ok_or_else(invalid_record)?;
+    let generation: u64 = generation.parse().map_err(|_| invalid_record())?;
+    let entry_id = match entry {
         "-" => None,
-        text => Some(EntryId {
-            partition: Some(partition),
-            generation: life,
-            number: id_parts(text).ok_or_else(invalid_record)?,
-        }),
+        name => {
+            let number = id_parts(name).ok_or_else(invalid_record)?;
+            Some(EntryId { partition: Some(partition), generation, number })
+        }
     };
     Ok(StoredSession {
         session: Arc::new(Session::from_stored(body.as_bytes().ok_or_else(invalid_record)?)?),
         head: head.parse().map_err(|_| invalid_record())?,
-        entry_id: ticket,
-        needs_restore: life != present.number,
+        entry_id,
+        needs_restore: generation != current.number,
     })
 }
 
@@ -50,10 +49,10 @@ fn split_words<const N: usize>(text: &str) -> Option<[&str; N]> {
     text.split(' ').collect::<Vec<_>>().try_into().ok()
 }
 
-/// An entry's name in the stream.
-pub fn entry_id(name: &Value, partition: Partition, life: &Generation) -> Result<EntryId, RedisError> {
+/// An outbox entry's id, from its name in the stream.
+pub fn entry_id(name: &Value, partition: Partition, generation: &Generation) -> Result<EntryId, RedisError> {
     let number = name.as_str().and_then(|name| id_parts(&name)).ok_or_else(RedisError::protocol)?;
-    Ok(EntryId { partition: Some(partition), generation: life.number, number })
+    Ok(EntryId { partition: Some(partition), generation: generation.number, number })
 }
 
 fn id_parts(name: &str) -> Option<(u64, u64)> {
@@ -61,31 +60,32 @@ fn id_parts(name: &str) -> Option<(u64, u64)> {
     Some((ms.parse().ok()?, count.parse().ok()?))
 }
 
-/// An answer: `<position> <instant> `, the digest of the body it came with, what happened.
-pub fn idempotency_record(key: Digest, answer: &Bytes) -> Result<IdempotencyRecord, Error> {
-    let mut spaces = answer.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
+/// An idempotency record: `<position> <instant> `, the digest of the request's body, the change.
+pub fn idempotency_record(key: Digest, value: &Value) -> Result<IdempotencyRecord, Error> {
+    let record: Bytes = value.clone().convert().map_err(|_| RedisError::protocol())?;
+    let mut spaces = record.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
     let (Some(first), Some(second)) = (spaces.next(), spaces.next()) else { return Err(invalid_record()) };
     let text = |part: &[u8]| std::str::from_utf8(part).map(str::to_owned).map_err(|_| invalid_record());
-    let body = answer.get(second + 1..second + 33).ok_or_else(invalid_record)?;
+    let body = record.get(second + 1..second + 33).ok_or_else(invalid_record)?;
     Ok(IdempotencyRecord {
         repeat: IdempotencyKey { key, body: Digest::from_slice(body).map_err(|_| invalid_record())? },
-        position: text(&answer[..first])?.parse().map_err(|_| invalid_record())?,
-        at: Timestamp::from_ms(text(&answer[first + 1..second])?.parse().map_err(|_| invalid_record())?),
-        change: answer.slice(second + 33..),
+        position: text(&record[..first])?.parse().map_err(|_| invalid_record())?,
+        at: Timestamp::from_ms(text(&record[first + 1..second])?.parse().map_err(|_| invalid_record())?),
+        change: record.slice(second + 33..),
     })
 }
 
-/// How an answer is stored.
-pub fn encode_record(answered: &IdempotencyRecord) -> Bytes {
-    let front = format!("{} {} ", answered.position, answered.at.as_ms());
-    [front.as_bytes(), answered.repeat.body.as_bytes(), &answered.change].concat().into()
+/// An idempotency record, as it is stored.
+pub fn encode_record(record: &IdempotencyRecord) -> Bytes {
+    let front = format!("{} {} ", record.position, record.at.as_ms());
+    [front.as_bytes(), record.repeat.body.as_bytes(), &record.change].concat().into()
 }
 
-/// Members of the due set and their instants, in turn.
-pub fn due(parts: Vec<Value>) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-    let mut due = Vec::with_capacity(parts.len() / 2);
-    let mut parts = parts.into_iter();
-    while let (Some(member), Some(at)) = (parts.next(), parts.next()) {
+/// Members of the due set and their instants, alternating.
+pub fn due(fields: Vec<Value>) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
+    let mut due = Vec::with_capacity(fields.len() / 2);
+    let mut fields = fields.into_iter();
+    while let (Some(member), Some(at)) = (fields.next(), fields.next()) {
         let member = member.as_str().and_then(|member| keys::session(&member)).ok_or_else(invalid_record)?;
         let at = at.as_i64().ok_or_else(invalid_record)?;
         due.push((Timestamp::from_ms(at), member));
@@ -93,15 +93,15 @@ pub fn due(parts: Vec<Value>) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
     Ok(due)
 }
 
-/// What a script says where it does neither what was asked nor anything else.
-pub fn invalid_reply(answer: Reply) -> Error {
-    match answer.tag.as_str() {
-        "newer" => answer.only::<u16>().map_or_else(|_| invalid_record(), |format| Unreadable::Newer(format).into()),
+/// A reply that the caller does not know: a newer format, or no reply of ours.
+pub fn invalid_reply(reply: Reply) -> Error {
+    match reply.tag.as_str() {
+        "newer" => reply.only::<u16>().map_or_else(|_| invalid_record(), |format| Unreadable::Newer(format).into()),
         _ => RedisError::protocol().into(),
     }
 }
 
-/// What is stored was not written by any release.
+/// A stored record that no release wrote.
 pub fn invalid_record() -> Error {
-    Unreadable::Damaged(serde_json::Error::custom("what stands around it is damaged")).into()
+    Unreadable::Damaged(serde_json::Error::custom("its record is damaged")).into()
 }

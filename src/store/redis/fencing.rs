@@ -1,9 +1,9 @@
-//! Store lives: a master that went back is noticed before anything is written to it.
+//! Fencing by store generation: a master that went back is noticed before anything is written to it.
 //!
-//! Every script names the life it believes in and asks the server itself which process
-//! it is; in another life it does nothing. So whatever the client library had under way
-//! when a connection was lost cannot reach a new master unchecked. It costs a few
-//! microseconds of Redis a script, and nothing to get wrong.
+//! Every script names the generation it believes in and asks the server which process it
+//! is; in another generation it does nothing. So no command that was under way when a
+//! connection was lost reaches a new master unchecked. A check costs Redis a few
+//! microseconds a script.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,45 +21,45 @@ use crate::telemetry::metrics::STORE_LIVES_TOTAL;
 
 use super::scripts::SCRIPTS;
 
-/// A life that was gone when it was named is asked for anew so many times.
-const MAX_TRIES: usize = 3;
+/// How often a script is run anew after its generation turned out to be over.
+const MAX_ATTEMPTS: usize = 3;
 
-/// A partition's store life.
+/// A partition's store generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
-    /// Lives of a partition are numbered; later ones are larger.
+    /// Generations of a partition are numbered; later ones are larger.
     pub number: u64,
-    /// When it began, by the clock of who noticed that.
-    pub began: Timestamp,
+    /// When it began, by the clock of the instance that noticed it.
+    pub started_at: Timestamp,
     /// As it is stored and named.
     pub text: Str,
 }
 
-/// What came of a script that named a life.
+/// The outcome of a script that named a generation.
 #[derive(Debug)]
 pub enum FencedReply {
-    /// It was that life.
-    Answered(Reply),
+    /// The generation was right.
+    Current(Reply),
     /// It was another; nothing was done.
-    Gone,
+    Stale,
 }
 
-/// What came of a script that named the lives of some partitions.
+/// The outcome of a script that named the generations of some partitions.
 #[derive(Debug)]
 pub struct FencedReplies {
-    /// Who was asked together.
+    /// The partitions of this script.
     pub partitions: Vec<Partition>,
-    /// Their lives, and what was answered.
-    pub answer: Result<(Vec<Generation>, Vec<Value>), RedisError>,
+    /// Their generations, and the reply.
+    pub reply: Result<(Vec<Generation>, Vec<Value>), RedisError>,
 }
 
-/// The life of each partition, as far as it is known here.
+/// The generation of each partition, as far as this instance knows.
 pub struct Generations {
     redis: Arc<Redis>,
     keys: Keys,
     now: Now,
     known: [Mutex<Option<Generation>>; PARTITIONS],
-    noticed: watch::Sender<u64>,
+    changes: watch::Sender<u64>,
 }
 
 impl Generations {
@@ -70,7 +70,7 @@ impl Generations {
             keys,
             now,
             known: std::array::from_fn(|_| Mutex::default()),
-            noticed: watch::channel(0).0,
+            changes: watch::channel(0).0,
         }
     }
 
@@ -79,29 +79,29 @@ impl Generations {
         &self.redis
     }
 
-    /// What everything is called.
+    /// The names of the deployment's keys.
     pub const fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Counts new lives that took the place of one that was known.
+    /// Counts new generations that replaced a known one.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.noticed.subscribe()
+        self.changes.subscribe()
     }
 
-    /// The life a partition is in: the one that is known, or else the master's answer.
+    /// The generation of a partition: the known one, or else the master's answer.
     pub async fn of(&self, partition: Partition) -> Result<Generation, RedisError> {
-        if let Some(life) = self.slot(partition).clone() {
-            return Ok(life);
+        if let Some(generation) = self.slot(partition).clone() {
+            return Ok(generation);
         }
         let now = Argument::from((self.now)().as_ms().to_string());
-        let answer = self.redis.run(&SCRIPTS.generation, &[self.keys.life(partition)], vec![now]).await?;
-        let life = Generation::parse(&answer.convert::<String>().map_err(|_| RedisError::protocol())?)?;
-        *self.slot(partition) = Some(life.clone());
-        Ok(life)
+        let reply = self.redis.run(&SCRIPTS.generation, &[self.keys.generation(partition)], vec![now]).await?;
+        let generation = Generation::parse(&reply.convert::<String>().map_err(|_| RedisError::protocol())?)?;
+        *self.slot(partition) = Some(generation.clone());
+        Ok(generation)
     }
 
-    /// Runs a script that takes the life's key and the life before its other keys and arguments.
+    /// Runs a script that takes the generation's key and the generation before its other keys and arguments.
     pub async fn ask(
         &self,
         partition: Partition,
@@ -109,41 +109,30 @@ impl Generations {
         keys: Vec<String>,
         arguments: Vec<Argument>,
     ) -> Result<(Reply, Generation), RedisError> {
-        for _ in 0..MAX_TRIES {
-            let life = self.of(partition).await?;
-            if let FencedReply::Answered(answer) = self.ask_within(&life, partition, script, &keys, &arguments).await? {
-                return Ok((answer, life));
+        let keys = [vec![self.keys.generation(partition)], keys].concat();
+        for _ in 0..MAX_ATTEMPTS {
+            let generation = self.of(partition).await?;
+            let named = std::iter::once(Argument::from(generation.text.clone()));
+            let reply = self.redis.ask(script, &keys, named.chain(arguments.iter().cloned()).collect()).await?;
+            if let FencedReply::Current(reply) = self.check_reply(&generation, partition, reply) {
+                return Ok((reply, generation));
             }
         }
-        Err(RedisError::NotApplied("the store goes from life to life".into()))
+        Err(unstable())
     }
 
-    /// The same, once, in a life that the caller names.
-    pub async fn ask_within(
-        &self,
-        life: &Generation,
-        partition: Partition,
-        script: &Script,
-        keys: &[String],
-        arguments: &[Argument],
-    ) -> Result<FencedReply, RedisError> {
-        let keys = [&[self.keys.life(partition)], keys].concat();
-        let arguments = std::iter::once(Argument::from(life.text.clone())).chain(arguments.iter().cloned()).collect();
-        Ok(self.check_reply(life, partition, self.redis.ask(script, &keys, arguments).await?))
-    }
-
-    /// What an answer means that was given to whoever named that life.
-    pub fn check_reply(&self, life: &Generation, partition: Partition, answer: Reply) -> FencedReply {
-        if answer.tag != "life" {
-            return FencedReply::Answered(answer);
+    /// Tells a reply to a script that named that generation from a refusal of it.
+    pub fn check_reply(&self, generation: &Generation, partition: Partition, reply: Reply) -> FencedReply {
+        if reply.tag != "fenced" {
+            return FencedReply::Current(reply);
         }
-        self.forget(partition, life);
-        FencedReply::Gone
+        self.forget(partition, generation);
+        FencedReply::Stale
     }
 
-    /// Runs a script that takes of each partition the life's key and `keys`, and their lives
-    /// behind its other arguments; what was answered, by who was asked together. It is one
-    /// script, but for a cluster, where the keys of a script stand in one slot.
+    /// Runs a script that takes of each partition the generation's key and `keys`, and the
+    /// generations behind its other arguments. It is one script; on a cluster it is one a
+    /// partition, as the keys of a script stand in one slot.
     pub async fn ask_many<const N: usize>(
         &self,
         partitions: Partitions,
@@ -152,50 +141,47 @@ impl Generations {
         arguments: &[Argument],
     ) -> Vec<FencedReplies> {
         let all: Vec<Partition> = partitions.iter().collect();
-        let at_once = if self.redis.is_cluster() { 1 } else { all.len().max(1) };
-        let each = all.chunks(at_once).map(async |some| {
-            let named =
-                some.iter().flat_map(|each| std::iter::once(self.keys.life(*each)).chain(keys(*each))).collect();
-            FencedReplies {
-                partitions: some.to_vec(),
-                answer: self.ask_partitions(some, script, named, arguments).await,
-            }
+        let batch = if self.redis.is_cluster() { 1 } else { all.len().max(1) };
+        let replies = all.chunks(batch).map(async |some| {
+            let keys =
+                some.iter().flat_map(|each| std::iter::once(self.keys.generation(*each)).chain(keys(*each))).collect();
+            FencedReplies { partitions: some.to_vec(), reply: self.ask_batch(some, script, keys, arguments).await }
         });
-        join_all(each).await
+        join_all(replies).await
     }
 
-    async fn ask_partitions(
+    async fn ask_batch(
         &self,
-        some: &[Partition],
+        partitions: &[Partition],
         script: &Script,
         keys: Vec<String>,
         arguments: &[Argument],
     ) -> Result<(Vec<Generation>, Vec<Value>), RedisError> {
-        for _ in 0..MAX_TRIES {
-            let lives = try_join_all(some.iter().map(|each| self.of(*each))).await?;
-            let texts = lives.iter().map(|life| Argument::from(life.text.clone()));
-            let answer = self.redis.ask(script, &keys, arguments.iter().cloned().chain(texts).collect()).await?;
-            if answer.tag != "life" {
-                return Ok((lives, answer.fields));
+        for _ in 0..MAX_ATTEMPTS {
+            let generations = try_join_all(partitions.iter().map(|each| self.of(*each))).await?;
+            let texts = generations.iter().map(|generation| Argument::from(generation.text.clone()));
+            let reply = self.redis.ask(script, &keys, arguments.iter().cloned().chain(texts).collect()).await?;
+            if reply.tag != "fenced" {
+                return Ok((generations, reply.fields));
             }
-            for gone in answer.fields.iter().filter_map(|part| usize::try_from(part.as_u64()?).ok()) {
-                if let (Some(partition), Some(life)) = (some.get(gone), lives.get(gone)) {
-                    self.forget(*partition, life);
+            for stale in reply.fields.iter().filter_map(|field| usize::try_from(field.as_u64()?).ok()) {
+                if let (Some(partition), Some(generation)) = (partitions.get(stale), generations.get(stale)) {
+                    self.forget(*partition, generation);
                 }
             }
         }
-        Err(RedisError::NotApplied("the store goes from life to life".into()))
+        Err(unstable())
     }
 
-    /// A life that was named is not the one that is lived.
-    pub fn forget(&self, partition: Partition, life: &Generation) {
+    /// That generation is over.
+    pub fn forget(&self, partition: Partition, generation: &Generation) {
         let mut known = self.slot(partition);
-        if known.as_ref() == Some(life) {
+        if known.as_ref() == Some(generation) {
             *known = None;
-            // Whoever looks at all partitions sums them up.
-            tracing::debug!(partition = partition.index(), life = life.number, "a store life has ended");
+            // The server logs one warning for all partitions.
+            tracing::debug!(partition = partition.index(), generation = generation.number, "a store generation ended");
             metrics::counter!(STORE_LIVES_TOTAL).increment(1);
-            self.noticed.send_modify(|count| *count += 1);
+            self.changes.send_modify(|count| *count += 1);
         }
     }
 
@@ -205,11 +191,15 @@ impl Generations {
     }
 }
 
+fn unstable() -> RedisError {
+    RedisError::NotApplied("the store generation changed at every attempt".into())
+}
+
 impl Generation {
     pub(super) fn parse(text: &str) -> Result<Self, RedisError> {
         let mut words = text.splitn(3, '-');
         let number = words.next().and_then(|number| number.parse().ok()).ok_or_else(RedisError::protocol)?;
-        let began = words.nth(1).and_then(|began| began.parse().ok()).ok_or_else(RedisError::protocol)?;
-        Ok(Self { number, began: Timestamp::from_ms(began), text: text.into() })
+        let started_at = words.nth(1).and_then(|ms| ms.parse().ok()).ok_or_else(RedisError::protocol)?;
+        Ok(Self { number, started_at: Timestamp::from_ms(started_at), text: text.into() })
     }
 }

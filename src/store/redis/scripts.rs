@@ -9,7 +9,7 @@ use crate::redis::Script;
 /// Every script.
 pub static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 
-/// Each says in its file what it takes and gives.
+/// Each file says what its script takes and returns.
 #[derive(Debug)]
 pub struct Scripts {
     pub generation: Script,

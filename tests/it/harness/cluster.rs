@@ -14,7 +14,7 @@ use synckairos::config::{Config, Secret, Timers};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Ledger;
-use synckairos::members::Work;
+use synckairos::membership::Work;
 use synckairos::server::{Backend, Instance, Leftovers, Services, connect};
 use synckairos::shutdown::{Finished, Shutdown};
 use tokio::time::Instant;

@@ -16,10 +16,10 @@ use synckairos::fanout::{self, Hub};
 use synckairos::ids::Ids;
 use synckairos::ledger::Ledger;
 use synckairos::ledger::instrumented::Instrumented as GuardedLedger;
-use synckairos::members::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
+use synckairos::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use synckairos::server::SessionSource;
 use synckairos::shutdown::Shutdown;
-use synckairos::store::guarded::Guarded;
+use synckairos::store::instrumented::InstrumentedStore;
 use synckairos::store::{Now, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -120,7 +120,7 @@ impl Parts {
         let links = Way::ALL.map(name).map(|name| (name, Link::new(plan.dice(name, number), plan.weather)));
         let links = BTreeMap::from(links);
         let bare = Arc::new(SimulatedStore::new(server.clone(), links["store"].clone(), now_of(&clock)));
-        let store = Arc::new(Guarded::new(Arc::clone(&bare) as _, breaker::Settings::default()));
+        let store = InstrumentedStore::new(Arc::clone(&bare) as _, "redis").with_breaker(breaker::Settings::default());
         let ledger = SimulatedLedger::new(book.clone(), links["ledger"].clone());
         let spans = LeaseTimers::default();
         let leases = SimulatedLeases::new(server.clone(), links["leases"].clone(), spans.lease);
@@ -132,7 +132,7 @@ impl Parts {
             clock,
             links,
             bare,
-            store,
+            store: Arc::new(store),
             ledger: Arc::new(GuardedLedger::new("simulated", Arc::new(ledger))),
             membership,
             running: Shutdown::new(),
@@ -186,7 +186,7 @@ impl Parts {
     fn start_deadlines(&self, sessions: &Arc<Sessions>, hints: mpsc::Receiver<DueHint>) {
         let deadlines = |new_lives: watch::Receiver<u64>| Deadlines {
             sessions: Arc::clone(sessions),
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store) as _,
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             ownership: Ownership::Shared(Arc::clone(&self.membership)),
@@ -208,7 +208,7 @@ impl Parts {
         });
         let heartbeat = Heartbeat {
             ledger: Arc::clone(&self.ledger),
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store) as _,
             now,
             ledger_accepts_writes: Arc::default(),
         };

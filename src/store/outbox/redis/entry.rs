@@ -1,9 +1,9 @@
-//! An entry as it stands in a stream: one field, `e`.
+//! The stored form of an outbox entry: one field, `e`, of a stream.
 //!
-//! It is a line of words, `<format> <whose session> <position> <instant> <whether it came
-//! with an idempotency key>`; then 32 bytes each: the digest of the link before, that of
-//! the body and, where it came with a key, that of the key and that of what came with
-//! it; then what happened. The body stands elsewhere, so that it can go alone.
+//! It is a line of words, `<format> <session> <position> <instant> <1 with an idempotency
+//! key, else 0>`. Then digests of 32 bytes each: of the previous link, of the body and, with
+//! a key, of the key and of its request. Then the change. The body is stored elsewhere, so
+//! that it can be shed alone.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -18,34 +18,34 @@ use crate::domain::time::Timestamp;
 use crate::redis::RedisError;
 use crate::store::keys;
 
-/// The format this build writes, and the only one it reads.
+/// The format that this build writes, and the only one it reads.
 const FORMAT: &str = "1";
 
 const DIGEST_BYTES: usize = 32;
 
-/// Writes an entry without its body, as it is stored.
+/// Writes the stored form of an entry, without its body.
 pub fn pack(entry: &Entry, into: &mut Vec<u8>) {
     let Entry { key, link, change, idempotency: repeat, .. } = entry;
     let has_key = u8::from(repeat.is_some());
     // Into memory: it cannot fail.
     let _ = writeln!(into, "{FORMAT} {key} {} {} {has_key}", link.position, link.at.as_ms());
-    let repeated = repeat.iter().flat_map(|repeat| [repeat.key, repeat.body]);
-    for digest in [link.previous, link.body].into_iter().chain(repeated) {
+    let idempotency = repeat.iter().flat_map(|repeat| [repeat.key, repeat.body]);
+    for digest in [link.previous, link.body].into_iter().chain(idempotency) {
         into.extend_from_slice(digest.as_bytes());
     }
     into.extend_from_slice(change);
 }
 
-/// What the script gave for one entry: its name, the entry, its body.
+/// An entry of the script's reply: its name, the entry, its body.
 pub(super) fn outbox_entry(
-    found: Value,
-    ticket: impl FnOnce(&Value) -> Result<EntryId, RedisError>,
+    part: Value,
+    entry_id: impl FnOnce(&Value) -> Result<EntryId, RedisError>,
 ) -> Result<OutboxEntry, RedisError> {
-    let Value::Array(parts) = found else { return Err(RedisError::protocol()) };
+    let Value::Array(parts) = part else { return Err(RedisError::protocol()) };
     let [name, entry, body]: [Value; 3] = parts.try_into().map_err(|_| RedisError::protocol())?;
     let packed: Bytes = entry.convert().map_err(|_| RedisError::protocol())?;
-    let entry = unpacked(&packed, bytes_or_none(body)?).ok_or_else(RedisError::protocol)?;
-    Ok(OutboxEntry { id: ticket(&name)?, entry: Arc::new(entry) })
+    let entry = unpack(&packed, bytes_or_none(body)?).ok_or_else(RedisError::protocol)?;
+    Ok(OutboxEntry { id: entry_id(&name)?, entry: Arc::new(entry) })
 }
 
 fn bytes_or_none(value: Value) -> Result<Option<Bytes>, RedisError> {
@@ -55,7 +55,7 @@ fn bytes_or_none(value: Value) -> Result<Option<Bytes>, RedisError> {
     }
 }
 
-fn unpacked(packed: &Bytes, body: Option<Bytes>) -> Option<Entry> {
+fn unpack(packed: &Bytes, body: Option<Bytes>) -> Option<Entry> {
     let end = packed.iter().position(|byte| *byte == b'\n')?;
     let mut words = std::str::from_utf8(&packed[..end]).ok()?.split(' ');
     if words.next()? != FORMAT {
@@ -97,17 +97,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_unpacked_and_nothing_else_is() {
+    fn only_a_whole_packed_entry_is_unpacked() {
         let repeat = IdempotencyKey { key: Digest::of(b"key"), body: Digest::of(b"with") };
         for entry in [entry(None), entry(Some(repeat))] {
             let mut packed = Vec::new();
             pack(&entry, &mut packed);
             let packed = Bytes::from(packed);
-            assert_eq!(unpacked(&packed, entry.body.clone()), Some(entry));
+            assert_eq!(unpack(&packed, entry.body.clone()), Some(entry));
             for length in 0..packed.len() - 3 {
-                assert_eq!(unpacked(&packed.slice(..length), None), None, "{length}");
+                assert_eq!(unpack(&packed.slice(..length), None), None, "{length}");
             }
         }
-        assert_eq!(unpacked(&Bytes::from_static(b"2 acme/a what ever\n"), None), None);
+        assert_eq!(unpack(&Bytes::from_static(b"2 acme/a what ever\n"), None), None);
     }
 }

@@ -1,10 +1,10 @@
-//! What only a store in Redis can be put through.
+//! Tests of the store that only Redis can be put through.
 
 mod deployments;
 mod faults;
-mod lives;
-mod measures;
+mod generations;
 mod outbox;
+mod round_trips;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,29 +19,29 @@ use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::redis::{Address, Redis};
-use crate::store::contract::making::{START, after, commit, created, key, still, switch};
+use crate::store::contract::fixtures::{START, after, commit, created, key, still, switch};
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
-use crate::store::{Commit, Committed, Error, Store as _, StoredSession};
+use crate::store::{Commit, Committed, Error, SessionStore as _, StoredSession};
 
-/// Nothing takes longer.
-const SOON: Duration = Duration::from_secs(10);
+/// For anything that must happen at last.
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// No answer, and no failure either, takes longer.
-const BOUND: Duration = Duration::from_secs(4);
+/// For an answer or a failure.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
 const IDLE: Duration = Duration::from_hours(1);
 
-/// A store, and the outbox that belongs to it, which hears.
-struct House {
+/// A store, and its outbox, which runs.
+struct Setup {
     redis: Redis,
     store: RedisStore,
     outbox: Arc<RedisOutbox>,
     running: JoinHandle<()>,
 }
 
-impl House {
+impl Setup {
     async fn at(url: &str) -> Self {
         Box::pin(Self::over(&Address::new(url, None).unwrap())).await
     }
@@ -58,7 +58,7 @@ impl House {
 
     async fn stored(&self, commit: Commit) -> StoredSession {
         match self.store.commit(commit).await.unwrap() {
-            Committed::Stored(held) => held,
+            Committed::Stored(stored) => stored,
             other => panic!("{other:?}"),
         }
     }
@@ -67,54 +67,55 @@ impl House {
         self.stored(commit(key, None, created(key), None)).await
     }
 
-    /// A session that runs.
+    /// A running session.
     async fn running(&self, session: &str) -> (SessionKey, StoredSession) {
         let key = key(session);
-        let held = self.first(&key).await;
-        let held = self.stored(commit(&key, Some(&held), after(&held, &START, held.session.updated_at), None)).await;
-        (key, held)
+        let pending = self.first(&key).await;
+        let started = after(&pending, &START, pending.session.updated_at);
+        let running = self.stored(commit(&key, Some(&pending), started, None)).await;
+        (key, running)
     }
 
-    async fn switched(&self, key: &SessionKey, held: &StoredSession) -> StoredSession {
-        self.stored(switching(key, held)).await
+    async fn switched(&self, key: &SessionKey, base: &StoredSession) -> StoredSession {
+        self.stored(switching(key, base)).await
     }
 
     async fn read(&self, key: &SessionKey) -> Option<StoredSession> {
         self.store.read(key).await.unwrap()
     }
 
-    /// What waits, each session's entries checked to be linked without a gap or a repeat.
-    async fn waiting(&self) -> BTreeMap<SessionKey, Vec<Arc<Entry>>> {
-        let waiting = self.outbox.oldest(1_000_000, Duration::ZERO).await.unwrap();
-        let mut lines = BTreeMap::<_, Vec<Arc<Entry>>>::new();
-        for each in waiting {
-            let line = lines.entry(each.entry.key.clone()).or_default();
-            let before = line.last().map_or(Digest::NONE, |entry| entry.link.digest());
+    /// The outbox by session, checked to be linked without a gap or a repeat.
+    async fn entries(&self) -> BTreeMap<SessionKey, Vec<Arc<Entry>>> {
+        let all = self.outbox.oldest(1_000_000, Duration::ZERO).await.unwrap();
+        let mut chains = BTreeMap::<_, Vec<Arc<Entry>>>::new();
+        for each in all {
+            let chain = chains.entry(each.entry.key.clone()).or_default();
+            let before = chain.last().map_or(Digest::NONE, |entry| entry.link.digest());
             assert_eq!(each.entry.link.previous, before, "{:?}", each.entry.link);
-            line.push(each.entry);
+            chain.push(each.entry);
         }
-        lines
+        chains
     }
 
-    /// Asks until the store answers again.
-    async fn back(&self) {
+    /// Pings until the store answers again.
+    async fn until_back(&self) {
         let answers = async { while self.store.ping().await.is_err() {} };
-        timeout(SOON, answers).await.expect("the store does not come back");
+        timeout(TEST_TIMEOUT, answers).await.expect("the store does not answer again");
     }
 }
 
-impl Drop for House {
+impl Drop for Setup {
     fn drop(&mut self) {
         self.running.abort();
     }
 }
 
-fn switching(key: &SessionKey, held: &StoredSession) -> Commit {
-    commit(key, Some(held), after(held, &switch(), held.session.updated_at), None)
+fn switching(key: &SessionKey, base: &StoredSession) -> Commit {
+    commit(key, Some(base), after(base, &switch(), base.session.updated_at), None)
 }
 
 async fn bounded<T>(what: &str, work: impl Future<Output = T>) -> T {
-    timeout(BOUND, work).await.unwrap_or_else(|_| panic!("{what} takes longer than {BOUND:?}"))
+    timeout(ANSWER_TIMEOUT, work).await.unwrap_or_else(|_| panic!("{what} takes longer than {ANSWER_TIMEOUT:?}"))
 }
 
 fn is_unavailable<T>(outcome: &Result<T, Error>) -> bool {

@@ -1,4 +1,4 @@
-//! The outbox: heard of at once, let go of once, shed with care.
+//! The outbox: woken at once, acknowledged once, shed with care.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::{House, SOON};
+use super::{Setup, TEST_TIMEOUT};
 use crate::redis_server::{Keeps, Server, Trio};
-use crate::store::Store as _;
-use crate::store::contract::making::{NOW, START, after, commit, created, key, repeat};
+use crate::store::LedgerProgress as _;
+use crate::store::contract::fixtures::{NOW, START, after, commit, created, key, repeat};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
 
@@ -18,137 +18,137 @@ use crate::store::outbox::Outbox as _;
 async fn a_waiting_consumer_hears_of_a_write_at_once() {
     let (server, trio) = (Server::start(Keeps::Nothing), Trio::start());
     for url in [server.url(), trio.url()] {
-        let house = House::at(&url).await;
-        // It looks everywhere first, and finds nothing.
-        while !house.outbox.oldest(10, Duration::from_millis(300)).await.unwrap().is_empty() {}
+        let setup = Setup::at(&url).await;
+        // The first reads find nothing.
+        while !setup.outbox.oldest(10, Duration::from_millis(300)).await.unwrap().is_empty() {}
         for number in 0..10 {
-            let waiting = house.outbox.oldest(10, SOON);
+            let waiting = setup.outbox.oldest(10, TEST_TIMEOUT);
             let writing = async {
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                house.first(&key(&format!("s{number}"))).await;
+                setup.first(&key(&format!("s{number}"))).await;
             };
-            // Whoever is not woken looks only after all of its patience.
-            let (waiting, ()) = tokio::time::timeout(SOON / 2, async { tokio::join!(waiting, writing) })
+            // A consumer that is not woken reads only after its timeout.
+            let (waiting, ()) = tokio::time::timeout(TEST_TIMEOUT / 2, async { tokio::join!(waiting, writing) })
                 .await
                 .expect("the consumer is not woken");
             let waiting = waiting.unwrap();
             assert_eq!(waiting.len(), 1);
-            house.outbox.acknowledge(&waiting).await.unwrap();
+            setup.outbox.acknowledge(&waiting).await.unwrap();
         }
-        assert!(house.outbox.oldest(10, Duration::from_millis(50)).await.unwrap().is_empty());
-        assert_eq!(house.outbox.backlog().await.unwrap().entries, 0);
+        assert!(setup.outbox.oldest(10, Duration::from_millis(50)).await.unwrap().is_empty());
+        assert_eq!(setup.outbox.backlog().await.unwrap().entries, 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lanes_share_what_waits_and_each_hears_of_its_own() {
+async fn consumers_share_the_partitions_and_each_is_woken_for_its_own() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
-    let lanes = house.outbox.consumers();
-    for lane in &lanes {
-        while !lane.oldest(10, Duration::from_millis(100)).await.unwrap().is_empty() {}
+    let setup = Setup::at(&server.url()).await;
+    let consumers = setup.outbox.consumers();
+    for consumer in &consumers {
+        while !consumer.oldest(10, Duration::from_millis(100)).await.unwrap().is_empty() {}
     }
-    let listening = join_all(lanes.iter().map(|lane| lane.oldest(1_000, SOON)));
+    let reading = join_all(consumers.iter().map(|consumer| consumer.oldest(1_000, TEST_TIMEOUT)));
     let writing = async {
         for number in 0..100 {
-            house.first(&key(&format!("s{number}"))).await;
+            setup.first(&key(&format!("s{number}"))).await;
         }
     };
-    let (heard, ()) = tokio::join!(listening, writing);
+    let (read, ()) = tokio::join!(reading, writing);
     let mut all = BTreeSet::new();
-    for (lane, heard) in lanes.iter().zip(heard) {
-        let mut mine = heard.unwrap();
+    for (consumer, read) in consumers.iter().zip(read) {
+        let mut mine = read.unwrap();
         assert!(!mine.is_empty());
-        lane.acknowledge(&mine).await.unwrap();
-        mine.extend(lane.oldest(1_000, Duration::ZERO).await.unwrap());
-        assert!(mine.iter().all(|each| all.insert(each.entry.key.clone())), "each is in one lane, once");
-        lane.acknowledge(&mine).await.unwrap();
+        consumer.acknowledge(&mine).await.unwrap();
+        mine.extend(consumer.oldest(1_000, Duration::ZERO).await.unwrap());
+        assert!(mine.iter().all(|each| all.insert(each.entry.key.clone())), "each belongs to one consumer, once");
+        consumer.acknowledge(&mine).await.unwrap();
     }
-    assert_eq!((all.len(), house.outbox.backlog().await.unwrap().entries), (100, 0));
+    assert_eq!((all.len(), setup.outbox.backlog().await.unwrap().entries), (100, 0));
 }
 
 #[tokio::test]
 async fn an_entry_comes_as_it_was_committed() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
+    let setup = Setup::at(&server.url()).await;
     let key = key("a");
     let write = commit(&key, None, created(&key), Some(repeat("k")));
-    house.stored(write.clone()).await;
-    assert_eq!(house.outbox.oldest(1, SOON).await.unwrap()[0].entry, write.entry);
+    setup.stored(write.clone()).await;
+    assert_eq!(setup.outbox.oldest(1, TEST_TIMEOUT).await.unwrap()[0].entry, write.entry);
 }
 
 #[tokio::test]
-async fn bodies_of_what_was_followed_are_shed_and_links_never() {
+async fn superseded_bodies_are_shed_and_links_never() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
+    let setup = Setup::at(&server.url()).await;
     let mut newest = Vec::new();
     for session in ["a", "b", "c"] {
-        let (key, mut held) = house.running(session).await;
+        let (key, mut base) = setup.running(session).await;
         for _ in 0..40 {
-            held = house.switched(&key, &held).await;
+            base = setup.switched(&key, &base).await;
         }
-        newest.push((key, held));
+        newest.push((key, base));
     }
-    assert_eq!(house.outbox.shed_past(u64::MAX).await.unwrap(), 0);
-    let whole = house.outbox.backlog().await.unwrap();
+    assert_eq!(setup.outbox.shed_past(u64::MAX).await.unwrap(), 0);
+    let whole = setup.outbox.backlog().await.unwrap();
     assert_eq!(whole.entries, 3 * 42);
-    house.outbox.shed_past(whole.bytes / 2).await.unwrap();
-    let half: Vec<_> = house.waiting().await.into_values().flatten().map(|entry| entry.body.is_some()).collect();
+    setup.outbox.shed_past(whole.bytes / 2).await.unwrap();
+    let half: Vec<_> = setup.entries().await.into_values().flatten().map(|entry| entry.body.is_some()).collect();
     assert!(half.iter().any(|is_whole| *is_whole) && half.iter().any(|is_whole| !*is_whole));
-    let shed = house.outbox.shed_past(0).await.unwrap();
+    let shed = setup.outbox.shed_past(0).await.unwrap();
     assert!(shed > 0);
-    let lines = house.waiting().await;
-    for (key, held) in &newest {
-        let bodies: Vec<_> = lines[key].iter().map(|entry| entry.body.is_some()).collect();
+    let chains = setup.entries().await;
+    for (key, base) in &newest {
+        let bodies: Vec<_> = chains[key].iter().map(|entry| entry.body.is_some()).collect();
         assert_eq!(bodies.iter().filter(|is_whole| **is_whole).count(), 1);
-        assert_eq!((bodies.last(), lines[key].last().unwrap().link.digest()), (Some(&true), held.head));
+        assert_eq!((bodies.last(), chains[key].last().unwrap().link.digest()), (Some(&true), base.head));
     }
-    assert_eq!(house.outbox.shed_past(0).await.unwrap(), 0);
-    // The newest is not the newest any more.
-    let (key, held) = &newest[0];
-    house.switched(key, held).await;
-    assert_eq!(house.outbox.shed_past(0).await.unwrap(), 1);
+    assert_eq!(setup.outbox.shed_past(0).await.unwrap(), 0);
+    // The newest version is superseded.
+    let (key, base) = &newest[0];
+    setup.switched(key, base).await;
+    assert_eq!(setup.outbox.shed_past(0).await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn what_had_no_room_beside_others_comes_next() {
+async fn entries_without_room_in_a_reply_come_next() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
+    let setup = Setup::at(&server.url()).await;
     let mut keys: Vec<_> = ["a", "b"].into_iter().map(super::key).collect();
     keys.sort_by_key(crate::store::partition::Partition::of);
     let [large, small] = [&keys[0], &keys[1]];
     let partition = crate::store::partition::Partition::of;
     assert_ne!(partition(large), partition(small));
     for key in [large, small] {
-        house.running(key.session.as_str()).await;
+        setup.running(key.session.as_str()).await;
     }
     let bodies = Keys::default().bodies(partition(large));
-    for ticket in server.say(&["HKEYS", &bodies]) {
-        server.say(&["HSET", &bodies, &ticket, &"x".repeat(3_000_000)]);
+    for entry_id in server.say(&["HKEYS", &bodies]) {
+        server.say(&["HSET", &bodies, &entry_id, &"x".repeat(3_000_000)]);
     }
     let mut seen = Vec::new();
     while seen.len() < 4 {
-        // Looking everywhere, as one with no patience does, would find it in any case.
-        let some = house.outbox.oldest(1_000, Duration::from_millis(50)).await.unwrap();
-        assert!(!some.is_empty(), "the rest is forgotten: {seen:?}");
+        // A read with no timeout covers all partitions, and would find it in any case.
+        let some = setup.outbox.oldest(1_000, Duration::from_millis(50)).await.unwrap();
+        assert!(!some.is_empty(), "the rest is lost: {seen:?}");
         seen.extend(some.iter().map(|each| each.entry.key.clone()));
-        house.outbox.acknowledge(&some).await.unwrap();
+        setup.outbox.acknowledge(&some).await.unwrap();
     }
     assert_eq!(seen, [large, large, small, small].map(Clone::clone));
 }
 
 #[tokio::test]
-async fn of_many_long_bodies_no_more_are_touched_than_are_given() {
+async fn of_many_long_bodies_only_those_of_the_reply_are_read() {
     const LONG: usize = 200_000;
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
-    let (key, mut held) = house.running("a").await;
+    let setup = Setup::at(&server.url()).await;
+    let (key, mut base) = setup.running("a").await;
     for _ in 0..198 {
-        held = house.switched(&key, &held).await;
+        base = setup.switched(&key, &base).await;
     }
     let bodies = Keys::default().bodies(crate::store::partition::Partition::of(&key));
-    for ticket in server.say(&["HKEYS", &bodies]) {
-        server.say(&["HSET", &bodies, &ticket, &[&ticket, &*"x".repeat(LONG - ticket.len())].concat()]);
+    for entry_id in server.say(&["HKEYS", &bodies]) {
+        server.say(&["HSET", &bodies, &entry_id, &[&entry_id, &*"x".repeat(LONG - entry_id.len())].concat()]);
     }
     let peak = || {
         let memory = server.say(&["INFO", "memory"]).concat();
@@ -156,9 +156,9 @@ async fn of_many_long_bodies_no_more_are_touched_than_are_given() {
         peak.trim().parse::<usize>().unwrap()
     };
     let before = peak();
-    // A thousand of each partition, since something may wait in all.
-    let some = house.outbox.oldest(64_000, SOON).await.unwrap();
-    // Four megabytes, and the one with which they are full.
+    // A thousand of each partition, as all are dirty.
+    let some = setup.outbox.oldest(64_000, TEST_TIMEOUT).await.unwrap();
+    // Four megabytes, and the one that exceeds them.
     assert_eq!(some.len(), 21);
     for (version, each) in (1..).zip(&some) {
         let (ms, count) = each.id.number;
@@ -170,54 +170,54 @@ async fn of_many_long_bodies_no_more_are_touched_than_are_given() {
 }
 
 #[tokio::test]
-async fn what_may_be_let_go_stays_as_soon_as_it_is_written_to_again() {
+async fn a_session_that_may_expire_stays_once_it_is_written_to() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
-    let pending = house.first(&key("a")).await;
-    let waiting = house.outbox.oldest(10, SOON).await.unwrap();
-    house.outbox.acknowledge(&waiting).await.unwrap();
+    let setup = Setup::at(&server.url()).await;
+    let pending = setup.first(&key("a")).await;
+    let waiting = setup.outbox.oldest(10, TEST_TIMEOUT).await.unwrap();
+    setup.outbox.acknowledge(&waiting).await.unwrap();
     let left = || server.say(&["PTTL", &Keys::default().state(&key("a"))])[0].parse::<i64>().unwrap();
     assert!(left() > 0, "nothing will happen to it, and the ledger holds it");
     let started = after(&pending, &START, NOW);
-    house.stored(commit(&key("a"), Some(&pending), started, None)).await;
+    setup.stored(commit(&key("a"), Some(&pending), started, None)).await;
     assert_eq!(left(), -1, "it runs, and would be gone before its end");
 }
 
 #[tokio::test]
 async fn an_entry_of_a_newer_release_waits_for_it() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
-    let (key, _) = house.running("a").await;
+    let setup = Setup::at(&server.url()).await;
+    let (key, _) = setup.running("a").await;
     let partition = crate::store::partition::Partition::of(&key);
     server.say(&["XADD", &Keys::default().outbox(partition), "*", "e", "2 acme/a what ever"]);
-    let known = house.outbox.oldest(1_000, SOON).await.unwrap();
+    let known = setup.outbox.oldest(1_000, TEST_TIMEOUT).await.unwrap();
     assert_eq!(known.len(), 2);
-    house.outbox.acknowledge(&known).await.unwrap();
-    assert!(house.outbox.oldest(10, Duration::ZERO).await.unwrap().is_empty());
-    assert_eq!(house.outbox.backlog().await.unwrap().entries, 1);
+    setup.outbox.acknowledge(&known).await.unwrap();
+    assert!(setup.outbox.oldest(10, Duration::ZERO).await.unwrap().is_empty());
+    assert_eq!(setup.outbox.backlog().await.unwrap().entries, 1);
 }
 
 #[tokio::test]
-async fn many_who_wait_for_the_ledger_ask_as_one() {
+async fn many_callers_that_wait_for_the_ledger_share_one_poll() {
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
-    let (_, held) = house.running("a").await;
-    let ticket = held.entry_id.unwrap();
+    let setup = Setup::at(&server.url()).await;
+    let (_, base) = setup.running("a").await;
+    let entry_id = base.entry_id.unwrap();
     server.say(&["CONFIG", "RESETSTAT"]);
     let began = Instant::now();
-    let all = futures::future::join_all((0..1_000).map(|_| house.store.wait_recorded(ticket)));
+    let all = futures::future::join_all((0..1_000).map(|_| setup.store.wait_recorded(entry_id)));
     let recording = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let waiting = house.outbox.oldest(1_000, SOON).await.unwrap();
-        house.outbox.acknowledge(&waiting).await.unwrap();
+        let waiting = setup.outbox.oldest(1_000, TEST_TIMEOUT).await.unwrap();
+        setup.outbox.acknowledge(&waiting).await.unwrap();
     };
     let (all, ()) = tokio::join!(all, recording);
     assert!(all.iter().all(Result::is_ok));
-    assert!(house.store.wait_recorded(ticket).now_or_never().is_some(), "it was known already");
+    assert!(setup.store.wait_recorded(entry_id).now_or_never().is_some(), "it is known already");
     let stats = server.say(&["INFO", "commandstats"]).concat();
-    // Nobody else asks from the end.
-    let asked = super::measures::calls(&stats, "xrevrange");
-    // One every five milliseconds, where a thousand who ask for themselves are as many each.
+    // Only the watermark reads from the end.
+    let polls = super::round_trips::calls(&stats, "xrevrange");
+    // One every five milliseconds, instead of a thousand.
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap();
-    assert!((1..elapsed_ms / 5 + 20).contains(&asked), "{asked} scripts in {elapsed_ms} ms");
+    assert!((1..elapsed_ms / 5 + 20).contains(&polls), "{polls} scripts in {elapsed_ms} ms");
 }

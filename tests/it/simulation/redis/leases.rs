@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use synckairos::members::{Away, InstanceId, Leases, Member, Renewed, Subject};
+use synckairos::membership::{InstanceId, LeaseError, Leases, Member, Renewed, Subject};
 use tokio::time::Instant;
 
 use super::server::{Server, State};
@@ -21,10 +21,13 @@ impl SimulatedLeases {
         Self { server, link, lease }
     }
 
-    async fn ask<T: Send + 'static>(&self, act: impl FnOnce(&mut State) -> T + Send + 'static) -> Result<T, Away> {
+    async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> Result<T, LeaseError> {
         let server = self.server.clone();
         let asked = self.link.ask(move || server.step(act));
-        asked.await.map_err(|failure: Failure| Away(format!("{failure:?}").into()))
+        asked.await.map_err(|failure: Failure| LeaseError(format!("{failure:?}").into()))
     }
 }
 
@@ -36,7 +39,7 @@ fn living(state: &mut State) -> Vec<Member> {
 
 #[async_trait]
 impl Leases for SimulatedLeases {
-    async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
+    async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError> {
         let (member, lease) = (member.clone(), self.lease);
         self.ask(move |state| {
             living(state);
@@ -46,7 +49,7 @@ impl Leases for SimulatedLeases {
         .await
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {
         self.ask(move |state| {
             state.leases.remove(&instance);
             living(state)
@@ -55,11 +58,11 @@ impl Leases for SimulatedLeases {
     }
 
     /// Streams are not counted here.
-    async fn try_acquire(&self, _: InstanceId, _: Subject, _: u32, _: u32) -> Result<bool, Away> {
+    async fn try_acquire(&self, _: InstanceId, _: Subject, _: u32, _: u32) -> Result<bool, LeaseError> {
         Ok(true)
     }
 
-    async fn publish(&self, _: InstanceId, _: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, _: InstanceId, _: &[(Subject, u32)]) -> Result<(), LeaseError> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use synckairos::store::Now;
-use synckairos::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
+use synckairos::store::outbox::{Backlog, Outbox, OutboxEntry, OutboxError};
 use synckairos::store::partition::{Partition, Partitions};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
@@ -29,7 +29,7 @@ impl SimulatedOutbox {
         Self { lives: Lives::new(server, link, now), owned, stirred }
     }
 
-    async fn gather(&self, max: usize) -> Result<Vec<OutboxEntry>, Unavailable> {
+    async fn gather(&self, max: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
         let owned = *self.owned.borrow();
         let gathered = self.lives.ask_of(owned, move |state, partition, life| {
             state.image.partitions[&partition].oldest(partition, life, max)
@@ -55,13 +55,13 @@ impl SimulatedOutbox {
     }
 }
 
-fn unavailable(failure: Failure) -> Unavailable {
-    Unavailable(format!("{failure:?}").into())
+fn unavailable(failure: Failure) -> OutboxError {
+    OutboxError(format!("{failure:?}").into())
 }
 
 #[async_trait]
 impl Outbox for SimulatedOutbox {
-    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, Unavailable> {
+    async fn oldest(&self, max: usize, patience: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
         let until = Instant::now() + patience;
         loop {
             let waiting = self.gather(max).await?;
@@ -71,7 +71,7 @@ impl Outbox for SimulatedOutbox {
         }
     }
 
-    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), Unavailable> {
+    async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         for partition in Partition::all() {
             let of_it = done.iter().filter(|each| each.id.partition == Some(partition));
             let some: Vec<_> = of_it.cloned().collect();
@@ -82,7 +82,7 @@ impl Outbox for SimulatedOutbox {
         Ok(())
     }
 
-    async fn backlog(&self) -> Result<Backlog, Unavailable> {
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
         Ok(Backlog::default())
     }
 }

@@ -8,7 +8,7 @@ use synckairos::bus::Message;
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
-use synckairos::members::{InstanceId, Member};
+use synckairos::membership::{InstanceId, Member};
 use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::Partition;
 use synckairos::store::{Commit, StoredSession};

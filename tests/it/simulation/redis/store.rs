@@ -12,7 +12,7 @@ use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::{Partition, Partitions};
-use synckairos::store::{Commit, Committed, Error, Now, Store, StoredSession};
+use synckairos::store::{Commit, Committed, Error, LedgerProgress, Now, SessionStore, StoredSession};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -94,7 +94,7 @@ fn decided(commit: &Commit, word: Word, life: &Life, doubt: &Doubt) -> Result<Co
 }
 
 #[async_trait]
-impl Store for SimulatedStore {
+impl SessionStore for SimulatedStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
         if let Some(held) = self.trusted(key) {
             return Ok(Some(held));
@@ -106,18 +106,6 @@ impl Store for SimulatedStore {
             self.learn(key, held);
         }
         Ok(held)
-    }
-
-    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        let (key, repeat) = (key.clone(), *repeat);
-        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).answer(&key, &repeat));
-        asked.await.map_err(away)
-    }
-
-    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        let key = key.clone();
-        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).remember(&key, answered));
-        asked.await.map_err(away)
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
@@ -185,6 +173,29 @@ impl Store for SimulatedStore {
         Ok(due)
     }
 
+    async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
+        let (key, repeat) = (key.clone(), *repeat);
+        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).answer(&key, &repeat));
+        asked.await.map_err(away)
+    }
+
+    async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
+        let key = key.clone();
+        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).remember(&key, answered));
+        asked.await.map_err(away)
+    }
+
+    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
+        Ok(self.lives.of(Partition::of(key)).await.map_err(away)?.began)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.lives.ask_anything(|_| ()).await.map_err(away)
+    }
+}
+
+#[async_trait]
+impl LedgerProgress for SimulatedStore {
     /// Nothing is let go of here for having been idle.
     async fn retain(&self, _: &SessionKey, _: Position) -> Result<(), Error> {
         Ok(())
@@ -196,10 +207,6 @@ impl Store for SimulatedStore {
 
     async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
         Ok(self.waiting(Partition::of(key)).await.map_err(away)?.map(|(_, last)| last))
-    }
-
-    async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        Ok(self.lives.of(Partition::of(key)).await.map_err(away)?.began)
     }
 
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
@@ -217,8 +224,4 @@ impl Store for SimulatedStore {
     }
 
     async fn wait_for_ledger(&self) {}
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.lives.ask_anything(|_| ()).await.map_err(away)
-    }
 }

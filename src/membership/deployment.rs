@@ -1,5 +1,5 @@
-//! Which deployment this is, as its Redis remembers: `sk:{members}:deployment`, where it is
-//! called `sk`.
+//! The identity of this deployment, as its Redis remembers it: `sk:{members}:deployment`,
+//! if `sk` is its name.
 
 use std::sync::LazyLock;
 
@@ -18,31 +18,31 @@ pub struct RedisDeployment {
 }
 
 impl RedisDeployment {
-    /// Asked over that connection.
+    /// Over that connection.
     #[must_use]
     pub const fn new(redis: Redis, keys: Keys) -> Self {
         Self { redis, keys }
     }
 
-    /// Its id, if it is known, and the process of Redis that holds it. One that is `remembered`
-    /// is put back where Redis has forgotten it.
+    /// The deployment's id, if it is known, and the run id of Redis. An id that the ledger
+    /// remembered is stored again where Redis has lost it.
     pub async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), RedisError> {
         let arguments = vec![remembered.unwrap_or_default().to_owned().into()];
-        let answer = self.redis.run(&RECALL, &[self.keys.deployment()], arguments).await?;
-        let [id, process]: [String; 2] = answer
+        let reply = self.redis.run(&RECALL, &[self.keys.deployment()], arguments).await?;
+        let [id, run_id]: [String; 2] = reply
             .convert::<Vec<String>>()
             .ok()
-            .and_then(|parts| parts.try_into().ok())
+            .and_then(|fields| fields.try_into().ok())
             .ok_or_else(RedisError::protocol)?;
-        Ok(((!id.is_empty()).then_some(id), process))
+        Ok(((!id.is_empty()).then_some(id), run_id))
     }
 
-    /// Begins another store life in every partition: what was written in the one before is
-    /// held against the ledger before it is used.
+    /// Begins a new store generation in every partition: sessions from before are compared with
+    /// the ledger before they are used.
     pub async fn begin_generations(&self) -> Result<(), RedisError> {
         for partition in Partition::all() {
-            let life = self.keys.life(partition);
-            self.redis.commands().await?.del::<(), _>(life).await.map_err(RedisError::of)?;
+            let generation = self.keys.generation(partition);
+            self.redis.commands().await?.del::<(), _>(generation).await.map_err(RedisError::of)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a process looks after: all there is, or its share among others.
+//! The partitions that a process owns: all of them, or its share among others.
 
 use std::sync::Arc;
 
@@ -6,19 +6,21 @@ use tokio::sync::watch;
 
 use super::lease::Membership;
 use super::rendezvous::Roles;
+use super::write_format::WriteFormat;
+use crate::domain::session::stored::FORMAT;
 use crate::store::partition::Partitions;
 
-/// What a process looks after.
+/// The partitions that a process owns.
 #[derive(Clone)]
 pub enum Ownership {
-    /// Everything: nobody else sees its sessions.
+    /// All: no other process has its sessions.
     All,
-    /// Its share, for as long as its lease lasts.
+    /// Its share, while its lease is valid.
     Shared(Arc<Membership>),
 }
 
 impl Ownership {
-    /// Where it tells what happens by itself, at this moment.
+    /// Its roles at this moment.
     #[must_use]
     pub fn roles(&self) -> Roles {
         match self {
@@ -27,12 +29,21 @@ impl Ownership {
         }
     }
 
-    /// Tells when its share becomes another one; never, where it has no share.
+    /// Changes with its share; none, where it owns all.
     #[must_use]
     pub fn changes(&self) -> Option<watch::Receiver<Roles>> {
         match self {
             Self::All => None,
             Self::Shared(membership) => Some(membership.changes()),
+        }
+    }
+
+    /// The format of stored sessions to write.
+    #[must_use]
+    pub fn write_format(&self) -> WriteFormat {
+        match self {
+            Self::All => WriteFormat::new(FORMAT),
+            Self::Shared(membership) => membership.write_format(),
         }
     }
 }

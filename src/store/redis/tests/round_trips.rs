@@ -1,11 +1,11 @@
-//! What a write costs, held by figures that must not get worse unnoticed.
+//! The cost of a write, as figures that must not get worse unnoticed.
 
-use super::{House, switching};
+use super::{Setup, switching};
 use crate::redis_server::{Keeps, Server};
 use crate::store::keys::Keys;
 use crate::store::partition::Partition;
 
-/// How often a command was called.
+/// The number of calls of a command.
 pub fn calls(stats: &str, command: &str) -> u64 {
     figure(stats, command, "calls").map_or(0, |calls| calls.parse().unwrap())
 }
@@ -19,13 +19,13 @@ fn figure<'a>(stats: &'a str, command: &str, name: &str) -> Option<&'a str> {
 async fn a_write_is_one_round_trip() {
     const WRITES: u64 = 1_000;
     let server = Server::start(Keeps::Nothing);
-    let house = House::at(&server.url()).await;
-    let (key, mut held) = house.running("a").await;
-    let body = held.session.stored().len();
+    let setup = Setup::at(&server.url()).await;
+    let (key, mut base) = setup.running("a").await;
+    let body = base.session.stored().len();
     server.say(&["CONFIG", "RESETSTAT"]);
     let began = tokio::time::Instant::now();
     for _ in 0..WRITES {
-        held = house.stored(switching(&key, &held)).await;
+        base = setup.stored(switching(&key, &base)).await;
     }
     let took = began.elapsed();
     let stats = server.say(&["INFO", "commandstats"]).concat();
@@ -41,8 +41,8 @@ async fn a_write_is_one_round_trip() {
     for name in [keys.state(&key), keys.outbox(Partition::of(&key)), keys.bodies(Partition::of(&key))] {
         println!("{name}: {} bytes", server.say(&["MEMORY", "USAGE", &name])[0]);
     }
-    // Once a second somebody looks at all partitions: how full they are.
-    let looked = 64 * (took.as_secs() + 1) + 64;
-    assert!((WRITES..=WRITES + looked).contains(&calls(&stats, "evalsha")), "{stats}");
+    // Once a second the outbox measures all partitions.
+    let measurements = 64 * (took.as_secs() + 1) + 64;
+    assert!((WRITES..=WRITES + measurements).contains(&calls(&stats, "evalsha")), "{stats}");
     assert_eq!(calls(&stats, "xadd"), WRITES);
 }

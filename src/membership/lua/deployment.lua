@@ -1,8 +1,8 @@
--- Which deployment this is, and which process of Redis holds it. One that is remembered
--- elsewhere is put back where it is forgotten here.
+-- The deployment's id, and the run id of Redis. An id that is remembered elsewhere is
+-- stored again where it is lost here.
 --
 --   KEYS     deployment
---   ARGV     the id that is remembered, or ""
+--   ARGV     the remembered id, or ""
 --   returns  {id or "", run id}
 local run = string.match(redis.call('info', 'server'), 'run_id:(%w+)')
 if not run then

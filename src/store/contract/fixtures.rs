@@ -1,4 +1,4 @@
-//! Sessions, versions and writes to try a store with.
+//! Sessions, versions and commits for tests of a store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::store::{Commit, Committed, Now, StoredSession};
 
 pub const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
-/// A clock that stands there.
+/// A clock that stands still.
 pub fn still() -> Now {
     Arc::new(|| NOW)
 }
@@ -28,7 +28,7 @@ pub fn key(session: &str) -> SessionKey {
     SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new(session).unwrap() }
 }
 
-/// A minute that counts down.
+/// A session with one minute.
 pub fn created(key: &SessionKey) -> Session {
     let new = NewSession {
         session_id: key.session.clone(),
@@ -41,8 +41,8 @@ pub fn created(key: &SessionKey) -> Session {
     Session::create(new, NOW).unwrap().session
 }
 
-pub fn after(held: &StoredSession, command: &Command, at: Timestamp) -> Session {
-    match held.session.next(command, at) {
+pub fn after(base: &StoredSession, command: &Command, at: Timestamp) -> Session {
+    match base.session.next(command, at) {
         Step::Done(change) => change.session,
         other => panic!("{other:?}"),
     }
@@ -80,19 +80,19 @@ pub fn switch() -> Command {
 
 pub async fn stored(bench: &impl Bench, commit: Commit) -> StoredSession {
     match bench.store().commit(commit).await.unwrap() {
-        Committed::Stored(held) => held,
+        Committed::Stored(stored) => stored,
         other => panic!("{other:?}"),
     }
 }
 
 pub async fn first(bench: &impl Bench, key: &SessionKey) -> StoredSession {
-    bench.listen(key).await;
+    bench.subscribe(key).await;
     stored(bench, commit(key, None, created(key), None)).await
 }
 
-pub async fn commanded(bench: &impl Bench, key: &SessionKey, held: &StoredSession, command: &Command) -> StoredSession {
-    let at = held.session.updated_at;
-    stored(bench, commit(key, Some(held), after(held, command, at), None)).await
+pub async fn commanded(bench: &impl Bench, key: &SessionKey, base: &StoredSession, command: &Command) -> StoredSession {
+    let at = base.session.updated_at;
+    stored(bench, commit(key, Some(base), after(base, command, at), None)).await
 }
 
 pub fn repeat(text: &str) -> IdempotencyKey {

@@ -1,8 +1,8 @@
-//! This instance's own lease, and what it may do while it lasts.
+//! This instance's own lease, and its roles while the lease is valid.
 //!
-//! The lease ends by this host's own count, from the moment its renewal was sent: before
-//! others may think so. So an instance that was stopped and goes on knows, before it has
-//! heard from anybody, that it owns nothing.
+//! The lease ends by this host's own timer, counted from the moment its renewal was sent:
+//! earlier than others may see it end. So an instance that was stopped and resumes knows at
+//! once that it owns nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,19 +12,20 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::member::{InstanceId, Member, Work};
 use super::rendezvous::{Roles, roles};
-use super::{Away, Leases, Renewed};
+use super::write_format::WriteFormat;
+use super::{LeaseError, Leases, Renewed};
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 static OUTAGE: Outage = Outage::new("lease", "the lease is not renewed", "the lease is renewed again");
 
-/// How long leases last, and how often they are renewed.
+/// The length of leases, and the interval of renewals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseTimers {
-    /// How long a lease lasts. The same for all instances.
+    /// The length of a lease, the same for all instances.
     pub lease: Duration,
-    /// Between two renewals.
+    /// The interval of renewals.
     pub renew: Duration,
 }
 
@@ -34,22 +35,23 @@ impl Default for LeaseTimers {
     }
 }
 
-/// One instance among others.
+/// This instance among the others.
 pub struct Membership {
     leases: Arc<dyn Leases>,
     me: Mutex<Member>,
-    spans: LeaseTimers,
+    timers: LeaseTimers,
     lease: watch::Sender<Lease>,
     roles: watch::Sender<Roles>,
     audited: watch::Sender<Partitions>,
     restarts: watch::Sender<u64>,
+    write_format: WriteFormat,
 }
 
-/// What the newest renewal brought.
+/// The outcome of the newest renewal.
 #[derive(Debug, Clone)]
 struct Lease {
     until: Instant,
-    living: Arc<[Member]>,
+    live_members: Arc<[Member]>,
     roles: Roles,
 }
 
@@ -60,14 +62,15 @@ impl Lease {
 }
 
 impl Membership {
-    /// An instance that holds no lease yet: whoever runs it makes it a member.
+    /// An instance without a lease yet; [`run`](Self::run) makes it a member.
     #[must_use]
-    pub fn new(leases: Arc<dyn Leases>, me: Member, spans: LeaseTimers) -> Self {
-        let lease = Lease { until: Instant::now(), living: Arc::default(), roles: Roles::default() };
+    pub fn new(leases: Arc<dyn Leases>, me: Member, timers: LeaseTimers) -> Self {
+        let lease = Lease { until: Instant::now(), live_members: Arc::default(), roles: Roles::default() };
         Self {
             leases,
+            write_format: WriteFormat::new(me.formats.oldest),
             me: Mutex::new(me),
-            spans,
+            timers,
             lease: watch::channel(lease).0,
             roles: watch::channel(Roles::default()).0,
             audited: watch::channel(Partitions::NONE).0,
@@ -75,134 +78,137 @@ impl Membership {
         }
     }
 
-    /// Which instance this is.
+    /// The id of this instance.
     #[must_use]
     pub fn instance(&self) -> InstanceId {
         self.me().instance
     }
 
-    /// From the next renewal on, others see that it works by these settings.
+    /// Publishes the version of its settings with the next renewal.
     pub fn set_settings_version(&self, version: u64) {
         self.me().settings_version = version;
     }
 
-    /// Whether it may act for others at this moment.
+    /// Whether its lease is valid at this moment.
     #[must_use]
     pub fn is_member(&self) -> bool {
         self.lease.borrow().is_valid()
     }
 
-    /// What it looks after at this moment: nothing, once its lease has ended.
+    /// Its roles at this moment: none, once its lease has ended.
     #[must_use]
     pub fn roles(&self) -> Roles {
         let lease = self.lease.borrow();
         if lease.is_valid() { lease.roles } else { Roles::default() }
     }
 
-    /// Its roles, and whenever they change. For whoever waits; who is about to act asks
-    /// for its roles, which end on time even where nothing runs.
+    /// Its roles, and their changes. A caller that is about to act must ask for
+    /// [`roles`](Self::roles), which end on time even where no task runs.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Roles> {
         self.roles.subscribe()
     }
 
-    /// From which partitions it brings what was committed to the ledger, and whenever
-    /// that changes.
+    /// The partitions whose outbox it moves to the ledger, and their changes.
     #[must_use]
     pub fn audited(&self) -> watch::Receiver<Partitions> {
         self.audited.subscribe()
     }
 
-    /// Who was running when it last asked; itself among them.
+    /// The members of the newest renewal, itself among them.
     #[must_use]
     pub fn live_members(&self) -> Arc<[Member]> {
-        Arc::clone(&self.lease.borrow().living)
+        Arc::clone(&self.lease.borrow().live_members)
     }
 
-    /// The newest format that every member can read; none, while it is no member.
+    /// The format to write: the newest that every live member can read. While its lease is
+    /// not valid, it is the oldest that this release reads.
     #[must_use]
-    pub fn newest_format(&self) -> Option<u32> {
-        let lease = self.lease.borrow();
-        let newest = lease.living.iter().map(|member| member.formats.newest).min();
-        newest.filter(|_| lease.is_valid())
+    pub fn write_format(&self) -> WriteFormat {
+        self.write_format.clone()
     }
 
-    /// Counts the leases that began: what was told under an earlier one may be forgotten.
+    /// Counts its new leases: counts of streams from an earlier one may be lost.
     #[must_use]
     pub fn restarts(&self) -> watch::Receiver<u64> {
         self.restarts.subscribe()
     }
 
-    /// Renews the lease again and again; runs until it is dropped.
+    /// Renews the lease at every interval; runs until it is dropped.
     pub async fn run(&self) {
-        let mut asker = OutageTracker::of(&OUTAGE);
+        let mut outage = OutageTracker::of(&OUTAGE);
         loop {
             let outcome = self.renew().await;
-            asker.record(outcome.as_ref().err());
-            let pause = if outcome.is_err() { self.spans.renew / 4 } else { self.spans.renew };
-            self.expire_at(Instant::now() + pause).await;
+            outage.record(outcome.as_ref().err());
+            let pause = if outcome.is_err() { self.timers.renew / 4 } else { self.timers.renew };
+            self.sleep_or_expire(Instant::now() + pause).await;
         }
     }
 
-    /// Ends the lease, so that nobody waits for it to end. To be called when nothing
-    /// renews it any more.
+    /// Ends the lease at once. To be called when nothing renews it any more.
     ///
-    /// Who is the last to audit audits everything from then on: what is left is brought
-    /// to the ledger before the lights go out.
-    pub async fn leave(&self) -> Result<(), Away> {
+    /// The last instance that audits takes over all partitions, so that the outbox is empty
+    /// before it stops.
+    pub async fn leave(&self) -> Result<(), LeaseError> {
         self.lease.send_modify(|lease| lease.until = Instant::now());
         self.set_roles(Roles::default(), Partitions::NONE);
         let me = self.me().clone();
-        let asked = self.leases.leave(me.instance);
-        let left = timeout_at(Instant::now() + self.spans.renew, asked).await.map_err(|late| Away(late.into()))??;
+        let request = self.leases.leave(me.instance);
+        let left =
+            timeout_at(Instant::now() + self.timers.renew, request).await.map_err(|late| LeaseError(late.into()))??;
         if me.work.audits() && !left.iter().any(|member| member.work.audits()) {
             self.set_roles(Roles::default(), Partitions::ALL);
         }
         Ok(())
     }
 
-    /// Asks for no longer than the lease lasts that it has.
-    async fn renew(&self) -> Result<(), Away> {
+    /// Waits for no longer than its current lease is valid.
+    async fn renew(&self) -> Result<(), LeaseError> {
         let (me, sent) = (self.me().clone(), Instant::now());
         let until = self.lease.borrow().until;
         if until <= sent {
             self.expire();
         }
-        let patience = if until > sent { until.min(sent + self.spans.renew) } else { sent + self.spans.renew };
-        let asked = timeout_at(patience, self.leases.renew(&me)).await;
-        let renewed = asked.map_err(|late| Away(late.into()))??;
-        // A little less than it lasts: no two hosts count alike.
-        self.apply_renewal(me.instance, sent + self.spans.lease * 29 / 30, renewed);
+        let limit = sent + self.timers.renew;
+        let deadline = if until > sent { until.min(limit) } else { limit };
+        let renewed = timeout_at(deadline, self.leases.renew(&me)).await;
+        let renewed = renewed.map_err(|late| LeaseError(late.into()))??;
+        // A little less than its length: the clocks of two hosts differ in rate.
+        self.apply_renewal(me.instance, sent + self.timers.lease * 29 / 30, renewed);
         Ok(())
     }
 
     fn apply_renewal(&self, me: InstanceId, until: Instant, renewed: Renewed) {
         let before = self.lease.borrow().clone();
-        let Renewed { live_members: living, is_new } = renewed;
-        if *before.living != *living {
-            tracing::info!(members = living.len(), "membership changed");
+        let Renewed { live_members, is_new } = renewed;
+        let is_same = *before.live_members == *live_members;
+        if !is_same {
+            tracing::info!(members = live_members.len(), "membership changed");
         }
         let among = |does: fn(Work) -> bool| {
-            let ids: Vec<_> = living.iter().filter(|member| does(member.work)).map(|member| member.instance).collect();
-            roles(me, &ids)
+            let those = live_members.iter().filter(|member| does(member.work));
+            roles(me, &those.map(|member| member.instance).collect::<Vec<_>>())
         };
-        let (roles, audited) = if *before.living == *living && before.is_valid() {
+        let (roles, audited) = if is_same && before.is_valid() {
             (before.roles, *self.audited.borrow())
         } else {
             (among(Work::serves), among(Work::audits).owner)
         };
-        // Workers are watched by themselves.
-        let instances = living.iter().filter(|member| member.work.serves()).count();
+        // Instances that only audit have a metric of their own.
+        let instances = live_members.iter().filter(|member| member.work.serves()).count();
         membership(instances, roles.owner.len());
-        self.lease.send_replace(Lease { until, living: living.into(), roles });
+        if let Some(format) = live_members.iter().map(|member| member.formats.newest).min() {
+            self.write_format.set(format);
+        }
+        self.lease.send_replace(Lease { until, live_members: live_members.into(), roles });
         self.set_roles(roles, audited);
         if is_new {
             self.restarts.send_modify(|count| *count += 1);
         }
     }
 
-    /// Lets time pass, and the lease end when it does.
-    async fn expire_at(&self, until: Instant) {
+    /// Sleeps, and expires the lease when it ends meanwhile.
+    async fn sleep_or_expire(&self, until: Instant) {
         let ends = self.lease.borrow().until;
         if ends < until {
             sleep_until(ends).await;
@@ -212,14 +218,15 @@ impl Membership {
     }
 
     fn expire(&self) {
+        self.write_format.set(self.me().formats.oldest);
         if self.set_roles(Roles::default(), Partitions::NONE) {
-            tracing::warn!("the lease has ended, so nothing is looked after here");
+            tracing::warn!("the lease has ended, so this instance owns nothing");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);
             membership(0, 0);
         }
     }
 
-    /// Whether that is another share than before.
+    /// Returns whether they differ from before.
     fn set_roles(&self, roles: Roles, audited: Partitions) -> bool {
         let is_new = self.roles.send_if_modified(|before| std::mem::replace(before, roles) != roles);
         self.audited.send_if_modified(|before| std::mem::replace(before, audited) != audited) || is_new

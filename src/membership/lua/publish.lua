@@ -1,7 +1,7 @@
--- Tells how many streams of some subjects an instance has.
+-- Publishes an instance's counts of streams, by subject.
 --
 --   KEYS     streams, ...
---   ARGV     instance, told_for_ms, count, ...
+--   ARGV     instance, ttl_ms, count, ...
 --   returns  1
 for at, streams in ipairs(KEYS) do
     if ARGV[at + 2] == '0' then

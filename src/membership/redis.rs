@@ -1,6 +1,6 @@
-//! Leases in Redis, where the deployment is called `sk`: `sk:{members}:leases` holds when each ends, by the master's clock,
-//! `sk:{members}:members` what each member says of itself, and
-//! `sk:{members}:streams:<subject>` how many streams each has of a subject.
+//! Leases in Redis. Where `sk` is the name of the deployment, `sk:{members}:leases` holds the end of each
+//! lease by the master's clock, `sk:{members}:members` each member's description, and
+//! `sk:{members}:streams:<subject>` each instance's count of a subject's streams.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::member::{InstanceId, Member, Subject};
-use super::{Away, Leases, Renewed, STREAM_COUNT_TTL};
+use super::{LeaseError, Leases, Renewed, STREAM_COUNT_TTL};
 use crate::redis::{Argument, Redis, RedisError, Reply, Script};
 use crate::store::keys::Keys;
 
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 
-/// Each says in its file what it takes and gives.
+/// Each file says what its script takes and returns.
 struct Scripts {
     renew: Script,
     leave: Script,
@@ -33,7 +33,7 @@ impl Scripts {
     }
 }
 
-/// Leases that all instances over one Redis share.
+/// Leases shared by all instances over one Redis.
 pub struct RedisLeases {
     redis: Redis,
     keys: Keys,
@@ -41,7 +41,7 @@ pub struct RedisLeases {
 }
 
 impl RedisLeases {
-    /// Leases that last so long.
+    /// Leases of that length.
     #[must_use]
     pub const fn new(redis: Redis, keys: Keys, lease: Duration) -> Self {
         Self { redis, keys, lease }
@@ -50,47 +50,53 @@ impl RedisLeases {
 
 #[async_trait]
 impl Leases for RedisLeases {
-    async fn renew(&self, member: &Member) -> Result<Renewed, Away> {
+    async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError> {
         let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
         let keys = [self.keys.leases(), self.keys.members()];
-        let answer = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
-        Ok(Renewed { is_new: answer.tag == "new", live_members: members(answer) })
+        let reply = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
+        Ok(Renewed { is_new: reply.tag == "new", live_members: members(reply) })
     }
 
-    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, Away> {
+    async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {
         let keys = [self.keys.leases(), self.keys.members()];
         Ok(members(self.redis.ask(&SCRIPTS.leave, &keys, words([instance.to_string()])).await?))
     }
 
-    async fn try_acquire(&self, instance: InstanceId, subject: Subject, count: u32, limit: u32) -> Result<bool, Away> {
+    async fn try_acquire(
+        &self,
+        instance: InstanceId,
+        subject: Subject,
+        count: u32,
+        limit: u32,
+    ) -> Result<bool, LeaseError> {
         let keys = [self.keys.leases(), self.keys.streams(&subject.to_string())];
-        let arguments = [instance.to_string(), count.to_string(), limit.to_string(), told_for()];
-        let answer = self.redis.run(&SCRIPTS.acquire, &keys, words(arguments)).await?;
-        Ok(answer.convert::<i64>().map_err(|_| RedisError::protocol())? == 1)
+        let arguments = [instance.to_string(), count.to_string(), limit.to_string(), ttl_ms()];
+        let reply = self.redis.run(&SCRIPTS.acquire, &keys, words(arguments)).await?;
+        Ok(reply.convert::<i64>().map_err(|_| RedisError::protocol())? == 1)
     }
 
-    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), Away> {
+    async fn publish(&self, instance: InstanceId, counts: &[(Subject, u32)]) -> Result<(), LeaseError> {
         let keys: Vec<_> = counts.iter().map(|(subject, _)| self.keys.streams(&subject.to_string())).collect();
         let counts = counts.iter().map(|(_, count)| count.to_string());
-        let arguments = [instance.to_string(), told_for()].into_iter().chain(counts);
+        let arguments = [instance.to_string(), ttl_ms()].into_iter().chain(counts);
         self.redis.run(&SCRIPTS.publish, &keys, words(arguments)).await?;
         Ok(())
     }
 }
 
-impl From<RedisError> for Away {
-    fn from(failure: RedisError) -> Self {
-        Self(failure.into())
+impl From<RedisError> for LeaseError {
+    fn from(error: RedisError) -> Self {
+        Self(error.into())
     }
 }
 
-/// One that makes no sense must not end the leases of all others.
-fn members(answer: Reply) -> Vec<Member> {
-    let told = answer.fields.into_iter().filter_map(|part| part.convert::<String>().ok());
-    told.filter_map(|told| told.parse().ok()).collect()
+/// Skips an invalid description, which must not end the leases of all others.
+fn members(reply: Reply) -> Vec<Member> {
+    let texts = reply.fields.into_iter().filter_map(|field| field.convert::<String>().ok());
+    texts.filter_map(|text| text.parse().ok()).collect()
 }
 
-fn told_for() -> String {
+fn ttl_ms() -> String {
     STREAM_COUNT_TTL.as_millis().to_string()
 }
 

@@ -1,4 +1,4 @@
-//! One running instance, as others see it.
+//! A running instance, as others see it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use crate::domain::chain::Digest;
 use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
 
-/// What tells one process from all others, also from the one it took the place of.
+/// Identifies one process; a process that replaces it has another id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(u64);
 
 impl InstanceId {
-    /// From a number that nobody else has drawn.
+    /// From a unique random number.
     #[must_use]
     pub const fn new(nonce: u64) -> Self {
         Self(nonce)
@@ -25,36 +25,36 @@ impl fmt::Display for InstanceId {
     }
 }
 
-/// Which formats of stored sessions an instance can read.
+/// The formats of stored sessions that an instance can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Formats {
-    /// The first of them.
-    pub oldest: u32,
-    /// The last of them.
-    pub newest: u32,
+    /// The oldest; also the one it writes while it does not know the other members.
+    pub oldest: u16,
+    /// The newest.
+    pub newest: u16,
 }
 
-/// What an instance does.
+/// The work of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// It serves, tells what happens by itself, and brings what was committed to the ledger.
+    /// It serves, fires deadlines, and audits.
     All,
-    /// The same, but for the last.
+    /// It serves and fires deadlines.
     Serving,
-    /// Only the last.
+    /// It audits: it moves outbox entries to the ledger.
     Auditing,
 }
 
 impl Work {
     const EACH: [(&str, Self); 3] = [("all", Self::All), ("serving", Self::Serving), ("auditing", Self::Auditing)];
 
-    /// Whether it serves, and tells what happens by itself.
+    /// Whether it serves and fires deadlines.
     #[must_use]
     pub const fn serves(self) -> bool {
         matches!(self, Self::All | Self::Serving)
     }
 
-    /// Whether it brings what was committed to the ledger.
+    /// Whether it moves outbox entries to the ledger.
     #[must_use]
     pub const fn audits(self) -> bool {
         matches!(self, Self::All | Self::Auditing)
@@ -79,29 +79,29 @@ impl FromStr for Work {
 /// A running instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Which one.
+    /// Its id.
     pub instance: InstanceId,
-    /// What it can read.
+    /// The formats it can read.
     pub formats: Formats,
-    /// Which version of the settings it works by.
+    /// The version of its settings.
     pub settings_version: u64,
-    /// Since when it has been running.
+    /// When it started.
     pub started_at: Timestamp,
-    /// What it does.
+    /// Its work.
     pub work: Work,
 }
 
 impl fmt::Display for Member {
-    /// As it is kept beside a lease. A later release may only add to the end.
+    /// The stored form beside a lease. A later release may only append to it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { instance, formats: Formats { oldest, newest }, settings_version, started_at, work } = self;
         write!(f, "{instance} {oldest} {newest} {settings_version} {} {work}", started_at.as_ms())
     }
 }
 
-/// A text that says nothing of a member.
+/// A text that describes no member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it says nothing of a member")]
+#[error("the text describes no member")]
 pub struct InvalidMember;
 
 impl FromStr for Member {
@@ -124,19 +124,20 @@ fn number<T: FromStr>(word: &str) -> Result<T, InvalidMember> {
     word.parse().map_err(|_| InvalidMember)
 }
 
-/// Somebody whose streams are counted: a name within a tenant, hidden and of one length.
+/// A subject whose streams are counted: a name within a tenant, hashed to a fixed length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject([u8; 32]);
 
 impl Subject {
-    /// Whoever has that name with that tenant.
+    /// The subject of that name in the tenant.
     #[must_use]
     pub fn new(tenant: &TenantId, name: &str) -> Self {
         Self(*Digest::of(format!("{tenant}/{name}").as_bytes()).as_bytes())
     }
 
-    /// One of 64 parts of all subjects.
-    pub(super) fn part(self) -> usize {
+    /// One of 64 shards of all subjects.
+    #[must_use]
+    pub fn shard(self) -> usize {
         usize::from(self.0[0] % 64)
     }
 }
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_read_as_it_was_written_also_by_an_older_release() {
+    fn a_member_reads_back_also_in_an_older_release() {
         let member = Member {
             instance: InstanceId::new(0xabc),
             formats: Formats { oldest: 1, newest: 3 },
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn subjects_of_two_tenants_are_two() {
+    fn equal_names_of_two_tenants_are_two_subjects() {
         let of = |tenant: &str, name| Subject::new(&TenantId::new(tenant).unwrap(), name);
         assert_eq!(of("a", "x"), of("a", "x"));
         assert_ne!(of("a", "x"), of("b", "x"));

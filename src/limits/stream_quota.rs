@@ -1,0 +1,201 @@
+//! The quota of streams: each subject's count, on this instance and everywhere.
+//!
+//! Local counts are authoritative. Instances publish totals, never deltas: so a publication
+//! may repeat or come late, and after a loss all of it is published again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::Notify;
+use tokio::time::interval;
+
+use crate::membership::{LeaseError, Leases, Membership, STREAM_COUNT_TTL, Subject};
+
+/// Subjects of one shard are published one after another, different shards concurrently.
+const SHARD_COUNT: usize = 64;
+
+/// Subjects that may wait to be published. Past it, counts of zero are not published, and
+/// the earlier ones end with their TTL.
+const MAX_UNPUBLISHED: usize = 100_000;
+
+/// Subjects of one publication.
+const MAX_BATCH_SUBJECTS: usize = 256;
+
+/// Between two attempts to publish.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a stream is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum QuotaExceeded {
+    /// The subject has as many streams as it may, over all instances.
+    #[error("there are as many streams as there may be")]
+    Full,
+    /// This instance holds no valid lease, so the count is unknown.
+    #[error("this instance holds no lease")]
+    NoMember,
+    /// The leases cannot be reached, so the count is unknown.
+    #[error("failed to count the streams of all instances")]
+    Leases(#[from] LeaseError),
+}
+
+/// The streams of this instance, by subject.
+pub struct StreamQuota {
+    leases: Arc<dyn Leases>,
+    membership: Arc<Membership>,
+    counts: Mutex<Counts>,
+    locks: [AsyncMutex<()>; SHARD_COUNT],
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Counts {
+    by_subject: HashMap<Subject, u32>,
+    /// Subjects whose published count may be wrong.
+    unpublished: BTreeSet<Subject>,
+}
+
+/// A counted stream; dropping it ends the count.
+pub struct StreamPermit {
+    quota: Arc<StreamQuota>,
+    subject: Subject,
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        self.quota.counts().decrement(self.subject);
+        self.quota.changed.notify_one();
+    }
+}
+
+impl StreamQuota {
+    /// No streams yet. Counts are published while it [runs](Self::run).
+    #[must_use]
+    pub fn new(leases: Arc<dyn Leases>, membership: Arc<Membership>) -> Arc<Self> {
+        let locks = std::array::from_fn(|_| AsyncMutex::default());
+        Arc::new(Self { leases, membership, counts: Mutex::default(), locks, changed: Notify::new() })
+    }
+
+    /// Counts one more stream, if the subject has fewer than `limit` everywhere.
+    pub async fn acquire(self: &Arc<Self>, subject: Subject, limit: u32) -> Result<StreamPermit, QuotaExceeded> {
+        let _lock = self.locks[subject.shard()].lock().await;
+        if !self.membership.is_member() {
+            return Err(QuotaExceeded::NoMember);
+        }
+        let before = self.counts().of(subject);
+        if before >= limit {
+            return Err(QuotaExceeded::Full);
+        }
+        // First, as the request may fail or be dropped.
+        self.counts().unpublished.insert(subject);
+        let is_within = self.leases.try_acquire(self.membership.instance(), subject, before + 1, limit).await?;
+        self.counts().acquired(subject, before, is_within);
+        if is_within { Ok(self.permit(subject)) } else { Err(QuotaExceeded::Full) }
+    }
+
+    /// Counts one more stream without a check, for callers that must not fail while the
+    /// leases are away. It is published later.
+    #[must_use]
+    pub fn acquire_unchecked(self: &Arc<Self>, subject: Subject) -> StreamPermit {
+        let mut counts = self.counts();
+        counts.increment(subject);
+        counts.unpublished.insert(subject);
+        drop(counts);
+        self.permit(subject)
+    }
+
+    /// Publishes changed counts; runs until it is dropped.
+    pub async fn run(&self) {
+        let (mut restarts, mut refreshes) = (self.membership.restarts(), interval(STREAM_COUNT_TTL / 3));
+        let mut retries = interval(RETRY_INTERVAL);
+        loop {
+            tokio::select! {
+                () = self.changed.notified() => {}
+                _ = retries.tick() => {}
+                _ = refreshes.tick() => self.counts().mark_all_unpublished(),
+                Ok(()) = restarts.changed() => self.counts().mark_all_unpublished(),
+            }
+            if self.membership.is_member()
+                && let Err(away) = self.publish_all().await
+            {
+                tracing::debug!(error = &away as &dyn std::error::Error, "counts of streams are not published yet");
+            }
+        }
+    }
+
+    async fn publish_all(&self) -> Result<(), LeaseError> {
+        let unpublished: Vec<_> = self.counts().unpublished.iter().copied().collect();
+        for (shard, lock) in self.locks.iter().enumerate() {
+            let subjects: Vec<_> = unpublished.iter().copied().filter(|subject| subject.shard() == shard).collect();
+            for batch in subjects.chunks(MAX_BATCH_SUBJECTS) {
+                let _lock = lock.lock().await;
+                self.publish_batch(batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_batch(&self, subjects: &[Subject]) -> Result<(), LeaseError> {
+        let published = self.counts().of_each(subjects);
+        self.leases.publish(self.membership.instance(), &published).await?;
+        let mut counts = self.counts();
+        for (subject, count) in published {
+            counts.published(subject, count);
+        }
+        Ok(())
+    }
+
+    fn permit(self: &Arc<Self>, subject: Subject) -> StreamPermit {
+        StreamPermit { quota: Arc::clone(self), subject }
+    }
+
+    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn of(&self, subject: Subject) -> u32 {
+        self.by_subject.get(&subject).copied().unwrap_or(0)
+    }
+
+    fn of_each(&self, subjects: &[Subject]) -> Vec<(Subject, u32)> {
+        subjects.iter().map(|subject| (*subject, self.of(*subject))).collect()
+    }
+
+    fn increment(&mut self, subject: Subject) {
+        *self.by_subject.entry(subject).or_default() += 1;
+    }
+
+    fn decrement(&mut self, subject: Subject) {
+        let left = self.of(subject).saturating_sub(1);
+        if left == 0 {
+            self.by_subject.remove(&subject);
+        } else {
+            self.by_subject.insert(subject, left);
+        }
+        if left > 0 || self.unpublished.len() < MAX_UNPUBLISHED {
+            self.unpublished.insert(subject);
+        }
+    }
+
+    fn acquired(&mut self, subject: Subject, before: u32, is_within: bool) {
+        if is_within {
+            self.increment(subject);
+        }
+        self.published(subject, before + u32::from(is_within));
+    }
+
+    /// The published count is `count`; the local one may have changed meanwhile.
+    fn published(&mut self, subject: Subject, count: u32) {
+        if self.of(subject) == count {
+            self.unpublished.remove(&subject);
+        }
+    }
+
+    fn mark_all_unpublished(&mut self) {
+        self.unpublished.extend(self.by_subject.keys());
+    }
+}
