@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Error;
 use super::backend::until_stopped;
 use super::clock_reference::RedisReference;
-use crate::clock::cluster::{ClusterClock, Settings};
-use crate::clock::{Clock, DISCIPLINE_EVERY, SystemClock};
+use crate::clock::cluster::{Follower, Settings};
+use crate::clock::{Clock, DISCIPLINE_INTERVAL, HostCounter, SystemClock};
 use crate::config::Config;
 use crate::redis::{Address, Redis};
 use crate::shutdown::Shutdown;
@@ -47,14 +47,14 @@ pub async fn clock(config: &Config, redis: Option<&Redis>, back: &Shutdown) -> R
     };
     let reference = Arc::new(RedisReference(RedisTime::new(redis.duplicate().await?, keys(config))));
     let settings = Settings { max_uncertainty: config.max_uncertainty, ..Settings::default() };
-    let (clock, keeper) = ClusterClock::start(reference, settings).await;
-    until_stopped(back, "clock", keeper.run());
+    let (clock, follower) = Follower::start(HostCounter::start(), reference, settings).await;
+    until_stopped(back, "clock", follower.run());
     Ok(clock)
 }
 
 /// Keeps the clock on the host's calendar clock; runs until it is dropped.
 async fn discipline(clock: &SystemClock) {
-    let mut every = tokio::time::interval(DISCIPLINE_EVERY);
+    let mut every = tokio::time::interval(DISCIPLINE_INTERVAL);
     loop {
         every.tick().await;
         clock.discipline();

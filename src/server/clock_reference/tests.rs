@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::RedisReference;
-use crate::clock::cluster::{ClusterClock, Settings};
+use crate::clock::cluster::{ClusterClock, Follower, Settings};
 use crate::clock::{Clock as _, Counter, HostCounter};
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server, Trio};
@@ -36,12 +36,12 @@ impl Counter for Skewed {
 
 struct Instance {
     clock: Arc<ClusterClock<Skewed>>,
-    keeping: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.keeping.abort();
+        self.following.abort();
     }
 }
 
@@ -55,9 +55,9 @@ impl Instance {
         let reference = Arc::new(RedisReference(RedisTime::new(redis, Keys::default())));
         let counter = Skewed { host: HostCounter::start(), ahead, ppm };
         let settings = Settings { courtesy: Duration::from_millis(300), ..Settings::default() };
-        let started = timeout(SOON, ClusterClock::counting(counter, reference, settings)).await;
-        let (clock, keeper) = started.expect("the clock does not start");
-        Self { clock, keeping: tokio::spawn(keeper.run()) }
+        let started = timeout(SOON, Follower::start(counter, reference, settings)).await;
+        let (clock, follower) = started.expect("the clock does not start");
+        Self { clock, following: tokio::spawn(follower.run()) }
     }
 
     async fn until_uncertain(&self, what: &str, is_so: impl Fn(f64) -> bool) {

@@ -7,10 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use crate::clock::Clock;
 use crate::clock::cluster::reference::{Away, Reading, Reference, StoredOffset};
-use crate::clock::cluster::{ClusterClock, Settings};
-use crate::clock::counter::{Counter, HostCounter};
+use crate::clock::cluster::{Follower, Settings};
+use crate::clock::{Clock, Counter, HostCounter};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,7 +63,7 @@ async fn until(failure: &str, is_true: impl Fn() -> bool) {
 #[tokio::test]
 async fn it_is_held_over_while_the_reference_is_down() {
     let local = Local::new();
-    let (clock, follower) = ClusterClock::start(Arc::clone(&local) as _, quick()).await;
+    let (clock, follower) = Follower::start(HostCounter::start(), Arc::clone(&local) as _, quick()).await;
     let following = tokio::spawn(follower.run());
     assert_eq!(clock.source(), "redis");
     assert!(clock.is_within(Duration::from_millis(50)));
@@ -80,7 +79,7 @@ async fn it_is_held_over_while_the_reference_is_down() {
 
 #[tokio::test]
 async fn sleeping_ends_no_earlier_than_asked() {
-    let (clock, _follower) = ClusterClock::start(Local::new(), quick()).await;
+    let (clock, _follower) = Follower::start(HostCounter::start(), Local::new(), quick()).await;
     let at = clock.now() + 20;
     clock.sleep_until(at).await;
     assert!(clock.now() >= at);
@@ -89,7 +88,7 @@ async fn sleeping_ends_no_earlier_than_asked() {
 #[tokio::test]
 async fn no_reader_sees_it_go_back_while_it_slews() {
     let local = Local::new();
-    let (clock, follower) = ClusterClock::start(Arc::clone(&local) as _, quick()).await;
+    let (clock, follower) = Follower::start(HostCounter::start(), Arc::clone(&local) as _, quick()).await;
     // It slews all the while, backwards at first.
     let following = tokio::spawn(follower.run());
     if let Some(stored) = local.stored.lock().unwrap().as_mut() {
