@@ -149,7 +149,7 @@ impl Backend {
         until_stopped(&running, "outbox", async move { hears.run(max_bytes).await });
         let redis = Arc::new(redis);
         until_stopped(&running, "eviction", eviction_policy::watch(Arc::clone(&redis), config.allow_eviction));
-        until_stopped(&running, "store lives", log_generation_changes(store.generation_changes()));
+        until_stopped(&running, "store generations", log_generation_changes(store.generation_changes()));
         until_stopped(&renewing, "membership", async move { renews.run().await });
         Ok(Self {
             new_lives: store.generation_changes(),
@@ -269,7 +269,7 @@ async fn log_generation_changes(mut lives: watch::Receiver<u64>) {
         sleep(GENERATION_GATHER_TIME).await;
         let ended = *lives.borrow_and_update();
         let partitions = ended - told;
-        tracing::warn!(partitions, "store lives have ended: Redis was restarted, replaced, restored or emptied");
+        tracing::warn!(partitions, "the store generation changed: Redis was restarted, replaced, restored or emptied");
         told = ended;
     }
 }

@@ -21,8 +21,8 @@ pub const COMMANDS_TOTAL: &str = "synckairos_commands_total";
 pub const COMPARE_AND_SET_ATTEMPTS: &str = "synckairos_compare_and_set_attempts";
 /// How long the store took.
 pub const STORE_OPERATION_DURATION_SECONDS: &str = "synckairos_store_operation_duration_seconds";
-/// How often the store turned out to have gone back.
-pub const STORE_LIVES_TOTAL: &str = "synckairos_store_lives_total";
+/// Partitions found in another store generation.
+pub const STORE_GENERATION_CHANGES_TOTAL: &str = "synckairos_store_generation_changes_total";
 /// Whether the store may throw away what it was given.
 pub const STORE_EVICTS: &str = "synckairos_store_evicts";
 /// From storing a version to handing it to a subscriber.
@@ -128,7 +128,12 @@ pub const METRICS: &[Metric] = &[
     ),
     row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
     row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
-    row(STORE_LIVES_TOTAL, Kind::Counter, &[], "How often a partition was found in another store life"),
+    row(
+        STORE_GENERATION_CHANGES_TOTAL,
+        Kind::Counter,
+        &[],
+        "How often a partition was found in another store generation",
+    ),
     row(STORE_EVICTS, Kind::Gauge, &[], "1 while Redis may throw sessions away when it is full"),
     row(
         FANOUT_LAG_SECONDS,

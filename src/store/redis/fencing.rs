@@ -17,7 +17,7 @@ use crate::redis::{Argument, Redis, RedisError, Reply, Script};
 use crate::store::Now;
 use crate::store::keys::Keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
-use crate::telemetry::metrics::STORE_LIVES_TOTAL;
+use crate::telemetry::metrics::STORE_GENERATION_CHANGES_TOTAL;
 
 use super::scripts::SCRIPTS;
 
@@ -194,7 +194,7 @@ impl Generations {
             *known = None;
             // Whoever looks at all partitions sums them up.
             tracing::debug!(partition = partition.index(), life = life.number, "a store life has ended");
-            metrics::counter!(STORE_LIVES_TOTAL).increment(1);
+            metrics::counter!(STORE_GENERATION_CHANGES_TOTAL).increment(1);
             self.noticed.send_modify(|count| *count += 1);
         }
     }
