@@ -6,6 +6,7 @@ mod cache_metrics;
 mod capacity;
 mod clock_reference;
 pub mod connect;
+mod error;
 mod eviction_policy;
 mod listener;
 mod lock;
@@ -23,10 +24,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::audit::ownership::LedgerTaken;
 use crate::auth::Authenticator;
 use crate::config::{Audit, Config, Secret, Timers};
-use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
 use crate::http;
@@ -34,9 +33,7 @@ use crate::http::Api;
 use crate::http::stream;
 use crate::http::stream::{Streams, Timing};
 use crate::ids::Ids;
-use crate::ledger;
 use crate::members::Work;
-use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
 
@@ -46,63 +43,11 @@ use self::listener::Listener;
 
 pub use backend::Backend;
 pub use clock_reference::RedisReference;
+pub use error::Error;
 pub use open_ledger::{fair_file, fair_server, ledger, migrate};
 pub use services::{Leftovers, Services};
 pub use session_source::SessionSource;
 pub use worker::work;
-
-/// Why an instance does not serve.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// An address is taken, or not this host's.
-    #[error("failed to listen on {address}")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process serves from the same folder.
-    #[error("failed to lock {0}: another process serves from it")]
-    InUse(String),
-    /// The folder cannot be used.
-    #[error("failed to use the data folder {folder}")]
-    Folder {
-        /// Which.
-        folder: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The ledger does not open.
-    #[error("failed to open the ledger")]
-    Ledger(#[from] ledger::Error),
-    /// A newer release has brought the ledger up.
-    #[error(
-        "the ledger's schema is newer than this release: it has migration {0}. Start the release that made it, or \
-         bring back a copy of the ledger from before"
-    )]
-    NewerSchema(i64),
-    /// The address of Redis is of no use.
-    #[error("failed to use REDIS_URL")]
-    Address(#[from] redis::InvalidAddress),
-    /// Redis does not answer.
-    #[error("failed to reach Redis")]
-    Redis(#[from] redis::RedisError),
-    /// Redis does not keep what it is given.
-    #[error(
-        "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
-    )]
-    Evicts(String),
-    /// The ledger is another deployment's.
-    #[error(transparent)]
-    Taken(#[from] LedgerTaken),
-    /// There is nothing a worker could take.
-    #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
-    NothingShared,
-    /// The open mode's own names are not valid.
-    #[error("failed to set up tokens")]
-    Tokens(#[from] InvalidId),
-}
 
 /// One running instance.
 pub struct Instance {
@@ -134,9 +79,9 @@ impl Instance {
         let caches = CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), live };
         // Whoever finds it ready may scrape it.
         caches.report();
-        backend::until_stopped(&front, "caches", caches.run());
+        front.spawn_until_stopped("caches", caches.run());
         // Samples take room until they are sorted, and nobody may be scraping.
-        backend::until_stopped(&front, "metrics upkeep", metrics::install().upkeep());
+        front.spawn_until_stopped("metrics upkeep", metrics::install().upkeep());
         let streams = Streams::start(stream::StreamsParts {
             hub,
             commands: Arc::clone(&api) as _,
@@ -167,7 +112,7 @@ async fn watch(config: &Config, parts: &Services, front: &Shutdown) -> Result<Ar
     let settings = fanout::Settings { position_check, ..fanout::Settings::default() };
     let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, front);
     let (doubting, mut lives) = (Arc::clone(&hub), parts.live.new_lives.clone());
-    backend::until_stopped(front, "fanout lives", async move {
+    front.spawn_until_stopped("fanout lives", async move {
         while lives.changed().await.is_ok() {
             doubting.invalidate_all();
         }

@@ -121,6 +121,17 @@ impl Shutdown {
         drop(self.spawn_abortable(name, task));
     }
 
+    /// The same, and drops `task` as soon as a soft stop begins.
+    pub fn spawn_until_stopped<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let soft = self.soft();
+        self.spawn(name, async move {
+            soft.run_until_cancelled(task).await;
+        });
+    }
+
     /// The same; the handle drops the task at its next await.
     #[must_use]
     pub fn spawn_abortable<F>(&self, name: &'static str, task: F) -> AbortHandle

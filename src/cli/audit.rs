@@ -92,7 +92,7 @@ async fn carry_out(order: &Order, ledger: &dyn Ledger) -> Result<(), Failure> {
     });
     let met = met.await?;
     if let Act::List = order.act {
-        stakes.tell(ledger).await?;
+        stakes.lines(ledger).await?.iter().for_each(|line| say(line));
     }
     match &order.which {
         Selection::Of(digests) if met < digests.len() => Err(Failure::NoSuchLetter(digests.len() - met)),

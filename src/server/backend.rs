@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::OUTBOX_BYTES;
-use super::{Error, connect, eviction_policy};
+use super::error::Error;
+use super::{connect, eviction_policy};
 use crate::audit::worker::Worker;
 use crate::breaker;
 use crate::bus::memory::MemoryHub;
@@ -47,6 +47,9 @@ const OUTBOX_GATHER_TIME: Duration = Duration::from_millis(50);
 
 /// From the first partition that begins anew to the last: each is looked at within this time.
 const GENERATION_GATHER_TIME: Duration = Duration::from_secs(2);
+
+/// What the outbox may take up where neither a setting nor Redis has a limit.
+const DEFAULT_OUTBOX_BYTES: u64 = 1 << 30;
 
 /// How long who takes part in nothing any more may take to say so.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -111,7 +114,7 @@ impl Backend {
     }
 
     fn embedded(config: &Config, clock: &Arc<dyn Clock>) -> Self {
-        let bytes = usize::try_from(config.outbox_max_bytes.unwrap_or(OUTBOX_BYTES)).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(config.outbox_max_bytes.unwrap_or(DEFAULT_OUTBOX_BYTES)).unwrap_or(usize::MAX);
         let (outbox, hub) = (Arc::new(MemoryOutbox::new(bytes)), MemoryHub::default());
         let announced = hub.clone();
         let announce = move |key, position, frames| announced.announce(&Message { key, position, frames });
@@ -146,11 +149,11 @@ impl Backend {
         let (running, renewing, fence) = (Shutdown::new(), Shutdown::new(), Fence::default());
         let settings = breaker::Settings { most: BREAKER_RETRY_INTERVAL, ..breaker::Settings::default() };
         let (hears, renews) = (Arc::clone(&outbox), Arc::clone(&membership));
-        until_stopped(&running, "outbox", async move { hears.run(max_bytes).await });
+        running.spawn_until_stopped("outbox", async move { hears.run(max_bytes).await });
         let redis = Arc::new(redis);
-        until_stopped(&running, "eviction", eviction_policy::watch(Arc::clone(&redis), config.allow_eviction));
-        until_stopped(&running, "store generations", log_generation_changes(store.generation_changes()));
-        until_stopped(&renewing, "membership", async move { renews.run().await });
+        running.spawn_until_stopped("eviction", eviction_policy::watch(Arc::clone(&redis), config.allow_eviction));
+        running.spawn_until_stopped("store generations", log_generation_changes(store.generation_changes()));
+        renewing.spawn_until_stopped("membership", async move { renews.run().await });
         Ok(Self {
             new_lives: store.generation_changes(),
             store: Arc::new(Guarded::new(store, settings).behind(fence.clone())),
@@ -173,7 +176,7 @@ impl Backend {
             Mode::Shared { redis, keys, .. } => {
                 let bus = Arc::new(RedisBus::new(redis.duplicate().await?, keys.clone()));
                 let hears = Arc::clone(&bus);
-                until_stopped(&self.running, "bus", async move { hears.run().await });
+                self.running.spawn_until_stopped("bus", async move { hears.run().await });
                 Ok(bus)
             }
         }
@@ -254,14 +257,6 @@ impl Backend {
     }
 }
 
-/// Runs `task` until the stop begins.
-pub(super) fn until_stopped(stop: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-    let soft = stop.soft();
-    stop.spawn(name, async move {
-        soft.run_until_cancelled(task).await;
-    });
-}
-
 /// Says in the log that the store has gone back: once for all partitions that begin anew.
 async fn log_generation_changes(mut lives: watch::Receiver<u64>) {
     let mut told = *lives.borrow_and_update();
@@ -288,6 +283,6 @@ fn member(clock: &Arc<dyn Clock>, work: Work) -> Member {
 async fn outbox_bytes(config: &Config, redis: &Redis) -> Result<u64, Error> {
     match config.outbox_max_bytes {
         Some(bytes) => Ok(bytes),
-        None => Ok(redis.capacity().await?.outbox_bytes().unwrap_or(OUTBOX_BYTES)),
+        None => Ok(redis.capacity().await?.outbox_bytes().unwrap_or(DEFAULT_OUTBOX_BYTES)),
     }
 }

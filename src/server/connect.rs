@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Error;
-use super::backend::until_stopped;
 use super::clock_reference::RedisReference;
+use super::error::Error;
 use crate::clock::cluster::{Follower, Settings};
 use crate::clock::{Clock, DISCIPLINE_INTERVAL, HostCounter, SystemClock};
 use crate::config::Config;
@@ -12,9 +11,6 @@ use crate::redis::{Address, Redis};
 use crate::shutdown::Shutdown;
 use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
-
-/// What the outbox may take up where nothing says otherwise.
-pub(super) const OUTBOX_BYTES: u64 = 1 << 30;
 
 /// The Redis of these settings, if they name one. One that may throw away what it was
 /// given is none to serve from, unless that is wanted.
@@ -42,13 +38,13 @@ pub async fn clock(config: &Config, redis: Option<&Redis>, back: &Shutdown) -> R
     let Some(redis) = redis else {
         let clock = Arc::new(SystemClock::start());
         let disciplined = Arc::clone(&clock);
-        until_stopped(back, "clock", async move { discipline(&disciplined).await });
+        back.spawn_until_stopped("clock", async move { discipline(&disciplined).await });
         return Ok(clock);
     };
     let reference = Arc::new(RedisReference(RedisTime::new(redis.duplicate().await?, keys(config))));
     let settings = Settings { max_uncertainty: config.max_uncertainty, ..Settings::default() };
     let (clock, follower) = Follower::start(HostCounter::start(), reference, settings).await;
-    until_stopped(back, "clock", follower.run());
+    back.spawn_until_stopped("clock", follower.run());
     Ok(clock)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use super::Error;
+use super::error::Error;
 use crate::config::{Config, Network, Timers};
 use crate::http::connection;
 use crate::http::connection::Front;

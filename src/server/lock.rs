@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Error;
+use super::error::Error;
 use crate::config::{Config, Database};
 use crate::ledger::postgres::AdvisoryLock;
 use crate::shutdown::Shutdown;

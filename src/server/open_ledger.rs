@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::backend::until_stopped;
-use super::{Error, lock};
+use super::error::Error;
+use super::lock;
 use crate::config::{Config, Database, Durable};
 use crate::ledger;
 use crate::ledger::Ledger;
@@ -77,7 +77,7 @@ pub(super) async fn serving(config: &Config, back: &Shutdown) -> Result<Arc<dyn 
         Ok(ledger) => guarded.connected(Arc::new(ledger)),
         Err(Error::Ledger(away)) if away.is_away() && !config.is_alone() => {
             let later = DeferredOpen { config: config.clone(), guarded: Arc::clone(&guarded), why: String::new() };
-            until_stopped(back, "ledger", later.open(away));
+            back.spawn_until_stopped("ledger", later.open(away));
         }
         Err(error) => return Err(error),
     }

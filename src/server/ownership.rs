@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::backend::until_stopped;
-use super::{Error, connect};
+use super::connect;
+use super::error::Error;
 use crate::audit::ownership::{DeploymentStore, Ownership};
 use crate::config::{Address, Config, OthersLedger};
 use crate::ids::Ids;
@@ -80,7 +80,7 @@ fn random() -> String {
 pub(super) fn keep(ownership: Ownership, fence: &Fence, back: &Shutdown, front: &Shutdown) {
     let (fence, front) = (fence.clone(), front.clone());
     fence.set(ownership.known());
-    until_stopped(back, "ownership", async move {
+    back.spawn_until_stopped("ownership", async move {
         ownership.run(fence).await;
         front.begin();
     });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Backend, now_from, until_stopped};
+use super::backend::{Backend, now_from};
 use crate::app::Retention;
 use crate::app::dead_letters::DeadLetters;
 use crate::app::deadlines::{Deadlines, HINT_CAPACITY};
@@ -114,7 +114,7 @@ impl Services {
 
     fn start_readiness(&self) {
         let readiness = Arc::clone(&self.readiness);
-        until_stopped(&self.back, "readiness", async move { readiness.run().await });
+        self.back.spawn_until_stopped("readiness", async move { readiness.run().await });
     }
 
     fn start_deadlines(&self, config: &Config, hints: mpsc::Receiver<DueHint>) {
@@ -128,8 +128,8 @@ impl Services {
             max_uncertainty: config.max_uncertainty,
             poll: config.spans.deadline_poll,
         };
-        until_stopped(&self.back, "deadlines", deadlines().run(hints));
-        until_stopped(&self.back, "sweep", deadlines().sweep());
+        self.back.spawn_until_stopped("deadlines", deadlines().run(hints));
+        self.back.spawn_until_stopped("sweep", deadlines().sweep());
     }
 
     fn start_dead_letters(&self, config: &Config) {
@@ -140,7 +140,7 @@ impl Services {
             duties: self.live.duties.clone(),
             every: config.spans.letters,
         };
-        until_stopped(&self.back, "letters", letters.run());
+        self.back.spawn_until_stopped("letters", letters.run());
     }
 
     /// Lets go of sessions that have been idle for long; gives how many are left, where
@@ -152,7 +152,7 @@ impl Services {
 
     fn start_eviction(&self) {
         let (live, clock, idle_ms) = (Arc::clone(&self.live), Arc::clone(&self.clock), self.idle_ms);
-        until_stopped(&self.back, "eviction", async move {
+        self.back.spawn_until_stopped("eviction", async move {
             let mut every = tokio::time::interval(EVICTION_INTERVAL);
             loop {
                 every.tick().await;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Backend, until_stopped};
+use super::backend::Backend;
 use super::capacity::Capacity;
+use super::error::Error;
 use super::listener::Listener;
-use super::{Error, capacity, connect, listener, open_ledger, ownership};
+use super::{capacity, connect, listener, open_ledger, ownership};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http;
@@ -29,7 +30,7 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let metrics_address = listener::serve(listening, &config, &shutdown).await?;
     tracing::info!(%metrics_address, "draining the audit");
     // Samples take room until they are sorted, and nobody may be scraping.
-    until_stopped(&back, "metrics upkeep", metrics::install().upkeep());
+    back.spawn_until_stopped("metrics upkeep", metrics::install().upkeep());
     let stop = CancellationToken::new();
     let audit = Shutdown::new();
     live.audit(&ledger, &clock, &audit, &stop);
