@@ -7,13 +7,21 @@ use serde_json::{Value, json};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Over;
 use crate::failure::Failure;
 use crate::net::http::Http;
 use crate::position::Position;
 use crate::session::refusal;
 use crate::target::Target;
 use crate::websocket;
+
+/// The transport of commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Over {
+    /// Requests on keep-alive connections.
+    Http,
+    /// `COMMAND` frames on WebSockets.
+    Ws,
+}
 
 pub enum Lane {
     Http(Http),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::lane::{Lane, Told};
-use super::{Done, Plan};
+use super::plan::{Done, Plan};
 use crate::clock;
 use crate::crowd::order::Sent;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub struct Worker {
 impl Worker {
     pub async fn work(self) -> Result<Done, Failure> {
         let ticker = Ticker::new()?;
-        let mut lanes = self.plan.lanes(self.nth, &self.target);
+        let mut lanes = self.lanes();
         let mut done = Done::default();
         let workers = self.plan.workers.min(self.sessions.len());
         ticker.until(self.from - self.plan.warmup).await?;
@@ -47,6 +47,12 @@ impl Worker {
             }
         }
         Ok(done)
+    }
+
+    /// A connection to each instance that it asks.
+    fn lanes(&self) -> Vec<Lane> {
+        let count = if self.plan.takes_turns { self.target.instances.len() } else { 1 };
+        (self.nth..self.nth + count).map(|nth| Lane::new(self.plan.over, self.target.instance(nth))).collect()
     }
 
     /// Until the call is due; when that was, or nothing at the end.

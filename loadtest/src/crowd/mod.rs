@@ -4,41 +4,31 @@ pub mod order;
 mod record;
 mod streams;
 mod subscriber;
+mod task;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use order::{Answer, Ask, Company, Seat};
-use record::Record;
+use record::{Record, SharedRecord};
 use subscriber::Subscriber;
 
 /// The crowd of this process.
 pub struct Crowd {
     company: Arc<Company>,
     gate: Arc<Semaphore>,
-    record: Shared,
+    record: SharedRecord,
     seats: Vec<Seat>,
     tasks: Vec<JoinHandle<()>>,
-}
-
-/// The record, which every subscriber writes into for a moment.
-#[derive(Clone, Default)]
-pub struct Shared(Arc<Mutex<Record>>);
-
-impl Shared {
-    /// A panic elsewhere does not make the figures wrong.
-    fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 impl Crowd {
     /// Nobody yet.
     pub fn of(company: Company) -> Self {
         let gate = Arc::new(Semaphore::new(company.at_once.max(1)));
-        Self { company: Arc::new(company), gate, record: Shared::default(), seats: Vec::new(), tasks: Vec::new() }
+        Self { company: Arc::new(company), gate, record: SharedRecord::default(), seats: Vec::new(), tasks: Vec::new() }
     }
 
     /// Does what is asked; nothing here takes long.
@@ -71,7 +61,7 @@ impl Crowd {
             company: Arc::clone(&self.company),
             record: self.record.clone(),
         };
-        tokio::spawn(subscriber.stay(Arc::clone(&self.gate)))
+        tokio::spawn(task::run(subscriber, Arc::clone(&self.gate)))
     }
 
     /// Ends every connection at once, as a network does.

@@ -4,6 +4,7 @@
 //! the harvest.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::order::{Counts, Harvest, Seat, Sent};
 use crate::net::socket::Arrival;
@@ -21,6 +22,17 @@ pub struct Record {
     aim: Option<Aim>,
     recovery: Latencies,
     leaves_next: usize,
+}
+
+/// The record, which every subscriber locks for a moment.
+#[derive(Clone, Default)]
+pub struct SharedRecord(Arc<Mutex<Record>>);
+
+impl SharedRecord {
+    /// A panic elsewhere does not make the figures wrong.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Where a subscriber stands.

@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
-use super::subscriber::{Permit, Subscriber};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::subscriber::Subscriber;
 use crate::net::chunks::Chunks;
 use crate::net::frames::{Frames, Incoming, pong};
 use crate::net::http::Http;
@@ -13,6 +15,9 @@ use crate::net::lines::Lines;
 use crate::net::response::Head;
 use crate::net::socket::{Arrival, Socket};
 use crate::position::{Position, State};
+
+/// Held while a stream is being opened.
+pub type Permit = Option<OwnedSemaphorePermit>;
 
 /// What a stream's opening gave: its head, and what came with it already.
 type Opened = (Socket, Head, Vec<u8>, Arrival);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::real;
+use super::numbers::real;
 
 /// Ten minutes, in microseconds; what took longer counts as that.
 const LONGEST_US: u64 = 600_000_000;

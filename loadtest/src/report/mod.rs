@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod latencies;
+mod numbers;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::host::meter::Usage;
 use latencies::Latencies;
+
+pub use numbers::{ratio, real};
 
 /// Of what each run says, by what was asked of it.
 pub type Settings = BTreeMap<String, Value>;
@@ -97,17 +100,6 @@ impl Report {
         let mut file = OpenOptions::new().append(true).create(true).open(file)?;
         Ok(writeln!(file, "{}", serde_json::to_string(self)?)?)
     }
-}
-
-/// Counts as numbers to reckon with.
-#[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^53")]
-pub fn real(count: u64) -> f64 {
-    count as f64
-}
-
-/// No number, where there is nothing to divide by; `figure` leaves it out then.
-pub fn ratio(of: f64, to: f64) -> f64 {
-    if to > 0.0 { of / to } else { f64::NAN }
 }
 
 #[cfg(test)]
