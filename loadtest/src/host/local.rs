@@ -110,14 +110,15 @@ fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// The program that was named, or the one built beside this one, the release before the debug build.
+/// The program that `--program` names, or the one built beside this one, the most optimised first.
 pub fn program(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.to_path_buf());
     }
     let own = std::env::current_exe()?;
     let targets = own.ancestors().skip(2).take(2).map(Path::to_path_buf).chain([PathBuf::from("target")]);
-    let builds = targets.flat_map(|target| ["release", "debug"].map(|profile| target.join(profile).join(PROGRAM)));
+    let builds =
+        targets.flat_map(|target| ["dist", "release", "debug"].map(|profile| target.join(profile).join(PROGRAM)));
     let found = builds.into_iter().find(|path| path.is_file());
     found.ok_or_else(|| Failure::Usage("no synckairos was built here; build it, or name it with --program".to_owned()))
 }
