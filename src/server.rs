@@ -44,7 +44,7 @@ use self::listener::Listener;
 pub use backend::Backend;
 pub use clock_reference::RedisReference;
 pub use error::Error;
-pub use open_ledger::{fair_file, fair_server, ledger, migrate};
+pub use open_ledger::{fair_postgres, fair_sqlite, ledger, migrate};
 pub use services::{Leftovers, Services};
 pub use session_source::SessionSource;
 pub use worker::work;
@@ -71,7 +71,7 @@ impl Instance {
             clock: Arc::clone(&parts.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
-            body_deadline: config.spans.request_body,
+            body_deadline: config.timers.request_body,
             draining: front.draining(),
         });
         let hub = watch(config, parts, &front).await?;
@@ -92,11 +92,11 @@ impl Instance {
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
         let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
-        let listening = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
-        let metrics_address = listener::serve(listening, config, &front).await?;
+        let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
+        let metrics_address = listener::serve(listener, config, &front).await?;
         let router = http::router(&api, &streams);
-        let listening = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
-        let address = listener::serve(listening, config, &front).await?;
+        let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
+        let address = listener::serve(listener, config, &front).await?;
         Ok(Self { address, metrics_address, front })
     }
 }
@@ -108,10 +108,10 @@ async fn watch(config: &Config, parts: &Services, front: &Shutdown) -> Result<Ar
     let source = Arc::new(SessionSource(Arc::clone(&parts.sessions)));
     let clock = Arc::clone(&parts.clock);
     // To be read oftener than an idle session is let go of keeps a watched one in the store.
-    let position_check = config.spans.position_check.min(config.session_idle_ttl / 3);
+    let position_check = config.timers.position_check.min(config.session_idle_ttl / 3);
     let settings = fanout::Settings { position_check, ..fanout::Settings::default() };
     let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, front);
-    let (doubting, mut lives) = (Arc::clone(&hub), parts.live.new_lives.clone());
+    let (doubting, mut lives) = (Arc::clone(&hub), parts.live.generation_changes.clone());
     front.spawn_until_stopped("fanout lives", async move {
         while lives.changed().await.is_ok() {
             doubting.invalidate_all();
@@ -123,7 +123,7 @@ async fn watch(config: &Config, parts: &Services, front: &Shutdown) -> Result<Ar
 /// Streams are told to go elsewhere over half of the time a stop may take. Where there is no
 /// other instance they are told at once: until this one is back clocks cost nobody anything.
 fn timing(config: &Config) -> Timing {
-    let Timers { heartbeat, ping, pong_wait, write_wait, .. } = config.spans;
+    let Timers { heartbeat, ping, pong_wait, write_wait, .. } = config.timers;
     // Embedded there is no other instance to be spared the crowd.
     let drain = if config.redis.is_none() { Duration::ZERO } else { config.drain_timeout / 2 };
     Timing { heartbeat, ping, pong_wait, write_wait, drain, ..Timing::default() }
@@ -154,16 +154,16 @@ async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<
     capacity::raise_descriptors();
     // First of all: a counter that is made before there is a recorder counts nothing, ever.
     metrics::install();
-    if config.is_alone() {
+    if config.is_sole_instance() {
         lock::Lock::hold(config).await?.keep(last, shutdown);
     }
     let back = Shutdown::new();
-    let ledger = open_ledger::serving(config, &back).await?;
+    let ledger = open_ledger::open(config, &back).await?;
     let redis = connect::redis(config).await?;
     let ownership = ownership::begin(config, redis.as_ref(), &ledger).await?;
     let clock = connect::clock(config, redis.as_ref(), &back).await?;
     let work = match config.audit {
-        Audit::Here => Work::All,
+        Audit::InProcess => Work::All,
         Audit::ByWorkers => Work::Serving,
     };
     let live = Backend::start(config, redis, &clock, work).await?;

@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
 /// How long a dropped task may take to go: one that never yields does not hold up the exit.
-const AFTER_HARD_STOP: Duration = Duration::from_secs(1);
+const HARD_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One instance's stop. Clones are the same stop.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +139,7 @@ impl Shutdown {
         F: Future<Output = ()> + Send + 'static,
     {
         let id = self.0.spawned.fetch_add(1, Ordering::Relaxed);
-        let held = Held::of(id, name, self);
+        let held = TaskGuard::of(id, name, self);
         // In a box, because what awaits a future holds room for it twice.
         let task = Box::pin(task);
         let task = self.0.tasks.spawn(async move {
@@ -172,7 +172,7 @@ impl Shutdown {
         tracing::warn!(tasks = ?cut, "stopped waiting");
         self.abort();
         // Who does not go even now is named in the line above.
-        let _ = timeout(AFTER_HARD_STOP, self.0.tasks.wait()).await;
+        let _ = timeout(HARD_STOP_TIMEOUT, self.0.tasks.wait()).await;
         Finished::Cut(cut)
     }
 
@@ -204,20 +204,20 @@ impl Inner {
 
 /// A running task's entry in the list; gone when it is dropped, by its end, by a hard
 /// stop, or by the panic that unwinds it.
-struct Held {
+struct TaskGuard {
     id: u64,
     name: &'static str,
     shutdown: Shutdown,
 }
 
-impl Held {
+impl TaskGuard {
     fn of(id: u64, name: &'static str, shutdown: &Shutdown) -> Self {
         shutdown.0.running().insert(id, Running { name, abort: None });
         Self { id, name, shutdown: shutdown.clone() }
     }
 }
 
-impl Drop for Held {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.shutdown.0.running().remove(&self.id);
         if std::thread::panicking() {
@@ -233,8 +233,8 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(20);
-    const LONG: Duration = Duration::from_secs(10);
+    const SHORT_TIMEOUT: Duration = Duration::from_millis(20);
+    const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn a_soft_stop_waits_for_what_is_under_way() {
@@ -245,7 +245,7 @@ mod tests {
             tokio::task::yield_now().await;
         });
         assert_eq!((shutdown.leftovers(), shutdown.running()), (1, vec!["worker"]));
-        assert_eq!(shutdown.finish(LONG).await, Finished::Drained);
+        assert_eq!(shutdown.finish(LONG_TIMEOUT).await, Finished::Drained);
         assert_eq!((shutdown.leftovers(), shutdown.running()), (0, vec![]));
     }
 
@@ -264,7 +264,7 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn("deaf", pending());
         shutdown.spawn("deaf", pending());
-        assert_eq!(shutdown.finish(SOON).await, Finished::Cut(vec!["deaf"]));
+        assert_eq!(shutdown.finish(SHORT_TIMEOUT).await, Finished::Cut(vec!["deaf"]));
         assert_eq!(shutdown.leftovers(), 0);
     }
 
@@ -273,8 +273,8 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn("deaf", pending());
         let second = shutdown.clone();
-        let stopping = shutdown.finish(LONG);
-        let ((), finished) = tokio::join!(async move { second.abort() }, timeout(LONG / 2, stopping));
+        let stopping = shutdown.finish(LONG_TIMEOUT);
+        let ((), finished) = tokio::join!(async move { second.abort() }, timeout(LONG_TIMEOUT / 2, stopping));
         assert_eq!(finished, Ok(Finished::Drained));
         assert!(shutdown.is_begun());
     }
@@ -285,7 +285,7 @@ mod tests {
         shutdown.spawn("bad", async { panic!("on purpose") });
         let stop = shutdown.soft();
         shutdown.spawn("good", async move { stop.cancelled().await });
-        assert_eq!(shutdown.finish(LONG).await, Finished::Drained);
+        assert_eq!(shutdown.finish(LONG_TIMEOUT).await, Finished::Drained);
         assert_eq!((shutdown.panics(), shutdown.leftovers()), (1, 0));
     }
 }

@@ -6,7 +6,7 @@ use crate::telemetry::metrics;
 
 /// A command was decided; a create and a clone are commands as well.
 pub fn count(command: &'static str, outcome: Result<&CommandResult, &Error>) {
-    metrics::commanded(command, outcome_label(outcome));
+    metrics::count_command(command, outcome_label(outcome));
 }
 
 /// One that was answered before has done nothing this time.

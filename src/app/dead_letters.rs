@@ -61,7 +61,7 @@ impl DeadLetters {
     async fn check_all(&self, known: &mut KnownLinks) -> Result<(), Error> {
         let dead = self.ledger.dead_sessions(MAX_SESSIONS).await?;
         let looked_after = self.check_sessions(dead.sessions.into_iter().collect(), known).await;
-        metrics::dead_letters(dead.letters);
+        metrics::set_dead_letters(dead.letters);
         looked_after
     }
 
@@ -130,7 +130,7 @@ impl DeadLetters {
     /// version numbers once more.
     async fn report_fork(&self, key: &SessionKey, newest: &Link) -> Result<(), Error> {
         if dead_letters::is_superseded(&*self.ledger, key, newest).await? {
-            metrics::forked();
+            metrics::count_fork();
             tracing::error!(
                 tenant.id = %key.tenant, session.id = %key.session, version = %newest.position,
                 "a session went on without versions that were dead, and gave their numbers once more"

@@ -35,7 +35,7 @@ use crate::store;
 use crate::store::Store;
 use crate::store::partition::{Partition, Partitions};
 use crate::telemetry::metrics;
-use crate::telemetry::outage::{Outage, OutageTracker, Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, Outage, OutageTracker, chain};
 
 /// How far ahead the due set is read.
 const LOOKAHEAD_MS: i64 = 1_000;
@@ -71,7 +71,7 @@ const SWEEP_PAGE: u32 = 1_000;
 /// to the store, which nearly always has it.
 const SWEEP_LAG_MS: i64 = 2_000;
 
-static FIRE_FAILURES: Repeats = Repeats::none();
+static FIRE_FAILURES: LogThrottle = LogThrottle::new();
 static DUE_SET_OUTAGE: Outage = Outage::new("store", "the due set cannot be read", "the due set is read again");
 static SWEEP_OUTAGE: Outage =
     Outage::new("ledger", "not all that is due was taken back", "all that is due was taken back");
@@ -212,7 +212,7 @@ impl Deadlines {
 
     async fn fire(&self, (at, key): DueHint) -> DueHint {
         match self.sessions.settle_at(&key, at, self.until_past(at)).await {
-            Ok(true) => metrics::deadline_told((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
+            Ok(true) => metrics::record_deadline_lateness((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
             // It was moved, settled by a reader, or deleted meanwhile.
             Ok(false) | Err(Error::SessionNotFound) => {}
             // A breaker has said so already, once for all.

@@ -68,7 +68,7 @@ impl Sessions {
             attempts += 1;
             match self.attempt(&asking, by).await? {
                 Attempt::Done(answer) => {
-                    metrics::compared_and_set(attempts);
+                    metrics::record_commit_attempts(attempts);
                     place.put(&answer.stored);
                     drop(place);
                     return self.wait_durable(*answer).await;

@@ -152,7 +152,7 @@ impl Restorer {
         let mut answered = self.ledger.idempotency_records(key, since).await?;
         answered.extend(newest.refused_answers(since));
         let held = self.put_back(key, over, held, answered, newest.is_refused()).await?;
-        metrics::restoring("restored");
+        metrics::count_restore("restored");
         Ok(held)
     }
 
@@ -177,7 +177,7 @@ impl Restorer {
         if !self.unknown.contains(key, Instant::now(), life) {
             return Ok(());
         }
-        metrics::restoring("remembered");
+        metrics::count_restore("remembered");
         Err(Error::SessionNotFound)
     }
 
@@ -217,7 +217,7 @@ impl Restorer {
             (Some(row), None, _) => decode(&row.link, row.body.as_deref())?,
             (None, None, _) => {
                 self.unknown.insert(key, asked_at, life);
-                metrics::restoring("unknown");
+                metrics::count_restore("unknown");
                 return Err(Error::SessionNotFound);
             }
         };

@@ -18,7 +18,7 @@ use crate::store;
 use crate::store::Store;
 use crate::store::fence::Fence;
 use crate::store::outbox::{Backlog, Outbox, OutboxEntry, Unavailable};
-use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
+use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, count_fork};
 use crate::telemetry::outage::chain;
 
 /// A ledger that takes longer than this does not answer.
@@ -174,6 +174,6 @@ fn count(outcome: &'static str, entries: usize) {
 
 /// Two histories of one session: both are kept, and somebody should know.
 fn report_fork(key: &SessionKey) {
-    forked();
+    count_fork();
     error!(tenant.id = %key.tenant, session.id = %key.session, "fork: two links at one position");
 }

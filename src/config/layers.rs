@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::read::Wrong;
+use super::read::ValueError;
 use super::table::Form;
 use super::{Config, Error, SETTINGS, Setting};
 
@@ -85,8 +85,8 @@ fn read(config: &mut Config, setting: &Setting, value: &str) -> Result<(), Error
         return Err(Error::NotBuilt(name.to_owned()));
     };
     read(config, value).map_err(|wrong| match wrong {
-        Wrong::Value => Error::Value { name, accepted, value: value.to_owned() },
-        Wrong::Secret => Error::Secret { name, accepted },
+        ValueError::Value => Error::Value { name, accepted, value: value.to_owned() },
+        ValueError::Secret => Error::Secret { name, accepted },
     })
 }
 

@@ -45,7 +45,7 @@ pub struct Config {
     /// Whether nobody else uses that Redis, so that a ledger of its own will do.
     pub single_instance: bool,
     /// What is done where another deployment writes to the ledger.
-    pub others_ledger: OthersLedger,
+    pub foreign_ledger: ForeignLedger,
     /// Whether to serve from a Redis that may throw away what it was given.
     pub allow_eviction: bool,
     /// Who brings what was committed to the ledger.
@@ -83,7 +83,7 @@ pub struct Config {
     /// What log lines look like; `None` is text on a terminal and JSON elsewhere.
     pub log_format: Option<LogFormat>,
     /// Our own few timers.
-    pub spans: Timers,
+    pub timers: Timers,
 }
 
 /// The Tokio timers, here so that tests make them short instead of pausing the runtime.
@@ -98,7 +98,7 @@ pub struct Timers {
     /// Between two looks at the due set.
     pub deadline_poll: Duration,
     /// Between two looks at what the ledger refused.
-    pub letters: Duration,
+    pub dead_letter_poll: Duration,
     /// Between two checks of what is remembered against what is stored.
     pub position_check: Duration,
     /// How long an instance is taken to be alive without a word.
@@ -122,7 +122,7 @@ impl Default for Timers {
             ping: Duration::from_secs(25),
             pong_wait: Duration::from_secs(10),
             deadline_poll: Duration::from_millis(250),
-            letters: Duration::from_secs(10),
+            dead_letter_poll: Duration::from_secs(10),
             position_check: Duration::from_secs(5),
             lease: Duration::from_secs(3),
             renew: Duration::from_secs(1),
@@ -145,18 +145,18 @@ pub enum Database {
 
 /// What is done with a ledger that another deployment writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OthersLedger {
-    /// Nothing starts on it.
-    Refused,
-    /// It is taken, and the other stands still.
-    Taken,
+pub enum ForeignLedger {
+    /// No instance starts on it.
+    Refuse,
+    /// It is taken over, and the other deployment stops writing.
+    TakeOver,
 }
 
-impl OthersLedger {
+impl ForeignLedger {
     /// As the command line says.
     #[must_use]
     pub const fn of(takes_over: bool) -> Self {
-        if takes_over { Self::Taken } else { Self::Refused }
+        if takes_over { Self::TakeOver } else { Self::Refuse }
     }
 }
 
@@ -164,7 +164,7 @@ impl OthersLedger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audit {
     /// The instances that serve, each its share.
-    Here,
+    InProcess,
     /// Processes that do nothing else.
     ByWorkers,
 }
@@ -252,16 +252,16 @@ pub enum Error {
     Shape(&'static str),
     /// Open mode where others can reach it.
     #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
-    OpenToOthers(SocketAddr),
+    OpenModeExposed(SocketAddr),
     /// Sessions that many share, and a ledger that one has.
     #[error(
         "REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
              postgres:// address, or say --single-instance if nobody else uses that Redis"
     )]
-    LedgerOfOne,
+    UnsharedLedger,
     /// What was committed in this process, and nobody to bring it to the ledger.
     #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]
-    NobodyAudits,
+    NoAuditor,
 }
 
 impl Default for Config {
@@ -276,9 +276,9 @@ impl Default for Config {
             redis_prefix: "sk".to_owned(),
             redis_ca_file: None,
             single_instance: false,
-            others_ledger: OthersLedger::Refused,
+            foreign_ledger: ForeignLedger::Refuse,
             allow_eviction: false,
-            audit: Audit::Here,
+            audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
             max_connections: None,
@@ -295,7 +295,7 @@ impl Default for Config {
             drain_grace: None,
             rust_log: "info".to_owned(),
             log_format: None,
-            spans: Timers::default(),
+            timers: Timers::default(),
         }
     }
 }
@@ -343,7 +343,7 @@ impl Config {
 
     /// Whether this process alone serves what it keeps.
     #[must_use]
-    pub const fn is_alone(&self) -> bool {
+    pub const fn is_sole_instance(&self) -> bool {
         self.redis.is_none() || self.single_instance
     }
 
@@ -351,20 +351,20 @@ impl Config {
     /// meanwhile, so it does not wait.
     #[must_use]
     pub fn drain_grace(&self) -> Duration {
-        self.drain_grace.unwrap_or(if self.is_alone() { Duration::ZERO } else { DRAIN_GRACE })
+        self.drain_grace.unwrap_or(if self.is_sole_instance() { Duration::ZERO } else { DRAIN_GRACE })
     }
 
     /// Whether these settings may be served with: without a key only what runs on this machine may call,
     /// and what many share is recorded where all of them can.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
-            return Err(Error::OpenToOthers(self.listen_addr));
+            return Err(Error::OpenModeExposed(self.listen_addr));
         }
-        if !self.is_alone() && matches!(self.database, Database::Sqlite(_)) {
-            return Err(Error::LedgerOfOne);
+        if !self.is_sole_instance() && matches!(self.database, Database::Sqlite(_)) {
+            return Err(Error::UnsharedLedger);
         }
         if self.redis.is_none() && self.audit == Audit::ByWorkers {
-            return Err(Error::NobodyAudits);
+            return Err(Error::NoAuditor);
         }
         Ok(())
     }
@@ -384,7 +384,7 @@ mod tests {
             assert_eq!(listening(addr).check(), Ok(()), "{addr}");
         }
         for addr in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
-            assert!(matches!(listening(addr).check(), Err(Error::OpenToOthers(_))), "{addr}");
+            assert!(matches!(listening(addr).check(), Err(Error::OpenModeExposed(_))), "{addr}");
             let closed = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..listening(addr) };
             assert_eq!(closed.check(), Ok(()), "{addr}");
         }
@@ -401,11 +401,11 @@ mod tests {
     #[test]
     fn sessions_that_are_shared_need_a_ledger_that_is() {
         let shared = Config { redis: Some(Address::new("redis://h")), ..Config::default() };
-        assert_eq!(shared.check(), Err(Error::LedgerOfOne));
+        assert_eq!(shared.check(), Err(Error::UnsharedLedger));
         let on_a_server = Config { database: Database::Postgres(Address::new("postgres://h/d")), ..shared.clone() };
         assert_eq!(on_a_server.check(), Ok(()));
         assert_eq!(Config { single_instance: true, ..shared }.check(), Ok(()));
-        assert_eq!(Config { audit: Audit::ByWorkers, ..Config::default() }.check(), Err(Error::NobodyAudits));
+        assert_eq!(Config { audit: Audit::ByWorkers, ..Config::default() }.check(), Err(Error::NoAuditor));
     }
 
     #[test]

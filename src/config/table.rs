@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::read::{
-    Wrong, address, count, database, durable, filled, host_name, list, listed, log_filter, log_format, millis, name,
-    prefix, put, redis, shown, within,
+    ValueError, address, count, database, durable, host_name, list, listed, log_filter, log_format, millis, name,
+    non_empty, prefix, put, redis, shown, within,
 };
 use super::{Address, Config, Secret};
 
@@ -25,7 +25,7 @@ pub(super) enum Form {
     NotBuilt,
     Built {
         accepts: &'static str,
-        read: fn(&mut Config, &str) -> Result<(), Wrong>,
+        read: fn(&mut Config, &str) -> Result<(), ValueError>,
         show: fn(&Config) -> String,
     },
 }
@@ -90,7 +90,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Folder of what this instance keeps on disk; one process at a time holds it.",
         form: Form::Built {
             accepts: "a folder",
-            read: |config, text| put(&mut config.data_dir, filled(text).map(PathBuf::from)),
+            read: |config, text| put(&mut config.data_dir, non_empty(text).map(PathBuf::from)),
             show: |config| config.data_dir.display().to_string(),
         },
     },
@@ -130,7 +130,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Certificates, in PEM, of who may sign for Redis.",
         form: Form::Built {
             accepts: "a file",
-            read: |config, text| put(&mut config.redis_ca_file, filled(text).map(|file| Some(PathBuf::from(file)))),
+            read: |config, text| put(&mut config.redis_ca_file, non_empty(text).map(|file| Some(PathBuf::from(file)))),
             show: |config| {
                 config
                     .redis_ca_file
@@ -155,7 +155,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Key of the tokens (HS256), 32 bytes or more. Without it every caller is `operator` of tenant `local`.",
         form: Form::Built {
             accepts: "at least 32 bytes long",
-            read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(Wrong::Secret)),
+            read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
             show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}")),
         },
     },
@@ -320,7 +320,7 @@ mod tests {
     use super::super::Database;
     use super::*;
 
-    type Read = fn(&mut Config, &str) -> Result<(), Wrong>;
+    type Read = fn(&mut Config, &str) -> Result<(), ValueError>;
 
     fn built() -> impl Iterator<Item = (&'static Setting, Read, String)> {
         SETTINGS.iter().filter_map(|setting| match setting.form {
@@ -365,7 +365,7 @@ mod tests {
             assert_eq!(redis(url).ok(), Some(Address::new(url)));
         }
         for bad in ["h:6379", "redis://", "http://h", "redis-ring://h"] {
-            assert!(matches!(redis(bad), Err(Wrong::Secret)), "{bad}");
+            assert!(matches!(redis(bad), Err(ValueError::Secret)), "{bad}");
         }
     }
 
@@ -375,7 +375,7 @@ mod tests {
             assert_eq!(database(text).ok(), Some(Database::Sqlite(Some(PathBuf::from(file)))));
         }
         for bad in ["sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro", "mysql://u:p@h/d", "a.db", "postgres://"] {
-            assert!(matches!(database(bad), Err(Wrong::Secret)), "{bad}");
+            assert!(matches!(database(bad), Err(ValueError::Secret)), "{bad}");
         }
         for url in ["postgres://u:p@h/d", "postgresql://h/d?sslmode=require"] {
             assert_eq!(database(url).ok(), Some(Database::Postgres(Address::new(url))));

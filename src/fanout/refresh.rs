@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::hub::Hub;
 use super::topic::Topic;
 use super::{Health, Newest, Unavailable};
-use crate::telemetry::outage::Repeats;
+use crate::telemetry::outage::LogThrottle;
 
 /// So many sessions are read at once; the others stand in line.
 const MAX_CONCURRENT_READS: usize = 32;
@@ -26,7 +26,7 @@ const BREAKER_WAIT: Duration = Duration::from_millis(100);
 /// of the places, so a source that is down is asked no oftener than it can bear.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-static READ_FAILURES: Repeats = Repeats::none();
+static READ_FAILURES: LogThrottle = LogThrottle::new();
 
 /// Runs until it is dropped.
 pub(super) async fn run(hub: &Hub) {

@@ -14,7 +14,7 @@ use super::member::{InstanceId, Member, Work};
 use super::rendezvous::{Roles, roles};
 use super::{Away, Leases, Renewed};
 use crate::store::partition::Partitions;
-use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
+use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, set_membership};
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 static OUTAGE: Outage = Outage::new("lease", "the lease is not renewed", "the lease is renewed again");
@@ -193,7 +193,7 @@ impl Membership {
         };
         // Workers are watched by themselves.
         let instances = living.iter().filter(|member| member.work.serves()).count();
-        membership(instances, roles.owner.len());
+        set_membership(instances, roles.owner.len());
         self.lease.send_replace(Lease { until, living: living.into(), roles });
         self.set_roles(roles, audited);
         if is_new {
@@ -215,7 +215,7 @@ impl Membership {
         if self.set_roles(Roles::default(), Partitions::NONE) {
             tracing::warn!("the lease has ended, so nothing is looked after here");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);
-            membership(0, 0);
+            set_membership(0, 0);
         }
     }
 

@@ -61,27 +61,27 @@ pub struct Backend {
     /// What was committed and is not in the ledger yet.
     pub outbox: Arc<dyn Outbox>,
     /// The same in parts, each for a consumer of its own.
-    lanes: Vec<Arc<dyn Outbox>>,
+    consumers: Vec<Arc<dyn Outbox>>,
     /// How it is brought to the ledger.
-    pace: RetryPolicy,
+    retry_policy: RetryPolicy,
     /// What is looked after here.
     pub duties: Ownership,
     /// When the store began, where it ends with this process.
     pub embedded_since: Option<Timestamp>,
     /// Counts what the store may have lost.
-    pub new_lives: watch::Receiver<u64>,
+    pub generation_changes: watch::Receiver<u64>,
     /// Who watches, wherever.
     pub(super) audience: Arc<dyn Audience>,
     /// Closed while the ledger is another deployment's.
     pub(super) fence: Fence,
-    place: Mode,
+    mode: Mode,
     /// What must run until nothing is left for the ledger.
-    running: Shutdown,
+    tasks: Shutdown,
 }
 
 enum Mode {
-    Here { store: Arc<MemoryStore>, hub: MemoryHub },
-    Shared { redis: Arc<Redis>, keys: Keys, membership: Arc<Membership>, renewing: Shutdown },
+    Embedded { store: Arc<MemoryStore>, hub: MemoryHub },
+    Clustered { redis: Arc<Redis>, keys: Keys, membership: Arc<Membership>, renewing: Shutdown },
 }
 
 /// What waits in Redis outlives us, so it may wait until it is worth a journey: unless
@@ -124,16 +124,16 @@ impl Backend {
         let store = Arc::new(store.with_watchers(Box::new(move |key| watching.has_subscriber(key))));
         Self {
             store: Arc::clone(&store) as _,
-            lanes: vec![Arc::clone(&outbox) as _],
+            consumers: vec![Arc::clone(&outbox) as _],
             outbox,
-            pace: RetryPolicy::default(),
+            retry_policy: RetryPolicy::default(),
             duties: Ownership::All,
             embedded_since: Some(began),
-            new_lives: watch::channel(0).1,
+            generation_changes: watch::channel(0).1,
             audience: Arc::new(hub.clone()),
             fence: Fence::default(),
-            place: Mode::Here { store, hub },
-            running: Shutdown::new(),
+            mode: Mode::Embedded { store, hub },
+            tasks: Shutdown::new(),
         }
     }
 
@@ -141,7 +141,7 @@ impl Backend {
         let (idle, now) = (config.session_idle_ttl, now_from(clock));
         let keys = connect::keys(config);
         let store = Arc::new(RedisStore::new(redis.duplicate().await?, keys.clone(), idle, Arc::clone(&now)));
-        let spans = LeaseTimers { lease: config.spans.lease, renew: config.spans.renew };
+        let spans = LeaseTimers { lease: config.timers.lease, renew: config.timers.renew };
         let leases = Arc::new(RedisLeases::new(redis.duplicate().await?, keys.clone(), spans.lease));
         let membership = Arc::new(Membership::new(leases, member(clock, work), spans));
         let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, keys.clone(), membership.audited(), idle, now)).await?);
@@ -155,25 +155,25 @@ impl Backend {
         running.spawn_until_stopped("store generations", log_generation_changes(store.generation_changes()));
         renewing.spawn_until_stopped("membership", async move { renews.run().await });
         Ok(Self {
-            new_lives: store.generation_changes(),
+            generation_changes: store.generation_changes(),
             store: Arc::new(Guarded::new(store, settings).behind(fence.clone())),
             fence,
-            lanes: outbox.consumers(),
+            consumers: outbox.consumers(),
             outbox,
-            pace: retry_policy(config),
+            retry_policy: retry_policy(config),
             duties: Ownership::Shared(Arc::clone(&membership)),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
             embedded_since: None,
-            place: Mode::Shared { redis, keys, membership, renewing },
+            mode: Mode::Clustered { redis, keys, membership, renewing },
             running,
         })
     }
 
     /// Where one more instance hears of writes.
     pub async fn bus(&self) -> Result<Arc<dyn Bus>, Error> {
-        match &self.place {
-            Mode::Here { hub, .. } => Ok(Arc::new(hub.attach())),
-            Mode::Shared { redis, keys, .. } => {
+        match &self.mode {
+            Mode::Embedded { hub, .. } => Ok(Arc::new(hub.attach())),
+            Mode::Clustered { redis, keys, .. } => {
                 let bus = Arc::new(RedisBus::new(redis.duplicate().await?, keys.clone()));
                 let hears = Arc::clone(&bus);
                 self.running.spawn_until_stopped("bus", async move { hears.run().await });
@@ -186,34 +186,34 @@ impl Backend {
     /// Redis that happens by itself.
     #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> Option<usize> {
-        match &self.place {
-            Mode::Here { store, .. } => Some(store.evict(idle_since)),
-            Mode::Shared { .. } => None,
+        match &self.mode {
+            Mode::Embedded { store, .. } => Some(store.evict(idle_since)),
+            Mode::Clustered { .. } => None,
         }
     }
 
     /// How many sessions this process holds itself.
     #[must_use]
     pub fn held_sessions(&self) -> Option<usize> {
-        match &self.place {
-            Mode::Here { store, .. } => Some(store.sessions()),
-            Mode::Shared { .. } => None,
+        match &self.mode {
+            Mode::Embedded { store, .. } => Some(store.sessions()),
+            Mode::Clustered { .. } => None,
         }
     }
 
     /// Who takes part, as this instance sees it.
     #[must_use]
     pub fn membership(&self) -> Option<&Arc<Membership>> {
-        match &self.place {
-            Mode::Here { .. } => None,
-            Mode::Shared { membership, .. } => Some(membership),
+        match &self.mode {
+            Mode::Embedded { .. } => None,
+            Mode::Clustered { membership, .. } => Some(membership),
         }
     }
 
     /// Looks after nothing any more, so that others do; who is the last is left with
     /// what waits for the ledger.
     pub(super) async fn leave(&self) {
-        let Mode::Shared { membership, renewing, .. } = &self.place else { return };
+        let Mode::Clustered { membership, renewing, .. } = &self.mode else { return };
         renewing.finish(LEAVE_TIMEOUT).await;
         if let Err(away) = membership.leave().await {
             tracing::info!(error = chain(&away), "the lease will end by itself");
@@ -228,8 +228,9 @@ impl Backend {
         tasks: &Shutdown,
         stop: &CancellationToken,
     ) {
-        for lane in &self.lanes {
-            let worker = Worker::new(Arc::clone(lane), Arc::clone(ledger), now_from(clock)).with_retries(self.pace);
+        for consumer in &self.consumers {
+            let worker =
+                Worker::new(Arc::clone(consumer), Arc::clone(ledger), now_from(clock)).with_retries(self.retry_policy);
             let worker = worker.with_store(Arc::clone(&self.store)).with_fence(self.fence.clone());
             let drained = worker.run(stop.clone(), CancellationToken::new());
             tasks.spawn("audit", async {
@@ -250,9 +251,9 @@ impl Backend {
 
     /// Every stop there is.
     pub(super) fn stops(&self) -> Vec<&Shutdown> {
-        match &self.place {
-            Mode::Here { .. } => vec![&self.running],
-            Mode::Shared { renewing, .. } => vec![&self.running, renewing],
+        match &self.mode {
+            Mode::Embedded { .. } => vec![&self.running],
+            Mode::Clustered { renewing, .. } => vec![&self.running, renewing],
         }
     }
 }

@@ -36,13 +36,13 @@ impl CacheMetrics {
     /// Tells once.
     pub fn report(&self) {
         for (cache, entries) in self.sessions.cache_sizes() {
-            metrics::cached(cache, entries);
+            metrics::set_cache_entries(cache, entries);
         }
-        metrics::cached("tokens", self.authenticator.cached());
-        metrics::cached("topics", self.hub.watched());
-        metrics::cached("warnings", self.hub.planned_warnings());
+        metrics::set_cache_entries("tokens", self.authenticator.cached());
+        metrics::set_cache_entries("topics", self.hub.watched());
+        metrics::set_cache_entries("warnings", self.hub.planned_warnings());
         if let Some(held) = self.live.held_sessions() {
-            metrics::cached("stored_sessions", held);
+            metrics::set_cache_entries("stored_sessions", held);
         }
     }
 }

@@ -49,13 +49,13 @@ pub enum Error {
     #[error(
         "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
     )]
-    Evicts(String),
+    MayEvict(String),
     /// The ledger is another deployment's.
     #[error(transparent)]
     Taken(#[from] LedgerTaken),
     /// There is nothing a worker could take.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
-    NothingShared,
+    NoSharedStore,
     /// The open mode's own names are not valid.
     #[error("failed to set up tokens")]
     Tokens(#[from] InvalidId),

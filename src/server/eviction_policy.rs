@@ -31,7 +31,7 @@ pub(super) async fn watch(redis: Arc<Redis>, may_evict: bool) {
 /// Whether it evicts; the log hears of a change.
 fn warn_if_changed(capacity: &Capacity, known: bool) -> bool {
     let (policy, evicts) = (&capacity.policy, !capacity.keeps_all());
-    metrics::store_evicts(evicts);
+    metrics::set_store_evicts(evicts);
     match (known, evicts) {
         (false, true) => tracing::error!(
             policy,

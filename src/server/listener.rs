@@ -36,7 +36,7 @@ pub(super) async fn serve(listening: Listener, config: &Config, front: &Shutdown
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let Timers { request_head: head, idle, write_wait: write, .. } = config.spans;
+    let Timers { request_head: head, idle, write_wait: write, .. } = config.timers;
     let accepting = AcceptLoop {
         listener,
         connections: Connections::new(name, limits),

@@ -25,21 +25,21 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// What is done with a ledger that a newer release has added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NewerSchema {
-    Served,
-    Refused,
+    Serve,
+    Refuse,
 }
 
 impl NewerSchema {
     /// Where several serve, one of the old release may start while they are replaced in turn.
     const fn of(config: &Config) -> Self {
-        if config.is_alone() { Self::Refused } else { Self::Served }
+        if config.is_sole_instance() { Self::Refuse } else { Self::Serve }
     }
 
     /// What is said of the newest migration, where a newer release made it.
     fn check(self, newest: Option<i64>) -> Result<(), Error> {
         match (newest, self) {
-            (Some(migration), Self::Refused) => return Err(Error::NewerSchema(migration)),
-            (Some(migration), Self::Served) => tracing::warn!(
+            (Some(migration), Self::Refuse) => return Err(Error::NewerSchema(migration)),
+            (Some(migration), Self::Serve) => tracing::warn!(
                 migration,
                 "the ledger's schema is newer than this release, which goes on with what it knows"
             ),
@@ -56,55 +56,56 @@ pub async fn migrate(config: Config) -> Result<(), Error> {
         Database::Sqlite(_) => Some(lock::hold(&config.data_dir, config.drain_timeout).await?),
         Database::Postgres(_) => None,
     };
-    opened(&Config { migrate: true, ..config }, NewerSchema::Refused).await?.close().await;
+    open_with(&Config { migrate: true, ..config }, NewerSchema::Refuse).await?.close().await;
     Ok(())
 }
 
 /// The ledger alone, for commands that look after it while others serve.
 pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
-    opened(config, NewerSchema::Served).await
+    open_with(config, NewerSchema::Serve).await
 }
 
 /// The ledger of a process that serves or drains: opened now, or as soon as it is there. A
 /// server that is away is waited for by a task that ends with `back`, and what needs it is told
 /// so. Who is alone serves from what the ledger holds, under a lock that it keeps: without it,
 /// it does not begin. A server that says no is no outage.
-pub(super) async fn serving(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
+pub(super) async fn open(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
     let newer = NewerSchema::of(config);
-    let Database::Postgres(address) = &config.database else { return opened(config, newer).await };
-    let guarded = Arc::new(Instrumented::disconnected());
+    let Database::Postgres(address) = &config.database else { return open_with(config, newer).await };
+    let instrumented = Arc::new(Instrumented::disconnected());
     match open_server(config, address.as_str(), newer).await {
-        Ok(ledger) => guarded.connected(Arc::new(ledger)),
-        Err(Error::Ledger(away)) if away.is_away() && !config.is_alone() => {
-            let later = DeferredOpen { config: config.clone(), guarded: Arc::clone(&guarded), why: String::new() };
+        Ok(ledger) => instrumented.connected(Arc::new(ledger)),
+        Err(Error::Ledger(away)) if away.is_away() && !config.is_sole_instance() => {
+            let later =
+                DeferredOpen { config: config.clone(), instrumented: Arc::clone(&instrumented), why: String::new() };
             back.spawn_until_stopped("ledger", later.open(away));
         }
         Err(error) => return Err(error),
     }
-    Ok(Arc::new(shared(guarded)))
+    Ok(Arc::new(with_fair_share(instrumented)))
 }
 
-async fn opened(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, Error> {
+async fn open_with(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, Error> {
     match &config.database {
-        Database::Sqlite(_) => Ok(Arc::new(fair_file(open_file(config, newer).await?))),
-        Database::Postgres(address) => Ok(Arc::new(fair_server(open_server(config, address.as_str(), newer).await?))),
+        Database::Sqlite(_) => Ok(Arc::new(fair_sqlite(open_file(config, newer).await?))),
+        Database::Postgres(address) => Ok(Arc::new(fair_postgres(open_server(config, address.as_str(), newer).await?))),
     }
 }
 
 /// A ledger in a file, as instances share it.
 #[must_use]
-pub fn fair_file(ledger: SqliteLedger) -> FairShare {
+pub fn fair_sqlite(ledger: SqliteLedger) -> FairShare {
     FairShare::new(Arc::new(ledger), sqlite::READERS, OnDrop::Ends)
 }
 
 /// The same in a server, behind breakers.
 #[must_use]
-pub fn fair_server(ledger: PostgresLedger) -> FairShare {
-    shared(Arc::new(Instrumented::new(Arc::new(ledger))))
+pub fn fair_postgres(ledger: PostgresLedger) -> FairShare {
+    with_fair_share(Arc::new(Instrumented::new(Arc::new(ledger))))
 }
 
-fn shared(guarded: Arc<Instrumented>) -> FairShare {
-    FairShare::new(guarded, postgres::READERS, OnDrop::GoesOn)
+fn with_fair_share(instrumented: Arc<Instrumented>) -> FairShare {
+    FairShare::new(instrumented, postgres::READERS, OnDrop::GoesOn)
 }
 
 async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, Error> {
@@ -130,7 +131,7 @@ async fn open_server(config: &Config, url: &str, newer: NewerSchema) -> Result<P
 /// A ledger that was away at the start.
 struct DeferredOpen {
     config: Config,
-    guarded: Arc<Instrumented>,
+    instrumented: Arc<Instrumented>,
     /// Told last: the same is not told again.
     why: String,
 }
@@ -143,7 +144,7 @@ impl DeferredOpen {
         loop {
             sleep(RETRY_INTERVAL).await;
             match open_server(&self.config, address.as_str(), newer).await {
-                Ok(ledger) => break self.guarded.connected(Arc::new(ledger)),
+                Ok(ledger) => break self.instrumented.connected(Arc::new(ledger)),
                 Err(Error::Ledger(error)) => self.log_failure(&error, error.is_away()),
                 Err(error) => self.log_failure(&error, false),
             }
@@ -152,7 +153,7 @@ impl DeferredOpen {
     }
 
     fn log_failure(&mut self, error: &(dyn std::error::Error + 'static), is_away: bool) {
-        self.guarded.connect_failed(error);
+        self.instrumented.connect_failed(error);
         let error = chain(error);
         if error == self.why {
             return;

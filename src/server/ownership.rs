@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::connect;
 use super::error::Error;
 use crate::audit::ownership::{DeploymentStore, Ownership};
-use crate::config::{Address, Config, OthersLedger};
+use crate::config::{Address, Config, ForeignLedger};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::ledger::deployment::Claim;
@@ -66,7 +66,7 @@ fn claim(config: &Config) -> Claim {
         fresh: random(),
         name: config.redis.as_ref().map(|_| config.redis_name()).unwrap_or_default(),
         address: config.redis.as_ref().map(Address::shown).unwrap_or_default(),
-        takes_over: config.others_ledger == OthersLedger::Taken,
+        takes_over: config.foreign_ledger == ForeignLedger::TakeOver,
         ..Claim::default()
     }
 }

@@ -77,7 +77,7 @@ impl Services {
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let parts = Self { clock, sessions, readiness, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };
-        if config.audit == Audit::Here {
+        if config.audit == Audit::InProcess {
             parts.live.audit(&parts.ledger, &parts.clock, &parts.audit, &parts.audit_stop);
         }
         parts.start_heartbeat();
@@ -124,9 +124,9 @@ impl Services {
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock),
             duties: self.live.duties.clone(),
-            generation_changes: self.live.new_lives.clone(),
+            generation_changes: self.live.generation_changes.clone(),
             max_uncertainty: config.max_uncertainty,
-            poll: config.spans.deadline_poll,
+            poll: config.timers.deadline_poll,
         };
         self.back.spawn_until_stopped("deadlines", deadlines().run(hints));
         self.back.spawn_until_stopped("sweep", deadlines().sweep());
@@ -138,7 +138,7 @@ impl Services {
             store: self.store(),
             ledger: Arc::clone(&self.ledger),
             duties: self.live.duties.clone(),
-            every: config.spans.letters,
+            every: config.timers.dead_letter_poll,
         };
         self.back.spawn_until_stopped("letters", letters.run());
     }

@@ -26,8 +26,8 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let (ledger, clock, live) = started?;
     let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
     let limits = Capacity::of(&config).metrics;
-    let listening = Listener { name: "metrics", address: config.metrics_addr, router, limits };
-    let metrics_address = listener::serve(listening, &config, &shutdown).await?;
+    let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits };
+    let metrics_address = listener::serve(listener, &config, &shutdown).await?;
     tracing::info!(%metrics_address, "draining the audit");
     // Samples take room until they are sorted, and nobody may be scraping.
     back.spawn_until_stopped("metrics upkeep", metrics::install().upkeep());
@@ -51,8 +51,8 @@ async fn start(
 ) -> Result<(Arc<dyn Ledger>, Arc<dyn Clock>, Backend), Error> {
     capacity::raise_descriptors();
     metrics::install();
-    let ledger = open_ledger::serving(config, back).await?;
-    let redis = connect::redis(config).await?.ok_or(Error::NothingShared)?;
+    let ledger = open_ledger::open(config, back).await?;
+    let redis = connect::redis(config).await?.ok_or(Error::NoSharedStore)?;
     let ownership = ownership::begin(config, Some(&redis), &ledger).await?;
     let clock = connect::clock(config, Some(&redis), back).await?;
     let live = Backend::start(config, Some(redis), &clock, Work::Auditing).await?;

@@ -109,9 +109,9 @@ pub struct Metric {
 }
 
 /// From half a millisecond, where the target is a few, to the patience of a caller.
-const SECONDS: Kind =
+const DURATION_BUCKETS: Kind =
     Kind::Histogram(&[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]);
-const ATTEMPTS: Kind = Kind::Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
+const ATTEMPT_BUCKETS: Kind = Kind::Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
 
 const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Metric {
     Metric { name, kind, labels, help }
@@ -119,15 +119,20 @@ const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], he
 
 /// Every metric.
 pub const METRICS: &[Metric] = &[
-    row(HTTP_REQUEST_DURATION_SECONDS, SECONDS, &["route", "method", "status_class"], "How long a request took"),
+    row(
+        HTTP_REQUEST_DURATION_SECONDS,
+        DURATION_BUCKETS,
+        &["route", "method", "status_class"],
+        "How long a request took",
+    ),
     row(
         COMMANDS_TOTAL,
         Kind::Counter,
         &["command", "outcome"],
         "Commands: applied, replayed, refused, conflict or failed",
     ),
-    row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
-    row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
+    row(COMPARE_AND_SET_ATTEMPTS, ATTEMPT_BUCKETS, &[], "How often a commit was tried until it was decided"),
+    row(STORE_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the store took"),
     row(
         STORE_GENERATION_CHANGES_TOTAL,
         Kind::Counter,
@@ -137,7 +142,7 @@ pub const METRICS: &[Metric] = &[
     row(STORE_EVICTS, Kind::Gauge, &[], "1 while Redis may throw sessions away when it is full"),
     row(
         FANOUT_LAG_SECONDS,
-        SECONDS,
+        DURATION_BUCKETS,
         &[],
         "From hearing of a version on an instance to handing it to a subscriber there",
     ),
@@ -146,7 +151,7 @@ pub const METRICS: &[Metric] = &[
     row(SUBSCRIBERS, Kind::Gauge, &["transport"], "Who is watching"),
     row(SNAPSHOTS_SKIPPED_TOTAL, Kind::Counter, &["transport"], "Versions a slow subscriber was not shown"),
     row(STREAM_CLOSES_TOTAL, Kind::Counter, &["code"], "Streams the service closed"),
-    row(DEADLINE_LATENESS_SECONDS, SECONDS, &[], "How long after its instant an expiry was told"),
+    row(DEADLINE_LATENESS_SECONDS, DURATION_BUCKETS, &[], "How long after its instant an expiry was told"),
     row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
     row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
     row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
@@ -172,7 +177,7 @@ pub const METRICS: &[Metric] = &[
     row(BREAKER_OPEN, Kind::Gauge, &["of"], "1 while nobody is asked because nobody answered"),
     row(BREAKER_OPENED_TOTAL, Kind::Counter, &["of"], "How often a breaker opened"),
     row(BREAKER_TURNED_AWAY_TOTAL, Kind::Counter, &["of"], "Callers turned away by an open breaker"),
-    row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
+    row(LEDGER_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the ledger took"),
     row(CLOCK_UNCERTAINTY_SECONDS, Kind::Gauge, &[], "How far cluster time, as it is known here, may be off"),
     row(CLOCK_EXCHANGES_TOTAL, Kind::Counter, &["outcome"], "Questions to the reference: answered or unanswered"),
     row(CLOCK_CLAIMS_TOTAL, Kind::Counter, &[], "Times a reference without an offset was to be given one from here"),
@@ -198,12 +203,12 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// A command was decided.
-pub fn commanded(command: &'static str, outcome: &'static str) {
+pub fn count_command(command: &'static str, outcome: &'static str) {
     metrics::counter!(COMMANDS_TOTAL, "command" => command, "outcome" => outcome).increment(1);
 }
 
 /// A request was answered.
-pub fn requested(route: &str, method: &'static str, status: u16, took: Duration) {
+pub fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
     REQUESTS.with_borrow_mut(|known| match known.get_mut(route) {
         Some(kinds) => kinds.of(route, method, status).record(took),
         None => known.entry(route.to_owned()).or_default().of(route, method, status).record(took),
@@ -225,7 +230,7 @@ impl Kinds {
         let class = status / 100;
         let found = self.0.iter().position(|(known, its, _)| (*known, *its) == (method, class));
         let place = found.unwrap_or_else(|| {
-            self.0.push((method, class, requests(route, method, status)));
+            self.0.push((method, class, request_histogram(route, method, status)));
             self.0.len() - 1
         });
         &self.0[place].2
@@ -233,7 +238,7 @@ impl Kinds {
 }
 
 /// Where requests of a kind are counted, for whoever answers many of them.
-pub fn requests(route: &str, method: &'static str, status: u16) -> metrics::Histogram {
+pub fn request_histogram(route: &str, method: &'static str, status: u16) -> metrics::Histogram {
     let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(status / 100).clamp(1, 5) - 1];
     metrics::histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -243,58 +248,58 @@ pub fn requests(route: &str, method: &'static str, status: u16) -> metrics::Hist
 
 /// So many entries are put aside, in the whole deployment.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
-pub fn dead_letters(letters: u64) {
+pub fn set_dead_letters(letters: u64) {
     metrics::gauge!(DEAD_LETTERS).set(letters as f64);
 }
 
 /// The number of a version was given twice.
-pub fn forked() {
+pub fn count_fork() {
     metrics::counter!(FORKS_TOTAL).increment(1);
 }
 
 /// A cache of this process has so many entries.
 #[expect(clippy::cast_precision_loss, reason = "no process has that many")]
-pub fn cached(cache: &'static str, entries: usize) {
+pub fn set_cache_entries(cache: &'static str, entries: usize) {
     metrics::gauge!(CACHE_ENTRIES, "cache" => cache).set(entries as f64);
 }
 
 /// A session that the store did not hold was asked for.
-pub fn restoring(outcome: &'static str) {
+pub fn count_restore(outcome: &'static str) {
     metrics::counter!(RESTORING_TOTAL, "outcome" => outcome).increment(1);
 }
 
 /// A commit was decided after so many tries.
-pub fn compared_and_set(attempts: u32) {
+pub fn record_commit_attempts(attempts: u32) {
     static TRIES: LazyLock<metrics::Histogram> = LazyLock::new(|| metrics::histogram!(COMPARE_AND_SET_ATTEMPTS));
     TRIES.record(f64::from(attempts));
 }
 
 /// What happens by itself was told so many microseconds after its instant.
 #[expect(clippy::cast_precision_loss, reason = "a lateness of centuries may be off by a microsecond")]
-pub fn deadline_told(late_us: i64) {
+pub fn record_deadline_lateness(late_us: i64) {
     metrics::histogram!(DEADLINE_LATENESS_SECONDS).record(late_us as f64 / 1e6);
 }
 
 /// Cluster time may be off by so many microseconds.
 #[expect(clippy::cast_precision_loss, reason = "an uncertainty of centuries may be off by a microsecond")]
-pub fn clock_uncertain(by_us: i64) {
+pub fn set_clock_uncertainty(by_us: i64) {
     metrics::gauge!(CLOCK_UNCERTAINTY_SECONDS).set(by_us as f64 / 1e6);
 }
 
 /// The store may throw away what it was given, or may not.
-pub fn store_evicts(evicts: bool) {
+pub fn set_store_evicts(evicts: bool) {
     metrics::gauge!(STORE_EVICTS).set(u8::from(evicts));
 }
 
 /// So many instances are seen, and so many partitions are owned here.
 #[expect(clippy::cast_precision_loss, reason = "there are not that many instances")]
-pub fn membership(members: usize, owned: u32) {
+pub fn set_membership(members: usize, owned: u32) {
     metrics::gauge!(MEMBERS).set(members as f64);
     metrics::gauge!(PARTITIONS_OWNED).set(owned);
 }
 
 /// How often samples move into their buckets, so that they take no room while nobody scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A hold on what was counted in this process.
 #[derive(Clone)]
@@ -310,7 +315,7 @@ impl Recorder {
     /// Keeps the samples small, for as long as it is polled.
     pub async fn upkeep(self) {
         loop {
-            tokio::time::sleep(UPKEEP).await;
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
             self.0.run_upkeep();
         }
     }

@@ -22,7 +22,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// Libraries whose finest lines may hold headers or frames, so a token. They say no more than
 /// `info`, whatever the filter asks for.
-const QUIET: [&str; 5] = ["h2=info", "hyper=info", "tungstenite=info", "tokio_tungstenite=info", "jsonwebtoken=info"];
+const QUIET_TARGETS: [&str; 5] =
+    ["h2=info", "hyper=info", "tungstenite=info", "tokio_tungstenite=info", "jsonwebtoken=info"];
 
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub enum Error {
 
 /// Starts writing log lines to standard error; standard output is for what a command prints.
 pub fn start(filter: &str, lines: Lines) -> Result<(), Error> {
-    let filter = quietened(filter)?;
+    let filter = quiet_filter(filter)?;
     tracing_subscriber::registry().with(layer(lines, io::stderr).with_filter(filter)).try_init()?;
     Ok(())
 }
@@ -60,11 +61,14 @@ pub fn path(uri: &str) -> &str {
 }
 
 /// Of each of its connections it warns whenever one ends; what that means is told once, here.
-const TALKATIVE: &str = "fred";
+const NOISY_TARGET: &str = "fred";
 
-fn quietened(filter: &str) -> Result<EnvFilter, ParseError> {
-    let filter = if filter.contains(TALKATIVE) { filter.to_owned() } else { format!("{filter},{TALKATIVE}=error") };
-    QUIET.iter().try_fold(EnvFilter::try_new(&filter)?, |filter, quiet| Ok(filter.add_directive(quiet.parse()?)))
+fn quiet_filter(filter: &str) -> Result<EnvFilter, ParseError> {
+    let filter =
+        if filter.contains(NOISY_TARGET) { filter.to_owned() } else { format!("{filter},{NOISY_TARGET}=error") };
+    QUIET_TARGETS
+        .iter()
+        .try_fold(EnvFilter::try_new(&filter)?, |filter, quiet| Ok(filter.add_directive(quiet.parse()?)))
 }
 
 fn layer<W>(lines: Lines, to: W) -> Box<dyn Layer<Registry> + Send + Sync>
@@ -100,7 +104,7 @@ mod tests {
     fn written(filter: &str, lines: Lines, log: impl FnOnce()) -> String {
         let written = Written::default();
         let to = written.clone();
-        let layer = layer(lines, move || to.clone()).with_filter(quietened(filter).unwrap());
+        let layer = layer(lines, move || to.clone()).with_filter(quiet_filter(filter).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -1,5 +1,5 @@
 //! What the log says of an outage: one line when it begins, with its cause, and one at its
-//! end with how long it was and how many it met. Never one for each of those.
+//! end with how long it was and how many it affected. Never one for each of those.
 
 use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,22 +21,22 @@ struct State {
     began: Option<Instant>,
     /// Who waits for the end.
     waiting: usize,
-    /// Who was met by it, the waiting included.
-    met: u64,
+    /// Who was affected by it, the waiting included.
+    affected: u64,
 }
 
 /// How an outage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ended {
     lasted: Duration,
-    met: u64,
+    affected: u64,
 }
 
 impl Outage {
     /// One of `of`, as fields of the log call it, with its two lines.
     #[must_use]
     pub const fn new(of: &'static str, begins: &'static str, ends: &'static str) -> Self {
-        Self { of, begins, ends, state: Mutex::new(State { began: None, waiting: 0, met: 0 }) }
+        Self { of, begins, ends, state: Mutex::new(State { began: None, waiting: 0, affected: 0 }) }
     }
 
     /// One more waits for its end. The first says why in the log.
@@ -46,17 +46,17 @@ impl Outage {
         }
     }
 
-    /// One more was met by it, and does not wait.
+    /// One more was affected by it, and does not wait.
     pub fn count(&self) {
-        self.state().met += 1;
+        self.state().affected += 1;
     }
 
     /// One who joined waits no longer. The last says in the log what it came to.
     pub fn leave(&self) {
         let ended = self.state().leave(Instant::now());
-        if let Some(Ended { lasted, met }) = ended {
+        if let Some(Ended { lasted, affected }) = ended {
             let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(of = self.of, lasted_ms, met, "{}", self.ends);
+            tracing::info!(of = self.of, lasted_ms, affected, "{}", self.ends);
         }
     }
 
@@ -72,9 +72,9 @@ impl State {
         self.waiting += 1;
         let is_first = self.waiting == 1;
         if is_first {
-            (self.began, self.met) = (Some(now), 0);
+            (self.began, self.affected) = (Some(now), 0);
         }
-        self.met += 1;
+        self.affected += 1;
         is_first
     }
 
@@ -82,7 +82,7 @@ impl State {
     fn leave(&mut self, now: Instant) -> Option<Ended> {
         self.waiting = self.waiting.saturating_sub(1);
         let began = self.began.take_if(|_| self.waiting == 0)?;
-        Some(Ended { lasted: now.saturating_duration_since(began), met: self.met })
+        Some(Ended { lasted: now.saturating_duration_since(began), affected: self.affected })
     }
 }
 
@@ -130,40 +130,40 @@ impl Drop for OutageTracker<'_> {
 }
 
 /// Says something that many requests meet at once no more often than this.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What may happen to thousands of requests in a second: the first is told, and then how many.
-#[derive(Debug)]
-pub struct Repeats(Mutex<Repeated>);
+#[derive(Debug, Default)]
+pub struct LogThrottle(Mutex<Throttle>);
 
-#[derive(Debug)]
-struct Repeated {
-    told_at: Option<Instant>,
-    untold: u64,
+#[derive(Debug, Default)]
+struct Throttle {
+    logged_at: Option<Instant>,
+    unlogged: u64,
 }
 
-impl Repeats {
+impl LogThrottle {
     /// None so far.
     #[must_use]
-    pub const fn none() -> Self {
-        Self(Mutex::new(Repeated { told_at: None, untold: 0 }))
+    pub const fn new() -> Self {
+        Self(Mutex::new(Throttle { logged_at: None, unlogged: 0 }))
     }
 
     /// One more. Gives how many there were since the last that was told, if it is to be told.
     pub fn next(&self) -> Option<u64> {
-        let mut repeated = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        repeated.next(Instant::now())
+        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.next(Instant::now())
     }
 }
 
-impl Repeated {
+impl Throttle {
     fn next(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        if self.told_at.is_some_and(|at| now < at + SAID_EVERY) {
+        self.unlogged += 1;
+        if self.logged_at.is_some_and(|at| now < at + LOG_INTERVAL) {
             return None;
         }
-        self.told_at = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.logged_at = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn none() -> State {
-        State { began: None, waiting: 0, met: 0 }
+        State { began: None, waiting: 0, affected: 0 }
     }
 
     #[test]
@@ -198,12 +198,12 @@ mod tests {
         let (mut state, now) = (none(), Instant::now());
         assert!(state.join(now));
         assert!(!state.join(now + SECOND));
-        state.met += 5;
+        state.affected += 5;
         assert_eq!(state.leave(now + SECOND * 2), None);
-        assert_eq!(state.leave(now + SECOND * 3), Some(Ended { lasted: SECOND * 3, met: 7 }));
+        assert_eq!(state.leave(now + SECOND * 3), Some(Ended { lasted: SECOND * 3, affected: 7 }));
         assert_eq!(state.leave(now + SECOND * 4), None);
         assert!(state.join(now + SECOND * 5));
-        assert_eq!(state.leave(now + SECOND * 6), Some(Ended { lasted: SECOND, met: 1 }));
+        assert_eq!(state.leave(now + SECOND * 6), Some(Ended { lasted: SECOND, affected: 1 }));
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         one.record(None::<&io::Error>);
         let waiting_and_met = || {
             let state = OUTAGE.state();
-            (state.waiting, state.met)
+            (state.waiting, state.affected)
         };
         assert_eq!(waiting_and_met(), (1, 2));
         drop(other);
@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn what_repeats_is_told_now_and_then_with_how_often() {
-        let (mut repeated, now) = (Repeated { told_at: None, untold: 0 }, Instant::now());
-        let told: Vec<_> = (0..25).map(|second| repeated.next(now + SECOND * second)).collect();
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let told: Vec<_> = (0..25).map(|second| throttle.next(now + SECOND * second)).collect();
         let said: Vec<_> = told.iter().enumerate().filter_map(|(at, each)| Some((at, (*each)?))).collect();
         assert_eq!(said, [(0, 1), (10, 10), (20, 10)]);
     }

@@ -21,8 +21,8 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Watchers that are not looked after for a while are not sent away for that.
 fn patient(config: &mut Config) {
-    config.spans.ping = Duration::from_mins(1);
-    config.spans.pong_wait = Duration::from_mins(1);
+    config.timers.ping = Duration::from_mins(1);
+    config.timers.pong_wait = Duration::from_mins(1);
 }
 
 /// A watcher that has its first state: one without is sent away when the store is.

@@ -1,4 +1,4 @@
-//! What is at stake with dead letters, by session.
+//! The consequences of dropping dead letters, by session.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use super::discipline::{Discipline, Exchange, Next, Settings};
 use super::reference::{Away, Reading, Reference, StoredOffset};
 use crate::clock::host::HostCounter;
 use crate::clock::mapped::{Counter, MappedClock};
-use crate::telemetry::metrics::{CLOCK_CLAIMS_TOTAL, CLOCK_EXCHANGES_TOTAL, clock_uncertain};
+use crate::telemetry::metrics::{CLOCK_CLAIMS_TOTAL, CLOCK_EXCHANGES_TOTAL, set_clock_uncertainty};
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 /// Between two exchanges, give or take a fifth: instances that started together spread out.
@@ -63,7 +63,7 @@ impl<C: Counter> Follower<C> {
             let pause = self.exchanger.step().await;
             if let Some(mapping) = self.exchanger.discipline.mapping() {
                 self.clock.0.set(mapping);
-                clock_uncertain(self.clock.0.uncertainty_us());
+                set_clock_uncertainty(self.clock.0.uncertainty_us());
             }
             sleep(pause).await;
         }

@@ -61,7 +61,7 @@ impl PollConnection {
         let again = handover.head().cloned().and_then(RepeatedRequest::of);
         let form = if takes_gzip(&parts.headers) { Encoding::PollAnswerZipped } else { Encoding::PollAnswer };
         let route = parts.extensions.get::<MatchedPath>().cloned();
-        let answered = names::requests(named(route.as_ref()), "GET", 200);
+        let answered = names::request_histogram(named(route.as_ref()), "GET", 200);
         let is_named = parts.headers.contains_key("x-request-id");
         let polling = Box::new(PendingPoll { parked: self, again, form, is_named, route, answered });
         Ok(handover.accept(Response::new(Body::empty()), Box::new(|taken| Box::pin(polling.serve(taken)))))
@@ -97,7 +97,7 @@ impl PendingPoll {
                 Err(error) => {
                     let (status, refusal) = self.refusal(error, head.id());
                     self.write(&mut idle, head.next(status, is_last), refusal).await.ok()?;
-                    names::requested(named(self.route.as_ref()), "GET", status.as_u16(), asked_at.elapsed());
+                    names::record_request(named(self.route.as_ref()), "GET", status.as_u16(), asked_at.elapsed());
                     return (!is_last).then_some(idle);
                 }
             }

@@ -21,7 +21,7 @@ use crate::domain::session::restore::OUTAGE_MS;
 use crate::domain::time::Timestamp;
 use crate::ledger::row::{Columns, Listed, refused};
 use crate::ledger::{ABSENCE_KEPT_MS, Error, Recorded};
-use crate::telemetry::outage::{Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, chain};
 
 /// A batch that comes late or again never takes a session back. The rows are locked in
 /// one order by all who write, whether they change or not, so that nobody waits in a
@@ -127,7 +127,7 @@ const PREPARE: &str = "select session_snapshot_prepare($1, $2)";
 /// Half of the shortest month: months are looked after about twice each.
 const HALF_A_MONTH_MS: i64 = 14 * 24 * 3_600_000;
 
-static UNPREPARED: Repeats = Repeats::none();
+static UNPREPARED: LogThrottle = LogThrottle::new();
 
 /// The newest position of each session that a batch has moved on, before it did.
 type Before = HashMap<SessionKey, Option<Position>>;

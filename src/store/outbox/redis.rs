@@ -28,7 +28,7 @@ use crate::store::Now;
 use crate::store::keys::Keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::store::redis::{Generation, Generations, SCRIPTS, entry_id};
-use crate::telemetry::outage::{Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, chain};
 
 /// So many entries are let go by one script.
 const MAX_READ: usize = 1_000;
@@ -37,7 +37,7 @@ const MAX_READ: usize = 1_000;
 /// another asks Redis.
 const CONSUMERS: usize = 2;
 
-static READ_FAILURES: Repeats = Repeats::none();
+static READ_FAILURES: LogThrottle = LogThrottle::new();
 
 /// What waits in Redis for the ledger.
 pub struct RedisOutbox {
