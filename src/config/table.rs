@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::read::{
-    ValueError, address, count, database, durable, host_name, list, listed, log_filter, log_format, millis, name,
-    non_empty, prefix, put, redis, shown, within,
+    ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
+    prefix, put, redis, show_list, show_or, within,
 };
 use super::{Address, Config, Secret};
 
@@ -12,16 +12,16 @@ use super::{Address, Config, Secret};
 pub struct Setting {
     /// Its name in the environment; the flag and the key of the file come from it.
     pub name: &'static str,
-    /// What it is without being told, as the reference says it.
+    /// Its default, as the reference shows it.
     pub default: &'static str,
-    /// What it does.
+    /// Its effect.
     pub doc: &'static str,
     pub(super) form: Form,
 }
 
 /// Whether this version has the setting, and how it is read and shown.
 pub(super) enum Form {
-    /// A later version's; naming it now is refused rather than ignored.
+    /// A setting of a later version; to name it is an error.
     NotBuilt,
     Built {
         accepts: &'static str,
@@ -166,7 +166,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "a number from 16 to 10000000",
             read: |config, text| put(&mut config.max_connections, count(text, 16).map(Some)),
-            show: |config| shown(config.max_connections, "by the limit of file descriptors"),
+            show: |config| show_or(config.max_connections, "by the limit of file descriptors"),
         },
     },
     Setting {
@@ -176,7 +176,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "a number from 1 to 10000000",
             read: |config, text| put(&mut config.max_unauthenticated, count(text, 1).map(Some)),
-            show: |config| shown(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS"),
+            show: |config| show_or(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS"),
         },
     },
     Setting {
@@ -187,7 +187,7 @@ pub const SETTINGS: &[Setting] = &[
             accepts: "a number from 1 to 10000000",
             read: |config, text| put(&mut config.max_unauthenticated_per_address, count(text, 1).map(Some)),
             show: |config| {
-                shown(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
+                show_or(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
             },
         },
     },
@@ -198,7 +198,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
             read: |config, text| put(&mut config.trusted_proxies, list(text, |each| each.parse().ok())),
-            show: |config| listed(&config.trusted_proxies, "none: clients connect directly"),
+            show: |config| show_list(&config.trusted_proxies, "none: clients connect directly"),
         },
     },
     Setting {
@@ -208,7 +208,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "host names without a port, separated by commas",
             read: |config, text| put(&mut config.metrics_hosts, list(text, host_name)),
-            show: |config| listed(&config.metrics_hosts, "none: names that only this network knows"),
+            show: |config| show_list(&config.metrics_hosts, "none: names that only this network knows"),
         },
     },
     Setting {

@@ -1,4 +1,4 @@
-//! What a process reaches before it begins: Redis, and the time.
+//! Connections before the start: Redis, and cluster time.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::shutdown::Shutdown;
 use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
 
-/// The Redis of these settings, if they name one. One that may throw away what it was
-/// given is none to serve from, unless that is wanted.
+/// The Redis of these settings, if they name one. A Redis that may evict keys is refused,
+/// unless the settings allow it.
 pub async fn redis(config: &Config) -> Result<Option<Redis>, Error> {
     let Some(address) = &config.redis else { return Ok(None) };
     let address = Address::new(address.as_str(), config.redis_ca_file.as_deref())?;
@@ -27,32 +27,32 @@ pub async fn redis(config: &Config) -> Result<Option<Redis>, Error> {
     Ok(Some(redis))
 }
 
-/// What everything in Redis is called.
+/// The names of all keys in Redis.
 pub(super) fn keys(config: &Config) -> Keys {
     Keys::new(&config.redis_name())
 }
 
-/// The clock that all instances follow, and what keeps it; `back` ends that. Returns
+/// The clock that all instances follow, disciplined until `background` begins to stop. Returns
 /// once the time is known.
-pub async fn clock(config: &Config, redis: Option<&Redis>, back: &Shutdown) -> Result<Arc<dyn Clock>, Error> {
+pub async fn clock(config: &Config, redis: Option<&Redis>, background: &Shutdown) -> Result<Arc<dyn Clock>, Error> {
     let Some(redis) = redis else {
         let clock = Arc::new(SystemClock::start());
         let disciplined = Arc::clone(&clock);
-        back.spawn_until_stopped("clock", async move { discipline(&disciplined).await });
+        background.spawn_until_stopped("clock", async move { discipline(&disciplined).await });
         return Ok(clock);
     };
     let reference = Arc::new(RedisReference(RedisTime::new(redis.duplicate().await?, keys(config))));
     let settings = Settings { max_uncertainty: config.max_uncertainty, ..Settings::default() };
     let (clock, follower) = Follower::start(HostCounter::start(), reference, settings).await;
-    back.spawn_until_stopped("clock", follower.run());
+    background.spawn_until_stopped("clock", follower.run());
     Ok(clock)
 }
 
 /// Keeps the clock on the host's calendar clock; runs until it is dropped.
 async fn discipline(clock: &SystemClock) {
-    let mut every = tokio::time::interval(DISCIPLINE_INTERVAL);
+    let mut ticks = tokio::time::interval(DISCIPLINE_INTERVAL);
     loop {
-        every.tick().await;
+        ticks.tick().await;
         clock.discipline();
     }
 }

@@ -1,4 +1,4 @@
-//! From settings to a ledger: for a process that serves, brings up a schema or looks after what
+//! Opens the ledger of the settings: for a process that serves, migrates, or administers what
 //! others serve.
 
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::ledger::{postgres, sqlite};
 use crate::shutdown::Shutdown;
 use crate::telemetry::outage::chain;
 
-/// How often it is tried again.
+/// Between two attempts to open a ledger that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is done with a ledger that a newer release has added to.
+/// Whether to serve from a ledger that a newer release has migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NewerSchema {
     Serve,
@@ -30,12 +30,12 @@ enum NewerSchema {
 }
 
 impl NewerSchema {
-    /// Where several serve, one of the old release may start while they are replaced in turn.
+    /// Among several instances, one of the old release may start during a rolling upgrade.
     const fn of(config: &Config) -> Self {
         if config.is_sole_instance() { Self::Refuse } else { Self::Serve }
     }
 
-    /// What is said of the newest migration, where a newer release made it.
+    /// Checks `newest`, the newest migration if a newer release made it.
     fn check(self, newest: Option<i64>) -> Result<(), Error> {
         match (newest, self) {
             (Some(migration), Self::Refuse) => return Err(Error::NewerSchema(migration)),
@@ -49,27 +49,26 @@ impl NewerSchema {
     }
 }
 
-/// Brings the ledger's schema up.
+/// Migrates the ledger's schema.
 pub async fn migrate(config: Config) -> Result<(), Error> {
-    // A file is brought up by whoever opens it, which is one process at a time.
+    // Opening a file migrates it, so one process at a time may do it.
     let _lock = match &config.database {
-        Database::Sqlite(_) => Some(lock::hold(&config.data_dir, config.drain_timeout).await?),
+        Database::Sqlite(_) => Some(lock::lock_folder(&config.data_dir, config.drain_timeout).await?),
         Database::Postgres(_) => None,
     };
     open_with(&Config { migrate: true, ..config }, NewerSchema::Refuse).await?.close().await;
     Ok(())
 }
 
-/// The ledger alone, for commands that look after it while others serve.
+/// The ledger alone, for commands that administer it while others serve.
 pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
     open_with(config, NewerSchema::Serve).await
 }
 
-/// The ledger of a process that serves or drains: opened now, or as soon as it is there. A
-/// server that is away is waited for by a task that ends with `back`, and what needs it is told
-/// so. Who is alone serves from what the ledger holds, under a lock that it keeps: without it,
-/// it does not begin. A server that says no is no outage.
-pub(super) async fn open(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
+/// The ledger of a process that serves or drains. If its server is away, a task opens it later,
+/// until `background` begins to stop; calls fail until then. A sole instance does not start
+/// without the ledger, because it serves from it under a lock. A server that refuses is an error.
+pub(super) async fn open(config: &Config, background: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
     let newer = NewerSchema::of(config);
     let Database::Postgres(address) = &config.database else { return open_with(config, newer).await };
     let instrumented = Arc::new(Instrumented::disconnected());
@@ -77,8 +76,8 @@ pub(super) async fn open(config: &Config, back: &Shutdown) -> Result<Arc<dyn Led
         Ok(ledger) => instrumented.connected(Arc::new(ledger)),
         Err(Error::Ledger(away)) if away.is_away() && !config.is_sole_instance() => {
             let later =
-                DeferredOpen { config: config.clone(), instrumented: Arc::clone(&instrumented), why: String::new() };
-            back.spawn_until_stopped("ledger", later.open(away));
+                DeferredOpen { config: config.clone(), instrumented: Arc::clone(&instrumented), logged: String::new() };
+            background.spawn_until_stopped("ledger", later.open(away));
         }
         Err(error) => return Err(error),
     }
@@ -92,13 +91,13 @@ async fn open_with(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger
     }
 }
 
-/// A ledger in a file, as instances share it.
+/// A ledger in a file, with a fair share for each tenant.
 #[must_use]
 pub fn fair_sqlite(ledger: SqliteLedger) -> FairShare {
     FairShare::new(Arc::new(ledger), sqlite::READERS, OnDrop::Ends)
 }
 
-/// The same in a server, behind breakers.
+/// A ledger in a server, with a fair share for each tenant, behind breakers.
 #[must_use]
 pub fn fair_postgres(ledger: PostgresLedger) -> FairShare {
     with_fair_share(Arc::new(Instrumented::new(Arc::new(ledger))))
@@ -132,8 +131,8 @@ async fn open_server(config: &Config, url: &str, newer: NewerSchema) -> Result<P
 struct DeferredOpen {
     config: Config,
     instrumented: Arc<Instrumented>,
-    /// Told last: the same is not told again.
-    why: String,
+    /// The newest error in the log: the same is not logged again.
+    logged: String,
 }
 
 impl DeferredOpen {
@@ -155,7 +154,7 @@ impl DeferredOpen {
     fn log_failure(&mut self, error: &(dyn std::error::Error + 'static), is_away: bool) {
         self.instrumented.connect_failed(error);
         let error = chain(error);
-        if error == self.why {
+        if error == self.logged {
             return;
         }
         if is_away {
@@ -163,6 +162,6 @@ impl DeferredOpen {
         } else {
             tracing::error!(error, "the ledger cannot be used: what needs it waits, live sessions are served");
         }
-        self.why = error;
+        self.logged = error;
     }
 }

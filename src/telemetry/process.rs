@@ -1,6 +1,6 @@
-//! `process_*`: what this process takes of its host, as every Prometheus client tells it.
+//! `process_*`: the resources of this process, under the names of every Prometheus client.
 //!
-//! It is read from `/proc` for each scrape; on a host without it, nothing is told.
+//! Each scrape reads them from `/proc`; a host without it has none of them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use std::fs;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-/// What the process takes now.
+/// The resources that the process uses.
 #[derive(Debug, PartialEq)]
 struct Usage {
     cpu_seconds: f64,
@@ -28,8 +28,8 @@ pub fn render() -> String {
     if let Some(open) = open_descriptors() {
         write_metric(&mut text, "process_open_fds", "gauge", "File descriptors that are open", open);
     }
-    if let Some(most) = getrlimit(Resource::Nofile).current {
-        write_metric(&mut text, "process_max_fds", "gauge", "File descriptors that may be open", most);
+    if let Some(max) = getrlimit(Resource::Nofile).current {
+        write_metric(&mut text, "process_max_fds", "gauge", "File descriptors that may be open", max);
     }
     text
 }
@@ -56,7 +56,7 @@ fn write_usage(text: &mut String, usage: &Usage) {
 }
 
 fn write_metric(text: &mut String, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
-    // A text takes whatever is written to it.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
 }
 
@@ -71,7 +71,7 @@ fn usage() -> Option<Usage> {
 fn read(stat: &str, booted: f64) -> Option<Usage> {
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    // Behind the name stands the third.
+    // The third field follows the name.
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let seconds = |ticks: u64| ticks as f64 / clock_ticks_per_second() as f64;
     Some(Usage {
@@ -83,7 +83,7 @@ fn read(stat: &str, booted: f64) -> Option<Usage> {
     })
 }
 
-/// The one that looks is not counted.
+/// Without the descriptor that lists them.
 fn open_descriptors() -> Option<usize> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1))
 }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::cast_precision_loss, reason = "ticks are few")]
-    fn a_line_of_the_kernel_is_read_whatever_the_name_holds() {
+    fn a_stat_line_is_read_with_any_process_name() {
         let line = "7 (a b) c) S 1 7 7 0 -1 4194560 9 0 0 0 300 200 0 0 20 0 11 0 4200 8192 3 18446744073709551615";
         let ticks = clock_ticks_per_second() as f64;
         let expected = Usage {

@@ -206,7 +206,7 @@ async fn what_a_newer_release_wrote_is_answered_with_503_and_left_alone() {
 async fn an_instance_that_leaves_hands_over_what_it_looked_after() {
     let cluster = Cluster::of(3).shared().start().await;
     let session = cluster.caller(0).running(blitz()).await;
-    let knows = |instance: usize| cluster.part(instance).live.membership().unwrap().live_members().len();
+    let knows = |instance: usize| cluster.part(instance).backend.membership().unwrap().live_members().len();
     cluster.part(2).finish(Duration::from_secs(1)).await;
     eventually("the others know", async || (knows(0) == 2 && knows(1) == 2).then_some(())).await;
     let mut heard = cluster.hear(&session).await;

@@ -144,7 +144,7 @@ impl Cluster {
     /// Whoever shares must know of all others before it knows its share.
     async fn until_members(&self, processes: usize) {
         for parts in &self.parts {
-            let Some(membership) = parts.live.membership() else { continue };
+            let Some(membership) = parts.backend.membership() else { continue };
             eventually("all members are seen", async || (membership.live_members().len() == processes).then_some(()))
                 .await;
         }
