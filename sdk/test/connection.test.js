@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Backoff, comesBack } from '../backoff.js';
+import { Backoff, isRetryable } from '../backoff.js';
 import { Connection } from '../connection.js';
 import { Problem } from '../problem.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
@@ -58,8 +58,8 @@ test('the wait between tries grows to an end, with jitter, and a restart is wait
 });
 
 test('45xx is for good, everything else comes back', () => {
-  for (const code of [1000, 1001, 1005, 1006, 1009, 1011, 1012, 4001, 4003, 4004, 4008, 4499]) assert.ok(comesBack(code), `${code}`);
-  for (const code of [4500, 4501, 4502, 4503, 4504, 4999]) assert.ok(!comesBack(code), `${code}`);
+  for (const code of [1000, 1001, 1005, 1006, 1009, 1011, 1012, 4001, 4003, 4004, 4008, 4499]) assert.ok(isRetryable(code), `${code}`);
+  for (const code of [4500, 4501, 4502, 4503, 4504, 4999]) assert.ok(!isRetryable(code), `${code}`);
   const { connection, network, timers, open } = following();
   open(1);
   network.last.listener.closed(4502, 'no such session');
