@@ -1,4 +1,4 @@
-//! A connection to one instance that commands go over.
+//! A connection to one instance, for commands.
 
 use std::net::SocketAddr;
 
@@ -16,43 +16,43 @@ use crate::websocket;
 
 /// The transport of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Over {
+pub enum CommandTransport {
     /// Requests on keep-alive connections.
     Http,
     /// `COMMAND` frames on WebSockets.
     Ws,
 }
 
-pub enum Lane {
+pub enum CommandConnection {
     Http(Http),
     Ws(Box<Frames>),
 }
 
-/// What a command was answered with.
+/// The answer to a command.
 #[derive(Debug)]
-pub enum Told {
-    /// It is done, and the session stands there now.
-    At(Position),
-    /// It is not, and why.
+pub enum CommandAnswer {
+    /// It was applied, at this position.
+    Applied(Position),
+    /// It was refused, and why.
     Refused(String),
 }
 
-/// A WebSocket that follows no session: only answers come over it.
+/// A WebSocket that follows no session: it receives only answers.
 pub struct Frames {
     to: SocketAddr,
     stream: Option<WebSocketStream<tokio::net::TcpStream>>,
-    asked: u64,
+    sent_count: u64,
 }
 
-impl Lane {
-    pub fn new(over: Over, to: SocketAddr) -> Self {
+impl CommandConnection {
+    pub fn new(over: CommandTransport, to: SocketAddr) -> Self {
         match over {
-            Over::Http => Self::Http(Http::new(to, None)),
-            Over::Ws => Self::Ws(Box::new(Frames { to, stream: None, asked: 0 })),
+            CommandTransport::Http => Self::Http(Http::new(to, None)),
+            CommandTransport::Ws => Self::Ws(Box::new(Frames { to, stream: None, sent_count: 0 })),
         }
     }
 
-    pub async fn switch(&mut self, target: &Target, session: &str) -> Result<Told, Failure> {
+    pub async fn switch(&mut self, target: &Target, session: &str) -> Result<CommandAnswer, Failure> {
         match self {
             Self::Http(http) => switch(http, target, session).await,
             Self::Ws(frames) => frames.switch(target, session).await,
@@ -60,39 +60,42 @@ impl Lane {
     }
 }
 
-async fn switch(http: &mut Http, target: &Target, session: &str) -> Result<Told, Failure> {
+async fn switch(http: &mut Http, target: &Target, session: &str) -> Result<CommandAnswer, Failure> {
     let (response, _) = http.call(&target.command(session, "switch")).await?;
     let made = Position::of_answer(response.body()).filter(|_| response.status() == 200);
-    Ok(made.map_or_else(|| Told::Refused(refusal(response)), Told::At))
+    Ok(made.map_or_else(|| CommandAnswer::Refused(refusal(response)), CommandAnswer::Applied))
 }
 
 impl Frames {
-    async fn switch(&mut self, target: &Target, session: &str) -> Result<Told, Failure> {
+    async fn switch(&mut self, target: &Target, session: &str) -> Result<CommandAnswer, Failure> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => websocket::connect(target, self.to, "/v1/ws").await?,
         };
-        self.asked += 1;
-        let command = json!({"type": "COMMAND", "id": self.asked, "session_id": session, "command": "switch"});
+        self.sent_count += 1;
+        let command = json!({"type": "COMMAND", "id": self.sent_count, "session_id": session, "command": "switch"});
         stream.send(Message::text(command.to_string())).await.map_err(Box::new)?;
-        let told = answer(&mut stream).await?;
-        // Only a connection that answered is asked again.
+        let answer = answer(&mut stream).await?;
+        // Only a connection that answered is used again.
         self.stream = Some(stream);
-        Ok(told)
+        Ok(answer)
     }
 }
 
-/// One command is under way at a time, so the next answer is its.
-async fn answer(stream: &mut WebSocketStream<tokio::net::TcpStream>) -> Result<Told, Failure> {
+/// One command is under way at a time, so the next answer belongs to it.
+async fn answer(stream: &mut WebSocketStream<tokio::net::TcpStream>) -> Result<CommandAnswer, Failure> {
     while let Some(message) = stream.next().await {
         let Message::Text(text) = message.map_err(Box::new)? else { continue };
         if text.starts_with("{\"type\":\"ACK\"") {
             let made = Position::of_answer(text.as_bytes());
-            return Ok(made.map_or_else(|| Told::Refused("an ACK without a position".to_owned()), Told::At));
+            return Ok(made.map_or_else(
+                || CommandAnswer::Refused("an ACK without a position".to_owned()),
+                CommandAnswer::Applied,
+            ));
         }
         if text.starts_with("{\"type\":\"ERROR\"") {
             let frame: Value = serde_json::from_str(&text)?;
-            return Ok(Told::Refused(format!(
+            return Ok(CommandAnswer::Refused(format!(
                 "ERROR {}",
                 frame["payload"]["code"].as_str().unwrap_or("without a code")
             )));

@@ -1,6 +1,6 @@
-//! Switching sessions: in a closed loop, as fast as the answers come, or in an open one, by the clock.
+//! Sends switches: in a closed loop, as fast as the answers come, or in an open loop, by a schedule.
 
-mod lane;
+mod connection;
 mod plan;
 mod worker;
 
@@ -16,24 +16,24 @@ use crate::session::Session;
 use crate::target::Target;
 use worker::Worker;
 
-pub use lane::Over;
-pub use plan::{Done, Plan};
+pub use connection::CommandTransport;
+pub use plan::{CommandTotals, Plan};
 
-/// Until the first call: all workers are there by then.
-const GATHERING: Duration = Duration::from_millis(50);
+/// The time until the first call: all workers are ready by then.
+const START_DELAY: Duration = Duration::from_millis(50);
 
 /// Commands under way.
 pub struct Running {
-    /// What is due from here to there is measured.
+    /// Commands due between these are measured.
     pub from: Instant,
     pub until: Instant,
-    workers: JoinSet<Result<Done, Failure>>,
+    workers: JoinSet<Result<CommandTotals, Failure>>,
 }
 
 impl Plan {
-    /// Begins. Each session is always switched by the same worker, so that commands for it do not meet.
+    /// Starts the workers. One worker sends all commands of a session, so that they do not conflict.
     pub fn start(&self, target: &Target, sessions: &Arc<[Session]>) -> Running {
-        let start = Instant::now() + GATHERING;
+        let start = Instant::now() + START_DELAY;
         let (from, until) = (start + self.warmup, start + self.warmup + self.span);
         let mut workers = JoinSet::new();
         for nth in 0..self.workers.min(sessions.len()) {
@@ -54,8 +54,8 @@ impl Plan {
 
 impl Running {
     /// Waits for the last answers.
-    pub async fn finish(mut self) -> Result<Done, Failure> {
-        let mut all = Done::default();
+    pub async fn finish(mut self) -> Result<CommandTotals, Failure> {
+        let mut all = CommandTotals::default();
         while let Some(done) = self.workers.join_next().await {
             all.add(done.map_err(std::io::Error::other)??);
         }

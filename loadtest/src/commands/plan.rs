@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::lane::Over;
-use crate::crowd::order::Sent;
+use super::connection::CommandTransport;
+use crate::crowd::protocol::Sent;
 use crate::report::Errors;
 use crate::report::latencies::Latencies;
 
@@ -16,7 +16,7 @@ pub struct Plan {
     /// Not measured.
     pub warmup: Duration,
     pub span: Duration,
-    pub over: Over,
+    pub over: CommandTransport,
     /// Whether each worker asks all instances in turn, or always the same.
     pub takes_turns: bool,
     /// Whether somebody wants to know what was sent when.
@@ -25,7 +25,7 @@ pub struct Plan {
 
 /// The outcome of all commands.
 #[derive(Debug, Default)]
-pub struct Done {
+pub struct CommandTotals {
     /// Counted from when each was due.
     pub from_due: Latencies,
     /// Counted from when each was sent. In a closed loop that is the same.
@@ -37,7 +37,7 @@ pub struct Done {
     pub errors: Errors,
 }
 
-impl Done {
+impl CommandTotals {
     pub fn add(&mut self, other: Self) {
         self.from_due.add(&other.from_due);
         self.from_sent.add(&other.from_sent);

@@ -66,7 +66,7 @@ pub async fn events(subscriber: &Subscriber, permit: Permit) -> io::Result<Infal
 }
 
 pub async fn polls(subscriber: &Subscriber, permit: Permit) -> io::Result<Infallible> {
-    let mut http = Http::new(address(subscriber), subscriber.seat.from);
+    let mut http = Http::new(address(subscriber), subscriber.spec.from);
     // The first answer comes at once; that to one who comes back may be half a minute away.
     let mut permit = permit.filter(|_| last(subscriber).is_none());
     loop {
@@ -99,7 +99,7 @@ fn saw(subscriber: &Subscriber, frame: &[u8], arrival: Arrival) {
 }
 
 async fn open(subscriber: &Subscriber, status: u16) -> io::Result<Opened> {
-    let socket = Socket::connect(address(subscriber), subscriber.seat.from).await?;
+    let socket = Socket::connect(address(subscriber), subscriber.spec.from).await?;
     socket.send(&subscriber.request()).await?;
     let mut bytes = Vec::new();
     let take = |more: &[u8], arrival| {
@@ -119,5 +119,5 @@ async fn open(subscriber: &Subscriber, status: u16) -> io::Result<Opened> {
 }
 
 fn address(subscriber: &Subscriber) -> SocketAddr {
-    subscriber.company.target.instance(subscriber.seat.instance)
+    subscriber.plan.target.instance(subscriber.spec.instance)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::order::{Company, Seat};
+use super::protocol::{CrowdPlan, SubscriberSpec};
 use super::record::SharedRecord;
 use crate::net::socket::Arrival;
 use crate::position::State;
@@ -10,8 +10,8 @@ use crate::position::State;
 pub struct Subscriber {
     /// Its number in this process.
     pub place: usize,
-    pub seat: Seat,
-    pub company: Arc<Company>,
+    pub spec: SubscriberSpec,
+    pub plan: Arc<CrowdPlan>,
     pub record: SharedRecord,
 }
 
@@ -19,8 +19,8 @@ impl Subscriber {
     /// The request that asks for what comes after what it saw last.
     pub fn request(&self) -> Vec<u8> {
         let last = self.record.with(|record| record.last(self.place));
-        let session = &self.company.sessions[self.seat.session];
-        self.company.target.subscription(&session.id, self.seat.transport, last)
+        let session = &self.plan.sessions[self.spec.session];
+        self.plan.target.subscription(&session.id, self.spec.transport, last)
     }
 
     pub fn opened(&self) {

@@ -34,7 +34,7 @@ pub async fn run(subscriber: Subscriber, gate: Arc<Semaphore>) {
 }
 
 async fn follow(subscriber: &Subscriber, permit: Permit) -> io::Result<Infallible> {
-    match subscriber.seat.transport {
+    match subscriber.spec.transport {
         Transport::Ws => streams::websocket(subscriber, permit).await,
         Transport::Sse => streams::events(subscriber, permit).await,
         Transport::Poll => streams::polls(subscriber, permit).await,

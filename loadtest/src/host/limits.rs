@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::failure::Failure;
 
 /// What the runtime, the standard streams and the command connections need beside the subscribers.
-const RESERVED: usize = 200;
+const RESERVED_FILES: usize = 200;
 
 /// Raises the limit as far as it goes without asking anybody; gives what it is then.
 pub fn raise_open_files() -> usize {
@@ -17,7 +17,7 @@ pub fn raise_open_files() -> usize {
 
 /// Refuses what would run into the limit half-way.
 pub fn check_room(connections: usize, drivers: usize, open_files: usize) -> Result<(), Failure> {
-    let room = open_files.saturating_sub(RESERVED).saturating_mul(drivers);
+    let room = open_files.saturating_sub(RESERVED_FILES).saturating_mul(drivers);
     if connections <= room {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::clock;
 
 /// More than a frame or a small answer, so that one read mostly takes all there is.
-const SCRATCH: usize = 64 * 1024;
+const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// When bytes came in, in nanoseconds of Unix time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ struct Scratch {
 
 thread_local! {
     static READ: RefCell<Scratch> =
-        RefCell::new(Scratch { bytes: vec![0; SCRATCH], control: [0; cmsg_space::<TimeSpec>()] });
+        RefCell::new(Scratch { bytes: vec![0; SCRATCH_BYTES], control: [0; cmsg_space::<TimeSpec>()] });
 }
 
 impl Socket {
