@@ -20,12 +20,12 @@ pub struct Settings {
     pub max_uncertainty: Duration,
     /// How long it lets them. It must be long enough for every living instance to
     /// make a few exchanges.
-    pub courtesy: Duration,
+    pub claim_delay: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_uncertainty: Duration::from_millis(50), courtesy: Duration::from_millis(1_500) }
+        Self { max_uncertainty: Duration::from_millis(50), claim_delay: Duration::from_millis(1_500) }
     }
 }
 
@@ -167,13 +167,13 @@ fn claim(
         return Next::Claim(offset);
     }
     let (Some(best), true) = (known.best(now), known.window.len() >= MIN_SAMPLES) else { return Next::Retry };
-    let (waited, courtesy) = (now - known.since, micros(settings.courtesy));
+    let (waited, claim_delay) = (now - known.since, micros(settings.claim_delay));
     match mapping {
-        Some(mapping) if is_certain_enough(settings, mapping, now) || waited >= courtesy => {
+        Some(mapping) if is_certain_enough(settings, mapping, now) || waited >= claim_delay => {
             Next::Claim(mapping.at(best.middle) - best.server)
         }
         // The same host as before, most likely, and no instance ran meanwhile.
-        None if waited >= courtesy * 2 => Next::Claim(before.map_or(0, |stored| stored.offset_us)),
+        None if waited >= claim_delay * 2 => Next::Claim(before.map_or(0, |stored| stored.offset_us)),
         _ => Next::Retry,
     }
 }

@@ -53,7 +53,7 @@ impl Instance {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
         let reference = Arc::new(RedisReference(RedisTime::new(redis, Keys::default())));
         let counter = Skewed { host: HostCounter::start(), ahead, ppm };
-        let settings = Settings { courtesy: Duration::from_millis(300), ..Settings::default() };
+        let settings = Settings { claim_delay: Duration::from_millis(300), ..Settings::default() };
         let started = timeout(WAIT_TIMEOUT, Follower::start(counter, reference, settings)).await;
         let (clock, follower) = started.expect("the clock does not start");
         Self { clock, following: tokio::spawn(follower.run()) }

@@ -4,7 +4,7 @@ use proptest::prelude::{ProptestConfig, proptest};
 
 use super::{HOUR, Instance, Master, Next, Skewed, StoredOffset};
 
-const COURTESY: i64 = 1_500_000;
+const CLAIM_DELAY_US: i64 = 1_500_000;
 
 fn steady() -> Skewed {
     Skewed { ahead: 0, ppm: 0 }
@@ -75,7 +75,7 @@ fn a_new_instance_waits_for_instances_that_know() {
         let mut after = Master { stored, ..Master::new("c", Skewed { ahead: HOUR, ppm: 0 }) };
         let mut new = Instance::new(steady(), 4, 800);
         let mut asked = truth;
-        while asked < truth + COURTESY * 2 - 30_000 {
+        while asked < truth + CLAIM_DELAY_US * 2 - 30_000 {
             let (next, done) = new.ask(&mut after, asked);
             assert_eq!((next, new.discipline.mapping()), (Next::Retry, None));
             asked = done + 20_000;
@@ -93,9 +93,9 @@ fn a_lone_new_instance_continues_the_stored_offset() {
     for (stored, expected) in [(None, 0), (Some(StoredOffset { run_id: "gone".into(), offset_us: -HOUR }), -HOUR)] {
         let mut master = Master { stored, ..Master::new("b", steady()) };
         let mut new = Instance::new(Skewed { ahead: HOUR * 9, ppm: 0 }, 5, 800);
-        new.run(&mut master, 0, COURTESY * 3);
+        new.run(&mut master, 0, CLAIM_DELAY_US * 3);
         assert_eq!(master.stored, Some(StoredOffset { run_id: "b".into(), offset_us: expected }));
-        assert!((new.now(COURTESY * 3) - master.cluster(COURTESY * 3)).abs() < 1_000);
+        assert!((new.now(CLAIM_DELAY_US * 3) - master.cluster(CLAIM_DELAY_US * 3)).abs() < 1_000);
     }
 }
 
@@ -105,12 +105,12 @@ fn an_uncertain_instance_lets_others_claim_first() {
     let truth = truth + HOUR;
     let mut after = master.succeeded_by("b", Skewed { ahead: HOUR, ppm: 0 });
     let mut asked = truth;
-    while asked < truth + COURTESY - 30_000 {
+    while asked < truth + CLAIM_DELAY_US - 30_000 {
         let (next, done) = uncertain.ask(&mut after, asked);
         assert_eq!(next, Next::Retry);
         asked = done + 20_000;
     }
-    let (_, next) = (uncertain.run(&mut after, asked, truth + COURTESY + 500_000), after.stored.clone().unwrap());
+    let (_, next) = (uncertain.run(&mut after, asked, truth + CLAIM_DELAY_US + 500_000), after.stored.clone().unwrap());
     assert_eq!(next.run_id, "b", "no other instance came");
 }
 

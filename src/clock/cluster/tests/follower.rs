@@ -48,7 +48,7 @@ impl Reference for Local {
 }
 
 fn quick() -> Settings {
-    Settings { courtesy: Duration::from_millis(50), ..Settings::default() }
+    Settings { claim_delay: Duration::from_millis(50), ..Settings::default() }
 }
 
 async fn until(failure: &str, is_true: impl Fn() -> bool) {
