@@ -169,7 +169,7 @@ impl Shutdown {
             return Finished::Drained;
         }
         let cut = self.running();
-        tracing::warn!(tasks = ?cut, "stopped waiting");
+        tracing::warn!(tasks = ?cut, "dropped tasks that did not finish in time");
         self.abort();
         // The line above names tasks that do not end even now.
         let _ = timeout(HARD_STOP_TIMEOUT, self.0.tasks.wait()).await;

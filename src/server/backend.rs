@@ -216,7 +216,7 @@ impl Backend {
         let Mode::Clustered { membership, renewing, .. } = &self.mode else { return };
         renewing.finish(LEAVE_TIMEOUT).await;
         if let Err(away) = membership.leave().await {
-            tracing::info!(error = chain(&away), "the lease will end by itself");
+            tracing::info!(error = chain(&away), "failed to give up the lease: it will expire");
         }
     }
 

@@ -21,7 +21,7 @@ pub async fn redis(config: &Config) -> Result<Option<Redis>, Error> {
     let capacity = redis.capacity().await?;
     match (capacity.keeps_all(), config.allow_eviction) {
         (true, _) => {}
-        (false, true) => tracing::warn!(policy = capacity.policy, "Redis may throw sessions away when it is full"),
+        (false, true) => tracing::warn!(policy = capacity.policy, "Redis may evict sessions when it is full"),
         (false, false) => return Err(Error::MayEvict(capacity.policy)),
     }
     Ok(Some(redis))

@@ -47,7 +47,7 @@ pub enum Error {
     Redis(#[from] redis::RedisError),
     /// Redis may evict keys.
     #[error(
-        "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
+        "Redis has maxmemory-policy {0}, and may evict sessions when it is full: set it to noeviction, or pass --allow-eviction"
     )]
     MayEvict(String),
     /// Another deployment owns the ledger.

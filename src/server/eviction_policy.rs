@@ -33,11 +33,10 @@ fn warn_if_changed(capacity: &Capacity, known: bool) -> bool {
     let (policy, evicts) = (&capacity.policy, !capacity.keeps_all());
     metrics::set_store_evicts(evicts);
     match (known, evicts) {
-        (false, true) => tracing::error!(
-            policy,
-            "Redis may throw sessions away when it is full: set its maxmemory-policy to noeviction"
-        ),
-        (true, false) => tracing::info!(policy, "Redis keeps all it is given"),
+        (false, true) => {
+            tracing::error!(policy, "Redis may evict sessions when it is full: set its maxmemory-policy to noeviction");
+        }
+        (true, false) => tracing::info!(policy, "Redis evicts nothing"),
         _ => {}
     }
     evicts

@@ -72,7 +72,7 @@ impl AcceptLoop {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection could not be accepted");
+                    tracing::debug!(%error, "failed to accept a connection");
                     self.connections.dropped("descriptors");
                     tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
                 }

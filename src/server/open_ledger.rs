@@ -41,7 +41,7 @@ impl NewerSchema {
             (Some(migration), Self::Refuse) => return Err(Error::NewerSchema(migration)),
             (Some(migration), Self::Serve) => tracing::warn!(
                 migration,
-                "the ledger's schema is newer than this release, which goes on with what it knows"
+                "the ledger's schema is newer than this release, which uses the part that it knows"
             ),
             (None, _) => {}
         }
@@ -158,9 +158,9 @@ impl DeferredOpen {
             return;
         }
         if is_away {
-            tracing::warn!(error, "the ledger is away: what needs it waits, live sessions are served");
+            tracing::warn!(error, "the ledger is away: writes to it wait, live sessions are served");
         } else {
-            tracing::error!(error, "the ledger cannot be used: what needs it waits, live sessions are served");
+            tracing::error!(error, "the ledger cannot be used: writes to it wait, live sessions are served");
         }
         self.logged = error;
     }

@@ -27,7 +27,7 @@ impl Source for SessionSource {
             Err(Error::SessionNotFound) => Ok(None),
             Err(error) => {
                 // The fan-out logs it once for all subscribers.
-                tracing::debug!(%error, session.id = %key.session, "a watched session cannot be read");
+                tracing::debug!(%error, session.id = %key.session, "failed to read a watched session");
                 Err(Unavailable { code: code(&error), retry_after: error.retry_after() })
             }
         }

@@ -336,7 +336,7 @@ fn start() -> Recorder {
     let recorder = builder().build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_err() {
-        tracing::warn!("another recorder is installed, so the metrics stay empty");
+        tracing::warn!("another metrics recorder is installed: metrics stay empty");
     }
     describe_all();
     init_all();

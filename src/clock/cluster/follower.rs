@@ -101,7 +101,12 @@ impl<C: Counter> Exchanger<C> {
                 let new = StoredOffset { run_id: reading.run_id.clone(), offset_us };
                 // The next exchange shows whether the claim was stored.
                 let claimed = timeout(EXCHANGE_TIMEOUT, self.reference.claim(reading.stored.as_ref(), &new)).await;
-                tracing::info!(run_id = new.run_id, offset_us, is_answered = claimed.is_ok(), "cluster time goes on");
+                tracing::info!(
+                    run_id = new.run_id,
+                    offset_us,
+                    is_answered = claimed.is_ok(),
+                    "claimed the offset of a new reference"
+                );
                 metrics::counter!(CLOCK_CLAIMS_TOTAL).increment(1);
                 FAST_INTERVAL
             }
