@@ -51,11 +51,11 @@ fn selection(matches: &ArgMatches) -> Selection {
 pub(super) fn command() -> Command {
     let dead = Command::new("dead").about("Entries that the ledger refused for good").subcommand_required(true);
     let list = Command::new("list")
-        .about("Shows them: digest, session, position, since when, why; then what is at stake, by session");
-    let retry = selecting("retry", "Offers them to the ledger once more; what it takes is dead no longer");
-    let drop = selecting("drop", "Forgets them: what they held is gone");
+        .about("Lists them: digest, session, position, since when, why; then the consequences of a drop, by session");
+    let retry = selecting("retry", "Offers them to the ledger again; removes those it accepts");
+    let drop = selecting("drop", "Deletes them for good");
     Command::new("audit")
-        .about("Looks after what the audit put aside")
+        .about("Manages the dead letters of the audit")
         .subcommand_required(true)
         .subcommand(dead.subcommands([list, retry, drop]))
 }
@@ -65,8 +65,8 @@ fn selecting(name: &'static str, about: &'static str) -> Command {
     let all = Arg::new("all").long("all").action(ArgAction::SetTrue);
     Command::new(name)
         .about(about)
-        .arg(digest.value_parser(|text: &str| text.parse::<Digest>()).help("As `list` shows it"))
-        .arg(all.help("Every one of them"))
+        .arg(digest.value_parser(|text: &str| text.parse::<Digest>()).help("A digest of `list`"))
+        .arg(all.help("All of them"))
         .group(ArgGroup::new("which").args(["digest", "all"]).required(true))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn command() -> Command {
     let alive = Arg::new("alive").long("alive").action(ArgAction::SetTrue);
     Command::new("healthcheck")
         .about("Exits 0 if the instance at LISTEN_ADDR is ready, else 1")
-        .arg(alive.help("Ask only whether it is alive (/health), as whoever restarts what hangs does"))
+        .arg(alive.help("Ask only whether it is alive (/health), for supervisors that restart a hanging process"))
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> Result<(), Failure> {

@@ -112,7 +112,7 @@ fn config_flag() -> Arg {
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("A TOML file of settings; the environment and flags count before it")
+        .help("A TOML file of settings; the environment and flags override it")
         .global(true)
 }
 

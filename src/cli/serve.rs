@@ -18,16 +18,16 @@ pub(super) struct Args {
 
 /// A flag of both commands that write to the ledger.
 pub(super) const TAKE_OVER_FLAG: (&str, &str) =
-    ("takes-over", "Take the ledger from the deployment that writes to it, which then stops answering; say it once");
+    ("takes-over", "Take the ledger from the deployment that writes to it, which then stops answering; pass it once");
 
 /// Each flag and its help.
 const FLAGS: [(&str, &str); 6] = [
-    ("check", "Only validate the settings and say what they resolve to"),
-    ("migrate", "First bring the schema of a ledger in PostgreSQL up"),
-    ("single-instance", "Nobody else uses that Redis, so the ledger may be SQLite"),
-    ("allow-eviction", "Serve also from a Redis that may throw sessions away when it is full"),
+    ("check", "Only validate the settings and print them"),
+    ("migrate", "First migrate a ledger in PostgreSQL"),
+    ("single-instance", "This is the only instance on that Redis, so the ledger may be SQLite"),
+    ("allow-eviction", "Serve even from a Redis that may evict sessions when it is full"),
     (TAKE_OVER_FLAG.0, TAKE_OVER_FLAG.1),
-    ("no-audit", "Leave it to `synckairos worker` to bring what was committed to the ledger"),
+    ("no-audit", "Leave the draining of the outbox to `synckairos worker`"),
 ];
 
 impl Args {

@@ -47,10 +47,15 @@ pub(super) fn command() -> Command {
     let roles = [Role::Viewer, Role::Participant, Role::Operator, Role::Admin].map(Role::as_str);
     let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     Command::new("token").about("Prints a token signed with JWT_SECRET").args([
-        option("tenant", "T").required(true).value_parser(tenant).help("Whose sessions it sees"),
-        option("role", "R").required(true).value_parser(PossibleValuesParser::new(roles)).help("What it may do"),
-        option("sub", "S").required(true).value_parser(subject).help("Who it is, within the tenant"),
-        option("participant-id", "P").value_parser(|text: &str| ParticipantId::new(text)).help("Whom it acts for"),
+        option("tenant", "T").required(true).value_parser(tenant).help("The tenant whose sessions it sees"),
+        option("role", "R")
+            .required(true)
+            .value_parser(PossibleValuesParser::new(roles))
+            .help("The role of the caller"),
+        option("sub", "S").required(true).value_parser(subject).help("The caller's name within the tenant"),
+        option("participant-id", "P")
+            .value_parser(|text: &str| ParticipantId::new(text))
+            .help("The participant it acts for"),
         option("session", "ID")
             .action(ArgAction::Append)
             .value_parser(|text: &str| SessionId::new(text))

@@ -12,7 +12,7 @@ use crate::shutdown::Shutdown;
 pub(super) fn command() -> Command {
     let (name, help) = TAKE_OVER_FLAG;
     Command::new("worker")
-        .about("Only drains the audit: brings what instances committed to the ledger")
+        .about("Only drains the audit: records what instances committed in the ledger")
         .arg(Arg::new(name).long(name).action(ArgAction::SetTrue).help(help))
 }
 
