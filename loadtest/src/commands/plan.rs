@@ -19,7 +19,7 @@ pub struct Plan {
     pub over: CommandTransport,
     /// Whether each worker asks all instances in turn, or always the same.
     pub takes_turns: bool,
-    /// Whether somebody wants to know what was sent when.
+    /// Whether to record which command was sent when.
     pub is_watched: bool,
 }
 

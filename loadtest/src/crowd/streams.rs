@@ -19,7 +19,7 @@ use crate::position::{Position, State};
 /// Held while a stream is being opened.
 pub type Permit = Option<OwnedSemaphorePermit>;
 
-/// What a stream's opening gave: its head, and what came with it already.
+/// An opened stream: its head, and the bytes that came with it.
 type Opened = (Socket, Head, Vec<u8>, Arrival);
 
 pub async fn websocket(subscriber: &Subscriber, permit: Permit) -> io::Result<Infallible> {
@@ -49,7 +49,7 @@ pub async fn events(subscriber: &Subscriber, permit: Permit) -> io::Result<Infal
     let mut take = |bytes: &[u8], arrival| {
         subscriber.took(bytes.len());
         if head.is_chunked {
-            // It is small and short-lived; what a stream holds while it waits is not.
+            // This buffer is small and short-lived, unlike the buffers of a waiting stream.
             let mut plain = Vec::with_capacity(bytes.len());
             chunks.decode(bytes, &mut plain);
             lines.feed(&plain, |frame| saw(subscriber, frame, arrival));
@@ -67,7 +67,7 @@ pub async fn events(subscriber: &Subscriber, permit: Permit) -> io::Result<Infal
 
 pub async fn polls(subscriber: &Subscriber, permit: Permit) -> io::Result<Infallible> {
     let mut http = Http::new(address(subscriber), subscriber.spec.from);
-    // The first answer comes at once; that to one who comes back may be half a minute away.
+    // The first answer comes at once; after a reconnect it may take half a minute.
     let mut permit = permit.filter(|_| last(subscriber).is_none());
     loop {
         let is_first = last(subscriber).is_none();

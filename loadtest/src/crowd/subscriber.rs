@@ -16,7 +16,7 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// The request that asks for what comes after what it saw last.
+    /// The request that resumes from its last position.
     pub fn request(&self) -> Vec<u8> {
         let last = self.record.with(|record| record.last(self.place));
         let session = &self.plan.sessions[self.spec.session];
@@ -27,7 +27,7 @@ impl Subscriber {
         self.record.with(|record| record.opened(self.place));
     }
 
-    /// So many bytes came.
+    /// Counts received bytes.
     pub fn took(&self, bytes: usize) {
         self.record.with(|record| record.counts.bytes += bytes as u64);
     }

@@ -25,7 +25,7 @@ fn read(file: &Path) -> Result<Vec<Report>, Failure> {
     Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// Labels are left aside: they are what tells the two apart.
+/// Labels do not count: they differ between the two files.
 fn by_kind(reports: Vec<Report>) -> Kinds {
     let mut kinds = Kinds::new();
     for report in reports {
