@@ -1,4 +1,4 @@
-//! What a write to Redis and a frame to many cost: `cargo bench --bench parts`.
+//! The cost of now, of a write to Redis and of a frame to many: `cargo bench --bench parts`.
 //!
 //! It starts a `redis-server` of its own, on loopback, and ends it.
 
@@ -18,7 +18,7 @@ use synckairos::app::create::IdSource;
 use synckairos::app::sessions::{Sessions, SessionsParts};
 use synckairos::bus::Message;
 use synckairos::bus::memory::MemoryHub;
-use synckairos::clock::{Clock, ManualClock};
+use synckairos::clock::{Clock, ManualClock, SystemClock};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Provenance, Role};
@@ -130,6 +130,11 @@ impl Service {
     }
 }
 
+fn now(criterion: &mut Criterion) {
+    let clock = SystemClock::start();
+    criterion.bench_function("now", |bench| bench.iter(|| clock.now_us()));
+}
+
 fn commits(criterion: &mut Criterion) {
     let (runtime, server, folder) = (Runtime::new().unwrap(), Server::start(), tempfile::tempdir().unwrap());
     let service = runtime.block_on(Service::over(&server.1, folder.path()));
@@ -184,5 +189,5 @@ fn fan_out(criterion: &mut Criterion) {
     runtime.block_on(shutdown.finish(Duration::from_secs(5)));
 }
 
-criterion_group!(benches, commits, fan_out);
+criterion_group!(benches, now, commits, fan_out);
 criterion_main!(benches);

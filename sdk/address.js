@@ -1,17 +1,17 @@
 /**
- * Where a stream of a session is to be had.
+ * The addresses of the streams of a session.
  *
- * @typedef {object} Address What to follow, and from where on.
+ * @typedef {object} Address A session, and the position to resume from.
  * @property {string} base `https://host` or `http://host`
  * @property {string} sessionId
- * @property {string|null} last The newest position told of.
+ * @property {string|null} last The newest position delivered.
  * @property {number} heartbeatMs
  * @property {string|null} token
  */
 
 /**
- * The address of a stream. An `EventSource` can carry no header, so its token stands here, and only its:
- * addresses are written down on the way.
+ * The address of a stream. Only an `EventSource` has its token here, because it cannot send headers: proxies log
+ * addresses.
  *
  * @param {Address} address
  * @param {'ws'|'events'} kind

@@ -1,6 +1,6 @@
 /**
- * Whose clock runs, and since when. Everything a display needs is reckoned from
- * that one instant, so a session that merely runs costs no message.
+ * Which clock runs, and since when. A display computes everything from that one instant, so
+ * a running session needs no messages.
  *
  * @import {Clock, Snapshot} from './types.js'
  */
@@ -16,7 +16,7 @@ import { msOf } from './instant.js';
  */
 export function elapsedMs(snapshot, clock, nowMs) {
   const anchor = anchorMs(snapshot, clock, nowMs);
-  // An anchor may still be to come: a scheduled start, or a server a few milliseconds ahead of us.
+  // An anchor may lie ahead: a scheduled start, or a server a few milliseconds ahead of us.
   return anchor === null ? 0 : Math.max(0, nowMs - anchor);
 }
 
@@ -72,12 +72,12 @@ function anchorMs(snapshot, clock, nowMs) {
   return anchorOf(snapshot, snapshot, nowMs);
 }
 
-function anchorOf(held, snapshot, nowMs) {
-  if (held.status === 'running') return msOf(held.cycle_started_at);
-  return held.status === 'pending' && hasBegun(snapshot, nowMs) ? msOf(snapshot.starts_at) : null;
+function anchorOf(timed, snapshot, nowMs) {
+  if (timed.status === 'running') return msOf(timed.cycle_started_at);
+  return timed.status === 'pending' && hasBegun(snapshot, nowMs) ? msOf(snapshot.starts_at) : null;
 }
 
-// A scheduled start happens at its own instant, whenever the frame that tells of it comes.
+// A scheduled start happens at its own instant, even before its frame arrives.
 function hasBegun(snapshot, nowMs) {
   const startsAt = msOf(snapshot.starts_at);
   return startsAt !== null && startsAt <= nowMs;

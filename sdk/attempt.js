@@ -1,19 +1,19 @@
 /**
- * One try of one transport, from opening it to its end: whether it opens,
- * whether anything is heard on it, and, when it is lost, what that says of it.
+ * One attempt to use a transport, from opening to end: whether it opens, whether frames
+ * arrive, and, when it is lost, whether the transport is to blame.
  *
  * @import {Address} from './address.js'
  * @import {Frame} from './types.js'
  * @import {Stream, Transport} from './websocket.js'
  * @import {Timers} from './timers.js'
  *
- * @typedef {'unopened'|'unheard'|'silent'|'cut'} Blame What speaks against a transport: it would not
- *   open; nothing came, be it opened or not; it worked, then nothing was heard; it worked for a moment only.
+ * @typedef {'unopened'|'unheard'|'silent'|'cut'} Blame Why a transport failed: it did not open; no frame
+ *   arrived, opened or not; frames stopped arriving; it was cut after a moment.
  *
  * @typedef {object} Loss
  * @property {number} code
  * @property {string} reason
- * @property {Blame|null} blame null: nothing speaks against the transport.
+ * @property {Blame|null} blame null: the transport is not to blame.
  *
  * @typedef {object} Watcher
  * @property {(attempt: Attempt) => void} opened
@@ -24,15 +24,15 @@
 
 import { Liveness } from './liveness.js';
 
-// A server that takes a connection and says nothing is as good as away.
-const OPENING_MS = 8000;
+// A server that accepts a connection and sends nothing counts as away.
+const OPEN_TIMEOUT_MS = 8000;
 
-// What is cut sooner than this was hardly let through.
-const SHORT_MS = 5000;
+// A stream that is cut sooner than this was probably not let through.
+const SHORT_LIVED_MS = 5000;
 
 export class Attempt {
   isOpen = false;
-  #wasHeard = false;
+  #hasReceived = false;
   #isOver = false;
   #openedAtMs = 0;
   /** @type {Stream|null} */
@@ -46,33 +46,33 @@ export class Attempt {
       timers,
       heartbeatMs: address.heartbeatMs,
       stale: () => this.watcher.stale(),
-      dead: () => this.#end(1006, 'nothing heard', this.#wasHeard ? 'silent' : 'unheard'),
+      dead: () => this.#end(1006, 'nothing heard', this.#hasReceived ? 'silent' : 'unheard'),
     });
   }
 
   open() {
-    this.#timer = this.timers.set(() => this.#end(1006, 'no answer', 'unheard'), OPENING_MS);
+    this.#timer = this.timers.set(() => this.#end(1006, 'no answer', 'unheard'), OPEN_TIMEOUT_MS);
     try {
       this.#stream = this.transport(this.address, this.#listener());
     } catch {
-      // What the platform forbids outright is told like any other end, later.
+      // An error of the platform ends the attempt like any other loss, asynchronously.
       this.timers.clear(this.#timer);
       this.#timer = this.timers.set(() => this.#end(1006, 'cannot be opened', 'unopened'), 0);
     }
     return this;
   }
 
-  /** How to speak on it; null where it only listens, or is not open. */
+  /** Sends a frame; null if the transport only receives, or is not open. */
   get send() {
     return this.isOpen ? this.#stream.send : null;
   }
 
-  /** For how long it has been open. */
+  /** How long it has been open. */
   get aliveMs() {
     return this.isOpen ? this.timers.nowMs() - this.#openedAtMs : 0;
   }
 
-  /** Ends it; nothing is told of it any more. */
+  /** Ends it without a further call of the watcher. */
   close() {
     this.#isOver = true;
     this.timers.clear(this.#timer);
@@ -83,7 +83,7 @@ export class Attempt {
   #listener() {
     return {
       opened: () => this.#isOver || this.#opened(),
-      frame: (frame) => this.#isOver || this.#heard(frame),
+      frame: (frame) => this.#isOver || this.#received(frame),
       closed: (code, reason) => this.#end(code, reason, this.#blameFor(code)),
     };
   }
@@ -92,22 +92,22 @@ export class Attempt {
     this.timers.clear(this.#timer);
     this.isOpen = true;
     this.#openedAtMs = this.timers.nowMs();
-    this.liveness.heard();
+    this.liveness.received();
     this.watcher.opened(this);
   }
 
-  #heard(frame) {
-    this.#wasHeard = true;
-    this.liveness.heard();
+  #received(frame) {
+    this.#hasReceived = true;
+    this.liveness.received();
     this.watcher.frame(this, frame);
   }
 
   #blameFor(code) {
-    // The server itself said so, hence its words get through.
+    // The server chose this code, so its frames get through.
     if (code === 1012 || code >= 4000) return null;
     if (!this.isOpen) return 'unopened';
-    if (!this.#wasHeard) return 'unheard';
-    return this.aliveMs < SHORT_MS ? 'cut' : null;
+    if (!this.#hasReceived) return 'unheard';
+    return this.aliveMs < SHORT_LIVED_MS ? 'cut' : null;
   }
 
   #end(code, reason, blame) {

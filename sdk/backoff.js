@@ -1,26 +1,26 @@
-/** How long to wait before coming back: longer each time, and never all at once after a restart. */
+/** The pause before a retry: longer each time, with jitter, so that clients do not return all at once. */
 
-// A restart takes seconds, and whoever waits for it shall not wait much longer than that.
-const RETURN = { firstMs: 250, soonMs: 1500, soonTries: 20, mostMs: 15_000 };
+// A restart takes seconds; the plateau keeps clients from waiting much longer than that.
+const RECONNECT = { firstMs: 250, plateauMs: 1500, plateauTries: 20, maxMs: 15_000 };
 
 export class Backoff {
   #tries = 0;
 
   /**
-   * Doubles from `firstMs` to `mostMs`; with `soonMs` it stays there for `soonTries` on the way.
+   * Doubles from `firstMs` to `maxMs`; with `plateauMs` it stays there for `plateauTries` on the way.
    *
    * @param {() => number} [random] in [0, 1)
-   * @param {{firstMs: number, mostMs: number, soonMs?: number, soonTries?: number}} [spans]
+   * @param {{firstMs: number, maxMs: number, plateauMs?: number, plateauTries?: number}} [spans]
    */
-  constructor(random = Math.random, { firstMs, mostMs, soonMs = mostMs, soonTries = 0 } = RETURN) {
-    Object.assign(this, { random, firstMs, mostMs, soonMs, soonTries });
+  constructor(random = Math.random, { firstMs, maxMs, plateauMs = maxMs, plateauTries = 0 } = RECONNECT) {
+    Object.assign(this, { random, firstMs, maxMs, plateauMs, plateauTries });
   }
 
-  /** Between half and the whole of a span that grows. */
+  /** The next pause: between half and the whole of a growing span. */
   nextMs() {
-    const most = Math.min(this.mostMs, this.#span());
+    const max = Math.min(this.maxMs, this.#span());
     this.#tries += 1;
-    return most * (0.5 + this.random() / 2);
+    return max * (0.5 + this.random() / 2);
   }
 
   reset() {
@@ -28,18 +28,18 @@ export class Backoff {
   }
 
   #span() {
-    if (this.#tries < this.soonTries) return Math.min(this.soonMs, this.firstMs * 2 ** this.#tries);
-    const from = this.soonTries ? this.soonMs : this.firstMs;
-    return from * 2 ** (this.#tries - this.soonTries);
+    if (this.#tries < this.plateauTries) return Math.min(this.plateauMs, this.firstMs * 2 ** this.#tries);
+    const from = this.plateauTries ? this.plateauMs : this.firstMs;
+    return from * 2 ** (this.#tries - this.plateauTries);
   }
 }
 
 /**
- * Whether a stream that closed with `code` is worth opening again. 4500 to 4999 say that
- * it would be refused in the same way; everything else is the network or the server's own trouble.
+ * Whether to open a stream again that closed with `code`. After 4500 to 4999 the server would refuse it
+ * again; every other code is a failure of the network or the server.
  *
  * @param {number} code
  */
-export function comesBack(code) {
+export function isRetryable(code) {
   return !(code >= 4500 && code <= 4999);
 }

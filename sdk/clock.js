@@ -1,15 +1,15 @@
 /**
- * What each clock of a session shows at a given now. Nothing ticks: the answer
- * is worked out from the last anchor each time it is asked for, by the same
- * rules as the server's, so two screens that agree on now agree on the clock.
+ * The reading of each clock of a session at a given now. Nothing ticks: each reading is
+ * computed from the last anchor, by the rules of the server, so two screens that agree on
+ * now agree on the clock.
  *
  * @import {Clock, Phase, Snapshot} from './types.js'
  *
  * @typedef {object} Reading
  * @property {number} shown_ms Remaining; in `count_up`, elapsed.
- * @property {number} delay_left_ms What is left of the delay that comes before main time.
- * @property {number|null} reserve_ms What a per-cycle clock has behind the cycle's own time.
- * @property {number} overrun_ms How long it has gone on past its end, where it is let.
+ * @property {number} delay_left_ms The rest of the delay before main time.
+ * @property {number|null} reserve_ms The reserve of a per-cycle clock after the cycle's own time.
+ * @property {number} overrun_ms How long it has run past its end, if the session lets it.
  * @property {Phase} phase
  * @property {boolean} is_running
  * @property {boolean} is_out
@@ -21,7 +21,7 @@ import { msOf } from './instant.js';
 
 export { activeGroupId, activeId, inTurnOrder };
 
-/** The id under which the session's own clock is read. */
+/** The id of the session's own clock. */
 export const SESSION = 'session';
 
 const MAIN = /** @type {Phase} */ ({ type: 'main' });
@@ -35,9 +35,9 @@ const READERS = {
 };
 
 /**
- * What the clock `id` shows at `nowMs` (cluster time): a participant's, a group's, or `"session"`.
+ * The reading of clock `id` at `nowMs` (cluster time): a participant's, a group's, or `"session"`.
  *
- * Whoever has no bank of their own shows the clock they run on: a participant of a group its
+ * A participant without a bank shows the clock it runs on: a participant of a group its
  * group's, one of a `global` or `count_up` session the session's.
  *
  * @param {Snapshot} snapshot
@@ -62,7 +62,7 @@ export function shownMs(snapshot, id, nowMs) {
 }
 
 /**
- * The clocks a session has, in turn order: the ids worth a face on a screen.
+ * The ids of the clocks of a session, in turn order.
  *
  * @param {Snapshot} snapshot
  * @returns {string[]}
@@ -74,7 +74,7 @@ export function clockIds(snapshot) {
 }
 
 /**
- * How long until a scheduled start; null when none is to come.
+ * The time until a scheduled start; null if there is none ahead.
  *
  * @param {Snapshot} snapshot
  * @param {number} nowMs
@@ -85,8 +85,8 @@ export function startsInMs(snapshot, nowMs) {
 }
 
 /**
- * Where a session is in its life at `nowMs`: a scheduled start has happened when its instant has
- * passed, also while the frame that says so is still on its way.
+ * The status of a session at `nowMs`: a scheduled start has happened once its instant has
+ * passed, even before its frame arrives.
  *
  * @param {Snapshot} snapshot
  * @param {number} nowMs
@@ -96,12 +96,12 @@ export function statusAt(snapshot, nowMs) {
   return hasBegun ? 'running' : snapshot.status;
 }
 
-// Only a session that lets its clocks run on has any.
+// Only a session whose clocks continue past zero has overruns.
 function overrunMs(snapshot, clock, nowMs) {
   if (snapshot.action_on_timeout?.type !== 'continue') return 0;
-  const held = clock ?? snapshot;
-  const left = (held.total_time_ms ?? 0) + (held.delay_left_ms ?? 0);
-  return (held.overrun_ms ?? 0) + Math.max(0, elapsedMs(snapshot, clock, nowMs) - left);
+  const owner = clock ?? snapshot;
+  const left = (owner.total_time_ms ?? 0) + (owner.delay_left_ms ?? 0);
+  return (owner.overrun_ms ?? 0) + Math.max(0, elapsedMs(snapshot, clock, nowMs) - left);
 }
 
 /** @returns {Clock|null} null is the session's own clock. */
@@ -135,15 +135,15 @@ function bankOf(clock, control) {
   };
 }
 
-// The first cycles of a participant may cost nothing; the clock then stands still though it is their turn.
+// The first cycles of a participant may be free; the clock then stands still during the turn.
 function isFree(snapshot, clock, control) {
   const isActive = (one) => one.participant_id === activeId(snapshot);
   const player = clock.participant_id === undefined ? snapshot.participants.find(isActive) : clock;
   return (player?.cycle_count ?? 0) < (control.free_cycles ?? 0);
 }
 
-// What one uses the other gains, live, until the one that runs is out: the sum never changes, so
-// even who is out may have something to show again.
+// The time one participant uses goes to the other, live, until the running one is out. The sum never
+// changes, so even a participant that is out may gain time again.
 function readHourglass(snapshot, clock, nowMs) {
   const used = (one) => Math.min(one.total_time_ms ?? 0, elapsedMs(snapshot, one, nowMs));
   const gained = snapshot.participants.filter((one) => one !== clock).reduce((sum, one) => sum + used(one), 0);
@@ -161,12 +161,12 @@ function readElapsed(snapshot, _clock, nowMs) {
   return { shown_ms: Math.min(shown, limit), delay_left_ms: 0, phase: MAIN, is_out: shown >= limit };
 }
 
-// The cycle's own time, then the reserve. Who waits shows the full cycle that its turn will bring.
+// The cycle's own time, then the reserve. A waiting participant shows the full cycle of its next turn.
 function readCycle(snapshot, clock, nowMs) {
   const reserve = clock?.total_time_ms ?? 0;
   const isTurn = !clock || clock.participant_id === activeId(snapshot);
-  const held = isTurn ? snapshot.total_time_ms : null;
-  const left = (held ?? snapshot.time_per_cycle_ms) - elapsedMs(snapshot, clock, nowMs);
+  const cycleMs = isTurn ? snapshot.total_time_ms : null;
+  const left = (cycleMs ?? snapshot.time_per_cycle_ms) - elapsedMs(snapshot, clock, nowMs);
   if (left > 0) return { shown_ms: left, delay_left_ms: 0, reserve_ms: reserve, phase: MAIN, is_out: false };
   return { ...spendReserve(reserve + left), reserve_ms: Math.max(0, reserve + left) };
 }

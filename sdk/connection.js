@@ -1,7 +1,7 @@
 /**
- * Follows one session and commands it. Whatever happens to the network or to
- * the server, it comes back by itself and ends on the newest state; what it
- * holds in between is merged by position, so nothing old is ever shown again.
+ * Follows one session and commands it. After any failure of the network or the server, it
+ * reconnects by itself and catches up with the newest state. It merges by position, so it
+ * never shows an old state again.
  *
  * @import {Frame, Snapshot} from './types.js'
  * @import {Blame, Loss} from './attempt.js'
@@ -9,11 +9,11 @@
  * @import {Transport} from './websocket.js'
  *
  * @typedef {'connecting'|'live'|'stale'|'away'|'closed'} State
- *   `stale`: the stream is open, but nothing is heard on it. `away`: no stream; another is tried
- *   soon. `closed`: until `open()` is called again, `ended` says why.
+ *   `stale`: the stream is open, but no frame arrives. `away`: no stream; the next attempt comes
+ *   soon. `closed`: until `open()` is called again; `ended` says why.
  */
 
-import { Backoff, comesBack } from './backoff.js';
+import { Backoff, isRetryable } from './backoff.js';
 import { Cursor } from './cursor.js';
 import { Exchange } from './exchange.js';
 import { AUTOMATIC, Fallback } from './fallback.js';
@@ -29,16 +29,16 @@ import { ClockSync } from './sync.js';
 import { systemTimers } from './timers.js';
 import { transportsHere } from './transports.js';
 
-// Three of them make the nine seconds of silence after which a stream is given up.
-const HEARTBEAT_MS = 3000;
+// A stream is given up after three missed heartbeats: nine seconds of silence.
+const HEARTBEAT_INTERVAL_MS = 3000;
 
-// So many refused before the first success: this network lets no stream through, so commands take the other road.
-const HOPELESS_AFTER = 2;
+// After so many failures without one success, commands go over REST: this network lets no stream through.
+const REST_AFTER_FAILURES = 2;
 
-// What lives for so long is no accident.
-const WELL_MS = 30_000;
+// A stream that lives this long marks its transport as stable.
+const STABLE_AFTER_MS = 30_000;
 
-/** Which code to give a reader whose session is not there; the stream's own is not seen when it never opened. */
+/** The close code if there is no such session; a stream that never opened cannot deliver it. */
 export const NO_SUCH_SESSION = 4502;
 
 export class Connection {
@@ -49,14 +49,14 @@ export class Connection {
   /** @type {{code: number, reason: string}|null} */
   ended = null;
 
-  /** The stream in use, and a better one that is tried beside it. @type {Attempt|null} */
+  /** The stream in use, and the trial of a better one beside it. @type {Attempt|null} */
   #attempt = null;
   /** @type {Attempt|null} */
   #trial = null;
   #isFollowing = false;
   /** Counts the calls of `open()`, so that an answer to an earlier one changes nothing. */
   #run = 0;
-  #everOpened = false;
+  #wasOpened = false;
   #failures = 0;
   #timer = null;
   #trialTimer = null;
@@ -69,27 +69,27 @@ export class Connection {
    * @param {string} parts.base `https://host`
    * @param {string|null} [parts.token]
    * @param {number} [parts.heartbeatMs]
-   * @param {string|Transport} [parts.transport] `automatic`, the name of one to stay with, or one of your own.
-   * @param {Record<string, Transport>} [parts.transports] Best first; those of the platform if not given.
+   * @param {string|Transport} [parts.transport] `automatic`, the name of a transport to stay with, or your own transport.
+   * @param {Record<string, Transport>} [parts.transports] Best first; by default those of the platform.
    * @param {Rest} [parts.rest]
    * @param {ClockSync} [parts.sync]
    * @param {Timers} [parts.timers]
    * @param {() => number} [parts.random]
    */
-  constructor({ sessionId, base, token = null, heartbeatMs = HEARTBEAT_MS, transport = AUTOMATIC, ...parts }) {
+  constructor({ sessionId, base, token = null, heartbeatMs = HEARTBEAT_INTERVAL_MS, transport = AUTOMATIC, ...parts }) {
     this.address = { sessionId, base, token, heartbeatMs };
     this.rest = parts.rest ?? new Rest({ base, token });
     this.sync = parts.sync ?? new ClockSync();
     this.timers = parts.timers ?? systemTimers;
     this.backoff = new Backoff(parts.random);
-    this.fallback = new Fallback({ ...wanted(transport, parts.transports), random: parts.random });
+    this.fallback = new Fallback({ ...transportsFor(transport, parts.transports), random: parts.random });
     this.exchange = new Exchange({ sync: this.sync, timers: this.timers });
     this.pending = new PendingCommands({ timers: this.timers, send: (frame) => this.#send(frame) });
   }
 
   /**
-   * `session` (the snapshot), `state`, `transport` (another one is used, or tried in vain), `expired` and
-   * `warning` (their payloads), and `frame` for everything. Gives back what stops it.
+   * `session` (the snapshot), `state`, `transport` (it changed, or a trial failed), `expired` and
+   * `warning` (their payloads), and `frame` for every frame. Returns a function that removes the listener.
    *
    * @param {'session'|'state'|'transport'|'expired'|'warning'|'frame'} name
    * @param {Function} listener
@@ -98,51 +98,51 @@ export class Connection {
     return this.#listeners.add(name, listener);
   }
 
-  /** Begins to follow; after `close()` it begins anew, with the same listeners. While it follows, nothing changes. */
+  /** Starts to follow; after `close()` it starts again, with the same listeners. A second call changes nothing. */
   open() {
     if (this.#isFollowing) return this;
     const isReopened = this.ended !== null;
     this.#isFollowing = true;
     this.#run += 1;
-    if (isReopened) this.#forget();
+    if (isReopened) this.#reset();
     this.#connect();
     return this;
   }
 
-  /** Stops. Commands that wait are refused with `closed`; `open()` begins anew. */
+  /** Stops. Pending commands are rejected with `closed`; `open()` starts again. */
   close(code = 1000, reason = 'closed here') {
     if (this.ended) return;
     this.#isFollowing = false;
-    this.#hangUp();
+    this.#disconnect();
     this.timers.clear(this.#timer);
     this.ended = { code, reason };
     this.pending.failAll(closed());
-    this.#become('closed');
+    this.#setState('closed');
   }
 
-  // What was held, learnt and counted belongs to the run that ended. The clock's offset stays true.
-  #forget() {
+  // The state of the run that ended is dropped. The offset of the clock stays valid.
+  #reset() {
     this.ended = null;
     this.session = null;
     this.#cursor = new Cursor();
-    this.#everOpened = false;
+    this.#wasOpened = false;
     this.#failures = 0;
     this.backoff.reset();
     this.fallback.choose(this.fallback.choice);
   }
 
-  /** Tries at once where it would have waited: the network is back, or somebody looks again. */
+  /** Reconnects at once instead of waiting: the network is back, or the page is visible again. */
   reconnectNow() {
-    if (this.state === 'live' && !this.#trial) this.#try(this.fallback.better);
+    if (this.state === 'live' && !this.#trial) this.#startTrial(this.fallback.better);
     if (this.state !== 'away' && this.state !== 'stale') return;
     this.backoff.reset();
     this.#connect();
   }
 
   /**
-   * Goes on over another transport, from where it stands.
+   * Goes on over another transport, from the newest position.
    *
-   * @param {string} choice `automatic`, or the name of one to stay with
+   * @param {string} choice `automatic`, or the name of a transport to stay with
    */
   setTransport(choice) {
     this.fallback.choose(choice);
@@ -150,7 +150,7 @@ export class Connection {
       this.backoff.reset();
       this.#connect();
     }
-    this.#listeners.tell('transport', this.transport);
+    this.#listeners.emit('transport', this.transport);
   }
 
   /** The name of the transport in use. */
@@ -158,13 +158,13 @@ export class Connection {
     return this.fallback.name;
   }
 
-  /** How long ago something was last heard; null while nothing is open. */
+  /** How long ago the last frame arrived; null while no stream is open. */
   get silentMs() {
     return this.#attempt?.isOpen ? this.#attempt.liveness.silentMs : null;
   }
 
   /**
-   * Any command of a session; answered with the snapshot and its `outcome`, refused with a `Problem`.
+   * Sends any command of a session. Resolves with the snapshot and its `outcome`, rejects with a `Problem`.
    *
    * @param {string} command
    * @param {object} [fields]
@@ -174,13 +174,13 @@ export class Connection {
     if (this.ended) throw closed();
     const run = this.#run;
     try {
-      const answer = await this.pending.ask(command, fields);
+      const answer = await this.pending.add(command, fields);
       const { outcome: _outcome, ...snapshot } = answer;
-      if (this.#isIn(run)) this.#hold(snapshot);
+      if (this.#isCurrent(run)) this.#merge(snapshot);
       return answer;
     } catch (problem) {
-      // Refused, it tells how things stand, which may be why.
-      if (problem.body?.session && this.#isIn(run)) this.#hold(problem.body.session);
+      // A refusal brings the present snapshot.
+      if (problem.body?.session && this.#isCurrent(run)) this.#merge(problem.body.session);
       throw problem;
     }
   }
@@ -190,17 +190,17 @@ export class Connection {
     return this.sync.now();
   }
 
-  // A listener may close, or open again, while it is told: what it was told of is over then.
-  #isIn(run) {
+  // A listener may close, or open again, while it is called: then the run it was called for is over.
+  #isCurrent(run) {
     return this.#isFollowing && this.#run === run;
   }
 
   #connect() {
-    this.#hangUp();
+    this.#disconnect();
     this.timers.clear(this.#timer);
     const attempt = this.#newAttempt(this.fallback.name, this.#watcher);
     this.#attempt = attempt;
-    if (this.state !== 'away') this.#become('connecting');
+    if (this.state !== 'away') this.#setState('connecting');
     if (this.#attempt === attempt) attempt.open();
   }
 
@@ -212,13 +212,13 @@ export class Connection {
 
   #watcher = {
     opened: () => this.#opened(),
-    frame: (attempt, frame) => this.#take(attempt, frame),
-    stale: () => this.#become('stale'),
+    frame: (attempt, frame) => this.#receive(attempt, frame),
+    stale: () => this.#setState('stale'),
     lost: (attempt, loss) => this.#lost(attempt, loss),
   };
 
   #opened() {
-    this.#everOpened = true;
+    this.#wasOpened = true;
     this.pending.resend();
     this.#measure();
   }
@@ -228,7 +228,7 @@ export class Connection {
     this.#planTrial();
   }
 
-  #hangUp() {
+  #disconnect() {
     this.#attempt?.close();
     this.#trial?.close();
     this.#attempt = this.#trial = null;
@@ -241,58 +241,58 @@ export class Connection {
    * @param {Loss} loss
    */
   #lost(attempt, { code, reason, blame }) {
-    this.#hangUp();
-    if (!comesBack(code)) return this.close(code, reason);
+    this.#disconnect();
+    if (!isRetryable(code)) return this.close(code, reason);
     this.#failures += 1;
     this.timers.clear(this.#timer);
     this.#timer = this.timers.set(() => this.#connect(), this.backoff.nextMs());
     const run = this.#run;
-    this.#become('away');
-    if (!blame || !this.#isIn(run)) return;
+    this.#setState('away');
+    if (!blame || !this.#isCurrent(run)) return;
     if (!attempt.isOpen) this.pending.resend();
-    this.#look(() => this.#fall(attempt.name, blame));
+    this.#readSession(() => this.#fallBack(attempt.name, blame));
   }
 
-  // A browser does not tell why a stream would not open; a plain read does, and it brings the newest state.
-  async #look(answered = () => {}) {
+  // A browser hides why a stream did not open; a plain read tells, and it brings the newest state.
+  async #readSession(onAnswer = () => {}) {
     const run = this.#run;
     try {
       const session = await this.rest.read(this.address.sessionId);
-      if (this.#isIn(run)) this.#hold(session);
-      if (this.#isIn(run)) answered();
+      if (this.#isCurrent(run)) this.#merge(session);
+      if (this.#isCurrent(run)) onAnswer();
     } catch (problem) {
-      if (!this.#isIn(run)) return;
+      if (!this.#isCurrent(run)) return;
       if (problem.status === 404) this.close(NO_SUCH_SESSION, 'no such session');
       if (problem.status === 401) this.close(4500, 'token refused or expired');
       if (problem.status === 403) this.close(4501, 'not allowed');
     }
   }
 
-  // The server answers, so it is not away: its streams are not let through on this transport.
-  #fall(name, blame) {
+  // The server answers, so the network does not let this transport through.
+  #fallBack(name, blame) {
     if (this.ended || this.fallback.name !== name || this.#attempt?.isOpen) return;
     if (this.fallback.reportFailure(blame)) {
-      this.#become('connecting');
+      this.#setState('connecting');
       if (!this.ended) this.#connect();
     }
-    this.#listeners.tell('transport', this.transport);
+    this.#listeners.emit('transport', this.transport);
   }
 
   #planTrial() {
     this.timers.clear(this.#trialTimer);
     const { better } = this.fallback;
-    if (better.length > 0) this.#trialTimer = this.timers.set(() => this.#try(better), this.fallback.nextTrialMs());
+    if (better.length > 0) this.#trialTimer = this.timers.set(() => this.#startTrial(better), this.fallback.nextTrialMs());
   }
 
-  // The present stream goes on until the better one is heard.
-  #try([name, ...lesser]) {
+  // The present stream goes on until the better one delivers a frame.
+  #startTrial([name, ...lesser]) {
     this.timers.clear(this.#trialTimer);
     if (!name) return this.#planTrial();
     this.#trial = this.#newAttempt(name, {
       opened: (attempt) => attempt.send?.({ type: 'PING', timestamp: 0 }),
       frame: (attempt, frame) => this.#adopt(attempt, frame),
       stale: () => {},
-      lost: (_line, loss) => this.#failedTrial(name, loss, lesser),
+      lost: (_attempt, loss) => this.#failedTrial(name, loss, lesser),
     });
     this.#trial.open();
   }
@@ -300,8 +300,8 @@ export class Connection {
   #failedTrial(name, { blame }, lesser) {
     this.#trial = null;
     this.fallback.failedTrial(name, blame);
-    this.#try(lesser);
-    this.#listeners.tell('transport', this.transport);
+    this.#startTrial(lesser);
+    this.#listeners.emit('transport', this.transport);
   }
 
   #adopt(attempt, frame) {
@@ -311,67 +311,67 @@ export class Connection {
     attempt.watcher = this.#watcher;
     this.fallback.returned(attempt.name);
     this.#measure();
-    this.#listeners.tell('transport', this.transport);
-    if (this.#attempt === attempt) this.#take(attempt, frame);
+    this.#listeners.emit('transport', this.transport);
+    if (this.#attempt === attempt) this.#receive(attempt, frame);
   }
 
-  // What finds no way now: a command stands in `pending`, and goes out when the stream opens.
+  // Returns whether it was sent. A command that was not waits in `pending` until a stream opens.
   #send(frame) {
-    if (!this.#attempt?.send) return Boolean(this.#otherRoads[frame.type]?.(frame));
+    if (!this.#attempt?.send) return Boolean(this.#byRest[frame.type]?.(frame));
     this.#attempt.send(frame);
     return true;
   }
 
-  #otherRoads = {
-    COMMAND: (frame) => this.#takesOtherRoad() && this.#sendByRest(frame),
+  #byRest = {
+    COMMAND: (frame) => this.#mayUseRest() && this.#sendByRest(frame),
     PING: (frame) => this.#pingByRest(frame),
-    RECONNECT: () => this.#look(),
+    RECONNECT: () => this.#readSession(),
   };
 
-  #takesOtherRoad() {
-    return this.#attempt?.isOpen || (!this.#everOpened && this.#failures >= HOPELESS_AFTER);
+  #mayUseRest() {
+    return this.#attempt?.isOpen || (!this.#wasOpened && this.#failures >= REST_AFTER_FAILURES);
   }
 
   async #sendByRest({ type, id, command, idempotency_key: key, ...fields }) {
     try {
-      this.pending.granted(id, await this.rest.command(this.address.sessionId, command, fields, key));
+      this.pending.applied(id, await this.rest.command(this.address.sessionId, command, fields, key));
     } catch (problem) {
       if (problem.code !== 'unreachable') this.pending.refused(id, problem.body);
     }
   }
 
   async #pingByRest({ timestamp }) {
-    const told = await this.rest.time(timestamp).catch(() => null);
-    if (told) this.exchange.pong({ timestamp, received_at_ms: told.receive_ms, sent_at_ms: told.transmit_ms });
+    const stamps = await this.rest.time(timestamp).catch(() => null);
+    if (stamps) this.exchange.pong({ timestamp, received_at_ms: stamps.receive_ms, sent_at_ms: stamps.transmit_ms });
   }
 
-  #take(attempt, frame) {
+  #receive(attempt, frame) {
     this.backoff.reset();
-    if (attempt.aliveMs > WELL_MS) this.fallback.markStable();
-    this.#become('live');
+    if (attempt.aliveMs > STABLE_AFTER_MS) this.fallback.markStable();
+    this.#setState('live');
     if (this.#attempt !== attempt || !attempt.isNew(frame)) return;
-    this.#takers[frame.type]?.(frame, bodyOf(frame));
-    this.#listeners.tell('frame', frame);
+    this.#handlers[frame.type]?.(frame, bodyOf(frame));
+    this.#listeners.emit('frame', frame);
   }
 
-  #takers = {
-    STATE_SYNC: (_frame, body) => this.#hold(body),
-    STATE_UPDATE: (frame, body) => this.#hold(body, frame.partial),
-    TIME_EXPIRED: (_frame, body) => this.#listeners.tell('expired', body),
-    TIME_WARNING: (_frame, body) => this.#listeners.tell('warning', body),
+  #handlers = {
+    STATE_SYNC: (_frame, body) => this.#merge(body),
+    STATE_UPDATE: (frame, body) => this.#merge(body, frame.partial),
+    TIME_EXPIRED: (_frame, body) => this.#listeners.emit('expired', body),
+    TIME_WARNING: (_frame, body) => this.#listeners.emit('warning', body),
     HEARTBEAT: (frame, body) => this.#check(frame.position ?? body.position),
     PONG: (_frame, body) => this.exchange.pong(body),
-    ACK: (frame, body) => this.pending.granted(frame.id, body),
+    ACK: (frame, body) => this.pending.applied(frame.id, body),
     ERROR: (frame, body) => this.pending.refused(frame.id, body),
     SESSION_DELETED: () => this.close(4503, 'session deleted'),
   };
 
-  #hold(came, isPartial = false) {
-    const merged = merge(this.session, came, isPartial);
+  #merge(incoming, isPartial = false) {
+    const merged = merge(this.session, incoming, isPartial);
     if (merged === this.session) return;
     if (merged === null) return this.#resynchronise();
     this.session = merged;
-    this.#listeners.tell('session', merged);
+    this.#listeners.emit('session', merged);
   }
 
   #check(text) {
@@ -379,20 +379,20 @@ export class Connection {
     if (position && isNewer(position, this.session)) this.#resynchronise();
   }
 
-  // Without an epoch the server answers with the whole state.
+  // Without an epoch the server sends the whole state.
   #resynchronise() {
     this.#send({ type: 'RECONNECT', last_known_version: this.session?.version ?? 0 });
   }
 
-  #become(state) {
+  #setState(state) {
     if (this.state === state || (this.ended && state !== 'closed')) return;
     this.state = state;
-    this.#listeners.tell('state', state);
+    this.#listeners.emit('state', state);
   }
 }
 
-// One's own transport has no other beside it.
-function wanted(transport, transports = transportsHere()) {
+// A transport of the caller has no alternatives.
+function transportsFor(transport, transports = transportsHere()) {
   if (typeof transport === 'function') return { transports: { own: transport }, choice: 'own' };
   return { transports, choice: transport };
 }

@@ -1,10 +1,10 @@
 /**
- * How a bank goes down: delay first, then main time, then overtime. Closed
- * formulas of what was held at the anchor and the time elapsed since.
+ * How a bank runs down: delay first, then main time, then overtime. Closed formulas
+ * of the bank at the anchor and the time elapsed since.
  *
  * @import {Overtime, Phase} from './types.js'
  *
- * @typedef {object} Bank What a clock held at its anchor.
+ * @typedef {object} Bank The bank of a clock at its anchor.
  * @property {number} left_ms
  * @property {number} delay_left_ms
  * @property {Phase} phase
@@ -20,7 +20,7 @@
 /**
  * What is left of `bank` after `elapsedMs`.
  *
- * Equality is late: a bank that reaches zero is out at that instant, or in its next period.
+ * A bank that reaches zero is out at that very instant, or in its next period.
  *
  * @param {Bank} bank
  * @param {number} elapsedMs
@@ -43,7 +43,7 @@ export function out(phase) {
 
 const OVERTIMES = { none: (bank) => out(bank.phase), byoyomi, canadian };
 
-// Each period that runs full is spent and the next begins at that exact instant.
+// A period that ends is spent, and the next begins at that exact instant.
 function byoyomi(bank, overMs) {
   const { periods, period_ms: periodMs } = bank.overtime;
   const spentBefore = bank.phase.type === 'byoyomi' ? bank.phase.period : 0;

@@ -1,27 +1,27 @@
 /**
- * Which frames have been told already. Streams overlap where one takes over
- * from another; a write, of one or more frames, must still be told once.
+ * Which frames have been delivered already. Streams overlap when one replaces another;
+ * each frame of a write must still be delivered once.
  *
  * @import {Frame} from './types.js'
  */
 
 import { isNewer, parsePosition, positionText } from './position.js';
 
-// Frames of a write, of which there may be several at one position. All others are told as they come.
-const WRITTEN = new Set(['STATE_UPDATE', 'TIME_EXPIRED']);
+// Frames of a write, of which there may be several at one position. All others are delivered as they come.
+const WRITE_FRAMES = new Set(['STATE_UPDATE', 'TIME_EXPIRED']);
 
 export class Cursor {
   #newest = null;
-  // Of the newest position. A whole state stands for all of them.
-  #told = 0;
+  // How many frames of the newest position were delivered. A whole state counts as all of them.
+  #delivered = 0;
 
-  /** The newest position told of, where a stream shall go on. @returns {string|null} */
+  /** The newest position delivered, from which a stream resumes. @returns {string|null} */
   get last() {
     return this.#newest && positionText(this.#newest);
   }
 
   /**
-   * For one stream, asked about each of its frames in turn: whether it is to be told.
+   * A filter for one stream, called for each frame in order: whether to deliver it.
    *
    * @returns {(frame: Frame) => boolean}
    */
@@ -31,7 +31,7 @@ export class Cursor {
     return (frame) => {
       const position = parsePosition(frame.position);
       if (position && frame.type === 'STATE_SYNC') this.#reach(position, Infinity);
-      if (!position || !WRITTEN.has(frame.type)) return true;
+      if (!position || !WRITE_FRAMES.has(frame.type)) return true;
       count = here === frame.position ? count + 1 : 1;
       here = frame.position;
       return this.#reach(position, count);
@@ -42,9 +42,9 @@ export class Cursor {
   #reach(position, count) {
     const isFurther = isNewer(position, this.#newest);
     const isSame = !isFurther && !isNewer(this.#newest, position);
-    if (!isFurther && !(isSame && count > this.#told)) return false;
+    if (!isFurther && !(isSame && count > this.#delivered)) return false;
     this.#newest = position;
-    this.#told = count;
+    this.#delivered = count;
     return true;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The cues of a session, from what the snapshot says will happen if nobody
- * acts: a client fires its own, so that a running timer needs no messages.
+ * The cues of a session, from the edges of its snapshot. A client fires its own cues, so
+ * that a running timer needs no messages.
  *
  * @import {Edge, Snapshot} from './types.js'
  */
@@ -20,7 +20,7 @@ export function edgesBetween(snapshot, fromMs, toMs) {
   return edgesOf(snapshot).filter(isPassed).sort((a, b) => msOf(a.at) - msOf(b.at));
 }
 
-// In a simultaneous session the session lists the earliest of each clock's own, so one may stand twice.
+// In a simultaneous session, the session's list repeats the earliest edge of each clock.
 function edgesOf(snapshot) {
   const own = [...snapshot.participants, ...(snapshot.groups ?? [])].flatMap((clock) => clock.edges ?? []);
   const all = [...(snapshot.edges ?? []), ...own];
@@ -28,7 +28,7 @@ function edgesOf(snapshot) {
 }
 
 /**
- * Names an edge, so that a cue told twice is given once.
+ * A key for an edge, so that a cue is given once.
  *
  * @param {Edge} edge
  */

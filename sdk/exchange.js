@@ -1,20 +1,20 @@
 /**
- * When to measure the offset: a quick burst to settle, then now and then. One
- * exchange is a PING and its PONG on the stream that is open anyway.
+ * Schedules the exchanges that measure the offset: a burst to settle, then at intervals. An
+ * exchange is a PING and its PONG on the open stream.
  *
  * @import {ClockSync} from './sync.js'
  * @import {Timers} from './timers.js'
  */
 
-const BURST = 6;
-const BURST_GAP_MS = 120;
-const GAP_MS = 5000;
+const BURST_PINGS = 6;
+const BURST_INTERVAL_MS = 120;
+const PING_INTERVAL_MS = 5000;
 
-// A PONG that never came must not be waited for, nor pile up.
-const OUTSTANDING = 8;
+// A PONG that never comes must not leak memory.
+const MAX_OUTSTANDING_PINGS = 8;
 
 export class Exchange {
-  /** @type {Map<number, number>} From what a PING carried to its exact origin stamp. */
+  /** @type {Map<number, number>} From the timestamp of a PING to its exact origin stamp. */
   #origins = new Map();
   #sent = 0;
   #timer = null;
@@ -52,7 +52,7 @@ export class Exchange {
 
   #ping() {
     this.#sent += 1;
-    this.#timer = this.timers.set(() => this.#ping(), this.#sent < BURST ? BURST_GAP_MS : GAP_MS);
+    this.#timer = this.timers.set(() => this.#ping(), this.#sent < BURST_PINGS ? BURST_INTERVAL_MS : PING_INTERVAL_MS);
     const origin = this.sync.monotonicMs();
     const timestamp = this.#mark(origin);
     this.#send({ type: 'PING', timestamp });
@@ -63,7 +63,7 @@ export class Exchange {
     let timestamp = Math.floor(origin);
     while (this.#origins.has(timestamp)) timestamp += 1;
     this.#origins.set(timestamp, origin);
-    if (this.#origins.size > OUTSTANDING) this.#origins.delete(this.#origins.keys().next().value);
+    if (this.#origins.size > MAX_OUTSTANDING_PINGS) this.#origins.delete(this.#origins.keys().next().value);
     return timestamp;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Which transport to use: the best there is, a lesser one where the network does
- * not let it through, and the better ones again now and then. Decides only; others open and close.
+ * Chooses the transport: the best one, or the next where the network does not let it through,
+ * and retries the better ones now and then. It opens and closes nothing itself.
  *
  * @import {Blame} from './attempt.js'
  * @import {Transport} from './websocket.js'
@@ -8,17 +8,17 @@
 
 import { Backoff } from './backoff.js';
 
-/** The best that works; a name instead stays with that one. */
+/** The choice of the best transport that works; a name stays with that one. */
 export const AUTOMATIC = 'automatic';
 
-// A better transport is tried again after so long, then ever more seldom.
-const TRIAL = { firstMs: 5000, mostMs: 300_000 };
+// The pauses between trials of better transports.
+const TRIAL = { firstMs: 5000, maxMs: 300_000 };
 
-// One that was cut after a moment may have been unlucky; so often in a row it was not.
-const UNLUCKY = 2;
+// So many short-lived streams in a row may be chance.
+const MAX_CUTS = 2;
 
 export class Fallback {
-  /** What spoke against a transport when it was last tried. @type {Map<string, Blame>} */
+  /** Why each transport failed when last tried. @type {Map<string, Blame>} */
   #blames = new Map();
   #at = 0;
   #cuts = 0;
@@ -31,7 +31,7 @@ export class Fallback {
   }
 
   /**
-   * Stays with one transport from here on, or begins anew with the best.
+   * Stays with one transport from now on, or begins again with the best.
    *
    * @param {string} choice
    */
@@ -45,40 +45,40 @@ export class Fallback {
     this.trials.reset();
   }
 
-  /** The name of the one to use now. */
+  /** The name of the transport to use now. */
   get name() {
     return this.names[this.#at];
   }
 
-  /** Those that would be better, best first. */
+  /** The better transports, best first. */
   get better() {
     return this.names.slice(0, this.#at);
   }
 
-  /** What speaks against those, by name. @returns {Record<string, Blame>} */
+  /** Why each better transport failed. @returns {Record<string, Blame>} */
   get objections() {
     return Object.fromEntries([...this.#blames].filter(([name]) => this.better.includes(name)));
   }
 
-  /** How long to stay before the better ones are tried again. */
+  /** The time until the next trial of the better transports. */
   nextTrialMs() {
     return this.trials.nextMs();
   }
 
-  /** The present one is heard, and has been for a while. */
+  /** The present transport has worked for a while. */
   markStable() {
     this.#cuts = 0;
     if (this.#at === 0) this.trials.reset();
   }
 
   /**
-   * The server answers, and the present transport does not get through. Whether there is another to go on with at once;
-   * after the last it begins with the first again, when its time comes.
+   * The server answers, but the present transport does not get through. Returns whether to try the next one at once;
+   * after the last one comes the first again, after the usual backoff.
    *
    * @param {Blame} blame
    */
   reportFailure(blame) {
-    if (blame === 'cut' && (this.#cuts += 1) <= UNLUCKY) return false;
+    if (blame === 'cut' && (this.#cuts += 1) <= MAX_CUTS) return false;
     this.#blames.set(this.name, blame);
     this.#cuts = 0;
     this.#at = (this.#at + 1) % this.names.length;
@@ -86,7 +86,7 @@ export class Fallback {
   }
 
   /**
-   * A better one was tried beside the present, in vain.
+   * A trial of a better transport failed.
    *
    * @param {string} name
    * @param {Blame|null} blame
@@ -96,7 +96,7 @@ export class Fallback {
   }
 
   /**
-   * A better one is heard again.
+   * A better transport works again.
    *
    * @param {string} name
    */

@@ -1,12 +1,12 @@
-/** Spans as people read them on a clock. */
+/** Spans as text on a clock. */
 
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
 /**
- * `4:32` and `.7`, or `1:02:03`: what stands large on a clock, and the fraction beside it.
+ * `4:32` and `.7`, or `1:02:03`: the large text of a clock, and the fraction beside it.
  *
- * Rounded down, as clocks are: 0:00 is shown only when less than the smallest digit is left.
+ * Rounded down: 0:00 means that less than the smallest digit is left.
  *
  * @param {number} ms
  * @param {number} [digits] of the fraction, under an hour
@@ -21,14 +21,14 @@ export function clockText(ms, digits = 1) {
 }
 
 /**
- * `4 minutes 32 seconds`: for a voice.
+ * `4 minutes 32 seconds`, for screen readers.
  *
  * @param {number} ms
  */
 export function spokenText(ms) {
   const [hours, minutes, seconds] = parts(Math.floor(Math.max(0, ms) / SECOND));
-  const said = [counted(hours, 'hour'), counted(minutes, 'minute'), counted(seconds, 'second')].filter(Boolean);
-  return said.join(' ') || 'no time';
+  const units = [counted(hours, 'hour'), counted(minutes, 'minute'), counted(seconds, 'second')].filter(Boolean);
+  return units.join(' ') || 'no time';
 }
 
 function parts(seconds) {

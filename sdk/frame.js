@@ -1,16 +1,16 @@
 /**
- * Frames as they travel: text on the wire, objects in here.
+ * Frames: text on the wire, objects in this library.
  *
  * @import {Frame} from './types.js'
  */
 
 /**
- * A proxy that mangles one frame is no reason to lose the stream; the position shows what was missed.
+ * Null for invalid JSON: one mangled frame must not end the stream, and the position shows the gap.
  *
  * @param {string} text
  * @returns {Frame|null}
  */
-export function parsed(text) {
+export function parseFrame(text) {
   try {
     return JSON.parse(text);
   } catch {
@@ -19,7 +19,7 @@ export function parsed(text) {
 }
 
 /**
- * What a frame says. Fields stand in the payload; beside it they are understood too.
+ * The body of a frame: its payload, or the frame itself if it has none.
  *
  * @param {Frame} frame
  * @returns {any}

@@ -1,4 +1,4 @@
-/** What the library offers: following a session, its clocks, and the time they run on. */
+/** The exports of the library: following a session, its clocks, and cluster time. */
 
 export { Connection } from './connection.js';
 export { AUTOMATIC } from './fallback.js';

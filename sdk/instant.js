@@ -1,4 +1,4 @@
-/** Instants: RFC 3339 text on the wire, milliseconds since Unix time in here. */
+/** Instants: RFC 3339 text on the wire, milliseconds of Unix time in this library. */
 
 /**
  * @param {string|null|undefined} text

@@ -1,4 +1,4 @@
-/** Keys that no two wishes share. */
+/** Idempotency keys, unique for each command. */
 
 /**
  * `crypto.randomUUID` is missing on plain-HTTP pages of a local network; this works there too.

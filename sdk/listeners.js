@@ -1,4 +1,4 @@
-/** Who wants to know of what. */
+/** Event listeners by name. */
 
 export class Listeners {
   /** @type {Map<string, Set<Function>>} */
@@ -7,7 +7,7 @@ export class Listeners {
   /**
    * @param {string} name
    * @param {Function} listener
-   * @returns {() => void} Stops it.
+   * @returns {() => void} Removes the listener.
    */
   add(name, listener) {
     const all = this.#byName.get(name) ?? new Set();
@@ -17,9 +17,9 @@ export class Listeners {
 
   /**
    * @param {string} name
-   * @param {...any} facts
+   * @param {...any} values
    */
-  tell(name, ...facts) {
-    for (const listener of [...(this.#byName.get(name) ?? [])]) listener(...facts);
+  emit(name, ...values) {
+    for (const listener of [...(this.#byName.get(name) ?? [])]) listener(...values);
   }
 }

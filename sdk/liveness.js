@@ -1,44 +1,44 @@
 /**
- * Whether what is held can still be believed. A stream that is cut without a
- * word looks like one on which nothing happens; heartbeats tell them apart.
+ * Whether a stream is still alive. A dead connection looks like a stream on which
+ * nothing happens; heartbeats tell them apart.
  *
  * @import {Timers} from './timers.js'
  */
 
-// Two heartbeats missed: say so. With the third due as well the stream is dead, whatever it says of itself.
-const STALE_AFTER = 2;
-const DEAD_AFTER = 3;
+// Two missed heartbeats make the stream stale. With the third it counts as dead.
+const STALE_AFTER_HEARTBEATS = 2;
+const DEAD_AFTER_HEARTBEATS = 3;
 
-// A heartbeat may be late by a network's hiccup without being missed.
+// A heartbeat may be late by as much without being missed.
 const SLACK_MS = 500;
 
 export class Liveness {
   #timer = null;
-  #heardAtMs = 0;
+  #receivedAtMs = 0;
 
   /** @param {{timers: Timers, heartbeatMs: number, stale: () => void, dead: () => void}} parts */
   constructor({ timers, heartbeatMs, stale, dead }) {
     Object.assign(this, { timers, heartbeatMs, stale, dead });
   }
 
-  /** Something was heard. */
-  heard() {
-    this.#heardAtMs = this.timers.nowMs();
-    this.#wait(STALE_AFTER * this.heartbeatMs + SLACK_MS, () => this.#missed());
+  /** A frame was received, or the stream opened. */
+  received() {
+    this.#receivedAtMs = this.timers.nowMs();
+    this.#wait(STALE_AFTER_HEARTBEATS * this.heartbeatMs + SLACK_MS, () => this.#missed());
   }
 
-  /** Nothing is expected any more. */
+  /** No frame is expected any more. */
   stop() {
     this.timers.clear(this.#timer);
   }
 
-  /** How long ago something was last heard. */
+  /** How long ago the last frame was received. */
   get silentMs() {
-    return this.timers.nowMs() - this.#heardAtMs;
+    return this.timers.nowMs() - this.#receivedAtMs;
   }
 
   #missed() {
-    this.#wait((DEAD_AFTER - STALE_AFTER) * this.heartbeatMs - SLACK_MS, this.dead);
+    this.#wait((DEAD_AFTER_HEARTBEATS - STALE_AFTER_HEARTBEATS) * this.heartbeatMs - SLACK_MS, this.dead);
     this.stale();
   }
 

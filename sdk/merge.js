@@ -1,6 +1,6 @@
 /**
- * From the snapshot held and one that came to the one to hold. Frames, answers
- * and reads may come in any order and twice; the position decides.
+ * Merges an incoming snapshot into the current one. Frames, answers and reads may come in
+ * any order and twice; the position decides.
  *
  * @import {Clock, Snapshot} from './types.js'
  */
@@ -8,34 +8,34 @@
 import { isNewer } from './position.js';
 
 /**
- * `held` itself where `came` brings nothing newer; null where `came` is only a part and what
- * it builds on was missed, so that a whole snapshot must be asked for.
+ * Returns `current` itself if `incoming` is not newer; null if `incoming` is a part of a snapshot and the
+ * version before it is missing, so that the caller must fetch a whole snapshot.
  *
- * @param {Snapshot|null} held
- * @param {Snapshot & {changed?: Clock[], changed_groups?: Clock[]}} came
- * @param {boolean} [isPartial] Only the `changed` clocks stand in it.
+ * @param {Snapshot|null} current
+ * @param {Snapshot & {changed?: Clock[], changed_groups?: Clock[]}} incoming
+ * @param {boolean} [isPartial] It has only the `changed` clocks.
  * @returns {Snapshot|null}
  */
-export function merge(held, came, isPartial = false) {
-  if (!isNewer(came, held)) return held;
-  if (!isPartial) return came;
-  return held && follows(held, came) ? patched(held, came) : null;
+export function merge(current, incoming, isPartial = false) {
+  if (!isNewer(incoming, current)) return current;
+  if (!isPartial) return incoming;
+  return current && follows(current, incoming) ? patch(current, incoming) : null;
 }
 
-function follows(held, came) {
-  return held.epoch === came.epoch && held.version + 1 === came.version;
+function follows(current, incoming) {
+  return current.epoch === incoming.epoch && current.version + 1 === incoming.version;
 }
 
-function patched(held, { changed, changed_groups: changedGroups, ...came }) {
+function patch(current, { changed, changed_groups: changedGroups, ...incoming }) {
   return {
-    ...held,
-    ...came,
-    participants: replaced(held.participants, changed, 'participant_id'),
-    groups: replaced(held.groups, changedGroups, 'group_id'),
+    ...current,
+    ...incoming,
+    participants: replace(current.participants, changed, 'participant_id'),
+    groups: replace(current.groups, changedGroups, 'group_id'),
   };
 }
 
-function replaced(held = [], changed = [], key) {
+function replace(current = [], changed = [], key) {
   const byId = new Map(changed.map((one) => [one[key], one]));
-  return held.map((one) => byId.get(one[key]) ?? one);
+  return current.map((one) => byId.get(one[key]) ?? one);
 }

@@ -1,6 +1,6 @@
 /**
- * Commands that wait for their answer. Each keeps its key for as long as it
- * lives, so that sending it again after a reconnect cannot do it twice.
+ * Commands that wait for their answer. Each keeps its idempotency key, so that sending it
+ * again after a reconnect cannot apply it twice.
  *
  * @import {Frame} from './types.js'
  * @import {Timers} from './timers.js'
@@ -11,21 +11,21 @@
  * @property {(problem: Error) => void} reject
  * @property {any} timer
  * @property {any} repeat The timer of the next repeat, if one is due.
- * @property {boolean} wasSent Whether it ever left here.
+ * @property {boolean} wasSent Whether it was ever sent.
  */
 
 import { newKey } from './keys.js';
 import { Problem, unanswered, unsent } from './problem.js';
 
-// Timer commands are live-only: what nobody answered by then, nobody wants any more.
-const PATIENCE_MS = 10_000;
-const AGAIN_MS = 500;
+// Timer commands are live-only: after this long the caller decides anew.
+const COMMAND_TIMEOUT_MS = 10_000;
+const RETRY_INTERVAL_MS = 500;
 
 export class PendingCommands {
   /** @type {Map<string, PendingCommand>} */
-  #wishes = new Map();
+  #commands = new Map();
 
-  /** @param {{timers: Timers, send: (frame: object) => boolean}} parts `send` says whether it could send it now. */
+  /** @param {{timers: Timers, send: (frame: object) => boolean}} parts `send` returns whether it could send the frame now. */
   constructor({ timers, send }) {
     this.timers = timers;
     this.send = send;
@@ -36,27 +36,27 @@ export class PendingCommands {
    * @param {object} fields
    * @returns {Promise<any>}
    */
-  ask(command, fields) {
+  add(command, fields) {
     const id = newKey();
     const frame = { type: 'COMMAND', id, command, idempotency_key: id, ...fields };
     return new Promise((resolve, reject) => {
-      const timer = this.timers.set(() => this.#giveUp(id), PATIENCE_MS);
-      this.#wishes.set(id, { frame, resolve, reject, timer, repeat: null, wasSent: false });
+      const timer = this.timers.set(() => this.#timeOut(id), COMMAND_TIMEOUT_MS);
+      this.#commands.set(id, { frame, resolve, reject, timer, repeat: null, wasSent: false });
       this.#sendOnce(id);
     });
   }
 
-  /** Sends everything unanswered once more, in the order it was asked. */
+  /** Sends all unanswered commands again, in their order. */
   resend() {
-    for (const id of this.#wishes.keys()) this.#sendOnce(id);
+    for (const id of this.#commands.keys()) this.#sendOnce(id);
   }
 
   /**
    * @param {string} id
    * @param {any} answer
    */
-  granted(id, answer) {
-    this.#settle(id, (command) => command.resolve(answer));
+  applied(id, answer) {
+    this.#finish(id, (command) => command.resolve(answer));
   }
 
   /**
@@ -65,38 +65,38 @@ export class PendingCommands {
    */
   refused(id, body) {
     const problem = new Problem(body);
-    if (problem.mayBeRepeated) this.#again(id, body.retry_after_ms ?? AGAIN_MS);
-    else this.#settle(id, (command) => command.reject(problem));
+    if (problem.mayBeRepeated) this.#retry(id, body.retry_after_ms ?? RETRY_INTERVAL_MS);
+    else this.#finish(id, (command) => command.reject(problem));
   }
 
   /** @param {Error} problem */
   failAll(problem) {
-    for (const id of [...this.#wishes.keys()]) this.#settle(id, (command) => command.reject(problem));
+    for (const id of [...this.#commands.keys()]) this.#finish(id, (command) => command.reject(problem));
   }
 
-  #again(id, ms) {
-    const command = this.#wishes.get(id);
+  #retry(id, ms) {
+    const command = this.#commands.get(id);
     if (!command) return;
     this.timers.clear(command.repeat);
     command.repeat = this.timers.set(() => this.#sendOnce(id), ms);
   }
 
   #sendOnce(id) {
-    const command = this.#wishes.get(id);
+    const command = this.#commands.get(id);
     if (command && this.send(command.frame)) command.wasSent = true;
   }
 
-  // What never left here was certainly not done; of the rest nobody knows.
-  #giveUp(id) {
-    this.#settle(id, (command) => command.reject(command.wasSent ? unanswered() : unsent()));
+  // A command that was never sent was not applied; the outcome of a sent one is unknown.
+  #timeOut(id) {
+    this.#finish(id, (command) => command.reject(command.wasSent ? unanswered() : unsent()));
   }
 
-  #settle(id, tell) {
-    const command = this.#wishes.get(id);
+  #finish(id, settle) {
+    const command = this.#commands.get(id);
     if (!command) return;
-    this.#wishes.delete(id);
+    this.#commands.delete(id);
     this.timers.clear(command.timer);
     this.timers.clear(command.repeat);
-    tell(command);
+    settle(command);
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Long-poll as a way to follow a session: it works where nothing else is let
- * through. Each request is answered as soon as there is news; what the answer
- * holds is told as the same frames the streams bring.
+ * The long-poll transport, for networks that let no stream through. The server answers
+ * each request as soon as there is a new version. The transport delivers the answer as
+ * the same frames that streams bring.
  *
  * @import {Address} from './address.js'
  * @import {Listener, Transport} from './websocket.js'
@@ -12,15 +12,15 @@ import { sessionUrl } from './address.js';
 import { isNewer, parsePosition } from './position.js';
 import { systemTimers } from './timers.js';
 
-// The first answer says that this way works; with nothing new it would keep us waiting.
-const FIRST_MS = 1000;
+// The first answer shows that long-poll works; it is short, so that this does not wait for a change.
+const FIRST_TIMEOUT_MS = 1000;
 
-// Something on the way that answers in the server's place, always the same, must not be asked all the time.
-const SAME_AGAIN_MS = 1000;
+// A proxy may answer in the server's place, always the same; it must not be asked without pause.
+const UNCHANGED_PAUSE_MS = 1000;
 
-// Which close code of a stream stands for a refused request.
-const CODES = { 401: 4500, 403: 4501, 404: 4502, 429: 4008 };
-const PASSING = 4004;
+// The close code of a stream for each status of a refused request.
+const CLOSE_CODES = { 401: 4500, 403: 4501, 404: 4502, 429: 4008 };
+const TEMPORARY_CODE = 4004;
 
 /**
  * @param {{fetch?: typeof globalThis.fetch, timers?: Timers}} [parts]
@@ -54,31 +54,31 @@ class LongPoll {
   }
 
   async run() {
-    for (let patienceMs = FIRST_MS; !this.isOver; patienceMs = this.address.heartbeatMs) {
+    for (let timeoutMs = FIRST_TIMEOUT_MS; !this.isOver; timeoutMs = this.address.heartbeatMs) {
       const askedAtMs = this.timers.nowMs();
-      const answer = await this.#ask(patienceMs);
+      const answer = await this.#request(timeoutMs);
       if (!answer || this.isOver) return;
-      const isSame = answer.position === this.since && this.timers.nowMs() - askedAtMs < patienceMs / 2;
-      this.#tell(answer);
-      await this.#wait(Math.max(answer.next_poll_ms ?? 0, isSame ? SAME_AGAIN_MS : 0));
+      const isUnchanged = answer.position === this.since && this.timers.nowMs() - askedAtMs < timeoutMs / 2;
+      this.#deliver(answer);
+      await this.#wait(Math.max(answer.next_poll_ms ?? 0, isUnchanged ? UNCHANGED_PAUSE_MS : 0));
     }
   }
 
-  // The answer; null if there is none to go on from.
-  async #ask(patienceMs) {
+  // The answer; null if the poll has ended.
+  async #request(timeoutMs) {
     try {
-      const response = await this.fetch(this.#url(patienceMs).href, this.#init());
-      if (!response.ok) return this.#end(CODES[response.status] ?? PASSING, response.statusText);
+      const response = await this.fetch(this.#url(timeoutMs).href, this.#init());
+      if (!response.ok) return this.#end(CLOSE_CODES[response.status] ?? TEMPORARY_CODE, response.statusText);
       return await response.json();
     } catch {
       return this.#end(1006, '');
     }
   }
 
-  #url(patienceMs) {
+  #url(timeoutMs) {
     const url = sessionUrl(this.address.base, this.address.sessionId, 'poll');
     if (this.since) url.searchParams.set('since', this.since);
-    url.searchParams.set('timeout_ms', String(patienceMs));
+    url.searchParams.set('timeout_ms', String(timeoutMs));
     return url;
   }
 
@@ -88,12 +88,12 @@ class LongPoll {
     return { headers, cache: 'no-store', signal: this.#controller.signal };
   }
 
-  #tell({ position, events = [], session }) {
+  #deliver({ position, events = [], session }) {
     if (!this.#isOpen) this.listener.opened();
     this.#isOpen = true;
     for (const frame of events) this.#frame(frame);
-    const told = parsePosition(events.at(-1)?.position ?? this.since);
-    const isMore = session && isNewer(session, told);
+    const delivered = parsePosition(events.at(-1)?.position ?? this.since);
+    const isMore = session && isNewer(session, delivered);
     const rest = isMore ? { type: 'STATE_SYNC', payload: session } : { type: 'HEARTBEAT', payload: {} };
     this.#frame({ session_id: this.address.sessionId, position, ...rest });
     this.since = position;

@@ -1,6 +1,6 @@
 /**
- * Where a session stands: `(epoch, version)`, as text `<epoch>-<version>`.
- * Larger is newer; the epoch is compared first, for versions of another life mean nothing here.
+ * The position of a session: `(epoch, version)`, as text `<epoch>-<version>`. Larger is newer; the epoch is
+ * compared first.
  *
  * @typedef {{epoch: number, version: number}} Position
  */

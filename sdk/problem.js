@@ -1,4 +1,4 @@
-/** A problem document (RFC 9457) as an error: what the server, or the way to it, had against something. */
+/** A problem document (RFC 9457) as an error: of the server, or of the connection to it. */
 
 export class Problem extends Error {
   /** @param {{code?: string, title?: string, detail?: string, status?: number, [more: string]: any}} body */
@@ -10,7 +10,7 @@ export class Problem extends Error {
     this.body = body;
   }
 
-  /** Whether the same wish, with the same key, may be sent again and may then be granted. */
+  /** Whether a retry of the same command, with the same key, may succeed. */
   get mayBeRepeated() {
     return ['outcome_unknown', 'restoring', 'draining'].includes(this.code);
   }
@@ -21,17 +21,17 @@ export function unreachable() {
   return new Problem({ code: 'unreachable', title: 'The server cannot be reached' });
 }
 
-/** It was sent, and nobody said what became of it. */
+/** The command was sent, and its outcome is unknown. */
 export function unanswered() {
   return new Problem({ code: 'unanswered', title: 'The server did not answer' });
 }
 
-/** The server was away all the time: it was never sent, so it was not done. */
+/** The server was away: the command was never sent, so it was not applied. */
 export function unsent() {
   return new Problem({ code: 'unsent', title: 'It was not sent, for the server was away' });
 }
 
-/** The session is not followed, so nothing can be asked of it here. */
+/** The connection is closed, so it takes no commands. */
 export function closed() {
   return new Problem({ code: 'closed', title: 'The session is not followed any more' });
 }

@@ -1,5 +1,5 @@
 /**
- * Plain requests: to create, to look, and to command where no stream can be had.
+ * Plain requests: to create, to read, and to command where no stream works.
  *
  * @import {Snapshot} from './types.js'
  */
@@ -7,10 +7,10 @@
 import { newKey } from './keys.js';
 import { Problem, unreachable } from './problem.js';
 
-const PATIENCE_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 10_000;
 
-// Who takes part is a resource of its own; a stream names these commands instead.
-const ROADS = {
+// Participants are a resource of their own in REST; streams have these commands instead.
+const ROUTES = {
   add_participant: (body) => ({ method: 'POST', path: 'participants', body }),
   change_participant: ({ participant_id: id, ...body }) => ({ method: 'PATCH', path: participantPath(id), body }),
   remove_participant: ({ participant_id: id, ...body }) => ({ method: 'DELETE', path: participantPath(id), body }),
@@ -29,7 +29,7 @@ export class Rest {
    * @returns {Promise<Snapshot>}
    */
   create(config) {
-    return this.#ask('POST', '/v1/sessions', config, newKey());
+    return this.#request('POST', '/v1/sessions', config, newKey());
   }
 
   /**
@@ -37,19 +37,19 @@ export class Rest {
    * @returns {Promise<Snapshot>}
    */
   read(sessionId) {
-    return this.#ask('GET', pathOf(sessionId));
+    return this.#request('GET', pathOf(sessionId));
   }
 
   /**
    * @param {string} sessionId
    * @param {string} command
    * @param {object} fields
-   * @param {string} key The same for every repeat of one wish.
+   * @param {string} key The same for every retry of one command.
    * @returns {Promise<Snapshot & {outcome: object}>}
    */
   command(sessionId, command, fields, key) {
-    const road = ROADS[command]?.(fields) ?? { method: 'POST', path: command, body: fields };
-    return this.#ask(road.method, `${pathOf(sessionId)}/${road.path}`, road.body, key);
+    const route = ROUTES[command]?.(fields) ?? { method: 'POST', path: command, body: fields };
+    return this.#request(route.method, `${pathOf(sessionId)}/${route.path}`, route.body, key);
   }
 
   /**
@@ -59,7 +59,7 @@ export class Rest {
    * @returns {Promise<{receive_ms: number, transmit_ms: number}>}
    */
   time(originMs) {
-    return this.#ask('POST', '/v1/time', { origin_ms: originMs });
+    return this.#request('POST', '/v1/time', { origin_ms: originMs });
   }
 
   /**
@@ -71,7 +71,7 @@ export class Rest {
   async *history(sessionId) {
     for (let cursor = null, isMore = true; isMore; ) {
       const after = cursor ? `?after=${encodeURIComponent(cursor)}` : '';
-      const page = await this.#ask('GET', `${pathOf(sessionId)}/history${after}`);
+      const page = await this.#request('GET', `${pathOf(sessionId)}/history${after}`);
       yield* page.changes;
       cursor = page.next_cursor;
       isMore = Boolean(cursor);
@@ -79,28 +79,28 @@ export class Rest {
   }
 
   /**
-   * The session as it stood at a past instant.
+   * The session at a past instant.
    *
    * @param {string} sessionId
    * @param {string} time RFC 3339
    * @returns {Promise<Snapshot>}
    */
   at(sessionId, time) {
-    return this.#ask('GET', `${pathOf(sessionId)}/at?time=${encodeURIComponent(time)}`);
+    return this.#request('GET', `${pathOf(sessionId)}/at?time=${encodeURIComponent(time)}`);
   }
 
   /**
-   * A token for one participant of the session, or for a viewer. Ends no later than the caller's own.
+   * A token for one participant of the session, or for a viewer. It expires no later than the caller's own.
    *
    * @param {string} sessionId
-   * @param {{participant_id?: string, sub?: string, ttl_ms?: number}} wanted `ttl_ms` from a second to 24 hours
+   * @param {{participant_id?: string, sub?: string, ttl_ms?: number}} request `ttl_ms` from a second to 24 hours
    * @returns {Promise<{token: string, role: 'participant'|'viewer', expires_at: string}>}
    */
-  createToken(sessionId, wanted) {
-    return this.#ask('POST', `${pathOf(sessionId)}/tokens`, wanted, newKey());
+  createToken(sessionId, request) {
+    return this.#request('POST', `${pathOf(sessionId)}/tokens`, request, newKey());
   }
 
-  async #ask(method, path, body, key) {
+  async #request(method, path, body, key) {
     const answer = await this.#send(method, path, body, key);
     const read = await answer.json().catch(() => null);
     if (!answer.ok) throw new Problem({ status: answer.status, ...read });
@@ -111,7 +111,7 @@ export class Rest {
     const headers = this.#headers(body, key);
     const init = { method, headers, body: body && JSON.stringify(body), cache: 'no-store' };
     try {
-      return await this.fetch(this.base + path, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) });
+      return await this.fetch(this.base + path, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
     } catch {
       throw unreachable();
     }

@@ -1,16 +1,16 @@
 /**
- * Server-sent events as a way to follow a session. It only listens.
+ * The transport over server-sent events. It only receives.
  *
- * An `EventSource` would come back by itself. It is not let: when to come back,
- * and on which transport, is decided in one place for all of them.
+ * An `EventSource` would reconnect by itself. This transport prevents that: the connection
+ * decides when to reconnect, and on which transport.
  *
  * @import {Transport} from './websocket.js'
  */
 
 import { streamUrl } from './address.js';
-import { parsed } from './frame.js';
+import { parseFrame } from './frame.js';
 
-// An event source hands out only the events it was asked for by name.
+// An event source delivers only the types that it has listeners for.
 const TYPES = ['STATE_SYNC', 'STATE_UPDATE', 'TIME_EXPIRED', 'TIME_WARNING', 'SESSION_DELETED', 'HEARTBEAT'];
 
 /** @returns {Transport} */
@@ -30,7 +30,7 @@ export function serverSentEvents(EventSource = globalThis.EventSource) {
     source.addEventListener('open', () => isOver || listener.opened());
     source.addEventListener('error', () => end(1006, ''));
     source.addEventListener('CLOSE', ({ data }) => {
-      const { code = 1006, reason = '' } = parsed(data) ?? {};
+      const { code = 1006, reason = '' } = parseFrame(data) ?? {};
       end(code, reason);
     });
     for (const type of TYPES) source.addEventListener(type, ({ data }) => isOver || take(data, listener));
@@ -39,6 +39,6 @@ export function serverSentEvents(EventSource = globalThis.EventSource) {
 }
 
 function take(data, listener) {
-  const frame = parsed(data);
+  const frame = parseFrame(data);
   if (frame) listener.frame(frame);
 }

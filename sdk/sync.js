@@ -1,9 +1,9 @@
 /**
  * Cluster time in a browser. Four stamps give an offset that is wrong by at
- * most half the round trip; the best exchange of a sliding window is believed.
+ * most half the round trip; the best exchange of a sliding window counts.
  *
- * All of it rests on the monotonic clock, so a device whose own clock is wrong,
- * or is set while we watch, shows the same as every other.
+ * It counts on the monotonic clock, so a device whose own clock is wrong or is set
+ * meanwhile shows the same time as every other.
  *
  * @typedef {object} Stamps The four stamps of an exchange, in order.
  * @property {number} origin_ms Ours, on sending.
@@ -14,19 +14,19 @@
  * @typedef {{offset: number, roundTrip: number, atMs: number}} Sample
  */
 
-const WINDOW = 8;
+const WINDOW_SIZE = 8;
 
-// After this many samples the first, roughest answer has been replaced; from then on no jump is seen.
-const SETTLED_AFTER = 4;
+// After this many samples the rough first offset has been replaced; from then on now never jumps.
+const MIN_SETTLED_SAMPLES = 4;
 
-// A correction of 50 ms takes a second, and nobody sees a clock run 5 % slow for so short a while.
-const SLEW_PER_MS = 0.05;
+// A correction of 50 ms takes a second; a clock that runs 5 % slow for so short a while looks normal.
+const MAX_SLEW_PER_MS = 0.05;
 
-// Further off than this there is no use in creeping: the device slept, or its clock was replaced.
-const STEP_MS = 1000;
+// A larger error is stepped: the device slept, or its clock was replaced.
+const MIN_STEP_MS = 1000;
 
-// What two quartz clocks drift apart; ages a sample, so that an old one does not win for ever.
-const DRIFT_PER_MS = 50e-6;
+// The drift between two quartz clocks; it ages samples, so that an old one does not win for ever.
+const MAX_DRIFT_PER_MS = 50e-6;
 
 export class ClockSync {
   /** @type {Sample[]} */
@@ -40,7 +40,7 @@ export class ClockSync {
     this.monotonicMs = monotonicMs;
   }
 
-  /** Cluster time in ms; the device's own guess until the first exchange. */
+  /** Cluster time in ms; the device's own time until the first exchange. */
   now() {
     this.#slew();
     return this.monotonicMs() + this.#offset;
@@ -52,7 +52,7 @@ export class ClockSync {
     return this.#offset;
   }
 
-  /** Of the exchange that is believed; null before there was one. */
+  /** The round trip of the best exchange; null before the first one. */
   get roundTrip() {
     return this.#best()?.roundTrip ?? null;
   }
@@ -61,9 +61,9 @@ export class ClockSync {
     return this.#window.length > 0;
   }
 
-  /** Whether now only slews from here on. */
+  /** Whether now only slews from now on. */
   get isSettled() {
-    return this.#taken >= SETTLED_AFTER;
+    return this.#taken >= MIN_SETTLED_SAMPLES;
   }
 
   /**
@@ -76,18 +76,18 @@ export class ClockSync {
     const sample = sampleOf(stamps);
     if (sample.roundTrip < 0) return;
     if (this.#contradicts(sample)) this.#forget();
-    this.#window = [...this.#window, sample].slice(-WINDOW);
+    this.#window = [...this.#window, sample].slice(-WINDOW_SIZE);
     this.#taken += 1;
-    if (!this.isSettled || Math.abs(this.#error()) > STEP_MS) this.#offset = this.#best().offset;
+    if (!this.isSettled || Math.abs(this.#error()) > MIN_STEP_MS) this.#offset = this.#best().offset;
   }
 
-  // The truth lies within half the round trip of every sample; one that leaves no common ground
-  // with the window's best says that a clock was moved, and that the window tells of the past.
+  // The true offset lies within half the round trip of every sample. If two samples have no offset
+  // in common, a clock was moved, and the window is out of date.
   #contradicts(sample) {
     const best = this.#best();
     if (!best) return false;
-    const room = uncertainty(best, sample.atMs) + uncertainty(sample, sample.atMs);
-    return Math.abs(sample.offset - best.offset) > room + 1;
+    const tolerance = uncertainty(best, sample.atMs) + uncertainty(sample, sample.atMs);
+    return Math.abs(sample.offset - best.offset) > tolerance + 1;
   }
 
   #forget() {
@@ -106,8 +106,8 @@ export class ClockSync {
 
   #slew() {
     const at = this.monotonicMs();
-    const most = Math.max(0, at - this.#slewedAtMs) * SLEW_PER_MS;
-    this.#offset += Math.max(-most, Math.min(most, this.#error()));
+    const max = Math.max(0, at - this.#slewedAtMs) * MAX_SLEW_PER_MS;
+    this.#offset += Math.max(-max, Math.min(max, this.#error()));
     this.#slewedAtMs = at;
   }
 }
@@ -130,5 +130,5 @@ export function sampleOf({ origin_ms, receive_ms, transmit_ms, destination_ms })
 }
 
 function uncertainty(sample, atMs) {
-  return sample.roundTrip / 2 + Math.max(0, atMs - sample.atMs) * DRIFT_PER_MS;
+  return sample.roundTrip / 2 + Math.max(0, atMs - sample.atMs) * MAX_DRIFT_PER_MS;
 }

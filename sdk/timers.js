@@ -1,5 +1,5 @@
 /**
- * Waiting, as a part that tests replace: no test of ours sleeps.
+ * Timers, so that tests can replace them and need not sleep.
  *
  * @typedef {object} Timers
  * @property {(run: () => void, ms: number) => any} set

@@ -1,6 +1,6 @@
 /**
- * The transports this platform has, by name, best first: a browser has all of
- * them; elsewhere one hands in what there is.
+ * The transports of this platform, by name, best first. A browser has all of them; elsewhere the
+ * caller may pass its own.
  *
  * @import {Transport} from './websocket.js'
  */

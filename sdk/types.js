@@ -7,15 +7,15 @@
  *   | {type: 'byoyomi', period: number, periods: number}
  *   | {type: 'canadian', cycles_left: number, cycles: number}
  *   | {type: 'reserve'}} Phase
- *   `stage` is counted from 0. `reserve`: the cycle's own time is out.
+ *   `stage` is counted from 0. `reserve`: the cycle's own time has run out.
  *
- * @typedef {object} Clock A participant or a group: whoever owns a bank.
+ * @typedef {object} Clock A participant or a group: an owner of a bank.
  * @property {string} [participant_id]
  * @property {string|null} [group_id]
  * @property {number} [participant_index]
- * @property {number|null} total_time_ms What the clock held at the anchor.
+ * @property {number|null} total_time_ms The bank at the anchor.
  * @property {number} [time_used_ms]
- * @property {number} [overrun_ms] How long it has gone on past its end, at the anchor.
+ * @property {number} [overrun_ms] How long it has run past its end, at the anchor.
  * @property {number} [cycle_count]
  * @property {boolean} [has_expired]
  * @property {Phase} [phase]
@@ -38,7 +38,7 @@
  * @typedef {{type: 'byoyomi', periods: number, period_ms: number}
  *   | {type: 'canadian', cycles: number, period_ms: number}} Overtime
  *
- * @typedef {object} Edge What will happen at `at` if nobody acts.
+ * @typedef {object} Edge What happens at `at` without a command.
  * @property {string} at
  * @property {string} type
  * @property {string} [participant_id]
@@ -57,7 +57,7 @@
  * @property {string|null} cycle_started_at
  * @property {string|null} deadline_at
  * @property {string|null} [starts_at]
- * @property {number|null} [total_time_ms] What the session's own clock (`global`, the cycle's) held at the anchor.
+ * @property {number|null} [total_time_ms] The bank of the session's own clock (`global`, the cycle's) at the anchor.
  * @property {number} [time_used_ms]
  * @property {number} [overrun_ms]
  * @property {{type: string}} [action_on_timeout]
@@ -67,7 +67,7 @@
  * @property {number} [increment_ms]
  * @property {TimeControl|null} [time_control]
  * @property {string[]} [pause_reasons]
- * @property {{hand_on?: 'next'|'any', self_pause?: boolean, self_complete?: boolean}} [rights] What participants may do.
+ * @property {{hand_on?: 'next'|'any', self_pause?: boolean, self_complete?: boolean}} [rights] The rights of participants.
  * @property {string|null} [recovered_at] When it was restored after an outage or a loss.
  * @property {string|null} [recovered_from] The `updated_at` of the version it was restored from.
  * @property {Clock[]} participants
@@ -80,8 +80,8 @@
  * @property {string} [id]
  * @property {string} [position]
  * @property {any} [payload]
- * @property {any} [event] What a `STATE_UPDATE` says happened: `command` and its `outcome`.
- * @property {boolean} [partial] The payload names only the clocks that changed.
+ * @property {any} [event] The event of a `STATE_UPDATE`: `command` and its `outcome`.
+ * @property {boolean} [partial] The payload has only the clocks that changed.
  */
 
 export {};

@@ -1,32 +1,32 @@
 /**
- * The WebSocket as a way to follow a session. Other transports answer to the
- * same promise, so the rest of the library does not know which one it is on.
+ * The WebSocket transport. All transports have the same interface, so the rest of the
+ * library does not know which one is in use.
  *
  * @import {Frame} from './types.js'
  * @import {Address} from './address.js'
  *
- * @typedef {object} Listener Told in this order, and nothing after `closed`.
+ * @typedef {object} Listener Called in this order, and not after `closed`.
  * @property {() => void} opened
  * @property {(frame: Frame) => void} frame
  * @property {(code: number, reason: string) => void} closed
  *
  * @typedef {object} Stream
- * @property {((frame: object) => void)|null} send null: this transport only listens.
- * @property {() => void} close `closed` is not told of it.
+ * @property {((frame: object) => void)|null} send null: this transport only receives.
+ * @property {() => void} close Closes without a call of `closed`.
  *
  * @typedef {(address: Address, listener: Listener) => Stream} Transport
  */
 
 import { streamUrl } from './address.js';
-import { parsed } from './frame.js';
+import { parseFrame } from './frame.js';
 
 /** @returns {Transport} */
 export function webSockets(WebSocket = globalThis.WebSocket) {
   return (address, listener) => {
     const socket = new WebSocket(urlOf(address), protocolsOf(address));
-    const told = { open: listener.opened, message: onText(listener), close: onClose(listener) };
-    for (const [name, tell] of Object.entries(told)) socket.addEventListener(name, tell);
-    return { send: (frame) => socket.send(JSON.stringify(frame)), close: () => hangUp(socket, told) };
+    const handlers = { open: listener.opened, message: onText(listener), close: onClose(listener) };
+    for (const [name, handler] of Object.entries(handlers)) socket.addEventListener(name, handler);
+    return { send: (frame) => socket.send(JSON.stringify(frame)), close: () => disconnect(socket, handlers) };
   };
 }
 
@@ -38,7 +38,7 @@ export function urlOf(address) {
 }
 
 /**
- * What the server is offered: its subprotocol, and the token beside it, since a `WebSocket` can carry no header.
+ * The subprotocols to offer: that of the server, and the token, because a `WebSocket` cannot send headers.
  *
  * @param {Address} address
  */
@@ -48,7 +48,7 @@ export function protocolsOf({ token }) {
 
 function onText(listener) {
   return (message) => {
-    const frame = parsed(message.data);
+    const frame = parseFrame(message.data);
     if (frame) listener.frame(frame);
   };
 }
@@ -57,7 +57,7 @@ function onClose(listener) {
   return (event) => listener.closed(event.code, event.reason);
 }
 
-function hangUp(socket, told) {
-  for (const [name, tell] of Object.entries(told)) socket.removeEventListener(name, tell);
+function disconnect(socket, handlers) {
+  for (const [name, handler] of Object.entries(handlers)) socket.removeEventListener(name, handler);
   socket.close(1000);
 }

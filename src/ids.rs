@@ -9,66 +9,66 @@ use crate::domain::chain::Digest;
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
-/// The golden part of all numbers; odd, so that none comes twice.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The golden ratio of all numbers; odd, so that no number repeats.
+const NONCE_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A source of names that nobody else has.
+/// A source of unique identifiers.
 #[derive(Debug, Default)]
 pub enum Ids {
     /// From the operating system's randomness.
     #[default]
     Random,
-    /// The same row of names each time, for tests.
+    /// The same sequence each time, for tests.
     Seeded {
-        /// What the row follows from.
+        /// The seed of the sequence.
         seed: u64,
-        /// How many were given.
-        given: AtomicU64,
+        /// How many were made.
+        count: AtomicU64,
     },
 }
 
 impl Ids {
-    /// The row of names that follows from `seed`.
+    /// The sequence of `seed`.
     #[must_use]
     pub const fn seeded(seed: u64) -> Self {
-        Self::Seeded { seed, given: AtomicU64::new(0) }
+        Self::Seeded { seed, count: AtomicU64::new(0) }
     }
 
-    /// A `UUIDv7` made at `now`: names sort by when they were made. Its text is valid
-    /// as any identifier of the domain.
+    /// A `UUIDv7` of `now`: they sort by time. Its text is valid as any identifier of the
+    /// domain.
     #[must_use]
     pub fn uuid(&self, now: Timestamp) -> Uuid {
         let ms = u64::try_from(now.as_ms()).unwrap_or(0);
         Builder::from_unix_timestamp_millis(ms, &self.random()).into_uuid()
     }
 
-    /// A name for a session whose caller gave none.
+    /// An id for a session whose caller gave none.
     #[must_use]
     pub fn session(&self, now: Timestamp) -> SessionId {
         SessionId::from_uuid(self.uuid(now).into_bytes())
     }
 
-    /// A name for a participant whose caller gave none.
+    /// An id for a participant whose caller gave none.
     #[must_use]
     pub fn participant(&self, now: Timestamp) -> ParticipantId {
         ParticipantId::from_uuid(self.uuid(now).into_bytes())
     }
 
-    /// A number that tells one attempt from another: operations, connections.
+    /// A number that identifies an operation, a connection or an instance.
     ///
-    /// The system is asked once; from there on they are counted, in steps that spread over
-    /// all numbers, so that those of two processes meet no sooner than random ones.
+    /// The first is random; the next ones follow in steps that spread over all numbers, so that
+    /// those of two processes collide no sooner than random ones.
     #[must_use]
     pub fn nonce(&self) -> u64 {
-        static FIRST: LazyLock<u64> = LazyLock::new(|| u64::from_be_bytes(front(&from_system())));
-        static GIVEN: AtomicU64 = AtomicU64::new(0);
+        static FIRST: LazyLock<u64> = LazyLock::new(|| u64::from_be_bytes(prefix(&from_system())));
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         match self {
-            Self::Random => FIRST.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed).wrapping_mul(STEP)),
-            Self::Seeded { .. } => u64::from_be_bytes(front(&self.random())),
+            Self::Random => FIRST.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed).wrapping_mul(NONCE_STEP)),
+            Self::Seeded { .. } => u64::from_be_bytes(prefix(&self.random())),
         }
     }
 
-    /// A name for a request that brings none: 16 hexadecimal digits.
+    /// An id for a request without one: 16 hexadecimal digits.
     #[must_use]
     pub fn request(&self) -> String {
         format!("{:016x}", self.nonce())
@@ -77,28 +77,28 @@ impl Ids {
     fn random(&self) -> [u8; 10] {
         match self {
             Self::Random => from_system(),
-            Self::Seeded { seed, given } => from_seed(*seed, given.fetch_add(1, Ordering::Relaxed)),
+            Self::Seeded { seed, count } => from_seed(*seed, count.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
 
-/// The name of the session that a create with an idempotency key makes.
+/// The id of the session that a create with an idempotency key makes.
 ///
-/// It follows from who asks and the key alone, so the repeat finds what the first one
-/// made, on whichever instance it arrives. Nobody else's key leads to it: each part is
-/// bound with its length.
+/// It follows from the caller and the key alone, so a retry finds the session of the first
+/// attempt, on any instance. No other caller's key gives the same id: each part is hashed
+/// with its length.
 #[must_use]
 pub fn derived(tenant: &TenantId, subject: &str, key: &str) -> SessionId {
-    let mut named = Vec::new();
+    let mut bytes = Vec::new();
     for part in ["create", tenant.as_str(), subject, key] {
-        named.extend((part.len() as u64).to_be_bytes());
-        named.extend(part.as_bytes());
+        bytes.extend((part.len() as u64).to_be_bytes());
+        bytes.extend(part.as_bytes());
     }
-    SessionId::from_uuid(Builder::from_custom_bytes(front(Digest::of(&named).as_bytes())).into_uuid().into_bytes())
+    SessionId::from_uuid(Builder::from_custom_bytes(prefix(Digest::of(&bytes).as_bytes())).into_uuid().into_bytes())
 }
 
-/// Ten bytes of a version 4 UUID, around those that hold its version and variant.
-#[expect(clippy::disallowed_methods, reason = "the one place that asks the system for randomness")]
+/// Ten bytes of a version 4 UUID, without those that hold its version and variant.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads randomness of the system")]
 fn from_system() -> [u8; 10] {
     let bytes = Uuid::new_v4().into_bytes();
     let mut random = [0; 10];
@@ -108,14 +108,14 @@ fn from_system() -> [u8; 10] {
 }
 
 fn from_seed(seed: u64, number: u64) -> [u8; 10] {
-    front(Digest::of([seed.to_be_bytes(), number.to_be_bytes()].as_flattened()).as_bytes())
+    prefix(Digest::of([seed.to_be_bytes(), number.to_be_bytes()].as_flattened()).as_bytes())
 }
 
 /// The first `N` of at least as many bytes.
-fn front<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut front = [0; N];
-    front.copy_from_slice(&bytes[..N]);
-    front
+fn prefix<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut prefix = [0; N];
+    prefix.copy_from_slice(&bytes[..N]);
+    prefix
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
     #[test]
-    fn a_name_is_a_uuid_of_its_instant() {
+    fn an_id_is_a_uuid_of_its_instant() {
         for ids in [Ids::Random, Ids::seeded(1)] {
             let uuid = ids.uuid(NOW);
             assert_eq!(uuid.get_version_num(), 7);
@@ -137,25 +137,25 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_row_again() {
-        let row = |seed| {
+    fn a_seed_gives_the_same_sequence_again() {
+        let sequence = |seed| {
             let ids = Ids::seeded(seed);
             [ids.nonce(), ids.nonce(), ids.nonce()]
         };
-        assert_eq!(row(7), row(7));
-        assert_ne!(row(7), row(8));
+        assert_eq!(sequence(7), sequence(7));
+        assert_ne!(sequence(7), sequence(8));
     }
 
     #[test]
-    fn a_derived_name_belongs_to_tenant_subject_and_key() {
-        let name = |tenant, subject, key| derived(&TenantId::new(tenant).unwrap(), subject, key);
-        let first = name("t", "s", "k");
-        assert_eq!(first, name("t", "s", "k"));
+    fn a_derived_id_belongs_to_tenant_subject_and_key() {
+        let id = |tenant, subject, key| derived(&TenantId::new(tenant).unwrap(), subject, key);
+        let first = id("t", "s", "k");
+        assert_eq!(first, id("t", "s", "k"));
         assert_eq!(first.as_str().len(), 36);
         for (tenant, subject, key) in
             [("u", "s", "k"), ("t", "x", "k"), ("t", "s", "l"), ("t", "sk", ""), ("ts", "", "k")]
         {
-            assert_ne!(first, name(tenant, subject, key));
+            assert_ne!(first, id(tenant, subject, key));
         }
     }
 }

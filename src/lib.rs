@@ -1,24 +1,24 @@
-//! SyncKairos: shared timers for many, served by many. The layers, top to bottom:
+//! SyncKairos: shared timers, served by many instances. The layers, top to bottom:
 //!
-//! - [`cli`]: one short file a command
-//! - [`server`]: the only place that knows every concrete type
+//! - [`cli`]: one file for each command
+//! - [`server`]: the composition root, which knows every concrete type
 //! - [`http`]: routes and problem documents
 //! - [`stream`]: WebSocket, server-sent events and long-poll
 //! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
-//! - [`fanout`]: from the bus to those who watch, inside one instance
-//! - [`limits`]: what a subject may have over all instances
-//! - [`membership`]: the running instances, and the owner of each partition
-//! - [`audit`]: the road from the store to the ledger, over [`jobs`]
+//! - [`fanout`]: from the bus to subscribers, inside one instance
+//! - [`limits`]: quotas of a subject over all instances
+//! - [`membership`]: live instances, and the partitions that each owns
+//! - [`audit`]: drains the outbox of the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
-//! - [`breaker`]: a service that does not answer is left alone for a while
+//! - [`breaker`]: circuit breakers
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`conformance`]: runs clock vectors
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
 //! - [`redis`]: connections to Redis, however it is deployed
-//! - [`config`], [`shutdown`], [`telemetry`]: what every room may stand on
+//! - [`config`], [`shutdown`], [`telemetry`]: below every room
 
 pub mod app;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! The environment, telemetry, then one command.
+//! Reads the environment, starts telemetry, then runs one command.
 
 use std::env::{self, VarError};
 use std::process::ExitCode;
@@ -10,8 +10,8 @@ use synckairos::config::{Pairs, SETTINGS};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long work that cannot be dropped (a file being written) may hold up the exit.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// How long work that cannot be dropped (a write to a file) may hold up the exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -25,11 +25,11 @@ fn run() -> Result<(), Failure> {
     call.start_telemetry()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(call.run());
-    runtime.shutdown_timeout(LAST_MOMENT);
+    runtime.shutdown_timeout(EXIT_TIMEOUT);
     outcome
 }
 
-/// What the environment says of our settings.
+/// The settings in the environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn environment() -> Result<Pairs, Failure> {
     let mut pairs = Pairs::new();

@@ -1,11 +1,12 @@
-//! The only place that knows every concrete type: from settings to parts, from
-//! parts to instances that serve.
+//! The composition root, the only room that knows every concrete type: from settings to
+//! services, from services to instances that serve.
 
 mod backend;
 mod cache_metrics;
 mod capacity;
 mod clock_reference;
 pub mod connect;
+mod error;
 mod eviction_policy;
 mod listener;
 mod lock;
@@ -23,18 +24,14 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::audit::ownership::LedgerTaken;
 use crate::auth::Authenticator;
 use crate::config::{Audit, Config, Secret, Timers};
-use crate::domain::id::InvalidId;
 use crate::fanout;
 use crate::fanout::Hub;
 use crate::http;
 use crate::http::api::Api;
 use crate::ids::Ids;
-use crate::ledger;
 use crate::membership::Work;
-use crate::redis;
 use crate::shutdown::Shutdown;
 use crate::stream;
 use crate::stream::{Streams, Timing};
@@ -46,194 +43,142 @@ use self::listener::Listener;
 
 pub use backend::Backend;
 pub use clock_reference::RedisReference;
-pub use open_ledger::{fair_file, fair_server, ledger, migrate};
+pub use error::Error;
+pub use open_ledger::{fair_postgres, fair_sqlite, ledger, migrate};
 pub use services::{Leftovers, Services};
 pub use session_source::SessionSource;
 pub use worker::work;
-
-/// Why an instance does not serve.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// An address is taken, or not this host's.
-    #[error("failed to listen on {address}")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process serves from the same folder.
-    #[error("failed to lock {0}: another process serves from it")]
-    InUse(String),
-    /// The folder cannot be used.
-    #[error("failed to use the data folder {folder}")]
-    Folder {
-        /// Which.
-        folder: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The ledger does not open.
-    #[error("failed to open the ledger")]
-    Ledger(#[from] ledger::Error),
-    /// A newer release has brought the ledger up.
-    #[error(
-        "the ledger's schema is newer than this release: it has migration {0}. Start the release that made it, or \
-         bring back a copy of the ledger from before"
-    )]
-    NewerSchema(i64),
-    /// The address of Redis is of no use.
-    #[error("failed to use REDIS_URL")]
-    Address(#[from] redis::InvalidAddress),
-    /// Redis does not answer.
-    #[error("failed to reach Redis")]
-    Redis(#[from] redis::RedisError),
-    /// Redis does not keep what it is given.
-    #[error(
-        "Redis has maxmemory-policy {0}, and may throw sessions away when it is full: set it to noeviction, or say --allow-eviction"
-    )]
-    Evicts(String),
-    /// The ledger is another deployment's.
-    #[error(transparent)]
-    Taken(#[from] LedgerTaken),
-    /// There is nothing a worker could take.
-    #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
-    NothingShared,
-    /// The open mode's own names are not valid.
-    #[error("failed to set up tokens")]
-    Tokens(#[from] InvalidId),
-}
 
 /// One running instance.
 pub struct Instance {
     /// Where it serves.
     pub address: SocketAddr,
-    /// Where it tells its metrics.
+    /// Where it serves its metrics.
     pub metrics_address: SocketAddr,
     /// Its streams, requests and listeners.
     pub front: Shutdown,
 }
 
 impl Instance {
-    /// Starts serving from `parts`, until `front` begins to stop.
-    pub async fn start(config: &Config, parts: &Services, front: Shutdown) -> Result<Self, Error> {
+    /// Starts serving from `services`, until `front` begins to stop.
+    pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
         let authenticator = Arc::new(Authenticator::new(secret)?);
         let api = Arc::new(Api {
-            sessions: Arc::clone(&parts.sessions),
-            readiness: Arc::clone(&parts.readiness),
+            sessions: Arc::clone(&services.sessions),
+            readiness: Arc::clone(&services.readiness),
             authenticator: Arc::clone(&authenticator),
-            clock: Arc::clone(&parts.clock),
+            clock: Arc::clone(&services.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
-            body_deadline: config.spans.request_body,
+            body_deadline: config.timers.request_body,
             draining: front.draining(),
         });
-        let hub = watch(config, parts, &front).await?;
-        let (sessions, live) = (Arc::clone(&parts.sessions), Arc::clone(&parts.live));
-        let caches = CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), live };
+        let hub = watch(config, services, &front).await?;
+        let (sessions, backend) = (Arc::clone(&services.sessions), Arc::clone(&services.backend));
+        let caches =
+            CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), backend };
         let recorder = metrics::install();
-        // It may be scraped as soon as it is ready.
+        // A scrape may come as soon as it is ready.
         caches.report();
-        backend::until_stopped(&front, "caches", caches.run());
-        // Samples take room until they are sorted, and nobody may be scraping.
-        backend::until_stopped(&front, "metrics upkeep", recorder.clone().upkeep());
+        front.spawn_until_stopped("caches", caches.run());
+        // Samples take memory until they are sorted, even if no scrape comes.
+        front.spawn_until_stopped("metrics upkeep", recorder.clone().upkeep());
         let streams = Streams::start(stream::StreamsParts {
             hub,
             commands: Arc::clone(&api) as _,
             authenticator,
-            clock: Arc::clone(&parts.clock),
+            clock: Arc::clone(&services.clock),
             shutdown: front.clone(),
             timing: timing(config),
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
         let router = http::metrics::router(recorder, &config.metrics_hosts);
-        let listening = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
-        let metrics_address = listener::serve(listening, config, &front).await?;
+        let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
+        let metrics_address = listener::serve(listener, config, &front).await?;
         let router = http::router(&api, &streams);
-        let listening = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
-        let address = listener::serve(listening, config, &front).await?;
+        let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
+        let address = listener::serve(listener, config, &front).await?;
         Ok(Self { address, metrics_address, front })
     }
 }
 
-/// Hears of every write to what is watched here, and reads all of it again when the
-/// store may have gone back.
-async fn watch(config: &Config, parts: &Services, front: &Shutdown) -> Result<Arc<Hub>, Error> {
-    let bus = parts.live.bus().await?;
-    let source = Arc::new(SessionSource(Arc::clone(&parts.sessions)));
-    let clock = Arc::clone(&parts.clock);
-    // To be read oftener than an idle session is let go of keeps a watched one in the store.
-    let position_check = config.spans.position_check.min(config.session_idle_ttl / 3);
+/// Starts the hub, which follows every write to watched sessions, and reads them all again
+/// after a change of store generation.
+async fn watch(config: &Config, services: &Services, front: &Shutdown) -> Result<Arc<Hub>, Error> {
+    let bus = services.backend.bus().await?;
+    let source = Arc::new(SessionSource(Arc::clone(&services.sessions)));
+    let clock = Arc::clone(&services.clock);
+    // A watched session is read more often than idle ones are evicted, so it stays in the store.
+    let position_check = config.timers.position_check.min(config.session_idle_ttl / 3);
     let settings = fanout::Settings { position_check, ..fanout::Settings::default() };
     let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, front);
-    let (doubting, mut lives) = (Arc::clone(&hub), parts.live.new_lives.clone());
-    backend::until_stopped(front, "fanout lives", async move {
-        while lives.changed().await.is_ok() {
-            doubting.invalidate_all();
+    let (watching, mut changes) = (Arc::clone(&hub), services.backend.generation_changes.clone());
+    front.spawn_until_stopped("fanout generations", async move {
+        while changes.changed().await.is_ok() {
+            watching.invalidate_all();
         }
     });
     Ok(hub)
 }
 
-/// Streams are told to go elsewhere over half of the time a stop may take. Where there is no
-/// other instance they are told at once: until this one is back clocks cost nobody anything.
+/// A stop asks streams to go elsewhere, spread over half of its time. Embedded it asks all at
+/// once: there is no other instance, and an outage costs no participant time.
 fn timing(config: &Config) -> Timing {
-    let Timers { heartbeat, ping, pong_wait, write_wait, .. } = config.spans;
-    // Embedded there is no other instance to be spared the crowd.
+    let Timers { heartbeat, ping, pong_wait, write_wait, .. } = config.timers;
     let drain = if config.redis.is_none() { Duration::ZERO } else { config.drain_timeout / 2 };
     Timing { heartbeat, ping, pong_wait, write_wait, drain, ..Timing::default() }
 }
 
-/// Serves until `shutdown` is announced. It is not ready from then on, and served for a while
-/// as before, so that balancers notice. Then it finishes what is under way: streams and
-/// requests first, then what they left for the ledger.
+/// Serves until `shutdown` is announced. From then on it is not ready, and serves for a while
+/// as before, so that balancers notice. Then it finishes streams and requests first, and
+/// records the rest of the outbox last.
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    // What must outlast everything else.
+    // Stops last: the lock on the folder and the ledger.
     let last = Shutdown::new();
     let starting = Box::pin(start(&config, &shutdown, &last));
     let Some(started) = shutdown.draining().run_until_cancelled(starting).await else { return Ok(()) };
-    let (parts, instance) = started?;
-    tell_address(&instance);
+    let (services, instance) = started?;
+    print_address(&instance);
     shutdown.announced().await;
-    // Whoever has no time begins the stop itself.
+    // A second signal begins the stop at once.
     let _ = timeout(config.drain_grace(), shutdown.begun()).await;
-    let stopped = parts.clock.now();
+    let stopped = services.clock.now();
     shutdown.finish(config.drain_timeout).await;
-    parts.finish_since(stopped, config.drain_timeout).await;
-    // Whoever waits to serve from the same ledger finds everything in it.
+    services.finish_since(stopped, config.drain_timeout).await;
+    // A process that waits for the lock finds everything in the ledger.
     last.finish(config.drain_timeout).await;
     Ok(())
 }
 
 async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<(Services, Instance), Error> {
     capacity::raise_descriptors();
-    // First of all: a counter that is made before there is a recorder counts nothing, ever.
+    // First: a counter made before the recorder is installed never counts.
     metrics::install();
-    if config.is_alone() {
-        lock::Lock::hold(config).await?.keep(last, shutdown);
+    if config.is_sole_instance() {
+        lock::Lock::acquire(config).await?.keep(last, shutdown);
     }
-    let back = Shutdown::new();
-    let ledger = open_ledger::serving(config, &back).await?;
+    let background = Shutdown::new();
+    let ledger = open_ledger::open(config, &background).await?;
     let redis = connect::redis(config).await?;
     let ownership = ownership::begin(config, redis.as_ref(), &ledger).await?;
-    let clock = connect::clock(config, redis.as_ref(), &back).await?;
+    let clock = connect::clock(config, redis.as_ref(), &background).await?;
     let work = match config.audit {
-        Audit::Here => Work::All,
+        Audit::InProcess => Work::All,
         Audit::ByWorkers => Work::Serving,
     };
-    let live = Backend::start(config, redis, &clock, work).await?;
-    ownership::keep(ownership, &live.fence, &back, shutdown);
-    let parts = Services::start(config, clock, ledger, live, back);
-    parts.open_run().await?;
-    let instance = Instance::start(config, &parts, shutdown.clone()).await?;
-    Ok((parts, instance))
+    let backend = Backend::start(config, redis, &clock, work).await?;
+    ownership::keep(ownership, &backend.fence, &background, shutdown);
+    let services = Services::start(config, clock, ledger, backend, background);
+    services.open_run().await?;
+    let instance = Instance::start(config, &services, shutdown.clone()).await?;
+    Ok((services, instance))
 }
 
-/// For people, on the terminal; the log has it too.
-fn tell_address(instance: &Instance) {
+/// Prints the address for people; the log has it too.
+fn print_address(instance: &Instance) {
     let Instance { address, metrics_address, .. } = instance;
     tracing::info!(%address, %metrics_address, "serving");
-    // Nobody may be reading, which is no reason not to serve.
+    // It serves even if standard output is closed.
     let _ = writeln!(io::stdout(), "SyncKairos serves http://{address}");
 }

@@ -1,8 +1,8 @@
-//! How an instance stops: it is announced (send nothing more here), then soft (finish what is
-//! under way), then hard (drop it).
+//! How an instance stops: the stop is announced (clients go elsewhere), then soft (tasks
+//! finish), then hard (tasks are dropped).
 //!
 //! Every task that outlives its caller is spawned here, so that a stop can wait for
-//! it, a panic in it is counted, and a test can fail on what is left over.
+//! it, a panic in it is counted, and a test can fail on leftover tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
-/// How long a dropped task may take to go: one that never yields does not hold up the exit.
-const AFTER_HARD_STOP: Duration = Duration::from_secs(1);
+/// How long a dropped task may take to end: one that never yields does not hold up the exit.
+const HARD_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One instance's stop. Clones are the same stop.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +27,7 @@ struct Inner {
     announced: CancellationToken,
     soft: CancellationToken,
     hard: CancellationToken,
-    /// What `soft` says, without its lock: every stream looks at it each time it is woken.
+    /// The state of `soft` without its lock: every stream reads it on each wake-up.
     is_begun: AtomicBool,
     tasks: TaskTracker,
     spawned: AtomicU64,
@@ -52,13 +52,13 @@ pub enum Finished {
 }
 
 impl Shutdown {
-    /// A stop nobody has asked for yet.
+    /// A stop that has not begun.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says that a stop is to come, so that nobody sends more here. Everything goes on.
+    /// Announces the stop, so that balancers send clients elsewhere. All tasks go on.
     pub fn announce(&self) {
         self.0.announced.cancel();
     }
@@ -68,13 +68,13 @@ impl Shutdown {
         self.0.announced.cancelled()
     }
 
-    /// What is cancelled once a stop is announced, or has begun.
+    /// A token that is cancelled once a stop is announced, or has begun.
     #[must_use]
     pub fn draining(&self) -> CancellationToken {
         self.0.announced.clone()
     }
 
-    /// Asks everyone to finish. Asking again changes nothing.
+    /// Begins the soft stop, which asks all tasks to finish. A second call changes nothing.
     pub fn begin(&self) {
         self.announce();
         self.0.is_begun.store(true, Ordering::Release);
@@ -91,24 +91,24 @@ impl Shutdown {
         }
     }
 
-    /// Whether a stop was asked for.
+    /// Whether the soft stop has begun.
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.0.is_begun.load(Ordering::Acquire)
     }
 
-    /// Returns once a stop is asked for.
+    /// Returns once the soft stop has begun.
     pub fn begun(&self) -> WaitForCancellationFuture<'_> {
         self.0.soft.cancelled()
     }
 
-    /// The soft stop as a token, for what wants to own one.
+    /// The soft stop as a token.
     #[must_use]
     pub fn soft(&self) -> CancellationToken {
         self.0.soft.clone()
     }
 
-    /// Returns once the stop became a hard one.
+    /// Returns once the hard stop has begun.
     pub fn aborted(&self) -> WaitForCancellationFuture<'_> {
         self.0.hard.cancelled()
     }
@@ -121,18 +121,29 @@ impl Shutdown {
         drop(self.spawn_abortable(name, task));
     }
 
-    /// The same; the handle drops the task at its next await.
+    /// The same, and drops `task` once the soft stop begins.
+    pub fn spawn_until_stopped<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let soft = self.soft();
+        self.spawn(name, async move {
+            soft.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Like [`Self::spawn`]; the handle drops the task at its next await.
     #[must_use]
     pub fn spawn_abortable<F>(&self, name: &'static str, task: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let id = self.0.spawned.fetch_add(1, Ordering::Relaxed);
-        let held = Held::of(id, name, self);
-        // In a box, because what awaits a future holds room for it twice.
+        let guard = TaskGuard::new(id, name, self);
+        // In a box: an async block that awaits a future stores it twice.
         let task = Box::pin(task);
         let task = self.0.tasks.spawn(async move {
-            let _held = held;
+            let _guard = guard;
             task.await;
         });
         let abort = task.abort_handle();
@@ -140,7 +151,7 @@ impl Shutdown {
         abort
     }
 
-    /// It may have ended already; and a hard stop may come before it is known, or after.
+    /// The task may have ended already, and a hard stop may come before this or after.
     fn remember(&self, id: u64, abort: &AbortHandle) {
         if let Some(task) = self.0.running().get_mut(&id) {
             task.abort = Some(abort.clone());
@@ -150,7 +161,7 @@ impl Shutdown {
         }
     }
 
-    /// Asks everyone to finish, waits for it, and drops who takes longer than `within`.
+    /// Asks all tasks to finish, and drops those that take longer than `within`.
     pub async fn finish(&self, within: Duration) -> Finished {
         self.begin();
         self.0.tasks.close();
@@ -158,10 +169,10 @@ impl Shutdown {
             return Finished::Drained;
         }
         let cut = self.running();
-        tracing::warn!(tasks = ?cut, "stopped waiting");
+        tracing::warn!(tasks = ?cut, "dropped tasks that did not finish in time");
         self.abort();
-        // Who does not go even now is named in the line above.
-        let _ = timeout(AFTER_HARD_STOP, self.0.tasks.wait()).await;
+        // The line above names tasks that do not end even now.
+        let _ = timeout(HARD_STOP_TIMEOUT, self.0.tasks.wait()).await;
         Finished::Cut(cut)
     }
 
@@ -191,22 +202,22 @@ impl Inner {
     }
 }
 
-/// A running task's entry in the list; gone when it is dropped, by its end, by a hard
-/// stop, or by the panic that unwinds it.
-struct Held {
+/// Removes a task from the list when it is dropped: by its end, by a hard stop, or by the
+/// panic that unwinds it.
+struct TaskGuard {
     id: u64,
     name: &'static str,
     shutdown: Shutdown,
 }
 
-impl Held {
-    fn of(id: u64, name: &'static str, shutdown: &Shutdown) -> Self {
+impl TaskGuard {
+    fn new(id: u64, name: &'static str, shutdown: &Shutdown) -> Self {
         shutdown.0.running().insert(id, Running { name, abort: None });
         Self { id, name, shutdown: shutdown.clone() }
     }
 }
 
-impl Drop for Held {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.shutdown.0.running().remove(&self.id);
         if std::thread::panicking() {
@@ -222,11 +233,11 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(20);
-    const LONG: Duration = Duration::from_secs(10);
+    const SHORT_TIMEOUT: Duration = Duration::from_millis(20);
+    const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn a_soft_stop_waits_for_what_is_under_way() {
+    async fn a_soft_stop_waits_for_tasks() {
         let shutdown = Shutdown::new();
         let stop = shutdown.soft();
         shutdown.spawn("worker", async move {
@@ -234,12 +245,12 @@ mod tests {
             tokio::task::yield_now().await;
         });
         assert_eq!((shutdown.leftovers(), shutdown.running()), (1, vec!["worker"]));
-        assert_eq!(shutdown.finish(LONG).await, Finished::Drained);
+        assert_eq!(shutdown.finish(LONG_TIMEOUT).await, Finished::Drained);
         assert_eq!((shutdown.leftovers(), shutdown.running()), (0, vec![]));
     }
 
     #[tokio::test]
-    async fn what_is_announced_goes_on_and_what_begins_was_announced() {
+    async fn an_announced_stop_has_not_begun_and_a_begun_stop_is_announced() {
         let shutdown = Shutdown::new();
         shutdown.announce();
         assert!(shutdown.draining().is_cancelled() && !shutdown.is_begun());
@@ -249,32 +260,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_end_is_cut_and_named() {
+    async fn a_task_that_does_not_end_is_cut_and_named() {
         let shutdown = Shutdown::new();
-        shutdown.spawn("deaf", pending());
-        shutdown.spawn("deaf", pending());
-        assert_eq!(shutdown.finish(SOON).await, Finished::Cut(vec!["deaf"]));
+        shutdown.spawn("stuck", pending());
+        shutdown.spawn("stuck", pending());
+        assert_eq!(shutdown.finish(SHORT_TIMEOUT).await, Finished::Cut(vec!["stuck"]));
         assert_eq!(shutdown.leftovers(), 0);
     }
 
     #[tokio::test]
     async fn a_hard_stop_ends_a_soft_one_early() {
         let shutdown = Shutdown::new();
-        shutdown.spawn("deaf", pending());
+        shutdown.spawn("stuck", pending());
         let second = shutdown.clone();
-        let stopping = shutdown.finish(LONG);
-        let ((), finished) = tokio::join!(async move { second.abort() }, timeout(LONG / 2, stopping));
+        let stopping = shutdown.finish(LONG_TIMEOUT);
+        let ((), finished) = tokio::join!(async move { second.abort() }, timeout(LONG_TIMEOUT / 2, stopping));
         assert_eq!(finished, Ok(Finished::Drained));
         assert!(shutdown.is_begun());
     }
 
     #[tokio::test]
-    async fn a_panic_is_counted_and_hurts_nobody_else() {
+    async fn a_panic_is_counted_and_ends_no_other_task() {
         let shutdown = Shutdown::new();
         shutdown.spawn("bad", async { panic!("on purpose") });
         let stop = shutdown.soft();
         shutdown.spawn("good", async move { stop.cancelled().await });
-        assert_eq!(shutdown.finish(LONG).await, Finished::Drained);
+        assert_eq!(shutdown.finish(LONG_TIMEOUT).await, Finished::Drained);
         assert_eq!((shutdown.panics(), shutdown.leftovers()), (1, 0));
     }
 }

@@ -68,8 +68,8 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     // `jobs/mod.rs` has to name the file.
     ("apalis", &["jobs/apalis.rs", "jobs/mod.rs"], "only jobs/apalis.rs says apalis"),
     ("apalis_core", &["jobs/apalis.rs"], "only jobs/apalis.rs says apalis"),
-    ("SystemTime", &["clock/"], "host time is read in clock only; take `now`"),
-    ("std::time::Instant", &["clock/"], "host time is read in clock only; take `now`"),
+    ("SystemTime", &["clock/host.rs"], "host time is read in clock/host.rs only; take `now`"),
+    ("std::time::Instant", &["clock/host.rs"], "host time is read in clock/host.rs only; take `now`"),
     (".unwrap()", &[], "answer with an error, or `expect` with a reason that cannot fail"),
     ("todo!", &[], "do it, or refuse with a clear error"),
     ("#[allow", &[], "`#[expect]` with a reason, or change the rule for all in Cargo.toml"),

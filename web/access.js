@@ -1,20 +1,20 @@
-/** What the caller's token lets it do, so that the page offers nothing else. The server decides; this only hides. Pure. */
+/** The rights of the caller's token, so that the page offers nothing else. The server decides; this only hides. Pure. */
 
 import { activeId } from '/sdk/clock.js';
 import { clockOf, isSimultaneous } from './clocks.js';
 
 /**
- * @typedef {object} Principal Who the page's token says the caller is.
+ * @typedef {object} Principal The caller that the page's token proves.
  * @property {'viewer'|'participant'|'operator'|'admin'} role
  * @property {string|null} participantId
  * @property {string[]|null} sessions The sessions the token is limited to; null: all of the tenant's.
  * @property {number|null} endsAtMs Unix ms; null: never.
  */
 
-// A server without a key listens on this computer only, and takes everybody for an operator.
+// A server without a key listens on loopback only, and every caller is an operator.
 const OPEN_MODE = /** @type {Principal} */ ({ role: 'operator', participantId: null, sessions: null, endsAtMs: null });
 
-// What cannot be read is refused by the server anyway.
+// The server refuses an unreadable token anyway.
 const UNREADABLE = /** @type {Principal} */ ({ ...OPEN_MODE, role: 'viewer' });
 
 /**
@@ -35,7 +35,7 @@ export function isOperator({ role }) {
 }
 
 /**
- * Whether the token gives no more than watching this one session, so that it may stand in an address.
+ * Whether the token only lets its owner watch this session, so that it may be in an address.
  *
  * @param {Principal} principal
  * @param {string|null} sessionId
@@ -55,19 +55,19 @@ export function onlyWatches({ role, sessions }, sessionId) {
 export function mayCommand(principal, session, command, fields = {}) {
   if (isOperator(principal)) return true;
   const { role, participantId: own } = principal;
-  return role === 'participant' && own !== null && Boolean(OWN[command]?.(session, own, fields));
+  return role === 'participant' && own !== null && Boolean(PARTICIPANT_RIGHTS[command]?.(session, own, fields));
 }
 
-// What a participant may do: hand on while it is active, and run its own clock where all run at once.
-const OWN = {
+// The rights of a participant: to hand on while it is active, and to control its own clock in a simultaneous session.
+const PARTICIPANT_RIGHTS = {
   switch: (session, own, fields) => activeId(session) === own && mayName(session, own, fields),
   pause: (session, own, fields) => ownsClock(session, own, fields) && session.rights?.self_pause !== false,
-  // A pause that somebody else gave, or the server, is not the participant's to end.
+  // Only a pause that the participant may have requested itself.
   resume: (session, own, fields) => ownsClock(session, own, fields) && reasonsOf(session, own).every((reason) => reason === 'requested'),
   complete: (session, own, fields) => ownsClock(session, own, fields) && session.rights?.self_complete !== false,
 };
 
-// The next in turn goes without a name; naming another needs the right to.
+// Handing on to the next in turn needs no name; another one needs the right to choose.
 function mayName(session, own, { next_participant_id: next, next_group_id: group }) {
   if (next === undefined && group === undefined) return true;
   return session.rights?.hand_on === 'any' && next !== own;

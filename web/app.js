@@ -1,4 +1,4 @@
-/** The page at `/`: with a session in its address it shows that session, else it makes one. */
+/** The page at `/`: it shows the session in its address, or the form that creates one. */
 
 import { principalOf } from './access.js';
 import { openCreateView } from './create-view.js';
@@ -8,7 +8,7 @@ import { takeToken, watchAddress } from './token.js';
 const sessionId = new URL(location.href).searchParams.get('session');
 const token = takeToken(sessionId);
 watchAddress(token);
-const place = { base: location.origin, token, principal: principalOf(token) };
+const options = { base: location.origin, token, principal: principalOf(token) };
 
-if (sessionId) openSessionView({ ...place, sessionId });
-else openCreateView(place);
+if (sessionId) openSessionView({ ...options, sessionId });
+else openCreateView(options);

@@ -1,4 +1,4 @@
-/** What can be asked of one clock: which small buttons stand under it. Pure. */
+/** The commands available for one clock: the small buttons under it. Pure. */
 
 import { statusAt } from '/sdk/clock.js';
 import { mayCommand } from './access.js';
@@ -11,8 +11,8 @@ const ENDED = ['expired', 'completed', 'cancelled'];
  * @typedef {object} ClockOffer
  * @property {string} key
  * @property {string} text
- * @property {string} label For a voice, with the clock's name in place of `%`.
- * @property {string} [sure] What cannot be taken back is asked again with this.
+ * @property {string} label For screen readers, with the clock's name in place of `%`.
+ * @property {string} [sure] The text that asks for a second press, if the command cannot be undone.
  * @property {string} command
  * @property {object} fields
  */
@@ -22,7 +22,7 @@ const ENDED = ['expired', 'completed', 'cancelled'];
  * @param {string} id
  * @param {number} nowMs
  * @param {import('./access.js').Principal} principal
- * @returns {ClockOffer[]} Only what the caller may ask for.
+ * @returns {ClockOffer[]} Only those the caller may use.
  */
 export function availableClockCommands(session, id, nowMs, principal) {
   if (hasEnded(session) || session.sync_mode === 'count_up') return [];
@@ -44,7 +44,7 @@ function stepsOf(session, id) {
   ];
 }
 
-// What is worth giving depends on how long it all is.
+// The step depends on the total time.
 function stepFor(full) {
   if (full >= 30 * 60_000) return { ms: 300_000, text: '5 min', words: '5 minutes' };
   if (full >= 10 * 60_000) return { ms: 60_000, text: '1 min', words: '1 minute' };
@@ -64,7 +64,7 @@ function ownOffers(session, id) {
 
 const PAUSES = { pause: { text: 'Pause', label: 'Pause %' }, resume: { text: 'Resume', label: 'Resume %' } };
 
-// With two, whose turn is next goes without saying.
+// With two clocks there is no choice of the next.
 function turnOffers(session, id, nowMs) {
   const clocks = session.sync_mode === 'per_group' ? session.groups : session.participants;
   const isOpen = statusAt(session, nowMs) === 'running' && isTurnTaking(session) && clocks.length > 2;

@@ -1,4 +1,4 @@
-/** What can be asked of a session as it stands: which buttons there are, and what a press of a clock means. Pure. */
+/** The commands available in the present state of a session, and the command of a press on a clock. Pure. */
 
 import { activeGroupId, activeId, startsInMs, statusAt } from '/sdk/clock.js';
 import { mayCommand } from './access.js';
@@ -12,13 +12,13 @@ const ENDED = ['expired', 'completed', 'cancelled'];
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {number} nowMs
  * @param {Principal} principal
- * @returns {string[]} Commands, the foremost first; only those the caller may give.
+ * @returns {string[]} Commands, the most important first; only those the caller may use.
  */
 export function availableCommands(session, nowMs, principal) {
-  return allOffersOf(session, nowMs).filter((command) => mayCommand(principal, session, command));
+  return allCommands(session, nowMs).filter((command) => mayCommand(principal, session, command));
 }
 
-function allOffersOf(session, nowMs) {
+function allCommands(session, nowMs) {
   const status = statusAt(session, nowMs);
   if (ENDED.includes(status)) return [];
   if (status === 'pending') return startsInMs(session, nowMs) === null ? ['start', 'start-together'] : ['reset'];
@@ -34,7 +34,7 @@ export function hasEnded(session) {
 }
 
 /**
- * What a press of the clock `id` does, in words; null if nothing.
+ * The action of a press on the clock `id`; null if there is none.
  *
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id
@@ -42,22 +42,22 @@ export function hasEnded(session) {
  * @param {Principal} principal
  */
 export function pressAction(session, id, nowMs, principal) {
-  const press = meaningOf(session, id, nowMs);
+  const press = pressActionOf(session, id, nowMs);
   return press && mayCommand(principal, session, commandOf(press)) ? press : null;
 }
 
 /**
- * The command that a press gives.
+ * The command of a press.
  *
- * @param {string} press As `pressAction` says it.
+ * @param {string} press An action of `pressAction`.
  */
 export function commandOf(press) {
   return press === 'hand on' ? 'switch' : press;
 }
 
-function meaningOf(session, id, nowMs) {
+function pressActionOf(session, id, nowMs) {
   const status = statusAt(session, nowMs);
-  // Where each clock is its own, pressing one must not move them all.
+  // In a simultaneous session a press on one clock must not affect all.
   if (isSimultaneous(session)) return null;
   if (status === 'pending') return startsInMs(session, nowMs) === null ? 'start' : null;
   if (status === 'paused') return 'resume';
@@ -77,7 +77,7 @@ export function isTurnOf(session, id) {
   return id === (session.sync_mode === 'per_group' ? activeGroupId(session) : activeId(session));
 }
 
-/** Whether clocks take turns, so that the running one is handed on by pressing it. */
+/** Whether clocks take turns, so that a press on the running one hands on. */
 export function isTurnTaking(session) {
   return session.sync_mode.startsWith('per_') && !isSimultaneous(session);
 }

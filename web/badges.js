@@ -1,4 +1,4 @@
-/** The small facts beside a clock: its period, stage, reserve, delay, how far over it is. Pure. */
+/** The badges of a clock: its period, stage, reserve, delay and overrun. Pure. */
 
 import { clockText } from '/sdk/format.js';
 import { clockOf } from './clocks.js';

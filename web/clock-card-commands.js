@@ -20,13 +20,13 @@ export class ClockCardCommands {
    */
   describe(offers, name) {
     this.#offers = new Map(offers.map((offer) => [offer.key, offer]));
-    this.#seat(offers.map((offer) => offer.key));
+    this.#updateButtons(offers.map((offer) => offer.key));
     for (const offer of offers) mark(this.#buttons.get(offer.key), 'aria-label', offer.label.replace('%', name));
     this.node.hidden = offers.length === 0;
   }
 
-  // Buttons that stay are kept as they are, so that nobody's focus is taken away.
-  #seat(keys) {
+  // Buttons that stay are reused, so that they keep the focus.
+  #updateButtons(keys) {
     if (keys.join(' ') === [...this.#buttons.keys()].join(' ')) return;
     const focused = this.node.contains(document.activeElement) ? document.activeElement : null;
     this.#buttons = new Map(keys.map((key) => [key, this.#buttons.get(key) ?? this.#button(key)]));

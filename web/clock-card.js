@@ -1,21 +1,21 @@
-/** One clock on the screen: its name, its digits, what is left of it as a bar, and its own commands. */
+/** One clock on the screen: its name, its digits, a bar of the remaining time, and its own commands. */
 
 import { clockText, spokenText } from '/sdk/format.js';
 import { element, mark, say } from './dom.js';
 import { ClockCardCommands } from './clock-card-commands.js';
 import { TeamMembers } from './team-members.js';
 
-// Below this the digits turn urgent, whatever warnings the session has.
-const LOW_MS = 10_000;
+// Below this the digits look urgent, independent of the warnings of the session.
+const LOW_BELOW_MS = 10_000;
 
-// How large the fraction is beside the digits, as the style sheet has it.
+// The font size of the fraction relative to the digits, as in the style sheet.
 const FRACTION_SIZE = 0.42;
 
 /**
  * @typedef {object} CardActions
  * @property {(id: string) => void} press
- * @property {(offer: import('./available-clock-commands.js').ClockOffer) => void} ask
- * @property {(participantId: string) => void} choose
+ * @property {(offer: import('./available-clock-commands.js').ClockOffer) => void} request
+ * @property {(participantId: string) => void} handOnTo
  */
 
 export class ClockCard {
@@ -35,15 +35,15 @@ export class ClockCard {
     this.badges = element('span', { className: 'badges' });
     this.bar = element('span', { className: 'face-bar' });
     this.button = this.#button(actions);
-    this.commands = new ClockCardCommands(actions.ask);
-    this.members = new TeamMembers(actions.choose);
+    this.commands = new ClockCardCommands(actions.request);
+    this.members = new TeamMembers(actions.handOnTo);
     this.more = this.#moreButton();
     const foot = element('div', { className: 'face-foot' }, this.members.node, this.commands.node);
     this.node = element('section', { className: 'face', 'data-clock': id }, this.button, this.more, foot, this.bar);
   }
 
   /**
-   * What changes only when the session does.
+   * Updates what changes only with the session.
    *
    * @param {{name: string, pressing: string|null, offers: import('./available-clock-commands.js').ClockOffer[], isDense: boolean,
    *   fullMs: number, isElapsed: boolean, turn: string}} facts
@@ -53,17 +53,17 @@ export class ClockCard {
     this.commands.describe(facts.offers, facts.name);
     this.more.hidden = !facts.isDense || facts.offers.length === 0 || facts.pressing === 'open';
     mark(this.more, 'aria-label', `Commands for ${facts.name}`);
-    this.#tellOpen();
+    this.#markOpen();
     say(this.name, facts.name);
     mark(this.node, 'data-turn', facts.turn);
     mark(this.button, 'aria-disabled', String(!facts.pressing));
   }
 
   /**
-   * What changes with every frame.
+   * Updates what changes with every animation frame.
    *
    * @param {import('/sdk/clock.js').Reading} reading
-   * @param {{note: string, badges: string[]}} words
+   * @param {{note: string, badges: string[]}} texts
    */
   paint(reading, { note, badges }) {
     const { text, fraction } = clockText(reading.shown_ms, this.facts.isElapsed ? 2 : 1);
@@ -74,19 +74,19 @@ export class ClockCard {
     this.#paintBadges(badges);
     mark(this.node, 'data-length', text.length > 5 ? 'long' : text.length > 4 ? 'middle' : 'short');
     this.#fit(text.length + FRACTION_SIZE * fraction.length);
-    mark(this.node, 'data-look', this.#look(reading));
+    mark(this.node, 'data-look', this.#lookOf(reading));
     this.#paintBar(reading);
   }
 
-  /** A cue: something was reached. */
+  /** Shows a cue. */
   flash() {
     this.node.classList.remove('flash');
-    // Reading a size makes the browser see the class gone, so that the animation begins again.
+    // Reading a size makes the browser apply the removal, so that the animation restarts.
     void this.node.offsetWidth;
     this.node.classList.add('flash');
   }
 
-  /** For a voice: who, how much, and what a press would do. Not kept up with the digits, or it would never be silent. */
+  /** Sets the label for screen readers: name, time and action. It does not follow the digits, or it would never be silent. */
   speak() {
     const { name, pressing, isElapsed } = this.facts;
     const shown = `${spokenText(this.reading.shown_ms)}${isElapsed ? '' : ' left'}`;
@@ -109,20 +109,20 @@ export class ClockCard {
     return button;
   }
 
-  // Where there is no room for the commands of all, each opens its own.
+  // Where there is no room for all commands, each card opens its own.
   #toggle() {
     this.node.classList.toggle('open');
-    this.#tellOpen();
+    this.#markOpen();
   }
 
-  #tellOpen() {
+  #markOpen() {
     const isOpen = String(this.node.classList.contains('open'));
     mark(this.more, 'aria-expanded', isOpen);
     if (this.facts.pressing === 'open') mark(this.button, 'aria-expanded', isOpen);
     else this.button.removeAttribute('aria-expanded');
   }
 
-  // No length of digits is too long for its clock: the style sheet makes room for so many.
+  // The style sheet scales the digits to this number of letters.
   #fit(letters) {
     if (letters === this.#letters) return;
     this.#letters = letters;
@@ -136,11 +136,11 @@ export class ClockCard {
     badges.forEach((text, at) => say(children[at], text));
   }
 
-  #look({ is_running: isRunning, is_out: isOut, shown_ms: shown }) {
+  #lookOf({ is_running: isRunning, is_out: isOut, shown_ms: shown }) {
     if (this.facts.isElapsed) return isRunning && !isOut ? 'running' : 'still';
     if (isOut) return 'out';
     if (!isRunning) return 'still';
-    return shown <= LOW_MS ? 'low' : 'running';
+    return shown <= LOW_BELOW_MS ? 'low' : 'running';
   }
 
   #paintBar({ shown_ms: shown }) {

@@ -11,11 +11,11 @@ import { nameOf } from './clock-names.js';
 import { statusTextFor } from './status-text.js';
 import { hasEnded, isTurnOf, pressAction } from './available-commands.js';
 
-// With more clocks than these each is small, and opens its commands when pressed.
-const MOST_LARGE = 4;
+// With more clocks than this each card is small, and opens its commands when pressed.
+const MAX_LARGE_CARDS = 4;
 
-// With more than these a large screen is full, too.
-const MOST_AT_A_TABLE = 12;
+// With more than this a large screen is full, too.
+const MAX_UNCROWDED_CARDS = 12;
 
 export class ClockGrid {
   /** @type {Map<string, ClockCard>} */
@@ -28,7 +28,7 @@ export class ClockGrid {
   constructor(actions, principal) {
     this.actions = actions;
     this.principal = principal;
-    this.place = byId('faces');
+    this.container = byId('faces');
   }
 
   /**
@@ -36,8 +36,8 @@ export class ClockGrid {
    * @param {number} nowMs
    */
   describe(session, nowMs) {
-    this.#seat(session);
-    for (const card of this.#byId.values()) this.#describeOne(card, session, nowMs);
+    this.#layOut(session);
+    for (const card of this.#byId.values()) this.#describeCard(card, session, nowMs);
     this.paint(session, nowMs);
     for (const card of this.#byId.values()) card.speak();
   }
@@ -64,17 +64,17 @@ export class ClockGrid {
     return [...this.#byId.values()];
   }
 
-  /** The clock that a press of Space is about. */
+  /** The clock that Space acts on. */
   foremost(session) {
     return this.#byId.get(turnId(session)) ?? this.all()[0];
   }
 
-  /** Where the keyboard goes when its button has just disappeared. */
+  /** Moves the focus to the running clock, after the focused button disappeared. */
   focus(session, nowMs) {
     if (statusAt(session, nowMs) === 'running') this.foremost(session)?.button.focus({ preventScroll: true });
   }
 
-  #describeOne(card, session, nowMs) {
+  #describeCard(card, session, nowMs) {
     const name = nameOf(session, card.id);
     const offers = availableClockCommands(session, card.id, nowMs, this.principal);
     card.describe({
@@ -89,7 +89,7 @@ export class ClockGrid {
     card.members.describe(session, membersOf(session, card.id), { name, choices: this.#choices(session, card.id, nowMs) });
   }
 
-  // Which of a team one may hand on to.
+  // The team members that the caller may hand on to.
   #choices(session, id, nowMs) {
     const isOpen = statusAt(session, nowMs) === 'running' && !isSimultaneous(session) && isTurnOf(session, id);
     const ids = isOpen ? membersOf(session, id).map((one) => one.participant_id) : [];
@@ -97,19 +97,19 @@ export class ClockGrid {
   }
 
   get #isDense() {
-    return this.#byId.size > MOST_LARGE;
+    return this.#byId.size > MAX_LARGE_CARDS;
   }
 
-  // Faces that stay are kept as they are, so that nobody's focus is taken away.
-  #seat(session) {
+  // Cards that stay are reused, so that they keep the focus.
+  #layOut(session) {
     const ids = clockIds(session);
-    this.place.dataset.mode = session.sync_mode;
+    this.container.dataset.mode = session.sync_mode;
     if (ids.join(' ') === [...this.#byId.keys()].join(' ')) return;
     this.#byId = new Map(ids.map((id) => [id, this.#byId.get(id) ?? new ClockCard(id, this.actions)]));
-    this.place.replaceChildren(...this.all().map((card) => card.node));
-    this.place.dataset.count = String(ids.length);
-    this.place.dataset.density = this.#isDense ? 'dense' : 'roomy';
-    this.place.dataset.crowd = ids.length > MOST_AT_A_TABLE ? 'many' : 'few';
+    this.container.replaceChildren(...this.all().map((card) => card.node));
+    this.container.dataset.count = String(ids.length);
+    this.container.dataset.density = this.#isDense ? 'dense' : 'roomy';
+    this.container.dataset.crowd = ids.length > MAX_UNCROWDED_CARDS ? 'many' : 'few';
   }
 }
 

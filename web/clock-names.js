@@ -1,4 +1,4 @@
-/** What the clocks of a session are called. Pure. */
+/** The names of the clocks of a session. Pure. */
 
 import { SESSION } from '/sdk/clock.js';
 import { clockOf } from './clocks.js';

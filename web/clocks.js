@@ -1,9 +1,9 @@
-/** Finding the clock that an id names, and what commands call it. Pure. */
+/** The clock of an id, and its fields in commands. Pure. */
 
 import { SESSION, activeId } from '/sdk/clock.js';
 
 /**
- * A participant or a group; the session itself where it has but one clock.
+ * A participant or a group; the session itself if it has only one clock.
  *
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id
@@ -16,20 +16,20 @@ export function clockOf(session, id) {
 }
 
 /**
- * Which clock a command is about, as its fields say it.
+ * The fields of a command that name a clock.
  *
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id
  */
 export function ownerOf(session, id) {
   if (session.sync_mode === 'per_group') return { group_id: id };
-  // Of a turn in a `per_cycle` session the cycle's own clock is meant; of who waits, the reserve.
+  // In a `per_cycle` session no name means the cycle's own clock; a name means the reserve of one that waits.
   if (session.sync_mode === 'per_cycle') return id === activeId(session) ? {} : { participant_id: id };
   return id === SESSION ? {} : { participant_id: id };
 }
 
 /**
- * Who of a group there is, in turn order.
+ * The members of a group, in turn order.
  *
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} groupId
@@ -39,7 +39,7 @@ export function membersOf(session, groupId) {
 }
 
 /**
- * All that a clock was ever granted, used and left: of that the bar shows what is left.
+ * All the time a clock ever had, used and left; the bar shows the remaining part of it.
  *
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} id

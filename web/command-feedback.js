@@ -1,40 +1,40 @@
-/** What somebody who pressed is told while no answer comes, and once it is known whether the press counted. */
+/** Feedback for a press: while no answer comes, and once its outcome is known. */
 
 import { dismissToast, showProblem, showToast } from './toast.js';
 import { PRESS_COUNTED, pressMessage, waitingMessage } from './messages.js';
 
-// An answer that takes longer than this is missed.
-const SLOW_MS = 1000;
+// After this long without an answer the page says so.
+const SLOW_AFTER_MS = 1000;
 
 export class CommandFeedback {
-  #isSaid = false;
+  #isShown = false;
   #timer = 0;
   #stopListening;
 
   /** @param {import('/sdk/connection.js').Connection} connection */
   constructor(connection) {
     this.connection = connection;
-    this.#stopListening = connection.on('state', () => this.#look());
-    this.#timer = window.setTimeout(() => this.#say(), SLOW_MS);
-    this.#look();
+    this.#stopListening = connection.on('state', () => this.#update());
+    this.#timer = window.setTimeout(() => this.#showWaiting(), SLOW_AFTER_MS);
+    this.#update();
   }
 
-  /** The press was granted. */
-  counted() {
+  /** The command was applied. */
+  applied() {
     this.#stop();
-    if (this.#isSaid) showToast(PRESS_COUNTED);
+    if (this.#isShown) showToast(PRESS_COUNTED);
   }
 
-  /** @param {any} problem Why the press was refused, or was never answered. */
+  /** @param {any} problem Why the command was refused, or not answered. */
   failed(problem) {
     this.#stop();
-    if (!this.#isSaid) return showProblem(problem);
+    if (!this.#isShown) return showProblem(problem);
     if (!this.#isAway()) return showToast(pressMessage(problem));
     showToast(pressMessage(problem), { stays: true });
     const stop = this.connection.on('state', (state) => {
       if (state !== 'live' && state !== 'closed') return;
       stop();
-      // Whoever looked away while the server was gone still finds the outcome when it is back.
+      // A user who looked away meanwhile still finds the outcome once the server is back.
       dismissToast(pressMessage(problem));
     });
   }
@@ -43,13 +43,13 @@ export class CommandFeedback {
     return this.connection.state !== 'live' && this.connection.state !== 'closed';
   }
 
-  #look() {
-    if (this.#isAway()) this.#say();
+  #update() {
+    if (this.#isAway()) this.#showWaiting();
   }
 
-  #say() {
+  #showWaiting() {
     if (this.connection.state === 'closed') return;
-    this.#isSaid = true;
+    this.#isShown = true;
     showToast(waitingMessage(this.connection.state), { stays: true });
   }
 

@@ -1,4 +1,4 @@
-/** From a press to a command. Who acted, and when by the shared clock, goes along with it. */
+/** Sends the command of a press, with the participant who acted and the cluster time of the press. */
 
 import { activeGroupId, activeId, statusAt } from '/sdk/clock.js';
 import { textOf } from '/sdk/instant.js';
@@ -8,7 +8,7 @@ import { newParticipant } from './join-form.js';
 import { commandOf, isTurnTaking, pressAction } from './available-commands.js';
 import { CommandFeedback } from './command-feedback.js';
 
-const TOGETHER_MS = 5000;
+const START_TOGETHER_DELAY_MS = 5000;
 
 export class CommandSender {
   #isBusy = false;
@@ -27,9 +27,9 @@ export class CommandSender {
    *
    * @param {string} command
    */
-  ask(command) {
+  request(command) {
     const { connection } = this;
-    if (command === 'start-together') return this.#send('start', { at: textOf(connection.now() + TOGETHER_MS) });
+    if (command === 'start-together') return this.#send('start', { at: textOf(connection.now() + START_TOGETHER_DELAY_MS) });
     return this.#send(command, command === 'switch' ? this.#handOn() : {});
   }
 
@@ -41,10 +41,10 @@ export class CommandSender {
   press(id) {
     const { session } = this.connection;
     const request = session && pressAction(session, id, this.connection.now(), this.principal);
-    if (request) this.ask(commandOf(request));
+    if (request) this.request(commandOf(request));
   }
 
-  /** What Space is for: hand on where turns are taken, else pause and resume; and before all that, start. */
+  /** The command of Space: start first, then hand on where turns are taken, else pause and resume. */
   foremost() {
     const { session } = this.connection;
     if (!session) return;
@@ -57,15 +57,15 @@ export class CommandSender {
     if (!session) return;
     if (!isOperator(this.principal)) return this.#toggleOwn(session);
     const request = { pending: 'start', running: 'pause', paused: 'resume' }[statusAt(session, this.connection.now())];
-    if (request && mayCommand(this.principal, session, request)) this.ask(request);
+    if (request && mayCommand(this.principal, session, request)) this.request(request);
   }
 
-  // Whoever runs one clock of many pauses and resumes that one.
+  // A participant with a clock of its own pauses and resumes that one.
   #toggleOwn(session) {
     const { participantId } = this.principal;
     const offers = participantId ? availableClockCommands(session, participantId, this.connection.now(), this.principal) : [];
     const offer = offers.find(({ command }) => command === 'pause' || command === 'resume');
-    if (offer) this.askOfClock(offer);
+    if (offer) this.requestForClock(offer);
   }
 
   /**
@@ -73,7 +73,7 @@ export class CommandSender {
    *
    * @param {import('./available-clock-commands.js').ClockOffer} offer
    */
-  askOfClock({ command, fields }) {
+  requestForClock({ command, fields }) {
     this.#send(command, command === 'switch' ? { ...this.#handOn(), ...fields } : fields);
   }
 
@@ -82,12 +82,12 @@ export class CommandSender {
    *
    * @param {string} participantId
    */
-  choose(participantId) {
+  handOnTo(participantId) {
     this.#send('switch', { ...this.#handOn(), next_participant_id: participantId });
   }
 
   /**
-   * Somebody comes later.
+   * Adds a participant.
    *
    * @param {string} name
    */
@@ -95,24 +95,24 @@ export class CommandSender {
     this.#send('add_participant', newParticipant(this.connection.session, name));
   }
 
-  // Naming who hands on makes a press that came too late a refusal, never the other one's loss.
+  // With the current participant in the command, a late press is refused and costs the other one nothing.
   #handOn() {
     const { session, sync } = this.connection;
-    const acted = sync.isSettled ? { client_time_ms: Math.floor(sync.now()) } : {};
-    const who = isTurnTaking(session) ? { current_participant_id: activeId(session) } : {};
-    return { ...who, ...acted };
+    const clientTime = sync.isSettled ? { client_time_ms: Math.floor(sync.now()) } : {};
+    const current = isTurnTaking(session) ? { current_participant_id: activeId(session) } : {};
+    return { ...current, ...clientTime };
   }
 
-  // One request at a time: a second press before the first is answered is a trembling finger.
+  // One request at a time: a second press before the first answer is an accident.
   async #send(command, fields) {
     if (this.#isBusy) return;
     this.#isBusy = true;
-    const report = new CommandFeedback(this.connection);
+    const feedback = new CommandFeedback(this.connection);
     try {
       await this.connection.command(command, fields);
-      report.counted();
+      feedback.applied();
     } catch (problem) {
-      report.failed(problem);
+      feedback.failed(problem);
     } finally {
       this.#isBusy = false;
     }

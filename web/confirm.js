@@ -1,55 +1,55 @@
-/** What cannot be taken back is asked twice, on the same spot. */
+/** Asks for a second press on the same button before a command that cannot be undone. */
 
-// A second press within this long means it.
-const SURE_MS = 4000;
+// A second press within this time confirms.
+const CONFIRM_TIMEOUT_MS = 4000;
 
 /** @type {WeakMap<HTMLElement, {label: string, timer: number}>} */
-const asking = new WeakMap();
+const pending = new WeakMap();
 
 /**
- * @param {MouseEvent} event A press of a button with what it asks the second time in `data-sure`, if it asks at all.
+ * @param {MouseEvent} event A press on a button; `data-sure` is its question, if it asks.
  * @param {() => void} act
  */
 export function confirmPress({ currentTarget, detail }, act) {
   const button = /** @type {HTMLElement} */ (currentTarget);
   const { sure } = button.dataset;
   if (!sure) return act();
-  if (!asking.has(button)) return ask(button, sure);
-  // The other half of a double click answers nothing: nobody has read the question yet.
+  if (!pending.has(button)) return startConfirm(button, sure);
+  // The second half of a double click does not confirm: the user has not read the question yet.
   if (detail > 1) return undefined;
   resetConfirm(button);
   return act();
 }
 
 /**
- * Names a button, or what it will be called once it does not ask any more.
+ * Sets the label of a button, now or once its question ends.
  *
  * @param {HTMLElement} button
  * @param {string} label
  */
 export function label(button, label) {
-  const asked = asking.get(button);
-  if (asked) asked.label = label;
+  const confirm = pending.get(button);
+  if (confirm) confirm.label = label;
   else if (button.textContent !== label) button.textContent = label;
 }
 
 /**
- * Takes the question back: the button does not ask any more.
+ * Ends the question of a button.
  *
  * @param {HTMLElement} button
  */
 export function resetConfirm(button) {
-  const asked = asking.get(button);
-  if (!asked) return;
-  clearTimeout(asked.timer);
-  asking.delete(button);
-  button.textContent = asked.label;
+  const confirm = pending.get(button);
+  if (!confirm) return;
+  clearTimeout(confirm.timer);
+  pending.delete(button);
+  button.textContent = confirm.label;
   delete button.dataset.first;
 }
 
-function ask(button, sure) {
-  asking.set(button, { label: button.textContent, timer: window.setTimeout(() => resetConfirm(button), SURE_MS) });
-  // The style sheet knows by it that the button asks.
+function startConfirm(button, sure) {
+  pending.set(button, { label: button.textContent, timer: window.setTimeout(() => resetConfirm(button), CONFIRM_TIMEOUT_MS) });
+  // The style sheet marks a button that asks by it.
   button.dataset.first = button.textContent;
   button.textContent = sure;
 }

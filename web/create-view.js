@@ -1,21 +1,21 @@
-/** The form that makes a clock. */
+/** The form that creates a clock. */
 
 import { Rest } from '/sdk/rest.js';
-import { configOf, objectionTo } from './config.js';
+import { configOf, formError } from './config.js';
 import { byId, element } from './dom.js';
 import { readFields, showFields } from './preset-fields.js';
 import { ParticipantsForm } from './participants-form.js';
 import { GROUPS, presetOf } from './presets.js';
 import { messageFor } from './messages.js';
 
-// Here nobody followed a link: it is whoever runs the server.
+// Without a session in the address, the reader runs the server.
 const NEEDS_TOKEN = 'This server asks for a token. Make one with “synckairos token --tenant T --role operator --sub NAME”, and open this page with #token=… behind its address.';
 
 const NO_ACCESS = ['unauthenticated', 'token_expired', 'signature_invalid'];
 
-/** @param {{base: string, token: string|null}} place */
-export function openCreateView(place) {
-  new CreateView(new Rest(place)).open();
+/** @param {{base: string, token: string|null}} options */
+export function openCreateView(options) {
+  new CreateView(new Rest(options)).open();
 }
 
 class CreateView {
@@ -32,7 +32,7 @@ class CreateView {
     byId('kinds').addEventListener('change', () => this.#choose());
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#make();
+      this.#create();
     });
     this.#choose();
   }
@@ -43,25 +43,25 @@ class CreateView {
 
   #choose() {
     const preset = this.#preset;
-    byId('say').textContent = preset.say;
+    byId('say').textContent = preset.description;
     this.form.elements.title.placeholder = preset.name;
     showFields(preset);
     this.people.show(preset.people);
     byId('form-error').hidden = true;
   }
 
-  async #make() {
+  async #create() {
     const preset = this.#preset;
     const title = this.form.elements.title.value;
-    const wanted = { preset, title, values: readFields(preset), people: this.people.read() };
-    const objection = objectionTo(wanted);
-    if (objection) return object(objection);
+    const form = { preset, title, values: readFields(preset), people: this.people.read() };
+    const error = formError(form);
+    if (error) return showError(error);
     byId('create-button').disabled = true;
     try {
-      const session = await this.rest.create(configOf(wanted));
+      const session = await this.rest.create(configOf(form));
       goTo(session.session_id);
     } catch (problem) {
-      object(NO_ACCESS.includes(problem.code) ? NEEDS_TOKEN : messageFor(problem));
+      showError(NO_ACCESS.includes(problem.code) ? NEEDS_TOKEN : messageFor(problem));
     } finally {
       byId('create-button').disabled = false;
     }
@@ -84,7 +84,7 @@ function goTo(sessionId) {
   location.assign(url);
 }
 
-function object(words) {
-  byId('form-error').textContent = words;
+function showError(text) {
+  byId('form-error').textContent = text;
   byId('form-error').hidden = false;
 }

@@ -1,12 +1,12 @@
-/** Which cues are due, each given once: from the session's own edges, and from warnings the server tells. */
+/** Gives each cue once: from the edges of the session, and from warnings of the server. */
 
 import { edgesBetween, keyOf } from '/sdk/edges.js';
 
-// A page that was hidden does not make up for what nobody saw.
-const LATE_MS = 1500;
+// Older cues are skipped: the page was hidden.
+const MAX_LATENESS_MS = 1500;
 
 export class Cues {
-  #lookedAtMs = Infinity;
+  #checkedAtMs = Infinity;
   #given = new Set();
 
   /** @param {(edge: import('/sdk/types.js').Edge) => void} give */
@@ -18,9 +18,9 @@ export class Cues {
    * @param {import('/sdk/types.js').Snapshot} session
    * @param {number} nowMs
    */
-  look(session, nowMs) {
-    const from = Math.max(this.#lookedAtMs, nowMs - LATE_MS);
-    this.#lookedAtMs = nowMs;
+  check(session, nowMs) {
+    const from = Math.max(this.#checkedAtMs, nowMs - MAX_LATENESS_MS);
+    this.#checkedAtMs = nowMs;
     if (from < nowMs) edgesBetween(session, from, nowMs).forEach((edge) => this.once(edge));
   }
 

@@ -1,4 +1,4 @@
-/** The few things said to the document again and again. */
+/** Shorthands for the document. */
 
 /**
  * @param {string} id
@@ -25,7 +25,7 @@ export function element(tag, set = {}, ...children) {
 }
 
 /**
- * Writes only what changed: a clock is looked at sixty times a second and mostly stands.
+ * Writes only a changed text: clocks are painted sixty times a second and rarely change.
  *
  * @param {Element} node
  * @param {string} text

@@ -1,4 +1,4 @@
-/** Spans in the units that forms speak in, as the wire's milliseconds. Pure. */
+/** Spans in the units of forms, as milliseconds. Pure. */
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -1,4 +1,4 @@
-/** Paints with the screen's own beat while something moves, and not at all while nothing does. */
+/** Paints in every animation frame while clocks run, and not at all while none does. */
 
 export class FrameLoop {
   #frame = 0;
@@ -9,12 +9,12 @@ export class FrameLoop {
     this.isMoving = isMoving;
   }
 
-  /** Something changed: paint once, and go on if it moves. */
+  /** Paints once, and goes on while clocks run. */
   wake() {
-    this.#frame ||= requestAnimationFrame(() => this.#beat());
+    this.#frame ||= requestAnimationFrame(() => this.#step());
   }
 
-  #beat() {
+  #step() {
     this.#frame = 0;
     this.paint();
     if (this.isMoving()) this.wake();

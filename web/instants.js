@@ -1,4 +1,4 @@
-/** Instants as people read them, by this device's time zone. Pure. */
+/** Instants as text, in this device's time zone. Pure. */
 
 const DAY = { weekday: 'short', day: 'numeric', month: 'short' };
 

@@ -1,4 +1,4 @@
-/** Somebody comes later: a name, and they have a clock too. */
+/** The form that adds a participant to a session. */
 
 import { mayCommand } from './access.js';
 import { byId } from './dom.js';
@@ -26,7 +26,7 @@ export function describeJoinForm(session, principal) {
   byId('join-name').placeholder = `One more ${word.toLowerCase()}`;
 }
 
-// Two who sit at a board stay two; where there are more, or all run at once, one more is welcome.
+// A game of two stays one of two; with more participants, or if all run at once, one more may join.
 function canGrow(session) {
   const seats = session.participants.length;
   const hasSeats = session.sync_mode === 'per_cycle' || session.sync_mode === 'per_participant';
@@ -34,7 +34,7 @@ function canGrow(session) {
 }
 
 /**
- * What a newcomer is asked for with: what most have.
+ * The fields of a new participant, with the median time of the others.
  *
  * @param {import('/sdk/types.js').Snapshot} session
  * @param {string} name

@@ -1,10 +1,10 @@
-/** The laps of a stopwatch, newest first: from its history, and from the frames that come. */
+/** The laps of a stopwatch, newest first: from its history, and from frames. */
 
 import { clockText } from '/sdk/format.js';
 import { byId, element, say } from './dom.js';
 
 export class Laps {
-  /** By version, so that what is told twice is counted once, in whatever order it comes. @type {Map<number, number>} */
+  /** By version, so that each lap counts once, in any order. @type {Map<number, number>} */
   #laps = new Map();
   #resetAt = 0;
   #sumMs = 0;
@@ -16,25 +16,25 @@ export class Laps {
   }
 
   /**
-   * What happened before this window was opened, or while it heard nothing.
+   * Loads the laps from before this window was opened, or while it had no stream.
    *
    * @param {import('/sdk/types.js').Snapshot} session
    */
-  async recall(session) {
+  async load(session) {
     if (session.sync_mode !== 'count_up' || session.version < 2) return;
-    for await (const { version, change } of this.rest.history(session.session_id)) this.#note(version, change);
+    for await (const { version, change } of this.rest.history(session.session_id)) this.#record(version, change);
     this.#show();
   }
 
   /** @param {import('/sdk/types.js').Frame} frame */
-  take({ type, event, payload }) {
+  receive({ type, event, payload }) {
     if (type !== 'STATE_UPDATE' || payload?.sync_mode !== 'count_up') return;
-    this.#note(payload.version, event);
+    this.#record(payload.version, event);
     this.#show();
   }
 
   /**
-   * The lap that is being run, where `elapsedMs` is all that was.
+   * Paints the present lap; `elapsedMs` is the time of all laps.
    *
    * @param {number} elapsedMs
    */
@@ -43,22 +43,22 @@ export class Laps {
     write(this.#row, this.#row.dataset.present, Math.max(0, elapsedMs - this.#sumMs));
   }
 
-  #note(version, change) {
+  #record(version, change) {
     const { command, outcome } = change ?? {};
     if (command === 'switch') this.#laps.set(version, outcome.charged_ms);
     if (command === 'reset') this.#resetAt = Math.max(this.#resetAt, version);
   }
 
-  #kept() {
+  #sinceReset() {
     return [...this.#laps].filter(([version]) => version > this.#resetAt).sort(([a], [b]) => a - b);
   }
 
   #show() {
-    const kept = this.#kept();
-    this.#sumMs = kept.reduce((sum, [, ms]) => sum + ms, 0);
-    this.#row.dataset.present = String(kept.length + 1);
-    this.#row.hidden = byId('laps').hidden = kept.length === 0;
-    const rows = kept.map(([, ms], at) => write(rowOf(), String(at + 1), ms));
+    const laps = this.#sinceReset();
+    this.#sumMs = laps.reduce((sum, [, ms]) => sum + ms, 0);
+    this.#row.dataset.present = String(laps.length + 1);
+    this.#row.hidden = byId('laps').hidden = laps.length === 0;
+    const rows = laps.map(([, ms], at) => write(rowOf(), String(at + 1), ms));
     byId('laps').replaceChildren(this.#row, ...rows.reverse());
   }
 }

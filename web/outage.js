@@ -1,6 +1,6 @@
 /**
- * When the server went away before a session came back paused. The snapshot tells when it was restored, and from which
- * version, but not how far that version's clock had run; that is what its clocks were charged since. Pure but for `read`.
+ * When the outage of a restored session began. The snapshot tells when it was restored and from which version, but not
+ * how far that version's clocks had run; the time charged since shows that. Pure except for `read`.
  */
 
 import { activeId } from '/sdk/clock.js';
@@ -8,36 +8,36 @@ import { msOf } from '/sdk/instant.js';
 import { clockOf, isSimultaneous } from './clocks.js';
 
 export class Outage {
-  /** The newest snapshot that ran: what an outage is reckoned from. */
-  #ran = null;
-  #restoredAt = null;
-  #beganMs = null;
+  /** The newest running snapshot, to which the restored one is compared. */
+  #lastRunning = null;
+  #recoveredAt = null;
+  #startedMs = null;
 
-  /** @param {{read: (time: string) => Promise<any>, found: () => void}} parts `read` gives the session at a past instant; `found`: `beganMs` is known now. */
-  constructor({ read, found }) {
-    Object.assign(this, { read, found });
+  /** @param {{read: (time: string) => Promise<any>, onFound: () => void}} parts `read` returns the session at a past instant; `onFound` is called once `startedMs` is known. */
+  constructor({ read, onFound }) {
+    Object.assign(this, { read, onFound });
   }
 
-  /** When the outage began, by cluster time; null if nobody can say. */
-  get beganMs() {
-    return this.#beganMs;
+  /** When the outage began, in cluster time; null if unknown. */
+  get startedMs() {
+    return this.#startedMs;
   }
 
-  /** @param {any} session The snapshot that is held now. */
-  take(session) {
-    if (session.status === 'running') this.#ran = session;
-    if (!isOutage(session) || session.recovered_at === this.#restoredAt) return;
-    this.#restoredAt = session.recovered_at;
-    this.#beganMs = this.#ran?.version === session.version ? beganMs(this.#ran, session) : null;
-    if (this.#beganMs === null) this.#ask(session);
+  /** @param {any} session The present snapshot. */
+  update(session) {
+    if (session.status === 'running') this.#lastRunning = session;
+    if (!isOutage(session) || session.recovered_at === this.#recoveredAt) return;
+    this.#recoveredAt = session.recovered_at;
+    this.#startedMs = this.#lastRunning?.version === session.version ? startedMs(this.#lastRunning, session) : null;
+    if (this.#startedMs === null) this.#readBefore(session);
   }
 
-  // A window that was opened later has not seen the clock run.
-  async #ask(session) {
+  // A window that was opened later must read the running version.
+  async #readBefore(session) {
     const before = await this.read(session.recovered_from).catch(() => null);
-    if (!before || this.#restoredAt !== session.recovered_at) return;
-    this.#beganMs = beganMs(before, session);
-    this.found();
+    if (!before || this.#recoveredAt !== session.recovered_at) return;
+    this.#startedMs = startedMs(before, session);
+    this.onFound();
   }
 }
 
@@ -46,13 +46,13 @@ function isOutage(session) {
 }
 
 /**
- * The instant up to which `after` was charged, where `before` is the version it was restored from, still running.
+ * The instant up to which `after` was charged; `before` is the running version it was restored from.
  *
  * @param {any} before
  * @param {any} after
- * @returns {number|null} Unix ms; null if the two do not tell.
+ * @returns {number|null} Unix ms; null if the two do not show it.
  */
-export function beganMs(before, after) {
+export function startedMs(before, after) {
   const charged = isSimultaneous(before) ? longestCharged(before, after) : chargedInTurns(before, after);
   if (charged === null || charged < msOf(after.recovered_from) || charged > msOf(after.recovered_at)) return null;
   return charged;
@@ -64,13 +64,13 @@ function chargedInTurns(before, after) {
   return anchor !== null && used > 0 ? anchor + used : null;
 }
 
-// A delay costs its clock nothing, yet it passes.
+// A delay passes without a charge.
 function delayUsed(before, after) {
   const left = (session) => clockOf(session, activeId(before)).delay_left_ms ?? 0;
   return Math.max(0, left(before) - left(after));
 }
 
-// Of clocks that run side by side one may have run out sooner; the longest tells.
+// One of several running clocks may have run out earlier; the latest end counts.
 function longestCharged(before, after) {
   const clocks = before.sync_mode === 'per_group' ? before.groups : before.participants;
   const ends = clocks.filter((one) => one.status === 'running' && one.cycle_started_at).map((one) => {

@@ -1,9 +1,9 @@
-/** Who takes part, as rows to fill in. A list pasted into one of them becomes as many rows. */
+/** The participants, as rows of a form. A list pasted into one row becomes as many rows. */
 
 import { byId, element } from './dom.js';
 
-const LONGEST_NAME = 40;
-const LONGEST_MEMBERS = 400;
+const MAX_NAME_LENGTH = 40;
+const MAX_MEMBERS_LENGTH = 400;
 
 export class ParticipantsForm {
   #people = null;
@@ -11,12 +11,12 @@ export class ParticipantsForm {
   constructor() {
     this.list = byId('names');
     byId('add-name').addEventListener('click', () => this.#add()?.focus());
-    byId('how-many').addEventListener('change', () => this.#become(Number(byId('how-many').value)));
+    byId('how-many').addEventListener('change', () => this.#resize(Number(byId('how-many').value)));
     this.list.addEventListener('paste', (event) => this.#paste(event));
     this.list.addEventListener('click', ({ target }) => target.closest('.remove') && this.#remove(target.closest('li')));
   }
 
-  /** @param {import('./presets.js').People|undefined} people */
+  /** @param {import('./presets.js').Participants|undefined} people */
   show(people) {
     this.#people = people ?? null;
     byId('people').hidden = !people;
@@ -24,7 +24,7 @@ export class ParticipantsForm {
     if (!people) return;
     byId('people-legend').textContent = people.legend;
     this.list.dataset.column = people.column ? (people.column.isText ? 'text' : 'number') : 'none';
-    Object.assign(byId('how-many'), { min: String(people.least), max: String(people.most) });
+    Object.assign(byId('how-many'), { min: String(people.min), max: String(people.max) });
     people.names.forEach((name, at) => this.#add(name, people.column?.values[at]));
   }
 
@@ -38,10 +38,10 @@ export class ParticipantsForm {
   }
 
   #add(name = '', column = '') {
-    const { word, most } = this.#people;
-    if (this.list.children.length >= most) return null;
+    const { word, max } = this.#people;
+    if (this.list.children.length >= max) return null;
     const label = `${word} ${this.list.children.length + 1}`;
-    const input = textInput({ name: 'name', value: name, maxLength: LONGEST_NAME, placeholder: label, 'aria-label': label });
+    const input = textInput({ name: 'name', value: name, maxLength: MAX_NAME_LENGTH, placeholder: label, 'aria-label': label });
     const remove = element('button', { type: 'button', className: 'plain remove', 'aria-label': `Remove ${label}` }, '×');
     const more = this.#people.column ? [this.#columnInput(column, label)] : [];
     this.list.append(element('li', {}, input, ...more, remove));
@@ -51,9 +51,9 @@ export class ParticipantsForm {
 
   #columnInput(value, label) {
     const { column } = this.#people;
-    const set = { name: 'column', value, placeholder: column.label, 'aria-label': `${column.label}, ${label}` };
-    if (column.isText) return textInput({ ...set, maxLength: LONGEST_MEMBERS });
-    return element('input', { ...set, type: 'number', min: '0', step: 'any', inputMode: 'decimal' });
+    const attributes = { name: 'column', value, placeholder: column.label, 'aria-label': `${column.label}, ${label}` };
+    if (column.isText) return textInput({ ...attributes, maxLength: MAX_MEMBERS_LENGTH });
+    return element('input', { ...attributes, type: 'number', min: '0', step: 'any', inputMode: 'decimal' });
   }
 
   #remove(row) {
@@ -63,11 +63,11 @@ export class ParticipantsForm {
     this.#count();
   }
 
-  #become(count) {
-    const { least, most } = this.#people;
-    const wanted = Math.max(least, Math.min(most, Math.round(count) || least));
-    while (this.list.children.length > wanted) this.list.lastElementChild.remove();
-    while (this.list.children.length < wanted) this.#add();
+  #resize(count) {
+    const { min, max } = this.#people;
+    const target = Math.max(min, Math.min(max, Math.round(count) || min));
+    while (this.list.children.length > target) this.list.lastElementChild.remove();
+    while (this.list.children.length < target) this.#add();
     this.#count();
   }
 
@@ -79,20 +79,20 @@ export class ParticipantsForm {
     const from = rows.indexOf(event.target.closest('li'));
     lines.forEach((line, at) => {
       const input = rows[from + at]?.querySelector('[name=name]') ?? this.#add();
-      if (input) input.value = line.slice(0, LONGEST_NAME);
+      if (input) input.value = line.slice(0, MAX_NAME_LENGTH);
     });
   }
 
   #count() {
-    const { least, most } = this.#people;
+    const { min, max } = this.#people;
     const count = this.list.children.length;
     byId('how-many').value = String(count);
-    byId('how-many-label').hidden = byId('add-name').hidden = least === most;
-    byId('add-name').disabled = count >= most;
-    for (const button of this.list.querySelectorAll('.remove')) button.hidden = count <= least;
+    byId('how-many-label').hidden = byId('add-name').hidden = min === max;
+    byId('add-name').disabled = count >= max;
+    for (const button of this.list.querySelectorAll('.remove')) button.hidden = count <= min;
   }
 }
 
-function textInput(set) {
-  return element('input', { ...set, type: 'text', autocomplete: 'off' });
+function textInput(attributes) {
+  return element('input', { ...attributes, type: 'text', autocomplete: 'off' });
 }

@@ -1,10 +1,10 @@
-/** Why a clock stands still, in words. Pure. */
+/** The texts of pause reasons. Pure. */
 
 /**
  * Why the whole session is paused; empty if it is not.
  *
- * @param {string[]} reasons As the snapshot has them.
- * @param {string|null} since When the server went away, if it did and that is known.
+ * @param {string[]} reasons Those of the snapshot.
+ * @param {string|null} since When the outage began, if known.
  * @returns {string}
  */
 export function pausedText(reasons, since = null) {
@@ -21,11 +21,11 @@ export function pausedText(reasons, since = null) {
  * @param {string[]} reasons
  */
 export function pausedNote(reasons) {
-  const told = reasons.filter((reason) => reason !== 'requested').map((reason) => KNOWN.get(reason) ?? quoted(reason));
-  return told.length > 0 ? `Paused: ${told.join('; ')}` : 'Paused';
+  const texts = reasons.filter((reason) => reason !== 'requested').map((reason) => REASON_TEXTS.get(reason) ?? quote(reason));
+  return texts.length > 0 ? `Paused: ${texts.join('; ')}` : 'Paused';
 }
 
-const KNOWN = new Map([
+const REASON_TEXTS = new Map([
   ['outage', 'the server was away'],
   ['timeout', 'time ran out'],
   ['settle_limit', 'too many turns ran out, one after the other'],
@@ -35,10 +35,10 @@ const KNOWN = new Map([
 
 function clause(reason, since) {
   if (reason === 'outage') return `the server was away${since ? ` from ${since}` : ''}, and nobody was charged`;
-  return KNOWN.get(reason) ?? quoted(reason);
+  return REASON_TEXTS.get(reason) ?? quote(reason);
 }
 
-// Whoever paused it may give any reason; it is shown as their word, not ours.
-function quoted(reason) {
+// A caller may give any reason; it is shown as a quotation.
+function quote(reason) {
   return `“${reason}”`;
 }

@@ -1,4 +1,4 @@
-/** The numbers of a preset, as something to fill in. */
+/** The number fields of a preset. */
 
 import { byId, element } from './dom.js';
 
@@ -11,7 +11,7 @@ export function showFields(preset) {
 }
 
 /**
- * What was filled in; what is no number is none. An empty field is a nought.
+ * The values of the fields: NaN for one that is not a number, 0 for an empty one.
  *
  * @param {import('./presets.js').Preset} preset
  * @returns {import('./presets.js').Values}
@@ -20,9 +20,9 @@ export function readFields(preset) {
   return Object.fromEntries(preset.fields.map(({ key }) => [key, numberIn(inputOf(key))]));
 }
 
-function fieldOf({ key, label, value, least = 0, isCount }) {
+function fieldOf({ key, label, value, min = 0, isCount }) {
   const input = element('input', {
-    type: 'number', name: key, value: String(value), min: String(least), step: isCount ? '1' : 'any',
+    type: 'number', name: key, value: String(value), min: String(min), step: isCount ? '1' : 'any',
     inputMode: isCount ? 'numeric' : 'decimal', autocomplete: 'off',
   });
   return element('label', {}, element('span', {}, label), input);

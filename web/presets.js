@@ -1,34 +1,34 @@
 /**
- * Every kind of clock the page offers, as one table: what it is called, what may be filled in, and
- * what the server is asked for. A new kind is a new entry. Pure.
+ * Every kind of clock the page offers, as one table: its name, its fields, and the request to the
+ * server. A new kind is a new entry. Pure.
  *
  * @typedef {object} Field A number to fill in.
  * @property {string} key
  * @property {string} label
  * @property {number} value
- * @property {number} [least]
+ * @property {number} [min]
  * @property {boolean} [isCount] Whole numbers only.
  *
- * @typedef {object} Participants Who has a clock, or takes turns.
+ * @typedef {object} Participants The owners of clocks, or the members who take turns.
  * @property {string} legend
- * @property {string} word What one of them is called that has no name.
+ * @property {string} word The name of one without a name.
  * @property {'participants'|'rooms'|'teams'} as
  * @property {string[]} names
- * @property {number} [least]
- * @property {number} [most]
- * @property {{label: string, values: string[], isText?: boolean}} [column] What else is said of each.
- * @property {(column: number, values: Values) => number} [bank] The bank of one, where they differ.
+ * @property {number} [min]
+ * @property {number} [max]
+ * @property {{label: string, values: string[], isText?: boolean}} [column] A second value for each.
+ * @property {(column: number, values: Values) => number} [bank] The bank of each, where they differ.
  *
- * @typedef {Record<string, number>} Values What was filled in, by the fields' keys.
+ * @typedef {Record<string, number>} Values The values of the form, by key.
  *
  * @typedef {object} Preset
  * @property {string} key
  * @property {string} name
- * @property {string} say
+ * @property {string} description
  * @property {Field[]} fields
- * @property {{text: string, values: Values}[]} [quick] Values that are asked for often.
+ * @property {{text: string, values: Values}[]} [quick] Common values.
  * @property {Participants} [people]
- * @property {{switch?: string, extend?: string, cycle?: string}} [terms] Its own words for what happens.
+ * @property {{switch?: string, extend?: string, cycle?: string}} [terms] Its own names for commands.
  * @property {(values: Values) => object} rules
  */
 
@@ -38,8 +38,8 @@ const MINUTES_EACH = { key: 'minutes', label: 'Minutes each' };
 const ADDED = { key: 'increment', label: 'Seconds added a move' };
 const MOVES = { cycle: 'move' };
 
-const PLAYERS = { legend: 'Who plays?', word: 'Player', as: 'participants', names: ['White', 'Black'], least: 2, most: 8 };
-const TWO_PLAYERS = { ...PLAYERS, most: 2 };
+const PLAYERS = { legend: 'Who plays?', word: 'Player', as: 'participants', names: ['White', 'Black'], min: 2, max: 8 };
+const TWO_PLAYERS = { ...PLAYERS, max: 2 };
 
 /** @type {{name: string, presets: Preset[]}[]} */
 export const GROUPS = [
@@ -49,7 +49,7 @@ export const GROUPS = [
       {
         key: 'blitz',
         name: 'Blitz 3 + 2',
-        say: 'A chess clock: every move earns a little time back.',
+        description: 'A chess clock: every move earns a little time back.',
         fields: [{ ...MINUTES_EACH, value: 3 }, { ...ADDED, value: 2 }],
         quick: [
           { text: '1 + 0', values: { minutes: 1, increment: 0 } },
@@ -70,10 +70,10 @@ export const GROUPS = [
       {
         key: 'classical',
         name: 'FIDE classical',
-        say: 'Forty moves in ninety minutes, half an hour for the rest, and thirty seconds a move from the first.',
+        description: 'Forty moves in ninety minutes, half an hour for the rest, and thirty seconds a move from the first.',
         fields: [
           { ...MINUTES_EACH, value: 90 },
-          { key: 'cycles', label: 'for so many moves', value: 40, least: 1, isCount: true },
+          { key: 'cycles', label: 'for so many moves', value: 40, min: 1, isCount: true },
           { key: 'more', label: 'then minutes more', value: 30 },
           { ...ADDED, value: 30 },
         ],
@@ -89,8 +89,8 @@ export const GROUPS = [
       {
         key: 'delay',
         name: 'US delay',
-        say: 'The clock waits a little before each move; what is not used of the delay is not saved up.',
-        fields: [{ ...MINUTES_EACH, value: 25 }, { key: 'delay', label: 'Seconds of delay', value: 5, least: 1 }],
+        description: 'The clock waits a little before each move; what is not used of the delay is not saved up.',
+        fields: [{ ...MINUTES_EACH, value: 25 }, { key: 'delay', label: 'Seconds of delay', value: 5, min: 1 }],
         people: TWO_PLAYERS,
         terms: MOVES,
         rules: (set) => ({
@@ -102,11 +102,11 @@ export const GROUPS = [
       {
         key: 'byoyomi',
         name: 'Byo-yomi',
-        say: 'When main time is out, every move must be made within a period; one that runs full is lost.',
+        description: 'When main time is out, every move must be made within a period; one that runs full is lost.',
         fields: [
           { ...MINUTES_EACH, value: 10 },
-          { key: 'periods', label: 'Periods', value: 5, least: 1, isCount: true },
-          { key: 'period', label: 'Seconds a period', value: 30, least: 1 },
+          { key: 'periods', label: 'Periods', value: 5, min: 1, isCount: true },
+          { key: 'period', label: 'Seconds a period', value: 30, min: 1 },
         ],
         people: TWO_PLAYERS,
         terms: MOVES,
@@ -119,11 +119,11 @@ export const GROUPS = [
       {
         key: 'canadian',
         name: 'Canadian',
-        say: 'When main time is out, so many moves must be made within each further block of time.',
+        description: 'When main time is out, so many moves must be made within each further block of time.',
         fields: [
           { ...MINUTES_EACH, value: 10 },
-          { key: 'cycles', label: 'Moves a block', value: 15, least: 1, isCount: true },
-          { key: 'block', label: 'Minutes a block', value: 5, least: 0.05 },
+          { key: 'cycles', label: 'Moves a block', value: 15, min: 1, isCount: true },
+          { key: 'block', label: 'Minutes a block', value: 5, min: 0.05 },
         ],
         people: TWO_PLAYERS,
         terms: MOVES,
@@ -136,7 +136,7 @@ export const GROUPS = [
       {
         key: 'hourglass',
         name: 'Hourglass',
-        say: 'What one uses, the other gains.',
+        description: 'What one uses, the other gains.',
         fields: [{ ...MINUTES_EACH, value: 1 }],
         people: TWO_PLAYERS,
         terms: MOVES,
@@ -149,15 +149,15 @@ export const GROUPS = [
       {
         key: 'team',
         name: 'Team match',
-        say: 'Each team has one clock, whoever of it plays; its members take turns.',
+        description: 'Each team has one clock, whoever of it plays; its members take turns.',
         fields: [{ key: 'minutes', label: 'Minutes a team', value: 10 }, { ...ADDED, value: 0 }],
         people: {
           legend: 'Which teams, and who plays for them?',
           word: 'Team',
           as: 'teams',
           names: ['Red', 'Blue'],
-          least: 2,
-          most: 8,
+          min: 2,
+          max: 8,
           column: { label: 'Members', values: ['Ann, Ben', 'Cleo, Dan'], isText: true },
         },
         terms: MOVES,
@@ -170,12 +170,12 @@ export const GROUPS = [
       {
         key: 'poker',
         name: 'Poker time bank',
-        say: 'So long for each decision; whoever needs longer draws on a bank that does not come back.',
+        description: 'So long for each decision; whoever needs longer draws on a bank that does not come back.',
         fields: [
-          { key: 'cycle', label: 'Seconds a decision', value: 20, least: 1 },
+          { key: 'cycle', label: 'Seconds a decision', value: 20, min: 1 },
           { key: 'bank', label: 'Seconds in the bank', value: 60 },
         ],
-        people: { ...PLAYERS, legend: 'Who sits at the table?', names: ['Ace', 'Bea', 'Cal', 'Dot', 'Eli', 'Fay'], most: 10 },
+        people: { ...PLAYERS, legend: 'Who sits at the table?', names: ['Ace', 'Bea', 'Cal', 'Dot', 'Eli', 'Fay'], max: 10 },
         terms: { cycle: 'decision' },
         rules: (set) => ({
           sync_mode: 'per_cycle',
@@ -192,20 +192,20 @@ export const GROUPS = [
       {
         key: 'quiz',
         name: 'Quiz round',
-        say: 'The same time for every answer; when it is out, the next one is asked at once.',
-        fields: [{ key: 'cycle', label: 'Seconds an answer', value: 15, least: 0.1 }],
-        people: { ...PLAYERS, legend: 'Who answers?', names: ['Ann', 'Ben', 'Cleo'], least: 1, most: 30 },
+        description: 'The same time for every answer; when it is out, the next one is asked at once.',
+        fields: [{ key: 'cycle', label: 'Seconds an answer', value: 15, min: 0.1 }],
+        people: { ...PLAYERS, legend: 'Who answers?', names: ['Ann', 'Ben', 'Cleo'], min: 1, max: 30 },
         terms: { switch: 'Next', cycle: 'answer' },
         rules: (set) => ({ sync_mode: 'per_cycle', time_per_cycle_ms: seconds(set.cycle), auto_advance: true }),
       },
       {
         key: 'auction',
         name: 'Auction',
-        say: 'A bid in the last moments moves the end, so that nobody wins by being last.',
+        description: 'A bid in the last moments moves the end, so that nobody wins by being last.',
         fields: [
-          { key: 'minutes', label: 'Minutes', value: 5, least: 0.01 },
-          { key: 'window', label: 'A bid in the last (s)', value: 30, least: 1 },
-          { key: 'extension', label: 'leaves so many (s)', value: 30, least: 1 },
+          { key: 'minutes', label: 'Minutes', value: 5, min: 0.01 },
+          { key: 'window', label: 'A bid in the last (s)', value: 30, min: 1 },
+          { key: 'extension', label: 'leaves so many (s)', value: 30, min: 1 },
         ],
         terms: { extend: 'Bid' },
         rules: (set) => ({
@@ -217,15 +217,15 @@ export const GROUPS = [
       {
         key: 'meeting',
         name: 'Meeting agenda',
-        say: 'Each item has its minutes. One that runs over is not cut off, but everybody sees by how much.',
+        description: 'Each item has its minutes. One that runs over is not cut off, but everybody sees by how much.',
         fields: [],
         people: {
           legend: 'What is on the agenda?',
           word: 'Item',
           as: 'participants',
           names: ['Welcome', 'Numbers', 'Plans', 'Questions'],
-          least: 1,
-          most: 30,
+          min: 1,
+          max: 30,
           column: { label: 'Minutes', values: ['2', '10', '15', '5'] },
           bank: (column) => minutes(column),
         },
@@ -235,23 +235,23 @@ export const GROUPS = [
       {
         key: 'breakout',
         name: 'Breakout rooms',
-        say: 'Every room has the same time at once, and each can pause or be given more.',
+        description: 'Every room has the same time at once, and each can pause or be given more.',
         fields: [{ key: 'minutes', label: 'Minutes a room', value: 10 }],
-        people: { legend: 'Which rooms?', word: 'Room', as: 'rooms', names: ['Room 1', 'Room 2', 'Room 3'], least: 1, most: 100 },
+        people: { legend: 'Which rooms?', word: 'Room', as: 'rooms', names: ['Room 1', 'Room 2', 'Room 3'], min: 1, max: 100 },
         rules: (set) => ({ sync_mode: 'per_group', concurrency: 'simultaneous', total_time_ms: minutes(set.minutes) }),
       },
       {
         key: 'exam',
         name: 'Exam',
-        say: 'All begin at once; who is entitled to it has longer. Each clock can pause, end and be given more by itself.',
+        description: 'All begin at once; who is entitled to it has longer. Each clock can pause, end and be given more by itself.',
         fields: [{ key: 'minutes', label: 'Minutes', value: 90 }],
         people: {
           legend: 'Who sits the exam?',
           word: 'Candidate',
           as: 'participants',
           names: ['Ann', 'Ben', 'Cleo', 'Dan', 'Eve', 'Finn'],
-          least: 1,
-          most: 300,
+          min: 1,
+          max: 300,
           column: { label: 'Extra min', values: ['', '', '', '', '', '23'] },
           bank: (column, set) => minutes(set.minutes + column),
         },
@@ -265,7 +265,7 @@ export const GROUPS = [
       {
         key: 'countdown',
         name: 'Countdown',
-        say: 'One clock for everybody, down to nothing.',
+        description: 'One clock for everybody, down to nothing.',
         fields: [
           { key: 'hours', label: 'Hours', value: 0 },
           { key: 'minutes', label: 'Minutes', value: 5 },
@@ -287,7 +287,7 @@ export const GROUPS = [
       {
         key: 'stopwatch',
         name: 'Stopwatch',
-        say: 'Counts up from nothing, lap by lap.',
+        description: 'Counts up from nothing, lap by lap.',
         fields: [{ key: 'limit', label: 'Stop after (minutes, 0 for never)', value: 0 }],
         terms: { switch: 'Lap' },
         rules: (set) => ({ sync_mode: 'count_up', ...(set.limit && { max_time_ms: minutes(set.limit) }) }),

@@ -1,4 +1,4 @@
-/** One session on the screen: follows it, paints it, and passes on what its people request. */
+/** One session on the screen: follows it, paints it, and sends the commands of its users. */
 
 import { Connection } from '/sdk/connection.js';
 import { SESSION, activeId, read, shownMs, startsInMs, statusAt } from '/sdk/clock.js';
@@ -26,10 +26,10 @@ import { secondText } from './instants.js';
 import { CommandSender } from './commands.js';
 import { endMessage } from './messages.js';
 
-/** @param {{base: string, token: string|null, principal: import('./access.js').Principal, sessionId: string}} place */
-export function openSessionView(place) {
+/** @param {{base: string, token: string|null, principal: import('./access.js').Principal, sessionId: string}} options */
+export function openSessionView(options) {
   const transports = transportsHere();
-  new SessionView(new Connection({ ...place, transports, transport: chosenTransport(transports) }), place).open();
+  new SessionView(new Connection({ ...options, transports, transport: chosenTransport(transports) }), options).open();
 }
 
 class SessionView {
@@ -42,12 +42,12 @@ class SessionView {
     this.sender = new CommandSender(connection, principal);
     this.grid = new ClockGrid({
       press: (id) => this.sender.press(id),
-      ask: (offer) => this.sender.askOfClock(offer),
-      choose: (id) => this.sender.choose(id),
+      request: (offer) => this.sender.requestForClock(offer),
+      handOnTo: (id) => this.sender.handOnTo(id),
     }, principal);
-    this.toolbar = new Toolbar((command) => this.sender.ask(command), principal);
+    this.toolbar = new Toolbar((command) => this.sender.request(command), principal);
     this.share = new Share({ rest: connection.rest, sessionId, token, principal, now: () => connection.now() });
-    this.outage = new Outage({ read: (time) => connection.rest.at(sessionId, time), found: () => this.#describe() });
+    this.outage = new Outage({ read: (time) => connection.rest.at(sessionId, time), onFound: () => this.#describe() });
     this.statusBar = new StatusBar(connection);
     this.laps = new Laps(connection.rest);
     this.cues = new Cues((edge) => this.#cue(edge));
@@ -58,7 +58,7 @@ class SessionView {
     byId('session').hidden = false;
     openToast();
     openJoinForm((name) => this.sender.add(name));
-    openKeyboard(this.sender, () => this.#tellTime());
+    openKeyboard(this.sender, () => this.#announceTime());
     installTestHooks(this.connection, this.grid);
     this.#listen();
     this.connection.open();
@@ -75,15 +75,15 @@ class SessionView {
   }
 
   #onFrame(frame) {
-    this.laps.take(frame);
-    if (frame.type === 'STATE_SYNC') this.laps.recall(frame.payload);
+    this.laps.receive(frame);
+    if (frame.type === 'STATE_SYNC') this.laps.load(frame.payload);
     if (frame.type === 'PONG') this.statusBar.paint();
   }
 
   #onState() {
     const { state, ended } = this.connection;
     this.statusBar.paint();
-    if (state === 'closed') showEnd(endMessage(ended, { ...this.access, isOperator: isOperator(this.access.principal) }, this.connection.now()), this.#mayMake(ended));
+    if (state === 'closed') showEnd(endMessage(ended, { ...this.access, isOperator: isOperator(this.access.principal) }, this.connection.now()), this.#mayCreate(ended));
   }
 
   #onSeen() {
@@ -102,7 +102,7 @@ class SessionView {
     if (this.toolbar.describe(session, nowMs)) this.#refocus(nowMs);
     describeJoinForm(session, this.access.principal);
     this.share.describe(session);
-    this.outage.take(session);
+    this.outage.update(session);
     this.#describePause();
     this.#describeRole();
     this.#announceTurn();
@@ -112,8 +112,8 @@ class SessionView {
 
   #describePause() {
     const { session } = this.connection;
-    const { beganMs } = this.outage;
-    const since = beganMs === null ? null : secondText(beganMs, this.connection.now());
+    const { startedMs } = this.outage;
+    const since = startedMs === null ? null : secondText(startedMs, this.connection.now());
     const text = session.status === 'paused' ? pausedText(session.pause_reasons ?? [], since) : '';
     byId('paused-why').hidden = !text;
     say(byId('paused-why'), text);
@@ -126,12 +126,12 @@ class SessionView {
     say(byId('role'), isSeated ? `You are ${nameOf(this.connection.session, principal.participantId)}` : 'View only');
   }
 
-  // With a token that ended, or one for this clock alone, there is nothing to make.
-  #mayMake({ code }) {
+  // An expired token, or one for this clock alone, cannot create another clock.
+  #mayCreate({ code }) {
     return code !== 4500 && isOperator(this.access.principal);
   }
 
-  // Whoever started by keyboard stands on a button that is gone: on to the running clock, where Space hands on.
+  // A start by keyboard leaves the focus on a hidden button: move it to the running clock, where Space hands on.
   #refocus(nowMs) {
     this.toolbar.focus();
     this.grid.focus(this.connection.session, nowMs);
@@ -140,11 +140,11 @@ class SessionView {
   #paint() {
     const { session } = this.connection;
     if (!session) return;
-    // A scheduled start comes about with no message: what is on offer changes with it.
+    // A scheduled start happens without a frame, and changes the available commands.
     if (this.#status() !== this.#statusSeen) this.#describe();
     const nowMs = this.connection.now();
     this.grid.paint(session, nowMs);
-    this.cues.look(session, nowMs);
+    this.cues.check(session, nowMs);
     if (session.sync_mode === 'count_up') this.laps.paint(shownMs(session, SESSION, nowMs));
     paintStarting(startsInMs(session, nowMs));
     this.#paintTitle();
@@ -175,15 +175,15 @@ class SessionView {
   #announceTurn() {
     const { session } = this.connection;
     const turn = `${activeId(session)} ${session.status}`;
-    if (turn !== this.#activeSeen && this.#activeSeen) this.#tellTime();
+    if (turn !== this.#activeSeen && this.#activeSeen) this.#announceTime();
     this.#activeSeen = turn;
   }
 
-  #tellTime() {
+  #announceTime() {
     const { session } = this.connection;
     if (!session) return;
-    const tell = ({ id, facts }) => `${facts.name}: ${spokenText(read(session, id, this.connection.now()).shown_ms)}`;
-    say(byId('announce'), `${this.grid.all().map(tell).join(', ')}. ${this.#status()}`);
+    const describe = ({ id, facts }) => `${facts.name}: ${spokenText(read(session, id, this.connection.now()).shown_ms)}`;
+    say(byId('announce'), `${this.grid.all().map(describe).join(', ')}. ${this.#status()}`);
   }
 }
 
@@ -192,12 +192,12 @@ function paintStarting(ms) {
   if (ms !== null) say(byId('starts-in'), `${(Math.ceil(ms / 100) / 10).toFixed(1)} s`);
 }
 
-function showEnd({ title, text }, mayMake) {
+function showEnd({ title, text }, mayCreate) {
   byId('session').hidden = true;
   byId('meters').hidden = true;
   byId('banner').hidden = true;
   byId('dead-end').hidden = false;
-  byId('dead-end-new').hidden = !mayMake;
+  byId('dead-end-new').hidden = !mayCreate;
   say(byId('dead-end-title'), title);
   say(byId('dead-end-text'), text);
   document.title = `${title} · SyncKairos`;

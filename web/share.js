@@ -1,6 +1,6 @@
 /**
- * The link that brings others to the same clock. The page's own token never stands in it: who runs the clocks makes a
- * token for this one session, to watch it or to take part as one of it. Whoever may not make one shares nothing.
+ * The link that shares a clock. It never has the page's own token: an operator creates a token for this session, to
+ * watch it or to act as one participant. A caller that may not create one shares nothing.
  */
 
 import { inTurnOrder } from '/sdk/clock.js';
@@ -11,10 +11,10 @@ import { GROUPS } from './presets.js';
 import { linkTo } from './token.js';
 import { minuteText } from './instants.js';
 
-const SAID_MS = 2000;
+const FEEDBACK_MS = 2000;
 
-// As long as the server makes one; it ends with its maker's token if that is sooner.
-const LIFE_MS = 24 * 3_600_000;
+// The maximum of the server; a link expires earlier if its creator's token does.
+const LINK_TTL_MS = 24 * 3_600_000;
 
 const WATCH = '';
 
@@ -43,9 +43,9 @@ export class Share {
     byId('send').hidden = !navigator.share;
     byId('share-make').addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#make();
+      this.#createLink();
     });
-    byId('share-as').addEventListener('change', () => this.#drop());
+    byId('share-as').addEventListener('change', () => this.#clear());
   }
 
   /** @param {import('/sdk/types.js').Snapshot} session */
@@ -55,11 +55,11 @@ export class Share {
     this.#session = session;
     byId('share-make').hidden = this.isOpenMode;
     if (this.isOpenMode) this.#show({ text: linkTo(this.sessionId, null), choice: WATCH, expiresAtMs: null });
-    else this.#seat();
+    else this.#describeChoices();
   }
 
-  // Whom a link can be for: a watcher, or one of those who take part.
-  #seat() {
+  // A link is for a watcher, or for one participant.
+  #describeChoices() {
     const people = inTurnOrder(this.#session);
     const choices = [[WATCH, 'Watch only'], ...people.map((one) => [one.participant_id, `${verbFor(this.#session)} as ${nameIn(this.#session, one)}`])];
     const options = JSON.stringify(choices);
@@ -68,17 +68,17 @@ export class Share {
     const chosen = byId('share-as').value;
     byId('share-as').replaceChildren(...choices.map(([value, text]) => element('option', { value }, text)));
     byId('share-as').value = choices.some(([value]) => value === chosen) ? chosen : WATCH;
-    if (this.#link && this.#link.choice !== byId('share-as').value) this.#drop();
+    if (this.#link && this.#link.choice !== byId('share-as').value) this.#clear();
   }
 
-  async #make() {
+  async #createLink() {
     if (this.#isBusy) return;
     this.#isBusy = byId('make-link').disabled = true;
     const choice = byId('share-as').value;
     try {
-      const wanted = { ttl_ms: LIFE_MS, ...(choice !== WATCH && { participant_id: choice }) };
-      const { token, expires_at: expiresAt } = await this.rest.createToken(this.sessionId, wanted);
-      // Another choice was made meanwhile: this link is not the one that is asked for.
+      const request = { ttl_ms: LINK_TTL_MS, ...(choice !== WATCH && { participant_id: choice }) };
+      const { token, expires_at: expiresAt } = await this.rest.createToken(this.sessionId, request);
+      // Unless the choice changed meanwhile.
       if (choice === byId('share-as').value) this.#show({ text: linkTo(this.sessionId, token), choice, expiresAtMs: Date.parse(expiresAt) });
     } catch (problem) {
       showProblem(problem);
@@ -104,7 +104,7 @@ export class Share {
     return choice === WATCH ? `Anyone with this link can watch this clock until ${until}.` : `Anyone with this link can ${name} until ${until}.`;
   }
 
-  #drop() {
+  #clear() {
     this.#link = null;
     byId('link').value = '';
     byId('share-link').hidden = true;
@@ -116,10 +116,10 @@ export class Share {
   }
 
   async #copy() {
-    const isCopied = (await copyNew()) || copyOld();
+    const isCopied = (await copyByClipboard()) || copyBySelection();
     say(byId('copy'), isCopied ? 'Copied' : 'Press Ctrl+C');
     say(byId('announce'), isCopied ? 'Link copied' : 'The link is selected; copy it by hand');
-    setTimeout(() => say(byId('copy'), 'Copy link'), SAID_MS);
+    setTimeout(() => say(byId('copy'), 'Copy link'), FEEDBACK_MS);
   }
 }
 
@@ -134,7 +134,7 @@ function nameIn(session, { participant_id: id, group_id: group, metadata }) {
   return groupName ? `${name} (${groupName})` : name;
 }
 
-async function copyNew() {
+async function copyByClipboard() {
   try {
     await navigator.clipboard.writeText(byId('link').value);
     return true;
@@ -143,8 +143,8 @@ async function copyNew() {
   }
 }
 
-// On plain-HTTP pages of a local network there is no clipboard but this one.
-function copyOld() {
+// Plain-HTTP pages of a local network have no other clipboard.
+function copyBySelection() {
   byId('link').focus();
   byId('link').select();
   return document.execCommand('copy');

@@ -1,4 +1,4 @@
-/** How well this window knows the shared clock: connection, offset, round trip. */
+/** The state of the connection: transport, offset, round trip. */
 
 import { byId, mark, say } from './dom.js';
 import { TransportPicker } from './transport-picker.js';
@@ -14,10 +14,10 @@ export class StatusBar {
   /** @param {import('/sdk/connection.js').Connection} connection */
   constructor(connection) {
     this.connection = connection;
-    this.line = new TransportPicker(connection);
+    this.picker = new TransportPicker(connection);
     byId('meters').hidden = false;
     byId('try-now').addEventListener('click', () => connection.reconnectNow());
-    // Silence has no event of its own, so its seconds are looked at.
+    // Silence has no event of its own.
     setInterval(() => this.paint(), 1000);
   }
 
@@ -30,7 +30,7 @@ export class StatusBar {
     byId('banner').hidden = !(state in BANNERS);
     byId('try-now').hidden = state !== 'away';
     this.#paintSync();
-    this.line.paint();
+    this.picker.paint();
   }
 
   #silence() {
@@ -46,7 +46,7 @@ export class StatusBar {
   }
 }
 
-// What this device's own clock would have to be put forward (or back) to agree.
+// The correction that this device's own clock would need.
 function signed(ms) {
   const rounded = Math.abs(ms) < 10_000 ? ms.toFixed(1) : String(Math.round(ms));
   return `${ms < 0 ? '−' : '+'}${rounded.replace('-', '')}`;

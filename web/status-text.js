@@ -1,4 +1,4 @@
-/** The line under the digits: what this clock is doing. Pure. */
+/** The status line under the digits. Pure. */
 
 import { statusAt } from '/sdk/clock.js';
 import { clockOf, isSimultaneous } from './clocks.js';

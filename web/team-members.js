@@ -1,4 +1,4 @@
-/** Who of a team plays: pressing another of the active team hands on to them. */
+/** The members of a team: a press on another member of the active team hands on to it. */
 
 import { activeId } from '/sdk/clock.js';
 import { element, mark } from './dom.js';
@@ -6,19 +6,19 @@ import { element, mark } from './dom.js';
 export class TeamMembers {
   #ids = '';
 
-  /** @param {(participantId: string) => void} choose */
-  constructor(choose) {
-    this.choose = choose;
+  /** @param {(participantId: string) => void} handOnTo */
+  constructor(handOnTo) {
+    this.handOnTo = handOnTo;
     this.node = element('div', { className: 'face-members', role: 'group', hidden: true });
   }
 
   /**
    * @param {import('/sdk/types.js').Snapshot} session
    * @param {import('/sdk/types.js').Clock[]} members
-   * @param {{name: string, choices: string[]}} facts `choices`: those one may hand on to.
+   * @param {{name: string, choices: string[]}} facts `choices`: the members that the caller may hand on to.
    */
   describe(session, members, { name, choices }) {
-    this.#seat(members);
+    this.#updateButtons(members);
     this.node.hidden = members.length === 0;
     mark(this.node, 'aria-label', `Who plays for ${name}`);
     const active = activeId(session);
@@ -28,7 +28,7 @@ export class TeamMembers {
     }
   }
 
-  #seat(members) {
+  #updateButtons(members) {
     const ids = members.map((one) => one.participant_id).join(' ');
     if (ids === this.#ids) return;
     this.#ids = ids;
@@ -37,7 +37,7 @@ export class TeamMembers {
 
   #button({ participant_id: id, metadata }) {
     const button = element('button', { type: 'button', 'data-member': id }, metadata?.name ?? id);
-    button.addEventListener('click', () => button.getAttribute('aria-pressed') === 'false' && this.choose(id));
+    button.addEventListener('click', () => button.getAttribute('aria-pressed') === 'false' && this.handOnTo(id));
     return button;
   }
 }

@@ -1,4 +1,4 @@
-/** A session's own words for what happens in it: a bid, a lap, the next item. Pure. */
+/** The names of commands in a session: a bid, a lap, the next item. Pure. */
 
 import { presetOf } from './presets.js';
 

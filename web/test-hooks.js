@@ -1,6 +1,5 @@
 /**
- * What tests and curious people can ask of the page: `window.synckairos`.
- * Read only, and always by the same road as what is on the screen.
+ * Read-only hooks for tests: `window.synckairos`. They read from the same code as the screen.
  */
 
 import { read, shownMs } from '/sdk/clock.js';
@@ -12,7 +11,7 @@ import { read, shownMs } from '/sdk/clock.js';
 export function installTestHooks(connection, grid) {
   Object.defineProperty(window, 'synckairos', {
     value: Object.freeze({
-      /** The snapshot held. */
+      /** The present snapshot. */
       get session() {
         return connection.session;
       },
@@ -20,7 +19,7 @@ export function installTestHooks(connection, grid) {
       get state() {
         return connection.state;
       },
-      /** Which transport carries it, and what speaks against the others. */
+      /** The transport in use, and why better ones failed. */
       get transport() {
         return connection.transport;
       },
@@ -28,13 +27,13 @@ export function installTestHooks(connection, grid) {
         return { ...connection.fallback.objections };
       },
       sync: connection.sync,
-      /** Everything that is told, as it comes. */
+      /** The events of the connection. */
       on: (name, listener) => connection.on(name, listener),
       /** Cluster time in ms. */
       now: () => connection.now(),
-      /** What the clock `id` shows now. */
+      /** The time that the clock `id` shows now. */
       shownMs: (id) => shownMs(connection.session, id, connection.now()),
-      /** All of it at one instant, with the device's own clock beside it, so that two windows can be compared. */
+      /** All clocks at one instant, with the device's own clock, to compare two windows. */
       sample: () => sample(connection, grid),
     }),
   });
@@ -45,7 +44,7 @@ function sample(connection, grid) {
   const nowMs = connection.now();
   const clock = (card) => {
     const { shown_ms: shown, is_running: isRunning } = read(connection.session, card.id, nowMs);
-    // Which way it moves: the sand of one who waits rises, though that clock does not run.
+    // The direction it moves in: an hourglass that waits rises, although it does not run.
     const pace = Math.sign(shownMs(connection.session, card.id, nowMs + 1) - shown);
     return { shownMs: shown, isRunning, pace, text: card.digits.textContent };
   };

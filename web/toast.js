@@ -1,9 +1,9 @@
-/** A word to whoever just did something that did not work. */
+/** Short messages to the user, such as why a command failed. */
 
 import { byId, say } from './dom.js';
 import { messageFor } from './messages.js';
 
-const SHOWN_MS = 8000;
+const TOAST_MS = 8000;
 let timer = 0;
 
 /** @param {Error} problem */
@@ -13,17 +13,17 @@ export function showProblem(problem) {
 
 /**
  * @param {string} text
- * @param {{stays?: boolean}} [set] `stays`: until another takes its place, or it is dismissed.
+ * @param {{stays?: boolean}} [set] `stays`: until another replaces it, or it is dismissed.
  */
 export function showToast(text, { stays = false } = {}) {
   say(byId('notice-text'), text);
   byId('notice').hidden = false;
   clearTimeout(timer);
-  if (!stays) timer = window.setTimeout(dismiss, SHOWN_MS);
+  if (!stays) timer = window.setTimeout(dismiss, TOAST_MS);
 }
 
 /**
- * Lets a notice that stays go after a while, if it is still the one.
+ * Hides a message that stays after a while, if it is still shown.
  *
  * @param {string} text
  */

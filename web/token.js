@@ -1,31 +1,31 @@
 /**
- * Where the page keeps its token. It comes behind the `#` of a link, where no server log sees it, and leaves the
- * address at once: whoever copies the address gives nothing away. Each entry of the window's history keeps its own, so
- * loading it again and going back work. Only a token that merely watches this one clock stays in the address.
+ * The token of the page. It comes behind the `#` of a link, which no server logs. The page removes it from the address
+ * at once, so a copied address reveals nothing. Each entry of the history stores its own, so reloading and going back
+ * work. Only a token that may only watch this clock stays in the address.
  */
 
 import { onlyWatches, principalOf } from './access.js';
 
-// A token for the whole tenant serves every clock that is opened in this window.
-const KEPT_AS = 'synckairos.token';
+// A token for the whole tenant is used for every clock in this window.
+const STORAGE_KEY = 'synckairos.token';
 
 /**
- * The token of this page; null if there is none. Takes it out of the address where it must not stand.
+ * The token of this page; null if there is none. Removes it from the address if it must not be there.
  *
  * @param {string|null} sessionId
  * @returns {string|null}
  */
 export function takeToken(sessionId) {
   const token = tokenOfEntry();
-  if (!token) return stored((store) => store.getItem(KEPT_AS));
+  if (!token) return withStorage((store) => store.getItem(STORAGE_KEY));
   const principal = principalOf(token);
-  if (principal.sessions === null) stored((store) => store.setItem(KEPT_AS, token));
-  if (!onlyWatches(principal, sessionId)) keepInEntry(token);
+  if (principal.sessions === null) withStorage((store) => store.setItem(STORAGE_KEY, token));
+  if (!onlyWatches(principal, sessionId)) storeInEntry(token);
   return token;
 }
 
 /**
- * A link pasted over this one differs behind the `#` only, and the browser loads nothing: it is loaded here.
+ * Reloads the page when only the part behind the `#` changes: the browser would not.
  *
  * @param {string|null} token The token the page runs with.
  */
@@ -33,7 +33,7 @@ export function watchAddress(token) {
   addEventListener('hashchange', () => {
     const now = tokenOfEntry();
     if (now && now !== token) location.reload();
-    else if (token && !now) keepInEntry(token);
+    else if (token && !now) storeInEntry(token);
   });
 }
 
@@ -54,16 +54,16 @@ function tokenOfEntry() {
   return new URLSearchParams(location.hash.slice(1)).get('token') ?? history.state?.token ?? null;
 }
 
-function keepInEntry(token) {
+function storeInEntry(token) {
   const isInAddress = new URLSearchParams(location.hash.slice(1)).has('token');
   const address = isInAddress ? location.pathname + location.search : location.href;
   history.replaceState({ ...history.state, token }, '', address);
 }
 
-// A browser may forbid it; then the entry of the history is all that remembers.
-function stored(ask) {
+// A browser may forbid storage; then only the entry of the history has the token.
+function withStorage(use) {
   try {
-    return ask(sessionStorage) ?? null;
+    return use(sessionStorage) ?? null;
   } catch {
     return null;
   }

@@ -31,13 +31,13 @@ export class Toolbar {
     const focused = document.activeElement;
     for (const button of this.buttons) {
       button.hidden = !offers.includes(button.dataset.command);
-      // What is gone has not been asked: when it comes back, it asks anew.
+      // A hidden button forgets its question.
       if (button.hidden) resetConfirm(button);
     }
     const terms = termsOf(session);
     label(this.#of('switch'), terms.switch);
     label(this.#of('extend'), terms.extend);
-    // What is done again and again stands out; pausing is then by the way.
+    // The command used most is the primary one.
     this.#of('pause').classList.toggle('primary', !offers.includes('extend'));
     this.#of('switch').classList.toggle('primary', !isOperator(this.principal));
     this.#describeReset(session, nowMs);
@@ -47,7 +47,7 @@ export class Toolbar {
     return this.buttons.includes(focused) && focused.hidden;
   }
 
-  // Whose button comes and goes with the turn keeps its place, or the clocks would move each time.
+  // A button that comes and goes with the turn keeps its place, or the clocks would move each time.
   #comesToTurn(session) {
     return this.principal.role === 'participant' && isTurnTaking(session) && !hasEnded(session);
   }
@@ -61,7 +61,7 @@ export class Toolbar {
     say(byId('space-hint'), handsOn ? 'hands on' : 'pauses and resumes');
   }
 
-  // A start that is still to come is called off with nothing lost; a clock that ran loses all it shows.
+  // To cancel a scheduled start loses nothing; to reset a running clock loses its time.
   #describeReset(session, nowMs) {
     const button = this.#of('reset');
     const isToStart = startsInMs(session, nowMs) !== null;

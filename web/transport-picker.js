@@ -1,15 +1,15 @@
-/** How this window follows its session: which transport carries it, why, and which one to stay with. */
+/** The transport of this window: which one is in use, why, and the choice of another. */
 
 import { AUTOMATIC } from '/sdk/fallback.js';
 import { byId, element, say } from './dom.js';
 import { transportName, fallbackMessage } from './messages.js';
 
-const KEPT_AS = 'synckairos.transport';
+const STORAGE_KEY = 'synckairos.transport';
 
-/** What this window was told to stay with before it was loaded again. */
+/** The transport chosen before the page was reloaded. */
 export function chosenTransport(transports) {
-  const kept = stored((store) => store.getItem(KEPT_AS));
-  return kept && kept in transports ? kept : AUTOMATIC;
+  const stored = withStorage((store) => store.getItem(STORAGE_KEY));
+  return stored && stored in transports ? stored : AUTOMATIC;
 }
 
 export class TransportPicker {
@@ -41,7 +41,7 @@ export class TransportPicker {
   }
 
   #choose(name) {
-    stored((store) => store.setItem(KEPT_AS, name));
+    withStorage((store) => store.setItem(STORAGE_KEY, name));
     this.connection.setTransport(name);
   }
 }
@@ -50,10 +50,10 @@ function ago(ms) {
   return ms < 1000 ? 'just now' : `${Math.floor(ms / 1000)} s ago`;
 }
 
-// A browser may forbid it; then nothing is remembered.
-function stored(ask) {
+// A browser may forbid storage; then the choice is not remembered.
+function withStorage(use) {
   try {
-    return ask(sessionStorage);
+    return use(sessionStorage);
   } catch {
     return null;
   }

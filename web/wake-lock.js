@@ -1,15 +1,15 @@
-/** Keeps a phone's screen on while a clock runs. Where that cannot be had, nothing is lost but comfort. */
+/** Keeps a phone's screen on while a clock runs, if the browser can. */
 
 let lock = null;
 
 /** @param {boolean} isRunning */
 export async function keepAwake(isRunning) {
-  if (!isRunning || document.hidden) return dismissToast();
+  if (!isRunning || document.hidden) return releaseLock();
   if (lock && !lock.released) return;
   lock = await navigator.wakeLock?.request('screen').catch(() => null);
 }
 
-function dismissToast() {
+function releaseLock() {
   lock?.release();
   lock = null;
 }

@@ -1,4 +1,4 @@
-//! What the program can be told.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::scenario::soak::Soak;
 use crate::scenario::storm::Storm;
 use crate::scenario::up_to;
 
-/// What processes are that were given without a name.
+/// The group of processes without a name.
 const SERVER: &str = "server";
 
 /// Puts a `SyncKairos` deployment under load and says how fast it is.
@@ -38,15 +38,15 @@ pub enum Command {
     Many(Run<Many>),
     /// Connections that only wait: memory and processor time of each
     ///
-    /// Give it servers that were just started: what earlier load left free would be taken for nothing.
+    /// Give it servers that were just started: memory freed by earlier load would hide the cost.
     Idle(Run<Idle>),
-    /// Many clocks run out, evenly over some seconds: how late each is told
+    /// Many clocks run out, evenly over some seconds: how late each is announced
     Expiry(Run<Expiry>),
-    /// All subscribers lose their streams, miss a change, and come back at once to go on from where they stood
+    /// All subscribers lose their streams, miss a change, and reconnect at once from their last position
     Storm(Run<Storm>),
     /// A mixed load for long: whether memory grows
     ///
-    /// Subscribers on every transport, some of whom leave and come back; short sessions that run out and are deleted.
+    /// Subscribers on every transport, some of which reconnect; short sessions that run out and are deleted.
     Soak(Run<Soak>),
     /// Compares two files of runs, figure by figure
     Compare { a: PathBuf, b: PathBuf },
@@ -55,7 +55,7 @@ pub enum Command {
     Drive,
 }
 
-// A scenario, and what all scenarios can be told. No doc comment: it would stand in the help of each.
+// A scenario, and the arguments of all scenarios. No doc comment: the help of each would show it.
 #[derive(Debug, Args)]
 pub struct Run<S: Args> {
     #[command(flatten)]
@@ -74,7 +74,7 @@ pub struct Deployment {
     /// An instance, such as `http://127.0.0.1:8001`; repeat for several
     #[arg(long = "to", value_name = "URL")]
     pub to: Vec<String>,
-    /// Processes whose time and memory are told, a name before them where they are not servers: redis=4711
+    /// Processes whose time and memory are reported; other processes than servers with a name: redis=4711
     #[arg(long = "pid", value_name = "[NAME=]PID", value_parser = named_pid)]
     pub pids: Vec<(String, u32)>,
     /// An operator's token
@@ -83,16 +83,16 @@ pub struct Deployment {
     /// The deployment's key, to sign a token with
     #[arg(long, conflicts_with = "token")]
     pub jwt_secret: Option<String>,
-    /// The tenant of a token that is signed here
+    /// The tenant of a signed token
     #[arg(long, default_value = "loadtest")]
     pub tenant: String,
-    /// The service to start where none was named; by default the one that was built here
+    /// The service to start without --to; by default the one that was built here
     #[arg(long, conflicts_with = "to")]
     pub program: Option<PathBuf>,
-    /// So many of it, with a Redis and a PostgreSQL; one alone is embedded
+    /// Instances to start, with a Redis and a PostgreSQL; a single one is embedded
     #[arg(long, default_value = "2", value_parser = up_to::<16>, conflicts_with = "to")]
     pub instances: usize,
-    /// Lets load go to other machines
+    /// Allows load on other machines
     #[arg(long)]
     pub allow_remote: bool,
 }
@@ -100,13 +100,13 @@ pub struct Deployment {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Driving")]
 pub struct Driving {
-    /// Processes that hold the subscribers, for more than one may open files for
+    /// Processes that hold the subscribers, if one may not open enough files
     #[arg(long, default_value = "1", value_parser = up_to::<64>)]
     pub drivers: usize,
-    /// Addresses each of them connects from; 0: whatever the system chooses
+    /// Addresses that each of them connects from; 0: the system chooses
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u8).range(0..=250))]
     pub sources: u8,
-    /// Streams that are opened at a time, storms aside
+    /// Streams that open at a time, except in storms
     #[arg(long, default_value = "64", value_parser = up_to::<100_000>)]
     pub at_once: usize,
 }
@@ -120,7 +120,7 @@ pub struct Output {
     /// Prints the JSON instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Stands with the run
+    /// A label for the run
     #[arg(long, default_value = "")]
     pub label: String,
 }
@@ -134,7 +134,7 @@ impl Deployment {
         groups
     }
 
-    /// The token that was given, or one signed with the key that was.
+    /// The given token, or one signed with the given key.
     pub fn token(&self) -> Result<Option<String>, Failure> {
         match &self.jwt_secret {
             Some(secret) => crate::token::sign(secret, &self.tenant).map(Some),
@@ -142,7 +142,7 @@ impl Deployment {
         }
     }
 
-    /// What processes are called that were started here.
+    /// The groups of processes started here.
     pub fn started(pids: Vec<u32>) -> Groups {
         Groups::from([(SERVER.to_owned(), pids)])
     }

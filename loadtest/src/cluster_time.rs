@@ -1,4 +1,4 @@
-//! How far the deployment's clock is from ours.
+//! The offset of the deployment's clock.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::net::http::Http;
 use crate::target::Target;
 
-/// The quickest of so many exchanges is believed.
+/// Exchanges made; the quickest one counts.
 const EXCHANGES: usize = 12;
 
 /// Their clock minus ours, at one instant.

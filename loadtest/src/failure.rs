@@ -5,13 +5,13 @@ use std::io;
 /// Reads after "loadtest: ".
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// What was asked for cannot be done.
+    /// The command line cannot be carried out.
     #[error("{0}")]
     Usage(String),
-    /// The deployment answered something that a run cannot go on from.
+    /// An unexpected answer of the deployment.
     #[error("the deployment answered {0}")]
     Deployment(String),
-    /// A driver process did not do its part.
+    /// A driver process failed.
     #[error("a driver process: {0}")]
     Driver(String),
     /// A signal came before the end.
@@ -26,7 +26,7 @@ pub enum Failure {
     /// A WebSocket.
     #[error(transparent)]
     Socket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
-    /// What should have been JSON.
+    /// Invalid JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// A token could not be signed.

@@ -1,8 +1,8 @@
 //! Puts a deployment under load and says how fast it is.
 //!
-//! From the top: `args` says what can be asked, `scenario` what is run; a scenario has `commands` sent and an
-//! `audience` of subscribers watch, each a `crowd` in one process; `net` is how both speak, `host` what the machine
-//! says of it, and `report` what is told in the end.
+//! From the top: `args` is the command line, and `scenario` has the runs. A scenario sends `commands` while an
+//! `audience` of subscribers watches, a `crowd` in each process. `net` has the protocols, `host` measures the
+//! processes, and `report` shows the result.
 
 mod args;
 mod audience;

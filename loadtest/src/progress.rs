@@ -1,20 +1,20 @@
-//! A bar for whoever waits; nothing where nobody looks.
+//! A progress bar, on a terminal only.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep, sleep_until};
 
-const LOOK: &str = "{msg:<24} [{bar:40}] {pos}/{len}";
+const BAR_TEMPLATE: &str = "{msg:<24} [{bar:40}] {pos}/{len}";
 
-const EVERY: Duration = Duration::from_millis(100);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 pub struct Progress(ProgressBar);
 
 impl Progress {
     /// Drawn only on a terminal.
     pub fn new() -> Self {
-        let style = ProgressStyle::with_template(LOOK).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(BAR_TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self(ProgressBar::new(0).with_style(style.progress_chars("=> ")))
     }
 
@@ -34,8 +34,8 @@ impl Progress {
         let began = Instant::now();
         let span = end.saturating_duration_since(began);
         self.begin(what, usize::try_from(span.as_secs()).unwrap_or_default());
-        while Instant::now() + EVERY < end {
-            sleep(EVERY).await;
+        while Instant::now() + REDRAW_INTERVAL < end {
+            sleep(REDRAW_INTERVAL).await;
             self.at(began.elapsed().as_secs());
         }
         sleep_until(end).await;

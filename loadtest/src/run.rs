@@ -1,4 +1,4 @@
-//! One command, from what it was told to what it found.
+//! Runs one command, from its arguments to its report.
 
 use std::io::{Write as _, stdout};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Command, Deployment, Driving, Output, Run};
-use crate::audience::{self, Terms};
+use crate::audience::{self, AudienceSettings};
 use crate::failure::Failure;
 use crate::host::cluster::Cluster;
 use crate::host::limits::raise_open_files;
@@ -36,7 +36,7 @@ pub fn command(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs a scenario against what was named, or against what is started for it.
+/// Runs a scenario against the named deployment, or against one started for it.
 async fn scenario<S: clap::Args>(
     run: &Run<S>,
     measure: impl AsyncFn(&Bench) -> Result<Report, Failure>,
@@ -56,7 +56,7 @@ async fn scenario<S: clap::Args>(
     tell(&report, &run.output)
 }
 
-/// Until somebody wants it to end: what was started here must not stay behind.
+/// Returns on a signal, so that processes started here do not stay behind.
 async fn signalled() -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
@@ -66,7 +66,7 @@ async fn signalled() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What ends with the run.
+/// The deployment that ends with the run.
 enum Started {
     Alone(Local),
     Cluster(Cluster),
@@ -126,7 +126,7 @@ fn bench(
     // An address of this machine's own reaches nothing elsewhere.
     let is_here = target.instances.iter().all(|instance| instance.ip().is_loopback() && instance.is_ipv4());
     let sources = if is_here { driving.sources } else { 0 };
-    let terms = Terms { drivers: driving.drivers, sources, at_once: driving.at_once };
+    let terms = AudienceSettings { drivers: driving.drivers, sources, max_opening: driving.at_once };
     Ok(Bench { target, groups, terms, open_files, progress: Progress::new() })
 }
 

@@ -1,4 +1,4 @@
-//! Sessions to play with: made, started, and known by where they stand.
+//! Sessions under load: created, started, and known by their position.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,11 +10,11 @@ use crate::net::response::Response;
 use crate::position::Position;
 use crate::target::Target;
 
-/// So many are made at a time.
-const LANES: usize = 16;
+/// Sessions created at a time.
+const MAX_CONCURRENT_CREATES: usize = 16;
 
-/// A day: nobody's time runs out while commands are measured.
-pub const LONG_MS: u64 = 86_400_000;
+/// A day: no time runs out while commands are measured.
+pub const LONG_BANK_MS: u64 = 86_400_000;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Session {
@@ -25,21 +25,25 @@ pub struct Session {
 
 /// Makes and starts `count` sessions of two participants. `bank_ms` says how long the first one's time lasts.
 pub async fn make(target: &Target, count: usize, bank_ms: impl Fn(usize) -> u64) -> Result<Vec<Session>, Failure> {
-    let mut lanes = JoinSet::new();
-    for lane in 0..LANES.min(count) {
-        let banks = (lane..count).step_by(LANES).map(|nth| (nth, bank_ms(nth))).collect();
-        lanes.spawn(make_some(target.clone(), lane, banks));
+    let mut connections = JoinSet::new();
+    for connection in 0..MAX_CONCURRENT_CREATES.min(count) {
+        let banks = (connection..count).step_by(MAX_CONCURRENT_CREATES).map(|nth| (nth, bank_ms(nth))).collect();
+        connections.spawn(make_some(target.clone(), connection, banks));
     }
     let mut made = Vec::with_capacity(count);
-    while let Some(lane) = lanes.join_next().await {
-        made.extend(lane.map_err(std::io::Error::other)??);
+    while let Some(connection) = connections.join_next().await {
+        made.extend(connection.map_err(std::io::Error::other)??);
     }
     made.sort_unstable_by_key(|(nth, _)| *nth);
     Ok(made.into_iter().map(|(_, session)| session).collect())
 }
 
-async fn make_some(target: Target, lane: usize, banks: Vec<(usize, u64)>) -> Result<Vec<(usize, Session)>, Failure> {
-    let mut http = Http::new(target.instance(lane), None);
+async fn make_some(
+    target: Target,
+    connection: usize,
+    banks: Vec<(usize, u64)>,
+) -> Result<Vec<(usize, Session)>, Failure> {
+    let mut http = Http::new(target.instance(connection), None);
     let mut made = Vec::with_capacity(banks.len());
     for (nth, bank_ms) in banks {
         made.push((nth, make_one(&target, &mut http, bank_ms).await?));
@@ -52,7 +56,7 @@ async fn make_one(target: &Target, http: &mut Http, bank_ms: u64) -> Result<Sess
         "sync_mode": "per_participant",
         "participants": [
             {"participant_id": "white", "total_time_ms": bank_ms},
-            {"participant_id": "black", "total_time_ms": LONG_MS},
+            {"participant_id": "black", "total_time_ms": LONG_BANK_MS},
         ],
     });
     let (response, _) = http.call(&target.request("POST", "/v1/sessions", &body.to_string())).await?;

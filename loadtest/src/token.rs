@@ -1,4 +1,4 @@
-//! Tokens of our own, where the deployment's key is at hand.
+//! Tokens signed with the deployment's key.
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;

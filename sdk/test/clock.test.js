@@ -21,7 +21,7 @@ function session({ a = {}, b = {}, ...over } = {}) {
 const overtime = (control, total = 60 * S, phase) =>
   session({ time_control: { overtime: control }, a: { total_time_ms: total, ...(phase && { phase }) } });
 
-test('the active clock goes down from its anchor, the other stands', () => {
+test('the active clock runs down from its anchor, the other stands still', () => {
   const held = session();
   assert.equal(shownMs(held, 'a', at(12_345)), 47_655);
   assert.equal(shownMs(held, 'b', at(12_345)), 60 * S);
@@ -29,28 +29,28 @@ test('the active clock goes down from its anchor, the other stands', () => {
   assert.deepEqual([read(held, 'a', at(1)).is_running, read(held, 'b', at(1)).is_running], [true, false]);
 });
 
-test('an anchor still to come costs nothing', () => {
+test('an anchor in the future costs nothing', () => {
   assert.equal(shownMs(session(), 'a', at(-20)), 60 * S);
 });
 
-test('equality is late: a clock is out at exactly its deadline', () => {
+test('a clock is out at exactly its deadline', () => {
   assert.equal(read(session(), 'a', at(60 * S - 1)).is_out, false);
   assert.deepEqual([read(session(), 'a', at(60 * S)).is_out, shownMs(session(), 'a', at(60 * S))], [true, 0]);
   assert.equal(shownMs(session(), 'a', at(90 * S)), 0);
 });
 
-test('nothing runs while pending, paused or ended', () => {
+test('no clock runs while pending, paused or ended', () => {
   for (const status of ['pending', 'paused', 'expired', 'completed', 'cancelled']) {
     const held = session({ status, cycle_started_at: null });
     assert.equal(shownMs(held, 'a', at(30 * S)), 60 * S, status);
   }
 });
 
-test('an expired clock shows nothing, whatever it holds', () => {
+test('an expired clock shows zero, whatever its bank', () => {
   assert.equal(shownMs(session({ b: { has_expired: true, total_time_ms: 5 } }), 'b', at(0)), 0);
 });
 
-test('increment: what the server credited is what is shown (3+2 after an instant first move: 3:02)', () => {
+test('increment: the bank includes what the server credited (3+2 after an instant first move: 3:02)', () => {
   const held = session({ increment_ms: 2000, a: { total_time_ms: 182 * S } });
   assert.equal(shownMs(held, 'a', at(0)), 182 * S);
 });
@@ -64,12 +64,12 @@ test('simple delay waits first: 60 delay 5, 30 s -> 35 left; then 36 s -> 4 left
   assert.equal(read(then, 'a', at(40 * S)).is_out, true);
 });
 
-test('what a pause left of a delay is all that is left of it', () => {
+test('a pause keeps the rest of a delay', () => {
   const held = session({ time_control: { delay: { type: 'simple', delay_ms: 5000 } }, a: { delay_left_ms: 1500 } });
   assert.equal(shownMs(held, 'a', at(2 * S)), 59_500);
 });
 
-test('bronstein goes down at once, and is out though the delay would have covered it', () => {
+test('bronstein runs down at once, and is out although the delay would have covered it', () => {
   const held = session({ time_control: { delay: { type: 'bronstein', delay_ms: 5000 } }, a: { delay_left_ms: 0, total_time_ms: 35 * S } });
   assert.equal(shownMs(held, 'a', at(34_990)), 10);
   assert.equal(read(held, 'a', at(35 * S)).is_out, true);
@@ -83,7 +83,7 @@ test('byo-yomi 15 + 1x5: at 10 s 5 main; at 19 s 1 left in period 1; at 20 s out
   assert.equal(read(held, 'a', at(20 * S)).is_out, true);
 });
 
-test('byo-yomi moves on through its periods by itself, each begun full at its exact instant', () => {
+test('byo-yomi advances through its periods, each full at its exact start', () => {
   const held = overtime({ type: 'byoyomi', periods: 3, period_ms: 10 * S });
   const seen = (ms) => [shownMs(held, 'a', at(ms)), read(held, 'a', at(ms)).phase.period];
   assert.deepEqual(seen(60 * S), [10 * S, 1]);
@@ -93,7 +93,7 @@ test('byo-yomi moves on through its periods by itself, each begun full at its ex
   assert.equal(read(held, 'a', at(90 * S)).is_out, true);
 });
 
-test('byo-yomi from within a period: its rest first, then the periods behind it', () => {
+test('byo-yomi from within a period: its rest first, then the later periods', () => {
   const held = overtime({ type: 'byoyomi', periods: 3, period_ms: 10 * S }, 4 * S, { type: 'byoyomi', period: 2, periods: 3 });
   assert.deepEqual([shownMs(held, 'a', at(3 * S)), read(held, 'a', at(3 * S)).phase.period], [1 * S, 2]);
   assert.deepEqual([shownMs(held, 'a', at(5 * S)), read(held, 'a', at(5 * S)).phase.period], [9 * S, 3]);
@@ -125,7 +125,7 @@ test('free cycles cost nothing', () => {
   assert.equal(shownMs({ ...held, participants: [{ ...held.participants[0], cycle_count: 2 }, held.participants[1]] }, 'a', at(10 * S)), 50 * S);
 });
 
-test('free cycles of a group are those of who plays for it', () => {
+test('free cycles of a group are those of its active participant', () => {
   const groups = [{ group_id: 'red', total_time_ms: 60 * S, cycle_count: 9 }];
   const more = { sync_mode: 'per_group', active_group_id: 'red', groups, time_control: { free_cycles: 1 } };
   assert.equal(shownMs(session({ ...more, a: { group_id: 'red', cycle_count: 0 } }), 'red', at(10 * S)), 60 * S);
@@ -154,14 +154,14 @@ test('per cycle: the cycle, then the reserve', () => {
   assert.equal(shownMs(held, 'b', at(10 * S)), 30 * S);
 });
 
-test('per cycle after a pause: what the cycle has used before stays used', () => {
+test('per cycle after a pause: used time of the cycle stays used', () => {
   const none = { total_time_ms: null };
   const held = session({ sync_mode: 'per_cycle', time_per_cycle_ms: 30 * S, total_time_ms: 12 * S, a: none, b: none });
   assert.equal(shownMs(held, 'a', at(5 * S)), 7 * S);
   assert.equal(read(held, 'a', at(12 * S)).is_out, true);
 });
 
-test('per cycle in the reserve: anchored where the cycle’s own time was out', () => {
+test('per cycle in the reserve: anchored at the end of the cycle’s own time', () => {
   const a = { phase: { type: 'reserve' }, total_time_ms: 20 * S };
   const held = session({ sync_mode: 'per_cycle', time_per_cycle_ms: 30 * S, total_time_ms: 0, a });
   assert.deepEqual([shownMs(held, 'a', at(5 * S)), read(held, 'a', at(20 * S)).is_out], [15 * S, true]);
@@ -186,19 +186,19 @@ test('simultaneous: each by its own status and anchor', () => {
   assert.deepEqual([read(held, 'a', at(30 * S)).is_running, read(held, 'b', at(30 * S)).is_running], [true, false]);
 });
 
-test('global: one clock, whoever is active', () => {
+test('global: one clock, for any active participant', () => {
   const held = session({ sync_mode: 'global', total_time_ms: 25 * S, participants: [], active_participant_id: null });
   assert.deepEqual(clockIds(held), ['session']);
   assert.deepEqual([shownMs(held, 'session', at(5 * S)), read(held, 'session', at(25 * S)).is_out], [20 * S, true]);
 });
 
-test('count up: from what was used before, up to the limit', () => {
+test('count up: from the time used before, up to the limit', () => {
   const held = session({ sync_mode: 'count_up', time_used_ms: 4 * S, max_time_ms: 10 * S, participants: [] });
   assert.equal(shownMs(held, 'session', at(5 * S)), 9 * S);
   assert.deepEqual([shownMs(held, 'session', at(7 * S)), read(held, 'session', at(7 * S)).is_out], [10 * S, true]);
 });
 
-test('a scheduled start runs from exactly its instant, told or not', () => {
+test('a scheduled start runs from exactly its instant, before or after its frame', () => {
   const held = session({ status: 'pending', cycle_started_at: null, starts_at: textOf(at(5 * S)), active_participant_id: null });
   assert.deepEqual([startsInMs(held, at(2 * S)), statusAt(held, at(2 * S))], [3 * S, 'pending']);
   assert.equal(shownMs(held, 'a', at(4999)), 60 * S);
@@ -206,11 +206,11 @@ test('a scheduled start runs from exactly its instant, told or not', () => {
   assert.deepEqual([shownMs(held, 'a', at(6 * S)), shownMs(held, 'b', at(6 * S))], [59 * S, 60 * S]);
 });
 
-test('clocks stand in turn order, not in the order of the list', () => {
+test('clocks are in turn order, not in list order', () => {
   assert.deepEqual(clockIds(session({ a: { participant_index: 1 }, b: { participant_index: 0 } })), ['b', 'a']);
 });
 
-test('a clock that may run over says by how much, before and after the server has told of its end', () => {
+test('an overrun is shown before and after the frame of its end', () => {
   const rules = { action_on_timeout: { type: 'continue' } };
   const untold = read(session(rules), 'a', at(63 * S));
   assert.deepEqual([untold.shown_ms, untold.is_out, untold.overrun_ms], [0, true, 3 * S]);
@@ -220,7 +220,7 @@ test('a clock that may run over says by how much, before and after the server ha
   assert.equal(read(session(), 'a', at(63 * S)).overrun_ms, 0);
 });
 
-test('hourglass: who has run out may gain again, and is out all the same', () => {
+test('hourglass: an expired participant may gain time, and stays out', () => {
   const held = session({ time_control: { hourglass: true }, a: { total_time_ms: 110 * S }, b: { total_time_ms: 10 * S, has_expired: true } });
   assert.deepEqual([shownMs(held, 'b', at(5 * S)), read(held, 'b', at(5 * S)).is_out], [15 * S, true]);
 });

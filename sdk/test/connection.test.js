@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Backoff, comesBack } from '../backoff.js';
+import { Backoff, isRetryable } from '../backoff.js';
 import { Connection } from '../connection.js';
 import { Problem } from '../problem.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
@@ -22,7 +22,7 @@ function following({ rest = fakeRest(), heartbeatMs = 5000 } = {}) {
   return { connection, network, timers, rest, states, open, frame: (one) => network.last.listener.frame(one) };
 }
 
-test('it is live with the first frame, and holds the newest state', () => {
+test('it is live with the first frame, and has the newest state', () => {
   const { connection, open, frame, states } = following();
   open(3);
   frame(update(5));
@@ -30,7 +30,7 @@ test('it is live with the first frame, and holds the newest state', () => {
   assert.deepEqual([connection.state, connection.session.version, states], ['live', 5, ['live']]);
 });
 
-test('after a close it comes back later and later, from where it stood', () => {
+test('after a close it reconnects with growing pauses, from its position', () => {
   const { network, timers, open, states } = following();
   open(3);
   network.last.listener.closed(1006, '');
@@ -47,7 +47,7 @@ test('after a close it comes back later and later, from where it stood', () => {
   assert.deepEqual(states, ['live', 'away', 'live']);
 });
 
-test('the wait between tries grows to an end, with jitter, and a restart is waited for in short steps', () => {
+test('the pause between attempts grows to a maximum, with jitter and a plateau for restarts', () => {
   const [least, most] = [new Backoff(() => 0), new Backoff(() => 1)];
   const waits = Array.from({ length: 30 }, () => [least.nextMs(), most.nextMs()]);
   assert.deepEqual(waits.slice(0, 4), [[125, 250], [250, 500], [500, 1000], [750, 1500]]);
@@ -57,9 +57,9 @@ test('the wait between tries grows to an end, with jitter, and a restart is wait
   assert.equal(least.nextMs(), 125);
 });
 
-test('45xx is for good, everything else comes back', () => {
-  for (const code of [1000, 1001, 1005, 1006, 1009, 1011, 1012, 4001, 4003, 4004, 4008, 4499]) assert.ok(comesBack(code), `${code}`);
-  for (const code of [4500, 4501, 4502, 4503, 4504, 4999]) assert.ok(!comesBack(code), `${code}`);
+test('45xx is final, every other code reconnects', () => {
+  for (const code of [1000, 1001, 1005, 1006, 1009, 1011, 1012, 4001, 4003, 4004, 4008, 4499]) assert.ok(isRetryable(code), `${code}`);
+  for (const code of [4500, 4501, 4502, 4503, 4504, 4999]) assert.ok(!isRetryable(code), `${code}`);
   const { connection, network, timers, open } = following();
   open(1);
   network.last.listener.closed(4502, 'no such session');
@@ -75,7 +75,7 @@ test('a deleted session is not followed any more', async () => {
   await assert.rejects(connection.command('pause'), { code: 'closed' });
 });
 
-test('silence is stale after two heartbeats, dead with the third', () => {
+test('a silent stream is stale after two heartbeats, dead with the third', () => {
   const { connection, network, timers, frame, open } = following();
   open(1);
   timers.pass(10_400);
@@ -91,13 +91,13 @@ test('silence is stale after two heartbeats, dead with the third', () => {
   assert.equal(connection.state, 'away');
 });
 
-test('a stream that never opens is given up and tried again', () => {
+test('a stream that never opens is given up and retried', () => {
   const { network, timers } = following();
   timers.pass(8200);
   assert.deepEqual([network.streams[0].isClosed, network.streams.length], [true, 2]);
 });
 
-test('a heartbeat that knows more than we do brings the whole state', () => {
+test('a heartbeat with a newer position fetches the whole state', () => {
   const { connection, network, frame, open } = following();
   open(3);
   frame({ type: 'HEARTBEAT', position: '9-4', payload: { now_ms: 1 } });
@@ -106,7 +106,7 @@ test('a heartbeat that knows more than we do brings the whole state', () => {
   assert.equal(connection.session.version, 4);
 });
 
-test('a partial update over a gap brings the whole state', () => {
+test('a partial update over a gap fetches the whole state', () => {
   const { connection, network, frame, open } = following();
   open(3);
   frame({ ...update(5, { changed: [] }), partial: true });
@@ -114,7 +114,7 @@ test('a partial update over a gap brings the whole state', () => {
   assert.equal(connection.session.version, 3);
 });
 
-test('a command is answered by its id, and its snapshot is held', async () => {
+test('a command is answered by its id, and its snapshot is merged', async () => {
   const { connection, network, frame, open } = following();
   open(3);
   const answer = connection.command('pause', { reason: 'tea' });
@@ -125,7 +125,7 @@ test('a command is answered by its id, and its snapshot is held', async () => {
   assert.deepEqual([connection.session.version, connection.session.outcome], [4, undefined]);
 });
 
-test('a refusal is a problem, and how things stand comes with it', async () => {
+test('a refusal is a problem with the present snapshot', async () => {
   const { connection, network, frame, open } = following();
   open(3);
   const answer = connection.command('pause');
@@ -149,7 +149,7 @@ test('an unanswered command is sent again with the same key after a reconnect', 
   await answer;
 });
 
-test('an unknown outcome is asked again with the same key', async () => {
+test('an unknown outcome is retried with the same key', async () => {
   const { connection, network, timers, frame, open } = following();
   open(3);
   const answer = connection.command('pause');
@@ -161,7 +161,7 @@ test('an unknown outcome is asked again with the same key', async () => {
   await answer;
 });
 
-test('nobody waits for ever', async () => {
+test('a command times out', async () => {
   const { connection, timers, open } = following();
   open(3);
   const answer = connection.command('pause');
@@ -169,7 +169,7 @@ test('nobody waits for ever', async () => {
   await assert.rejects(answer, { code: 'unanswered' });
 });
 
-test('where no stream can be had, commands go over REST with the same key', async () => {
+test('where no stream works, commands go over REST with the same key', async () => {
   const rest = fakeRest({ read: async () => snapshot(3), command: async () => ({ ...snapshot(4), outcome: {} }) });
   const { connection, network, timers } = following({ rest });
   const answer = connection.command('start', { participant_id: 'a' });
@@ -183,7 +183,7 @@ test('where no stream can be had, commands go over REST with the same key', asyn
   assert.equal(connection.session.version, 4);
 });
 
-test('a stream that will not open because the session is not there is closed for good', async () => {
+test('a stream that does not open for lack of a session is closed for good', async () => {
   const rest = fakeRest({ read: async () => { throw new Problem({ status: 404, code: 'session_not_found' }); } });
   const { connection, network } = following({ rest });
   network.last.listener.closed(1006, '');
@@ -191,7 +191,7 @@ test('a stream that will not open because the session is not there is closed for
   assert.deepEqual([connection.state, connection.ended.code], ['closed', 4502]);
 });
 
-test('reconnectNow tries at once', () => {
+test('reconnectNow reconnects at once', () => {
   const { connection, network } = following();
   network.last.listener.closed(1006, '');
   connection.reconnectNow();
@@ -210,7 +210,7 @@ test('pings carry whole milliseconds, and their pongs make a sample', () => {
   assert.ok(Math.abs(connection.sync.offset - 60_000) < 1000);
 });
 
-test('fields beside the payload are understood as well', () => {
+test('fields beside the payload are read as well', () => {
   const { connection, network, frame, open } = following();
   open(1);
   const { timestamp } = network.sent('PING')[0];

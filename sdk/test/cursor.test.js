@@ -6,7 +6,7 @@ const update = (version) => ({ type: 'STATE_UPDATE', position: `9-${version}` })
 const expired = (version) => ({ type: 'TIME_EXPIRED', position: `9-${version}` });
 const sync = (version) => ({ type: 'STATE_SYNC', position: `9-${version}` });
 
-test('what overlaps where one stream takes over is told once', () => {
+test('overlapping frames of two streams are delivered once', () => {
   const cursor = new Cursor();
   const [one, two] = [cursor.reader(), cursor.reader()];
   assert.deepEqual([update(1), update(2), update(3)].map(one), [true, true, true]);
@@ -14,14 +14,14 @@ test('what overlaps where one stream takes over is told once', () => {
   assert.equal(cursor.last, '9-4');
 });
 
-test('a write of several frames, taken over in the midst of it, is told whole', () => {
+test('a write of several frames across two streams is delivered whole', () => {
   const cursor = new Cursor();
   const [one, two] = [cursor.reader(), cursor.reader()];
   assert.deepEqual([update(1), update(2), expired(2)].map(one), [true, true, true]);
   assert.deepEqual([update(2), expired(2), expired(2), update(3)].map(two), [false, false, true, true]);
 });
 
-test('a whole state stands for everything up to it', () => {
+test('a whole state covers every frame up to it', () => {
   const cursor = new Cursor();
   const reader = cursor.reader();
   assert.deepEqual([sync(5), update(5), expired(5), update(6)].map(reader), [true, false, false, true]);
@@ -29,7 +29,7 @@ test('a whole state stands for everything up to it', () => {
   assert.equal(cursor.last, '9-6');
 });
 
-test('a new epoch is further than any version of the old', () => {
+test('a new epoch is newer than any version of the old one', () => {
   const cursor = new Cursor();
   const reader = cursor.reader();
   reader(update(40));
@@ -37,7 +37,7 @@ test('a new epoch is further than any version of the old', () => {
   assert.equal(reader(update(41)), false);
 });
 
-test('what is no write is told as it comes', () => {
+test('frames that are no writes are always delivered', () => {
   const cursor = new Cursor();
   const reader = cursor.reader();
   reader(update(4));

@@ -46,7 +46,7 @@ async function onPoll() {
   return w;
 }
 
-test('a WebSocket that will not open, while the server answers, gives way to SSE, and that to long-poll', async () => {
+test('it falls back from a WebSocket that does not open to SSE, and then to long-poll', async () => {
   const w = await onPoll();
   assert.deepEqual(w.counts(), [1, 1, 1]);
   assert.deepEqual([w.connection.transport, w.connection.state], ['poll', 'live']);
@@ -54,14 +54,14 @@ test('a WebSocket that will not open, while the server answers, gives way to SSE
   assert.deepEqual(w.told, ['sse', 'poll']);
 });
 
-test('one that hangs while opening is given up within ten seconds', async () => {
+test('an attempt that hangs while opening is given up within ten seconds', async () => {
   const w = world();
   w.timers.pass(8100);
   await settle();
   assert.deepEqual([w.connection.transport, w.counts()[1]], ['sse', 1]);
 });
 
-test('one that falls silent is given up after nine seconds, and nothing is missed', async () => {
+test('a silent stream is given up after nine seconds, and no version is missed', async () => {
   const w = world();
   w.live(w.websocket, sync(3), update(4));
   w.timers.pass(8900);
@@ -74,7 +74,7 @@ test('one that falls silent is given up after nine seconds, and nothing is misse
   assert.deepEqual(w.connection.fallback.objections, { websocket: 'silent' });
 });
 
-test('events that are held back on the way give way to long-poll, and it is known why', async () => {
+test('buffered events make it fall back to long-poll, with the reason', async () => {
   const w = world({ transport: 'automatic' });
   w.websocket.last.listener.closed(1006, '');
   await settle();
@@ -84,7 +84,7 @@ test('events that are held back on the way give way to long-poll, and it is know
   assert.deepEqual([w.connection.transport, w.connection.fallback.objections.sse], ['poll', 'unheard']);
 });
 
-test('after the last it begins again with the first, when its time comes', async () => {
+test('after the last transport it begins with the first, after the usual pause', async () => {
   const w = await onPoll();
   for (let cuts = 0; cuts < 3; cuts += 1) {
     w.live(w.poll, beat(3));
@@ -97,7 +97,7 @@ test('after the last it begins again with the first, when its time comes', async
   assert.equal(w.connection.state, 'live');
 });
 
-test('a server that is away is waited for, not fled from', async () => {
+test('a server that is away causes no fallback', async () => {
   const w = world({ isAway: true });
   for (let tries = 0; tries < 5; tries += 1) {
     w.websocket.last.listener.closed(1006, '');
@@ -107,7 +107,7 @@ test('a server that is away is waited for, not fled from', async () => {
   assert.deepEqual([w.connection.transport, w.counts()], ['websocket', [6, 0, 0]]);
 });
 
-test('a restart, or a line cut after a while, is no reason to leave', async () => {
+test('a restart, or a cut after a while, causes no fallback', async () => {
   const w = world();
   for (const code of [1012, 4001, 4003, 4004]) {
     w.live(w.websocket, beat(3));
@@ -123,7 +123,7 @@ test('a restart, or a line cut after a while, is no reason to leave', async () =
   assert.deepEqual([w.connection.transport, w.counts()], ['websocket', [6, 0, 0]]);
 });
 
-test('one that is cut after a moment again and again is left', async () => {
+test('a transport that is repeatedly cut at once is left', async () => {
   const w = world();
   for (let tries = 0; tries < 3; tries += 1) {
     w.live(w.websocket, sync(3));
@@ -134,7 +134,7 @@ test('one that is cut after a moment again and again is left', async () => {
   assert.deepEqual([w.connection.transport, w.connection.fallback.objections], ['sse', { websocket: 'cut' }]);
 });
 
-test('from a lesser one the better are tried beside it, and the best that is heard takes over', async () => {
+test('better transports are tried beside a lesser one, and the best that works takes over', async () => {
   const w = await onPoll();
   w.timers.pass(3700);
   assert.deepEqual(w.counts(), [1, 1, 1]);
@@ -154,7 +154,7 @@ test('from a lesser one the better are tried beside it, and the best that is hea
   assert.deepEqual(w.counts(), [2, 1, 1], 'the best has none to try');
 });
 
-test('where the best fails again the next is tried, and then all more seldom', async () => {
+test('after the best the next is tried, and then all at longer intervals', async () => {
   const w = await onPoll();
   w.timers.pass(3750);
   w.websocket.last.listener.closed(1006, '');
@@ -183,7 +183,7 @@ test('a pinned transport is never left', async () => {
   assert.throws(() => world({ transport: 'pigeon' }), RangeError);
 });
 
-test('another transport is taken up where the last one stood', async () => {
+test('another transport resumes at the last position', async () => {
   const w = world();
   w.live(w.websocket, sync(3), update(4));
   w.connection.setTransport('poll');
@@ -193,7 +193,7 @@ test('another transport is taken up where the last one stood', async () => {
   assert.deepEqual([w.poll.last.isClosed, w.websocket.last.address.last, w.counts()], [true, '9-5', [2, 0, 1]]);
 });
 
-test('where it only listens, commands and the clock go by plain requests', async () => {
+test('on a receive-only transport, commands and time sync use plain requests', async () => {
   const w = await onPoll();
   assert.ok(w.rest.asked.some(([name]) => name === 'time'));
   const answer = await w.connection.command('pause', { reason: 'tea' });
@@ -203,7 +203,7 @@ test('where it only listens, commands and the clock go by plain requests', async
   assert.match(key, /^[0-9a-f]{32}$/);
 });
 
-test('a command swallowed by a silent WebSocket goes out once more on the next transport, with its key', async () => {
+test('a command lost on a silent WebSocket is sent again on the next transport, with its key', async () => {
   const w = world();
   w.live(w.websocket, sync(3));
   const answer = w.connection.command('pause');
@@ -215,7 +215,7 @@ test('a command swallowed by a silent WebSocket goes out once more on the next t
   assert.equal(w.rest.asked.find(([name]) => name === 'command').at(-1), asked.idempotency_key);
 });
 
-test('a snapshot that came by the way does not make it miss the frame of it', async () => {
+test('a snapshot from an answer does not hide the frame of its version', async () => {
   const w = world();
   w.live(w.websocket, sync(3));
   const answer = w.connection.command('pause');
@@ -227,14 +227,14 @@ test('a snapshot that came by the way does not make it miss the frame of it', as
   assert.deepEqual([w.connection.session.version, w.websocket.last.address.last], [4, '9-3']);
 });
 
-test('a refusal for good is one on every transport', async () => {
+test('a final refusal holds on every transport', async () => {
   const w = await onPoll();
   w.poll.last.listener.closed(4500, 'token refused or expired');
   w.timers.pass(60_000);
   assert.deepEqual([w.connection.state, w.connection.ended.code, w.counts()], ['closed', 4500, [1, 1, 1]]);
 });
 
-test('a transport the platform forbids is one that did not open', async () => {
+test('a transport that the platform forbids counts as unopened', async () => {
   const w = world();
   w.connection.close();
   const forbidden = () => { throw new Error('SecurityError'); };

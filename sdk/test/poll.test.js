@@ -31,7 +31,7 @@ function polling(last = null) {
   return { asked, told, timers, stream };
 }
 
-test('without a position the newest state comes at once; then each answer goes on from the one before', async () => {
+test('the first poll returns the newest state at once; each later one continues from it', async () => {
   const { asked, told, stream } = polling();
   assert.deepEqual([asked[0].pathname, asked[0].since, asked[0].timeout_ms], ['/v1/sessions/s/poll', undefined, '1000']);
   assert.equal(asked[0].headers.Authorization, 'Bearer t');
@@ -58,7 +58,7 @@ test('a gap is one whole state', async () => {
   assert.deepEqual(told.slice(2), ['STATE_UPDATE 9-301', 'STATE_SYNC 9-900']);
 });
 
-test('it waits as long as it is told to', async () => {
+test('it waits as long as the answer says', async () => {
   const { asked, timers } = polling('9-3');
   await asked[0].answer(answer(4, [update(4)], { next_poll_ms: 700 }));
   timers.pass(699);
@@ -69,7 +69,7 @@ test('it waits as long as it is told to', async () => {
   assert.equal(asked.length, 2);
 });
 
-test('a cache that answers always the same is not asked all the time', async () => {
+test('a cache that always answers the same is polled slowly', async () => {
   const { asked, timers } = polling('9-3');
   await asked[0].answer(answer(3));
   assert.equal(asked.length, 1);
@@ -78,7 +78,7 @@ test('a cache that answers always the same is not asked all the time', async () 
   assert.equal(asked.length, 2);
 });
 
-test('a refusal is the close code that stands for it', async () => {
+test('a refusal maps to its close code', async () => {
   for (const [status, code] of [[401, 4500], [403, 4501], [404, 4502], [429, 4008], [500, 4004], [503, 4004]]) {
     const { asked, told } = polling();
     await asked[0].answer({}, status);
@@ -86,7 +86,7 @@ test('a refusal is the close code that stands for it', async () => {
   }
 });
 
-test('no answer, or none that can be read, is the network’s', async () => {
+test('a missing or unreadable answer is a network error', async () => {
   const { asked, told } = polling();
   asked[0].reject(new TypeError('failed'));
   await settle();
@@ -96,14 +96,14 @@ test('no answer, or none that can be read, is the network’s', async () => {
   assert.deepEqual(other.told, [1006]);
 });
 
-test('closed here, its request is called off and nothing more is told', async () => {
+test('close aborts its request, and no call follows', async () => {
   const { asked, told, stream } = polling();
   stream.close();
   await settle();
   assert.deepEqual([asked[0].signal.aborted, told, asked.length], [true, [], 1]);
 });
 
-test('what ends in the midst of an answer hears no more of it', async () => {
+test('a close amid an answer stops its delivery', async () => {
   const told = [];
   const fetch = async () => new Response(JSON.stringify(answer(6, [update(5), update(6)])));
   const listener = { opened: () => {}, closed: () => {}, frame: (frame) => told.push(frame.position) && stream.close() };

@@ -38,7 +38,7 @@ test('a connection closed and opened again is live again', () => {
   assert.deepEqual(states(), ['live', 'closed', 'connecting', 'live']);
 });
 
-test('as React mounts twice: open, close, open before anything came', async () => {
+test('open, close, open before any frame, as React mounts twice', async () => {
   const { connection, network, open, frame, alive } = built();
   connection.open();
   connection.close();
@@ -51,7 +51,7 @@ test('as React mounts twice: open, close, open before anything came', async () =
   assert.equal((await answer).version, 4);
 });
 
-test('every event is told after it was opened again', () => {
+test('every event is emitted after a reopen', () => {
   const { connection, network, told, open, frame } = built();
   connection.open();
   open();
@@ -67,7 +67,7 @@ test('every event is told after it was opened again', () => {
   assert.deepEqual([...new Set(told.map(([name]) => name))].sort(), [...EVENTS].sort());
 });
 
-test('opened again it asks for the whole state, whatever it held', () => {
+test('a reopened connection requests the whole state', () => {
   const { connection, network, open } = built();
   connection.open();
   open(sync(7, 20));
@@ -78,7 +78,7 @@ test('opened again it asks for the whole state, whatever it held', () => {
   assert.equal(connection.session.epoch, 12);
 });
 
-test('every command works over a connection opened again', async () => {
+test('every command works over a reopened connection', async () => {
   const rest = fakeRest({ command: async () => ({ ...snapshot(5), outcome: {} }) });
   const { connection, network, open, frame } = built({ rest });
   connection.open();
@@ -98,7 +98,7 @@ test('every command works over a connection opened again', async () => {
   await assert.rejects(refused, { code: 'already_started' });
 });
 
-test('opened twice it follows once', () => {
+test('a second open changes nothing', () => {
   const { connection, network, timers, open } = built();
   connection.open();
   const waiting = timers.waiting;
@@ -111,7 +111,7 @@ test('opened twice it follows once', () => {
   assert.ok(waiting > 0);
 });
 
-test('closed twice it is closed once, and keeps the first reason', () => {
+test('a second close changes nothing, and the first reason stays', () => {
   const { connection, open, states } = built();
   connection.open();
   open();
@@ -120,7 +120,7 @@ test('closed twice it is closed once, and keeps the first reason', () => {
   assert.deepEqual([connection.ended, states()], [{ code: 4503, reason: 'session deleted' }, ['live', 'closed']]);
 });
 
-test('closed before it was ever opened, it opens', () => {
+test('a connection closed before its first open can open', () => {
   const { connection, open } = built();
   connection.close();
   connection.open();
@@ -128,7 +128,7 @@ test('closed before it was ever opened, it opens', () => {
   assert.equal(connection.state, 'live');
 });
 
-test('closed at any moment it leaves no timer and no stream behind', async () => {
+test('a close at any moment leaves no timer and no stream', async () => {
   const moments = {
     'while it opens': () => {},
     'when it is live': ({ open }) => open(),
@@ -164,7 +164,7 @@ test('closed at any moment it leaves no timer and no stream behind', async () =>
   }
 });
 
-test('closed while a better transport is tried, neither is left', () => {
+test('a close during a trial leaves neither stream', () => {
   const [websocket, sse] = [new FakeNetwork(), new FakeNetwork({ listens: true })];
   const rest = fakeRest({ read: async () => snapshot(3), time: async () => ({}) });
   const { connection, timers } = built({ rest, transports: { websocket: websocket.transport, sse: sse.transport } });
@@ -183,7 +183,7 @@ test('closed while a better transport is tried, neither is left', () => {
   });
 });
 
-test('a listener that opens it while it closes, opens it', () => {
+test('a listener may open it while it closes', () => {
   const { connection, open, alive } = built();
   connection.open();
   open();
@@ -194,7 +194,7 @@ test('a listener that opens it while it closes, opens it', () => {
   assert.deepEqual([connection.state, connection.ended, alive()], ['live', null, 1]);
 });
 
-test('a listener that closes it while it opens, closes it', () => {
+test('a listener may close it while it opens', () => {
   for (const when of ['connecting', 'live', 'away']) {
     const { connection, network, timers, open, alive } = built();
     connection.open();
@@ -209,7 +209,7 @@ test('a listener that closes it while it opens, closes it', () => {
   }
 });
 
-test('an answer to a read of the run before does not end this one', async () => {
+test('an answer to a read of an earlier run does not end this one', async () => {
   let answer;
   const rest = fakeRest({ read: () => new Promise((_resolve, reject) => (answer = reject)) });
   const { connection, network, open } = built({ rest });
@@ -223,7 +223,7 @@ test('an answer to a read of the run before does not end this one', async () => 
   assert.deepEqual([connection.state, connection.ended], ['live', null]);
 });
 
-test('nothing of a closed run is told later', async () => {
+test('no event of a closed run is emitted later', async () => {
   let answer;
   const rest = fakeRest({ read: () => new Promise((resolve) => (answer = resolve)) });
   const { connection, network, told } = built({ rest });
@@ -251,7 +251,7 @@ test('a stopped long-poll leaves no timer behind', async () => {
   assert.equal(timers.waiting, 0);
 });
 
-test('a command that was never sent says so, one that was sent does not', async () => {
+test('an unsent command is rejected as unsent, a sent one as unanswered', async () => {
   const { connection, network, timers, open } = built();
   connection.open();
   open();

@@ -12,7 +12,7 @@ function recorded(...answers) {
   return { asked, rest: new Rest({ base: 'http://here', fetch }) };
 }
 
-test('a command is a sub-resource, and who takes part a resource', async () => {
+test('a command is a sub-resource, and a participant a resource', async () => {
   const { asked, rest } = recorded();
   await rest.command('s', 'pause', { reason: 'tea' }, 'k1');
   await rest.command('s', 'add_participant', { participant_id: 'p3' }, 'k2');

@@ -33,13 +33,13 @@ function opened() {
   return { told, stream, source: FakeSource.made.at(-1) };
 }
 
-test('it asks for the session from where it stands, its token in the address', () => {
+test('it requests the session from its position, with its token in the address', () => {
   const { source, stream } = opened();
   assert.equal(source.url, 'https://x.test/v1/sessions/a%3Ab/events?heartbeat_ms=3000&last=9-3&token=t');
   assert.equal(stream.send, null);
 });
 
-test('events are the frames, whatever else comes', () => {
+test('it delivers valid frames, and skips others', () => {
   const { source, told } = opened();
   source.say('open');
   const frames = ['STATE_SYNC', 'STATE_UPDATE', 'TIME_EXPIRED', 'TIME_WARNING', 'SESSION_DELETED', 'HEARTBEAT'].map((type) => ({ type }));
@@ -48,7 +48,7 @@ test('events are the frames, whatever else comes', () => {
   assert.deepEqual(told, ['opened', ...frames]);
 });
 
-test('it ends with the server’s word for it, once, and never comes back by itself', () => {
+test('it closes once, with the server’s code, and does not reconnect by itself', () => {
   const { source, told } = opened();
   source.say('CLOSE', { code: 4503, reason: 'session deleted' });
   source.say('error');
@@ -57,13 +57,13 @@ test('it ends with the server’s word for it, once, and never comes back by its
   assert.ok(source.isClosed);
 });
 
-test('an end without a word is the network’s', () => {
+test('an end without a code is a network error', () => {
   const { source, told } = opened();
   source.say('error');
   assert.deepEqual([told, source.isClosed], [[[1006, '']], true]);
 });
 
-test('closed here, it says nothing more', () => {
+test('after close no call follows', () => {
   const { source, stream, told } = opened();
   stream.close();
   source.say('open');

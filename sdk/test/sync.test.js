@@ -16,7 +16,7 @@ function world(ahead = 5000) {
   return w;
 }
 
-test('offset and round trip leave the server’s own time out', () => {
+test('offset and round trip exclude the server’s own time', () => {
   const sample = sampleOf({ origin_ms: 100, receive_ms: 1110, transmit_ms: 1130, destination_ms: 140 });
   assert.deepEqual([sample.offset, sample.roundTrip], [1000, 20]);
 });
@@ -29,7 +29,7 @@ test('the first exchange steps at once, wrong by at most half the round trip', (
   assert.ok(!w.sync.isSettled);
 });
 
-test('the best round trip of the window is believed', () => {
+test('the best round trip of the window counts', () => {
   const w = world();
   w.exchange(40, 2);
   w.exchange(1, 1);
@@ -38,7 +38,7 @@ test('the best round trip of the window is believed', () => {
   assert.equal(w.sync.roundTrip, 2);
 });
 
-test('once settled it slews: never a jump, never back, and there in the end', () => {
+test('once settled it slews to its target, without a jump or a step back', () => {
   const w = world();
   for (let i = 0; i < 4; i += 1) w.exchange(40, 0);
   assert.equal(Math.round(w.error()), 20);
@@ -54,7 +54,7 @@ test('once settled it slews: never a jump, never back, and there in the end', ()
   assert.ok(Math.abs(w.error()) < 0.1);
 });
 
-test('a clock that was moved far is stepped to, though worse round trips say so', () => {
+test('a clock that was moved far is stepped, even by worse round trips', () => {
   const w = world();
   for (let i = 0; i < 5; i += 1) w.exchange(1, 1);
   w.ahead += 60_000;
@@ -74,13 +74,13 @@ test('an old sample does not win for ever', () => {
   assert.ok(Math.abs(w.error()) < 10, String(w.error()));
 });
 
-test('stamps that cannot be are not believed', () => {
+test('impossible stamps are ignored', () => {
   const w = world();
   w.sync.take({ origin_ms: 10, receive_ms: 0, transmit_ms: 100, destination_ms: 20 });
   assert.equal(w.sync.hasSample, false);
 });
 
-test('the error is within half the round trip, whatever the asymmetry', () => {
+test('the error is within half the round trip for any asymmetry', () => {
   let seed = 7;
   const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
   for (let run = 0; run < 200; run += 1) {

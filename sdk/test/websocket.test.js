@@ -5,16 +5,16 @@ import { protocolsOf, urlOf, webSockets } from '../websocket.js';
 
 const address = { base: 'https://x.test', sessionId: 'a:b', last: '9-3', heartbeatMs: 5000, token: 'h.p-_.s' };
 
-test('the address of a WebSocket holds no token', () => {
+test('the address of a WebSocket has no token', () => {
   assert.equal(urlOf(address), 'wss://x.test/v1/sessions/a%3Ab/ws?heartbeat_ms=5000&last=9-3');
 });
 
-test('the token goes as a subprotocol beside the one that is spoken', () => {
+test('the token is a subprotocol beside the server’s', () => {
   assert.deepEqual(protocolsOf(address), ['synckairos.v1', 'bearer.h.p-_.s']);
   assert.deepEqual(protocolsOf({ ...address, token: null }), []);
 });
 
-test('a WebSocket is opened with both', () => {
+test('a WebSocket is opened with both subprotocols', () => {
   const opened = [];
   class WebSocket extends EventTarget {
     constructor(url, protocols) {

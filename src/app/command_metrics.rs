@@ -6,7 +6,7 @@ use crate::telemetry::metrics;
 
 /// Counts a command; a create and a clone are commands as well.
 pub fn count(command: &'static str, outcome: Result<&CommandResult, &Error>) {
-    metrics::commanded(command, outcome_label(outcome));
+    metrics::count_command(command, outcome_label(outcome));
 }
 
 /// The outcome as the metric names it. A repeat has changed nothing.

@@ -60,7 +60,7 @@ impl DeadLetters {
     async fn check_all(&self, known: &mut KnownLinks) -> Result<(), Error> {
         let dead = self.ledger.dead_sessions(MAX_SESSIONS).await?;
         let outcome = self.check_sessions(dead.sessions.into_iter().collect(), known).await;
-        metrics::dead_letters(dead.letters);
+        metrics::set_dead_letters(dead.letters);
         outcome
     }
 
@@ -129,7 +129,7 @@ impl DeadLetters {
     /// its number.
     async fn report_fork(&self, key: &SessionKey, newest: &Link) -> Result<(), Error> {
         if dead_letters::is_superseded(&*self.ledger, key, newest).await? {
-            metrics::forked();
+            metrics::count_fork();
             tracing::error!(
                 tenant.id = %key.tenant, session.id = %key.session, version = %newest.position,
                 "fork: a session reused the numbers of dead-lettered versions"

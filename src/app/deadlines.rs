@@ -33,7 +33,7 @@ use crate::store;
 use crate::store::SessionStore;
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics;
-use crate::telemetry::outage::{Outage, OutageTracker, Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, Outage, OutageTracker, chain};
 
 /// How far ahead the due set is read.
 const LOOKAHEAD_MS: i64 = 1_000;
@@ -53,7 +53,7 @@ const MAX_CONCURRENT_WRITES: usize = 64;
 /// The most hints that wait here; the poll finds those that are dropped.
 pub const HINT_CAPACITY: usize = 4_096;
 
-static FIRE_FAILURES: Repeats = Repeats::none();
+static FIRE_FAILURES: LogThrottle = LogThrottle::new();
 static DUE_SET_OUTAGE: Outage = Outage::new("store", "the due set cannot be read", "the due set is read again");
 /// Fires deadlines.
 pub struct Deadlines {
@@ -191,7 +191,7 @@ impl Deadlines {
 
     async fn fire(&self, (at, key): DueHint) -> DueHint {
         match self.sessions.settle_at(&key, at, self.until_past(at)).await {
-            Ok(true) => metrics::deadline_told((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
+            Ok(true) => metrics::record_deadline_lateness((self.clock.now_us() - at.as_ms() * 1_000).max(0)),
             // The deadline was moved, settled by a reader, or its session deleted.
             Ok(false) | Err(Error::SessionNotFound) => {}
             // The breaker has logged it already, once for all.

@@ -135,7 +135,7 @@ impl Sessions {
             attempts += 1;
             match self.attempt(&execution, by).await? {
                 Attempt::Done(result) => {
-                    metrics::compared_and_set(attempts);
+                    metrics::record_commit_attempts(attempts);
                     slot.put(&result.stored);
                     drop(slot);
                     return self.wait_durable(*result).await;

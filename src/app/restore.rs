@@ -160,7 +160,7 @@ impl Restorer {
         let mut records = self.ledger.idempotency_records(key, since).await?;
         records.extend(newest.refused_records(since));
         let stored = self.put_back(key, over, stored, records, newest.is_refused()).await?;
-        metrics::restoring("restored");
+        metrics::count_restore("restored");
         Ok(stored)
     }
 
@@ -186,7 +186,7 @@ impl Restorer {
         if !self.negative_cache.contains(key, Instant::now(), generation) {
             return Ok(());
         }
-        metrics::restoring("remembered");
+        metrics::count_restore("remembered");
         Err(Error::SessionNotFound)
     }
 
@@ -225,7 +225,7 @@ impl Restorer {
             (Some(row), None, _) => decode(&row.link, row.body.as_deref())?,
             (None, None, _) => {
                 self.negative_cache.insert(key, asked_at, generation);
-                metrics::restoring("unknown");
+                metrics::count_restore("unknown");
                 return Err(Error::SessionNotFound);
             }
         };

@@ -13,7 +13,7 @@ use super::error::Error;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
 use crate::ledger::Due;
-use crate::members::Roles;
+use crate::membership::Roles;
 use crate::store::partition::Partition;
 use crate::telemetry::outage::{Outage, OutageTracker};
 

@@ -18,7 +18,7 @@ use crate::store;
 use crate::store::LedgerProgress;
 use crate::store::fence::Fence;
 use crate::store::outbox::{Backlog, Outbox, OutboxEntry, OutboxError};
-use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, forked};
+use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, count_fork};
 use crate::telemetry::outage::chain;
 
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,6 +172,6 @@ fn count(outcome: &'static str, entries: usize) {
 
 /// Two histories of one session: the ledger keeps both, and an operator should know.
 fn report_fork(key: &SessionKey) {
-    forked();
+    count_fork();
     error!(tenant.id = %key.tenant, session.id = %key.session, "fork: two links at one position");
 }

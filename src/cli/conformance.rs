@@ -1,4 +1,4 @@
-//! `conformance`: runs clock vectors, for whoever writes another client.
+//! `conformance`: runs clock vectors, for authors of other clients.
 
 use std::fs;
 use std::io::{Write as _, stdout};
@@ -32,5 +32,5 @@ pub(super) fn run(files: &[PathBuf]) -> Result<(), Failure> {
         writeln!(out, "{failure}")?;
     }
     writeln!(out, "{report}")?;
-    if report.failures.is_empty() { Ok(()) } else { Err(Failure::DoesNotHold(report.failed)) }
+    if report.failures.is_empty() { Ok(()) } else { Err(Failure::VectorsFailed(report.failed)) }
 }

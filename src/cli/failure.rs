@@ -1,4 +1,4 @@
-//! Why a command failed, and the exit code that says so: 1 it failed, 2 it was asked wrongly.
+//! Why a command failed, and its exit code: 1 for a failure, 2 for bad usage.
 
 use std::io;
 use std::io::Write as _;
@@ -16,13 +16,13 @@ use crate::telemetry::outage::chain;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A command line that makes no sense; a call for help comes this way too.
+    /// An invalid command line, or a call for help.
     #[error(transparent)]
     Usage(#[from] clap::Error),
     /// A setting that cannot be used.
     #[error(transparent)]
     Settings(#[from] config::Error),
-    /// A setting whose text is no text.
+    /// A setting that is not UTF-8.
     #[error("{0} must be UTF-8")]
     NotUnicode(&'static str),
     /// A settings file that cannot be read.
@@ -30,25 +30,25 @@ pub enum Failure {
     SettingsFile {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// An end of a token that is none.
+    /// An invalid lifetime of a token.
     #[error("--ttl must be a number and s, m, h or d, such as 90s or 1h, and at most ten years")]
     Ttl,
     /// A token without a key to sign it with.
     #[error("failed to sign: JWT_SECRET is not set")]
     NoSigningKey(#[from] NoSigningKey),
-    /// Log lines that cannot be written.
+    /// Logging cannot start.
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
-    /// A server that does not serve.
+    /// The server cannot serve.
     #[error(transparent)]
     Server(#[from] server::Error),
-    /// A ledger that does not do as asked.
+    /// The ledger failed.
     #[error("failed to use the ledger")]
     Ledger(#[from] ledger::Error),
-    /// A ledger that is nowhere: a command that looks after one makes none.
+    /// No ledger file: a command that looks after one creates none.
     #[error(
         "there is no ledger at {}: give the DATABASE_URL or DATA_DIR that the service has, in the environment or as a flag",
         .0.display()
@@ -57,7 +57,7 @@ pub enum Failure {
     /// Digests that no dead letter has.
     #[error("{0} of the digests are no dead letter's")]
     NoSuchLetter(usize),
-    /// Dead letters that the ledger would not take this time either.
+    /// Dead letters that the ledger refused again.
     #[error("{0} were refused again, and stay where they are")]
     StillRefused(usize),
     /// A file of vectors that cannot be read.
@@ -65,24 +65,24 @@ pub enum Failure {
     Vectors {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The rules of this release and a file of vectors differ.
+    /// Vectors that the rules of this release do not satisfy.
     #[error("{0} vectors do not hold")]
-    DoesNotHold(usize),
-    /// The instance asked is not ready.
+    VectorsFailed(usize),
+    /// The instance is not ready.
     #[error("{path} answered {status}")]
     NotReady {
-        /// What was asked.
+        /// The path that was asked.
         path: &'static str,
-        /// What it answered.
+        /// The status of the answer.
         status: u16,
     },
-    /// The instance asked does not answer as a server would.
+    /// The instance does not answer with HTTP.
     #[error("no answer from {0}")]
     NoAnswer(std::net::SocketAddr),
-    /// An identifier of our own that is none.
+    /// An invalid identifier.
     #[error(transparent)]
     Id(#[from] InvalidId),
     /// The system refused something.
@@ -101,7 +101,7 @@ impl Failure {
                 u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
             }
             failure => {
-                // Nobody may be reading: the terminal that is gone is why it stopped.
+                // A terminal that is gone may be the reason for the stop.
                 let _ = writeln!(io::stderr(), "synckairos: {}", failure.chain());
                 ExitCode::from(failure.code())
             }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_says_why_all_the_way_down() {
+    fn a_failure_is_reported_with_its_causes() {
         let failure = Failure::SettingsFile { file: "a.toml".into(), source: io::Error::other("no such disk") };
         assert_eq!(failure.chain(), "failed to read a.toml: no such disk");
         assert_eq!(failure.code(), 2);

@@ -1,7 +1,7 @@
 //! `healthcheck`: asks the instance of these settings whether it is ready, or only alive.
 //!
-//! Whoever restarts what does not answer, as containers are, asks whether it is alive: an
-//! instance that drains or is without Redis is not ready, and no restart helps.
+//! A supervisor that restarts containers asks whether it is alive: an instance that drains
+//! or has lost Redis is not ready, and a restart does not help.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,16 +15,16 @@ use tokio::time::timeout;
 use super::Failure;
 use crate::config::Config;
 
-/// An instance that takes longer does not answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// An instance that takes longer counts as not answering.
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is asked.
+/// The path to ask.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
+pub(super) struct Args {
     path: &'static str,
 }
 
-impl Order {
+impl Args {
     pub(super) fn read(matches: &ArgMatches) -> Self {
         Self { path: if matches.get_flag("alive") { "/health" } else { "/ready" } }
     }
@@ -34,19 +34,19 @@ pub(super) fn command() -> Command {
     let alive = Arg::new("alive").long("alive").action(ArgAction::SetTrue);
     Command::new("healthcheck")
         .about("Exits 0 if the instance at LISTEN_ADDR is ready, else 1")
-        .arg(alive.help("Ask only whether it is alive (/health), as whoever restarts what hangs does"))
+        .arg(alive.help("Ask only whether it is alive (/health), for supervisors that restart a hanging process"))
 }
 
-pub(super) async fn run(order: Order, config: &Config) -> Result<(), Failure> {
-    let (path, address) = (order.path, reachable(config.listen_addr));
-    match timeout(PATIENCE, ask(address, path)).await {
+pub(super) async fn run(args: Args, config: &Config) -> Result<(), Failure> {
+    let (path, address) = (args.path, reachable(config.listen_addr));
+    match timeout(HEALTHCHECK_TIMEOUT, ask(address, path)).await {
         Ok(Ok(Some(200))) => Ok(()),
         Ok(Ok(Some(status))) => Err(Failure::NotReady { path, status }),
         Ok(Ok(None) | Err(_)) | Err(_) => Err(Failure::NoAnswer(address)),
     }
 }
 
-/// "Every address of this host" is none to connect to.
+/// The address to connect to: an unspecified one becomes loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -56,7 +56,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// The status of that path. One line of HTTP is no reason for a client library.
+/// The status of that path. One line of HTTP needs no client library.
 async fn ask(address: SocketAddr, path: &str) -> io::Result<Option<u16>> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -77,32 +77,32 @@ mod tests {
 
     use super::*;
 
-    async fn asked(answer: &'static str) -> Result<(), Failure> {
+    async fn check(answer: &'static str) -> Result<(), Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let config = Config { listen_addr: listener.local_addr().unwrap(), ..Config::default() };
         let answering = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(answer.as_bytes()).await.unwrap();
         };
-        tokio::join!(run(Order { path: "/ready" }, &config), answering).0
+        tokio::join!(run(Args { path: "/ready" }, &config), answering).0
     }
 
     #[tokio::test]
     async fn only_200_is_ready() {
-        assert!(asked("HTTP/1.1 200 OK\r\n\r\n").await.is_ok());
+        assert!(check("HTTP/1.1 200 OK\r\n\r\n").await.is_ok());
         assert!(matches!(
-            asked("HTTP/1.1 503 Service Unavailable\r\n\r\n").await,
+            check("HTTP/1.1 503 Service Unavailable\r\n\r\n").await,
             Err(Failure::NotReady { status: 503, .. })
         ));
-        assert!(matches!(asked("SSH-2.0-OpenSSH_9.2\r\n").await, Err(Failure::NoAnswer(_))));
-        assert!(matches!(asked("").await, Err(Failure::NoAnswer(_))));
+        assert!(matches!(check("SSH-2.0-OpenSSH_9.2\r\n").await, Err(Failure::NoAnswer(_))));
+        assert!(matches!(check("").await, Err(Failure::NoAnswer(_))));
     }
 
     #[tokio::test]
-    async fn nobody_there_is_not_ready() {
+    async fn a_refused_connection_is_not_ready() {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let config = Config { listen_addr: gone, ..Config::default() };
-        assert!(matches!(run(Order { path: "/ready" }, &config).await, Err(Failure::NoAnswer(_))));
+        assert!(matches!(run(Args { path: "/ready" }, &config).await, Err(Failure::NoAnswer(_))));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `migrate`: brings the ledger's schema up, and nothing else.
+//! `migrate`: migrates the ledger's schema, and nothing else.
 
 use clap::Command;
 
@@ -8,7 +8,7 @@ use crate::server;
 
 pub(super) fn command() -> Command {
     Command::new("migrate")
-        .about("Brings the ledger's schema up (serve does it too where the ledger is SQLite, or with --migrate)")
+        .about("Migrates the ledger's schema (serve does it too if the ledger is SQLite, or with --migrate)")
 }
 
 pub(super) async fn run(config: Config) -> Result<(), Failure> {

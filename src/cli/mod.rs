@@ -1,4 +1,4 @@
-//! The command line: one short file a command. Each takes every setting as a flag.
+//! The command line: a file for each command. Each command takes every setting as a flag.
 
 mod audit;
 mod conformance;
@@ -21,44 +21,46 @@ pub use failure::Failure;
 use crate::config::{self, LogFormat, Pairs, Resolved, SETTINGS, Setting};
 use crate::telemetry::{self, Lines};
 
-/// One invocation, understood: what to do, with which settings.
+/// One parsed invocation: the command and its settings.
 #[derive(Debug)]
 pub struct Call {
     settings: Resolved,
-    what: What,
+    subcommand: Subcommand,
 }
 
 #[derive(Debug)]
-enum What {
-    Serve(serve::Order),
+enum Subcommand {
+    Serve(serve::Args),
     Worker { takes_over: bool },
     Migrate,
     Token(token::Args),
-    Audit(audit::Order),
-    Healthcheck(healthcheck::Order),
+    Audit(audit::Args),
+    Healthcheck(healthcheck::Args),
     Conformance(Vec<PathBuf>),
 }
 
 impl Call {
-    /// Understands the command line and the environment. No command is `serve`.
+    /// Parses the command line and the environment. Without a command it is `serve`.
     pub fn read<A>(arguments: A, environment: &Pairs) -> Result<Self, Failure>
     where
         A: IntoIterator<Item = OsString>,
     {
         let matches = command().try_get_matches_from(arguments)?;
-        let (what, matches) = match matches.subcommand() {
-            Some(("worker", matches)) => (What::Worker { takes_over: matches.get_flag(serve::TAKES_OVER.0) }, matches),
-            Some(("migrate", matches)) => (What::Migrate, matches),
-            Some(("token", matches)) => (What::Token(token::Args::read(matches)?), matches),
-            Some(("audit", matches)) => (What::Audit(audit::Order::read(matches)), matches),
-            Some(("healthcheck", matches)) => (What::Healthcheck(healthcheck::Order::read(matches)), matches),
-            Some(("conformance", matches)) => (What::Conformance(conformance::files(matches)), matches),
-            Some((_, matches)) => (What::Serve(serve::Order::read(matches)), matches),
-            None => (What::Serve(serve::Order::default()), &matches),
+        let (subcommand, matches) = match matches.subcommand() {
+            Some(("worker", matches)) => {
+                (Subcommand::Worker { takes_over: matches.get_flag(serve::TAKE_OVER_FLAG.0) }, matches)
+            }
+            Some(("migrate", matches)) => (Subcommand::Migrate, matches),
+            Some(("token", matches)) => (Subcommand::Token(token::Args::read(matches)?), matches),
+            Some(("audit", matches)) => (Subcommand::Audit(audit::Args::read(matches)), matches),
+            Some(("healthcheck", matches)) => (Subcommand::Healthcheck(healthcheck::Args::read(matches)), matches),
+            Some(("conformance", matches)) => (Subcommand::Conformance(conformance::files(matches)), matches),
+            Some((_, matches)) => (Subcommand::Serve(serve::Args::read(matches)), matches),
+            None => (Subcommand::Serve(serve::Args::default()), &matches),
         };
         let file = settings_file(matches)?;
         let settings = config::resolve(file.as_deref(), environment, &flags(matches))?;
-        Ok(Self { settings, what })
+        Ok(Self { settings, subcommand })
     }
 
     /// Starts writing log lines as the settings say.
@@ -72,16 +74,16 @@ impl Call {
         Ok(telemetry::start(&config.rust_log, lines)?)
     }
 
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self) -> Result<(), Failure> {
-        match self.what {
-            What::Serve(order) => serve::run(&order, self.settings).await,
-            What::Worker { takes_over } => worker::run(takes_over, self.settings.config).await,
-            What::Migrate => migrate::run(self.settings.config).await,
-            What::Token(order) => token::run(&order, &self.settings.config),
-            What::Audit(order) => audit::run(&order, &self.settings.config).await,
-            What::Healthcheck(order) => healthcheck::run(order, &self.settings.config).await,
-            What::Conformance(files) => conformance::run(&files),
+        match self.subcommand {
+            Subcommand::Serve(args) => serve::run(&args, self.settings).await,
+            Subcommand::Worker { takes_over } => worker::run(takes_over, self.settings.config).await,
+            Subcommand::Migrate => migrate::run(self.settings.config).await,
+            Subcommand::Token(args) => token::run(&args, &self.settings.config),
+            Subcommand::Audit(args) => audit::run(&args, &self.settings.config).await,
+            Subcommand::Healthcheck(args) => healthcheck::run(args, &self.settings.config).await,
+            Subcommand::Conformance(files) => conformance::run(&files),
         }
     }
 }
@@ -110,7 +112,7 @@ fn config_flag() -> Arg {
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("A TOML file of settings; the environment and flags count before it")
+        .help("A TOML file of settings; the environment and flags override it")
         .global(true)
 }
 
@@ -125,8 +127,8 @@ fn flag(setting: &Setting) -> Arg {
 }
 
 fn flags(matches: &ArgMatches) -> Pairs {
-    let given = |name: &'static str| matches.get_one::<String>(name).map(|text| (name.to_owned(), text.clone()));
-    SETTINGS.iter().filter_map(|setting| given(setting.name)).collect()
+    let value = |name: &'static str| matches.get_one::<String>(name).map(|text| (name.to_owned(), text.clone()));
+    SETTINGS.iter().filter_map(|setting| value(setting.name)).collect()
 }
 
 fn settings_file(matches: &ArgMatches) -> Result<Option<String>, Failure> {
@@ -160,13 +162,13 @@ mod tests {
             "synckairos --drain-timeout-ms 7 serve",
         ] {
             let call = read(line, &[("DRAIN_TIMEOUT_MS", "9")]).unwrap();
-            assert!(matches!(call.what, What::Serve(_)), "{line}");
+            assert!(matches!(call.subcommand, Subcommand::Serve(_)), "{line}");
             assert_eq!(call.settings.config.drain_timeout.as_millis(), 7, "{line}");
         }
     }
 
     #[test]
-    fn a_file_gives_what_neither_flag_nor_environment_says() {
+    fn a_file_counts_below_flags_and_environment() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "durable = \"always\"\nmax_uncertainty_ms = 1").unwrap();
         let line = format!("synckairos serve --config {}", file.path().display());
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused_before_anything_starts() {
+    fn a_bad_command_line_is_refused_before_anything_starts() {
         assert!(matches!(read("synckairos dance", &[]), Err(Failure::Usage(_))));
         assert!(matches!(read("synckairos --redis-url h", &[]), Err(Failure::Settings(_))));
         assert!(matches!(read("synckairos", &[("NTP_SERVERS", "h")]), Err(Failure::Settings(_))));

@@ -1,4 +1,4 @@
-//! `serve`: the service, until a signal stops it; or with `--check`, what it would be.
+//! `serve`: the service, until a signal stops it; or with `--check`, its settings.
 
 use std::io::{Write as _, stdout};
 
@@ -6,48 +6,47 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Failure;
 use super::signals::stop_on_signals;
-use crate::config::{Audit, Config, OthersLedger, Resolved};
+use crate::config::{Audit, Config, ForeignLedger, Resolved};
 use crate::server;
 use crate::shutdown::Shutdown;
 
-/// What `serve` was asked for.
+/// The flags of `serve`.
 #[derive(Debug, Default)]
-pub(super) struct Order {
-    /// The flags that were given.
-    given: Vec<&'static str>,
+pub(super) struct Args {
+    flags: Vec<&'static str>,
 }
 
-/// The same for whoever writes to the ledger.
-pub(super) const TAKES_OVER: (&str, &str) =
-    ("takes-over", "Take the ledger from the deployment that writes to it, which then stops answering; say it once");
+/// A flag of both commands that write to the ledger.
+pub(super) const TAKE_OVER_FLAG: (&str, &str) =
+    ("takes-over", "Take the ledger from the deployment that writes to it, which then stops answering; pass it once");
 
-/// Each flag, and what it is for.
+/// Each flag and its help.
 const FLAGS: [(&str, &str); 6] = [
-    ("check", "Only validate the settings and say what they resolve to"),
-    ("migrate", "First bring the schema of a ledger in PostgreSQL up"),
-    ("single-instance", "Nobody else uses that Redis, so the ledger may be SQLite"),
-    ("allow-eviction", "Serve also from a Redis that may throw sessions away when it is full"),
-    (TAKES_OVER.0, TAKES_OVER.1),
-    ("no-audit", "Leave it to `synckairos worker` to bring what was committed to the ledger"),
+    ("check", "Only validate the settings and print them"),
+    ("migrate", "First migrate a ledger in PostgreSQL"),
+    ("single-instance", "This is the only instance on that Redis, so the ledger may be SQLite"),
+    ("allow-eviction", "Serve even from a Redis that may evict sessions when it is full"),
+    (TAKE_OVER_FLAG.0, TAKE_OVER_FLAG.1),
+    ("no-audit", "Leave the draining of the outbox to `synckairos worker`"),
 ];
 
-impl Order {
+impl Args {
     pub(super) fn read(matches: &ArgMatches) -> Self {
-        let given = FLAGS.iter().map(|(name, _)| *name).filter(|name| matches.get_flag(name)).collect();
-        Self { given }
+        let flags = FLAGS.iter().map(|(name, _)| *name).filter(|name| matches.get_flag(name)).collect();
+        Self { flags }
     }
 
-    fn says(&self, flag: &str) -> bool {
-        self.given.contains(&flag)
+    fn has_flag(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
     }
 
-    fn settle(&self, config: Config) -> Config {
+    fn apply(&self, config: Config) -> Config {
         Config {
-            migrate: self.says("migrate"),
-            single_instance: self.says("single-instance"),
-            others_ledger: OthersLedger::of(self.says(TAKES_OVER.0)),
-            allow_eviction: self.says("allow-eviction"),
-            audit: if self.says("no-audit") { Audit::ByWorkers } else { Audit::Here },
+            migrate: self.has_flag("migrate"),
+            single_instance: self.has_flag("single-instance"),
+            foreign_ledger: ForeignLedger::of(self.has_flag(TAKE_OVER_FLAG.0)),
+            allow_eviction: self.has_flag("allow-eviction"),
+            audit: if self.has_flag("no-audit") { Audit::ByWorkers } else { Audit::InProcess },
             ..config
         }
     }
@@ -59,10 +58,10 @@ pub(super) fn command() -> Command {
     Command::new("serve").about("Serves (the default)").args(FLAGS.map(flag))
 }
 
-pub(super) async fn run(order: &Order, mut settings: Resolved) -> Result<(), Failure> {
-    settings.config = order.settle(settings.config);
+pub(super) async fn run(args: &Args, mut settings: Resolved) -> Result<(), Failure> {
+    settings.config = args.apply(settings.config);
     settings.config.check()?;
-    if order.says("check") {
+    if args.has_flag("check") {
         stdout().write_all(settings.report().as_bytes())?;
         return Ok(());
     }

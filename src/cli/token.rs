@@ -14,9 +14,10 @@ use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 
+/// Ten years.
 const MAX_TTL_MS: i64 = 3_660 * 24 * 3_600_000;
 
-/// Whom the token is to prove, and for how long.
+/// The principal that the token proves, and for how long.
 #[derive(Debug)]
 pub(super) struct Args {
     principal: Principal,
@@ -44,17 +45,22 @@ impl Args {
 
 pub(super) fn command() -> Command {
     let roles = [Role::Viewer, Role::Participant, Role::Operator, Role::Admin].map(Role::as_str);
-    let given = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     Command::new("token").about("Prints a token signed with JWT_SECRET").args([
-        given("tenant", "T").required(true).value_parser(tenant).help("Whose sessions it sees"),
-        given("role", "R").required(true).value_parser(PossibleValuesParser::new(roles)).help("What it may do"),
-        given("sub", "S").required(true).value_parser(subject).help("Who it is, within the tenant"),
-        given("participant-id", "P").value_parser(|text: &str| ParticipantId::new(text)).help("Whom it acts for"),
-        given("session", "ID")
+        option("tenant", "T").required(true).value_parser(tenant).help("The tenant whose sessions it sees"),
+        option("role", "R")
+            .required(true)
+            .value_parser(PossibleValuesParser::new(roles))
+            .help("The role of the caller"),
+        option("sub", "S").required(true).value_parser(subject).help("The caller's name within the tenant"),
+        option("participant-id", "P")
+            .value_parser(|text: &str| ParticipantId::new(text))
+            .help("The participant it acts for"),
+        option("session", "ID")
             .action(ArgAction::Append)
             .value_parser(|text: &str| SessionId::new(text))
             .help("A session it is limited to; may be given more than once"),
-        given("ttl", "SPAN").default_value("1h").help("How long it is valid: 90s, 15m, 1h, 7d"),
+        option("ttl", "SPAN").default_value("1h").help("How long it is valid: 90s, 15m, 1h, 7d"),
     ])
 }
 
@@ -66,7 +72,7 @@ fn subject(text: &str) -> Result<String, &'static str> {
     if (1..=256).contains(&text.len()) { Ok(text.to_owned()) } else { Err("must be 1 to 256 bytes") }
 }
 
-/// A span as people write it; a bare number is seconds.
+/// Parses a span as people write it; a bare number is seconds.
 fn ttl_ms(text: &str) -> Option<i64> {
     let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -80,17 +86,17 @@ fn ttl_ms(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(ms).filter(|span| (1..=MAX_TTL_MS).contains(span))
 }
 
-pub(super) fn run(order: &Args, config: &Config) -> Result<(), Failure> {
-    let token = signed(order, config, SystemClock::start().now())?;
+pub(super) fn run(args: &Args, config: &Config) -> Result<(), Failure> {
+    let token = sign(args, config, SystemClock::start().now())?;
     Ok(writeln!(stdout(), "{token}")?)
 }
 
-fn signed(order: &Args, config: &Config, now: Timestamp) -> Result<String, Failure> {
+fn sign(args: &Args, config: &Config, now: Timestamp) -> Result<String, Failure> {
     let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes))?;
     let token_id = Some(Ids::default().uuid(now).to_string());
     let provenance = Provenance { token_id, issued_at: Some(now), ..Provenance::default() };
-    let principal = Principal { provenance, ..order.principal.clone() };
-    Ok(authenticator.sign(&principal, now + order.ttl_ms)?.token)
+    let principal = Principal { provenance, ..args.principal.clone() };
+    Ok(authenticator.sign(&principal, now + args.ttl_ms)?.token)
 }
 
 #[cfg(test)]
@@ -99,15 +105,15 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
-    fn order(line: &str) -> Result<Args, Failure> {
+    fn args(line: &str) -> Result<Args, Failure> {
         Args::read(&command().try_get_matches_from(line.split(' '))?)
     }
 
     #[test]
     fn a_printed_token_proves_what_was_asked_for() {
         let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
-        let order = order("token --tenant t --role participant --sub s --participant-id white --session a --session b");
-        let token = signed(&order.unwrap(), &config, NOW).unwrap();
+        let args = args("token --tenant t --role participant --sub s --participant-id white --session a --session b");
+        let token = sign(&args.unwrap(), &config, NOW).unwrap();
         let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes)).unwrap();
         let principal = authenticator.authenticate(Some(&token), NOW).unwrap();
         assert_eq!((principal.tenant.as_str(), principal.subject.as_str()), ("t", "s"));
@@ -118,12 +124,12 @@ mod tests {
 
     #[test]
     fn without_a_key_there_is_no_token() {
-        let order = order("token --tenant t --role admin --sub s").unwrap();
-        assert!(matches!(signed(&order, &Config::default(), NOW), Err(Failure::NoSigningKey(_))));
+        let args = args("token --tenant t --role admin --sub s").unwrap();
+        assert!(matches!(sign(&args, &Config::default(), NOW), Err(Failure::NoSigningKey(_))));
     }
 
     #[test]
-    fn bad_wishes_are_refused() {
+    fn bad_arguments_are_refused() {
         for line in [
             "token --tenant t --role admin",
             "token --tenant a/b --role admin --sub s",
@@ -131,7 +137,7 @@ mod tests {
             "token --tenant t --role viewer --sub s --session a/b",
             "token --tenant t --role viewer --sub s --ttl soon",
         ] {
-            assert!(order(line).is_err(), "{line}");
+            assert!(args(line).is_err(), "{line}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! A clock that stands still until it is moved: for tests.
+//! A clock that stands still until a test moves it.
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -6,20 +6,20 @@ use tokio::sync::watch;
 use super::Clock;
 use crate::domain::time::Timestamp;
 
-/// Time as somebody sets it.
+/// Time as its owner sets it.
 #[derive(Debug)]
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
 }
 
 impl ManualClock {
-    /// One that stands at `at`.
+    /// A clock that stands at `at`.
     #[must_use]
     pub fn at(at: Timestamp) -> Self {
         Self { now: watch::channel(at).0 }
     }
 
-    /// Moves on; wakes who sleeps until then.
+    /// Moves on; wakes the callers that sleep until then.
     pub fn advance_ms(&self, ms: i64) {
         self.now.send_modify(|now| *now = *now + ms.max(0));
     }

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Address(Box<str>);
 
 impl Address {
-    /// Keeps `url`.
+    /// The address `url`.
     #[must_use]
     pub fn new(url: &str) -> Self {
         Self(url.into())
@@ -19,7 +19,7 @@ impl Address {
         &self.0
     }
 
-    /// The number of the database that a URL of Redis names; a cluster has one alone.
+    /// The database number in a Redis URL; a cluster has only one database.
     #[must_use]
     pub fn database(&self) -> Option<u8> {
         let shown = self.shown();
@@ -28,7 +28,7 @@ impl Address {
         path.parse().ok()
     }
 
-    /// What may be shown of it: neither who logs in nor how.
+    /// The address without user, password and parameters.
     #[must_use]
     pub fn shown(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deployment_is_called_by_its_prefix_and_database() {
+    fn a_deployment_is_named_by_its_prefix_and_database() {
         for (url, name) in [
             ("redis://h", "a"),
             ("redis://h:6379/", "a"),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_shown_without_who_logs_in_and_how() {
+    fn an_address_is_shown_without_credentials() {
         for (url, shown) in [
             ("postgres://u:p@h:5432/d?sslmode=require&password=p", "postgres://h:5432/d"),
             ("postgres://h/d", "postgres://h/d"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::read::Wrong;
+use super::read::ValueError;
 use super::table::Form;
 use super::{Config, Error, SETTINGS, Setting};
 
@@ -13,7 +13,7 @@ pub type Pairs = Vec<(String, String)>;
 /// Where a setting got its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody said.
+    /// Its default.
     Default,
     /// The settings file.
     File,
@@ -37,13 +37,13 @@ impl fmt::Display for Source {
 /// The settings, and where each came from.
 #[derive(Debug)]
 pub struct Resolved {
-    /// What they resolve to.
+    /// Their values.
     pub config: Config,
     sources: BTreeMap<&'static str, Source>,
 }
 
 impl Resolved {
-    /// One line a setting: name, value, source. No secret is among them.
+    /// A line for each setting: name, value, source. It shows no secret.
     #[must_use]
     pub fn report(&self) -> String {
         SETTINGS.iter().filter_map(|setting| self.line(setting)).collect()
@@ -60,7 +60,7 @@ impl Resolved {
 
     fn apply(&mut self, source: Source, pairs: &Pairs) -> Result<(), Error> {
         for (name, value) in pairs {
-            // The environment is full of names that are not ours.
+            // The environment has many names that are not settings.
             if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
                 read(&mut self.config, setting, value)?;
                 self.sources.insert(setting.name, source);
@@ -70,7 +70,7 @@ impl Resolved {
     }
 }
 
-/// What the file's text, the environment and the flags come to.
+/// Resolves the file's text, the environment and the flags.
 pub fn resolve(file: Option<&str>, environment: &Pairs, flags: &Pairs) -> Result<Resolved, Error> {
     let mut resolved = Resolved { config: Config::default(), sources: BTreeMap::new() };
     resolved.apply(Source::File, &file.map_or(Ok(Pairs::new()), read_file)?)?;
@@ -84,9 +84,9 @@ fn read(config: &mut Config, setting: &Setting, value: &str) -> Result<(), Error
     let Form::Built { accepts: accepted, read, .. } = setting.form else {
         return Err(Error::NotBuilt(name.to_owned()));
     };
-    read(config, value).map_err(|wrong| match wrong {
-        Wrong::Value => Error::Value { name, accepted, value: value.to_owned() },
-        Wrong::Secret => Error::Secret { name, accepted },
+    read(config, value).map_err(|error| match error {
+        ValueError::Value => Error::Value { name, accepted, value: value.to_owned() },
+        ValueError::Secret => Error::Secret { name, accepted },
     })
 }
 
@@ -100,7 +100,7 @@ fn not_toml(text: &str, error: &toml::de::Error) -> Error {
     Error::NotToml { line: before.matches('\n').count() + 1 }
 }
 
-/// A misspelt key would leave its setting at the default in silence, so it is refused.
+/// Refuses an unknown key: a misspelt one would leave its setting at the default in silence.
 fn file_pair(key: &str, value: toml::Value) -> Result<(String, String), Error> {
     let setting = SETTINGS.iter().find(|setting| setting.key() == key);
     let setting = setting.ok_or_else(|| Error::UnknownKey(key.to_owned()))?;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_takes_settings_and_nothing_else() {
+    fn the_file_takes_settings_only() {
         let read = |text| resolve(Some(text), &Pairs::new(), &Pairs::new()).map(|_| ());
         assert_eq!(read("# nothing"), Ok(()));
         assert_eq!(read("listen_adr = 'x'"), Err(Error::UnknownKey("listen_adr".into())));

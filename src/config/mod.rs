@@ -1,8 +1,8 @@
-//! Every setting: what it is called, what it defaults to, what it resolves to.
+//! Every setting: its name, its default and its value.
 //!
 //! One table feeds the flags, the environment, the keys of the file, the README's
-//! reference and `serve --check`. Nothing here reads the environment: `main` does,
-//! once, and hands pairs in.
+//! reference and `serve --check`. Only `main` reads the environment, once, and passes
+//! pairs in.
 
 mod address;
 mod layers;
@@ -20,10 +20,10 @@ pub use layers::{Pairs, Resolved, Source, resolve};
 pub use network::Network;
 pub use table::{SETTINGS, Setting, reference};
 
-/// A balancer asks every few seconds whether an instance is ready.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Long enough for a balancer, which asks every few seconds whether an instance is ready.
+const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(5);
 
-/// Everything an instance is told.
+/// The settings of an instance.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where REST and the streams are served.
@@ -34,59 +34,59 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the ledger is.
     pub database: Database,
-    /// Whether to bring the ledger's schema up before serving, where that is a step of its own.
+    /// Whether to migrate the ledger in PostgreSQL before serving.
     pub migrate: bool,
     /// Where live sessions are shared; `None` keeps them in this process.
     pub redis: Option<Address>,
-    /// What the deployment is called there; its database number comes behind it.
+    /// The name of the deployment there; its database number comes behind it.
     pub redis_prefix: String,
-    /// Who may sign for Redis, over TLS; `None` is whom the host trusts.
+    /// Certificate authorities for Redis over TLS; `None` are those of the host.
     pub redis_ca_file: Option<PathBuf>,
-    /// Whether nobody else uses that Redis, so that a ledger of its own will do.
+    /// Whether this is the only instance on that Redis, so that its ledger may be a file.
     pub single_instance: bool,
-    /// What is done where another deployment writes to the ledger.
-    pub others_ledger: OthersLedger,
-    /// Whether to serve from a Redis that may throw away what it was given.
+    /// What to do if another deployment writes to the ledger.
+    pub foreign_ledger: ForeignLedger,
+    /// Whether to serve from a Redis that may evict keys.
     pub allow_eviction: bool,
-    /// Who brings what was committed to the ledger.
+    /// Which processes drain the outbox to the ledger.
     pub audit: Audit,
     /// When an acknowledged command is on disk.
     pub durable: Durable,
-    /// What tokens are signed and verified with; `None` is open mode.
+    /// The key of tokens; `None` is open mode.
     pub jwt_secret: Option<Secret>,
     /// Connections to serve at once; `None` derives it from the limit of file descriptors.
     pub max_connections: Option<usize>,
-    /// How many of them may have shown no valid token yet; `None` is a quarter.
+    /// How many of them may be without a valid token; `None` is a quarter.
     pub max_unauthenticated: Option<usize>,
     /// How many of those one address may have; `None` is a quarter of them.
     pub max_unauthenticated_per_address: Option<usize>,
-    /// The addresses of reverse proxies: what is known of such a connection is true of the proxy.
+    /// The addresses of reverse proxies: round trips of their connections are not the client's.
     pub trusted_proxies: Vec<Network>,
-    /// Host names under which `/metrics` may be asked for, beside those that no public name server knows.
+    /// Host names under which `/metrics` answers, beside those that no public name server knows.
     pub metrics_hosts: Vec<String>,
     /// How long an idle session stays in the store.
     pub session_idle_ttl: Duration,
-    /// Turns advance by themselves no faster.
+    /// The shortest turn that advances by itself.
     pub least_advance: Duration,
     /// Past this the outbox sheds the bodies of intermediate versions; `None` is as much as the store can bear.
     pub outbox_max_bytes: Option<u64>,
     /// Above this uncertainty of cluster time the instance is not ready.
     pub max_uncertainty: Duration,
-    /// What the instance calls itself; `None` is a random name.
+    /// The name of the instance; `None` is a random one.
     pub instance_id: Option<String>,
     /// How long a soft stop may take before it becomes a hard one.
     pub drain_timeout: Duration,
-    /// How long a stop is not ready and still reachable; `None` depends on whether there are others.
+    /// How long a stopping instance serves though not ready; `None` depends on whether there are others.
     pub drain_grace: Option<Duration>,
     /// Which log lines are written.
     pub rust_log: String,
     /// What log lines look like; `None` is text on a terminal and JSON elsewhere.
     pub log_format: Option<LogFormat>,
     /// Our own few timers.
-    pub spans: Timers,
+    pub timers: Timers,
 }
 
-/// The Tokio timers, here so that tests make them short instead of pausing the runtime.
+/// The intervals and timeouts of our timers. Tests make them short instead of pausing the runtime.
 #[derive(Debug, Clone)]
 pub struct Timers {
     /// Between two `HEARTBEAT`s, where the caller asks for nothing else.
@@ -95,15 +95,15 @@ pub struct Timers {
     pub ping: Duration,
     /// How long a pong may take before the connection is closed.
     pub pong_wait: Duration,
-    /// Between two looks at the due set.
+    /// Between two reads of the due set.
     pub deadline_poll: Duration,
-    /// Between two looks at what the ledger refused.
-    pub letters: Duration,
-    /// Between two checks of what is remembered against what is stored.
+    /// Between two reads of the dead letters.
+    pub dead_letter_poll: Duration,
+    /// Between two checks of watched sessions against the store.
     pub position_check: Duration,
-    /// How long an instance is taken to be alive without a word.
+    /// How long a lease lasts without renewal.
     pub lease: Duration,
-    /// Between two words.
+    /// Between two renewals of the lease.
     pub renew: Duration,
     /// How long the head of a request may take, and HTTP/2's preface with the first request.
     pub request_head: Duration,
@@ -111,7 +111,7 @@ pub struct Timers {
     pub request_body: Duration,
     /// How long a connection may be idle between two requests.
     pub idle: Duration,
-    /// How long a reader may take nothing of what stands in line for it.
+    /// How long a write to a client may make no progress.
     pub write_wait: Duration,
 }
 
@@ -122,7 +122,7 @@ impl Default for Timers {
             ping: Duration::from_secs(25),
             pong_wait: Duration::from_secs(10),
             deadline_poll: Duration::from_millis(250),
-            letters: Duration::from_secs(10),
+            dead_letter_poll: Duration::from_secs(10),
             position_check: Duration::from_secs(5),
             lease: Duration::from_secs(3),
             renew: Duration::from_secs(1),
@@ -143,28 +143,28 @@ pub enum Database {
     Postgres(Address),
 }
 
-/// What is done with a ledger that another deployment writes to.
+/// What to do with a ledger that another deployment writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OthersLedger {
-    /// Nothing starts on it.
-    Refused,
-    /// It is taken, and the other stands still.
-    Taken,
+pub enum ForeignLedger {
+    /// No instance starts on it.
+    Refuse,
+    /// It is taken over, and the other deployment stops writing.
+    TakeOver,
 }
 
-impl OthersLedger {
-    /// As the command line says.
+impl ForeignLedger {
+    /// The choice that the flag `--takes-over` makes.
     #[must_use]
     pub const fn of(takes_over: bool) -> Self {
-        if takes_over { Self::Taken } else { Self::Refused }
+        if takes_over { Self::TakeOver } else { Self::Refuse }
     }
 }
 
-/// Who brings what was committed to the ledger.
+/// Which processes drain the outbox to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audit {
     /// The instances that serve, each its share.
-    Here,
+    InProcess,
     /// Processes that do nothing else.
     ByWorkers,
 }
@@ -195,7 +195,7 @@ impl Secret {
     /// Shorter keys can be guessed offline from one token.
     pub const MIN_BYTES: usize = 32;
 
-    /// Keeps `text`, if it is long enough.
+    /// A secret of `text`, if that is long enough.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         (text.len() >= Self::MIN_BYTES).then(|| Self(text.into()))
@@ -217,51 +217,51 @@ impl fmt::Debug for Secret {
 /// Why the settings cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A value that the setting does not take.
+    /// A value that the setting does not accept.
     #[error("{name} must be {accepted}, not {value:?}")]
     Value {
         /// The setting.
         name: &'static str,
-        /// What it takes.
+        /// The values it accepts.
         accepted: &'static str,
-        /// What it was given.
+        /// The value.
         value: String,
     },
-    /// The same, where the value must not be shown.
+    /// The same, for a value that must not be shown.
     #[error("{name} must be {accepted}")]
     Secret {
         /// The setting.
         name: &'static str,
-        /// What it takes.
+        /// The values it accepts.
         accepted: &'static str,
     },
-    /// A setting, or a value of one, of a later version.
+    /// A setting of a later version.
     #[error("{0} is not built into this version yet")]
     NotBuilt(String),
-    /// The file is no TOML. The parser's own words would quote the file, and with it a secret.
+    /// The file is not TOML. The parser's message would quote the file, and with it a secret.
     #[error("failed to read the settings file: line {line} is not TOML")]
     NotToml {
-        /// Where it stops making sense.
+        /// The line of the error.
         line: usize,
     },
-    /// A key that is no setting's.
+    /// A key without a setting.
     #[error("failed to read the settings file: {0:?} is no setting")]
     UnknownKey(String),
     /// A key with a value that is neither text nor a number.
     #[error("failed to read the settings file: {0} must be a text or a whole number")]
     Shape(&'static str),
-    /// Open mode where others can reach it.
+    /// Open mode on an address that others can reach.
     #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
-    OpenToOthers(SocketAddr),
-    /// Sessions that many share, and a ledger that one has.
+    OpenModeExposed(SocketAddr),
+    /// Instances share sessions, but the ledger is a file of one of them.
     #[error(
         "REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
              postgres:// address, or say --single-instance if nobody else uses that Redis"
     )]
-    LedgerOfOne,
-    /// What was committed in this process, and nobody to bring it to the ledger.
+    UnsharedLedger,
+    /// Sessions in this process, and no process that drains its outbox.
     #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]
-    NobodyAudits,
+    NoAuditor,
 }
 
 impl Default for Config {
@@ -276,9 +276,9 @@ impl Default for Config {
             redis_prefix: "sk".to_owned(),
             redis_ca_file: None,
             single_instance: false,
-            others_ledger: OthersLedger::Refused,
+            foreign_ledger: ForeignLedger::Refuse,
             allow_eviction: false,
-            audit: Audit::Here,
+            audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
             max_connections: None,
@@ -295,7 +295,7 @@ impl Default for Config {
             drain_grace: None,
             rust_log: "info".to_owned(),
             log_format: None,
-            spans: Timers::default(),
+            timers: Timers::default(),
         }
     }
 }
@@ -319,8 +319,8 @@ impl Config {
         }
     }
 
-    /// What every name of this deployment in Redis begins with. A channel of Redis is heard in
-    /// all its databases, so the number of one stands in the name; the first has none.
+    /// The prefix of every name of this deployment in Redis. A channel reaches all databases of
+    /// a Redis, so the prefix has the database number, except for the first.
     #[must_use]
     pub fn redis_name(&self) -> String {
         match self.redis.as_ref().and_then(Address::database) {
@@ -335,36 +335,36 @@ impl Config {
         self.jwt_secret.is_none()
     }
 
-    /// What this instance calls itself to others.
+    /// The name of this instance, for others.
     #[must_use]
     pub fn name(&self) -> &str {
         self.instance_id.as_deref().unwrap_or("unnamed")
     }
 
-    /// Whether this process alone serves what it keeps.
+    /// Whether no other instance serves these sessions.
     #[must_use]
-    pub const fn is_alone(&self) -> bool {
+    pub const fn is_sole_instance(&self) -> bool {
         self.redis.is_none() || self.single_instance
     }
 
-    /// How long a stop is not ready and still reachable. Who is alone has nobody to be sent to
-    /// meanwhile, so it does not wait.
+    /// How long a stopping instance serves though not ready. A sole instance has no other to send
+    /// clients to, so it does not wait.
     #[must_use]
     pub fn drain_grace(&self) -> Duration {
-        self.drain_grace.unwrap_or(if self.is_alone() { Duration::ZERO } else { DRAIN_GRACE })
+        self.drain_grace.unwrap_or(if self.is_sole_instance() { Duration::ZERO } else { DEFAULT_DRAIN_GRACE })
     }
 
-    /// Whether these settings may be served with: without a key only what runs on this machine may call,
-    /// and what many share is recorded where all of them can.
+    /// Checks that the settings fit together: open mode needs a loopback address, and shared
+    /// sessions need a shared ledger.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
-            return Err(Error::OpenToOthers(self.listen_addr));
+            return Err(Error::OpenModeExposed(self.listen_addr));
         }
-        if !self.is_alone() && matches!(self.database, Database::Sqlite(_)) {
-            return Err(Error::LedgerOfOne);
+        if !self.is_sole_instance() && matches!(self.database, Database::Sqlite(_)) {
+            return Err(Error::UnsharedLedger);
         }
         if self.redis.is_none() && self.audit == Audit::ByWorkers {
-            return Err(Error::NobodyAudits);
+            return Err(Error::NoAuditor);
         }
         Ok(())
     }
@@ -384,7 +384,7 @@ mod tests {
             assert_eq!(listening(addr).check(), Ok(()), "{addr}");
         }
         for addr in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
-            assert!(matches!(listening(addr).check(), Err(Error::OpenToOthers(_))), "{addr}");
+            assert!(matches!(listening(addr).check(), Err(Error::OpenModeExposed(_))), "{addr}");
             let closed = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..listening(addr) };
             assert_eq!(closed.check(), Ok(()), "{addr}");
         }
@@ -399,26 +399,26 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_are_shared_need_a_ledger_that_is() {
+    fn shared_sessions_need_a_shared_ledger() {
         let shared = Config { redis: Some(Address::new("redis://h")), ..Config::default() };
-        assert_eq!(shared.check(), Err(Error::LedgerOfOne));
-        let on_a_server = Config { database: Database::Postgres(Address::new("postgres://h/d")), ..shared.clone() };
-        assert_eq!(on_a_server.check(), Ok(()));
+        assert_eq!(shared.check(), Err(Error::UnsharedLedger));
+        let with_server = Config { database: Database::Postgres(Address::new("postgres://h/d")), ..shared.clone() };
+        assert_eq!(with_server.check(), Ok(()));
         assert_eq!(Config { single_instance: true, ..shared }.check(), Ok(()));
-        assert_eq!(Config { audit: Audit::ByWorkers, ..Config::default() }.check(), Err(Error::NobodyAudits));
+        assert_eq!(Config { audit: Audit::ByWorkers, ..Config::default() }.check(), Err(Error::NoAuditor));
     }
 
     #[test]
-    fn a_stop_is_announced_for_a_while_where_there_are_others() {
+    fn a_stop_has_a_grace_where_there_are_other_instances() {
         let shared = Config { redis: Some(Address::new("redis://h")), ..Config::default() };
-        assert_eq!(shared.drain_grace(), DRAIN_GRACE);
+        assert_eq!(shared.drain_grace(), DEFAULT_DRAIN_GRACE);
         assert_eq!(Config { single_instance: true, ..shared.clone() }.drain_grace(), Duration::ZERO);
         assert_eq!(Config::default().drain_grace(), Duration::ZERO);
         assert_eq!(Config { drain_grace: Some(Duration::ZERO), ..shared }.drain_grace(), Duration::ZERO);
     }
 
     #[test]
-    fn the_ledger_lies_in_the_data_folder_unless_told() {
+    fn the_ledger_is_in_the_data_folder_by_default() {
         let config = Config { data_dir: "/var/lib/sk".into(), ..Config::default() };
         assert_eq!(config.ledger_file(), PathBuf::from("/var/lib/sk/synckairos.db"));
         let config = Config { database: Database::Sqlite(Some("/db/a.db".into())), ..config };

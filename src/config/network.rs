@@ -1,17 +1,17 @@
-//! An address, or all that begin alike: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
+//! A network of IP addresses: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// A network, by its first bits.
+/// The addresses that share their first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
     bits: u8,
 }
 
-/// A text that names no network.
+/// The text is not a network.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidNetwork;
 
@@ -20,8 +20,8 @@ impl Network {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let is_same_kind = address.is_ipv4() == self.address.is_ipv4();
-        is_same_kind && first_bits(address, self.bits) == first_bits(self.address, self.bits)
+        let is_same_family = address.is_ipv4() == self.address.is_ipv4();
+        is_same_family && first_bits(address, self.bits) == first_bits(self.address, self.bits)
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_holds_the_addresses_that_begin_alike() {
+    fn a_network_contains_addresses_with_its_first_bits() {
         for (network, inside, outside) in [
             ("10.0.0.7", "10.0.0.7", "10.0.0.8"),
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),

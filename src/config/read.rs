@@ -1,4 +1,4 @@
-//! From a setting's text to its value, and back to what may be shown of it.
+//! Parses the text of settings, and shows values without their secrets.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,110 +8,117 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Address, Database, Durable, LogFormat};
 
-/// Why a value was not taken.
-pub(super) enum Wrong {
-    /// It is none of what the setting accepts.
+/// Why a value was refused.
+pub(super) enum ValueError {
+    /// The setting does not accept it.
     Value,
-    /// The same, and it must not be repeated.
+    /// The same, and it must not be shown.
     Secret,
 }
 
-pub(super) fn put<T>(place: &mut T, value: Result<T, Wrong>) -> Result<(), Wrong> {
-    *place = value?;
+pub(super) fn put<T>(field: &mut T, value: Result<T, ValueError>) -> Result<(), ValueError> {
+    *field = value?;
     Ok(())
 }
 
-pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
-    text.parse().map_err(|_| Wrong::Value)
+pub(super) fn address(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::Value)
 }
 
-pub(super) fn filled(text: &str) -> Result<&str, Wrong> {
-    if text.is_empty() { Err(Wrong::Value) } else { Ok(text) }
+pub(super) fn non_empty(text: &str) -> Result<&str, ValueError> {
+    if text.is_empty() { Err(ValueError::Value) } else { Ok(text) }
 }
 
-pub(super) fn within(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
-    let number = text.parse().map_err(|_| Wrong::Value)?;
-    if (least..=most).contains(&number) { Ok(number) } else { Err(Wrong::Value) }
+pub(super) fn within(text: &str, min: u64, max: u64) -> Result<u64, ValueError> {
+    let number = text.parse().map_err(|_| ValueError::Value)?;
+    if (min..=max).contains(&number) { Ok(number) } else { Err(ValueError::Value) }
 }
 
-pub(super) fn count(text: &str, least: u64) -> Result<usize, Wrong> {
-    within(text, least, 10_000_000).and_then(|number| usize::try_from(number).map_err(|_| Wrong::Value))
+pub(super) fn count(text: &str, min: u64) -> Result<usize, ValueError> {
+    within(text, min, 10_000_000).and_then(|number| usize::try_from(number).map_err(|_| ValueError::Value))
 }
 
-pub(super) fn shown(number: Option<usize>, without: &str) -> String {
-    number.map_or_else(|| without.to_owned(), |number| number.to_string())
+pub(super) fn show_or(number: Option<usize>, default: &str) -> String {
+    number.map_or_else(|| default.to_owned(), |number| number.to_string())
 }
 
-pub(super) fn list<T>(text: &str, read: fn(&str) -> Option<T>) -> Result<Vec<T>, Wrong> {
-    text.split(',').map(|each| read(each.trim()).ok_or(Wrong::Value)).collect()
+pub(super) fn list<T>(text: &str, read: fn(&str) -> Option<T>) -> Result<Vec<T>, ValueError> {
+    text.split(',').map(|each| read(each.trim()).ok_or(ValueError::Value)).collect()
 }
 
-pub(super) fn listed<T: ToString>(items: &[T], without: &str) -> String {
+pub(super) fn show_list<T: ToString>(items: &[T], default: &str) -> String {
     if items.is_empty() {
-        return without.to_owned();
+        return default.to_owned();
     }
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 pub(super) fn host_name(text: &str) -> Option<String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (!text.is_empty() && text.bytes().all(is_plain)).then(|| text.to_ascii_lowercase())
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (!text.is_empty() && text.bytes().all(is_valid)).then(|| text.to_ascii_lowercase())
 }
 
-pub(super) fn millis(text: &str, least: u64, most: u64) -> Result<Duration, Wrong> {
-    within(text, least, most).map(Duration::from_millis)
+pub(super) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, ValueError> {
+    within(text, min, max).map(Duration::from_millis)
 }
 
-pub(super) fn durable(text: &str) -> Result<Durable, Wrong> {
+pub(super) fn durable(text: &str) -> Result<Durable, ValueError> {
     match text {
         "flush" => Ok(Durable::Flush),
         "always" => Ok(Durable::Always),
-        _ => Err(Wrong::Value),
+        _ => Err(ValueError::Value),
     }
 }
 
-pub(super) fn log_format(text: &str) -> Result<LogFormat, Wrong> {
+pub(super) fn log_format(text: &str) -> Result<LogFormat, ValueError> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(Wrong::Value),
+        _ => Err(ValueError::Value),
     }
 }
 
-pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
-    EnvFilter::try_new(filled(text)?).map_err(|_| Wrong::Value)?;
+pub(super) fn log_filter(text: &str) -> Result<String, ValueError> {
+    EnvFilter::try_new(non_empty(text)?).map_err(|_| ValueError::Value)?;
     Ok(text.to_owned())
 }
 
-/// Neither what Redis reads as a pattern, nor the braces and colons that names are made of,
-/// nor what comes before a database number.
-pub(super) fn prefix(text: &str) -> Result<String, Wrong> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if (1..=64).contains(&text.len()) && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err(Wrong::Value) }
+/// Excludes the patterns of Redis, the braces and colons of key names, and the `@` before a
+/// database number.
+pub(super) fn prefix(text: &str) -> Result<String, ValueError> {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_valid) {
+        Ok(text.to_owned())
+    } else {
+        Err(ValueError::Value)
+    }
 }
 
-pub(super) fn name(text: &str) -> Result<String, Wrong> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-    if (1..=128).contains(&text.len()) && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err(Wrong::Value) }
+pub(super) fn name(text: &str) -> Result<String, ValueError> {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+    if (1..=128).contains(&text.len()) && text.bytes().all(is_valid) {
+        Ok(text.to_owned())
+    } else {
+        Err(ValueError::Value)
+    }
 }
 
-/// The file of a `sqlite://` address. What else one may hold (a query, a ledger in
-/// memory that outlives nothing) is no ledger here. An address may hold a password,
-/// so what is wrong is never repeated.
-pub(super) fn database(text: &str) -> Result<Database, Wrong> {
+/// The file of a `sqlite://` address. Queries and ledgers in memory are refused. An address
+/// may hold a password, so no error shows it.
+pub(super) fn database(text: &str) -> Result<Database, ValueError> {
     let is_file = |file: &&str| !file.is_empty() && !file.contains(['?', '#']) && *file != ":memory:";
     if ["postgres://", "postgresql://"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme)) {
         return Ok(Database::Postgres(Address::new(text)));
     }
-    let file = text.strip_prefix("sqlite://").filter(is_file).ok_or(Wrong::Secret)?;
+    let file = text.strip_prefix("sqlite://").filter(is_file).ok_or(ValueError::Secret)?;
     Ok(Database::Sqlite(Some(PathBuf::from(file))))
 }
 
-/// What a Redis is reached by, as far as can be told without reaching it.
-pub(super) fn redis(text: &str) -> Result<Address, Wrong> {
+/// The address of a Redis, checked without a connection.
+pub(super) fn redis(text: &str) -> Result<Address, ValueError> {
     const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
-    let (scheme, rest) = text.split_once("://").ok_or(Wrong::Secret)?;
+    let (scheme, rest) = text.split_once("://").ok_or(ValueError::Secret)?;
     let (scheme, kind) = scheme.split_once('-').map_or((scheme, None), |(scheme, kind)| (scheme, Some(kind)));
     let is_known = SCHEMES.contains(&scheme) && matches!(kind, None | Some("cluster" | "sentinel"));
-    if is_known && !rest.is_empty() { Ok(Address::new(text)) } else { Err(Wrong::Secret) }
+    if is_known && !rest.is_empty() { Ok(Address::new(text)) } else { Err(ValueError::Secret) }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::read::{
-    Wrong, address, count, database, durable, filled, host_name, list, listed, log_filter, log_format, millis, name,
-    prefix, put, redis, shown, within,
+    ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
+    prefix, put, redis, show_list, show_or, within,
 };
 use super::{Address, Config, Secret};
 
@@ -12,20 +12,20 @@ use super::{Address, Config, Secret};
 pub struct Setting {
     /// Its name in the environment; the flag and the key of the file come from it.
     pub name: &'static str,
-    /// What it is without being told, as the reference says it.
+    /// Its default, as the reference shows it.
     pub default: &'static str,
-    /// What it does.
+    /// Its effect.
     pub doc: &'static str,
     pub(super) form: Form,
 }
 
 /// Whether this version has the setting, and how it is read and shown.
 pub(super) enum Form {
-    /// A later version's; naming it now is refused rather than ignored.
+    /// A setting of a later version; to name it is an error.
     NotBuilt,
     Built {
         accepts: &'static str,
-        read: fn(&mut Config, &str) -> Result<(), Wrong>,
+        read: fn(&mut Config, &str) -> Result<(), ValueError>,
         show: fn(&Config) -> String,
     },
 }
@@ -90,7 +90,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Folder of what this instance keeps on disk; one process at a time holds it.",
         form: Form::Built {
             accepts: "a folder",
-            read: |config, text| put(&mut config.data_dir, filled(text).map(PathBuf::from)),
+            read: |config, text| put(&mut config.data_dir, non_empty(text).map(PathBuf::from)),
             show: |config| config.data_dir.display().to_string(),
         },
     },
@@ -130,7 +130,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Certificates, in PEM, of who may sign for Redis.",
         form: Form::Built {
             accepts: "a file",
-            read: |config, text| put(&mut config.redis_ca_file, filled(text).map(|file| Some(PathBuf::from(file)))),
+            read: |config, text| put(&mut config.redis_ca_file, non_empty(text).map(|file| Some(PathBuf::from(file)))),
             show: |config| {
                 config
                     .redis_ca_file
@@ -155,7 +155,7 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Key of the tokens (HS256), 32 bytes or more. Without it every caller is `operator` of tenant `local`.",
         form: Form::Built {
             accepts: "at least 32 bytes long",
-            read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(Wrong::Secret)),
+            read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
             show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}")),
         },
     },
@@ -166,7 +166,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "a number from 16 to 10000000",
             read: |config, text| put(&mut config.max_connections, count(text, 16).map(Some)),
-            show: |config| shown(config.max_connections, "by the limit of file descriptors"),
+            show: |config| show_or(config.max_connections, "by the limit of file descriptors"),
         },
     },
     Setting {
@@ -176,7 +176,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "a number from 1 to 10000000",
             read: |config, text| put(&mut config.max_unauthenticated, count(text, 1).map(Some)),
-            show: |config| shown(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS"),
+            show: |config| show_or(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS"),
         },
     },
     Setting {
@@ -187,7 +187,7 @@ pub const SETTINGS: &[Setting] = &[
             accepts: "a number from 1 to 10000000",
             read: |config, text| put(&mut config.max_unauthenticated_per_address, count(text, 1).map(Some)),
             show: |config| {
-                shown(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
+                show_or(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
             },
         },
     },
@@ -198,7 +198,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
             read: |config, text| put(&mut config.trusted_proxies, list(text, |each| each.parse().ok())),
-            show: |config| listed(&config.trusted_proxies, "none: clients connect directly"),
+            show: |config| show_list(&config.trusted_proxies, "none: clients connect directly"),
         },
     },
     Setting {
@@ -208,7 +208,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Built {
             accepts: "host names without a port, separated by commas",
             read: |config, text| put(&mut config.metrics_hosts, list(text, host_name)),
-            show: |config| listed(&config.metrics_hosts, "none: names that only this network knows"),
+            show: |config| show_list(&config.metrics_hosts, "none: names that only this network knows"),
         },
     },
     Setting {
@@ -320,7 +320,7 @@ mod tests {
     use super::super::Database;
     use super::*;
 
-    type Read = fn(&mut Config, &str) -> Result<(), Wrong>;
+    type Read = fn(&mut Config, &str) -> Result<(), ValueError>;
 
     fn built() -> impl Iterator<Item = (&'static Setting, Read, String)> {
         SETTINGS.iter().filter_map(|setting| match setting.form {
@@ -365,7 +365,7 @@ mod tests {
             assert_eq!(redis(url).ok(), Some(Address::new(url)));
         }
         for bad in ["h:6379", "redis://", "http://h", "redis-ring://h"] {
-            assert!(matches!(redis(bad), Err(Wrong::Secret)), "{bad}");
+            assert!(matches!(redis(bad), Err(ValueError::Secret)), "{bad}");
         }
     }
 
@@ -375,7 +375,7 @@ mod tests {
             assert_eq!(database(text).ok(), Some(Database::Sqlite(Some(PathBuf::from(file)))));
         }
         for bad in ["sqlite://", "sqlite://:memory:", "sqlite://a?mode=ro", "mysql://u:p@h/d", "a.db", "postgres://"] {
-            assert!(matches!(database(bad), Err(Wrong::Secret)), "{bad}");
+            assert!(matches!(database(bad), Err(ValueError::Secret)), "{bad}");
         }
         for url in ["postgres://u:p@h/d", "postgresql://h/d?sslmode=require"] {
             assert_eq!(database(url).ok(), Some(Database::Postgres(Address::new(url))));

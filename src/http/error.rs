@@ -11,7 +11,7 @@ use crate::auth::Denied;
 use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
 use crate::domain::time::Timestamp;
-use crate::telemetry::outage::{Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, chain};
 use crate::wire::error::ApiError;
 use crate::wire::problem::{Code, Problem, Shown};
 
@@ -72,7 +72,7 @@ fn stale(held: &StoredSession) -> Problem {
 }
 
 /// What the store, a write, the ledger and a stored form met: each is told by itself.
-static FAILED: [Repeats; 4] = [const { Repeats::none() }; 4];
+static FAILED: [LogThrottle; 4] = [const { LogThrottle::new() }; 4];
 
 const fn kind(error: &Error) -> usize {
     match error {

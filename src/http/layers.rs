@@ -82,7 +82,7 @@ async fn observed(State(api): State<Arc<Api>>, mut request: Request, next: Next)
         None => next.run(request).await,
     };
     let status = response.status();
-    metrics::requested(route, method_label(&method), status.as_u16(), began.elapsed());
+    metrics::record_request(route, method_label(&method), status.as_u16(), began.elapsed());
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(request.id = id.as_str(), route, %method, status = status.as_u16(), "a request failed");
     }

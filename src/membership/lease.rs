@@ -15,7 +15,7 @@ use super::rendezvous::{Roles, roles};
 use super::write_format::WriteFormat;
 use super::{LeaseError, Leases, Renewed};
 use crate::store::partition::Partitions;
-use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, membership};
+use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, set_membership};
 use crate::telemetry::outage::{Outage, OutageTracker};
 
 static OUTAGE: Outage = Outage::new("lease", "the lease is not renewed", "the lease is renewed again");
@@ -196,7 +196,7 @@ impl Membership {
         };
         // Instances that only audit have a metric of their own.
         let instances = live_members.iter().filter(|member| member.work.serves()).count();
-        membership(instances, roles.owner.len());
+        set_membership(instances, roles.owner.len());
         if let Some(format) = live_members.iter().map(|member| member.formats.newest).min() {
             self.write_format.set(format);
         }
@@ -222,7 +222,7 @@ impl Membership {
         if self.set_roles(Roles::default(), Partitions::NONE) {
             tracing::warn!("the lease has ended, so this instance owns nothing");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);
-            membership(0, 0);
+            set_membership(0, 0);
         }
     }
 

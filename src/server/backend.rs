@@ -1,4 +1,4 @@
-//! Where live sessions are, and what goes with them: in this process, or in the Redis
+//! The store of live sessions, with its bus and outbox: in this process, or in the Redis
 //! that all instances share.
 
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::OUTBOX_BYTES;
-use super::{Error, connect, eviction_policy};
+use super::error::Error;
+use super::{connect, eviction_policy};
 use crate::audit::worker::Worker;
 use crate::breaker;
 use crate::bus::memory::MemoryHub;
@@ -35,54 +35,57 @@ use crate::store::redis::RedisStore;
 use crate::store::{Now, Store};
 use crate::telemetry::outage::chain;
 
-/// While Redis is away it is tried again at least so often: everybody is to be right within
-/// two seconds after it is there again.
+/// The longest pause between two attempts to reach Redis: clients are to be up to date within
+/// two seconds of its return.
 const BREAKER_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The only version of the settings there is.
 const SETTINGS_VERSION: u64 = 1;
 
-/// From one journey of what waits in Redis to the next, where nobody waits for it.
+/// How long outbox entries in Redis gather into a batch, where no caller waits for them.
 const OUTBOX_GATHER_TIME: Duration = Duration::from_millis(50);
 
-/// From the first partition that begins anew to the last: each is looked at within this time.
+/// All partitions notice a new generation within this time, so one log line covers them.
 const GENERATION_GATHER_TIME: Duration = Duration::from_secs(2);
 
-/// How long who takes part in nothing any more may take to say so.
+/// What the outbox may take up where neither a setting nor Redis has a limit.
+const DEFAULT_OUTBOX_BYTES: u64 = 1 << 30;
+
+/// How long an instance may take to give up its lease.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Live sessions, and what goes with them.
+/// Live sessions and their outbox.
 pub struct Backend {
-    /// Where they are.
+    /// The live sessions.
     pub store: Arc<dyn Store>,
-    /// What was committed and is not in the ledger yet.
+    /// Committed entries that the ledger does not hold yet.
     pub outbox: Arc<dyn Outbox>,
-    /// The same in parts, each for a consumer of its own.
-    lanes: Vec<Arc<dyn Outbox>>,
-    /// How it is brought to the ledger.
-    pace: RetryPolicy,
-    /// What is looked after here.
-    pub duties: Ownership,
-    /// When the store began, where it ends with this process.
+    /// The same in parts, each drained by a worker of its own.
+    consumers: Vec<Arc<dyn Outbox>>,
+    /// How a worker batches and retries them.
+    retry_policy: RetryPolicy,
+    /// The partitions that this instance owns.
+    pub ownership: Ownership,
+    /// When the store began, if it ends with this process.
     pub embedded_since: Option<Timestamp>,
-    /// Counts what the store may have lost.
-    pub new_lives: watch::Receiver<u64>,
-    /// Who watches, wherever.
+    /// Counts partitions whose store generation changed.
+    pub generation_changes: watch::Receiver<u64>,
+    /// The subscribers of all instances.
     pub(super) audience: Arc<dyn Audience>,
     /// Closed while the ledger is another deployment's.
     pub(super) fence: Fence,
-    place: Mode,
-    /// What must run until nothing is left for the ledger.
-    running: Shutdown,
+    mode: Mode,
+    /// Tasks that run until the outbox is drained.
+    tasks: Shutdown,
 }
 
 enum Mode {
-    Here { store: Arc<MemoryStore>, hub: MemoryHub },
-    Shared { redis: Arc<Redis>, keys: Keys, membership: Arc<Membership>, renewing: Shutdown },
+    Embedded { store: Arc<MemoryStore>, hub: MemoryHub },
+    Clustered { redis: Arc<Redis>, keys: Keys, membership: Arc<Membership>, renewing: Shutdown },
 }
 
-/// What waits in Redis outlives us, so it may wait until it is worth a journey: unless
-/// answers wait for it.
+/// Entries in Redis outlive this process, so they may gather into batches, unless answers
+/// wait for them.
 fn retry_policy(config: &Config) -> RetryPolicy {
     match config.durable {
         Durable::Always => RetryPolicy::default(),
@@ -90,14 +93,14 @@ fn retry_policy(config: &Config) -> RetryPolicy {
     }
 }
 
-/// A closure over a clock.
+/// The time of `clock` as a function.
 pub(super) fn now_from(clock: &Arc<dyn Clock>) -> Now {
     let clock = Arc::clone(clock);
     Arc::new(move || clock.now())
 }
 
 impl Backend {
-    /// In this process, or where `redis` leads; an instance that does `work` takes part.
+    /// Embedded without `redis`; else clustered, as an instance that does `work`.
     pub async fn start(
         config: &Config,
         redis: Option<Redis>,
@@ -111,26 +114,26 @@ impl Backend {
     }
 
     fn embedded(config: &Config, clock: &Arc<dyn Clock>) -> Self {
-        let bytes = usize::try_from(config.outbox_max_bytes.unwrap_or(OUTBOX_BYTES)).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(config.outbox_max_bytes.unwrap_or(DEFAULT_OUTBOX_BYTES)).unwrap_or(usize::MAX);
         let (outbox, hub) = (Arc::new(MemoryOutbox::new(bytes)), MemoryHub::default());
-        let announced = hub.clone();
-        let announce = move |key, position, frames| announced.announce(&Message { key, position, frames });
-        let began = clock.now();
-        let watching = hub.clone();
-        let store = MemoryStore::new(Box::new(announce), Arc::clone(&outbox), began);
-        let store = Arc::new(store.with_watchers(Box::new(move |key| watching.has_subscriber(key))));
+        let bus = hub.clone();
+        let announce = move |key, position, frames| bus.announce(&Message { key, position, frames });
+        let started = clock.now();
+        let subscribers = hub.clone();
+        let store = MemoryStore::new(Box::new(announce), Arc::clone(&outbox), started);
+        let store = Arc::new(store.with_watchers(Box::new(move |key| subscribers.has_subscriber(key))));
         Self {
             store: Arc::new(InstrumentedStore::new(Arc::clone(&store) as _, "memory")),
-            lanes: vec![Arc::clone(&outbox) as _],
+            consumers: vec![Arc::clone(&outbox) as _],
             outbox,
-            pace: RetryPolicy::default(),
-            duties: Ownership::All,
-            embedded_since: Some(began),
-            new_lives: watch::channel(0).1,
+            retry_policy: RetryPolicy::default(),
+            ownership: Ownership::All,
+            embedded_since: Some(started),
+            generation_changes: watch::channel(0).1,
             audience: Arc::new(hub.clone()),
             fence: Fence::default(),
-            place: Mode::Here { store, hub },
-            running: Shutdown::new(),
+            mode: Mode::Embedded { store, hub },
+            tasks: Shutdown::new(),
         }
     }
 
@@ -138,106 +141,107 @@ impl Backend {
         let (idle, now) = (config.session_idle_ttl, now_from(clock));
         let keys = connect::keys(config);
         let store = Arc::new(RedisStore::new(redis.duplicate().await?, keys.clone(), idle, Arc::clone(&now)));
-        let spans = LeaseTimers { lease: config.spans.lease, renew: config.spans.renew };
+        let spans = LeaseTimers { lease: config.timers.lease, renew: config.timers.renew };
         let leases = Arc::new(RedisLeases::new(redis.duplicate().await?, keys.clone(), spans.lease));
         let membership = Arc::new(Membership::new(leases, member(clock, work), spans));
         let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, keys.clone(), membership.audited(), idle, now)).await?);
         let max_bytes = outbox_bytes(config, &redis).await?;
-        let (running, renewing, fence) = (Shutdown::new(), Shutdown::new(), Fence::default());
+        let (tasks, renewing, fence) = (Shutdown::new(), Shutdown::new(), Fence::default());
         let settings = breaker::Settings { most: BREAKER_RETRY_INTERVAL, ..breaker::Settings::default() };
-        let (hears, renews) = (Arc::clone(&outbox), Arc::clone(&membership));
-        until_stopped(&running, "outbox", async move { hears.run(max_bytes).await });
+        let (receiver, renewer) = (Arc::clone(&outbox), Arc::clone(&membership));
+        tasks.spawn_until_stopped("outbox", async move { receiver.run(max_bytes).await });
         let redis = Arc::new(redis);
-        until_stopped(&running, "eviction", eviction_policy::watch(Arc::clone(&redis), config.allow_eviction));
-        until_stopped(&running, "store lives", log_generation_changes(store.generation_changes()));
-        until_stopped(&renewing, "membership", async move { renews.run().await });
+        tasks.spawn_until_stopped("eviction", eviction_policy::watch(Arc::clone(&redis), config.allow_eviction));
+        tasks.spawn_until_stopped("store generations", log_generation_changes(store.generation_changes()));
+        renewing.spawn_until_stopped("membership", async move { renewer.run().await });
         Ok(Self {
-            new_lives: store.generation_changes(),
+            generation_changes: store.generation_changes(),
             store: Arc::new(InstrumentedStore::new(store, "redis").with_breaker(settings).with_fence(fence.clone())),
             fence,
-            lanes: outbox.consumers(),
+            consumers: outbox.consumers(),
             outbox,
-            pace: retry_policy(config),
-            duties: Ownership::Shared(Arc::clone(&membership)),
+            retry_policy: retry_policy(config),
+            ownership: Ownership::Shared(Arc::clone(&membership)),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
             embedded_since: None,
-            place: Mode::Shared { redis, keys, membership, renewing },
-            running,
+            mode: Mode::Clustered { redis, keys, membership, renewing },
+            tasks,
         })
     }
 
-    /// Where one more instance hears of writes.
+    /// The bus for one more instance.
     pub async fn bus(&self) -> Result<Arc<dyn Bus>, Error> {
-        match &self.place {
-            Mode::Here { hub, .. } => Ok(Arc::new(hub.attach())),
-            Mode::Shared { redis, keys, .. } => {
+        match &self.mode {
+            Mode::Embedded { hub, .. } => Ok(Arc::new(hub.attach())),
+            Mode::Clustered { redis, keys, .. } => {
                 let bus = Arc::new(RedisBus::new(redis.duplicate().await?, keys.clone()));
-                let hears = Arc::clone(&bus);
-                until_stopped(&self.running, "bus", async move { hears.run().await });
+                let receiver = Arc::clone(&bus);
+                self.tasks.spawn_until_stopped("bus", async move { receiver.run().await });
                 Ok(bus)
             }
         }
     }
 
-    /// Lets go of what nothing has happened to since then; gives how many are left. In
-    /// Redis that happens by itself.
+    /// Evicts sessions that have been idle since then; returns how many are left. Redis expires
+    /// them by itself.
     #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> Option<usize> {
-        match &self.place {
-            Mode::Here { store, .. } => Some(store.evict(idle_since)),
-            Mode::Shared { .. } => None,
+        match &self.mode {
+            Mode::Embedded { store, .. } => Some(store.evict(idle_since)),
+            Mode::Clustered { .. } => None,
         }
     }
 
-    /// How many sessions this process holds itself.
+    /// How many sessions this process stores itself.
     #[must_use]
-    pub fn held_sessions(&self) -> Option<usize> {
-        match &self.place {
-            Mode::Here { store, .. } => Some(store.sessions()),
-            Mode::Shared { .. } => None,
+    pub fn stored_sessions(&self) -> Option<usize> {
+        match &self.mode {
+            Mode::Embedded { store, .. } => Some(store.sessions()),
+            Mode::Clustered { .. } => None,
         }
     }
 
-    /// Who takes part, as this instance sees it.
+    /// The live instances, as this one sees them.
     #[must_use]
     pub fn membership(&self) -> Option<&Arc<Membership>> {
-        match &self.place {
-            Mode::Here { .. } => None,
-            Mode::Shared { membership, .. } => Some(membership),
+        match &self.mode {
+            Mode::Embedded { .. } => None,
+            Mode::Clustered { membership, .. } => Some(membership),
         }
     }
 
-    /// Looks after nothing any more, so that others do; who is the last is left with
-    /// what waits for the ledger.
+    /// Gives up its partitions, so that other instances take them. The last instance is left
+    /// with the entries that wait for the ledger.
     pub(super) async fn leave(&self) {
-        let Mode::Shared { membership, renewing, .. } = &self.place else { return };
+        let Mode::Clustered { membership, renewing, .. } = &self.mode else { return };
         renewing.finish(LEAVE_TIMEOUT).await;
         if let Err(away) = membership.leave().await {
-            tracing::info!(error = chain(&away), "the lease will end by itself");
+            tracing::info!(error = chain(&away), "failed to give up the lease: it will expire");
         }
     }
 
-    /// Brings what waits to `ledger`, within `tasks`: until `stop`, and then until nothing is left.
+    /// Drains the outbox to `ledger`, within `audit`: until `stop`, and then until it is empty.
     pub(super) fn audit(
         &self,
         ledger: &Arc<dyn Ledger>,
         clock: &Arc<dyn Clock>,
-        tasks: &Shutdown,
+        audit: &Shutdown,
         stop: &CancellationToken,
     ) {
-        for lane in &self.lanes {
-            let worker = Worker::new(Arc::clone(lane), Arc::clone(ledger), now_from(clock)).with_retries(self.pace);
+        for consumer in &self.consumers {
+            let worker =
+                Worker::new(Arc::clone(consumer), Arc::clone(ledger), now_from(clock)).with_retries(self.retry_policy);
             let worker = worker.with_store(Arc::clone(&self.store) as _).with_fence(self.fence.clone());
             let drained = worker.run(stop.clone(), CancellationToken::new());
-            tasks.spawn("audit", async {
+            audit.spawn("audit", async {
                 drained.await;
             });
         }
     }
 
-    /// Ends what ran until the last entry was recorded. Whether the ledger holds everything.
+    /// Ends the tasks of the outbox. Returns whether the ledger holds everything.
     pub(super) async fn finish(&self) -> bool {
-        self.running.finish(LEAVE_TIMEOUT).await;
+        self.tasks.finish(LEAVE_TIMEOUT).await;
         let left = self.outbox.backlog().await.unwrap_or_default();
         if left.entries > 0 {
             tracing::error!(entries = left.entries, "stopped before the ledger held everything");
@@ -245,32 +249,24 @@ impl Backend {
         left.entries == 0
     }
 
-    /// Every stop there is.
+    /// The stop of each group of tasks.
     pub(super) fn stops(&self) -> Vec<&Shutdown> {
-        match &self.place {
-            Mode::Here { .. } => vec![&self.running],
-            Mode::Shared { renewing, .. } => vec![&self.running, renewing],
+        match &self.mode {
+            Mode::Embedded { .. } => vec![&self.tasks],
+            Mode::Clustered { renewing, .. } => vec![&self.tasks, renewing],
         }
     }
 }
 
-/// Runs `task` until the stop begins.
-pub(super) fn until_stopped(stop: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-    let soft = stop.soft();
-    stop.spawn(name, async move {
-        soft.run_until_cancelled(task).await;
-    });
-}
-
-/// Says in the log that the store has gone back: once for all partitions that begin anew.
-async fn log_generation_changes(mut lives: watch::Receiver<u64>) {
-    let mut told = *lives.borrow_and_update();
-    while lives.changed().await.is_ok() {
+/// Logs a change of store generation: once for all partitions.
+async fn log_generation_changes(mut changes: watch::Receiver<u64>) {
+    let mut logged = *changes.borrow_and_update();
+    while changes.changed().await.is_ok() {
         sleep(GENERATION_GATHER_TIME).await;
-        let ended = *lives.borrow_and_update();
-        let partitions = ended - told;
-        tracing::warn!(partitions, "store lives have ended: Redis was restarted, replaced, restored or emptied");
-        told = ended;
+        let count = *changes.borrow_and_update();
+        let partitions = count - logged;
+        tracing::warn!(partitions, "the store generation changed: Redis was restarted, replaced, restored or emptied");
+        logged = count;
     }
 }
 
@@ -287,6 +283,6 @@ fn member(clock: &Arc<dyn Clock>, work: Work) -> Member {
 async fn outbox_bytes(config: &Config, redis: &Redis) -> Result<u64, Error> {
     match config.outbox_max_bytes {
         Some(bytes) => Ok(bytes),
-        None => Ok(redis.capacity().await?.outbox_bytes().unwrap_or(OUTBOX_BYTES)),
+        None => Ok(redis.capacity().await?.outbox_bytes().unwrap_or(DEFAULT_OUTBOX_BYTES)),
     }
 }

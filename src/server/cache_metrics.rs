@@ -1,4 +1,4 @@
-//! Tells how full each cache of an instance is.
+//! Reports how full each cache of an instance is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use crate::auth::Authenticator;
 use crate::fanout::Hub;
 use crate::telemetry::metrics;
 
-/// Between two looks: counting costs the caches a lock each.
+/// Counting takes a lock of each cache.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What remembers something.
+/// The owners of the caches.
 pub(super) struct CacheMetrics {
     pub sessions: Arc<Sessions>,
     pub authenticator: Arc<Authenticator>,
     pub hub: Arc<Hub>,
-    pub live: Arc<Backend>,
+    pub backend: Arc<Backend>,
 }
 
 impl CacheMetrics {
-    /// Tells again and again, until it is dropped.
+    /// Reports at each interval, until it is dropped.
     pub async fn run(self) {
         let mut ticks = interval(REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -33,16 +33,16 @@ impl CacheMetrics {
         }
     }
 
-    /// Tells once.
+    /// Reports once.
     pub fn report(&self) {
         for (cache, entries) in self.sessions.cache_sizes() {
-            metrics::cached(cache, entries);
+            metrics::set_cache_entries(cache, entries);
         }
-        metrics::cached("tokens", self.authenticator.cached());
-        metrics::cached("topics", self.hub.watched());
-        metrics::cached("warnings", self.hub.planned_warnings());
-        if let Some(held) = self.live.held_sessions() {
-            metrics::cached("stored_sessions", held);
+        metrics::set_cache_entries("tokens", self.authenticator.cached());
+        metrics::set_cache_entries("topics", self.hub.watched());
+        metrics::set_cache_entries("warnings", self.hub.planned_warnings());
+        if let Some(sessions) = self.backend.stored_sessions() {
+            metrics::set_cache_entries("stored_sessions", sessions);
         }
     }
 }

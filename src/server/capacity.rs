@@ -1,29 +1,29 @@
-//! How many connections there is room for: what the host allows, less what everything else needs.
+//! How many connections fit: the limit of file descriptors, less a reserve.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::net::admission::Limits;
 
-/// Where the host names no limit.
+/// The limit where the host names none.
 const MAX_DESCRIPTORS: u64 = 1 << 20;
 
-/// What the ledger, the store, files and the metrics listener may need: a quarter, within these.
+/// Kept for the ledger, the store, files and the metrics listener: a quarter, within these bounds.
 const RESERVED_DESCRIPTORS: std::ops::RangeInclusive<usize> = 64..=128;
 
-/// Fewer connections would serve nobody.
+/// Accepted even where descriptors are fewer.
 const MIN_CONNECTIONS: usize = 16;
 
-/// With fewer descriptors, a service for many is one for few, and somebody should know.
+/// With fewer descriptors the log warns: they limit the service to few connections.
 const WARN_BELOW_DESCRIPTORS: usize = 1_024;
 
-/// Takes as many descriptors as the host lets this process have. A shell gives out a thousand
-/// or so, for programs that use `select`; none here does.
+/// Raises the limit of descriptors as far as the host allows. A shell grants about a thousand,
+/// for programs that use `select`; this one does not.
 pub(super) fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(MAX_DESCRIPTORS);
     if current.is_some_and(|current| current < wanted) {
-        // Otherwise it stays as it is, and is told below if that is few.
+        // If that fails the limit stays, and the log warns below if it is low.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
 }
@@ -38,7 +38,7 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    /// What the settings say, and for the rest what the limit of descriptors leaves.
+    /// The limits of the settings, or by default what the limit of descriptors leaves.
     pub(super) fn of(config: &Config) -> Self {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS);
         Self::within(config, usize::try_from(descriptors).unwrap_or(usize::MAX))
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_descriptors_are_kept_for_other_things() {
+    fn a_reserve_of_descriptors_is_kept() {
         let capacity = |descriptors| Capacity::within(&Config::default(), descriptors);
         let limits = |connections, unauthenticated, per_address| Limits { connections, unauthenticated, per_address };
         assert_eq!(capacity(256).requests, limits(192, 48, 12));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_count_as_far_as_descriptors_reach() {
+    fn the_limit_of_descriptors_caps_the_settings() {
         let config = Config { max_connections: Some(100), max_unauthenticated: Some(200), ..Config::default() };
         let limits = |connections, unauthenticated, per_address| Limits { connections, unauthenticated, per_address };
         assert_eq!(Capacity::within(&config, 1_024).requests, limits(100, 100, 25));

@@ -1,4 +1,4 @@
-//! What a cluster clock needs of the store: the time of a Redis master.
+//! The reference of a cluster clock: the time of a Redis master.
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use crate::store::redis::RedisTime;
 #[cfg(test)]
 mod tests;
 
-/// The master that holds a deployment's clock, as the one that all instances follow.
+/// The Redis master that stores a deployment's clock offset; all instances follow it.
 pub struct RedisReference(pub RedisTime);
 
 #[async_trait]
@@ -26,6 +26,6 @@ impl Reference for RedisReference {
     }
 }
 
-fn away(failure: RedisError) -> Away {
-    Away(failure.into())
+fn away(error: RedisError) -> Away {
+    Away(error.into())
 }

@@ -1,7 +1,7 @@
-//! Whether Redis may throw away what it was given: asked at the start, and again and again,
-//! as it can be told otherwise while it runs.
+//! Whether Redis may evict keys. It is checked repeatedly, because the policy can change while
+//! Redis runs.
 //!
-//! An instance that finds this out stays ready: all of them find it out at once, and to stop
+//! An instance that finds this out stays ready: all instances find it out at once, and to stop
 //! serving would lose everything now instead of something when Redis is full.
 
 use std::sync::Arc;
@@ -12,32 +12,31 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::redis::{Capacity, Redis};
 use crate::telemetry::metrics;
 
-/// How often it is asked.
+/// How often Redis is asked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Asks again and again; runs until it is dropped. `may_evict` is whether that is wanted.
+/// Runs until it is dropped. `may_evict` is whether the settings allow eviction.
 pub(super) async fn watch(redis: Arc<Redis>, may_evict: bool) {
-    let (mut every, mut known) = (interval(CHECK_INTERVAL), may_evict);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut ticks, mut known) = (interval(CHECK_INTERVAL), may_evict);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        every.tick().await;
-        // One that does not answer says nothing of what it does when it is full.
+        ticks.tick().await;
+        // Without an answer the policy is as it was known.
         if let Ok(capacity) = redis.capacity().await {
             known = warn_if_changed(&capacity, known);
         }
     }
 }
 
-/// Whether it evicts; the log hears of a change.
+/// Returns whether it evicts, and logs a change.
 fn warn_if_changed(capacity: &Capacity, known: bool) -> bool {
     let (policy, evicts) = (&capacity.policy, !capacity.keeps_all());
-    metrics::store_evicts(evicts);
+    metrics::set_store_evicts(evicts);
     match (known, evicts) {
-        (false, true) => tracing::error!(
-            policy,
-            "Redis may throw sessions away when it is full: set its maxmemory-policy to noeviction"
-        ),
-        (true, false) => tracing::info!(policy, "Redis keeps all it is given"),
+        (false, true) => {
+            tracing::error!(policy, "Redis may evict sessions when it is full: set its maxmemory-policy to noeviction");
+        }
+        (true, false) => tracing::info!(policy, "Redis evicts nothing"),
         _ => {}
     }
     evicts

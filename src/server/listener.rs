@@ -1,4 +1,4 @@
-//! From a socket to requests: one task a connection, each of which can be told to finish.
+//! Accepts connections: one task for each, which a stop can ask to finish.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use super::Error;
+use super::error::Error;
 use crate::config::{Config, Network, Timers};
 use crate::net;
 use crate::net::admission::{Connections, Limits};
@@ -15,28 +15,28 @@ use crate::net::deadlines::Deadlines;
 use crate::net::front::Front;
 use crate::shutdown::Shutdown;
 
-/// How long to wait when the host has no room for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The pause after a failed accept, when the host has no room for another connection.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long the tasks of connections that were dropped take to go.
-const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(1);
+/// The pause between two looks for room, while tasks of dropped connections end.
+const ROOM_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// What is served where, and to how many.
+/// A router, its address and its limits.
 pub(super) struct Listener {
-    /// As metrics, logs and the list of tasks call it.
+    /// Its name in metrics, logs and the list of tasks.
     pub name: &'static str,
     pub address: SocketAddr,
     pub router: Router,
     pub limits: Limits,
 }
 
-/// Serves until `front` begins to stop; gives where.
-pub(super) async fn serve(listening: Listener, config: &Config, front: &Shutdown) -> Result<SocketAddr, Error> {
-    let Listener { name, address, router, limits } = listening;
-    let failed = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    let Timers { request_head: head, idle, write_wait: write, .. } = config.spans;
+/// Serves until `front` begins to stop; returns the bound address.
+pub(super) async fn serve(listener: Listener, config: &Config, front: &Shutdown) -> Result<SocketAddr, Error> {
+    let Listener { name, address, router, limits } = listener;
+    let error = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    let Timers { request_head: head, idle, write_wait: write, .. } = config.timers;
     let accepting = AcceptLoop {
         listener,
         connections: Connections::new(name, limits),
@@ -62,19 +62,19 @@ impl AcceptLoop {
             match accepted {
                 Ok((stream, address)) => {
                     let is_proxy = self.proxies.iter().any(|proxy| proxy.contains(address.ip()));
-                    let place = self.connections.admit(address, is_proxy);
-                    let id = place.id();
-                    let serving = net::serve(stream, place, Arc::clone(&self.front));
+                    let admission = self.connections.admit(address, is_proxy);
+                    let id = admission.id();
+                    let serving = net::serve(stream, admission, Arc::clone(&self.front));
                     let abort = self.shutdown.spawn_abortable("connection", serving);
                     self.connections.remember(id, abort);
                     while !self.connections.has_room() {
-                        tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
+                        tokio::time::sleep(ROOM_POLL_INTERVAL).await;
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection could not be accepted");
+                    tracing::debug!(%error, "failed to accept a connection");
                     self.connections.dropped("descriptors");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
                 }
             }
         }

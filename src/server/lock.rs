@@ -1,5 +1,5 @@
-//! Embedded, one process serves from a data folder and records in a ledger: two would
-//! not know of each other's writes.
+//! The lock of a sole instance on its data folder and its ledger: two processes would not see
+//! each other's writes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Error;
+use super::error::Error;
 use crate::config::{Config, Database};
 use crate::ledger::postgres::AdvisoryLock;
 use crate::shutdown::Shutdown;
 
+/// Between two attempts to lock the folder.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What this process alone may use.
+/// The data folder, and the ledger if it is a server.
 #[derive(Debug)]
 pub(super) struct Lock {
     _folder: File,
@@ -24,28 +25,28 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the folder, and the ledger where that is a server.
-    pub(super) async fn hold(config: &Config) -> Result<Self, Error> {
-        let patience = config.drain_timeout;
-        let folder = hold(&config.data_dir, patience).await?;
+    /// Locks the folder, and the ledger if that is a server.
+    pub(super) async fn acquire(config: &Config) -> Result<Self, Error> {
+        let timeout = config.drain_timeout;
+        let folder = lock_folder(&config.data_dir, timeout).await?;
         let ledger = match &config.database {
             Database::Sqlite(_) => None,
             Database::Postgres(address) => {
-                let held = AdvisoryLock::acquire(address.as_str(), config.name(), patience).await?;
+                let held = AdvisoryLock::acquire(address.as_str(), config.name(), timeout).await?;
                 Some(held.ok_or_else(|| Error::InUse(address.shown()))?)
             }
         };
         Ok(Self { _folder: folder, ledger })
     }
 
-    /// Holds on to it until `last` begins to stop. If another process takes the ledger, which it
-    /// can after the database was away, `front` is stopped: two must not serve.
+    /// Keeps the lock until `last` begins to stop. Another process can take the ledger after the
+    /// database was away: then `front` is stopped, because two must not serve.
     pub(super) fn keep(self, last: &Shutdown, front: &Shutdown) {
         let (stop, front) = (last.soft(), front.clone());
         last.spawn("lock", async move {
             let Self { _folder, ledger } = self;
-            let Some(alone) = ledger else { return stop.cancelled().await };
-            if stop.run_until_cancelled(alone.keep()).await.is_some() {
+            let Some(lock) = ledger else { return stop.cancelled().await };
+            if stop.run_until_cancelled(lock.keep()).await.is_some() {
                 tracing::error!("another process has taken the ledger's lock: stopping");
                 front.begin();
                 stop.cancelled().await;
@@ -54,10 +55,10 @@ impl Lock {
     }
 }
 
-/// Holds the folder until dropped. A restart waits for the old process to finish.
-pub(super) async fn hold(folder: &Path, patience: Duration) -> Result<File, Error> {
+/// Locks the folder until the file is dropped. A restart waits for the old process to finish.
+pub(super) async fn lock_folder(folder: &Path, timeout: Duration) -> Result<File, Error> {
     let file = open(folder).map_err(|source| unusable(folder, source))?;
-    let until = Instant::now() + patience;
+    let until = Instant::now() + timeout;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

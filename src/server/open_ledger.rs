@@ -1,4 +1,4 @@
-//! From settings to a ledger: for a process that serves, brings up a schema or looks after what
+//! Opens the ledger of the settings: for a process that serves, migrates, or administers what
 //! others serve.
 
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::backend::until_stopped;
-use super::{Error, lock};
+use super::error::Error;
+use super::lock;
 use crate::config::{Config, Database, Durable};
 use crate::ledger;
 use crate::ledger::Ledger;
@@ -19,29 +19,29 @@ use crate::ledger::{postgres, sqlite};
 use crate::shutdown::Shutdown;
 use crate::telemetry::outage::chain;
 
-/// How often it is tried again.
+/// Between two attempts to open a ledger that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is done with a ledger that a newer release has added to.
+/// Whether to serve from a ledger that a newer release has migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NewerSchema {
-    Served,
-    Refused,
+    Serve,
+    Refuse,
 }
 
 impl NewerSchema {
-    /// Where several serve, one of the old release may start while they are replaced in turn.
+    /// Among several instances, one of the old release may start during a rolling upgrade.
     const fn of(config: &Config) -> Self {
-        if config.is_alone() { Self::Refused } else { Self::Served }
+        if config.is_sole_instance() { Self::Refuse } else { Self::Serve }
     }
 
-    /// What is said of the newest migration, where a newer release made it.
+    /// Checks `newest`, the newest migration if a newer release made it.
     fn check(self, newest: Option<i64>) -> Result<(), Error> {
         match (newest, self) {
-            (Some(migration), Self::Refused) => return Err(Error::NewerSchema(migration)),
-            (Some(migration), Self::Served) => tracing::warn!(
+            (Some(migration), Self::Refuse) => return Err(Error::NewerSchema(migration)),
+            (Some(migration), Self::Serve) => tracing::warn!(
                 migration,
-                "the ledger's schema is newer than this release, which goes on with what it knows"
+                "the ledger's schema is newer than this release, which uses the part that it knows"
             ),
             (None, _) => {}
         }
@@ -49,63 +49,63 @@ impl NewerSchema {
     }
 }
 
-/// Brings the ledger's schema up.
+/// Migrates the ledger's schema.
 pub async fn migrate(config: Config) -> Result<(), Error> {
-    // A file is brought up by whoever opens it, which is one process at a time.
+    // Opening a file migrates it, so one process at a time may do it.
     let _lock = match &config.database {
-        Database::Sqlite(_) => Some(lock::hold(&config.data_dir, config.drain_timeout).await?),
+        Database::Sqlite(_) => Some(lock::lock_folder(&config.data_dir, config.drain_timeout).await?),
         Database::Postgres(_) => None,
     };
-    opened(&Config { migrate: true, ..config }, NewerSchema::Refused).await?.close().await;
+    open_with(&Config { migrate: true, ..config }, NewerSchema::Refuse).await?.close().await;
     Ok(())
 }
 
-/// The ledger alone, for commands that look after it while others serve.
+/// The ledger alone, for commands that administer it while others serve.
 pub async fn ledger(config: &Config) -> Result<Arc<dyn Ledger>, Error> {
-    opened(config, NewerSchema::Served).await
+    open_with(config, NewerSchema::Serve).await
 }
 
-/// The ledger of a process that serves or drains: opened now, or as soon as it is there. A
-/// server that is away is waited for by a task that ends with `back`, and what needs it is told
-/// so. Who is alone serves from what the ledger holds, under a lock that it keeps: without it,
-/// it does not begin. A server that says no is no outage.
-pub(super) async fn serving(config: &Config, back: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
+/// The ledger of a process that serves or drains. If its server is away, a task opens it later,
+/// until `background` begins to stop; calls fail until then. A sole instance does not start
+/// without the ledger, because it serves from it under a lock. A server that refuses is an error.
+pub(super) async fn open(config: &Config, background: &Shutdown) -> Result<Arc<dyn Ledger>, Error> {
     let newer = NewerSchema::of(config);
-    let Database::Postgres(address) = &config.database else { return opened(config, newer).await };
-    let guarded = Arc::new(Instrumented::disconnected("postgres"));
+    let Database::Postgres(address) = &config.database else { return open_with(config, newer).await };
+    let instrumented = Arc::new(Instrumented::disconnected("postgres"));
     match open_server(config, address.as_str(), newer).await {
-        Ok(ledger) => guarded.connected(Arc::new(ledger)),
-        Err(Error::Ledger(away)) if away.is_away() && !config.is_alone() => {
-            let later = DeferredOpen { config: config.clone(), guarded: Arc::clone(&guarded), why: String::new() };
-            until_stopped(back, "ledger", later.open(away));
+        Ok(ledger) => instrumented.connected(Arc::new(ledger)),
+        Err(Error::Ledger(away)) if away.is_away() && !config.is_sole_instance() => {
+            let later =
+                DeferredOpen { config: config.clone(), instrumented: Arc::clone(&instrumented), logged: String::new() };
+            background.spawn_until_stopped("ledger", later.open(away));
         }
         Err(error) => return Err(error),
     }
-    Ok(Arc::new(shared(guarded)))
+    Ok(Arc::new(with_fair_share(instrumented)))
 }
 
-async fn opened(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, Error> {
+async fn open_with(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger>, Error> {
     match &config.database {
-        Database::Sqlite(_) => Ok(Arc::new(fair_file(open_file(config, newer).await?))),
-        Database::Postgres(address) => Ok(Arc::new(fair_server(open_server(config, address.as_str(), newer).await?))),
+        Database::Sqlite(_) => Ok(Arc::new(fair_sqlite(open_file(config, newer).await?))),
+        Database::Postgres(address) => Ok(Arc::new(fair_postgres(open_server(config, address.as_str(), newer).await?))),
     }
 }
 
-/// A ledger in a file, as instances share it.
+/// A ledger in a file, with a fair share for each tenant.
 #[must_use]
-pub fn fair_file(ledger: SqliteLedger) -> FairShare {
+pub fn fair_sqlite(ledger: SqliteLedger) -> FairShare {
     let measured = Arc::new(Instrumented::without_breakers("sqlite", Arc::new(ledger)));
     FairShare::new(measured, sqlite::MAX_CONCURRENT_READS, OnDrop::Cancel)
 }
 
-/// The same in a server, behind breakers.
+/// A ledger in a server, with a fair share for each tenant, behind breakers.
 #[must_use]
-pub fn fair_server(ledger: PostgresLedger) -> FairShare {
-    shared(Arc::new(Instrumented::new("postgres", Arc::new(ledger))))
+pub fn fair_postgres(ledger: PostgresLedger) -> FairShare {
+    with_fair_share(Arc::new(Instrumented::new("postgres", Arc::new(ledger))))
 }
 
-fn shared(guarded: Arc<Instrumented>) -> FairShare {
-    FairShare::new(guarded, postgres::MAX_CONCURRENT_READS, OnDrop::Continue)
+fn with_fair_share(instrumented: Arc<Instrumented>) -> FairShare {
+    FairShare::new(instrumented, postgres::MAX_CONCURRENT_READS, OnDrop::Continue)
 }
 
 async fn open_file(config: &Config, newer: NewerSchema) -> Result<SqliteLedger, Error> {
@@ -131,9 +131,9 @@ async fn open_server(config: &Config, url: &str, newer: NewerSchema) -> Result<P
 /// A ledger that was away at the start.
 struct DeferredOpen {
     config: Config,
-    guarded: Arc<Instrumented>,
-    /// Told last: the same is not told again.
-    why: String,
+    instrumented: Arc<Instrumented>,
+    /// The newest error in the log: the same is not logged again.
+    logged: String,
 }
 
 impl DeferredOpen {
@@ -144,7 +144,7 @@ impl DeferredOpen {
         loop {
             sleep(RETRY_INTERVAL).await;
             match open_server(&self.config, address.as_str(), newer).await {
-                Ok(ledger) => break self.guarded.connected(Arc::new(ledger)),
+                Ok(ledger) => break self.instrumented.connected(Arc::new(ledger)),
                 Err(Error::Ledger(error)) => self.log_failure(&error, error.is_away()),
                 Err(error) => self.log_failure(&error, false),
             }
@@ -153,16 +153,16 @@ impl DeferredOpen {
     }
 
     fn log_failure(&mut self, error: &(dyn std::error::Error + 'static), is_away: bool) {
-        self.guarded.connect_failed(error);
+        self.instrumented.connect_failed(error);
         let error = chain(error);
-        if error == self.why {
+        if error == self.logged {
             return;
         }
         if is_away {
-            tracing::warn!(error, "the ledger is away: what needs it waits, live sessions are served");
+            tracing::warn!(error, "the ledger is away: writes to it wait, live sessions are served");
         } else {
-            tracing::error!(error, "the ledger cannot be used: what needs it waits, live sessions are served");
+            tracing::error!(error, "the ledger cannot be used: writes to it wait, live sessions are served");
         }
-        self.why = error;
+        self.logged = error;
     }
 }

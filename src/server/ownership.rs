@@ -1,13 +1,13 @@
-//! What the ownership of the ledger needs of Redis: which deployment this is.
+//! The deployment of this process, for the ownership of the ledger: Redis remembers its id.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::backend::until_stopped;
-use super::{Error, connect};
+use super::connect;
+use super::error::Error;
 use crate::audit::ownership::{DeploymentStore, Ownership};
-use crate::config::{Address, Config, OthersLedger};
+use crate::config::{Address, Config, ForeignLedger};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::ledger::deployment::Claim;
@@ -18,45 +18,45 @@ use crate::store::fence::Fence;
 
 struct InRedis(RedisDeployment);
 
-/// Nobody remembers it: the next process is another.
+/// An id that no other process shares.
 struct InMemory(String);
 
-type Unanswered = Box<dyn std::error::Error + Send + Sync>;
+type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
 #[async_trait]
 impl DeploymentStore for InRedis {
-    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), Unanswered> {
+    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), StoreError> {
         Ok(self.0.recall(remembered).await?)
     }
 
-    async fn require_restore(&self) -> Result<(), Unanswered> {
+    async fn require_restore(&self) -> Result<(), StoreError> {
         Ok(self.0.begin_generations().await?)
     }
 }
 
 #[async_trait]
 impl DeploymentStore for InMemory {
-    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), Unanswered> {
+    async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), StoreError> {
         Ok((remembered.map(str::to_owned), self.0.clone()))
     }
 
-    /// Nothing is kept.
-    async fn require_restore(&self) -> Result<(), Unanswered> {
+    /// An embedded store keeps nothing to restore over.
+    async fn require_restore(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
-/// Claims the ledger for the deployment that these settings are of.
+/// Claims the ledger for the deployment of these settings.
 pub(super) async fn begin(
     config: &Config,
     redis: Option<&Redis>,
     ledger: &Arc<dyn Ledger>,
 ) -> Result<Ownership, Error> {
-    let home: Arc<dyn DeploymentStore> = match redis {
+    let store: Arc<dyn DeploymentStore> = match redis {
         Some(redis) => Arc::new(InRedis(RedisDeployment::new(redis.duplicate().await?, connect::keys(config)))),
         None => Arc::new(InMemory(random())),
     };
-    let mut ownership = Ownership::new(Arc::clone(ledger), home, claim(config));
+    let mut ownership = Ownership::new(Arc::clone(ledger), store, claim(config));
     ownership.begin().await?;
     Ok(ownership)
 }
@@ -66,7 +66,7 @@ fn claim(config: &Config) -> Claim {
         new_id: random(),
         name: config.redis.as_ref().map(|_| config.redis_name()).unwrap_or_default(),
         address: config.redis.as_ref().map(Address::shown).unwrap_or_default(),
-        takes_over: config.others_ledger == OthersLedger::Taken,
+        takes_over: config.foreign_ledger == ForeignLedger::TakeOver,
         ..Claim::default()
     }
 }
@@ -75,12 +75,12 @@ fn random() -> String {
     format!("{:016x}{:016x}", Ids::Random.nonce(), Ids::Random.nonce())
 }
 
-/// Claims it again and again until `back` begins to stop. If it is lost where sessions are in
-/// memory, `front` is stopped: nothing could bring them to where they go on.
-pub(super) fn keep(ownership: Ownership, fence: &Fence, back: &Shutdown, front: &Shutdown) {
+/// Renews the claim until `background` begins to stop. When the ledger is lost for good, `front`
+/// is stopped: sessions in memory could not move to the deployment that goes on.
+pub(super) fn keep(ownership: Ownership, fence: &Fence, background: &Shutdown, front: &Shutdown) {
     let (fence, front) = (fence.clone(), front.clone());
     fence.set(ownership.owner());
-    until_stopped(back, "ownership", async move {
+    background.spawn_until_stopped("ownership", async move {
         ownership.run(fence).await;
         front.begin();
     });

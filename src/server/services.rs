@@ -1,5 +1,5 @@
-//! What the instances of one process share: live sessions, the ledger, and the tasks
-//! behind them.
+//! The services that the instances of one process share: live sessions, the ledger, and the
+//! tasks behind them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Backend, now_from, until_stopped};
+use super::backend::{Backend, now_from};
 use crate::app::Retention;
 use crate::app::dead_letters::DeadLetters;
 use crate::app::deadlines::{Deadlines, HINT_CAPACITY};
@@ -24,75 +24,76 @@ use crate::ledger::Ledger;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
-/// How often idle sessions are let go.
+/// How often idle sessions are evicted.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the instances of one process share.
+/// The services that the instances of one process share.
 pub struct Services {
-    /// Where now comes from.
+    /// Cluster time.
     pub clock: Arc<dyn Clock>,
     /// Timer sessions.
     pub sessions: Arc<Sessions>,
-    /// What answers.
+    /// Whether store and ledger answer.
     pub readiness: Arc<Readiness>,
     /// The lasting record.
     pub ledger: Arc<dyn Ledger>,
-    /// Where sessions live.
-    pub live: Arc<Backend>,
+    /// The store of live sessions.
+    pub backend: Arc<Backend>,
     /// How long an idle session stays in the store.
     idle_ms: i64,
     /// Deadlines and housekeeping; stops once no request is under way.
-    back: Shutdown,
-    /// The audit; stops last, when nobody appends any more.
+    background: Shutdown,
+    /// The audit; stops last, after the last commit.
     audit: Shutdown,
     audit_stop: CancellationToken,
 }
 
 impl Services {
-    /// Puts the parts together and starts the tasks behind them.
+    /// Puts the services together and starts the tasks behind them.
     #[must_use]
     pub fn start(
         config: &Config,
         clock: Arc<dyn Clock>,
         ledger: Arc<dyn Ledger>,
-        live: Backend,
-        back: Shutdown,
+        backend: Backend,
+        background: Shutdown,
     ) -> Self {
-        let (soon, hints) = mpsc::channel(HINT_CAPACITY);
-        let retention = Retention { idle_ttl: config.session_idle_ttl, is_embedded: live.embedded_since.is_some() };
+        let (due_hints, hints) = mpsc::channel(HINT_CAPACITY);
+        let retention = Retention { idle_ttl: config.session_idle_ttl, is_embedded: backend.embedded_since.is_some() };
         let sessions = Sessions::new(sessions::SessionsParts {
-            store: Arc::clone(&live.store),
+            store: Arc::clone(&backend.store),
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
             ids: Ids::Random,
-            due_hints: soon,
-            audience: Arc::clone(&live.audience),
+            due_hints,
+            audience: Arc::clone(&backend.audience),
             is_durable: config.durable == Durable::Always,
             least_advance: config.least_advance,
             idle: config.session_idle_ttl,
         });
-        let sessions = Arc::new(sessions.with_retention(retention).with_write_format(live.duties.write_format()));
+        let sessions = Arc::new(sessions.with_retention(retention).with_write_format(backend.ownership.write_format()));
         let needs_ledger = config.durable == Durable::Always;
-        let readiness = Arc::new(Readiness::new(Arc::clone(&live.store) as _, Arc::clone(&ledger), needs_ledger));
+        let readiness = Arc::new(Readiness::new(Arc::clone(&backend.store) as _, Arc::clone(&ledger), needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
-        let parts = Self { clock, sessions, readiness, ledger, live: Arc::new(live), idle_ms, back, audit, audit_stop };
-        if config.audit == Audit::Here {
-            parts.live.audit(&parts.ledger, &parts.clock, &parts.audit, &parts.audit_stop);
+        let backend = Arc::new(backend);
+        let services = Self { clock, sessions, readiness, ledger, backend, idle_ms, background, audit, audit_stop };
+        if config.audit == Audit::InProcess {
+            services.backend.audit(&services.ledger, &services.clock, &services.audit, &services.audit_stop);
         }
-        parts.start_heartbeat();
-        parts.start_readiness();
-        parts.start_deadlines(config, hints);
-        parts.start_dead_letters(config);
-        parts.start_eviction();
-        parts
+        services.start_heartbeat();
+        services.start_readiness();
+        services.start_deadlines(config, hints);
+        services.start_dead_letters(config);
+        services.start_eviction();
+        services
     }
 
-    /// Notes that sessions live in this process from now on: should it be killed, the next
-    /// one finds that it did not stop in order.
+    /// Records that sessions live in this process from now on: if it is killed, the next one
+    /// finds that it did not stop in order.
     pub async fn open_run(&self) -> Result<(), ledger::Error> {
-        match self.live.embedded_since {
-            Some(began) => self.ledger.open_run(began).await,
+        match self.backend.embedded_since {
+            Some(started) => self.ledger.open_run(started).await,
             None => Ok(()),
         }
     }
@@ -100,21 +101,21 @@ impl Services {
     /// Live sessions.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.live.store)
+        Arc::clone(&self.backend.store)
     }
 
     fn start_heartbeat(&self) {
         let (ledger, store, now) = (Arc::clone(&self.ledger), self.store(), now_from(&self.clock));
-        let is_taken = self.readiness.ledger_accepts_writes();
+        let accepts_writes = self.readiness.ledger_accepts_writes();
         self.audit.spawn(
             "heartbeat",
-            Heartbeat { ledger, store, now, ledger_accepts_writes: is_taken }.run(self.audit_stop.clone()),
+            Heartbeat { ledger, store, now, ledger_accepts_writes: accepts_writes }.run(self.audit_stop.clone()),
         );
     }
 
     fn start_readiness(&self) {
         let readiness = Arc::clone(&self.readiness);
-        until_stopped(&self.back, "readiness", async move { readiness.run().await });
+        self.background.spawn_until_stopped("readiness", async move { readiness.run().await });
     }
 
     fn start_deadlines(&self, config: &Config, hints: mpsc::Receiver<DueHint>) {
@@ -123,13 +124,13 @@ impl Services {
             store: self.store(),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock),
-            ownership: self.live.duties.clone(),
-            generation_changes: self.live.new_lives.clone(),
+            ownership: self.backend.ownership.clone(),
+            generation_changes: self.backend.generation_changes.clone(),
             max_uncertainty: config.max_uncertainty,
-            poll_interval: config.spans.deadline_poll,
+            poll_interval: config.timers.deadline_poll,
         };
-        until_stopped(&self.back, "deadlines", deadlines().run(hints));
-        until_stopped(&self.back, "sweep", deadlines().sweep());
+        self.background.spawn_until_stopped("deadlines", deadlines().run(hints));
+        self.background.spawn_until_stopped("sweep", deadlines().sweep());
     }
 
     fn start_dead_letters(&self, config: &Config) {
@@ -137,72 +138,72 @@ impl Services {
             sessions: Arc::clone(&self.sessions),
             store: self.store(),
             ledger: Arc::clone(&self.ledger),
-            ownership: self.live.duties.clone(),
-            check_interval: config.spans.letters,
+            ownership: self.backend.ownership.clone(),
+            check_interval: config.timers.dead_letter_poll,
         };
-        until_stopped(&self.back, "letters", letters.run());
+        self.background.spawn_until_stopped("letters", letters.run());
     }
 
-    /// Lets go of sessions that have been idle for long; gives how many are left, where
-    /// that is for this process to see to.
+    /// Evicts sessions that have been idle for long; returns how many are left, if this process
+    /// stores them.
     #[must_use]
     pub fn evict(&self) -> Option<usize> {
-        self.live.evict(self.clock.now() - self.idle_ms)
+        self.backend.evict(self.clock.now() - self.idle_ms)
     }
 
     fn start_eviction(&self) {
-        let (live, clock, idle_ms) = (Arc::clone(&self.live), Arc::clone(&self.clock), self.idle_ms);
-        until_stopped(&self.back, "eviction", async move {
-            let mut every = tokio::time::interval(EVICTION_INTERVAL);
+        let (backend, clock, idle_ms) = (Arc::clone(&self.backend), Arc::clone(&self.clock), self.idle_ms);
+        self.background.spawn_until_stopped("eviction", async move {
+            let mut ticks = tokio::time::interval(EVICTION_INTERVAL);
             loop {
-                every.tick().await;
-                let left = live.evict(clock.now() - idle_ms);
-                tracing::trace!(sessions = left, "let go of what was idle");
+                ticks.tick().await;
+                let left = backend.evict(clock.now() - idle_ms);
+                tracing::trace!(sessions = left, "evicted idle sessions");
             }
         });
     }
 
-    /// Stops the tasks, the audit last and drained, and lets go of the ledger.
+    /// Stops the tasks, the audit last and drained, and closes the ledger.
     pub async fn finish(&self, within: Duration) {
         self.finish_since(self.clock.now(), within).await;
     }
 
-    /// The same, where nobody could act on what is held here since `stopped`.
+    /// The same, if no client could reach the sessions of this process since `stopped`.
     pub async fn finish_since(&self, stopped: Timestamp, within: Duration) {
-        self.back.finish(within).await;
-        self.live.leave().await;
+        self.background.finish(within).await;
+        self.backend.leave().await;
         self.audit_stop.cancel();
         self.audit.finish(within).await;
-        if self.live.finish().await {
+        if self.backend.finish().await {
             self.close_run(stopped, within).await;
         }
-        // A connection that is dead without a word may still be waited for.
+        // A connection may be dead without having been closed.
         if tokio::time::timeout(within, self.ledger.close()).await.is_err() {
-            tracing::warn!("the ledger does not let go of all connections");
+            tracing::warn!("the ledger does not close all connections");
         }
     }
 
-    /// Nothing is lost with this process: the next one finds that it stopped in order.
+    /// Records that nothing is lost: the next process finds that this one stopped in order.
     async fn close_run(&self, stopped: Timestamp, within: Duration) {
-        let Some(began) = self.live.embedded_since else { return };
-        let closed = tokio::time::timeout(within, self.ledger.close_run(began, stopped.max(began))).await;
+        let Some(started) = self.backend.embedded_since else { return };
+        let closed = tokio::time::timeout(within, self.ledger.close_run(started, stopped.max(started))).await;
         if !matches!(closed, Ok(Ok(()))) {
-            tracing::warn!("the ledger does not know of the stop: the next start takes it for an outage");
+            tracing::warn!("failed to record the stop: the next start treats it as an outage");
         }
     }
 
-    /// What a finish has left over.
+    /// The leftovers of a finish.
     pub async fn leftovers(&self) -> Leftovers {
-        let stops = [vec![&self.back, &self.audit], self.live.stops()].concat();
+        let stops = [vec![&self.background, &self.audit], self.backend.stops()].concat();
         Leftovers {
             running: stops.iter().flat_map(|stop| stop.running()).collect(),
             panics: stops.iter().map(|stop| stop.panics()).sum(),
-            entries: self.live.outbox.backlog().await.map_or(0, |backlog| backlog.entries),
+            entries: self.backend.outbox.backlog().await.map_or(0, |backlog| backlog.entries),
         }
     }
 }
 
-/// What a finish has left over: nothing, if all went well.
+/// The leftovers of a finish: none, if all went well.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Leftovers {
     /// Tasks that still run.

@@ -1,4 +1,4 @@
-//! What the fan-out needs of the use cases: where a session stands.
+//! The source of the fan-out: it reads sessions through the use cases.
 
 use std::sync::Arc;
 
@@ -12,29 +12,29 @@ use crate::fanout::{NewestState, Source, Unavailable};
 use crate::wire::frame;
 use crate::wire::problem::Code;
 
-/// Sessions, as a source for those who watch.
+/// Sessions as a source of snapshots.
 pub struct SessionSource(pub Arc<Sessions>);
 
 #[async_trait]
 impl Source for SessionSource {
     async fn newest(&self, key: &SessionKey) -> Result<Option<NewestState>, Unavailable> {
         match self.0.newest_watched(key).await {
-            Ok(held) => Ok(Some(NewestState {
-                position: held.session.position,
-                snapshot: frame::snapshot(&held.session, held.session.updated_at),
-                is_deleted: held.session.status == Status::Deleted,
+            Ok(stored) => Ok(Some(NewestState {
+                position: stored.session.position,
+                snapshot: frame::snapshot(&stored.session, stored.session.updated_at),
+                is_deleted: stored.session.status == Status::Deleted,
             })),
             Err(Error::SessionNotFound) => Ok(None),
             Err(error) => {
-                // Once for all who watch, the fan-out says so.
-                tracing::debug!(%error, session.id = %key.session, "a watched session cannot be read");
+                // The fan-out logs it once for all subscribers.
+                tracing::debug!(%error, session.id = %key.session, "failed to read a watched session");
                 Err(Unavailable { code: code(&error), retry_after: error.retry_after() })
             }
         }
     }
 }
 
-/// What a plain read is answered with.
+/// The code that a plain read of the session answers.
 fn code(error: &Error) -> Code {
     match error {
         Error::LedgerUnavailable(_) | Error::LedgerBehind => Code::LedgerUnavailable,

@@ -1,7 +1,7 @@
-//! One table of every metric. A new one is a name and a row here, then a line where it happens.
+//! One table of every metric. A new metric is a name and a row here, and a call where it happens.
 //!
-//! Base units in the plural, counters end in `_total`, and neither a tenant nor a
-//! session is ever a label: there may be millions of them.
+//! Units are base units in the plural, and counters end in `_total`. Neither a tenant nor a
+//! session is a label: there may be millions of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,83 +15,83 @@ use super::process;
 
 /// How long a request took.
 pub const HTTP_REQUEST_DURATION_SECONDS: &str = "synckairos_http_request_duration_seconds";
-/// Commands, and what came of them.
+/// Commands, by outcome.
 pub const COMMANDS_TOTAL: &str = "synckairos_commands_total";
 /// How often a commit was tried.
 pub const COMPARE_AND_SET_ATTEMPTS: &str = "synckairos_compare_and_set_attempts";
 /// How long the store took.
 pub const STORE_OPERATION_DURATION_SECONDS: &str = "synckairos_store_operation_duration_seconds";
-/// How often the store turned out to have gone back.
-pub const STORE_LIVES_TOTAL: &str = "synckairos_store_lives_total";
-/// Whether the store may throw away what it was given.
+/// Partitions found in another store generation.
+pub const STORE_GENERATION_CHANGES_TOTAL: &str = "synckairos_store_generation_changes_total";
+/// Whether Redis may evict keys.
 pub const STORE_EVICTS: &str = "synckairos_store_evicts";
 /// From storing a version to handing it to a subscriber.
 pub const FANOUT_LAG_SECONDS: &str = "synckairos_fanout_lag_seconds";
 /// Frames, by direction.
 pub const FRAMES_TOTAL: &str = "synckairos_frames_total";
-/// Versions found missing between two seen.
+/// Versions missing between two received.
 pub const GAPS_TOTAL: &str = "synckairos_gaps_total";
-/// Who is watching.
+/// Subscribers, by transport.
 pub const SUBSCRIBERS: &str = "synckairos_subscribers";
-/// Versions a slow subscriber was not shown.
+/// Versions skipped for slow subscribers.
 pub const SNAPSHOTS_SKIPPED_TOTAL: &str = "synckairos_snapshots_skipped_total";
 /// Streams the service closed.
 pub const STREAM_CLOSES_TOTAL: &str = "synckairos_stream_closes_total";
-/// How late an expiry was told.
+/// How late expiries were announced.
 pub const DEADLINE_LATENESS_SECONDS: &str = "synckairos_deadline_lateness_seconds";
-/// Entries on their way to the ledger, and what came of them.
+/// Audit entries, by outcome.
 pub const AUDIT_JOBS_TOTAL: &str = "synckairos_audit_jobs_total";
 /// Entries not in the ledger yet.
 pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
-/// Bodies that were let go of because the ledger fell too far behind.
+/// Bodies shed because the ledger fell too far behind.
 pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
-/// Entries that were put aside because the ledger refused them for good.
+/// Audit entries that the ledger refused for good.
 pub const DEAD_LETTERS: &str = "synckairos_dead_letters";
-/// Versions that met another at their position.
+/// Forks: two links at one position.
 pub const FORKS_TOTAL: &str = "synckairos_forks_total";
-/// Whether another deployment has taken the ledger.
+/// Whether another deployment writes to the ledger.
 pub const LEDGER_CONTESTED: &str = "synckairos_ledger_contested";
-/// Sessions the store did not hold, and what the ledger made of them.
+/// Reads of sessions missing in the store, by outcome.
 pub const RESTORING_TOTAL: &str = "synckairos_restoring_total";
-/// Whether nobody is asked because nobody answers.
+/// Whether a breaker is open.
 pub const BREAKER_OPEN: &str = "synckairos_breaker_open";
-/// How often it came to that.
+/// How often a breaker opened.
 pub const BREAKER_OPENED_TOTAL: &str = "synckairos_breaker_opened_total";
-/// Callers told to come again without anybody being asked.
+/// Calls rejected by an open breaker.
 pub const BREAKER_TURNED_AWAY_TOTAL: &str = "synckairos_breaker_turned_away_total";
 /// How long the ledger took.
 pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
-/// How far cluster time may be off.
+/// The uncertainty of cluster time.
 pub const CLOCK_UNCERTAINTY_SECONDS: &str = "synckairos_clock_uncertainty_seconds";
-/// Questions to the clock that all instances follow.
+/// Exchanges with the reference clock, by outcome.
 pub const CLOCK_EXCHANGES_TOTAL: &str = "synckairos_clock_exchanges_total";
-/// How often cluster time was continued from here.
+/// Claims of a reference's offset by this instance.
 pub const CLOCK_CLAIMS_TOTAL: &str = "synckairos_clock_claims_total";
-/// Instances whose leases last.
+/// Instances with a lease.
 pub const MEMBERS: &str = "synckairos_members";
-/// Partitions that are looked after here.
+/// Partitions of the due set that this instance owns.
 pub const PARTITIONS_OWNED: &str = "synckairos_partitions_owned";
-/// Leases that ended though somebody was there.
+/// Leases that lapsed while their instance ran.
 pub const LEASES_LAPSED_TOTAL: &str = "synckairos_leases_lapsed_total";
 /// Connections that are open.
 pub const CONNECTIONS: &str = "synckairos_connections";
-/// Connections that were dropped, and why.
+/// Connections dropped, by reason.
 pub const CONNECTIONS_DROPPED_TOTAL: &str = "synckairos_connections_dropped_total";
-/// Requests turned away.
+/// Requests rejected by a rate limit.
 pub const RATE_LIMITED_TOTAL: &str = "synckairos_rate_limited_total";
-/// How full each cache is.
+/// Entries of each cache.
 pub const CACHE_ENTRIES: &str = "synckairos_cache_entries";
-/// What is running.
+/// Version and commit.
 pub const BUILD_INFO: &str = "synckairos_build_info";
 
-/// What a metric does with a number.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// It only goes up.
     Counter,
     /// It goes up and down.
     Gauge,
-    /// It is sorted into buckets, in the metric's own unit.
+    /// Its values are counted in buckets, in the metric's unit.
     Histogram(&'static [f64]),
 }
 
@@ -100,18 +100,18 @@ pub enum Kind {
 pub struct Metric {
     /// Its full name.
     pub name: &'static str,
-    /// What it does with a number.
+    /// Its kind.
     pub kind: Kind,
-    /// The labels it is written with, all of them each time.
+    /// Its labels; each value has all of them.
     pub labels: &'static [&'static str],
-    /// What it tells, as a scrape shows it.
+    /// Its help text in a scrape.
     pub help: &'static str,
 }
 
-/// From half a millisecond, where the target is a few, to the patience of a caller.
-const SECONDS: Kind =
+/// From half a millisecond, as the target is a few, to the time-out of a caller.
+const DURATION_BUCKETS: Kind =
     Kind::Histogram(&[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]);
-const ATTEMPTS: Kind = Kind::Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
+const ATTEMPT_BUCKETS: Kind = Kind::Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
 
 const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Metric {
     Metric { name, kind, labels, help }
@@ -119,29 +119,39 @@ const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], he
 
 /// Every metric.
 pub const METRICS: &[Metric] = &[
-    row(HTTP_REQUEST_DURATION_SECONDS, SECONDS, &["route", "method", "status_class"], "How long a request took"),
+    row(
+        HTTP_REQUEST_DURATION_SECONDS,
+        DURATION_BUCKETS,
+        &["route", "method", "status_class"],
+        "How long a request took",
+    ),
     row(
         COMMANDS_TOTAL,
         Kind::Counter,
         &["command", "outcome"],
         "Commands: applied, replayed, refused, conflict or failed",
     ),
-    row(COMPARE_AND_SET_ATTEMPTS, ATTEMPTS, &[], "How often a commit was tried until it was decided"),
-    row(STORE_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the store took"),
-    row(STORE_LIVES_TOTAL, Kind::Counter, &[], "How often a partition was found in another store life"),
-    row(STORE_EVICTS, Kind::Gauge, &[], "1 while Redis may throw sessions away when it is full"),
+    row(COMPARE_AND_SET_ATTEMPTS, ATTEMPT_BUCKETS, &[], "How often a commit was tried until it was decided"),
+    row(STORE_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the store took"),
+    row(
+        STORE_GENERATION_CHANGES_TOTAL,
+        Kind::Counter,
+        &[],
+        "How often a partition was found in another store generation",
+    ),
+    row(STORE_EVICTS, Kind::Gauge, &[], "1 while Redis may evict sessions when it is full"),
     row(
         FANOUT_LAG_SECONDS,
-        SECONDS,
+        DURATION_BUCKETS,
         &[],
-        "From hearing of a version on an instance to handing it to a subscriber there",
+        "From receiving a version on an instance to handing it to a subscriber there",
     ),
     row(FRAMES_TOTAL, Kind::Counter, &["direction"], "Frames on the streams: in or out"),
-    row(GAPS_TOTAL, Kind::Counter, &[], "Versions found missing between two seen"),
-    row(SUBSCRIBERS, Kind::Gauge, &["transport"], "Who is watching"),
-    row(SNAPSHOTS_SKIPPED_TOTAL, Kind::Counter, &["transport"], "Versions a slow subscriber was not shown"),
+    row(GAPS_TOTAL, Kind::Counter, &[], "Versions missing between two received"),
+    row(SUBSCRIBERS, Kind::Gauge, &["transport"], "Subscribers"),
+    row(SNAPSHOTS_SKIPPED_TOTAL, Kind::Counter, &["transport"], "Versions skipped for slow subscribers"),
     row(STREAM_CLOSES_TOTAL, Kind::Counter, &["code"], "Streams the service closed"),
-    row(DEADLINE_LATENESS_SECONDS, SECONDS, &[], "How long after its instant an expiry was told"),
+    row(DEADLINE_LATENESS_SECONDS, DURATION_BUCKETS, &[], "How long after its instant an expiry was announced"),
     row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
     row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
     row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
@@ -149,30 +159,35 @@ pub const METRICS: &[Metric] = &[
         DEAD_LETTERS,
         Kind::Gauge,
         &[],
-        "Audit entries of the whole deployment that the ledger refused for good; none holds them but the store",
+        "Audit entries of the whole deployment that the ledger refused for good; only the store holds them",
     ),
-    row(FORKS_TOTAL, Kind::Counter, &[], "Versions whose number was given twice; both are kept"),
+    row(FORKS_TOTAL, Kind::Counter, &[], "Forks: two links at one position; both are kept"),
     row(
         LEDGER_CONTESTED,
         Kind::Gauge,
         &[],
-        "1 while another deployment writes to the ledger, and this one stands still",
+        "1 while another deployment writes to the ledger, and this one writes nothing",
     ),
     row(
         RESTORING_TOTAL,
         Kind::Counter,
         &["outcome"],
-        "Sessions the store did not hold: restored, unknown or remembered as unknown",
+        "Reads of sessions missing in the store: restored, unknown or remembered as unknown",
     ),
-    row(BREAKER_OPEN, Kind::Gauge, &["of"], "1 while nobody is asked because nobody answered"),
+    row(BREAKER_OPEN, Kind::Gauge, &["of"], "1 while the breaker is open"),
     row(BREAKER_OPENED_TOTAL, Kind::Counter, &["of"], "How often a breaker opened"),
-    row(BREAKER_TURNED_AWAY_TOTAL, Kind::Counter, &["of"], "Callers turned away by an open breaker"),
-    row(LEDGER_OPERATION_DURATION_SECONDS, SECONDS, &["operation", "backend"], "How long the ledger took"),
-    row(CLOCK_UNCERTAINTY_SECONDS, Kind::Gauge, &[], "How far cluster time, as it is known here, may be off"),
-    row(CLOCK_EXCHANGES_TOTAL, Kind::Counter, &["outcome"], "Questions to the reference: answered or unanswered"),
-    row(CLOCK_CLAIMS_TOTAL, Kind::Counter, &[], "Times a reference without an offset was to be given one from here"),
-    row(MEMBERS, Kind::Gauge, &[], "Instances that serve, as this one sees it; 0 while it holds no lease"),
-    row(PARTITIONS_OWNED, Kind::Gauge, &[], "Partitions of the due set that this instance is the first to look after"),
+    row(BREAKER_TURNED_AWAY_TOTAL, Kind::Counter, &["of"], "Calls rejected by an open breaker"),
+    row(LEDGER_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the ledger took"),
+    row(CLOCK_UNCERTAINTY_SECONDS, Kind::Gauge, &[], "The uncertainty of cluster time on this instance"),
+    row(
+        CLOCK_EXCHANGES_TOTAL,
+        Kind::Counter,
+        &["outcome"],
+        "Exchanges with the reference clock: answered or unanswered",
+    ),
+    row(CLOCK_CLAIMS_TOTAL, Kind::Counter, &[], "Claims of the offset of a reference clock by this instance"),
+    row(MEMBERS, Kind::Gauge, &[], "Live instances, as this one sees them; 0 while it holds no lease"),
+    row(PARTITIONS_OWNED, Kind::Gauge, &[], "Partitions of the due set that this instance owns"),
     row(LEASES_LAPSED_TOTAL, Kind::Counter, &[], "Leases of this instance that ended because they were not renewed"),
     row(CONNECTIONS, Kind::Gauge, &["listener"], "Connections that are open: to requests or metrics"),
     row(
@@ -181,24 +196,24 @@ pub const METRICS: &[Metric] = &[
         &["listener", "reason"],
         "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)",
     ),
-    row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests turned away"),
+    row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests rejected by a rate limit"),
     row(
         CACHE_ENTRIES,
         Kind::Gauge,
         &["cache"],
-        "Entries of what this process remembers: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
+        "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
         topics (watched, or left within a minute), warnings (of topics), stored_sessions (embedded, until idle)",
     ),
     row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
 ];
 
-/// A command was decided.
-pub fn commanded(command: &'static str, outcome: &'static str) {
+/// Counts a decided command.
+pub fn count_command(command: &'static str, outcome: &'static str) {
     metrics::counter!(COMMANDS_TOTAL, "command" => command, "outcome" => outcome).increment(1);
 }
 
-/// A request was answered.
-pub fn requested(route: &str, method: &'static str, status: u16, took: Duration) {
+/// Records an answered request.
+pub fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
     REQUESTS.with_borrow_mut(|known| match known.get_mut(route) {
         Some(kinds) => kinds.of(route, method, status).record(took),
         None => known.entry(route.to_owned()).or_default().of(route, method, status).record(took),
@@ -206,29 +221,29 @@ pub fn requested(route: &str, method: &'static str, status: u16, took: Duration)
 }
 
 thread_local! {
-    /// By route, of which there are few. To look a histogram up by all its labels takes longer
-    /// than anything else that is done around a request.
-    static REQUESTS: RefCell<HashMap<String, Kinds>> = RefCell::default();
+    /// By route, of which there are few. A lookup by all labels of a histogram would take longer
+    /// than all other work around a request.
+    static REQUESTS: RefCell<HashMap<String, RouteHistograms>> = RefCell::default();
 }
 
 /// The histograms of one route, by method and class of status.
 #[derive(Default)]
-struct Kinds(Vec<(&'static str, u16, metrics::Histogram)>);
+struct RouteHistograms(Vec<(&'static str, u16, metrics::Histogram)>);
 
-impl Kinds {
+impl RouteHistograms {
     fn of(&mut self, route: &str, method: &'static str, status: u16) -> &metrics::Histogram {
         let class = status / 100;
         let found = self.0.iter().position(|(known, its, _)| (*known, *its) == (method, class));
         let place = found.unwrap_or_else(|| {
-            self.0.push((method, class, requests(route, method, status)));
+            self.0.push((method, class, request_histogram(route, method, status)));
             self.0.len() - 1
         });
         &self.0[place].2
     }
 }
 
-/// Where requests of a kind are counted, for whoever answers many of them.
-pub fn requests(route: &str, method: &'static str, status: u16) -> metrics::Histogram {
+/// The histogram of one kind of request, for callers that answer many of them.
+pub fn request_histogram(route: &str, method: &'static str, status: u16) -> metrics::Histogram {
     let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(status / 100).clamp(1, 5) - 1];
     metrics::histogram!(
         HTTP_REQUEST_DURATION_SECONDS,
@@ -236,62 +251,62 @@ pub fn requests(route: &str, method: &'static str, status: u16) -> metrics::Hist
     )
 }
 
-/// So many entries are put aside, in the whole deployment.
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody counts on the last bit")]
-pub fn dead_letters(letters: u64) {
+/// Sets the number of dead letters in the whole deployment.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; the last bit does not matter")]
+pub fn set_dead_letters(letters: u64) {
     metrics::gauge!(DEAD_LETTERS).set(letters as f64);
 }
 
-/// The number of a version was given twice.
-pub fn forked() {
+/// Counts a fork.
+pub fn count_fork() {
     metrics::counter!(FORKS_TOTAL).increment(1);
 }
 
-/// A cache of this process has so many entries.
+/// Sets the number of entries of a cache.
 #[expect(clippy::cast_precision_loss, reason = "no process has that many")]
-pub fn cached(cache: &'static str, entries: usize) {
+pub fn set_cache_entries(cache: &'static str, entries: usize) {
     metrics::gauge!(CACHE_ENTRIES, "cache" => cache).set(entries as f64);
 }
 
-/// A session that the store did not hold was asked for.
-pub fn restoring(outcome: &'static str) {
+/// Counts a read of a session that the store did not hold.
+pub fn count_restore(outcome: &'static str) {
     metrics::counter!(RESTORING_TOTAL, "outcome" => outcome).increment(1);
 }
 
-/// A commit was decided after so many tries.
-pub fn compared_and_set(attempts: u32) {
-    static TRIES: LazyLock<metrics::Histogram> = LazyLock::new(|| metrics::histogram!(COMPARE_AND_SET_ATTEMPTS));
-    TRIES.record(f64::from(attempts));
+/// Records the attempts of a decided commit.
+pub fn record_commit_attempts(attempts: u32) {
+    static ATTEMPTS: LazyLock<metrics::Histogram> = LazyLock::new(|| metrics::histogram!(COMPARE_AND_SET_ATTEMPTS));
+    ATTEMPTS.record(f64::from(attempts));
 }
 
-/// What happens by itself was told so many microseconds after its instant.
+/// Records how many microseconds after its instant an event was announced.
 #[expect(clippy::cast_precision_loss, reason = "a lateness of centuries may be off by a microsecond")]
-pub fn deadline_told(late_us: i64) {
+pub fn record_deadline_lateness(late_us: i64) {
     metrics::histogram!(DEADLINE_LATENESS_SECONDS).record(late_us as f64 / 1e6);
 }
 
-/// Cluster time may be off by so many microseconds.
+/// Sets the uncertainty of cluster time, in microseconds.
 #[expect(clippy::cast_precision_loss, reason = "an uncertainty of centuries may be off by a microsecond")]
-pub fn clock_uncertain(by_us: i64) {
+pub fn set_clock_uncertainty(by_us: i64) {
     metrics::gauge!(CLOCK_UNCERTAINTY_SECONDS).set(by_us as f64 / 1e6);
 }
 
-/// The store may throw away what it was given, or may not.
-pub fn store_evicts(evicts: bool) {
+/// Sets whether Redis may evict keys.
+pub fn set_store_evicts(evicts: bool) {
     metrics::gauge!(STORE_EVICTS).set(u8::from(evicts));
 }
 
-/// So many instances are seen, and so many partitions are owned here.
+/// Sets the number of live instances, and of partitions that this one owns.
 #[expect(clippy::cast_precision_loss, reason = "there are not that many instances")]
-pub fn membership(members: usize, owned: u32) {
+pub fn set_membership(members: usize, owned: u32) {
     metrics::gauge!(MEMBERS).set(members as f64);
     metrics::gauge!(PARTITIONS_OWNED).set(owned);
 }
 
-/// How often samples move into their buckets, so that they take no room while nobody scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// How often samples move into their buckets, so that they take no memory between scrapes.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A hold on what was counted in this process.
+/// A handle to the metrics of this process.
 #[derive(Clone)]
 pub struct Recorder(PrometheusHandle);
 
@@ -302,10 +317,10 @@ impl Recorder {
         self.0.render() + &process::render()
     }
 
-    /// Keeps the samples small, for as long as it is polled.
+    /// Moves samples into their buckets, until it is dropped.
     pub async fn upkeep(self) {
         loop {
-            tokio::time::sleep(UPKEEP).await;
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
             self.0.run_upkeep();
         }
     }
@@ -314,27 +329,27 @@ impl Recorder {
 /// The process's recorder. The first call installs it; servers in one process share it.
 pub fn install() -> Recorder {
     static INSTALLED: OnceLock<Recorder> = OnceLock::new();
-    INSTALLED.get_or_init(first).clone()
+    INSTALLED.get_or_init(start).clone()
 }
 
-fn first() -> Recorder {
+fn start() -> Recorder {
     let recorder = builder().build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_err() {
-        tracing::warn!("another recorder is installed, so the metrics stay empty");
+        tracing::warn!("another metrics recorder is installed: metrics stay empty");
     }
     describe_all();
-    begin_all();
+    init_all();
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => commit()).set(1);
     Recorder(handle)
 }
 
-/// What the build was told; a build from a plain checkout was told nothing.
+/// The commit, if the build had one in its environment.
 fn commit() -> &'static str {
     option_env!("SYNCKAIROS_COMMIT").unwrap_or("unknown")
 }
 
-/// The exporter refuses only an empty list of buckets; the test below sees to it that none is.
+/// The exporter refuses only an empty list of buckets; a test below excludes that.
 fn builder() -> PrometheusBuilder {
     METRICS.iter().try_fold(PrometheusBuilder::new(), with_buckets).unwrap_or_default()
 }
@@ -357,9 +372,9 @@ fn describe_all() {
     }
 }
 
-/// What has no labels is told from the start, as nothing: an alert on a counter that
-/// is not there yet would sleep through its first step.
-fn begin_all() {
+/// Starts metrics without labels at zero: an alert on the increase of a counter that does not
+/// exist yet would miss its first step.
+fn init_all() {
     for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
         match metric.kind {
             Kind::Counter => metrics::counter!(metric.name).increment(0),

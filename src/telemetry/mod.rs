@@ -1,8 +1,8 @@
-//! Log lines and metrics: how they are set up, and the rules for writing them.
+//! Log lines and metrics: their set-up, and the rules for writing them.
 //!
-//! - **Log once, where it is handled.** What passes an error on does not log it.
-//! - **One outage, two lines**, however many it meets: see [`outage`].
-//! - A message reads alone, in lower case; what one will search by is a field:
+//! - **Log once, where it is handled.** Code that returns an error does not log it.
+//! - **One outage, two lines**, however many callers it affects: see [`outage`].
+//! - A message reads alone, in lower case; values to search by are fields:
 //!   `session.id`, `tenant.id`, `version`, `duration_ms`.
 //! - **Never a token, never a body.** A URI may hold `?token=`, so it is never logged:
 //!   log the matched route, or [`path`] of it. Headers are never logged.
@@ -20,11 +20,12 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-/// Libraries whose finest lines may hold headers or frames, so a token. They say no more than
-/// `info`, whatever the filter asks for.
-const QUIET: [&str; 5] = ["h2=info", "hyper=info", "tungstenite=info", "tokio_tungstenite=info", "jsonwebtoken=info"];
+/// Libraries whose debug lines may hold headers or frames, so a token. They log at most `info`,
+/// whatever the filter asks for.
+const QUIET_TARGETS: [&str; 5] =
+    ["h2=info", "hyper=info", "tungstenite=info", "tokio_tungstenite=info", "jsonwebtoken=info"];
 
-/// What log lines look like.
+/// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
     /// For people, with colours.
@@ -38,17 +39,17 @@ pub enum Lines {
 /// Why there are no log lines.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The filter makes no sense.
+    /// The filter is invalid.
     #[error("failed to read the log filter")]
     Filter(#[from] ParseError),
-    /// Someone else has set them up.
+    /// Logging was set up before.
     #[error("failed to start logging")]
     Started(#[from] TryInitError),
 }
 
-/// Starts writing log lines to standard error; standard output is for what a command prints.
+/// Starts writing log lines to standard error; standard output is for the output of commands.
 pub fn start(filter: &str, lines: Lines) -> Result<(), Error> {
-    let filter = quietened(filter)?;
+    let filter = quiet_filter(filter)?;
     tracing_subscriber::registry().with(layer(lines, io::stderr).with_filter(filter)).try_init()?;
     Ok(())
 }
@@ -59,12 +60,15 @@ pub fn path(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or("")
 }
 
-/// Of each of its connections it warns whenever one ends; what that means is told once, here.
-const TALKATIVE: &str = "fred";
+/// A library that warns of every connection that ends. Our own log has one line for each outage.
+const NOISY_TARGET: &str = "fred";
 
-fn quietened(filter: &str) -> Result<EnvFilter, ParseError> {
-    let filter = if filter.contains(TALKATIVE) { filter.to_owned() } else { format!("{filter},{TALKATIVE}=error") };
-    QUIET.iter().try_fold(EnvFilter::try_new(&filter)?, |filter, quiet| Ok(filter.add_directive(quiet.parse()?)))
+fn quiet_filter(filter: &str) -> Result<EnvFilter, ParseError> {
+    let filter =
+        if filter.contains(NOISY_TARGET) { filter.to_owned() } else { format!("{filter},{NOISY_TARGET}=error") };
+    QUIET_TARGETS
+        .iter()
+        .try_fold(EnvFilter::try_new(&filter)?, |filter, quiet| Ok(filter.add_directive(quiet.parse()?)))
 }
 
 fn layer<W>(lines: Lines, to: W) -> Box<dyn Layer<Registry> + Send + Sync>
@@ -100,7 +104,7 @@ mod tests {
     fn written(filter: &str, lines: Lines, log: impl FnOnce()) -> String {
         let written = Written::default();
         let to = written.clone();
-        let layer = layer(lines, move || to.clone()).with_filter(quietened(filter).unwrap());
+        let layer = layer(lines, move || to.clone()).with_filter(quiet_filter(filter).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -133,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_tells_of_each_connection_is_quiet_unless_it_is_asked_for() {
-        for (filter, is_told) in [("info", false), ("", false), ("fred=info", true), ("error,fred=debug", true)] {
+    fn a_noisy_library_is_quiet_unless_the_filter_names_it() {
+        for (filter, is_logged) in [("info", false), ("", false), ("fred=info", true), ("error,fred=debug", true)] {
             let lines = written(filter, Lines::Plain, || tracing::warn!(target: "fred::router", "it ended"));
-            assert_eq!(!lines.is_empty(), is_told, "{filter}: {lines}");
+            assert_eq!(!lines.is_empty(), is_logged, "{filter}: {lines}");
         }
     }
 

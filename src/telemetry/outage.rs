@@ -1,5 +1,5 @@
-//! What the log says of an outage: one line when it begins, with its cause, and one at its
-//! end with how long it was and how many it met. Never one for each of those.
+//! Outages in the log: one line when it begins, with its cause, and one at its end, with its
+//! length and how many calls it affected. Never a line for each call.
 
 use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Something that may be away, and the two lines about it. Many may meet the same outage.
+/// A dependency that may be away, and its two log lines. Many callers share one outage.
 #[derive(Debug)]
 pub struct Outage {
     of: &'static str,
@@ -19,74 +19,74 @@ pub struct Outage {
 #[derive(Debug)]
 struct State {
     began: Option<Instant>,
-    /// Who waits for the end.
+    /// Callers that wait for the end.
     waiting: usize,
-    /// Who was met by it, the waiting included.
-    met: u64,
+    /// Calls that it affected, those of waiting callers included.
+    affected: u64,
 }
 
 /// How an outage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ended {
     lasted: Duration,
-    met: u64,
+    affected: u64,
 }
 
 impl Outage {
-    /// One of `of`, as fields of the log call it, with its two lines.
+    /// An outage of `of`, its name in the log, with its two lines.
     #[must_use]
     pub const fn new(of: &'static str, begins: &'static str, ends: &'static str) -> Self {
-        Self { of, begins, ends, state: Mutex::new(State { began: None, waiting: 0, met: 0 }) }
+        Self { of, begins, ends, state: Mutex::new(State { began: None, waiting: 0, affected: 0 }) }
     }
 
-    /// One more waits for its end. The first says why in the log.
+    /// One more caller waits for its end. The first one logs the cause.
     pub fn join(&self, cause: &(dyn Error + 'static)) {
         if self.state().join(Instant::now()) {
             tracing::warn!(of = self.of, error = chain(cause), "{}", self.begins);
         }
     }
 
-    /// One more was met by it, and does not wait.
+    /// It affected one more call, which does not wait.
     pub fn count(&self) {
-        self.state().met += 1;
+        self.state().affected += 1;
     }
 
-    /// One who joined waits no longer. The last says in the log what it came to.
+    /// A caller that joined waits no longer. The last one logs the end.
     pub fn leave(&self) {
         let ended = self.state().leave(Instant::now());
-        if let Some(Ended { lasted, met }) = ended {
+        if let Some(Ended { lasted, affected }) = ended {
             let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(of = self.of, lasted_ms, met, "{}", self.ends);
+            tracing::info!(of = self.of, lasted_ms, affected, "{}", self.ends);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in there can panic half-way.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Whether that is the first.
+    /// Returns whether it is the first.
     fn join(&mut self, now: Instant) -> bool {
         self.waiting += 1;
         let is_first = self.waiting == 1;
         if is_first {
-            (self.began, self.met) = (Some(now), 0);
+            (self.began, self.affected) = (Some(now), 0);
         }
-        self.met += 1;
+        self.affected += 1;
         is_first
     }
 
-    /// What it came to, if that was the last.
+    /// Returns the end, if it was the last.
     fn leave(&mut self, now: Instant) -> Option<Ended> {
         self.waiting = self.waiting.saturating_sub(1);
         let began = self.began.take_if(|_| self.waiting == 0)?;
-        Some(Ended { lasted: now.saturating_duration_since(began), met: self.met })
+        Some(Ended { lasted: now.saturating_duration_since(began), affected: self.affected })
     }
 }
 
-/// One who asks again and again, and is in an outage or is not. Dropped, it waits no longer.
+/// A caller that tries repeatedly, and is in an outage or not. Dropped, it waits no longer.
 #[derive(Debug)]
 pub struct OutageTracker<'a> {
     outage: &'a Outage,
@@ -94,28 +94,28 @@ pub struct OutageTracker<'a> {
 }
 
 impl<'a> OutageTracker<'a> {
-    /// One who is in none yet.
+    /// A caller that is in no outage yet.
     #[must_use]
     pub const fn of(outage: &'a Outage) -> Self {
         Self { outage, is_waiting: false }
     }
 
-    /// What came of asking.
-    pub fn record<E: Error + 'static>(&mut self, failed: Option<&E>) {
-        match failed {
+    /// Records an attempt: failed with `cause`, or answered.
+    pub fn record<E: Error + 'static>(&mut self, cause: Option<&E>) {
+        match cause {
             Some(cause) => self.failed(cause),
             None => self.answered(),
         }
     }
 
-    /// It was not answered.
+    /// Records an attempt that failed.
     pub fn failed(&mut self, cause: &(dyn Error + 'static)) {
         if !std::mem::replace(&mut self.is_waiting, true) {
             self.outage.join(cause);
         }
     }
 
-    /// It was.
+    /// Records an attempt that was answered.
     pub fn answered(&mut self) {
         if std::mem::replace(&mut self.is_waiting, false) {
             self.outage.leave();
@@ -129,56 +129,57 @@ impl Drop for OutageTracker<'_> {
     }
 }
 
-/// Says something that many requests meet at once no more often than this.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+/// A throttled log line appears no more often than this.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What may happen to thousands of requests in a second: the first is told, and then how many.
-#[derive(Debug)]
-pub struct Repeats(Mutex<Repeated>);
+/// Throttles a log line that thousands of requests may write in a second: the first is logged,
+/// later ones are counted.
+#[derive(Debug, Default)]
+pub struct LogThrottle(Mutex<Throttle>);
 
-#[derive(Debug)]
-struct Repeated {
-    told_at: Option<Instant>,
-    untold: u64,
+#[derive(Debug, Default)]
+struct Throttle {
+    logged_at: Option<Instant>,
+    unlogged: u64,
 }
 
-impl Repeats {
-    /// None so far.
+impl LogThrottle {
+    /// A throttle that has logged nothing.
     #[must_use]
-    pub const fn none() -> Self {
-        Self(Mutex::new(Repeated { told_at: None, untold: 0 }))
+    pub const fn new() -> Self {
+        Self(Mutex::new(Throttle { logged_at: None, unlogged: 0 }))
     }
 
-    /// One more. Gives how many there were since the last that was told, if it is to be told.
+    /// Counts one more. Returns how many there were since the last logged one, if this one is due.
     pub fn next(&self) -> Option<u64> {
-        let mut repeated = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        repeated.next(Instant::now())
+        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.next(Instant::now())
     }
 }
 
-impl Repeated {
+impl Throttle {
     fn next(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        if self.told_at.is_some_and(|at| now < at + SAID_EVERY) {
+        self.unlogged += 1;
+        if self.logged_at.is_some_and(|at| now < at + LOG_INTERVAL) {
             return None;
         }
-        self.told_at = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.logged_at = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
     }
 }
 
-/// An error with all it comes from: a log line in JSON would show the first of them alone.
+/// An error with all its causes: a log line in JSON would show only the first.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     for each in std::iter::successors(Some(error), |error| (*error).source()) {
         let text = each.to_string();
-        // Some say what they come from themselves.
-        if said.last().is_none_or(|before| !before.ends_with(&text)) {
-            said.push(text);
+        // Some errors include the text of their cause.
+        if texts.last().is_none_or(|before| !before.ends_with(&text)) {
+            texts.push(text);
         }
     }
-    said.join(": ")
+    texts.join(": ")
 }
 
 #[cfg(test)]
@@ -190,7 +191,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn none() -> State {
-        State { began: None, waiting: 0, met: 0 }
+        State { began: None, waiting: 0, affected: 0 }
     }
 
     #[test]
@@ -198,16 +199,16 @@ mod tests {
         let (mut state, now) = (none(), Instant::now());
         assert!(state.join(now));
         assert!(!state.join(now + SECOND));
-        state.met += 5;
+        state.affected += 5;
         assert_eq!(state.leave(now + SECOND * 2), None);
-        assert_eq!(state.leave(now + SECOND * 3), Some(Ended { lasted: SECOND * 3, met: 7 }));
+        assert_eq!(state.leave(now + SECOND * 3), Some(Ended { lasted: SECOND * 3, affected: 7 }));
         assert_eq!(state.leave(now + SECOND * 4), None);
         assert!(state.join(now + SECOND * 5));
-        assert_eq!(state.leave(now + SECOND * 6), Some(Ended { lasted: SECOND, met: 1 }));
+        assert_eq!(state.leave(now + SECOND * 6), Some(Ended { lasted: SECOND, affected: 1 }));
     }
 
     #[test]
-    fn who_asks_again_and_again_joins_once() {
+    fn a_caller_that_retries_joins_once() {
         static OUTAGE: Outage = Outage::new("test", "away", "back");
         let (mut one, mut other) = (OutageTracker::of(&OUTAGE), OutageTracker::of(&OUTAGE));
         let away = io::Error::other("away");
@@ -216,21 +217,21 @@ mod tests {
             other.record(Some(&away));
         }
         one.record(None::<&io::Error>);
-        let waiting_and_met = || {
+        let waiting_and_affected = || {
             let state = OUTAGE.state();
-            (state.waiting, state.met)
+            (state.waiting, state.affected)
         };
-        assert_eq!(waiting_and_met(), (1, 2));
+        assert_eq!(waiting_and_affected(), (1, 2));
         drop(other);
-        assert_eq!(waiting_and_met(), (0, 2));
+        assert_eq!(waiting_and_affected(), (0, 2));
     }
 
     #[test]
-    fn what_repeats_is_told_now_and_then_with_how_often() {
-        let (mut repeated, now) = (Repeated { told_at: None, untold: 0 }, Instant::now());
-        let told: Vec<_> = (0..25).map(|second| repeated.next(now + SECOND * second)).collect();
-        let said: Vec<_> = told.iter().enumerate().filter_map(|(at, each)| Some((at, (*each)?))).collect();
-        assert_eq!(said, [(0, 1), (10, 10), (20, 10)]);
+    fn a_repeated_line_is_logged_at_intervals_with_its_count() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let counts: Vec<_> = (0..25).map(|second| throttle.next(now + SECOND * second)).collect();
+        let logged: Vec<_> = counts.iter().enumerate().filter_map(|(at, each)| Some((at, (*each)?))).collect();
+        assert_eq!(logged, [(0, 1), (10, 10), (20, 10)]);
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -238,7 +239,7 @@ mod tests {
     struct Twice(#[source] io::Error);
 
     #[test]
-    fn an_error_is_told_with_all_it_comes_from_once() {
+    fn an_error_is_shown_with_each_cause_once() {
         assert_eq!(chain(&Twice(io::Error::other("refused"))), "failed to reach it: refused");
     }
 }

@@ -19,11 +19,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Deadlines that a test can wait for, and an honest request keeps on a busy machine.
 fn short(config: &mut Config) {
-    let spans = &mut config.spans;
-    spans.request_head = Duration::from_secs(1);
-    spans.request_body = Duration::from_secs(1);
-    spans.idle = Duration::from_secs(2);
-    spans.write_wait = Duration::from_secs(1);
+    let timers = &mut config.timers;
+    timers.request_head = Duration::from_secs(1);
+    timers.request_body = Duration::from_secs(1);
+    timers.idle = Duration::from_secs(2);
+    timers.write_wait = Duration::from_secs(1);
 }
 
 /// Sends `begin`, then `drip` every 100 ms; gives what was answered until the other side closed.
@@ -143,7 +143,7 @@ async fn a_flood_without_tokens_shuts_nobody_out() {
     let limits = |config: &mut Config| {
         (config.max_connections, config.max_unauthenticated) = (Some(64), Some(16));
         // Watchers that do not read for a while are no part of this.
-        config.spans.pong_wait = SOON * 10;
+        config.timers.pong_wait = SOON * 10;
     };
     let cluster = Cluster::of(1).with(limits).start().await;
     let (caller, metrics) = (cluster.caller(0), cluster.instance(0).metrics_address);

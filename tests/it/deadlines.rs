@@ -153,9 +153,9 @@ const AT_ONCE: usize = 64;
 
 /// So many timers, the first of which runs out after `lead_ms`, spread over `span_ms`.
 async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
-    let cluster = plan.in_real_time().with(|config| config.spans = Timers::default()).start().await;
+    let cluster = plan.in_real_time().with(|config| config.timers = Timers::default()).start().await;
     let (parts, by) = (cluster.parts(), operator());
-    let bus = parts.live.bus().await.unwrap();
+    let bus = parts.backend.bus().await.unwrap();
     let listening = tokio::spawn(expiries(bus.events().unwrap(), Arc::clone(&parts.clock), timers));
     let total_ms = |number: usize| lead_ms + i64::try_from(number).unwrap() * span_ms / i64::try_from(timers).unwrap();
     let create = async |number: usize| {

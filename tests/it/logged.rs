@@ -57,7 +57,7 @@ async fn an_outage_of_redis_is_told_in_a_few_lines_with_its_cause_and_its_length
     }
     ground.redis_mut().start_again();
     until_logged(&process, "answers come again of=\"store\" lasted_ms=").await;
-    until_logged(&process, "store lives have ended").await;
+    until_logged(&process, "the store generation changed").await;
     let log = process.log();
     let said = warnings(&log);
     println!("{} lines: {said:#?}", said.len());

@@ -21,8 +21,8 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Watchers that are not looked after for a while are not sent away for that.
 fn patient(config: &mut Config) {
-    config.spans.ping = Duration::from_mins(1);
-    config.spans.pong_wait = Duration::from_mins(1);
+    config.timers.ping = Duration::from_mins(1);
+    config.timers.pong_wait = Duration::from_mins(1);
 }
 
 /// A watcher that has its first state: one without is sent away when the store is.
@@ -206,7 +206,7 @@ async fn what_a_newer_release_wrote_is_answered_with_503_and_left_alone() {
 async fn an_instance_that_leaves_hands_over_what_it_looked_after() {
     let cluster = Cluster::of(3).shared().start().await;
     let session = cluster.caller(0).running(blitz()).await;
-    let knows = |instance: usize| cluster.part(instance).live.membership().unwrap().live_members().len();
+    let knows = |instance: usize| cluster.part(instance).backend.membership().unwrap().live_members().len();
     cluster.part(2).finish(Duration::from_secs(1)).await;
     eventually("the others know", async || (knows(0) == 2 && knows(1) == 2).then_some(())).await;
     let mut heard = cluster.hear(&session).await;

@@ -156,7 +156,7 @@ async fn unread(caller: &Caller, head: &str, authorization: &str) -> TcpStream {
 }
 
 fn waiting(seconds: u64) -> impl FnOnce(&mut Config) {
-    move |config| config.spans.write_wait = Duration::from_secs(seconds)
+    move |config| config.timers.write_wait = Duration::from_secs(seconds)
 }
 
 #[tokio::test(flavor = "multi_thread")]

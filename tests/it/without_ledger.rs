@@ -197,7 +197,7 @@ async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
     assert_eq!(second.caller().command(&session, "switch").await.version(), 3);
     ledger_is_missed(&second, &session).await;
     for (process, host) in [(&process, &second), (&draining, &worker)] {
-        until_logged(process, "the ledger is away: what needs it waits").await;
+        until_logged(process, "the ledger is away: writes to it wait").await;
         assert!(process.log().contains("Connection refused"), "{}", process.log());
         let is_told = "synckairos_breaker_open{of=\"ledger_writes\"} 1";
         eventually("the metric", async || host.scrape().await.contains(is_told).then_some(())).await;

@@ -1,4 +1,4 @@
-//! A driver process: this program again, asked by lines on its standard input.
+//! A driver process: this program again, with requests as lines on its standard input.
 
 use std::io::{stdin, stdout};
 use std::os::fd::AsFd as _;
@@ -8,10 +8,10 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::crowd::order::{Answer, Ask};
+use crate::crowd::protocol::{Reply, Request};
 use crate::failure::Failure;
 
-/// How the program is told to be one.
+/// The command of a driver.
 pub const COMMAND: &str = "drive";
 
 pub struct Driver {
@@ -32,18 +32,18 @@ impl Driver {
         Ok(Self { _child: child, input, output: BufReader::new(output).lines() })
     }
 
-    pub async fn tell(&mut self, ask: &Ask) -> Result<(), Failure> {
-        Ok(self.input.write_all(format!("{}\n", serde_json::to_string(ask)?).as_bytes()).await?)
+    pub async fn send(&mut self, request: &Request) -> Result<(), Failure> {
+        Ok(self.input.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?)
     }
 
-    pub async fn answer(&mut self) -> Result<Answer, Failure> {
+    pub async fn answer(&mut self) -> Result<Reply, Failure> {
         let line = self.output.next_line().await?;
         let line = line.ok_or_else(|| Failure::Driver("it ended".to_owned()))?;
         Ok(serde_json::from_str(&line)?)
     }
 }
 
-/// The pipe that a driver is asked by. Not the runtime's own standard input: that is read by a thread.
+/// The pipe of requests. The runtime's own standard input would need a thread.
 pub fn input() -> Result<pipe::Receiver, Failure> {
     Ok(pipe::Receiver::from_owned_fd(stdin().as_fd().try_clone_to_owned()?)?)
 }

@@ -9,67 +9,67 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, sleep};
 
 use crate::crowd::Crowd;
-use crate::crowd::order::{Answer, Ask, Company, Counts, Harvest, Seat, Sent};
+use crate::crowd::protocol::{Counts, CrowdPlan, Harvest, Reply, Request, Sent, SubscriberSpec};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::target::{Target, Transport};
 use driver::Driver;
 
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// All are let in within this time, or the run goes on without those who were not.
-const OPENS_WITHIN: Duration = Duration::from_mins(3);
+/// All streams open within this time, or the run goes on without the others.
+const OPEN_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// How subscribers are let in.
+/// How subscribers connect.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct AudienceSettings {
     /// Processes that hold them; one is this process.
     pub drivers: usize,
     /// Addresses each of those connects from; none if the deployment is elsewhere.
     pub sources: u8,
-    /// So many open their streams at a time.
-    pub at_once: usize,
+    /// Streams that open at a time.
+    pub max_opening: usize,
 }
 
 pub struct Audience {
-    parts: Parts,
-    terms: Terms,
-    /// Those that were let in.
-    seated: usize,
+    drivers: Drivers,
+    terms: AudienceSettings,
+    /// Subscribers so far.
+    added: usize,
 }
 
-enum Parts {
-    Here(Crowd),
+enum Drivers {
+    InProcess(Crowd),
     Spread(Vec<Driver>),
 }
 
 impl Audience {
-    /// Nobody yet. `company.at_once` is shared out among the drivers.
-    pub async fn gather(target: &Target, sessions: &[Session], terms: Terms) -> Result<Self, Failure> {
-        let at_once = terms.at_once.div_ceil(terms.drivers);
-        let company = Company { target: target.clone(), sessions: sessions.to_vec(), at_once };
+    /// An audience without subscribers. `terms.max_opening` is divided among the drivers.
+    pub async fn start(target: &Target, sessions: &[Session], terms: AudienceSettings) -> Result<Self, Failure> {
+        let max_opening = terms.max_opening.div_ceil(terms.drivers);
+        let plan = CrowdPlan { target: target.clone(), sessions: sessions.to_vec(), max_opening };
         if terms.drivers == 1 {
-            return Ok(Self { parts: Parts::Here(Crowd::of(company)), terms, seated: 0 });
+            return Ok(Self { drivers: Drivers::InProcess(Crowd::of(plan)), terms, added: 0 });
         }
         let drivers = (0..terms.drivers).map(|_| Driver::start()).collect::<Result<_, _>>()?;
-        let mut audience = Self { parts: Parts::Spread(drivers), terms, seated: 0 };
-        audience.ask(&Ask::Gather(company)).await?;
+        let mut audience = Self { drivers: Drivers::Spread(drivers), terms, added: 0 };
+        audience.request(&Request::Reset(plan)).await?;
         Ok(audience)
     }
 
-    /// Lets more in and waits until their streams are open: `count` of them over the sessions in turn, those of a
-    /// session over the instances and transports in turn.
-    pub async fn seat(&mut self, count: usize, plan: &Seating<'_>, progress: &Progress) -> Result<Duration, Failure> {
+    /// Adds `count` subscribers and waits until their streams are open: over the sessions in turn, those of a session
+    /// over the instances and transports in turn.
+    pub async fn add(&mut self, count: usize, plan: &Placement<'_>, progress: &Progress) -> Result<Duration, Failure> {
         let began = Instant::now();
-        let seats: Vec<_> = (self.seated..self.seated + count).map(|nth| self.terms.seat(nth, plan)).collect();
-        self.seated += count;
+        let specs: Vec<_> = (self.added..self.added + count).map(|nth| self.terms.spec(nth, plan)).collect();
+        self.added += count;
         let drivers = self.terms.drivers;
-        let share = |driver: usize| Ask::Seat(seats.iter().skip(driver).step_by(drivers).cloned().collect());
-        self.ask_each(share).await?;
-        let all = self.seated;
+        let share = |driver: usize| Request::Add(specs.iter().skip(driver).step_by(drivers).cloned().collect());
+        self.request_each(share).await?;
+        let all = self.added;
         progress.begin("subscribers", all);
-        self.until(OPENS_WITHIN, |counts| {
+        self.until(OPEN_TIMEOUT, |counts| {
             progress.at(counts.open);
             counts.open + counts.failed >= all as u64
         })
@@ -78,47 +78,47 @@ impl Audience {
     }
 
     pub async fn counts(&mut self) -> Result<Counts, Failure> {
-        self.ask(&Ask::Count).await
+        self.request(&Request::Count).await
     }
 
-    /// Waits until they stand as they should, or until it has taken too long; gives how they stand then.
-    pub async fn until(&mut self, span: Duration, is_so: impl Fn(&Counts) -> bool) -> Result<Counts, Failure> {
+    /// Waits until `is_met`, for at most `span`; returns the counts then.
+    pub async fn until(&mut self, span: Duration, is_met: impl Fn(&Counts) -> bool) -> Result<Counts, Failure> {
         let by = Instant::now() + span;
         loop {
             let counts = self.counts().await?;
-            if is_so(&counts) || Instant::now() > by {
+            if is_met(&counts) || Instant::now() > by {
                 return Ok(counts);
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Asks for what is answered with counts.
-    pub async fn ask(&mut self, ask: &Ask) -> Result<Counts, Failure> {
-        let answers = self.ask_each(|_| ask.clone()).await?;
+    /// Sends a request that is answered with counts.
+    pub async fn request(&mut self, request: &Request) -> Result<Counts, Failure> {
+        let answers = self.request_each(|_| request.clone()).await?;
         let counts = answers.into_iter().filter_map(|answer| match answer {
-            Answer::Counts(counts) => Some(counts),
-            Answer::Harvest(_) => None,
+            Reply::Counts(counts) => Some(counts),
+            Reply::Harvest(_) => None,
         });
         Ok(counts.reduce(Counts::add).unwrap_or_default())
     }
 
     pub async fn harvest(&mut self, sent: &[Sent]) -> Result<Harvest, Failure> {
-        let answers = self.ask_each(|_| Ask::Harvest(sent.to_vec())).await?;
+        let answers = self.request_each(|_| Request::Harvest(sent.to_vec())).await?;
         let harvests = answers.into_iter().filter_map(|answer| match answer {
-            Answer::Harvest(harvest) => Some(harvest),
-            Answer::Counts(_) => None,
+            Reply::Harvest(harvest) => Some(harvest),
+            Reply::Counts(_) => None,
         });
         Ok(harvests.reduce(Harvest::add).unwrap_or_default())
     }
 
-    /// Drivers work at the same time: all are asked before the first is waited for.
-    async fn ask_each(&mut self, ask: impl Fn(usize) -> Ask) -> Result<Vec<Answer>, Failure> {
-        match &mut self.parts {
-            Parts::Here(crowd) => Ok(vec![crowd.answer(ask(0))]),
-            Parts::Spread(drivers) => {
+    /// Drivers work at the same time: all get their request before the first reply is awaited.
+    async fn request_each(&mut self, request: impl Fn(usize) -> Request) -> Result<Vec<Reply>, Failure> {
+        match &mut self.drivers {
+            Drivers::InProcess(crowd) => Ok(vec![crowd.answer(request(0))]),
+            Drivers::Spread(drivers) => {
                 for (nth, driver) in drivers.iter_mut().enumerate() {
-                    driver.tell(&ask(nth)).await?;
+                    driver.send(&request(nth)).await?;
                 }
                 let mut answers = Vec::with_capacity(drivers.len());
                 for driver in drivers {
@@ -130,19 +130,19 @@ impl Audience {
     }
 }
 
-/// Where subscribers are seated.
-pub struct Seating<'a> {
+/// The sessions, instances and transports of subscribers.
+pub struct Placement<'a> {
     pub sessions: usize,
     pub instances: usize,
     pub transports: &'a [Transport],
 }
 
-impl Terms {
-    fn seat(&self, nth: usize, plan: &Seating<'_>) -> Seat {
+impl AudienceSettings {
+    fn spec(&self, nth: usize, plan: &Placement<'_>) -> SubscriberSpec {
         let (session, round) = (nth % plan.sessions, nth / plan.sessions);
         // Every transport is followed on every instance.
         let turn = round / plan.instances;
-        Seat {
+        SubscriberSpec {
             session,
             instance: (session + round) % plan.instances,
             transport: plan.transports[turn % plan.transports.len()],
@@ -158,12 +158,15 @@ impl Terms {
     }
 }
 
-/// What a driver process does: a line in, a line out, until nobody asks any more.
+/// Runs a driver process: a request in, a reply out, until its input ends.
 pub async fn drive() -> Result<(), Failure> {
     let mut lines = BufReader::new(driver::input()?).lines();
     let mut out = driver::output()?;
-    let mut crowd =
-        Crowd::of(Company { target: Target { instances: Vec::new(), token: None }, sessions: Vec::new(), at_once: 1 });
+    let mut crowd = Crowd::of(CrowdPlan {
+        target: Target { instances: Vec::new(), token: None },
+        sessions: Vec::new(),
+        max_opening: 1,
+    });
     while let Some(line) = lines.next_line().await? {
         let answer = crowd.answer(serde_json::from_str(&line)?);
         out.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes()).await?;
@@ -178,10 +181,10 @@ mod tests {
 
     #[test]
     fn seats_are_spread_over_everything() {
-        let terms = Terms { drivers: 2, sources: 3, at_once: 1 };
-        let plan = Seating { sessions: 2, instances: 2, transports: &[Transport::Ws, Transport::Sse] };
-        let seats: Vec<_> = (0..6).map(|nth| terms.seat(nth, &plan)).collect();
-        let told: Vec<_> = seats
+        let terms = AudienceSettings { drivers: 2, sources: 3, max_opening: 1 };
+        let plan = Placement { sessions: 2, instances: 2, transports: &[Transport::Ws, Transport::Sse] };
+        let specs: Vec<_> = (0..6).map(|nth| terms.spec(nth, &plan)).collect();
+        let told: Vec<_> = specs
             .iter()
             .map(|seat| (seat.session, seat.instance, seat.transport.name(), seat.from.unwrap().to_string()))
             .map(|(session, instance, transport, from)| format!("{session} {instance} {transport} {from}"))
@@ -195,6 +198,6 @@ mod tests {
             "1 1 sse 127.0.2.3",
         ];
         assert_eq!(told, expected);
-        assert_eq!(Terms { sources: 0, ..terms }.seat(0, &plan).from, None);
+        assert_eq!(AudienceSettings { sources: 0, ..terms }.spec(0, &plan).from, None);
     }
 }

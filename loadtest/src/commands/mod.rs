@@ -1,6 +1,7 @@
-//! Switching sessions: in a closed loop, as fast as the answers come, or in an open one, by the clock.
+//! Sends switches: in a closed loop, as fast as the answers come, or in an open loop, by a schedule.
 
-mod lane;
+mod connection;
+mod plan;
 mod worker;
 
 use std::sync::Arc;
@@ -9,70 +10,30 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::crowd::order::Sent;
 use crate::failure::Failure;
-use crate::report::Errors;
-use crate::report::latencies::Latencies;
 use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::target::Target;
-use lane::Lane;
 use worker::Worker;
 
-/// Until the first call: all workers are there by then.
-const GATHERING: Duration = Duration::from_millis(50);
+pub use connection::CommandTransport;
+pub use plan::{CommandTotals, Plan};
 
-/// What commands go over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Over {
-    /// Requests on keep-alive connections.
-    Http,
-    /// `COMMAND` frames on WebSockets.
-    Ws,
-}
-
-/// What is to be sent.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    pub workers: usize,
-    /// In all; without one the loop is closed.
-    pub per_second: Option<f64>,
-    /// Not measured.
-    pub warmup: Duration,
-    pub span: Duration,
-    pub over: Over,
-    /// Whether each worker asks all instances in turn, or always the same.
-    pub takes_turns: bool,
-    /// Whether somebody wants to know what was sent when.
-    pub is_watched: bool,
-}
+/// The time until the first call: all workers are ready by then.
+const START_DELAY: Duration = Duration::from_millis(50);
 
 /// Commands under way.
 pub struct Running {
-    /// What is due from here to there is measured.
+    /// Commands due between these are measured.
     pub from: Instant,
     pub until: Instant,
-    workers: JoinSet<Result<Done, Failure>>,
-}
-
-/// What came of them.
-#[derive(Debug, Default)]
-pub struct Done {
-    /// Counted from when each was due.
-    pub from_due: Latencies,
-    /// Counted from when each was sent. In a closed loop that is the same.
-    pub from_sent: Latencies,
-    /// Writes that were made, those of the warm-up too.
-    pub applied: u64,
-    /// Those that were measured, and when they were asked for.
-    pub sent: Vec<Sent>,
-    pub errors: Errors,
+    workers: JoinSet<Result<CommandTotals, Failure>>,
 }
 
 impl Plan {
-    /// Begins. Each session is always switched by the same worker, so that commands for it do not meet.
+    /// Starts the workers. One worker sends all commands of a session, so that they do not conflict.
     pub fn start(&self, target: &Target, sessions: &Arc<[Session]>) -> Running {
-        let start = Instant::now() + GATHERING;
+        let start = Instant::now() + START_DELAY;
         let (from, until) = (start + self.warmup, start + self.warmup + self.span);
         let mut workers = JoinSet::new();
         for nth in 0..self.workers.min(sessions.len()) {
@@ -89,33 +50,15 @@ impl Plan {
         }
         Running { from, until, workers }
     }
-
-    /// The instances that a worker asks.
-    fn lanes(&self, nth: usize, target: &Target) -> Vec<Lane> {
-        let count = if self.takes_turns { target.instances.len() } else { 1 };
-        (nth..nth + count).map(|nth| Lane::new(self.over, target.instance(nth))).collect()
-    }
 }
 
 impl Running {
     /// Waits for the last answers.
-    pub async fn finish(mut self) -> Result<Done, Failure> {
-        let mut all = Done::default();
+    pub async fn finish(mut self) -> Result<CommandTotals, Failure> {
+        let mut all = CommandTotals::default();
         while let Some(done) = self.workers.join_next().await {
             all.add(done.map_err(std::io::Error::other)??);
         }
         Ok(all)
-    }
-}
-
-impl Done {
-    fn add(&mut self, other: Self) {
-        self.from_due.add(&other.from_due);
-        self.from_sent.add(&other.from_sent);
-        self.applied += other.applied;
-        self.sent.extend(other.sent);
-        for (why, count) in other.errors {
-            *self.errors.entry(why).or_default() += count;
-        }
     }
 }

@@ -1,65 +1,55 @@
-//! Subscribers, as many as one process may have: each a task with a connection, all writing into one record.
+//! The subscribers of one process: each is a task with a connection, and all write into one record.
 
-pub mod order;
+pub mod protocol;
 mod record;
 mod streams;
 mod subscriber;
+mod task;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use order::{Answer, Ask, Company, Seat};
-use record::Record;
+use protocol::{CrowdPlan, Reply, Request, SubscriberSpec};
+use record::{Record, SharedRecord};
 use subscriber::Subscriber;
 
 /// The crowd of this process.
 pub struct Crowd {
-    company: Arc<Company>,
+    plan: Arc<CrowdPlan>,
     gate: Arc<Semaphore>,
-    record: Shared,
-    seats: Vec<Seat>,
+    record: SharedRecord,
+    specs: Vec<SubscriberSpec>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// The record, which every subscriber writes into for a moment.
-#[derive(Clone, Default)]
-pub struct Shared(Arc<Mutex<Record>>);
-
-impl Shared {
-    /// A panic elsewhere does not make the figures wrong.
-    fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl Crowd {
-    /// Nobody yet.
-    pub fn of(company: Company) -> Self {
-        let gate = Arc::new(Semaphore::new(company.at_once.max(1)));
-        Self { company: Arc::new(company), gate, record: Shared::default(), seats: Vec::new(), tasks: Vec::new() }
+    /// A crowd without subscribers.
+    pub fn of(plan: CrowdPlan) -> Self {
+        let gate = Arc::new(Semaphore::new(plan.max_opening.max(1)));
+        Self { plan: Arc::new(plan), gate, record: SharedRecord::default(), specs: Vec::new(), tasks: Vec::new() }
     }
 
-    /// Does what is asked; nothing here takes long.
-    pub fn answer(&mut self, ask: Ask) -> Answer {
-        match ask {
-            Ask::Gather(company) => *self = Self::of(company),
-            Ask::Seat(seats) => self.seat(seats),
-            Ask::Count => {}
-            Ask::Harvest(sent) => return Answer::Harvest(self.record.with(|record| record.harvest(&sent))),
-            Ask::Cut => self.cut(),
-            Ask::Resume { go_ns, targets } => self.resume(go_ns, targets),
-            Ask::Recycle(count) => self.recycle(count),
+    /// Carries out a request; none takes long.
+    pub fn answer(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Reset(plan) => *self = Self::of(plan),
+            Request::Add(specs) => self.add(specs),
+            Request::Count => {}
+            Request::Harvest(sent) => return Reply::Harvest(self.record.with(|record| record.harvest(&sent))),
+            Request::Cut => self.cut(),
+            Request::Resume { go_ns, targets } => self.resume(go_ns, targets),
+            Request::Recycle(count) => self.recycle(count),
         }
-        Answer::Counts(self.record.with(|record| record.counts.clone()))
+        Reply::Counts(self.record.with(|record| record.counts.clone()))
     }
 
-    fn seat(&mut self, seats: Vec<Seat>) {
-        self.record.with(|record| record.make_room(&seats));
-        for seat in seats {
-            self.seats.push(seat);
-            let task = self.subscribe(self.seats.len() - 1);
+    fn add(&mut self, specs: Vec<SubscriberSpec>) {
+        self.record.with(|record| record.make_room(&specs));
+        for spec in specs {
+            self.specs.push(spec);
+            let task = self.subscribe(self.specs.len() - 1);
             self.tasks.push(task);
         }
     }
@@ -67,29 +57,29 @@ impl Crowd {
     fn subscribe(&self, place: usize) -> JoinHandle<()> {
         let subscriber = Subscriber {
             place,
-            seat: self.seats[place].clone(),
-            company: Arc::clone(&self.company),
+            spec: self.specs[place].clone(),
+            plan: Arc::clone(&self.plan),
             record: self.record.clone(),
         };
-        tokio::spawn(subscriber.stay(Arc::clone(&self.gate)))
+        tokio::spawn(task::run(subscriber, Arc::clone(&self.gate)))
     }
 
-    /// Ends every connection at once, as a network does.
+    /// Ends every connection at once, like a failing network.
     fn cut(&mut self) {
         self.tasks.drain(..).for_each(|task| task.abort());
         self.record.with(Record::all_left);
     }
 
-    /// All come back from where each stood, and none waits for another.
+    /// All reconnect from their last position, at the same time.
     fn resume(&mut self, go_ns: u64, targets: Vec<u64>) {
         self.gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
         self.record.with(|record| record.aim(go_ns, targets));
-        self.tasks = (0..self.seats.len()).map(|place| self.subscribe(place)).collect();
+        self.tasks = (0..self.specs.len()).map(|place| self.subscribe(place)).collect();
     }
 
-    /// Some leave and come back; the next time it is others.
+    /// Some leave and reconnect; each call takes the next ones.
     fn recycle(&mut self, count: usize) {
-        for _ in 0..count.min(self.seats.len()) {
+        for _ in 0..count.min(self.specs.len()) {
             let place = self.record.with(Record::next_to_leave);
             self.tasks[place].abort();
             self.record.with(|record| record.left(place));

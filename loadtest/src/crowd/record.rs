@@ -1,31 +1,43 @@
-//! What a crowd has seen: judged as it comes in, matched with what was sent when that is asked for.
+//! The deliveries of a crowd: counted as they come in, and matched with the commands at the harvest.
 //!
-//! When a write was sent is known only to whoever sent it, perhaps in another process, so sightings wait here until
-//! the harvest.
+//! Only the sender of a write knows when it was sent, perhaps in another process, so deliveries wait here until the
+//! harvest.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::order::{Counts, Harvest, Seat, Sent};
+use super::protocol::{Counts, Harvest, Sent, SubscriberSpec};
 use crate::net::socket::Arrival;
 use crate::position::{Position, State};
 use crate::report::latencies::Latencies;
 
-/// So many sightings are kept; past that only counts go on.
-const MAX_SIGHTINGS: usize = 20_000_000;
+/// Deliveries kept; past this, only counts go on.
+const MAX_DELIVERIES: usize = 20_000_000;
 
 #[derive(Debug, Default)]
 pub struct Record {
     pub counts: Counts,
-    places: Vec<Place>,
-    sightings: Vec<Sighting>,
+    places: Vec<SubscriberState>,
+    deliveries: Vec<Delivery>,
     aim: Option<Aim>,
     recovery: Latencies,
     leaves_next: usize,
 }
 
-/// Where a subscriber stands.
+/// The record, which every subscriber locks for a moment.
+#[derive(Clone, Default)]
+pub struct SharedRecord(Arc<Mutex<Record>>);
+
+impl SharedRecord {
+    /// A panic elsewhere does not make the figures wrong.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The progress of a subscriber.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct SubscriberState {
     session: usize,
     last: Option<Position>,
     is_open: bool,
@@ -33,13 +45,13 @@ struct Place {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Sighting {
+struct Delivery {
     session: usize,
     version: u64,
     arrival: Arrival,
 }
 
-/// What all are to come to, and since when.
+/// The target of all subscribers, and since when.
 #[derive(Debug)]
 struct Aim {
     go_ns: u64,
@@ -47,11 +59,12 @@ struct Aim {
 }
 
 impl Record {
-    pub fn make_room(&mut self, seats: &[Seat]) {
-        self.places.extend(seats.iter().map(|seat| Place { session: seat.session, ..Place::default() }));
+    pub fn make_room(&mut self, specs: &[SubscriberSpec]) {
+        self.places
+            .extend(specs.iter().map(|spec| SubscriberState { session: spec.session, ..SubscriberState::default() }));
     }
 
-    /// Where it would go on from.
+    /// The position it resumes from.
     pub fn last(&self, place: usize) -> Option<Position> {
         self.places[place].last
     }
@@ -61,7 +74,7 @@ impl Record {
         self.counts.open += u64::from(!std::mem::replace(&mut self.places[place].is_open, true));
     }
 
-    /// Its stream is open no more.
+    /// Its stream has closed.
     pub fn left(&mut self, place: usize) {
         self.counts.open -= u64::from(std::mem::take(&mut self.places[place].is_open));
     }
@@ -70,7 +83,7 @@ impl Record {
         (0..self.places.len()).for_each(|place| self.left(place));
     }
 
-    /// Its stream ended, or did not open, and nobody here ended it; whether it was open.
+    /// Its stream ended, or did not open, through no request of ours. Returns whether it was open.
     pub fn lost(&mut self, place: usize, why: &str) -> bool {
         let was_open = self.places[place].is_open;
         self.counts.lost += u64::from(was_open);
@@ -88,7 +101,7 @@ impl Record {
         self.leaves_next
     }
 
-    /// From now on, who comes to its target is right.
+    /// From now on, a subscriber that reaches its target has recovered.
     pub fn aim(&mut self, go_ns: u64, targets: Vec<u64>) {
         self.places.iter_mut().for_each(|place| place.is_right = false);
         self.counts.right = 0;
@@ -96,53 +109,53 @@ impl Record {
     }
 
     pub fn saw(&mut self, place: usize, state: State, arrival: Arrival) {
-        let seat = &mut self.places[place];
-        let session = seat.session;
+        let subscriber = &mut self.places[place];
+        let session = subscriber.session;
         let position = state.position;
-        let last = seat.last.replace(position.max(seat.last.unwrap_or_default()));
+        let last = subscriber.last.replace(position.max(subscriber.last.unwrap_or_default()));
         match last {
             Some(last) if position <= last => self.counts.repeated += u64::from(!state.is_sync),
             last => {
                 self.counts.states += 1;
                 self.counts.syncs += u64::from(state.is_sync);
                 self.counts.skipped += last.map_or(0, |last| position.version.saturating_sub(last.version + 1));
-                self.keep(Sighting { session, version: position.version, arrival });
+                self.keep(Delivery { session, version: position.version, arrival });
             }
         }
         self.judge(place, position.version, arrival);
     }
 
-    fn keep(&mut self, sighting: Sighting) {
-        if self.sightings.len() < MAX_SIGHTINGS {
-            self.sightings.push(sighting);
+    fn keep(&mut self, delivery: Delivery) {
+        if self.deliveries.len() < MAX_DELIVERIES {
+            self.deliveries.push(delivery);
         }
     }
 
     fn judge(&mut self, place: usize, version: u64, arrival: Arrival) {
         let Some(aim) = &self.aim else { return };
-        let seat = &mut self.places[place];
-        if !seat.is_right && aim.targets.get(seat.session).is_some_and(|target| version >= *target) {
-            seat.is_right = true;
+        let subscriber = &mut self.places[place];
+        if !subscriber.is_right && aim.targets.get(subscriber.session).is_some_and(|target| version >= *target) {
+            subscriber.is_right = true;
             self.counts.right += 1;
             self.recovery.record_between(aim.go_ns, arrival.read_ns);
         }
     }
 
-    /// What was seen of these; all other sightings are forgotten with them.
+    /// The deliveries of these writes; all others are dropped too.
     pub fn harvest(&mut self, sent: &[Sent]) -> Harvest {
         let places: HashMap<_, _> = sent.iter().zip(0..).map(|(sent, at)| ((sent.session, sent.version), at)).collect();
         let (mut arrival, mut read) = (Latencies::default(), Latencies::default());
         let mut last_ns = vec![0; sent.len()];
-        for sighting in std::mem::take(&mut self.sightings) {
-            let Some(&at) = places.get(&(sighting.session, sighting.version)) else { continue };
+        for delivery in std::mem::take(&mut self.deliveries) {
+            let Some(&at) = places.get(&(delivery.session, delivery.version)) else { continue };
             let at: usize = at;
-            arrival.record_between(sent[at].at_ns, sighting.arrival.kernel_ns);
-            read.record_between(sent[at].at_ns, sighting.arrival.read_ns);
-            last_ns[at] = sighting.arrival.kernel_ns.max(last_ns[at]);
+            arrival.record_between(sent[at].at_ns, delivery.arrival.kernel_ns);
+            read.record_between(sent[at].at_ns, delivery.arrival.read_ns);
+            last_ns[at] = delivery.arrival.kernel_ns.max(last_ns[at]);
         }
-        let recovery = std::mem::take(&mut self.recovery).counted();
+        let recovery = std::mem::take(&mut self.recovery).counts();
         let delivered = arrival.count();
-        Harvest { delivered, arrival: arrival.counted(), read: read.counted(), last_ns, recovery }
+        Harvest { delivered, arrival: arrival.counts(), read: read.counts(), last_ns, recovery }
     }
 }
 
@@ -152,9 +165,9 @@ mod tests {
     use crate::target::Transport;
 
     fn record(sessions: &[usize]) -> Record {
-        let seat = |&session| Seat { session, instance: 0, transport: Transport::Ws, from: None };
+        let spec = |&session| SubscriberSpec { session, instance: 0, transport: Transport::Ws, from: None };
         let mut record = Record::default();
-        record.make_room(&sessions.iter().map(seat).collect::<Vec<_>>());
+        record.make_room(&sessions.iter().map(spec).collect::<Vec<_>>());
         record
     }
 
@@ -182,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_harvest_is_what_was_sent_and_no_more() {
+    fn the_harvest_has_only_the_requested_writes() {
         let mut record = record(&[0, 0, 1]);
         record.saw(0, state(2), at(100));
         record.saw(1, state(2), at(400));
@@ -196,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_to_its_target_is_right_once() {
+    fn a_subscriber_that_reaches_its_target_counts_once() {
         let mut record = record(&[0, 1]);
         record.saw(0, state(2), at(1));
         record.aim(1_000_000, vec![3, 5]);

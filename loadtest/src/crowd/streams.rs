@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
-use super::subscriber::{Permit, Subscriber};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::subscriber::Subscriber;
 use crate::net::chunks::Chunks;
 use crate::net::frames::{Frames, Incoming, pong};
 use crate::net::http::Http;
@@ -14,7 +16,10 @@ use crate::net::response::Head;
 use crate::net::socket::{Arrival, Socket};
 use crate::position::{Position, State};
 
-/// What a stream's opening gave: its head, and what came with it already.
+/// Held while a stream is being opened.
+pub type Permit = Option<OwnedSemaphorePermit>;
+
+/// An opened stream: its head, and the bytes that came with it.
 type Opened = (Socket, Head, Vec<u8>, Arrival);
 
 pub async fn websocket(subscriber: &Subscriber, permit: Permit) -> io::Result<Infallible> {
@@ -44,7 +49,7 @@ pub async fn events(subscriber: &Subscriber, permit: Permit) -> io::Result<Infal
     let mut take = |bytes: &[u8], arrival| {
         subscriber.took(bytes.len());
         if head.is_chunked {
-            // It is small and short-lived; what a stream holds while it waits is not.
+            // This buffer is small and short-lived, unlike the buffers of a waiting stream.
             let mut plain = Vec::with_capacity(bytes.len());
             chunks.decode(bytes, &mut plain);
             lines.feed(&plain, |frame| saw(subscriber, frame, arrival));
@@ -61,8 +66,8 @@ pub async fn events(subscriber: &Subscriber, permit: Permit) -> io::Result<Infal
 }
 
 pub async fn polls(subscriber: &Subscriber, permit: Permit) -> io::Result<Infallible> {
-    let mut http = Http::new(address(subscriber), subscriber.seat.from);
-    // The first answer comes at once; that to one who comes back may be half a minute away.
+    let mut http = Http::new(address(subscriber), subscriber.spec.from);
+    // The first answer comes at once; after a reconnect it may take half a minute.
     let mut permit = permit.filter(|_| last(subscriber).is_none());
     loop {
         let is_first = last(subscriber).is_none();
@@ -94,7 +99,7 @@ fn saw(subscriber: &Subscriber, frame: &[u8], arrival: Arrival) {
 }
 
 async fn open(subscriber: &Subscriber, status: u16) -> io::Result<Opened> {
-    let socket = Socket::connect(address(subscriber), subscriber.seat.from).await?;
+    let socket = Socket::connect(address(subscriber), subscriber.spec.from).await?;
     socket.send(&subscriber.request()).await?;
     let mut bytes = Vec::new();
     let take = |more: &[u8], arrival| {
@@ -114,5 +119,5 @@ async fn open(subscriber: &Subscriber, status: u16) -> io::Result<Opened> {
 }
 
 fn address(subscriber: &Subscriber) -> SocketAddr {
-    subscriber.company.target.instance(subscriber.seat.instance)
+    subscriber.plan.target.instance(subscriber.spec.instance)
 }

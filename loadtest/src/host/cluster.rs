@@ -21,7 +21,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many instances of the program.
+    /// Starts `instances` instances of the program.
     pub fn start(program: &Path, instances: usize) -> Result<Self, Failure> {
         let mut cluster = Self { script: script()?, folder: tempfile::tempdir()?, told: HashMap::new() };
         cluster.ask(program, &["up", &instances.to_string()])?;
@@ -63,7 +63,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // It says itself what it could not end.
+        // The script reports processes that it could not end.
         let _ = self.ask(Path::new(""), &["down"]);
     }
 }

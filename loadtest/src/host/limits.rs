@@ -5,9 +5,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::failure::Failure;
 
 /// What the runtime, the standard streams and the command connections need beside the subscribers.
-const RESERVED: usize = 200;
+const RESERVED_FILES: usize = 200;
 
-/// Raises the limit as far as it goes without asking anybody; gives what it is then.
+/// Raises the limit as far as the process may; returns the new limit.
 pub fn raise_open_files() -> usize {
     let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     // It stays where it was if this fails, and the run is held to that.
@@ -15,9 +15,9 @@ pub fn raise_open_files() -> usize {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
-/// Refuses what would run into the limit half-way.
+/// Refuses a run that would exceed the limit.
 pub fn check_room(connections: usize, drivers: usize, open_files: usize) -> Result<(), Failure> {
-    let room = open_files.saturating_sub(RESERVED).saturating_mul(drivers);
+    let room = open_files.saturating_sub(RESERVED_FILES).saturating_mul(drivers);
     if connections <= room {
         return Ok(());
     }

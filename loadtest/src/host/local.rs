@@ -16,10 +16,10 @@ use crate::failure::Failure;
 /// What its tokens are signed with. It listens on loopback, and ends with the run.
 pub const SECRET: &str = "loadtest signs its own tokens with this key";
 
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longer than the service takes to drain.
-const STOPS_WITHIN: Duration = Duration::from_secs(15);
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 const PROGRAM: &str = "synckairos";
 
@@ -52,7 +52,7 @@ impl Local {
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), Failure> {
-        let by = Instant::now() + STARTS_WITHIN;
+        let by = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(self.server.address).is_err() {
             let ended = self.server.child.try_wait()?;
             if ended.is_some() || Instant::now() > by {
@@ -67,7 +67,7 @@ impl Local {
     /// Asks it to stop, and waits until it has.
     pub async fn stop(mut self) -> Result<(), Failure> {
         self.server.terminate()?;
-        let by = Instant::now() + STOPS_WITHIN;
+        let by = Instant::now() + STOP_TIMEOUT;
         while self.server.child.try_wait()?.is_none() {
             if Instant::now() > by {
                 return Err(Failure::Local("it did not stop when asked".to_owned()));
@@ -110,14 +110,15 @@ fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// The program that was named, or the one built beside this one, the release before the debug build.
+/// The program that `--program` names, or the one built beside this one, the most optimised first.
 pub fn program(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.to_path_buf());
     }
     let own = std::env::current_exe()?;
     let targets = own.ancestors().skip(2).take(2).map(Path::to_path_buf).chain([PathBuf::from("target")]);
-    let builds = targets.flat_map(|target| ["release", "debug"].map(|profile| target.join(profile).join(PROGRAM)));
+    let builds =
+        targets.flat_map(|target| ["dist", "release", "debug"].map(|profile| target.join(profile).join(PROGRAM)));
     let found = builds.into_iter().find(|path| path.is_file());
     found.ok_or_else(|| Failure::Usage("no synckairos was built here; build it, or name it with --program".to_owned()))
 }

@@ -10,7 +10,7 @@ use super::process;
 /// Processes by what they are: `server`, `redis`, `worker`.
 pub type Groups = BTreeMap<String, Vec<u32>>;
 
-/// What drives is reported beside what is driven, because they share the machine.
+/// The group of the drivers, which share the machine with the servers.
 pub const DRIVER: &str = "driver";
 
 /// A part of a run that has begun.

@@ -1,4 +1,4 @@
-//! What /proc says of a process and its children.
+//! Memory and processor time of processes, from /proc.
 
 use std::fs;
 use std::time::Duration;

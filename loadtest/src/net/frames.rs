@@ -9,7 +9,7 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// The opcode and payload of a frame, and what stands behind it.
+/// The opcode and payload of a frame, and the bytes after it.
 type Frame<'a> = (u8, &'a [u8], &'a [u8]);
 
 /// What a server sent.
@@ -38,7 +38,7 @@ impl Frames {
     }
 }
 
-/// Hands on whole frames; gives what is left.
+/// Passes on whole frames; returns the rest.
 fn hand_on<'a>(mut bytes: &'a [u8], take: &mut impl FnMut(Incoming<'_>)) -> &'a [u8] {
     while let Some((opcode, payload, rest)) = split(bytes) {
         match opcode {

@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::response::Response;
 use super::socket::{Arrival, Socket};
 
-/// Longer than a long-poll; a call that takes longer will not be answered.
-const PATIENCE: Duration = Duration::from_secs(75);
+/// Longer than a long-poll.
+const CALL_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Connects when it is first asked, and again after a failure.
+/// Connects on the first call, and again after a failure.
 pub struct Http {
     to: SocketAddr,
     from: Option<IpAddr>,
@@ -28,7 +28,7 @@ impl Http {
 
     /// Sends a written request and waits for all of the answer.
     pub async fn call(&mut self, request: &[u8]) -> io::Result<(&Response, Arrival)> {
-        let answered = timeout(PATIENCE, self.exchange(request)).await;
+        let answered = timeout(CALL_TIMEOUT, self.exchange(request)).await;
         let answered = answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if answered.is_err() || self.response.closes() {
             self.socket = None;

@@ -5,7 +5,7 @@
 pub struct Lines(Vec<u8>);
 
 impl Lines {
-    /// Hands on what each `data:` line carries. Here an event never has more than one.
+    /// Passes on the content of each `data:` line. An event of the service has only one.
     pub fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) {
         let Some(end) = memchr::memrchr(b'\n', bytes) else {
             self.0.extend_from_slice(bytes);

@@ -75,7 +75,7 @@ impl Response {
         self.chunks = Chunks::default();
     }
 
-    /// Takes what came in; whether that was the last of it.
+    /// Takes received bytes; returns whether the response is complete.
     pub fn feed(&mut self, bytes: &[u8]) -> io::Result<bool> {
         if self.has_head {
             self.take(bytes);

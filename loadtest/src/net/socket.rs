@@ -14,14 +14,14 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::clock;
 
 /// More than a frame or a small answer, so that one read mostly takes all there is.
-const SCRATCH: usize = 64 * 1024;
+const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// When bytes came in, in nanoseconds of Unix time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival {
     /// When the kernel had the last of them.
     pub kernel_ns: u64,
-    /// When this program got to reading them: later by what it was busy with.
+    /// When this program read them, after its other work.
     pub read_ns: u64,
 }
 
@@ -35,7 +35,7 @@ struct Scratch {
 
 thread_local! {
     static READ: RefCell<Scratch> =
-        RefCell::new(Scratch { bytes: vec![0; SCRATCH], control: [0; cmsg_space::<TimeSpec>()] });
+        RefCell::new(Scratch { bytes: vec![0; SCRATCH_BYTES], control: [0; cmsg_space::<TimeSpec>()] });
 }
 
 impl Socket {
@@ -66,19 +66,18 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends what is so small that it always fits; if it does not, the other side has stopped reading and will not
-    /// miss it.
+    /// Sends a few bytes, which always fit unless the other side has stopped reading; then they are dropped.
     pub fn send_small(&self, bytes: &[u8]) {
         let _ = self.0.try_write(bytes);
     }
 
-    /// Hands on what comes in until `take` breaks. The end of the stream is an error.
+    /// Passes received bytes on until `take` breaks. The end of the stream is an error.
     pub async fn receive<T>(&self, mut take: impl FnMut(&[u8], Arrival) -> ControlFlow<T>) -> io::Result<T> {
         let fd = self.0.as_raw_fd();
         self.0.async_io(Interest::READABLE, || READ.with_borrow_mut(|scratch| scratch.drain(fd, &mut take))).await
     }
 
-    /// For those who read it themselves.
+    /// The stream, for callers that read it themselves.
     pub fn into_stream(self) -> TcpStream {
         self.0
     }

@@ -9,7 +9,7 @@ use super::{Report, ratio};
 use crate::failure::Failure;
 
 /// Less than this is noise on a shared machine.
-const NOTABLE: f64 = 0.05;
+const MIN_NOTABLE_CHANGE: f64 = 0.05;
 
 /// Runs of one kind: the same scenario with the same settings.
 type Kinds = BTreeMap<String, Vec<Report>>;
@@ -25,7 +25,7 @@ fn read(file: &Path) -> Result<Vec<Report>, Failure> {
     Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// Labels are left aside: they are what tells the two apart.
+/// Labels do not count: they differ between the two files.
 fn by_kind(reports: Vec<Report>) -> Kinds {
     let mut kinds = Kinds::new();
     for report in reports {
@@ -73,7 +73,7 @@ fn median(reports: &[Report], name: &str) -> Option<f64> {
 fn verdict(name: &str, times: f64) -> &'static str {
     let larger_is_better = name.ends_with("_per_s");
     let is_cost = ["_ms", "_us", "_ms_per_1000", "_bytes"].iter().any(|unit| name.ends_with(unit));
-    if times.is_nan() || (times - 1.0).abs() < NOTABLE || !(larger_is_better || is_cost) {
+    if times.is_nan() || (times - 1.0).abs() < MIN_NOTABLE_CHANGE || !(larger_is_better || is_cost) {
         return "";
     }
     if larger_is_better == (times > 1.0) { "better" } else { "worse" }

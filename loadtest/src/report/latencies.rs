@@ -1,17 +1,17 @@
-//! Spans, counted by how long they were.
+//! A histogram of latencies.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::real;
+use super::numbers::real;
 
-/// Ten minutes, in microseconds; what took longer counts as that.
-const LONGEST_US: u64 = 600_000_000;
+/// Ten minutes, in microseconds; longer spans count as that.
+const MAX_LATENCY_US: u64 = 600_000_000;
 
-const DIGITS: u8 = 3;
+const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// What is told of them, by name.
+/// The reported percentiles, by name.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
 /// A histogram in microseconds, to three digits.
@@ -19,17 +19,17 @@ const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)
 pub struct Latencies(Histogram<u64>);
 
 /// The same as it goes from one driver process to another: each value and how often it came.
-pub type Counted = Vec<(u64, u64)>;
+pub type LatencyCounts = Vec<(u64, u64)>;
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self(Histogram::new_with_bounds(1, LONGEST_US, DIGITS).expect("these bounds make a histogram"))
+        Self(Histogram::new_with_bounds(1, MAX_LATENCY_US, SIGNIFICANT_DIGITS).expect("these bounds make a histogram"))
     }
 }
 
 impl Latencies {
     pub fn record(&mut self, span: Duration) {
-        self.record_us(u64::try_from(span.as_micros()).unwrap_or(LONGEST_US));
+        self.record_us(u64::try_from(span.as_micros()).unwrap_or(MAX_LATENCY_US));
     }
 
     pub fn record_us(&mut self, us: u64) {
@@ -49,17 +49,17 @@ impl Latencies {
         self.0.len()
     }
 
-    pub fn counted(&self) -> Counted {
+    pub fn counts(&self) -> LatencyCounts {
         self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
     }
 
-    pub fn add_counted(&mut self, counted: &[(u64, u64)]) {
-        for (us, count) in counted {
+    pub fn add_counts(&mut self, counts: &[(u64, u64)]) {
+        for (us, count) in counts {
             self.0.saturating_record_n(*us, *count);
         }
     }
 
-    /// What is told of them; nothing of none.
+    /// Percentiles, maximum and mean; empty without values.
     pub fn percentiles_ms(&self) -> Vec<(&'static str, f64)> {
         if self.0.is_empty() {
             return Vec::new();
@@ -92,8 +92,8 @@ mod tests {
     fn what_one_driver_counted_another_can_add() {
         let (some, others) = (of([100, 200, 200]), of([5_000_000]));
         let mut all = Latencies::default();
-        all.add_counted(&some.counted());
-        all.add_counted(&others.counted());
+        all.add_counts(&some.counts());
+        all.add_counts(&others.counts());
         let mut expected = some;
         expected.add(&others);
         assert_eq!((all.count(), all.percentiles_ms()), (4, expected.percentiles_ms()));

@@ -1,7 +1,8 @@
-//! What a run found: figures by name, as JSON for later and as a table for now.
+//! The report of a run: figures by name, as JSON and as a table.
 
 pub mod compare;
 pub mod latencies;
+mod numbers;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,12 @@ use crate::failure::Failure;
 use crate::host::meter::Usage;
 use latencies::Latencies;
 
-/// Of what each run says, by what was asked of it.
+pub use numbers::{ratio, real};
+
+/// The settings of a run, by name.
 pub type Settings = BTreeMap<String, Value>;
 
-/// Failures and refusals, by what was answered.
+/// Failures and refusals, by their text.
 pub type Errors = BTreeMap<String, u64>;
 
 /// One run. Figures bear their unit in their name; those that end in `_per_s` are better when they are larger.
@@ -66,7 +69,7 @@ impl Report {
         self.figure(name, real(count));
     }
 
-    /// So many of it a second.
+    /// A count as a rate a second.
     pub fn rate(&mut self, name: &str, count: u64, span: Duration) {
         self.figure(&format!("{name}_per_s"), ratio(real(count), span.as_secs_f64()));
     }
@@ -99,17 +102,6 @@ impl Report {
     }
 }
 
-/// Counts as numbers to reckon with.
-#[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^53")]
-pub fn real(count: u64) -> f64 {
-    count as f64
-}
-
-/// No number, where there is nothing to divide by; `figure` leaves it out then.
-pub fn ratio(of: f64, to: f64) -> f64 {
-    if to > 0.0 { of / to } else { f64::NAN }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reckoned_is_left_out() {
+    fn figures_that_are_not_numbers_are_left_out() {
         let mut report = Report::of("idle");
         report.rate("commands", 5, Duration::ZERO);
         report.latencies("command", &Latencies::default());

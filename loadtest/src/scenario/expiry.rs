@@ -1,4 +1,4 @@
-//! How late it is told that a participant's time ran out.
+//! How late expiries are announced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +24,11 @@ use crate::session::{self, Session};
 use crate::target::Target;
 use crate::websocket;
 
-/// As many as one stream may follow.
-const FOLLOWED: usize = 1_000;
+/// Sessions that one stream may follow.
+const MAX_FOLLOWED_SESSIONS: usize = 1_000;
 
-/// Past the last deadline, so long the last frames are waited for.
-const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+/// How long after the last deadline frames may arrive.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many clocks, and when they run out.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,31 +43,31 @@ pub struct Expiry {
     lead: Option<Duration>,
 }
 
-/// What was told of those that ran out.
+/// The announced expiries.
 #[derive(Debug, Default)]
-struct Told {
+struct ExpiryCounts {
     lateness: Latencies,
-    /// Told more than once, or never.
+    /// Announced more than once, or never.
     repeated: u64,
-    /// Whoever came to follow it found it over already: the lead was too short, or a stream fell behind.
+    /// Sessions that had expired before their stream followed them: the lead was too short, or a stream fell behind.
     over_before: u64,
     missing: u64,
 }
 
-/// How it is known that a time ran out.
+/// How a stream shows an expiry.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// By its own frame, which says when.
-    Told { at_ns: u64 },
+    Announced { at_ns: u64 },
     /// By a whole state, in which it has happened.
-    Over,
+    AlreadyExpired,
 }
 
 /// One stream, and what came over it.
 struct Watch {
     sessions: Vec<String>,
     seen: Vec<bool>,
-    told: Told,
+    told: ExpiryCounts,
     offset: Offset,
 }
 
@@ -77,11 +77,11 @@ impl Expiry {
         let lead = self.lead.unwrap_or_else(|| Duration::from_millis(self.timers as u64 + 2_000));
         bench.progress.begin("timers", self.timers);
         let sessions = session::make(&bench.target, self.timers, |nth| self.bank_ms(lead, nth)).await?;
-        let by = Instant::now() + lead + self.seconds + SETTLES_WITHIN;
+        let by = Instant::now() + lead + self.seconds + SETTLE_TIMEOUT;
         let mut watches = follow(&bench.target, &sessions, offset, by).await?;
         let meter = Meter::start(&bench.groups);
-        bench.progress.until("running out", by - SETTLES_WITHIN).await;
-        let mut told = Told::default();
+        bench.progress.until("running out", by - SETTLE_TIMEOUT).await;
+        let mut told = ExpiryCounts::default();
         while let Some(part) = watches.join_next().await {
             told.add(&part.map_err(std::io::Error::other)??);
         }
@@ -114,10 +114,10 @@ async fn follow(
     sessions: &[Session],
     offset: Offset,
     by: Instant,
-) -> Result<JoinSet<Result<Told, Failure>>, Failure> {
+) -> Result<JoinSet<Result<ExpiryCounts, Failure>>, Failure> {
     let target = Arc::new(target.clone());
     let mut watches = JoinSet::new();
-    for (nth, some) in sessions.chunks(FOLLOWED).enumerate() {
+    for (nth, some) in sessions.chunks(MAX_FOLLOWED_SESSIONS).enumerate() {
         let stream = websocket::connect(&target, target.instance(nth), "/v1/ws?warnings=0").await?;
         watches.spawn(Watch::of(some, offset).run(stream, by));
     }
@@ -129,10 +129,10 @@ impl Watch {
     fn of(sessions: &[Session], offset: Offset) -> Self {
         let mut sessions: Vec<_> = sessions.iter().map(|session| session.id.clone()).collect();
         sessions.sort_unstable();
-        Self { seen: vec![false; sessions.len()], sessions, told: Told::default(), offset }
+        Self { seen: vec![false; sessions.len()], sessions, told: ExpiryCounts::default(), offset }
     }
 
-    async fn run(mut self, mut stream: WebSocketStream<TcpStream>, by: Instant) -> Result<Told, Failure> {
+    async fn run(mut self, mut stream: WebSocketStream<TcpStream>, by: Instant) -> Result<ExpiryCounts, Failure> {
         for session in &self.sessions {
             let frame = json!({"type": "SUBSCRIBE", "session_id": session}).to_string();
             stream.feed(Message::text(frame)).await.map_err(Box::new)?;
@@ -153,9 +153,9 @@ impl Watch {
         let Ok(place) = self.sessions.binary_search(&session) else { return };
         let was_seen = std::mem::replace(&mut self.seen[place], true);
         match end {
-            End::Told { .. } if was_seen => self.told.repeated += 1,
-            End::Told { at_ns } => self.told.lateness.record_between(at_ns, self.offset.on_theirs(now_ns)),
-            End::Over => self.told.over_before += u64::from(!was_seen),
+            End::Announced { .. } if was_seen => self.told.repeated += 1,
+            End::Announced { at_ns } => self.told.lateness.record_between(at_ns, self.offset.on_theirs(now_ns)),
+            End::AlreadyExpired => self.told.over_before += u64::from(!was_seen),
         }
     }
 }
@@ -171,14 +171,14 @@ impl End {
         let session = frame["session_id"].as_str()?.to_owned();
         let payload = &frame["payload"];
         if !is_told {
-            return (payload["status"] == "expired").then_some((session, Self::Over));
+            return (payload["status"] == "expired").then_some((session, Self::AlreadyExpired));
         }
         let at = OffsetDateTime::parse(payload["expired_at"].as_str()?, &Rfc3339).ok()?;
-        Some((session, Self::Told { at_ns: u64::try_from(at.unix_timestamp_nanos()).ok()? }))
+        Some((session, Self::Announced { at_ns: u64::try_from(at.unix_timestamp_nanos()).ok()? }))
     }
 }
 
-impl Told {
+impl ExpiryCounts {
     fn add(&mut self, other: &Self) {
         self.lateness.add(&other.lateness);
         self.repeated += other.repeated;
@@ -194,10 +194,10 @@ mod tests {
     #[test]
     fn only_what_ran_out_is_read() {
         let frame = r#"{"type":"TIME_EXPIRED","session_id":"s","position":"1-3","payload":{"expired_at":"2026-01-01T00:00:00.250Z"}}"#;
-        let told = End::Told { at_ns: 1_767_225_600_250_000_000 };
+        let told = End::Announced { at_ns: 1_767_225_600_250_000_000 };
         assert_eq!(End::read(frame), Some(("s".to_owned(), told)));
         let sync = |status| format!(r#"{{"type":"STATE_SYNC","session_id":"s","payload":{{"status":"{status}"}}}}"#);
-        assert_eq!(End::read(&sync("expired")), Some(("s".to_owned(), End::Over)));
+        assert_eq!(End::read(&sync("expired")), Some(("s".to_owned(), End::AlreadyExpired)));
         assert_eq!(End::read(&sync("running")), None);
         assert_eq!(End::read(r#"{"type":"STATE_UPDATE"}"#), None);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::round::Round;
 use super::{Bench, names, per_second, seconds, up_to};
-use crate::commands::{Over, Plan};
+use crate::commands::{CommandTransport, Plan};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::target::Transport;
@@ -49,7 +49,7 @@ impl Fanout {
             per_second: Some(self.rate),
             warmup: self.warmup,
             span: self.seconds,
-            over: Over::Http,
+            over: CommandTransport::Http,
             takes_turns: true,
             is_watched: true,
         }

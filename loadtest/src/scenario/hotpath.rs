@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, per_second, seconds, up_to};
-use crate::commands::{Over, Plan};
+use crate::commands::{CommandTransport, Plan};
 use crate::failure::Failure;
 use crate::host::meter::Meter;
 use crate::report::Report;
@@ -27,7 +27,7 @@ pub struct Hotpath {
     warmup: Duration,
     /// What commands go over
     #[arg(long, value_enum, default_value = "http")]
-    over: Over,
+    over: CommandTransport,
 }
 
 impl Hotpath {

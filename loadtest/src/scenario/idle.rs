@@ -41,7 +41,7 @@ impl Idle {
         bench.progress.through("half of them wait", self.hold / 4).await;
         let half = taken(bench);
         let second = self.connections - first;
-        let opened_in = audience.seat(second, &bench.seating(&sessions, &self.transports), &bench.progress).await?;
+        let opened_in = audience.add(second, &bench.placement(&sessions, &self.transports), &bench.progress).await?;
         bench.progress.through("all settle", self.hold / 4).await;
         let meter = Meter::start(&bench.groups);
         bench.progress.through("all wait", self.hold).await;

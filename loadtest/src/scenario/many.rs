@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::round::Round;
 use super::{Bench, names, per_second, seconds, up_to};
-use crate::commands::{Over, Plan};
+use crate::commands::{CommandTransport, Plan};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::report::real;
@@ -58,7 +58,7 @@ impl Many {
             per_second: Some(self.rate * real(self.sessions as u64)),
             warmup: self.warmup,
             span: self.seconds,
-            over: Over::Http,
+            over: CommandTransport::Http,
             takes_turns: false,
             is_watched: true,
         }

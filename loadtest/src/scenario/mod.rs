@@ -1,4 +1,4 @@
-//! What can be run, and what all runs have at hand.
+//! The scenarios, and what they share.
 
 pub mod expiry;
 pub mod fanout;
@@ -12,32 +12,32 @@ pub mod storm;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audience::{Audience, Seating, Terms};
+use crate::audience::{Audience, AudienceSettings, Placement};
 use crate::failure::Failure;
 use crate::host::limits::check_room;
 use crate::host::meter::Groups;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::session::{self, LONG_MS, Session};
+use crate::session::{self, LONG_BANK_MS, Session};
 use crate::target::{Target, Transport};
 
 /// A deployment, and the means to put it under load.
 pub struct Bench {
     pub target: Target,
     pub groups: Groups,
-    pub terms: Terms,
+    pub terms: AudienceSettings,
     pub open_files: usize,
     pub progress: Progress,
 }
 
 impl Bench {
-    /// Sessions in which nobody's time runs out.
+    /// Sessions whose time does not run out.
     pub async fn sessions(&self, count: usize) -> Result<Arc<[Session]>, Failure> {
         self.progress.begin("sessions", count);
-        Ok(session::make(&self.target, count, |_| LONG_MS).await?.into())
+        Ok(session::make(&self.target, count, |_| LONG_BANK_MS).await?.into())
     }
 
-    /// Subscribers of those sessions, let in.
+    /// Connected subscribers of those sessions.
     pub async fn audience(
         &self,
         sessions: &[Session],
@@ -45,8 +45,8 @@ impl Bench {
         transports: &[Transport],
     ) -> Result<(Audience, Duration), Failure> {
         self.check_room(count)?;
-        let mut audience = Audience::gather(&self.target, sessions, self.terms).await?;
-        let opened_in = audience.seat(count, &self.seating(sessions, transports), &self.progress).await?;
+        let mut audience = Audience::start(&self.target, sessions, self.terms).await?;
+        let opened_in = audience.add(count, &self.placement(sessions, transports), &self.progress).await?;
         Ok((audience, opened_in))
     }
 
@@ -55,8 +55,8 @@ impl Bench {
         check_room(connections, self.terms.drivers, self.open_files)
     }
 
-    pub fn seating<'a>(&self, sessions: &[Session], transports: &'a [Transport]) -> Seating<'a> {
-        Seating { sessions: sessions.len(), instances: self.target.instances.len(), transports }
+    pub fn placement<'a>(&self, sessions: &[Session], transports: &'a [Transport]) -> Placement<'a> {
+        Placement { sessions: sessions.len(), instances: self.target.instances.len(), transports }
     }
 
     /// A report that says what it ran against.

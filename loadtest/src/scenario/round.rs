@@ -1,23 +1,23 @@
-//! Commands while subscribers watch: what both saw.
+//! Commands while subscribers watch: the latencies of both.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Bench;
 use crate::audience::Audience;
-use crate::commands::{Done, Plan};
-use crate::crowd::order::{Counts, Harvest};
+use crate::commands::{CommandTotals, Plan};
+use crate::crowd::protocol::{Counts, Harvest};
 use crate::failure::Failure;
 use crate::host::meter::{Meter, Usage};
 use crate::report::latencies::Latencies;
 use crate::report::{Report, ratio, real};
 use crate::session::Session;
 
-/// So long the last deliveries are waited for.
-const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+/// How long the last deliveries may take.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Round {
-    pub done: Done,
+    pub done: CommandTotals,
     pub harvest: Harvest,
     pub usage: Usage,
     pub counts: Counts,
@@ -36,8 +36,8 @@ impl Round {
         plan: &Plan,
     ) -> Result<Self, Failure> {
         let everyone = audience.counts().await?.open;
-        // Whoever is in has been told where its session stands.
-        let before = audience.until(SETTLES_WITHIN, |counts| counts.states >= everyone).await?;
+        // Every subscriber has received the state of its session.
+        let before = audience.until(SETTLE_TIMEOUT, |counts| counts.states >= everyone).await?;
         let running = plan.start(&bench.target, sessions);
         bench.progress.until("warm-up", running.from).await;
         let meter = Meter::start(&bench.groups);
@@ -46,7 +46,7 @@ impl Round {
 
         let each = everyone / sessions.len() as u64;
         let all = before.states + before.skipped + done.applied * each;
-        let counts = audience.until(SETTLES_WITHIN, |counts| counts.states + counts.skipped >= all).await?;
+        let counts = audience.until(SETTLE_TIMEOUT, |counts| counts.states + counts.skipped >= all).await?;
         let usage = meter.stop();
         let harvest = audience.harvest(&done.sent).await?;
         let expected = done.sent.len() as u64 * each;
@@ -74,7 +74,7 @@ impl Round {
     }
 }
 
-/// How the subscribers' streams fared.
+/// The figures of the subscribers' streams.
 pub fn tell_streams(report: &mut Report, counts: &Counts) {
     report.count("open", counts.open);
     for (what, count) in [("streams that ended", counts.lost), ("subscribers that gave up", counts.failed)] {
@@ -85,14 +85,14 @@ pub fn tell_streams(report: &mut Report, counts: &Counts) {
     }
 }
 
-pub fn of(counted: &[(u64, u64)]) -> Latencies {
+pub fn of(counts: &[(u64, u64)]) -> Latencies {
     let mut latencies = Latencies::default();
-    latencies.add_counted(counted);
+    latencies.add_counts(counts);
     latencies
 }
 
 /// Until the slowest subscriber had each write.
-fn last_of(done: &Done, harvest: &Harvest) -> Latencies {
+fn last_of(done: &CommandTotals, harvest: &Harvest) -> Latencies {
     let mut latencies = Latencies::default();
     let seen = done.sent.iter().zip(&harvest.last_ns).filter(|(_, last_ns)| **last_ns > 0);
     seen.for_each(|(sent, last_ns)| latencies.record_between(sent.at_ns, *last_ns));

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use super::round::{Round, of, tell_streams};
 use super::{Bench, names, per_second, seconds, up_to};
 use crate::audience::Audience;
-use crate::commands::{Over, Plan};
-use crate::crowd::order::Ask;
+use crate::commands::{CommandTransport, Plan};
+use crate::crowd::protocol::Request;
 use crate::failure::Failure;
 use crate::host::meter::Meter;
 use crate::host::process::{family, memory};
@@ -20,9 +20,9 @@ use crate::session::{self, Session};
 use crate::target::Transport;
 
 /// Short clocks that run out within their round.
-const SHORT_MS: u64 = 50;
+const SHORT_BANK_MS: u64 = 50;
 
-/// What goes on, and for how long.
+/// The load, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Soak {
     #[arg(short = 'm', long, default_value = "200", value_parser = up_to::<1_000_000>)]
@@ -48,7 +48,7 @@ pub struct Soak {
     short: usize,
 }
 
-/// What all rounds came to.
+/// The sums of all rounds.
 #[derive(Default)]
 struct Sum {
     command: Latencies,
@@ -98,7 +98,7 @@ impl Soak {
         sum: &mut Sum,
     ) -> Result<(), Failure> {
         self.short_ones(bench, &mut sum.errors).await?;
-        audience.ask(&Ask::Recycle(self.recycled)).await?;
+        audience.request(&Request::Recycle(self.recycled)).await?;
         let all = (self.sessions * self.subscribers) as u64;
         audience.until(self.round, |counts| counts.open + counts.failed >= all).await?;
         let round = Round::run(bench, audience, sessions, &self.plan()).await?;
@@ -107,8 +107,8 @@ impl Soak {
     }
 
     async fn short_ones(&self, bench: &Bench, errors: &mut Errors) -> Result<(), Failure> {
-        let short = session::make(&bench.target, self.short, |_| SHORT_MS).await?;
-        sleep_until(Instant::now() + Duration::from_millis(2 * SHORT_MS)).await;
+        let short = session::make(&bench.target, self.short, |_| SHORT_BANK_MS).await?;
+        sleep_until(Instant::now() + Duration::from_millis(2 * SHORT_BANK_MS)).await;
         let mut http = Http::new(bench.target.instance(0), None);
         for session in short {
             let request = bench.target.request("DELETE", &format!("/v1/sessions/{}", session.id), "");
@@ -126,7 +126,7 @@ impl Soak {
             per_second: Some(self.rate * real(self.sessions as u64)),
             warmup: Duration::ZERO,
             span: self.round,
-            over: Over::Http,
+            over: CommandTransport::Http,
             takes_turns: false,
             is_watched: true,
         }

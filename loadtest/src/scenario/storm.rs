@@ -1,4 +1,4 @@
-//! Everybody comes back at once, as after an outage of the network.
+//! All subscribers reconnect at once, as after an outage of the network.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use super::round::{of, tell_streams};
 use super::{Bench, names, per_second, seconds, up_to};
 use crate::clock;
-use crate::commands::{Over, Plan};
-use crate::crowd::order::{Ask, Counts};
+use crate::commands::{CommandTransport, Plan};
+use crate::crowd::protocol::{Counts, Request};
 use crate::failure::Failure;
 use crate::host::meter::Meter;
 use crate::net::http::Http;
@@ -18,11 +18,11 @@ use crate::report::{Report, real};
 use crate::session::{Session, refusal};
 use crate::target::{Target, Transport};
 
-/// All should be right long before.
-const RIGHT_WITHIN: Duration = Duration::from_mins(1);
+/// All should have recovered long before.
+const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// So many sessions are switched at a time while nobody is there.
-const LANES: usize = 16;
+/// Sessions switched at a time while all streams are closed.
+const MAX_CONCURRENT_SWITCHES: usize = 16;
 
 /// How many come back, and what goes on meanwhile.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,21 +48,21 @@ impl Storm {
         let sessions = bench.sessions(self.sessions.min(self.subscribers)).await?;
         let (mut audience, _) = bench.audience(&sessions, self.subscribers, &self.transports).await?;
         let all = self.subscribers as u64;
-        audience.until(RIGHT_WITHIN, |counts| counts.states + counts.failed >= all).await?;
+        audience.until(RECOVERY_TIMEOUT, |counts| counts.states + counts.failed >= all).await?;
 
-        audience.ask(&Ask::Cut).await?;
+        audience.request(&Request::Cut).await?;
         let targets = switch_all(&bench.target, &sessions).await?;
         let running = self.plan().start(&bench.target, &sessions);
         bench.progress.until("silence", running.from).await;
         let meter = Meter::start(&bench.groups);
         let go_ns = clock::wall_ns();
-        let before = audience.ask(&Ask::Resume { go_ns, targets }).await?;
+        let before = audience.request(&Request::Resume { go_ns, targets }).await?;
         bench.progress.begin("right again", self.subscribers);
         let is_right = |counts: &Counts| {
             bench.progress.at(counts.right);
             counts.right >= all
         };
-        let after = audience.until(RIGHT_WITHIN, is_right).await?;
+        let after = audience.until(RECOVERY_TIMEOUT, is_right).await?;
         let usage = meter.stop();
         bench.progress.until("commands", running.until).await;
         let done = running.finish().await?;
@@ -90,21 +90,21 @@ impl Storm {
             per_second: Some(self.rate),
             warmup: Duration::ZERO,
             span: self.seconds,
-            over: Over::Http,
+            over: CommandTransport::Http,
             takes_turns: false,
             is_watched: false,
         }
     }
 }
 
-/// Switches every session once, so that everyone has missed something; gives the version each came to.
+/// Switches every session once, so that every subscriber misses a version; returns the new versions.
 async fn switch_all(target: &Target, sessions: &Arc<[Session]>) -> Result<Vec<u64>, Failure> {
-    let mut lanes = JoinSet::new();
-    for lane in 0..LANES.min(sessions.len()) {
-        lanes.spawn(switch_some(target.clone(), Arc::clone(sessions), lane));
+    let mut connections = JoinSet::new();
+    for connection in 0..MAX_CONCURRENT_SWITCHES.min(sessions.len()) {
+        connections.spawn(switch_some(target.clone(), Arc::clone(sessions), connection));
     }
     let mut versions = vec![0; sessions.len()];
-    while let Some(made) = lanes.join_next().await {
+    while let Some(made) = connections.join_next().await {
         for (session, version) in made.map_err(std::io::Error::other)?? {
             versions[session] = version;
         }
@@ -112,10 +112,14 @@ async fn switch_all(target: &Target, sessions: &Arc<[Session]>) -> Result<Vec<u6
     Ok(versions)
 }
 
-async fn switch_some(target: Target, sessions: Arc<[Session]>, lane: usize) -> Result<Vec<(usize, u64)>, Failure> {
-    let mut http = Http::new(target.instance(lane), None);
+async fn switch_some(
+    target: Target,
+    sessions: Arc<[Session]>,
+    connection: usize,
+) -> Result<Vec<(usize, u64)>, Failure> {
+    let mut http = Http::new(target.instance(connection), None);
     let mut made = Vec::new();
-    for (nth, session) in sessions.iter().enumerate().skip(lane).step_by(LANES) {
+    for (nth, session) in sessions.iter().enumerate().skip(connection).step_by(MAX_CONCURRENT_SWITCHES) {
         let (response, _) = http.call(&target.command(&session.id, "switch")).await?;
         let position = Position::of_answer(response.body()).filter(|_| response.status() == 200);
         let position = position.ok_or_else(|| Failure::Deployment(refusal(response)))?;

@@ -1,9 +1,9 @@
-//! What is driven, and what is refused.
+//! Deployments under load, and refused command lines.
 
 use crate::harness::{SECRET, Service, assert_all_delivered, ended, figure, found, loadtest, program};
 
 #[test]
-fn a_deployment_is_driven_by_its_address_and_runs_are_compared() {
+fn a_named_deployment_is_loaded_and_runs_are_compared() {
     let service = Service::start();
     let file = service.folder.path().join("runs.jsonl");
     for label in ["a", "b"] {
@@ -34,7 +34,7 @@ fn a_cluster_is_started_where_none_is_named_and_ends_with_the_run() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_command_lines_are_refused() {
     for (line, says) in [
         ("hotpath --to http://192.0.2.1:80", "--allow-remote"),
         ("hotpath --program /nowhere/synckairos", "/nowhere/synckairos"),

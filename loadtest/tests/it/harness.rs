@@ -31,7 +31,7 @@ pub fn ended(mut command: Command) -> Output {
     command.output().unwrap()
 }
 
-/// What a run found that went well.
+/// The report of a successful run.
 pub fn found(command: Command) -> Value {
     let output = ended(command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -56,7 +56,7 @@ pub fn count(report: &Value, name: &str) -> String {
     format!("{}", figure(report, name))
 }
 
-/// Everything that was sent came, once.
+/// Asserts that every frame was delivered once.
 pub fn assert_all_delivered(report: &Value) {
     assert_eq!(count(report, "delivered"), count(report, "expected"));
     assert!(figure(report, "delivered") > 0.0, "{report:#}");

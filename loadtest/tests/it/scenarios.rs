@@ -1,4 +1,4 @@
-//! What each scenario must find.
+//! The figures that each scenario must report.
 
 use crate::harness::{assert_all_delivered, count, figure, run};
 
@@ -34,21 +34,21 @@ fn many_over_several_drivers() {
 }
 
 #[test]
-fn idle_connections_cost_something() {
+fn idle_connections_have_a_cost() {
     let report = run("idle -n 60 --sessions 6 --transport ws,sse,poll --hold 0.4");
     assert_eq!(count(&report, "open"), "60");
     assert!(figure(&report, "server_resident_per_connection_bytes") > 0.0);
 }
 
 #[test]
-fn each_expiry_is_told_once() {
+fn each_expiry_is_announced_once() {
     let report = run("expiry -m 40 --seconds 0.5 --lead 2");
     let counts = ["told", "repeated", "missing", "over_before"].map(|name| count(&report, name));
     assert_eq!(counts, ["40", "0", "0", "0"]);
 }
 
 #[test]
-fn after_a_storm_all_are_right_again() {
+fn after_a_storm_all_subscribers_recover() {
     let report = run("storm -s 60 --sessions 6 --transport ws,sse,poll --rate 50 --seconds 1 --drivers 2");
     assert_eq!(count(&report, "right"), "60");
     assert!(figure(&report, "command_max_ms") > 0.0);

@@ -1,8 +1,7 @@
-//! What is at stake with dead letters, by session.
+//! The consequences of dropping dead letters, by session.
 
 use std::collections::BTreeMap;
 
-use super::say;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::ledger;
@@ -28,29 +27,32 @@ impl Stakes {
         stake.newest = stake.newest.max(at);
     }
 
-    /// One sentence a session; a script that wants letters alone leaves out what begins with `#`.
-    pub async fn tell(&self, ledger: &dyn Ledger) -> Result<(), ledger::Error> {
+    /// One line a session; a script that wants letters alone skips lines that begin with `#`.
+    pub async fn lines(&self, ledger: &dyn Ledger) -> Result<Vec<String>, ledger::Error> {
+        let mut lines = Vec::new();
         for (key, stake) in &self.0 {
             let recorded = ledger.newest(key).await?.map(|row| row.link.position);
-            say(&format!("# {key}: {}", stake.told(recorded)));
+            lines.push(format!("# {key}: {}", stake.describe(recorded)));
         }
-        if !self.0.is_empty() {
-            say("# `synckairos audit dead retry` offers them to the ledger again; `drop` gives them up for good.");
+        if !lines.is_empty() {
+            let hint =
+                "# `synckairos audit dead retry` offers them to the ledger again; `drop` gives them up for good.";
+            lines.push(hint.to_owned());
         }
-        Ok(())
+        Ok(lines)
     }
 }
 
 impl Stake {
-    fn told(&self, recorded: Option<Position>) -> String {
+    fn describe(&self, recorded: Option<Position>) -> String {
         let Self { letters, oldest, newest } = self;
         let versions = if oldest == newest { format!("version {newest}") } else { format!("{oldest} to {newest}") };
-        let what = match recorded {
+        let consequence = match recorded {
             _ if recorded >= Some(*newest) => "its history lacks them, and its state is in the ledger".to_owned(),
             Some(recorded) => format!("without them the session would come back as {recorded}"),
             None => "without them the ledger has nothing of the session".to_owned(),
         };
-        format!("{letters} refused, {versions}; {what}.")
+        format!("{letters} refused, {versions}; {consequence}.")
     }
 }
 
@@ -59,17 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_dropping_would_take_is_said() {
+    fn the_consequence_of_a_drop_is_described() {
         let at = |version| Position { epoch: 7, version };
         let stake = Stake { letters: 3, oldest: at(3), newest: at(5) };
-        for (recorded, said) in [
+        for (recorded, line) in [
             (None, "3 refused, 7-3 to 7-5; without them the ledger has nothing of the session."),
             (Some(at(2)), "3 refused, 7-3 to 7-5; without them the session would come back as 7-2."),
             (Some(at(6)), "3 refused, 7-3 to 7-5; its history lacks them, and its state is in the ledger."),
         ] {
-            assert_eq!(stake.told(recorded), said);
+            assert_eq!(stake.describe(recorded), line);
         }
         let one = Stake { letters: 1, oldest: at(3), newest: at(3) };
-        assert!(one.told(None).starts_with("1 refused, version 7-3; "));
+        assert!(one.describe(None).starts_with("1 refused, version 7-3; "));
     }
 }

@@ -1,40 +1,40 @@
-//! What is made of exchanges with the reference: which one counts, which offset holds,
-//! and who says what the next reference's offset is. Pure: all that is counted is handed in.
+//! From exchanges with the reference to a mapping: which exchange counts, which offset holds,
+//! and which instance claims the offset of a new reference. Pure: callers pass all counts in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::mapping::{MAX_DRIFT_PPM, Mapping};
 use super::reference::{Reading, StoredOffset};
+use crate::clock::mapping::{MIN_US_PER_DRIFT, Mapping};
 
-/// So many exchanges are kept.
+/// Exchanges in the window.
 const MAX_SAMPLES: usize = 64;
 
-/// So many are made before anything rests on them: the best of several is good.
+/// Exchanges before a mapping rests on them: the best of several is good.
 const MIN_SAMPLES: usize = 8;
 
 /// When a clock is good enough, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Whoever knows cluster time no better than that lets others go first.
+    /// An instance that knows cluster time no better than that lets others claim first.
     pub max_uncertainty: Duration,
-    /// How long others are let go first. It must be long enough for every living
-    /// instance to make a few exchanges.
-    pub courtesy: Duration,
+    /// How long it lets them. It must be long enough for every living instance to
+    /// make a few exchanges.
+    pub claim_delay: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_uncertainty: Duration::from_millis(50), courtesy: Duration::from_millis(1_500) }
+        Self { max_uncertainty: Duration::from_millis(50), claim_delay: Duration::from_millis(1_500) }
     }
 }
 
 /// One exchange: when it began and ended, as this host counts microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// When it was asked.
+    /// When the question was sent.
     pub sent: i64,
-    /// When the answer was there.
+    /// When the answer arrived.
     pub received: i64,
     /// The answer.
     pub reading: Reading,
@@ -45,13 +45,13 @@ pub struct Exchange {
 pub enum Next {
     /// Another exchange, before long.
     Wait,
-    /// More of them at once: too little is known yet, or others are let go first.
+    /// More exchanges at once: too little is known yet, or others may claim first.
     Retry,
-    /// This offset, in microseconds, is to be said of the reference, unless somebody did.
+    /// Claim this offset, in microseconds, for the reference, unless another instance did.
     Claim(i64),
 }
 
-/// What is known of cluster time here.
+/// What this instance knows of cluster time.
 #[derive(Debug)]
 pub struct Discipline {
     settings: Settings,
@@ -59,13 +59,13 @@ pub struct Discipline {
     mapping: Option<Mapping>,
 }
 
-/// One life of the reference.
+/// One process of the reference.
 #[derive(Debug)]
 struct ReferenceState {
     run_id: String,
     /// When it was first met.
     since: i64,
-    /// What makes cluster time of its time, once somebody said so.
+    /// Cluster time less its time, once an instance claimed it.
     offset: Option<i64>,
     window: VecDeque<Sample>,
 }
@@ -81,13 +81,13 @@ struct Sample {
 impl Sample {
     fn of(exchange: &Exchange) -> Self {
         let half = (exchange.received - exchange.sent + 1) / 2;
-        // Each stamp was cut off to whole microseconds.
+        // Each stamp was truncated to whole microseconds.
         Self { middle: exchange.sent + half, half: half + 2, server: exchange.reading.server_us }
     }
 
-    /// A short round trip is worth less the longer it is past.
+    /// A short round trip is worth less the older it is.
     fn uncertainty(self, now: i64) -> i64 {
-        self.half + (now - self.middle) / MAX_DRIFT_PPM
+        self.half + (now - self.middle) / MIN_US_PER_DRIFT
     }
 }
 
@@ -116,48 +116,49 @@ impl Discipline {
         Self { settings, reference: None, mapping: None }
     }
 
-    /// Cluster time, as far as it is known; before it was told once, nothing.
+    /// The mapping to cluster time, once enough exchanges support one.
     #[must_use]
     pub const fn mapping(&self) -> Option<Mapping> {
         self.mapping
     }
 
-    /// An exchange came to its end.
+    /// Takes in a finished exchange.
     pub fn take(&mut self, exchange: &Exchange) -> Next {
-        let told = &exchange.reading;
-        if self.reference.as_ref().is_none_or(|known| known.run_id != told.run_id) {
+        let reading = &exchange.reading;
+        if self.reference.as_ref().is_none_or(|known| known.run_id != reading.run_id) {
             self.reference = Some(ReferenceState::new(exchange));
         }
         let Some(known) = &mut self.reference else { return Next::Retry };
         known.keep(Sample::of(exchange));
-        let stored = told.stored.as_ref().filter(|stored| stored.run_id == told.run_id);
+        let stored = reading.stored.as_ref().filter(|stored| stored.run_id == reading.run_id);
         known.offset = stored.map(|stored| stored.offset_us).or(known.offset);
-        self.mapping = steered(self.mapping, known, exchange.received);
+        self.mapping = steer(self.mapping, known, exchange.received);
         match stored {
             Some(_) if known.window.len() >= MIN_SAMPLES => Next::Wait,
             Some(_) => Next::Retry,
-            None => claimed(self.settings, self.mapping, known, told.stored.as_ref(), exchange.received),
+            None => claim(self.settings, self.mapping, known, reading.stored.as_ref(), exchange.received),
         }
     }
 }
 
-/// The line from `now` on. It goes on where it is, and is corrected by and by; only
-/// the first one begins where it should be, and rests on several. Without an offset it is held over.
-fn steered(line: Option<Mapping>, known: &ReferenceState, now: i64) -> Option<Mapping> {
-    let (Some(offset), Some(best)) = (known.offset, known.best(now)) else { return line };
-    if line.is_none() && known.window.len() < MIN_SAMPLES {
+/// The mapping from `now` on. It continues where it is and slews; only the first one
+/// starts at its target, and rests on several exchanges. Without an offset it is held over.
+fn steer(mapping: Option<Mapping>, known: &ReferenceState, now: i64) -> Option<Mapping> {
+    let (Some(offset), Some(best)) = (known.offset, known.best(now)) else { return mapping };
+    if mapping.is_none() && known.window.len() < MIN_SAMPLES {
         return None;
     }
-    let should = best.server + offset + (now - best.middle);
-    let at = line.map_or(should, |line| line.at(now));
-    Some(Mapping { from: now, at, pending_correction: should - at, measured: best.middle, half: best.half })
+    let target = best.server + offset + (now - best.middle);
+    let before = mapping.unwrap_or(Mapping { from: now, at: target, ..Mapping::default() });
+    Some(Mapping { measured: best.middle, half: best.half, ..before.slewing_to(target, now) })
 }
 
-/// Nobody says what offset this life of the reference has. Whoever followed it before
-/// knows it; whoever has a clock continues that; whoever has none takes what was there.
-fn claimed(
+/// No instance has claimed an offset for this process of the reference. An instance that
+/// followed it knows the offset, one with a mapping continues that, and one without takes
+/// the stored offset.
+fn claim(
     settings: Settings,
-    line: Option<Mapping>,
+    mapping: Option<Mapping>,
     known: &ReferenceState,
     before: Option<&StoredOffset>,
     now: i64,
@@ -166,19 +167,19 @@ fn claimed(
         return Next::Claim(offset);
     }
     let (Some(best), true) = (known.best(now), known.window.len() >= MIN_SAMPLES) else { return Next::Retry };
-    let (waited, courtesy) = (now - known.since, micros(settings.courtesy));
-    match line {
-        Some(line) if is_certain_enough(settings, line, now) || waited >= courtesy => {
-            Next::Claim(line.at(best.middle) - best.server)
+    let (waited, claim_delay) = (now - known.since, micros(settings.claim_delay));
+    match mapping {
+        Some(mapping) if is_certain_enough(settings, mapping, now) || waited >= claim_delay => {
+            Next::Claim(mapping.at(best.middle) - best.server)
         }
-        // The same host as before, most likely, and nobody was there meanwhile.
-        None if waited >= courtesy * 2 => Next::Claim(before.map_or(0, |stored| stored.offset_us)),
+        // The same host as before, most likely, and no instance ran meanwhile.
+        None if waited >= claim_delay * 2 => Next::Claim(before.map_or(0, |stored| stored.offset_us)),
         _ => Next::Retry,
     }
 }
 
-fn is_certain_enough(settings: Settings, line: Mapping, now: i64) -> bool {
-    line.uncertainty(now) <= micros(settings.max_uncertainty)
+fn is_certain_enough(settings: Settings, mapping: Mapping, now: i64) -> bool {
+    mapping.uncertainty(now) <= micros(settings.max_uncertainty)
 }
 
 fn micros(span: Duration) -> i64 {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-/// An offset that somebody said, and for which process.
+/// An offset that an instance claimed, and for which process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredOffset {
     /// Which process of the reference it is for.
@@ -18,23 +18,23 @@ pub struct Reading {
     pub run_id: String,
     /// Its time, in microseconds since the Unix epoch.
     pub server_us: i64,
-    /// What is kept beside it.
+    /// The offset stored beside it.
     pub stored: Option<StoredOffset>,
 }
 
 /// The one clock that all instances follow.
 #[async_trait]
 pub trait Reference: Send + Sync {
-    /// Its time and what is kept beside it, in one round trip, all at one instant.
+    /// Reads its time and the offset stored beside it, in one round trip, all at one instant.
     async fn exchange(&self) -> Result<Reading, Away>;
 
-    /// Keeps `new`, if what is kept is still `seen` and the process that `new` is for
-    /// is the one that is asked; otherwise nothing happens. May have happened after an
-    /// error; the next exchange tells.
+    /// Stores `new`, if the stored offset is still `seen` and the process that answers is
+    /// the one `new` is for; otherwise changes nothing. After an error either may have
+    /// happened; the next exchange tells.
     async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away>;
 }
 
 /// The reference does not answer, or not in time.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to ask the clock that all follow")]
+#[error("failed to read the reference clock")]
 pub struct Away(#[source] pub Box<dyn std::error::Error + Send + Sync>);

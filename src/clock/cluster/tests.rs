@@ -1,8 +1,8 @@
 //! Instances and references that live in simulated time.
 
-mod following;
-mod keeping;
-mod surviving;
+mod accuracy;
+mod failover;
+mod follower;
 
 use super::discipline::{Discipline, Exchange, Next, Settings};
 use super::reference::{Reading, StoredOffset};
@@ -10,14 +10,14 @@ use super::reference::{Reading, StoredOffset};
 /// An hour, in microseconds.
 const HOUR: i64 = 3_600_000_000;
 
-/// A row of numbers that look like chance, and are the same for the same seed.
+/// Pseudo-random numbers that follow from a seed.
 #[derive(Debug, Clone)]
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
-    fn up_to(&mut self, most: i64) -> i64 {
+impl Rng {
+    fn up_to(&mut self, max: i64) -> i64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from(self.0 >> 33).unwrap() % (most + 1)
+        i64::try_from(self.0 >> 33).unwrap() % (max + 1)
     }
 }
 
@@ -34,7 +34,7 @@ impl Skewed {
     }
 }
 
-/// A master: its clock, which process it is, and what is kept beside it.
+/// A Redis master: its clock, its process, and the offset it stores.
 #[derive(Debug, Clone)]
 struct Master {
     clock: Skewed,
@@ -47,12 +47,12 @@ impl Master {
         Self { clock, run_id, stored: None }
     }
 
-    /// Another one takes over, with what was kept.
+    /// Another master takes over, with the stored offset.
     fn succeeded_by(&self, run_id: &'static str, clock: Skewed) -> Self {
         Self { clock, run_id, stored: self.stored.clone() }
     }
 
-    /// Cluster time, which what is kept defines.
+    /// Cluster time, which the stored offset defines.
     fn cluster(&self, truth: i64) -> i64 {
         let stored = self.stored.as_ref().filter(|stored| stored.run_id == self.run_id).unwrap();
         self.clock.at(truth) + stored.offset_us
@@ -64,26 +64,26 @@ impl Master {
 struct Instance {
     counter: Skewed,
     discipline: Discipline,
-    dice: Dice,
+    rng: Rng,
     round_trip: i64,
 }
 
 impl Instance {
     fn new(counter: Skewed, seed: u64, round_trip: i64) -> Self {
-        Self { counter, discipline: Discipline::new(Settings::default()), dice: Dice(seed), round_trip }
+        Self { counter, discipline: Discipline::new(Settings::default()), rng: Rng(seed), round_trip }
     }
 
-    /// Asks at `truth`; gives what to do, which is done, and when the answer was there.
+    /// Asks at `truth` and does what follows; returns that and when the answer arrived.
     fn ask(&mut self, master: &mut Master, truth: i64) -> (Next, i64) {
-        let there = self.dice.up_to(self.round_trip / 2);
-        let back = self.dice.up_to(self.round_trip / 2);
-        let told = Reading {
+        let outbound = self.rng.up_to(self.round_trip / 2);
+        let inbound = self.rng.up_to(self.round_trip / 2);
+        let reading = Reading {
             run_id: master.run_id.into(),
-            server_us: master.clock.at(truth + there),
+            server_us: master.clock.at(truth + outbound),
             stored: master.stored.clone(),
         };
-        let done = truth + there + back;
-        let exchange = Exchange { sent: self.counter.at(truth), received: self.counter.at(done), reading: told };
+        let done = truth + outbound + inbound;
+        let exchange = Exchange { sent: self.counter.at(truth), received: self.counter.at(done), reading };
         let next = self.discipline.take(&exchange);
         if let Next::Claim(offset_us) = next {
             master.stored = Some(StoredOffset { run_id: master.run_id.into(), offset_us });
@@ -91,12 +91,12 @@ impl Instance {
         (next, done)
     }
 
-    /// Asks as often as it should, from one instant to another, where it is.
-    fn live(&mut self, master: &mut Master, from: i64, to: i64) -> i64 {
+    /// Asks as often as it should, from one instant to another; returns when it stopped.
+    fn run(&mut self, master: &mut Master, from: i64, to: i64) -> i64 {
         let mut truth = from;
         while truth < to {
             let (next, done) = self.ask(master, truth);
-            truth = done + if next == Next::Wait { 400_000 + self.dice.up_to(200_000) } else { 20_000 };
+            truth = done + if next == Next::Wait { 400_000 + self.rng.up_to(200_000) } else { 20_000 };
         }
         truth
     }

@@ -11,7 +11,7 @@ use crate::fanout::refresh_state::ReadKind;
 use crate::fanout::shared::Shared;
 use crate::fanout::topic::{Effects, Topic};
 use crate::fanout::{Health, NewestState, Unavailable};
-use crate::telemetry::outage::Repeats;
+use crate::telemetry::outage::LogThrottle;
 
 const MAX_CONCURRENT_READS: usize = 32;
 
@@ -25,7 +25,7 @@ const BUS_WAIT: Duration = Duration::from_millis(100);
 /// a source that is down is read no more often than it can bear.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-static READ_FAILURES: Repeats = Repeats::none();
+static READ_FAILURES: LogThrottle = LogThrottle::new();
 
 /// Runs until it is dropped.
 pub(in crate::fanout) async fn run(shared: Arc<Shared>) {

@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::error::refused;
 use crate::ledger::row::{Columns, SessionColumns};
 use crate::ledger::{Error, OUTAGE_RETENTION_MS, Recorded};
-use crate::telemetry::outage::{Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, chain};
 
 /// An old or repeated batch never replaces a newer row. All writers lock the rows in one order,
 /// changed or not. So they cannot deadlock, and each sees what the one before has written.
@@ -129,7 +129,7 @@ const PREPARE_MONTHS: &str = "select session_snapshot_prepare($1, $2)";
 /// Half of the shortest month, so that each month is prepared about twice.
 const PREPARE_INTERVAL_MS: i64 = 14 * 24 * 3_600_000;
 
-static PREPARE_FAILURES: Repeats = Repeats::none();
+static PREPARE_FAILURES: LogThrottle = LogThrottle::new();
 
 /// The newest position, before a batch, of each session that the batch has changed.
 type Before = HashMap<SessionKey, Option<Position>>;

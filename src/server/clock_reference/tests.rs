@@ -1,4 +1,4 @@
-//! Cluster clocks over a real Redis, and what happens to it at its worst.
+//! Cluster clocks over a real Redis that fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::RedisReference;
-use crate::clock::cluster::{ClusterClock, Settings};
+use crate::clock::cluster::{ClusterClock, Follower, Settings};
 use crate::clock::{Clock as _, Counter, HostCounter};
 use crate::redis::{Address, Redis};
 use crate::redis_server::{Keeps, Server, Trio};
 use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
 
-/// Nothing takes longer.
-const SOON: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-const MINUTE: i64 = 60_000_000;
+const MINUTE_US: i64 = 60_000_000;
 
 /// A host whose clock is ahead, and runs fast by so many parts per million.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +35,12 @@ impl Counter for Skewed {
 
 struct Instance {
     clock: Arc<ClusterClock<Skewed>>,
-    keeping: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.keeping.abort();
+        self.following.abort();
     }
 }
 
@@ -54,29 +53,29 @@ impl Instance {
         let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
         let reference = Arc::new(RedisReference(RedisTime::new(redis, Keys::default())));
         let counter = Skewed { host: HostCounter::start(), ahead, ppm };
-        let settings = Settings { courtesy: Duration::from_millis(300), ..Settings::default() };
-        let started = timeout(SOON, ClusterClock::counting(counter, reference, settings)).await;
-        let (clock, keeper) = started.expect("the clock does not start");
-        Self { clock, keeping: tokio::spawn(keeper.run()) }
+        let settings = Settings { claim_delay: Duration::from_millis(300), ..Settings::default() };
+        let started = timeout(WAIT_TIMEOUT, Follower::start(counter, reference, settings)).await;
+        let (clock, follower) = started.expect("the clock does not start");
+        Self { clock, following: tokio::spawn(follower.run()) }
     }
 
-    async fn until_uncertain(&self, what: &str, is_so: impl Fn(f64) -> bool) {
-        let waited = timeout(SOON, async {
-            while !is_so(self.clock.uncertainty_ms()) {
+    async fn until_uncertain(&self, failure: &str, is_met: impl Fn(f64) -> bool) {
+        let waited = timeout(WAIT_TIMEOUT, async {
+            while !is_met(self.clock.uncertainty_ms()) {
                 sleep(Duration::from_millis(5)).await;
             }
         });
-        waited.await.unwrap_or_else(|_| panic!("{what}: {} ms", self.clock.uncertainty_ms()));
+        waited.await.unwrap_or_else(|_| panic!("{failure}: {} ms", self.clock.uncertainty_ms()));
     }
 
-    /// Every reading of a while, with what a host that is never off counted meanwhile:
-    /// how far the two part.
-    async fn parts_from(&self, host: HostCounter, during: impl Future<Output = ()>) -> i64 {
-        let apart = || self.clock.now_us() - host.count_us();
-        let (first, mut most) = (apart(), 0_i64);
+    /// The greatest difference between this clock and `host` while `during` runs, in
+    /// microseconds.
+    async fn max_deviation(&self, host: HostCounter, during: impl Future<Output = ()>) -> i64 {
+        let difference = || self.clock.now_us() - host.count_us();
+        let (first, mut max) = (difference(), 0_i64);
         let watching = async {
             loop {
-                most = most.max((apart() - first).abs());
+                max = max.max((difference() - first).abs());
                 sleep(Duration::from_millis(1)).await;
             }
         };
@@ -84,21 +83,21 @@ impl Instance {
             () = during => {}
             () = watching => {}
         }
-        most
+        max
     }
 }
 
-/// How far two clocks are apart, the quickest of a few looks.
-fn between(one: &Instance, two: &Instance) -> i64 {
-    let look = |_| {
+/// The difference between two clocks, by the quickest of a few comparisons.
+fn difference(one: &Instance, two: &Instance) -> i64 {
+    let compare = |_| {
         let (before, other, after) = (one.clock.now_us(), two.clock.now_us(), one.clock.now_us());
         (after - before, (other - i64::midpoint(before, after)).abs())
     };
-    (0..5).map(look).min().unwrap().1
+    (0..5).map(compare).min().unwrap().1
 }
 
-/// What is kept: for which process, and how many milliseconds.
-fn kept(server: &Server) -> Vec<String> {
+/// The stored offset: its process, and milliseconds.
+fn stored(server: &Server) -> Vec<String> {
     server.say(&["HMGET", "sk:{clock}", "run_id", "offset_ms"])
 }
 
@@ -107,96 +106,100 @@ fn run_id(server: &Server) -> String {
     said.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim().to_owned()
 }
 
-async fn until_kept(server: &Server) {
+async fn until_stored(server: &Server) {
     let id = run_id(server);
-    let waited = timeout(SOON, async {
-        while kept(server).first() != Some(&id) {
+    let waited = timeout(WAIT_TIMEOUT, async {
+        while stored(server).first() != Some(&id) {
             sleep(Duration::from_millis(5)).await;
         }
     });
-    waited.await.expect("nobody goes on with cluster time");
+    waited.await.expect("no instance continues cluster time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_are_minutes_apart_agree_within_a_millisecond() {
     let server = Server::start(Keeps::Nothing);
-    let one = Instance::start(&server, -5 * MINUTE, 90).await;
-    let two = Instance::start(&server, 5 * MINUTE, -90).await;
+    let one = Instance::start(&server, -5 * MINUTE_US, 90).await;
+    let two = Instance::start(&server, 5 * MINUTE_US, -90).await;
     for each in [&one, &two] {
         each.until_uncertain("it is never certain", |ms| ms < 0.9).await;
     }
-    let (mut looks, end) = (Vec::new(), Instant::now() + Duration::from_secs(2));
+    let (mut differences, end) = (Vec::new(), Instant::now() + Duration::from_secs(2));
     while Instant::now() < end {
-        looks.push(between(&one, &two));
+        differences.push(difference(&one, &two));
         sleep(Duration::from_millis(5)).await;
     }
-    looks.sort_unstable();
-    println!("apart by {} us in the middle, {} us at most", looks[looks.len() / 2], looks[looks.len() - 1]);
-    assert!(looks[looks.len() * 99 / 100] < 1_000, "{looks:?}");
-    assert_eq!(kept(&server), [run_id(&server), "0.000".into()]);
+    differences.sort_unstable();
+    println!(
+        "apart by {} us in the middle, {} us at most",
+        differences[differences.len() / 2],
+        differences[differences.len() - 1]
+    );
+    assert!(differences[differences.len() * 99 / 100] < 1_000, "{differences:?}");
+    assert_eq!(stored(&server), [run_id(&server), "0.000".into()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reference_that_is_killed_and_comes_back_steps_nobody() {
+async fn a_reference_that_is_killed_and_restarted_steps_no_clock() {
     for keeps in [Keeps::Nothing, Keeps::All] {
         let mut server = Server::start(keeps);
         // Cluster time is an hour ahead of the master's, as after an earlier failover.
         server.say(&["HSET", "sk:{clock}", "run_id", &run_id(&server), "offset_ms", "3600000"]);
-        let (one, two) = (Instance::start(&server, MINUTE, 50).await, Instance::start(&server, 0, -50).await);
+        let (one, two) = (Instance::start(&server, MINUTE_US, 50).await, Instance::start(&server, 0, -50).await);
         let host = HostCounter::start();
         let before = one.clock.now_us() - host.count_us();
-        let most = one.parts_from(host, async {
+        let deviation = one.max_deviation(host, async {
             server.kill();
             sleep(Duration::from_millis(300)).await;
             server.start_again();
-            until_kept(&server).await;
+            until_stored(&server).await;
             two.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
             one.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
         });
-        let most = most.await;
+        let deviation = deviation.await;
         let after = one.clock.now_us() - host.count_us();
-        println!("{keeps:?}: {} us in between, {most} us at most", after - before);
-        assert!(most < 5_000, "{keeps:?}: stepped by {most} us");
-        assert!(between(&one, &two) < 5_000);
-        let offset: f64 = kept(&server)[1].parse().unwrap();
+        println!("{keeps:?}: {} us in between, {deviation} us at most", after - before);
+        assert!(deviation < 5_000, "{keeps:?}: stepped by {deviation} us");
+        assert!(difference(&one, &two) < 5_000);
+        let offset: f64 = stored(&server)[1].parse().unwrap();
         assert!((offset - 3_600_000.0).abs() < 10.0, "{keeps:?}: {offset}");
-        // Whoever starts now is told by those who know.
-        let new = Instance::start(&server, 9 * MINUTE, 0).await;
-        assert!(between(&one, &new) < 5_000);
+        // A new instance takes over the time of the others.
+        let new = Instance::start(&server, 9 * MINUTE_US, 0).await;
+        assert!(difference(&one, &new) < 5_000);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reference_that_forgets_is_told_the_same_again() {
+async fn a_reference_that_forgets_gets_the_same_offset() {
     let server = Server::start(Keeps::Nothing);
     server.say(&["HSET", "sk:{clock}", "run_id", &run_id(&server), "offset_ms", "-1234.567"]);
     let one = Instance::start(&server, 0, 0).await;
-    let most = one.parts_from(HostCounter::start(), async {
+    let deviation = one.max_deviation(HostCounter::start(), async {
         server.say(&["FLUSHALL"]);
-        until_kept(&server).await;
+        until_stored(&server).await;
     });
-    assert!(most.await < 5_000);
-    assert_eq!(kept(&server)[1], "-1234.567");
+    assert!(deviation.await < 5_000);
+    assert_eq!(stored(&server)[1], "-1234.567");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_reference_is_frozen_time_goes_on_with_less_certainty() {
+async fn uncertainty_grows_while_the_reference_is_frozen() {
     let server = Server::start(Keeps::Nothing);
     let one = Instance::start(&server, 0, 20).await;
     one.until_uncertain("it is never certain", |ms| ms < 0.9).await;
     server.freeze();
     let near = one.clock.uncertainty_ms();
-    let most = one.parts_from(HostCounter::start(), async {
+    let deviation = one.max_deviation(HostCounter::start(), async {
         one.until_uncertain("it stays certain", |ms| ms > near + 0.6).await;
     });
-    let most = most.await;
-    assert!(most < 3_000, "stepped by {most} us");
+    let deviation = deviation.await;
+    assert!(deviation < 3_000, "stepped by {deviation} us");
     server.thaw();
     one.until_uncertain("it is never certain again", |ms| ms < near + 0.3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_takes_over_in_a_cluster_is_given_the_offset_that_goes_on() {
+async fn a_replica_that_takes_over_gets_the_continuing_offset() {
     let mut trio = Trio::start();
     let replica = trio.replica_of_first();
     // The first of them holds the slot of the clock.
@@ -204,16 +207,16 @@ async fn a_replica_that_takes_over_in_a_cluster_is_given_the_offset_that_goes_on
     first.say(&["HSET", "sk:{clock}", "run_id", &run_id(first), "offset_ms", "-3600000"]);
     first.until_copied();
     let url = trio.url();
-    let (one, two) = (Instance::at(&url, MINUTE, 50).await, Instance::at(&url, 0, -50).await);
-    let most = one.parts_from(HostCounter::start(), async {
+    let (one, two) = (Instance::at(&url, MINUTE_US, 50).await, Instance::at(&url, 0, -50).await);
+    let deviation = one.max_deviation(HostCounter::start(), async {
         trio.0[0].kill();
-        until_kept(&replica).await;
+        until_stored(&replica).await;
         two.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
         one.until_uncertain("it is never certain again", |ms| ms < 2.0).await;
     });
-    let most = most.await;
-    println!("{most} us at most, {} us between two", between(&one, &two));
-    assert!(most < 5_000 && between(&one, &two) < 5_000, "stepped by {most} us");
-    let offset: f64 = kept(&replica)[1].parse().unwrap();
+    let deviation = deviation.await;
+    println!("{deviation} us at most, {} us between two", difference(&one, &two));
+    assert!(deviation < 5_000 && difference(&one, &two) < 5_000, "stepped by {deviation} us");
+    let offset: f64 = stored(&replica)[1].parse().unwrap();
     assert!((offset + 3_600_000.0).abs() < 10.0, "{offset}");
 }

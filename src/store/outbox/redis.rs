@@ -28,7 +28,7 @@ use crate::store::Now;
 use crate::store::keys::Keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
 use crate::store::redis::{Generation, Generations, SCRIPTS, entry_id};
-use crate::telemetry::outage::{Repeats, chain};
+use crate::telemetry::outage::{LogThrottle, chain};
 
 /// Entries that one script acknowledges.
 const MAX_BATCH_ENTRIES: usize = 1_000;
@@ -37,7 +37,7 @@ const MAX_BATCH_ENTRIES: usize = 1_000;
 /// another reads from Redis.
 const CONSUMER_COUNT: usize = 2;
 
-static READ_FAILURES: Repeats = Repeats::none();
+static READ_FAILURES: LogThrottle = LogThrottle::new();
 
 /// The entries in Redis that the ledger does not hold yet.
 pub struct RedisOutbox {

@@ -17,7 +17,7 @@ use crate::redis::{Argument, Redis, RedisError, Reply, Script};
 use crate::store::Now;
 use crate::store::keys::Keys;
 use crate::store::partition::{PARTITIONS, Partition, Partitions};
-use crate::telemetry::metrics::STORE_LIVES_TOTAL;
+use crate::telemetry::metrics::STORE_GENERATION_CHANGES_TOTAL;
 
 use super::scripts::SCRIPTS;
 
@@ -180,7 +180,7 @@ impl Generations {
             *known = None;
             // The server logs one warning for all partitions.
             tracing::debug!(partition = partition.index(), generation = generation.number, "a store generation ended");
-            metrics::counter!(STORE_LIVES_TOTAL).increment(1);
+            metrics::counter!(STORE_GENERATION_CHANGES_TOTAL).increment(1);
             self.changes.send_modify(|count| *count += 1);
         }
     }

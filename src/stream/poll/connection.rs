@@ -65,7 +65,7 @@ impl PollConnection {
             form: if takes_gzip(headers) { Encoding::PollAnswerZipped } else { Encoding::PollAnswer },
             is_named: headers.contains_key("x-request-id"),
             route: (*route).into(),
-            answered: names::requests(route, "GET", 200),
+            answered: names::request_histogram(route, "GET", 200),
         }
     }
 
@@ -97,7 +97,7 @@ impl PollConnection {
                 Err(error) => {
                     let (status, refusal) = self.refusal(error, head.id());
                     self.write(&mut idle, head.next(status, is_last), refusal).await.ok()?;
-                    names::requested(&self.route, "GET", status.as_u16(), asked_at.elapsed());
+                    names::record_request(&self.route, "GET", status.as_u16(), asked_at.elapsed());
                     return (!is_last).then_some(idle);
                 }
             }

@@ -144,7 +144,7 @@ impl Cluster {
     /// Whoever shares must know of all others before it knows its share.
     async fn until_members(&self, processes: usize) {
         for parts in &self.parts {
-            let Some(membership) = parts.live.membership() else { continue };
+            let Some(membership) = parts.backend.membership() else { continue };
             eventually("all members are seen", async || (membership.live_members().len() == processes).then_some(()))
                 .await;
         }
@@ -158,7 +158,7 @@ impl Cluster {
             metrics_addr: "127.0.0.1:0".parse().unwrap(),
             jwt_secret: Secret::new(SECRET),
             drain_timeout: Duration::from_millis(400),
-            spans: short(),
+            timers: short(),
             ..Config::default()
         };
         Plan { instances, is_real: false, is_shared: is_shared(), keeps: Keeps::Nothing, ledger: None, config }
@@ -291,7 +291,7 @@ fn short() -> Timers {
         ping: Duration::from_millis(500),
         pong_wait: Duration::from_millis(500),
         deadline_poll: Duration::from_millis(10),
-        letters: Duration::from_millis(50),
+        dead_letter_poll: Duration::from_millis(50),
         position_check: Duration::from_millis(100),
         // A machine that is busy with other tests must not end leases.
         lease: Duration::from_secs(5),

@@ -13,7 +13,7 @@ use synckairos::config::{Address, Config};
 use synckairos::ledger::Ledger;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
-use synckairos::server::{fair_file, fair_server};
+use synckairos::server::{fair_postgres, fair_sqlite};
 use synckairos::store::keys::Keys;
 use synckairos::store::partition::Partition;
 use tempfile::TempDir;
@@ -78,10 +78,10 @@ impl Ground {
     pub async fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
             Self::Embedded { .. } => {
-                Arc::new(fair_file(SqliteLedger::open(&self.file(), Durability::Flush).await.unwrap()))
+                Arc::new(fair_sqlite(SqliteLedger::open(&self.file(), Durability::Flush).await.unwrap()))
             }
             Self::Shared { database, .. } => {
-                Arc::new(fair_server(PostgresLedger::open(database, "test").await.unwrap()))
+                Arc::new(fair_postgres(PostgresLedger::open(database, "test").await.unwrap()))
             }
         }
     }

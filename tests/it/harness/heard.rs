@@ -19,7 +19,7 @@ pub struct Heard {
 
 impl Heard {
     pub async fn of(parts: &Services, key: &SessionKey) -> Self {
-        let bus = parts.live.bus().await.unwrap();
+        let bus = parts.backend.bus().await.unwrap();
         bus.subscribe(key).await.unwrap();
         Self { receiver: bus.events().unwrap(), _bus: bus }
     }

@@ -1,50 +1,50 @@
-//! What a crowd is asked and answers. Between processes each is a line of JSON.
+//! Requests to a crowd and its replies. Between processes each is a line of JSON.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::latencies::Counted;
+use crate::report::latencies::LatencyCounts;
 use crate::session::Session;
 use crate::target::{Target, Transport};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Ask {
-    /// Begins anew with this company.
-    Gather(Company),
-    /// Lets more subscribers in.
-    Seat(Vec<Seat>),
-    /// Only how it stands.
+pub enum Request {
+    /// Drops all subscribers, and starts again with this plan.
+    Reset(CrowdPlan),
+    /// Adds subscribers.
+    Add(Vec<SubscriberSpec>),
+    /// Asks for the counts only.
     Count,
-    /// What was seen of these writes; it is forgotten here.
+    /// Asks for the deliveries of these writes, and drops them.
     Harvest(Vec<Sent>),
     /// Ends every connection.
     Cut,
-    /// Opens them again. `go_ns` is when that began, `targets` the version each session's subscribers must come to.
+    /// Opens them again. `go_ns` is when that began, `targets` the version that each session's subscribers must reach.
     Resume { go_ns: u64, targets: Vec<u64> },
-    /// Lets so many leave and come back.
+    /// Lets this many leave and reconnect.
     Recycle(usize),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Answer {
+pub enum Reply {
     Counts(Counts),
     Harvest(Harvest),
 }
 
-/// What all subscribers have in common.
+/// The settings that all subscribers share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Company {
+pub struct CrowdPlan {
     pub target: Target,
     pub sessions: Vec<Session>,
-    /// So many open their streams at a time.
-    pub at_once: usize,
+    /// Streams that open at a time.
+    pub max_opening: usize,
 }
 
 /// One subscriber.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Seat {
-    /// Its place among the company's sessions, and among the target's instances.
+pub struct SubscriberSpec {
+    /// Its index among the plan's sessions, and among the target's instances.
     pub session: usize,
     pub instance: usize,
     pub transport: Transport,
@@ -52,53 +52,53 @@ pub struct Seat {
     pub from: Option<IpAddr>,
 }
 
-/// A write that was asked for.
+/// A command that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     pub session: usize,
     pub version: u64,
-    /// When, in nanoseconds of Unix time.
+    /// The time, in nanoseconds of Unix time.
     pub at_ns: u64,
 }
 
-/// How the crowd stands.
+/// The state of a crowd.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Streams that are open now.
     pub open: u64,
-    /// Those that gave up.
+    /// Subscribers that gave up.
     pub failed: u64,
     /// Streams that ended by themselves.
     pub lost: u64,
-    /// States that were new to whoever got them.
+    /// States that were new to their subscriber.
     pub states: u64,
-    /// Of those, whole ones that stand in for what was missed.
+    /// Whole states among those, in place of missed ones.
     pub syncs: u64,
-    /// Versions between two that were seen.
+    /// Versions missing between two received.
     pub skipped: u64,
-    /// Changes that were told twice, or out of order.
+    /// Changes received twice, or out of order.
     pub repeated: u64,
     pub bytes: u64,
-    /// Subscribers that came to their target.
+    /// Subscribers that reached their target.
     pub right: u64,
     pub first_error: Option<String>,
 }
 
-/// What was seen of the writes that were asked about.
+/// The deliveries of the requested writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Harvest {
     pub delivered: u64,
-    /// Until the kernel had it, and until this program read it.
-    pub arrival: Counted,
-    pub read: Counted,
-    /// When the last subscriber had each, in the order asked; zero if none had.
+    /// The time until the kernel had a delivery, and until this program read it.
+    pub arrival: LatencyCounts,
+    pub read: LatencyCounts,
+    /// When the last subscriber received each write, in the order of the request; zero if none did.
     pub last_ns: Vec<u64>,
-    /// How long each subscriber took to its target.
-    pub recovery: Counted,
+    /// The time of each subscriber to its target.
+    pub recovery: LatencyCounts,
 }
 
 impl Counts {
-    /// Several crowds as one.
+    /// Adds the counts of another crowd.
     pub fn add(mut self, other: Self) -> Self {
         self.open += other.open;
         self.failed += other.failed;
@@ -115,7 +115,7 @@ impl Counts {
 }
 
 impl Harvest {
-    /// Several crowds as one; all were asked about the same writes.
+    /// Adds the harvest of another crowd, of the same writes.
     pub fn add(mut self, other: Self) -> Self {
         self.delivered += other.delivered;
         self.arrival.extend(other.arrival);
@@ -142,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_goes_over_a_line() {
-        let ask = Ask::Harvest(vec![Sent { session: 1, version: 2, at_ns: 3 }]);
-        let line = serde_json::to_string(&ask).unwrap();
+    fn a_request_is_one_line() {
+        let request = Request::Harvest(vec![Sent { session: 1, version: 2, at_ns: 3 }]);
+        let line = serde_json::to_string(&request).unwrap();
         assert!(!line.contains('\n'));
-        let Ask::Harvest(sent) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        let Request::Harvest(sent) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
         assert_eq!(sent, [Sent { session: 1, version: 2, at_ns: 3 }]);
     }
 }

@@ -1,20 +1,20 @@
-//! What becomes of cluster time when its reference goes, comes back, or forgets.
+//! Cluster time when its reference goes, comes back, or forgets.
 
 use proptest::prelude::{ProptestConfig, proptest};
 
 use super::{HOUR, Instance, Master, Next, Skewed, StoredOffset};
 
-const COURTESY: i64 = 1_500_000;
+const CLAIM_DELAY_US: i64 = 1_500_000;
 
 fn steady() -> Skewed {
     Skewed { ahead: 0, ppm: 0 }
 }
 
-/// A master and an instance that has followed it for a while; gives when that was.
+/// A master, an instance that has followed it for a while, and the time after that.
 fn followed(seed: u64, ppm: i64) -> (Master, Instance, i64) {
     let mut master = Master::new("a", steady());
     let mut instance = Instance::new(Skewed { ahead: 77, ppm }, seed, 800);
-    let truth = instance.live(&mut master, 0, 10_000_000);
+    let truth = instance.run(&mut master, 0, 10_000_000);
     (master, instance, truth)
 }
 
@@ -30,13 +30,13 @@ proptest! {
     ) {
         let (mut master, mut one, truth) = followed(seed, ppm);
         let mut two = Instance::new(Skewed { ahead: HOUR, ppm: -ppm }, !seed, 800);
-        let truth = two.live(&mut master, truth, truth + 3_000_000);
+        let truth = two.run(&mut master, truth, truth + 3_000_000);
         let before = master.clone();
         let mut after = master.succeeded_by("b", Skewed { ahead, ppm: 0 });
         let back = truth + away;
-        // Whoever comes first continues what it holds.
-        one.live(&mut after, back, back + 1_000_000);
-        two.live(&mut after, back + 50_000, back + 1_000_000);
+        // The first one to come continues its own time.
+        one.run(&mut after, back, back + 1_000_000);
+        two.run(&mut after, back + 50_000, back + 1_000_000);
         let now = back + 2_000_000;
         let held = away / 5_000 + 1_000;
         for instance in [&one, &two] {
@@ -48,19 +48,19 @@ proptest! {
 }
 
 #[test]
-fn what_is_not_known_grows_while_the_reference_is_away_and_shrinks_when_it_is_back() {
+fn uncertainty_grows_while_the_reference_is_away() {
     let (mut master, mut instance, truth) = followed(1, 40);
     let near = instance.uncertainty(truth);
     assert!(near < 1_000, "{near}");
     let away = 100_000_000;
     let far = instance.uncertainty(truth + away);
     assert!((20_000..22_000).contains(&far), "{far}");
-    let back = instance.live(&mut master, truth + away, truth + away + 20_000_000);
+    let back = instance.run(&mut master, truth + away, truth + away + 20_000_000);
     assert!(instance.uncertainty(back) < 1_000);
 }
 
 #[test]
-fn a_store_that_forgot_is_told_at_once_and_exactly() {
+fn a_store_that_forgot_gets_the_exact_offset_at_once() {
     let (mut master, mut instance, truth) = followed(2, 60);
     let offset = master.stored.take().unwrap();
     let (next, _) = instance.ask(&mut master, truth);
@@ -69,60 +69,60 @@ fn a_store_that_forgot_is_told_at_once_and_exactly() {
 }
 
 #[test]
-fn whoever_is_new_waits_for_those_who_know() {
+fn a_new_instance_waits_for_instances_that_know() {
     let (master, mut old, truth) = followed(3, 0);
     for stored in [None, master.stored.clone()] {
         let mut after = Master { stored, ..Master::new("c", Skewed { ahead: HOUR, ppm: 0 }) };
         let mut new = Instance::new(steady(), 4, 800);
         let mut asked = truth;
-        while asked < truth + COURTESY * 2 - 30_000 {
+        while asked < truth + CLAIM_DELAY_US * 2 - 30_000 {
             let (next, done) = new.ask(&mut after, asked);
             assert_eq!((next, new.discipline.mapping()), (Next::Retry, None));
             asked = done + 20_000;
         }
         // It came late, but in time.
-        old.live(&mut after, asked, asked + 300_000);
-        new.live(&mut after, asked + 300_000, asked + 900_000);
+        old.run(&mut after, asked, asked + 300_000);
+        new.run(&mut after, asked + 300_000, asked + 900_000);
         let off = new.now(asked + HOUR / 100) - master.cluster(asked + HOUR / 100);
         assert!(off.abs() < 1_000 + HOUR / 100 / 5_000, "{off}");
     }
 }
 
 #[test]
-fn whoever_is_new_and_alone_goes_on_from_what_is_there() {
+fn a_lone_new_instance_continues_the_stored_offset() {
     for (stored, expected) in [(None, 0), (Some(StoredOffset { run_id: "gone".into(), offset_us: -HOUR }), -HOUR)] {
         let mut master = Master { stored, ..Master::new("b", steady()) };
         let mut new = Instance::new(Skewed { ahead: HOUR * 9, ppm: 0 }, 5, 800);
-        new.live(&mut master, 0, COURTESY * 3);
+        new.run(&mut master, 0, CLAIM_DELAY_US * 3);
         assert_eq!(master.stored, Some(StoredOffset { run_id: "b".into(), offset_us: expected }));
-        assert!((new.now(COURTESY * 3) - master.cluster(COURTESY * 3)).abs() < 1_000);
+        assert!((new.now(CLAIM_DELAY_US * 3) - master.cluster(CLAIM_DELAY_US * 3)).abs() < 1_000);
     }
 }
 
 #[test]
-fn who_has_been_away_for_long_lets_others_go_first() {
-    let (master, mut rusty, truth) = followed(6, 100);
+fn an_uncertain_instance_lets_others_claim_first() {
+    let (master, mut uncertain, truth) = followed(6, 100);
     let truth = truth + HOUR;
     let mut after = master.succeeded_by("b", Skewed { ahead: HOUR, ppm: 0 });
     let mut asked = truth;
-    while asked < truth + COURTESY - 30_000 {
-        let (next, done) = rusty.ask(&mut after, asked);
+    while asked < truth + CLAIM_DELAY_US - 30_000 {
+        let (next, done) = uncertain.ask(&mut after, asked);
         assert_eq!(next, Next::Retry);
         asked = done + 20_000;
     }
-    let (_, next) = (rusty.live(&mut after, asked, truth + COURTESY + 500_000), after.stored.clone().unwrap());
-    assert_eq!(next.run_id, "b", "nobody else came");
+    let (_, next) = (uncertain.run(&mut after, asked, truth + CLAIM_DELAY_US + 500_000), after.stored.clone().unwrap());
+    assert_eq!(next.run_id, "b", "no other instance came");
 }
 
 #[test]
-fn an_offset_that_somebody_else_kept_is_slewed_to() {
+fn the_offset_of_another_instance_is_slewed_to() {
     let (mut master, mut instance, truth) = followed(7, 0);
     master.stored.as_mut().unwrap().offset_us += 10_000;
     let (before, at) = (instance.now(truth), truth);
-    let truth = instance.live(&mut master, truth, truth + 1_000_000);
+    let truth = instance.run(&mut master, truth, truth + 1_000_000);
     let passed = instance.now(truth) - before;
     assert!((passed - (truth - at)).abs() <= (truth - at) / 2_000 + 1, "{passed}");
     assert!(instance.uncertainty(truth) > 9_000);
-    let truth = instance.live(&mut master, truth, truth + 25_000_000);
+    let truth = instance.run(&mut master, truth, truth + 25_000_000);
     assert!((instance.now(truth) - master.cluster(truth)).abs() < 1_000);
 }
