@@ -82,7 +82,7 @@ async fn a_real_clock_goes_on_and_says_its_source() {
     let told = async || cluster.caller(0).get("/v1/time").await.expect(200).body;
     let (one, two) = (told().await, told().await);
     assert!(two["timestamp_ms"].as_f64() > one["timestamp_ms"].as_f64());
-    assert_eq!(one["source"], if cluster.ground().redis().is_some() { "redis" } else { "system" });
+    assert_eq!(one["source"], if cluster.backends().redis().is_some() { "redis" } else { "system" });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,25 +9,25 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::ground::Ground;
+use crate::harness::backends::Backends;
 use crate::harness::process::{Host, Process};
 use crate::harness::redis::{Keeps, Server};
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Caller, Session, blitz, countdown, eventually, stopwatch, with};
 
-/// A fresh ground, and processes on it.
+/// Fresh backends, and processes on them.
 struct House {
-    ground: Ground,
+    backends: Backends,
     hosts: Vec<Host>,
     processes: Vec<Option<Process>>,
 }
 
 impl House {
     async fn of(keeps: Keeps, hosts: impl IntoIterator<Item = Host>) -> Self {
-        let ground = Ground::shared(keeps).await;
-        let hosts: Vec<_> = hosts.into_iter().map(|host| ground.lead(host)).collect();
+        let backends = Backends::shared(keeps).await;
+        let hosts: Vec<_> = hosts.into_iter().map(|host| backends.lead(host)).collect();
         let processes = join_all(hosts.iter().map(Host::serve)).await.into_iter().map(Some).collect();
-        let house = Self { ground, hosts, processes };
+        let house = Self { backends, hosts, processes };
         house.until_members(house.hosts.len()).await;
         house
     }
@@ -185,16 +185,16 @@ async fn processes_that_are_restarted_in_turn_under_load_lose_nothing() {
     for process in house.processes {
         assert!(process.unwrap().terminate().await.success());
     }
-    assert_eq!(house.ground.left_over().await, Vec::<String>::new());
-    let rows = house.ground.sql("select json_array(count(*), count(distinct version)) from session_snapshot").await;
+    assert_eq!(house.backends.left_over().await, Vec::<String>::new());
+    let rows = house.backends.sql("select json_array(count(*), count(distinct version)) from session_snapshot").await;
     assert_eq!(rows, [json!([2 + one + two, 2 + one + two])]);
     println!("{} switches went on through two restarts", one + two);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_drains_what_those_who_serve_leave_to_it() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let (serving, working) = (ground.lead(Host::new()), ground.lead(Host::new()));
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let (serving, working) = (backends.lead(Host::new()), backends.lead(Host::new()));
     let process = serving.start(&["serve", "--no-audit"]).await;
     let session = serving.caller().running(stopwatch()).await;
     let waiting = serving.caller().get(format!("{}/history", session.path())).await.expect(200).body;
@@ -207,13 +207,13 @@ async fn a_worker_drains_what_those_who_serve_leave_to_it() {
     .await;
     assert!(process.terminate().await.success());
     assert!(worker.terminate().await.success());
-    assert_eq!(ground.left_over().await, Vec::<String>::new());
+    assert_eq!(backends.left_over().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_shared_is_refused_at_the_start() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let redis = ground.redis().unwrap();
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let redis = backends.redis().unwrap();
     let alone = Host::new().with("REDIS_URL", &redis.url());
     let refused = alone.run(&["serve"]).await;
     assert!(!refused.status.success() && said(&refused).contains("--single-instance"), "{}", said(&refused));
@@ -225,14 +225,14 @@ async fn what_cannot_be_shared_is_refused_at_the_start() {
     assert!(again.terminate().await.success());
 
     let unsafe_one = Server::with(Keeps::Nothing, &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
-    let host = ground.lead(Host::new()).with("REDIS_URL", &unsafe_one.url());
+    let host = backends.lead(Host::new()).with("REDIS_URL", &unsafe_one.url());
     let refused = host.run(&["serve"]).await;
     assert!(!refused.status.success() && said(&refused).contains("allkeys-lru"), "{}", said(&refused));
     let process = host.start(&["serve", "--allow-eviction"]).await;
     assert!(process.log().contains("may throw sessions away"), "{}", process.log());
     assert!(process.terminate().await.success());
 
-    let nobody = ground.lead(Host::new()).with("REDIS_URL", "redis://127.0.0.1:1");
+    let nobody = backends.lead(Host::new()).with("REDIS_URL", "redis://127.0.0.1:1");
     let began = Instant::now();
     let refused = nobody.run(&["serve"]).await;
     assert!(!refused.status.success() && said(&refused).contains("failed to reach Redis"), "{}", said(&refused));
@@ -252,7 +252,7 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
         caller.get(format!("{}/history", session.path())).await.expect(200);
     }
     eventually("proof of life", async || {
-        let beats = house.ground.sql("select json_array(at) from heartbeat").await;
+        let beats = house.backends.sql("select json_array(at) from heartbeat").await;
         let started = instant_ms(&caller.snapshot(&charged).await["updated_at"]);
         beats.first().and_then(|beat| beat[0].as_i64()).is_some_and(|at| at > started).then_some(())
     })
@@ -261,9 +261,9 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
         process.take().unwrap().kill();
     }
     // When it is there again half a minute has gone by, as far as everybody can tell.
-    house.ground.redis_mut().kill();
-    house.ground.redis_mut().start_again();
-    house.ground.redis().unwrap().is_behind_by(30_000);
+    house.backends.redis_mut().kill();
+    house.backends.redis_mut().start_again();
+    house.backends.redis().unwrap().is_behind_by(30_000);
     let _again = house.hosts[0].serve().await;
     let caller = house.caller(0);
     let (stands, runs) = (caller.snapshot(&paused).await, caller.snapshot(&charged).await);
@@ -280,7 +280,7 @@ async fn a_redis_that_is_told_to_evict_while_it_runs_is_noticed_and_served_from(
         eventually("the metric", async || host.scrape().await.contains(&line).then_some(())).await;
     };
     until_told("0").await;
-    let redis = house.ground.redis().unwrap();
+    let redis = house.backends.redis().unwrap();
     redis.say(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     until_told("1").await;
     host.caller().get("/ready").await.expect(200);

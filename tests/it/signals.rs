@@ -4,7 +4,7 @@ use std::process::Command;
 
 use futures::future::join_all;
 
-use crate::harness::ground::Ground;
+use crate::harness::backends::Backends;
 use crate::harness::process::Host;
 use crate::harness::redis::Keeps;
 use crate::harness::watch::{Transport, Watching};
@@ -108,8 +108,8 @@ async fn who_was_told_to_ignore_the_end_of_a_terminal_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_finishes_what_it_has_taken_whatever_the_signal() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let (serving, working) = (ground.lead(Host::new()), ground.lead(Host::new()));
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let (serving, working) = (backends.lead(Host::new()), backends.lead(Host::new()));
     let process = serving.start(&["serve", "--no-audit"]).await;
     for (before, signal) in ["HUP", "QUIT"].into_iter().enumerate() {
         let worker = working.spawn(&["worker"]);
@@ -125,8 +125,8 @@ async fn a_worker_finishes_what_it_has_taken_whatever_the_signal() {
     let worker = working.spawn(&["worker"]);
     assert!(process.terminate().await.success());
     assert!(worker.terminate().await.success());
-    let rows = ground.sql("select json_array(count(*)) from session_snapshot").await;
-    assert_eq!((rows, ground.left_over().await), (vec![serde_json::json!([2 * 4 * 12])], Vec::<String>::new()));
+    let rows = backends.sql("select json_array(count(*)) from session_snapshot").await;
+    assert_eq!((rows, backends.left_over().await), (vec![serde_json::json!([2 * 4 * 12])], Vec::<String>::new()));
 }
 
 /// What `/ready` says on a connection of its own, as a balancer asks.

@@ -9,7 +9,6 @@
 
 mod client;
 mod faults;
-mod field;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod neighbours;
@@ -17,6 +16,7 @@ mod nginx;
 mod redis_faults;
 mod round;
 mod storm;
+mod testbed;
 mod watcher;
 
 use std::collections::BTreeMap;

@@ -19,9 +19,9 @@ use synckairos::server::{Backend, Instance, Leftovers, Services, connect};
 use synckairos::shutdown::{Finished, Shutdown};
 use tokio::time::Instant;
 
+use super::backends::{Backends, is_shared};
+use super::bus_tap::BusTap;
 use super::caller::{Authority, Caller, Client, client};
-use super::ground::{Ground, is_shared};
-use super::heard::Heard;
 use super::redis::Keeps;
 use super::token::SECRET;
 use super::watch::Watching;
@@ -52,7 +52,7 @@ pub struct Cluster {
     /// Each instance's own where they are shared, else one for all.
     parts: Vec<Services>,
     manual: Option<Arc<ManualClock>>,
-    ground: Ground,
+    backends: Backends,
     client: Client,
     has_key: bool,
     is_broken: AtomicBool,
@@ -97,14 +97,14 @@ impl Plan {
     }
 
     pub async fn start(self) -> Cluster {
-        let ground = if self.is_shared { Ground::shared(self.keeps).await } else { Ground::embedded() };
-        let config = ground.settled(self.config);
+        let backends = if self.is_shared { Backends::shared(self.keeps).await } else { Backends::embedded() };
+        let config = backends.settled(self.config);
         let manual = (!self.is_real).then(|| Arc::new(ManualClock::at(Timestamp::from_ms(BEGIN_MS))));
         let mut cluster = Cluster {
             instances: Vec::new(),
             parts: Vec::new(),
             manual,
-            ground,
+            backends,
             client: client(),
             has_key: config.jwt_secret.is_some(),
             is_broken: AtomicBool::new(false),
@@ -113,7 +113,7 @@ impl Plan {
         for _ in 0..processes {
             let ledger = match &self.ledger {
                 Some(ledger) => Arc::clone(ledger),
-                None => cluster.ground.ledger().await,
+                None => cluster.backends.ledger().await,
             };
             let parts = cluster.started(&config, ledger).await;
             cluster.parts.push(parts);
@@ -190,12 +190,12 @@ impl Cluster {
         &self.parts[instance]
     }
 
-    pub fn ground(&self) -> &Ground {
-        &self.ground
+    pub fn backends(&self) -> &Backends {
+        &self.backends
     }
 
-    pub fn ground_mut(&mut self) -> &mut Ground {
-        &mut self.ground
+    pub fn backends_mut(&mut self) -> &mut Backends {
+        &mut self.backends
     }
 
     /// The still clock.
@@ -216,7 +216,7 @@ impl Cluster {
     /// The store lets go of a session that has been idle for long: it must be allowed to.
     pub fn let_go_of(&self, session: &Session) {
         let state = synckairos::store::keys::Keys::default().state(&key(TENANT, session));
-        match self.ground.redis() {
+        match self.backends.redis() {
             None => assert_eq!(self.parts().evict(), Some(0), "the ledger holds it"),
             Some(redis) => {
                 let left: i64 = redis.say(&["PTTL", &state])[0].parse().unwrap();
@@ -227,13 +227,13 @@ impl Cluster {
     }
 
     /// Everything that is announced of a session from now on, whoever caused it.
-    pub async fn hear(&self, session: &Session) -> Heard {
-        Heard::of(self.parts(), &key(TENANT, session)).await
+    pub async fn tap(&self, session: &Session) -> BusTap {
+        BusTap::of(self.parts(), &key(TENANT, session)).await
     }
 
     /// The ledger, asked directly.
     pub async fn sql(&self, question: &str) -> Vec<Value> {
-        self.ground.sql(question).await
+        self.backends.sql(question).await
     }
 
     async fn stop(&mut self) -> Vec<String> {
@@ -269,9 +269,9 @@ impl Drop for Cluster {
         let is_failing = std::thread::panicking() || self.is_broken.load(Ordering::Relaxed);
         let stopping = async {
             let mut faults = self.stop().await;
-            // A test that failed may have left its ground frozen.
+            // A test that failed may have left its backends frozen.
             if !is_failing {
-                faults.extend(self.ground.left_over().await);
+                faults.extend(self.backends.left_over().await);
             }
             faults
         };

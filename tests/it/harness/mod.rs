@@ -5,19 +5,19 @@
 //! is left over: see [`cluster`].
 
 pub mod answer;
+pub mod backends;
+pub mod bus_tap;
 pub mod caller;
 pub mod checker;
 pub mod cluster;
-pub mod dice;
 pub mod follow;
-pub mod ground;
-pub mod heard;
 pub mod history;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod redis;
+pub mod rng;
 pub mod token;
 pub mod watch;
 pub mod writers;

@@ -32,7 +32,7 @@ impl Truth {
     /// When it began, in microseconds.
     pub const BEGAN_US: i64 = BEGAN_MS * 1_000;
 
-    /// So many milliseconds after the beginning, for whoever reads a story.
+    /// So many milliseconds after the beginning, for a trace.
     pub fn told(at: Timestamp) -> i64 {
         at.as_ms() - BEGAN_MS
     }

@@ -1,7 +1,7 @@
 //! What lies between an instance and what it asks: delays, losses, cuts.
 //!
 //! What is asked over one link arrives in order. Whether it arrives, and whether the
-//! answer does, is the dice's to say; who asks learns of a loss at once (a connection
+//! answer does, is random; who asks learns of a loss at once (a connection
 //! was reset) or by its own patience (nobody says a word).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 
 /// The same as a connection to Redis has.
 const PATIENCE: Duration = Duration::from_millis(750);
@@ -45,7 +45,7 @@ pub struct Link(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    dice: Dice,
+    rng: Rng,
     weather: Weather,
     /// What is sent arrives after what was sent before.
     newest: Instant,
@@ -66,10 +66,10 @@ struct Fate {
 }
 
 impl Link {
-    pub fn new(dice: Dice, weather: Weather) -> Self {
+    pub fn new(rng: Rng, weather: Weather) -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(State {
-            dice,
+            rng,
             weather,
             newest: now,
             cut_until: now,
@@ -168,7 +168,7 @@ impl State {
             back: self.delay(),
             is_lost: self.is_lost(),
             is_answer_lost: self.is_lost(),
-            is_told: self.dice.chance(50),
+            is_told: self.rng.chance(50),
             cuts: self.cuts,
         }
     }
@@ -180,11 +180,11 @@ impl State {
     }
 
     fn delay(&mut self) -> Duration {
-        let most = if self.dice.chance(self.weather.slow) { 1_000 } else { self.weather.delay_ms };
-        Duration::from_millis(1 + self.dice.below(most.max(1)) as u64)
+        let most = if self.rng.chance(self.weather.slow) { 1_000 } else { self.weather.delay_ms };
+        Duration::from_millis(1 + self.rng.below(most.max(1)) as u64)
     }
 
     fn is_lost(&mut self) -> bool {
-        self.dice.below(1_000) < self.weather.lost
+        self.rng.below(1_000) < self.weather.lost
     }
 }

@@ -12,14 +12,14 @@ mod client;
 mod clock;
 mod faults;
 mod instance;
-mod judge;
 mod ledger;
 mod link;
+mod oracle;
 mod plan;
 mod record;
 mod redis;
 mod shrink;
-mod story;
+mod trace;
 mod watcher;
 mod world;
 
@@ -80,7 +80,7 @@ fn fail_if(failure: Option<Failure>) {
 fn whatever_breaks_all_that_was_promised_is_kept() {
     if let Some(seed) = asked("SYNCKAIROS_SIMULATION_SEED") {
         let outcome = world::run(&Plan::of(seed), Flaw::None);
-        println!("{}", story::of(&outcome));
+        println!("{}", trace::of(&outcome));
         return fail_if(failure(&Plan::of(seed), Flaw::None));
     }
     let began = Instant::now();
@@ -101,7 +101,7 @@ fn what_was_found_stays_mended() {
 
 #[test]
 fn a_seed_gives_the_same_history() {
-    let history = |seed| story::of(&world::run(&Plan::of(seed), Flaw::None));
+    let history = |seed| trace::of(&world::run(&Plan::of(seed), Flaw::None));
     for seed in 0..10 {
         assert_eq!(history(seed), history(seed), "{seed}");
     }

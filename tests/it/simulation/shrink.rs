@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::link::Weather;
 use super::plan::Plan;
 use super::redis::Flaw;
-use super::story;
+use super::trace;
 use super::world;
 use super::world::Outcome;
 
@@ -55,8 +55,8 @@ impl Failure {
     }
 
     pub fn told(&self) -> String {
-        let story = self.outcome.as_ref().map_or_else(|| format!("{:#?}", self.plan), story::of);
-        format!("{}\n{story}", self.what)
+        let trace = self.outcome.as_ref().map_or_else(|| format!("{:#?}", self.plan), trace::of);
+        format!("{}\n{trace}", self.what)
     }
 
     /// How many commands and faults are in it.

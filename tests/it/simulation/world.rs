@@ -89,7 +89,7 @@ impl World {
         let truth = Truth::begin();
         let record = Record::new(truth);
         let (plan, book) = (Arc::new(plan.clone()), Book::new(record.clone()));
-        let server = Server::new(record.clone(), plan.dice("server", 0), flaw);
+        let server = Server::new(record.clone(), plan.rng("server", 0), flaw);
         let slots = Mutex::new(vec![None; plan.instances]);
         Arc::new(Self {
             around: Around { plan, truth, server, book },

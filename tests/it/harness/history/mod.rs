@@ -4,7 +4,7 @@
 //! Times are microseconds since the recording began, by whatever clock the
 //! [`Recorder`] was given. Idempotency keys are taken to be one client's each.
 
-mod said;
+mod decode;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use synckairos::domain::session::restore::Outage;
 use synckairos::ledger::Row;
 use tokio::time::Instant;
 
-pub use said::content;
+pub use decode::content;
 
 /// Everything that was seen.
 #[derive(Debug, Clone, Default)]

@@ -98,7 +98,7 @@ async fn while_redis_is_frozen_callers_are_told_at_once_and_streams_stay_up() {
     let cluster = Cluster::of(2).shared().in_real_time().with(patient).start().await;
     let session = cluster.caller(0).running(stopwatch()).await;
     let mut watcher = watcher(&cluster, 1, &session).await;
-    cluster.ground().redis().unwrap().freeze();
+    cluster.backends().redis().unwrap().freeze();
     let caller = cluster.caller(1);
     // The first few wait for an answer; then nobody does.
     eventually("the breaker opens", async || {
@@ -115,7 +115,7 @@ async fn while_redis_is_frozen_callers_are_told_at_once_and_streams_stay_up() {
         watcher.until("HEARTBEAT").await["payload"]["store"]["stale_since"].is_string().then_some(())
     })
     .await;
-    cluster.ground().redis().unwrap().thaw();
+    cluster.backends().redis().unwrap().thaw();
     // What had been asked for before may have been done by now, and shows.
     let version = insist(&caller, &session).await.version();
     watcher.until_version(version).await;
@@ -133,8 +133,8 @@ async fn a_redis_that_was_killed_goes_on_from_what_it_kept_in_a_new_epoch() {
     let session = cluster.caller(0).running(stopwatch()).await;
     let mut watchers = [watcher(&cluster, 0, &session).await, watcher(&cluster, 1, &session).await];
     let before = cluster.caller(0).command(&session, "switch").await.body;
-    cluster.ground_mut().redis_mut().kill();
-    cluster.ground_mut().redis_mut().start_again();
+    cluster.backends_mut().redis_mut().kill();
+    cluster.backends_mut().redis_mut().start_again();
     let after = insist(&cluster.caller(1), &session).await.body;
     assert_eq!(after["version"].as_u64(), before["version"].as_u64().map(|version| version + 1));
     assert!(after["epoch"].as_i64() > before["epoch"].as_i64(), "{after}");
@@ -152,7 +152,7 @@ async fn a_redis_that_forgot_everything_is_noticed_though_nobody_was_cut_off() {
     let before = cluster.caller(0).command(&session, "switch").await.body;
     watcher.until_version(3).await;
     cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
-    cluster.ground().redis().unwrap().say(&["FLUSHALL"]);
+    cluster.backends().redis().unwrap().say(&["FLUSHALL"]);
     // Nobody asks: what is watched is read again by itself, and taken back from the ledger.
     let told = watcher.until_version(3).await;
     assert!(told["payload"]["epoch"].as_i64() > before["epoch"].as_i64(), "{told}");
@@ -165,22 +165,22 @@ async fn a_session_that_runs_out_while_redis_has_forgotten_it_is_told_though_nob
     let cluster = Cluster::of(2).shared().start().await;
     let session = cluster.caller(0).running(blitz()).await;
     cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     cluster.clock().advance_ms(120_000);
-    let expired = heard.next().await;
+    let expired = tap.next().await;
     assert_eq!(expired[1]["type"], "TIME_EXPIRED");
     // To a clock that is set forward it looks as if nobody had been there.
     let charged = json!({"session_id": "other", "on_outage": "charge"});
     let other = cluster.caller(1).running(with(blitz(), charged)).await;
     cluster.caller(1).get(format!("{}/history", other.path())).await.expect(200);
-    let mut heard = cluster.hear(&other).await;
-    let (redis, state) = (cluster.ground().redis().unwrap(), Keys::default().state(&key(TENANT, &other)));
+    let mut tap = cluster.tap(&other).await;
+    let (redis, state) = (cluster.backends().redis().unwrap(), Keys::default().state(&key(TENANT, &other)));
     redis.say(&["FLUSHALL"]);
     // Nobody asks. Were it noticed a minute later, nobody would have been there for so long,
     // and it would come back paused.
     eventually("it is given back", async || (redis.say(&["EXISTS", &state]) == ["1"]).then_some(())).await;
     cluster.clock().advance_ms(60_000);
-    let expired = heard.next().await;
+    let expired = tap.next().await;
     assert_eq!((&expired[1]["type"], &expired[0]["payload"]["recovered"]), (&json!("TIME_EXPIRED"), &json!(true)));
 }
 
@@ -189,7 +189,7 @@ async fn what_a_newer_release_wrote_is_answered_with_503_and_left_alone() {
     let cluster = Cluster::of(1).shared().start().await;
     let session = cluster.caller(0).running(blitz()).await;
     cluster.caller(0).get(format!("{}/history", session.path())).await.expect(200);
-    let (redis, state) = (cluster.ground().redis().unwrap(), Keys::default().state(&key(TENANT, &session)));
+    let (redis, state) = (cluster.backends().redis().unwrap(), Keys::default().state(&key(TENANT, &session)));
     let newer = format!("2 another form of {}", session.id);
     redis.say(&["HSET", &state, "h", &newer]);
     let caller = cluster.caller(0);
@@ -209,9 +209,9 @@ async fn an_instance_that_leaves_hands_over_what_it_looked_after() {
     let knows = |instance: usize| cluster.part(instance).live.membership().unwrap().live_members().len();
     cluster.part(2).finish(Duration::from_secs(1)).await;
     eventually("the others know", async || (knows(0) == 2 && knows(1) == 2).then_some(())).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     cluster.clock().advance_ms(60_000);
-    let expired: Vec<Value> = heard.next().await;
+    let expired: Vec<Value> = tap.next().await;
     assert_eq!(expired[1]["type"], "TIME_EXPIRED");
     cluster.caller(1).get(format!("{}/history", session.path())).await.expect(200);
     cluster.broken_on_purpose();

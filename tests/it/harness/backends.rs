@@ -1,7 +1,7 @@
 //! What the instances of a cluster stand on: the parts of one process and SQLite, or a
 //! Redis and a PostgreSQL of their own.
 //!
-//! `SYNCKAIROS_TEST_GROUND` says `shared` where all clusters are to stand on the latter.
+//! `SYNCKAIROS_TEST_BACKENDS` says `shared` where all clusters are to stand on the latter.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use super::process::Host;
 use super::redis::{Keeps, Server};
 
 /// What is beneath the instances.
-pub enum Ground {
+pub enum Backends {
     Embedded { folder: TempDir },
     Shared { redis: Server, postgres: Arc<postgres::Server>, database: String },
 }
 
 /// Who has nothing in common but what is beneath them: processes, each with settings of its own.
-impl Ground {
+impl Backends {
     /// The settings of a process that lead to it.
     pub fn lead(&self, host: Host) -> Host {
         let Self::Shared { redis, database, .. } = self else { panic!("processes share no memory") };
@@ -40,14 +40,14 @@ impl Ground {
 /// What the environment asks for.
 #[expect(clippy::disallowed_methods, reason = "it is the tests' own setting, and no Config is made for them")]
 pub fn is_shared() -> bool {
-    match std::env::var("SYNCKAIROS_TEST_GROUND").as_deref() {
+    match std::env::var("SYNCKAIROS_TEST_BACKENDS").as_deref() {
         Err(_) | Ok("embedded") => false,
         Ok("shared") => true,
-        Ok(other) => panic!("SYNCKAIROS_TEST_GROUND is embedded or shared, not {other}"),
+        Ok(other) => panic!("SYNCKAIROS_TEST_BACKENDS is embedded or shared, not {other}"),
     }
 }
 
-impl Ground {
+impl Backends {
     pub fn embedded() -> Self {
         Self::Embedded { folder: tempfile::tempdir().unwrap() }
     }

@@ -215,7 +215,7 @@ async fn an_unknown_id_says_at_once_that_the_ledger_is_away() {
     let (session, _) = quiet(&caller).await;
     caller.get(format!("{}/history", session.path())).await.expect(200);
     cluster.parts().ledger.close().await;
-    if cluster.ground().redis().is_some() {
+    if cluster.backends().redis().is_some() {
         cluster.part(1).ledger.close().await;
     }
     for path in ["", "/poll", "/poll?since=1-1", "/events", "/events?last=1-1"] {

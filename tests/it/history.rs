@@ -206,7 +206,7 @@ async fn a_history_names_whose_clock_how_much_and_from_whom_to_whom() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     let steps = [
         ("start", json!({"participant_id": "white"})),
         ("switch", json!({"client_time_ms": 1_767_225_601_000_i64})),
@@ -277,7 +277,7 @@ async fn a_history_names_whose_clock_how_much_and_from_whom_to_whom() {
     assert_eq!(said(&history), expected);
     // The frames of the same changes said the same.
     for expected in &expected[1..] {
-        let event = &heard.next().await[0]["event"];
+        let event = &tap.next().await[0]["event"];
         for part in ["command", "arguments", "turn", "banks"] {
             assert_eq!(event[part], expected[part], "{part} in {event}");
         }

@@ -46,7 +46,7 @@ pub enum Redis {
     Watched { master: Server, replica: Server, sentinel: Server },
 }
 
-pub struct Field {
+pub struct Testbed {
     pub redis: Redis,
     pub postgres: postgres::Server,
     pub postgres_door: Proxy,
@@ -98,7 +98,7 @@ impl Redis {
     }
 }
 
-impl Field {
+impl Testbed {
     /// With hosts as `change` makes them.
     pub async fn of(deployed: Deployed, change: impl Fn(usize, Host) -> Host) -> Self {
         let redis = Redis::start(deployed).await;
@@ -117,9 +117,9 @@ impl Field {
         let hosts: Vec<_> = (0..3).map(|number| change(number, led(Host::new()))).collect();
         let processes = join_all(hosts.iter().map(Host::serve)).await.into_iter().map(Some).collect();
         let nginx = Nginx::before(hosts.iter().map(Host::address)).await;
-        let field = Self { redis, postgres, postgres_door, database, hosts, processes, nginx };
-        field.until_members().await;
-        field
+        let testbed = Self { redis, postgres, postgres_door, database, hosts, processes, nginx };
+        testbed.until_members().await;
+        testbed
     }
 
     /// Whoever shares must know of the others before it knows its share.
@@ -195,7 +195,7 @@ impl Field {
         rows.into_iter().map(|(from, until)| Outage { from: at(from), until: at(until) }).collect()
     }
 
-    /// Puts the logs where they outlive the field, and says where.
+    /// Puts the logs where they outlive the testbed, and says where.
     pub fn keep_logs(&self, name: &str) -> String {
         let folder = std::env::temp_dir().join(format!("synckairos-chaos-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

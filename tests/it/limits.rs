@@ -114,7 +114,7 @@ async fn heavy_lists_of_one_tenant_keep_nobody_else_waiting() {
     let (took, ()) = futures::join!(stay, others);
     assert!(took < Duration::from_secs(8), "{took:?}");
     // Only a file is slow at this.
-    assert!(left.is_err() || cluster.ground().redis().is_some());
+    assert!(left.is_err() || cluster.backends().redis().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! An ear on the bus: what is announced of a session, without asking for it.
+//! A subscription to the bus: every frame published for one session.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use tokio::sync::mpsc::Receiver;
 
 use super::soon;
 
-/// What was announced of one session since.
-pub struct Heard {
+/// The frames published for one session since the tap was opened.
+pub struct BusTap {
     receiver: Receiver<bus::BusEvent>,
     _bus: Arc<dyn Bus>,
 }
 
-impl Heard {
+impl BusTap {
     pub async fn of(parts: &Services, key: &SessionKey) -> Self {
         let bus = parts.live.bus().await.unwrap();
         bus.subscribe(key).await.unwrap();

@@ -19,31 +19,31 @@ const CAPACITY: usize = 4_096;
 /// Between two tries to listen again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Where what is heard goes.
-pub struct Hearing(mpsc::Sender<BusEvent>);
+/// Hands messages to the instance.
+pub struct EventSender(mpsc::Sender<BusEvent>);
 
-impl Hearing {
-    pub fn hear(&self, message: Message) {
+impl EventSender {
+    pub fn send(&self, message: Message) {
         let _ = self.0.try_send(BusEvent::Message(message));
     }
 }
 
-/// One instance's ear.
+/// The bus of one instance.
 pub struct SimulatedBus {
     server: Server,
     link: Link,
     /// Which connection this is, for the server.
     number: u64,
     wanted: Mutex<BTreeSet<SessionKey>>,
-    hearing: Arc<Hearing>,
-    ear: Mutex<Option<mpsc::Receiver<BusEvent>>>,
+    sender: Arc<EventSender>,
+    events: Mutex<Option<mpsc::Receiver<BusEvent>>>,
 }
 
 impl SimulatedBus {
     pub fn new(server: Server, link: Link, number: u64) -> Self {
-        let (sender, ear) = mpsc::channel(CAPACITY);
-        let hearing = Arc::new(Hearing(sender));
-        Self { server, link, number, wanted: Mutex::default(), hearing, ear: Mutex::new(Some(ear)) }
+        let (sender, events) = mpsc::channel(CAPACITY);
+        let sender = Arc::new(EventSender(sender));
+        Self { server, link, number, wanted: Mutex::default(), sender, events: Mutex::new(Some(events)) }
     }
 
     /// Listens anew after a cut, and tells of it; runs until it is dropped.
@@ -54,7 +54,7 @@ impl SimulatedBus {
             while !self.is_renewed().await {
                 sleep(PAUSE).await;
             }
-            let _ = self.hearing.0.try_send(BusEvent::Gap);
+            let _ = self.sender.0.try_send(BusEvent::Gap);
         }
     }
 
@@ -68,8 +68,8 @@ impl SimulatedBus {
 
     async fn subscribe(&self, keys: Vec<SessionKey>) -> Result<(), BusUnavailable> {
         let (server, link, number) = (self.server.clone(), self.link.clone(), self.number);
-        let hearing = Arc::clone(&self.hearing);
-        self.link.ask(move || server.listen(number, &link, &hearing, &keys)).await.map_err(|_| BusUnavailable)
+        let sender = Arc::clone(&self.sender);
+        self.link.ask(move || server.subscribe(number, &link, &sender, &keys)).await.map_err(|_| BusUnavailable)
     }
 
     fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<SessionKey>> {
@@ -86,10 +86,10 @@ impl Bus for SimulatedBus {
 
     async fn unsubscribe(&self, key: &SessionKey) {
         self.wanted().remove(key);
-        self.server.ignore(self.number, key);
+        self.server.unsubscribe(self.number, key);
     }
 
     fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {
-        self.ear.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

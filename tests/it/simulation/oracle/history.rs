@@ -47,7 +47,7 @@ impl Case<'_> {
         };
         let mut verdict = checker::judge(&self.written(line), &rules);
         // A deletion is no command to the checker, so that nobody seems to have asked for it.
-        let is_deletion = |violation: &Violation| violation.story.iter().any(|event| event.contains(DELETION));
+        let is_deletion = |violation: &Violation| violation.trace.iter().any(|event| event.contains(DELETION));
         verdict.violations.retain(|violation| violation.law != Law::Phantom || !is_deletion(violation));
         if verdict.violations.is_empty() {
             return Ok(());

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::harness::ground::Ground;
+use crate::harness::backends::Backends;
 use crate::harness::process::{Host, Process};
 use crate::harness::redis::Keeps;
 use crate::harness::watch::{Transport, Watcher, Watching};
@@ -44,18 +44,18 @@ async fn until_logged(process: &Process, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_redis_is_told_in_a_few_lines_with_its_cause_and_its_length() {
-    let mut ground = Ground::shared(Keeps::Nothing).await;
-    let host = ground.lead(Host::new());
+    let mut backends = Backends::shared(Keeps::Nothing).await;
+    let host = backends.lead(Host::new());
     let process = host.serve().await;
     let (sessions, _watchers) = watched(&host.caller()).await;
     let (caller, until) = (host.caller(), Instant::now() + OUTAGE);
-    ground.redis_mut().kill();
+    backends.redis_mut().kill();
     while Instant::now() < until {
         // As clients do that do not give up.
         join_all(sessions.iter().map(|session| caller.get(session.path()))).await;
         sleep_until(Instant::now() + Duration::from_millis(100)).await;
     }
-    ground.redis_mut().start_again();
+    backends.redis_mut().start_again();
     until_logged(&process, "answers come again of=\"store\" lasted_ms=").await;
     until_logged(&process, "store lives have ended").await;
     let log = process.log();
@@ -71,9 +71,9 @@ async fn an_outage_of_redis_is_told_in_a_few_lines_with_its_cause_and_its_length
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_postgresql_is_told_in_a_few_lines_with_its_cause_and_its_length() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let Ground::Shared { postgres, .. } = &ground else { unreachable!() };
-    let host = ground.lead(Host::new());
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let Backends::Shared { postgres, .. } = &backends else { unreachable!() };
+    let host = backends.lead(Host::new());
     let process = host.serve().await;
     let (sessions, _watchers) = watched(&host.caller()).await;
     let (caller, until) = (host.caller(), Instant::now() + OUTAGE * 2);

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::harness::dice::Dice;
 use crate::harness::follow::{By, Seen, Whose};
 use crate::harness::process::Host;
+use crate::harness::rng::Rng;
 use crate::harness::{Cluster, blitz, soon};
 
 const WALKERS: u64 = 12;
@@ -34,7 +34,7 @@ struct Tally {
 
 struct Walker {
     doors: Vec<Whose>,
-    dice: Dice,
+    rng: Rng,
     last: Option<(i64, u64)>,
     tally: Tally,
     /// The last version there will be, once it is known.
@@ -58,12 +58,12 @@ impl Walker {
     /// then it is cut.
     async fn connect(&mut self) {
         let last = self.last.map(|(epoch, version)| format!("{epoch}-{version}"));
-        let door = self.dice.one_of(&self.doors).clone();
-        let mut follower = door.follow(*self.dice.one_of(&By::ALL), last.as_deref()).await;
+        let door = self.rng.one_of(&self.doors).clone();
+        let mut follower = door.follow(*self.rng.one_of(&By::ALL), last.as_deref()).await;
         self.tally.connections += 1;
-        for _ in 0..self.dice.below(80) {
-            if self.dice.chance(2) {
-                tokio::time::sleep(Duration::from_millis(self.dice.below(400) as u64)).await;
+        for _ in 0..self.rng.below(80) {
+            if self.rng.chance(2) {
+                tokio::time::sleep(Duration::from_millis(self.rng.below(400) as u64)).await;
             }
             let seen = soon("a frame", follower.next()).await.expect("nobody is sent away");
             self.check(&seen);
@@ -102,7 +102,7 @@ async fn whoever_wanders_misses_nothing_sees_nothing_twice_and_ends_on_the_newes
     let walkers: Vec<_> = (0..WALKERS)
         .map(|seed| Walker {
             doors: doors.clone(),
-            dice: Dice::of(seed),
+            rng: Rng::of(seed),
             last: None,
             tally: Tally::default(),
             end: Arc::clone(&end),

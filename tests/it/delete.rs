@@ -14,9 +14,9 @@ async fn delete(cluster: &Cluster, instance: usize, session: &Session) -> Answer
 async fn a_deleted_session_is_gone_everywhere_and_stays_so() {
     let cluster = Cluster::of(2).start().await;
     let session = cluster.caller(0).running(blitz()).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     assert!(delete(&cluster, 0, &session).await.expect(204).bytes.is_empty());
-    assert_eq!(heard.next().await[0]["type"], "SESSION_DELETED");
+    assert_eq!(tap.next().await[0]["type"], "SESSION_DELETED");
     let caller = cluster.caller(1);
     caller.get(session.path()).await.expect(404).refused("session_not_found");
     for command in ["start", "switch", "reset", "cancel"] {
@@ -31,7 +31,7 @@ async fn a_deleted_session_is_gone_everywhere_and_stays_so() {
     cluster.clock().advance_ms(600_000);
     caller.get(session.path()).await.expect(404);
     assert_eq!(caller.get("/v1/sessions").await.body["sessions"], json!([]));
-    assert!(heard.rest().is_empty());
+    assert!(tap.rest().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,8 +12,8 @@ use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 use synckairos::store::keys::Keys;
 
+use crate::harness::backends::REFUSE_IN_FILE;
 use crate::harness::cluster::{TENANT, key};
-use crate::harness::ground::REFUSE_IN_FILE;
 use crate::harness::process::Host;
 use crate::harness::watch::Transport;
 use crate::harness::{Caller, Cluster, Session, blitz, eventually, soon};
@@ -45,7 +45,7 @@ fn position(snapshot: &Value) -> Position {
 /// A paused session of three versions, of which the ledger refuses those from `version` on.
 async fn paused(cluster: &Cluster, version: u64) -> (Session, Value) {
     let caller = cluster.caller(0);
-    cluster.ground().refuse_from(Some(version)).await;
+    cluster.backends().refuse_from(Some(version)).await;
     let session = caller.running(blitz()).await;
     caller.command(&session, "pause").await.expect(200);
     until_dead(cluster, usize::try_from(4 - version).unwrap()).await;
@@ -56,7 +56,7 @@ async fn paused(cluster: &Cluster, version: u64) -> (Session, Value) {
 
 /// The store loses it, as it never should.
 fn lose(cluster: &Cluster, session: &Session) {
-    let redis = cluster.ground().redis().expect("a store of its own");
+    let redis = cluster.backends().redis().expect("a store of its own");
     redis.say(&["DEL", &Keys::default().state(&key(TENANT, session))]);
 }
 
@@ -72,17 +72,17 @@ async fn a_session_whose_newest_version_was_refused_is_kept_however_idle() {
     let cluster = Cluster::of(1).start().await;
     let (session, before) = paused(&cluster, 3).await;
     cluster.clock().advance_ms(IDLE_MS);
-    match cluster.ground().redis() {
+    match cluster.backends().redis() {
         None => assert_eq!(cluster.parts().evict(), Some(1)),
         Some(redis) => assert_eq!(redis.say(&["PTTL", &Keys::default().state(&key(TENANT, &session))]), ["-1"]),
     }
     assert_eq!(position(&cluster.caller(0).snapshot(&session).await), position(&before));
     until_told(&cluster, "synckairos_dead_letters 1").await;
 
-    cluster.ground().refuse_from(None).await;
+    cluster.backends().refuse_from(None).await;
     retry_all(&cluster).await;
     until_told(&cluster, "synckairos_dead_letters 0").await;
-    match cluster.ground().redis() {
+    match cluster.backends().redis() {
         None => eventually("it is let go of", async || (cluster.parts().evict() == Some(0)).then_some(())).await,
         Some(redis) => {
             let state = Keys::default().state(&key(TENANT, &session));
@@ -107,7 +107,7 @@ async fn a_session_is_not_let_go_of_under_its_watchers() {
     let seen = watcher.until("STATE_SYNC").await;
     history(&caller, &session).await;
     cluster.clock().advance_ms(IDLE_MS);
-    match cluster.ground().redis() {
+    match cluster.backends().redis() {
         None => assert_eq!(cluster.parts().evict(), Some(1)),
         Some(redis) => {
             let state = Keys::default().state(&key(TENANT, &session));
@@ -130,7 +130,7 @@ async fn a_history_is_complete_to_where_the_first_refused_version_is_missing() {
     let caller = cluster.caller(0);
     assert_eq!(history(&caller, &session).await["complete_to"], json!(format!("{}-2", snapshot["epoch"])));
     // What came later is there, and still something is missing before it.
-    cluster.ground().refuse_from(None).await;
+    cluster.backends().refuse_from(None).await;
     caller.command(&session, "resume").await.expect(200);
     caller.command(&session, "pause").await.expect(200);
     let told = history(&caller, &session).await;
@@ -140,12 +140,12 @@ async fn a_history_is_complete_to_where_the_first_refused_version_is_missing() {
     let told = history(&caller, &session).await;
     assert_eq!(told["complete_to"], json!(format!("{}-5", snapshot["epoch"])));
 
-    cluster.ground().refuse_from(Some(1)).await;
+    cluster.backends().refuse_from(Some(1)).await;
     let never = caller.create(blitz()).await;
     until_dead(&cluster, 1).await;
     let told = history(&caller, &never).await;
     assert_eq!((&told["changes"], &told["complete_to"]), (&json!([]), &json!(null)));
-    cluster.ground().refuse_from(None).await;
+    cluster.backends().refuse_from(None).await;
     retry_all(&cluster).await;
 }
 
@@ -164,14 +164,14 @@ async fn a_store_that_lost_it_is_given_back_what_was_refused_and_never_an_older_
         assert_eq!(after["recovered"], true, "nobody lets go of it, so it was lost");
         let again = caller.post("/v1/sessions", json!({"session_id": session.id, "sync_mode": "count_up"})).await;
         again.expect(409).refused("session_exists");
-        let redis = cluster.ground().redis().unwrap();
+        let redis = cluster.backends().redis().unwrap();
         assert_eq!(
             redis.say(&["PTTL", &Keys::default().state(&key(TENANT, &session))]),
             ["-1"],
             "nobody else holds it"
         );
         // It goes on from there; and what was refused finds its place when the ledger takes it.
-        cluster.ground().refuse_from(None).await;
+        cluster.backends().refuse_from(None).await;
         caller.command(&session, "resume").await.expect(200);
         retry_all(&cluster).await;
         let told = history(&caller, &session).await;
@@ -187,11 +187,11 @@ async fn what_was_refused_goes_on_by_itself_after_the_store_has_lost_it() {
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
     history(&caller, &session).await;
-    cluster.ground().refuse_from(Some(2)).await;
+    cluster.backends().refuse_from(Some(2)).await;
     caller.command(&session, "start").await.expect(200);
     until_dead(&cluster, 1).await;
     lose(&cluster, &session);
-    cluster.ground().refuse_from(None).await;
+    cluster.backends().refuse_from(None).await;
     cluster.clock().advance_ms(120_000);
     // Nobody asks for it, and the ledger only knows it pending.
     eventually("its expiry is recorded", async || {

@@ -23,7 +23,7 @@ use synckairos::wire::create::CreateBody;
 
 use crate::harness::Cluster;
 use crate::harness::cluster::TENANT;
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 
 /// Sessions that are commanded at the same time.
 const AT_ONCE: usize = 8;
@@ -48,21 +48,21 @@ struct Tally {
 async fn every_stored_version_is_in_the_ledger_once_and_linked() {
     let cluster = Cluster::of(1).with(|config| config.least_advance = Duration::from_millis(100)).start().await;
     let (parts, steps) = (cluster.parts(), steps());
-    let mut dice = Dice::of(7);
+    let mut rng = Rng::of(7);
     let (mut live, mut known, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     for step in 0..steps {
         while live.len() < AT_ONCE {
-            live.extend(made(parts, &mut dice, &mut known, &mut tally).await);
+            live.extend(made(parts, &mut rng, &mut known, &mut tally).await);
         }
-        let at = dice.below(live.len());
+        let at = rng.below(live.len());
         let (key, left): &mut (SessionKey, usize) = &mut live[at];
-        let is_over = asked(parts, key, &mut dice, &mut tally).await;
+        let is_over = asked(parts, key, &mut rng, &mut tally).await;
         // Now and then an ended session is asked again.
-        *left = if is_over && dice.chance(50) { 0 } else { *left - 1 };
+        *left = if is_over && rng.chance(50) { 0 } else { *left - 1 };
         if *left == 0 {
             live.swap_remove(at);
         }
-        cluster.clock().advance_ms(dice.span_ms());
+        cluster.clock().advance_ms(rng.span_ms());
         // The audit is not to fall behind by more than it would in life.
         if step % 1_000 == 999 {
             let held = parts.sessions.newest(&known[known.len() - 1]).await;
@@ -85,19 +85,19 @@ async fn every_stored_version_is_in_the_ledger_once_and_linked() {
 
 async fn made(
     parts: &Services,
-    dice: &mut Dice,
+    rng: &mut Rng,
     known: &mut Vec<SessionKey>,
     tally: &mut Tally,
 ) -> Option<(SessionKey, usize)> {
     let key = SessionKey { tenant: tenant(), session: SessionId::new(format!("r-{}", known.len())).unwrap() };
-    let Value::Object(body) = configuration(dice) else { panic!("an object") };
+    let Value::Object(body) = configuration(rng) else { panic!("an object") };
     let body: CreateBody = command::parsed(body).unwrap();
     let new = body.into_new(key.session.clone()).unwrap();
     match parts.sessions.create(&operator(), new, IdSource::Caller, None, parts.clock.now()).await {
         Ok(_) => {
             known.push(key.clone());
             tally.created += 1;
-            Some((key, 1 + dice.below(COMMANDS)))
+            Some((key, 1 + rng.below(COMMANDS)))
         }
         Err(Error::InvalidSession(_)) => None,
         Err(error) => panic!("{error:?}"),
@@ -105,15 +105,15 @@ async fn made(
 }
 
 /// Gives whether the session has ended.
-async fn asked(parts: &Services, key: &SessionKey, dice: &mut Dice, tally: &mut Tally) -> bool {
-    let (name, Value::Object(body)) = wish(dice) else { panic!("an object") };
+async fn asked(parts: &Services, key: &SessionKey, rng: &mut Rng, tally: &mut Tally) -> bool {
+    let (name, Value::Object(body)) = wish(rng) else { panic!("an object") };
     let commanded = command::read(name, body).unwrap();
-    let mut asked = CommandRequest { lag_ms: i64::from(dice.chance(10)) * 80, ..CommandRequest::of(commanded.input) };
-    if dice.chance(5) {
-        asked.expected.push(Precondition::Version(1 + dice.below(40) as u64));
+    let mut asked = CommandRequest { lag_ms: i64::from(rng.chance(10)) * 80, ..CommandRequest::of(commanded.input) };
+    if rng.chance(5) {
+        asked.expected.push(Precondition::Version(1 + rng.below(40) as u64));
     }
-    if dice.chance(10) {
-        asked.idempotency = Some((format!("k-{}", dice.below(3)), Digest::of(name.as_bytes())));
+    if rng.chance(10) {
+        asked.idempotency = Some((format!("k-{}", rng.below(3)), Digest::of(name.as_bytes())));
     }
     match parts.sessions.command(&operator(), &key.session, asked, parts.clock.now()).await {
         Ok(answer) => {
@@ -184,7 +184,7 @@ fn tenant() -> TenantId {
 fn operator() -> Principal {
     Principal {
         tenant: tenant(),
-        subject: "dice".to_owned(),
+        subject: "rng".to_owned(),
         role: Role::Operator,
         participant_id: None,
         sessions: None,
@@ -194,103 +194,103 @@ fn operator() -> Principal {
 }
 
 /// Any mode with any control; about half of them make sense.
-fn configuration(dice: &mut Dice) -> Value {
-    let mode = *dice.one_of(&["per_participant", "per_participant", "per_cycle", "per_group", "global", "count_up"]);
+fn configuration(rng: &mut Rng) -> Value {
+    let mode = *rng.one_of(&["per_participant", "per_participant", "per_cycle", "per_group", "global", "count_up"]);
     let mut body = Map::new();
     body.insert("sync_mode".into(), json!(mode));
     let banks = ["per_participant", "per_group"].contains(&mode);
-    let seats = 1 + dice.below(4);
-    let groups = 1 + dice.below(3);
+    let seats = 1 + rng.below(4);
+    let groups = 1 + rng.below(3);
     if mode == "per_group" {
         let all: Vec<_> = (0..groups)
-            .map(|group| json!({"group_id": format!("g{group}"), "total_time_ms": dice.span_ms() * 40}))
+            .map(|group| json!({"group_id": format!("g{group}"), "total_time_ms": rng.span_ms() * 40}))
             .collect();
         body.insert("groups".into(), json!(all));
     }
-    let person = |dice: &mut Dice, seat: usize| {
+    let person = |rng: &mut Rng, seat: usize| {
         let mut person = BTreeMap::from([("participant_id", json!(format!("p{seat}")))]);
         if mode == "per_participant" {
-            person.insert("total_time_ms", json!(dice.span_ms() * 40));
+            person.insert("total_time_ms", json!(rng.span_ms() * 40));
         }
         if mode == "per_group" {
             person.insert("group_id", json!(format!("g{}", seat % groups)));
         }
         json!(person)
     };
-    let people: Vec<_> = (0..seats).map(|seat| person(dice, seat)).collect();
+    let people: Vec<_> = (0..seats).map(|seat| person(rng, seat)).collect();
     body.insert("participants".into(), json!(people));
     let mut put = |name: &str, value: Value| body.insert(name.into(), value);
     match mode {
-        "global" => drop(put("total_time_ms", json!(1 + dice.span_ms() * 40))),
-        "per_cycle" => drop(put("time_per_cycle_ms", json!(100 + dice.span_ms()))),
+        "global" => drop(put("total_time_ms", json!(1 + rng.span_ms() * 40))),
+        "per_cycle" => drop(put("time_per_cycle_ms", json!(100 + rng.span_ms()))),
         _ => {}
     }
-    if banks && dice.chance(50) {
-        put("increment_ms", json!(dice.below(3_000)));
+    if banks && rng.chance(50) {
+        put("increment_ms", json!(rng.below(3_000)));
     }
-    if dice.chance(30) {
-        put("action_on_timeout", json!({"type": dice.one_of(&["expire", "advance", "pause", "complete", "continue"])}));
+    if rng.chance(30) {
+        put("action_on_timeout", json!({"type": rng.one_of(&["expire", "advance", "pause", "complete", "continue"])}));
     }
-    if banks && dice.chance(20) {
+    if banks && rng.chance(20) {
         put("concurrency", json!("simultaneous"));
         put("increment_ms", json!(0));
-    } else if banks && dice.chance(60) {
-        put("time_control", control(dice));
+    } else if banks && rng.chance(60) {
+        put("time_control", control(rng));
     }
-    if dice.chance(20) {
-        put("lag_policy", json!(dice.one_of(&["strict", "standard", "friendly"])));
+    if rng.chance(20) {
+        put("lag_policy", json!(rng.one_of(&["strict", "standard", "friendly"])));
     }
-    if ["global", "per_cycle"].contains(&mode) && dice.chance(30) {
+    if ["global", "per_cycle"].contains(&mode) && rng.chance(30) {
         put("soft_close", json!({"window_ms": 5_000, "extension_ms": 5_000}));
     }
-    if dice.chance(20) {
+    if rng.chance(20) {
         put("warnings_ms", json!([10_000, 1_000]));
     }
     Value::Object(body)
 }
 
-fn control(dice: &mut Dice) -> Value {
-    match dice.below(6) {
-        0 => json!({"delay": {"type": "simple", "delay_ms": 1 + dice.below(5_000)}}),
-        1 => json!({"delay": {"type": "bronstein", "delay_ms": 1 + dice.below(5_000)}}),
+fn control(rng: &mut Rng) -> Value {
+    match rng.below(6) {
+        0 => json!({"delay": {"type": "simple", "delay_ms": 1 + rng.below(5_000)}}),
+        1 => json!({"delay": {"type": "bronstein", "delay_ms": 1 + rng.below(5_000)}}),
         2 => {
-            json!({"overtime": {"type": "byoyomi", "periods": 1 + dice.below(5), "period_ms": 1 + dice.below(10_000)}})
+            json!({"overtime": {"type": "byoyomi", "periods": 1 + rng.below(5), "period_ms": 1 + rng.below(10_000)}})
         }
         3 => {
-            json!({"overtime": {"type": "canadian", "cycles": 1 + dice.below(5), "period_ms": 1 + dice.below(10_000)}})
+            json!({"overtime": {"type": "canadian", "cycles": 1 + rng.below(5), "period_ms": 1 + rng.below(10_000)}})
         }
         4 => {
-            json!({"stages": [{"cycles": 2, "add_ms": dice.below(60_000), "increment_ms": 500}], "free_cycles": dice.below(3)})
+            json!({"stages": [{"cycles": 2, "add_ms": rng.below(60_000), "increment_ms": 500}], "free_cycles": rng.below(3)})
         }
         _ => json!({"hourglass": true}),
     }
 }
 
-fn wish(dice: &mut Dice) -> (&'static str, Value) {
-    let person = format!("p{}", dice.below(5));
-    match dice.below(24) {
+fn wish(rng: &mut Rng) -> (&'static str, Value) {
+    let person = format!("p{}", rng.below(5));
+    match rng.below(24) {
         0..=2 => ("start", json!({})),
         3 => ("start", json!({"participant_id": person})),
         4..=9 => ("switch", json!({})),
         10 => ("switch", json!({"current_participant_id": person})),
         11 => ("switch", json!({"next_participant_id": person})),
-        12 => ("pause", json!({"reason": *dice.one_of(&["a", "b"])})),
+        12 => ("pause", json!({"reason": *rng.one_of(&["a", "b"])})),
         13 | 14 => ("resume", json!({})),
         15 => ("pause", json!({"participant_id": person})),
         16 => ("resume", json!({"participant_id": person})),
-        17 => ("adjust", json!({"participant_id": person, "add_ms": dice.span_ms() - 2_000})),
-        18 => ("adjust", json!({"set_ms": dice.span_ms() * 5})),
+        17 => ("adjust", json!({"participant_id": person, "add_ms": rng.span_ms() - 2_000})),
+        18 => ("adjust", json!({"set_ms": rng.span_ms() * 5})),
         19 => ("extend", json!({})),
-        20 => ("revert", json!({"to_version": 1 + dice.below(20)})),
-        21 => ("add_participant", json!({"participant_id": person, "total_time_ms": dice.span_ms() * 40})),
-        22 => ("change_participant", json!({"participant_id": person, "participant_index": dice.below(4)})),
-        _ => rare(dice, &person),
+        20 => ("revert", json!({"to_version": 1 + rng.below(20)})),
+        21 => ("add_participant", json!({"participant_id": person, "total_time_ms": rng.span_ms() * 40})),
+        22 => ("change_participant", json!({"participant_id": person, "participant_index": rng.below(4)})),
+        _ => rare(rng, &person),
     }
 }
 
 /// What ends a session, or nearly.
-fn rare(dice: &mut Dice, person: &str) -> (&'static str, Value) {
-    match dice.below(5) {
+fn rare(rng: &mut Rng, person: &str) -> (&'static str, Value) {
+    match rng.below(5) {
         0 => ("complete", json!({"participant_id": person})),
         1 => ("complete", json!({})),
         2 => ("cancel", json!({})),
