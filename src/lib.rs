@@ -41,5 +41,4 @@ pub mod telemetry;
 pub mod wire;
 
 #[cfg(test)]
-#[path = "../tests/it/harness/redis.rs"]
-mod redis_server;
+use testkit::redis as redis_server;

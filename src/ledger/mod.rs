@@ -10,9 +10,6 @@ mod page;
 pub mod postgres;
 mod row;
 pub mod run;
-#[cfg(test)]
-#[path = "../../tests/it/harness/postgres.rs"]
-mod server;
 pub mod sqlite;
 mod timed;
 

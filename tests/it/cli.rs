@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
-use crate::harness::process::{Host, contents, free_address};
+use testkit::ports::free_address;
+
+use crate::harness::process::{Host, contents};
 use crate::harness::{Authority, blitz};
 
 fn said(output: &Output) -> String {

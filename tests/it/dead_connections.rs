@@ -5,34 +5,35 @@ use std::time::Duration;
 use synckairos::ledger::Ledger as _;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::redis::{Address, Redis};
+use testkit::postgres;
+use testkit::proxy::{Mode, Proxy};
+use testkit::redis::{Keeps, Server};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::harness::eventually;
-use crate::harness::postgres;
-use crate::harness::proxy::{Proxy, Way};
-use crate::harness::redis::{Keeps, Server};
+use crate::harness::sql::connect;
 
 /// From the end of it until questions are answered.
 const GOAL: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_to_redis_that_is_dead_is_given_up_though_questions_are_asked_on_it_all_the_time() {
-    for way in [Way::Mute, Way::Deaf] {
+    for mode in [Mode::DropReplies, Mode::DropRequests] {
         let server = Server::start(Keeps::Nothing);
         let door = Proxy::to(server.port()).await;
         let url = format!("redis://{}", door.address);
         let redis = Redis::connect(&Address::new(&url, None).unwrap()).await.unwrap();
         redis.ping().await.unwrap();
-        door.set(way);
+        door.set(mode);
         let until = Instant::now() + Duration::from_secs(3);
         while Instant::now() < until {
             assert!(redis.ping().await.is_err());
             sleep(Duration::from_millis(50)).await;
         }
-        door.set(Way::Open);
+        door.set(Mode::Open);
         let began = Instant::now();
         eventually("an answer", async || redis.ping().await.ok()).await;
-        assert!(began.elapsed() < GOAL, "{way:?}: {:?}", began.elapsed());
+        assert!(began.elapsed() < GOAL, "{mode:?}: {:?}", began.elapsed());
     }
 }
 
@@ -45,12 +46,12 @@ async fn connections_to_postgresql_that_are_dead_do_not_keep_the_place_of_those_
     let (port, name) = port.split_once('/').unwrap();
     let door = Proxy::to(port.parse().unwrap()).await;
     let ledger = PostgresLedger::open(&format!("{before}@{}/{name}", door.address), "test").await.unwrap();
-    door.set(Way::Mute);
+    door.set(Mode::DropReplies);
     // More than there are connections, each given up by who asked.
     for _ in 0..12 {
         assert!(timeout(Duration::from_millis(100), ledger.ping()).await.is_err());
     }
-    door.set(Way::Open);
+    door.set(Mode::Open);
     let began = Instant::now();
     eventually("an answer", async || ledger.ping().await.ok()).await;
     assert!(began.elapsed() < GOAL + Duration::from_secs(1), "{:?}", began.elapsed());

@@ -10,8 +10,8 @@ use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Ledger;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
+use testkit::postgres::Server;
 
-use crate::harness::postgres::Server;
 use crate::harness::process::Host;
 use crate::harness::writers::{Writers, key, versions};
 

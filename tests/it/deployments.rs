@@ -7,13 +7,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use synckairos::ledger::postgres::PostgresLedger;
+use testkit::postgres;
+use testkit::process::Process;
+use testkit::redis::{Keeps, Server};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::harness::backends::Backends;
 use crate::harness::follow::{By, Whose};
-use crate::harness::postgres;
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::{Keeps, Server};
+use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{Caller, Session, blitz, countdown, eventually, soon, with};
 
 fn said(output: &Output) -> String {
@@ -70,7 +72,7 @@ async fn follows_alone(caller: &Caller, session: &Session, epoch: i64, version: 
 /// Two deployments on one Redis: the same sessions of the same tenant, and none knows of the other.
 async fn live_apart(settings: [[(&'static str, String); 2]; 2]) {
     let (redis, postgres) = (Server::start(Keeps::Nothing), postgres::Server::shared().await);
-    redis.is_behind_by(0);
+    redis.set_clock_offset_ms(0);
     let mut hosts = Vec::new();
     for of_one in settings {
         let host = Host::new().with("DATABASE_URL", &migrated(&postgres).await);
@@ -157,7 +159,7 @@ async fn at_home() -> (Backends, Host, Process, Server) {
     let host = backends.lead(Host::new());
     let process = host.serve().await;
     let other = Server::start(Keeps::Nothing);
-    other.is_behind_by(0);
+    other.set_clock_offset_ms(0);
     (backends, host, process, other)
 }
 
@@ -265,7 +267,7 @@ async fn a_deployment_whose_redis_lost_everything_comes_back_by_itself() {
     // Emptied while it is used: those that run remember, and who starts then is one of them.
     let redis = backends.redis().unwrap();
     redis.say(&["FLUSHALL"]);
-    redis.is_behind_by(0);
+    redis.set_clock_offset_ms(0);
     let second = backends.lead(Host::new());
     let beside = second.serve().await;
     eventually("it is remembered", async || {
@@ -282,7 +284,7 @@ async fn a_deployment_whose_redis_lost_everything_comes_back_by_itself() {
     let redis = backends.redis_mut();
     redis.kill();
     redis.start_again();
-    redis.is_behind_by(0);
+    redis.set_clock_offset_ms(0);
     let again = [host.spawn(&["serve"]), second.spawn(&["serve"])];
     for host in [&host, &second] {
         within(Duration::from_secs(30), "it serves", async || {
@@ -335,7 +337,7 @@ const NEWER: &str = "insert into _sqlx_migrations (version, description, success
 async fn a_newer_schema_is_served_among_others_and_refused_alone() {
     let (backends, host, process, _) = at_home().await;
     let Backends::Shared { database, .. } = &backends else { panic!("it is shared") };
-    let mut connection = postgres::connect(database).await.unwrap();
+    let mut connection = connect(database).await.unwrap();
     sqlx::query(NEWER).execute(&mut connection).await.unwrap();
     // One that runs goes on; while all are replaced in turn, one of the old release may start.
     let second = backends.lead(Host::new());
@@ -355,7 +357,7 @@ async fn a_newer_schema_is_served_among_others_and_refused_alone() {
         assert!(host.serve().await.terminate().await.success());
     }
     let url = alone.setting("DATABASE_URL");
-    sqlx::query(NEWER).execute(&mut postgres::connect(&url).await.unwrap()).await.unwrap();
+    sqlx::query(NEWER).execute(&mut connect(&url).await.unwrap()).await.unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file.ledger());
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     sqlx::query(NEWER).execute(&mut connection).await.unwrap();

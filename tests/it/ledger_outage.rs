@@ -16,12 +16,13 @@ use synckairos::ledger::Ledger;
 use synckairos::ledger::instrumented::Instrumented;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::store::outbox::{Backlog, MemoryOutbox};
+use testkit::postgres::Server;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::cluster::BEGIN_MS;
-use crate::harness::postgres::{Server, connect};
+use crate::harness::sql::connect;
 use crate::harness::writers::{Writers, key, versions};
 use crate::harness::{Answer, Cluster, Session, blitz, eventually, soon, with};
 

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
+use testkit::process::Process;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::follow::{By, Follower, Whose};
-use crate::harness::process::{Host, Process};
+use crate::harness::process::Host;
 use crate::harness::{Session, blitz, eventually};
 
 /// As many as fit into the files one process may open, with room for the rest.

@@ -4,9 +4,10 @@ use std::process::Output;
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use testkit::postgres::Server;
 
-use crate::harness::postgres::{Server, connect};
 use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{blitz, eventually};
 
 fn said(output: &Output) -> String {

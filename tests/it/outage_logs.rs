@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::json;
+use testkit::process::Process;
+use testkit::redis::Keeps;
 use tokio::time::{Instant, sleep_until};
 
 use crate::harness::backends::Backends;
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::Keeps;
+use crate::harness::process::Host;
 use crate::harness::watch::{Transport, Watcher, Watching};
 use crate::harness::{Caller, Session, countdown, eventually, stopwatch, with};
 

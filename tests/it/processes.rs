@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use testkit::process::Process;
+use testkit::redis::{Keeps, Server};
 use tokio::time::Instant;
 
 use crate::harness::backends::Backends;
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::{Keeps, Server};
+use crate::harness::process::Host;
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Caller, Session, blitz, countdown, eventually, stopwatch, with};
 
@@ -263,7 +264,7 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
     // When it is there again half a minute has gone by, as far as everybody can tell.
     house.backends.redis_mut().kill();
     house.backends.redis_mut().start_again();
-    house.backends.redis().unwrap().is_behind_by(30_000);
+    house.backends.redis().unwrap().set_clock_offset_ms(30_000);
     let _again = house.hosts[0].serve().await;
     let caller = house.caller(0);
     let (stands, runs) = (caller.snapshot(&paused).await, caller.snapshot(&charged).await);

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use futures::future::join_all;
+use testkit::redis::Keeps;
 
 use crate::harness::backends::Backends;
 use crate::harness::process::Host;
-use crate::harness::redis::Keeps;
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Session, eventually, soon, stopwatch};
 

@@ -22,11 +22,11 @@ use synckairos::store::redis::RedisStore;
 use synckairos::store::{Now, Store, StoredSession};
 use synckairos::wire::command::CommandInput;
 use synckairos::wire::create::CreateBody;
+use testkit::redis::{Keeps, Server};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::cluster::TENANT;
-use crate::harness::redis::{Keeps, Server};
 use crate::harness::{Cluster, blitz, eventually};
 
 const IDLE: Duration = Duration::from_hours(1);

@@ -12,12 +12,14 @@ use synckairos::ledger::Ledger as _;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::store::partition::Partition;
 use synckairos::telemetry::outage::chain;
+use testkit::postgres::Server;
+use testkit::process::Process;
+use testkit::redis::{Keeps, Server as Redis};
 use tokio::time::Instant;
 
 use crate::harness::cluster::{TENANT, key};
-use crate::harness::postgres::{Server, connect};
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::{Keeps, Server as Redis};
+use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{Answer, Session, eventually, stopwatch};
 
 /// A Redis, and a PostgreSQL that can be stopped.
@@ -31,7 +33,7 @@ impl Backends {
     /// With nothing in the database.
     async fn bare(settings: &[&str]) -> Self {
         let (redis, postgres) = (Redis::start(Keeps::Nothing), Server::own(settings).await);
-        redis.is_behind_by(0);
+        redis.set_clock_offset_ms(0);
         let database = postgres.database().await;
         Self { redis, postgres, database }
     }

@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
+use testkit::proxy::Mode;
 use tokio::time::{Instant, sleep};
 
 use super::neighbours::neighbours;
@@ -14,7 +15,6 @@ use super::storm::storm;
 use super::testbed::{Deployed, Testbed};
 use crate::harness::eventually;
 use crate::harness::process::Host;
-use crate::harness::proxy::Way;
 
 type Striking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -162,26 +162,26 @@ async fn redis_killed(testbed: &mut Testbed, load: Load) {
     testbed.server().start_again();
 }
 
-async fn redis_way(testbed: &Testbed, load: Load, way: Way) {
-    testbed.redis_door().set(way);
+async fn set_redis_proxy(testbed: &Testbed, load: Load, mode: Mode) {
+    testbed.redis_door().set(mode);
     sleep(load.span).await;
-    testbed.redis_door().set(Way::Open);
+    testbed.redis_door().set(Mode::Open);
 }
 
 async fn redis_cut(testbed: &mut Testbed, load: Load) {
-    redis_way(testbed, load, Way::Cut).await;
+    set_redis_proxy(testbed, load, Mode::Cut).await;
 }
 
 async fn redis_slow(testbed: &mut Testbed, load: Load) {
-    redis_way(testbed, load, Way::Slow(Duration::from_millis(100))).await;
+    set_redis_proxy(testbed, load, Mode::Slow(Duration::from_millis(100))).await;
 }
 
 async fn redis_deaf(testbed: &mut Testbed, load: Load) {
-    redis_way(testbed, load, Way::Deaf).await;
+    set_redis_proxy(testbed, load, Mode::DropRequests).await;
 }
 
 async fn redis_mute(testbed: &mut Testbed, load: Load) {
-    redis_way(testbed, load, Way::Mute).await;
+    set_redis_proxy(testbed, load, Mode::DropReplies).await;
 }
 
 async fn pubsub_killed(testbed: &mut Testbed, load: Load) {
@@ -210,22 +210,22 @@ async fn postgres_late(testbed: &mut Testbed, load: Load) {
     testbed.postgres.start().await;
 }
 
-async fn postgres_way(testbed: &Testbed, load: Load, way: Way) {
-    testbed.postgres_door.set(way);
+async fn set_postgres_proxy(testbed: &Testbed, load: Load, mode: Mode) {
+    testbed.postgres_door.set(mode);
     sleep(load.span).await;
-    testbed.postgres_door.set(Way::Open);
+    testbed.postgres_door.set(Mode::Open);
 }
 
 async fn postgres_cut(testbed: &mut Testbed, load: Load) {
-    postgres_way(testbed, load, Way::Cut).await;
+    set_postgres_proxy(testbed, load, Mode::Cut).await;
 }
 
 async fn postgres_slow(testbed: &mut Testbed, load: Load) {
-    postgres_way(testbed, load, Way::Slow(Duration::from_millis(100))).await;
+    set_postgres_proxy(testbed, load, Mode::Slow(Duration::from_millis(100))).await;
 }
 
 async fn postgres_mute(testbed: &mut Testbed, load: Load) {
-    postgres_way(testbed, load, Way::Mute).await;
+    set_postgres_proxy(testbed, load, Mode::DropReplies).await;
 }
 
 /// Timers run out meanwhile, and are idle for longer than the store keeps anything.
@@ -274,6 +274,6 @@ async fn mixed(testbed: &mut Testbed, load: Load) {
         (fault.strike)(testbed, short).await;
         sleep(Duration::from_millis(300)).await;
     }
-    testbed.redis_door().cut_once();
-    println!("  {} connections to Redis came about", testbed.redis_door().taken());
+    testbed.redis_door().disconnect_all();
+    println!("  {} connections to Redis came about", testbed.redis_door().accepted());
 }

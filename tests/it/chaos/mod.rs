@@ -12,7 +12,6 @@ mod faults;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod neighbours;
-mod nginx;
 mod redis_faults;
 mod round;
 mod storm;

@@ -29,7 +29,7 @@ async fn play_on(_: &mut Testbed, load: Load) {
 async fn cut_again_and_again(testbed: &mut Testbed, load: Load) {
     let until = Instant::now() + load.span;
     while Instant::now() < until {
-        testbed.redis_door().cut_once();
+        testbed.redis_door().disconnect_all();
         sleep(Duration::from_millis(60)).await;
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use synckairos::store::keys::Keys;
 use synckairos::store::partition::Partition;
+use testkit::redis::{Server, Trio};
 use tokio::time::{Instant, sleep};
 
 use super::round::Load;
 use super::testbed::{Redis, Testbed};
 use crate::harness::eventually;
-use crate::harness::redis::{Server, Trio};
 
 /// The same command again and again.
 pub async fn commands(testbed: &mut Testbed, load: Load, every: Duration, words: &[&str]) {

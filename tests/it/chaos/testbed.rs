@@ -12,13 +12,15 @@ use synckairos::domain::session::restore::Outage;
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::ledger::{HistoryRow, Ledger as _, Row};
+use testkit::nginx::Nginx;
+use testkit::postgres;
+use testkit::process::Process;
+use testkit::proxy::Proxy;
+use testkit::redis::{Keeps, Server, Trio};
 
-use super::nginx::Nginx;
 use crate::harness::cluster::TENANT;
-use crate::harness::postgres;
-use crate::harness::process::{Host, Process};
-use crate::harness::proxy::Proxy;
-use crate::harness::redis::{Keeps, Server, Trio};
+use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{eventually, soon};
 
 /// What PostgreSQL has when it is new, and little more.
@@ -72,7 +74,7 @@ impl Redis {
                 let master = Server::start(Keeps::Nothing);
                 let port = master.port().to_string();
                 let replica = Server::with(Keeps::Nothing, &["--replicaof", "127.0.0.1", &port]);
-                master.is_behind_by(0);
+                master.set_clock_offset_ms(0);
                 master.until_copied();
                 let sentinel = Server::sentinel(&master);
                 Self::Watched { master, replica, sentinel }
@@ -82,7 +84,7 @@ impl Redis {
 
     async fn one(server: Server) -> Self {
         // Otherwise the first to come waits for whoever might know the time better.
-        server.is_behind_by(0);
+        server.set_clock_offset_ms(0);
         let door = Proxy::to(server.port()).await;
         Self::One { server, door }
     }
@@ -153,7 +155,7 @@ impl Testbed {
     /// All rows of a session, and what the ledger says of absences.
     pub async fn recorded(&self, sessions: &[String]) -> (Vec<Row>, Vec<Outage>) {
         let ledger = PostgresLedger::open(&self.database, "chaos").await.unwrap();
-        let mut connection = postgres::connect(&self.database).await.unwrap();
+        let mut connection = connect(&self.database).await.unwrap();
         let mut rows = Vec::new();
         for session in sessions {
             let key = SessionKey {
@@ -177,18 +179,18 @@ impl Testbed {
 
     /// The newest version that the ledger holds of a session.
     pub async fn holds(&self, session: &str) -> Option<i64> {
-        let mut connection = postgres::connect(&self.database).await.ok()?;
+        let mut connection = connect(&self.database).await.ok()?;
         let question = "select max(version) from session_snapshot where session_id = $1";
         sqlx::query_scalar(question).bind(session).fetch_one(&mut connection).await.ok()?
     }
 
     pub async fn in_ledger(&self, statement: &'static str) {
-        let mut connection = postgres::connect(&self.database).await.unwrap();
+        let mut connection = connect(&self.database).await.unwrap();
         sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
 
     async fn absences(&self) -> Vec<Outage> {
-        let mut connection = postgres::connect(&self.database).await.unwrap();
+        let mut connection = connect(&self.database).await.unwrap();
         let question = "select gone_at, back_at from absence";
         let rows: Vec<(i64, i64)> = sqlx::query_as(question).fetch_all(&mut connection).await.unwrap();
         let at = Timestamp::from_ms;

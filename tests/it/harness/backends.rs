@@ -17,10 +17,11 @@ use synckairos::server::{fair_file, fair_server};
 use synckairos::store::keys::Keys;
 use synckairos::store::partition::Partition;
 use tempfile::TempDir;
+use testkit::postgres;
+use testkit::redis::{Keeps, Server};
 
-use super::postgres;
 use super::process::Host;
-use super::redis::{Keeps, Server};
+use super::sql::connect;
 
 /// What is beneath the instances.
 pub enum Backends {
@@ -56,7 +57,7 @@ impl Backends {
     pub async fn shared(keeps: Keeps) -> Self {
         let (redis, postgres) = (Server::start(keeps), postgres::Server::shared().await);
         // Otherwise the first to come waits for whoever might know the time better.
-        redis.is_behind_by(0);
+        redis.set_clock_offset_ms(0);
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "test").await.unwrap();
         Self::Shared { redis, postgres, database }
@@ -117,7 +118,7 @@ impl Backends {
             Self::Shared { database, .. } => {
                 let question = question.replace("json_array(", "json_build_array(");
                 let question = format!("select answer::text from ({question}) as question (answer)");
-                let mut connection = postgres::connect(database).await.unwrap();
+                let mut connection = connect(database).await.unwrap();
                 let rows = sqlx::query_as(sqlx::AssertSqlSafe(question)).fetch_all(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
                 rows
@@ -148,7 +149,7 @@ impl Backends {
                 sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
             }
             Self::Shared { database, .. } => {
-                let mut connection = postgres::connect(database).await.unwrap();
+                let mut connection = connect(database).await.unwrap();
                 sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
             }
         }

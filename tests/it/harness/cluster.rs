@@ -17,12 +17,12 @@ use synckairos::ledger::Ledger;
 use synckairos::members::Work;
 use synckairos::server::{Backend, Instance, Leftovers, Services, connect};
 use synckairos::shutdown::{Finished, Shutdown};
+use testkit::redis::Keeps;
 use tokio::time::Instant;
 
 use super::backends::{Backends, is_shared};
 use super::bus_tap::BusTap;
 use super::caller::{Authority, Caller, Client, client};
-use super::redis::Keeps;
 use super::token::SECRET;
 use super::watch::Watching;
 use super::{Session, eventually};

@@ -2,10 +2,9 @@
 
 use sqlx::Connection as _;
 
-use super::{Bench, FEBRUARY, JANUARY, MARCH, entry, key};
+use super::{Bench, FEBRUARY, JANUARY, MARCH, connect, entry, key};
 use crate::domain::time::Timestamp;
 use crate::ledger::postgres::PostgresLedger;
-use crate::ledger::server::connect;
 use crate::ledger::{Filter, Ledger as _};
 
 #[tokio::test]

@@ -1,6 +1,4 @@
-//! A door between a service and what it stands on: cut, slow, or open on one side only.
-//!
-//! What is behind it may change its address; who stands before it does not notice.
+//! A TCP proxy in front of a server: open, cut, slow, or silent in one direction.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,23 +11,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What becomes of what comes through.
+/// What the proxy does with connections and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Mode {
     Open,
-    /// Connections end, and none comes about.
+    /// Connections end, and new ones are closed at once.
     Cut,
-    /// Each piece comes so much later.
+    /// Each piece is delayed by so much.
     Slow(Duration),
-    /// What is said to the other side is swallowed.
-    Deaf,
-    /// What the other side says is swallowed. A connection of which something was
-    /// swallowed, this way or that, stays so: nobody says that it is dead.
-    Mute,
+    /// Bytes to the server are dropped.
+    DropRequests,
+    /// Bytes from the server are dropped. A connection that lost bytes, in either direction, loses all
+    /// that follow: it is dead, and neither end is told.
+    DropReplies,
 }
 
-/// The way, and how often all were sent away.
-type State = (Way, u64);
+/// The mode, and how often all connections were ended.
+type State = (Mode, u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Towards {
@@ -37,57 +35,57 @@ enum Towards {
     Back,
 }
 
-/// The door, closed for good when dropped.
+/// The proxy; it closes when dropped.
 pub struct Proxy {
     pub address: SocketAddr,
     state: watch::Sender<State>,
-    taken: Arc<AtomicU64>,
+    accepted: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// A door to that port of this machine.
+    /// A proxy to that port of this machine.
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (state, at_door) = watch::channel((Way::Open, 0));
-        let taken = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(take(listener, port, at_door, Arc::clone(&taken)));
-        Self { address, state, taken, task }
+        let (state, receiver) = watch::channel((Mode::Open, 0));
+        let accepted = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(take(listener, port, receiver, Arc::clone(&accepted)));
+        Self { address, state, accepted, task }
     }
 
-    pub fn set(&self, way: Way) {
-        self.state.send_modify(|state| state.0 = way);
+    pub fn set(&self, mode: Mode) {
+        self.state.send_modify(|state| state.0 = mode);
     }
 
-    /// Every connection ends; new ones come about.
-    pub fn cut_once(&self) {
+    /// Ends every connection; new ones are accepted.
+    pub fn disconnect_all(&self) {
         self.state.send_modify(|state| state.1 += 1);
     }
 
-    /// How many connections came so far.
-    pub fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+    /// How many connections were accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
-        self.set(Way::Cut);
+        self.set(Mode::Cut);
     }
 }
 
-async fn take(listener: TcpListener, port: u16, state: watch::Receiver<State>, taken: Arc<AtomicU64>) {
+async fn take(listener: TcpListener, port: u16, state: watch::Receiver<State>, accepted: Arc<AtomicU64>) {
     while let Ok((here, _)) = listener.accept().await {
-        taken.fetch_add(1, Ordering::Relaxed);
-        if state.borrow().0 != Way::Cut {
+        accepted.fetch_add(1, Ordering::Relaxed);
+        if state.borrow().0 != Mode::Cut {
             tokio::spawn(join(here, port, state.clone()));
         }
     }
 }
 
-/// Both directions, until one ends or the door is cut.
+/// Copies both directions, until one ends or the connection is cut.
 async fn join(here: TcpStream, port: u16, mut state: watch::Receiver<State>) {
     let Ok(there) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let _ = (here.set_nodelay(true), there.set_nodelay(true));
@@ -96,19 +94,19 @@ async fn join(here: TcpStream, port: u16, mut state: watch::Receiver<State>) {
     tokio::select! {
         () = pass(from_here, to_there, Towards::There, state.clone()) => {}
         () = pass(from_there, to_here, Towards::Back, state.clone()) => {}
-        _ = state.wait_for(|(way, now)| *way == Way::Cut || *now != cuts) => {}
+        _ = state.wait_for(|(mode, now)| *mode == Mode::Cut || *now != cuts) => {}
     }
 }
 
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, towards: Towards, state: watch::Receiver<State>) {
     let (mut piece, mut is_dead) = (vec![0; 64 * 1024], false);
     while let Ok(length @ 1..) = from.read(&mut piece).await {
-        let way = state.borrow().0;
-        is_dead |= matches!((way, towards), (Way::Deaf, Towards::There) | (Way::Mute, Towards::Back));
+        let mode = state.borrow().0;
+        is_dead |= matches!((mode, towards), (Mode::DropRequests, Towards::There) | (Mode::DropReplies, Towards::Back));
         if is_dead {
             continue;
         }
-        if let Way::Slow(delay) = way {
+        if let Mode::Slow(delay) = mode {
             tokio::time::sleep(delay).await;
         }
         if to.write_all(&piece[..length]).await.is_err() {
