@@ -3,8 +3,15 @@
 //! It reads the text, as a reviewer would, so it needs `use` lines that name one module
 //! each. Test modules and the contract suites may name what they like.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod circles;
+mod names;
+mod source;
+
+use std::collections::BTreeSet;
+
+use circles::circles;
+use names::Refusal;
+use source::{Source, everything, places, segments};
 
 /// Each room and what it may name. Rows name only rows above; [`ALL_ABOVE`] is each of them.
 ///
@@ -80,85 +87,71 @@ const NO_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "mis
 
 const MAX_LINES: usize = 450;
 
-/// A file of `src/`, its path from there.
-struct Source {
-    path: String,
-    text: String,
-}
+/// Circles of files that are still to be cut.
+const CIRCLES: &[&[&str]] = &[
+    &["app/execute.rs", "app/sessions.rs"],
+    &["domain/session/create.rs", "domain/session/roster.rs", "domain/session/validate.rs"],
+    &[
+        "fanout/housekeeping.rs",
+        "fanout/hub.rs",
+        "fanout/refresh.rs",
+        "fanout/subscription.rs",
+        "fanout/topic.rs",
+        "fanout/wake.rs",
+        "fanout/warnings/mod.rs",
+        "fanout/work_queue.rs",
+    ],
+    &["http/stream/poll.rs", "http/stream/poll_connection.rs"],
+    &["http/stream/ws/session_feed.rs", "http/stream/ws/subscriptions.rs"],
+    &["ledger/postgres/lineage.rs", "ledger/postgres/read.rs"],
+    &["ledger/sqlite/lineage.rs", "ledger/sqlite/read.rs"],
+    &["server/backend.rs", "server/connect.rs"],
+];
+
+/// The same of the load driver.
+const LOADTEST_CIRCLES: &[&[&str]] = &[&["crowd/streams.rs", "crowd/subscriber.rs"]];
+
+/// Names of two types, and why each may have it.
+const SAME_NAMES: &[(&str, &str)] = &[
+    ("Error", "a room has one, and others name it with its room: `store::Error`"),
+    ("Settings", "a room has one, and others name it with its room: `breaker::Settings`"),
+    ("Failure", "the same: `cli::Failure`, `jobs::Failure`"),
+    ("Source", "the same: `fanout::Source`, `jobs::Source`"),
+    ("Kind", "of a metric, and of an event; each is named beside what it is the kind of"),
+    ("ParticipantBody", "what a create takes, and what a snapshot shows; each is private to its wire form"),
+];
+
+/// Names that the checks refuse and that are still to be changed.
+const STILL_THERE: &[&str] = &[
+    "Taken",
+    "Held",
+    "Made",
+    "Answered",
+    "Away",
+    "What",
+    "Alone",
+    "Found",
+    "Address",
+    "Deadlines",
+    "Next",
+    "Outage",
+    "Ownership",
+    "Session",
+    "Unavailable",
+    "Work",
+    "may_expire",
+    "may_switch",
+    "UPKEEP",
+    "ANSWER",
+    "PAUSE",
+    "PATIENCE",
+    "LONGEST",
+];
 
 /// A path in the code, such as `crate::store::keys`, and the line it stands on.
 struct Named {
     line: usize,
     segments: Vec<String>,
-}
-
-impl Source {
-    fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned() }
-    }
-
-    /// Where the file stands among the modules, the crate's root being empty.
-    fn module(&self) -> Vec<&str> {
-        let path = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
-        if path == "lib" { Vec::new() } else { path.split('/').collect() }
-    }
-
-    fn is_tests(&self) -> bool {
-        self.module().iter().any(|name| ["contract", "tests"].contains(name))
-    }
-
-    /// The lines that ship, numbered from 1: no comments, no test modules.
-    fn shipped(&self) -> Vec<(usize, String)> {
-        let mut shipped = Vec::new();
-        let mut lines = self.text.lines().enumerate();
-        while let Some((index, line)) = lines.next() {
-            if line.trim_start().starts_with("#[cfg(test)]") {
-                skip_item(line, &mut lines);
-            } else {
-                shipped.push((index + 1, line.split("//").next().unwrap_or("").to_owned()));
-            }
-        }
-        if self.is_tests() { Vec::new() } else { shipped }
-    }
-
-    fn says(&self, line: usize, what: &str) -> String {
-        format!("src/{}:{line}: {what}", self.path)
-    }
-}
-
-/// Past the item an attribute stands before: to its `;`, or to the brace at its own depth.
-fn skip_item<'a>(attribute: &str, lines: &mut impl Iterator<Item = (usize, &'a str)>) {
-    let depth = attribute.len() - attribute.trim_start().len();
-    let end = format!("{}}}", " ".repeat(depth));
-    for (_, line) in lines {
-        let is_statement = line.len() - line.trim_start().len() == depth && line.ends_with(';');
-        if is_statement || line == end || line.ends_with("{}") {
-            return;
-        }
-    }
-}
-
-fn is_word(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
-}
-
-/// Where `word` stands in `line` as a word of its own; its ends count only where they are letters.
-fn places<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    line.match_indices(word).map(|(at, _)| at).filter(move |&at| {
-        let before = line[..at].chars().next_back().is_some_and(is_word) && word.starts_with(is_word);
-        let after = line[at + word.len()..].chars().next().is_some_and(is_word) && word.ends_with(is_word);
-        !before && !after
-    })
-}
-
-/// The segments of a path such as `store::keys::State`, up to what is no name.
-fn segments(path: &str) -> Vec<String> {
-    path.split("::").map_while(name_of).collect()
-}
-
-fn name_of(text: &str) -> Option<String> {
-    let name: String = text.chars().take_while(|letter| is_word(*letter)).collect();
-    (!name.is_empty()).then_some(name)
 }
 
 /// Every path from the crate's root in a file, however it is written.
@@ -195,7 +188,7 @@ fn refusal(own: &str, path: &[String]) -> Option<String> {
     let Some(room) = path.first() else { return Some("a `use` line names one module".to_owned()) };
     let row = |name: &str| DIRECTION.iter().position(|(room, _)| *room == name);
     let (Some(from), Some(to)) = (row(own), row(room)) else {
-        return Some(format!("`{own}` or `{room}` is no room of tests/layers.rs"));
+        return Some(format!("`{own}` or `{room}` is no room of tests/layers"));
     };
     let (_, may_name) = DIRECTION[from];
     let path = format!("{}::", path.join("::"));
@@ -243,31 +236,53 @@ fn violations(source: &Source) -> Vec<String> {
     [direction(source), places_of_words(source), shape(source)].concat()
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("src can be read");
-    let paths = entries.map(|entry| entry.expect("src can be read").path());
-    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+#[test]
+fn the_house_stands() {
+    let found: Vec<_> = everything("src").iter().flat_map(violations).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
-fn everything() -> Vec<Source> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
-    let read = |path: PathBuf| Source {
-        path: path.strip_prefix(&src).expect("it is below src").to_string_lossy().replace('\\', "/"),
-        text: fs::read_to_string(&path).expect("a source file is UTF-8"),
-    };
-    sources(&src).into_iter().filter(is_rust).map(read).collect()
+/// Circles that are not excused, and excuses that no circle needs.
+fn unexcused(circles: &BTreeSet<Vec<String>>, excused: &[&[&str]]) -> Vec<String> {
+    let is_part = |circle: &[String], excuse: &[&str]| circle.iter().all(|file| excuse.contains(&file.as_str()));
+    let unexcused = circles.iter().filter(|circle| !excused.iter().any(|excuse| is_part(circle, excuse)));
+    let unneeded = excused.iter().filter(|excuse| !circles.iter().any(|circle| is_part(circle, excuse)));
+    let unexcused = unexcused.map(|circle| format!("name each other: {}", circle.join(", ")));
+    unexcused.chain(unneeded.map(|excuse| format!("no circle any more: {}", excuse.join(", ")))).collect()
+}
+
+/// Every refusal of a name.
+fn refusals(sources: &[Source]) -> Vec<Refusal> {
+    [names::dialect(sources), names::doubles(sources), names::questions(sources), names::bounds(sources)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[test]
-fn the_house_stands() {
-    let found: Vec<_> = everything().iter().flat_map(violations).collect();
+fn no_two_files_of_a_room_import_each_other() {
+    let found = unexcused(&circles(&everything("src")), CIRCLES);
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    for (member, excused) in [("loadtest/src", LOADTEST_CIRCLES), ("testkit/src", &[])] {
+        let found = unexcused(&circles(&everything(member)), excused);
+        assert!(found.is_empty(), "in {member}\n{}\n", found.join("\n"));
+    }
+}
+
+#[test]
+fn names_say_what_they_name() {
+    let refusals = refusals(&everything("src"));
+    let excused: Vec<&str> = SAME_NAMES.iter().map(|(name, _)| *name).chain(STILL_THERE.iter().copied()).collect();
+    let unexcused = refusals.iter().filter(|refusal| !excused.contains(&refusal.name.as_str()));
+    let mut found: Vec<_> = unexcused.map(|refusal| format!("{} {}", refusal.name, refusal.why)).collect();
+    let unneeded = excused.iter().filter(|name| !refusals.iter().any(|refusal| refusal.name == **name));
+    found.extend(unneeded.map(|name| format!("{name} needs no excuse any more")));
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
 #[test]
 fn every_room_has_a_row() {
-    for source in everything() {
+    for source in everything("src") {
         if let Some(room) = source.module().first() {
             assert!(DIRECTION.iter().any(|(row, _)| row == room), "{room} has no row");
         }
@@ -296,8 +311,8 @@ fn each_check_can_fail() {
         ("bus/a.rs", "//! A.\nuse crate::store::keyservice::A;", "`bus` may not name `store`"),
         ("server.rs", "//! A.\nuse crate::cli::Call;", "`server` may not name `cli`"),
         ("app/a.rs", "//! A.\nuse crate::{store, bus};", "a `use` line names one module"),
-        ("app/a.rs", "//! A.\nuse crate::attic::A;", "no room of tests/layers.rs"),
-        ("attic/a.rs", "//! A.\nuse crate::domain::A;", "no room of tests/layers.rs"),
+        ("app/a.rs", "//! A.\nuse crate::attic::A;", "no room of tests/layers"),
+        ("attic/a.rs", "//! A.\nuse crate::domain::A;", "no room of tests/layers"),
         ("app/a.rs", "//! A.\nuse axum::Router;", "axum lives in http and server only"),
         ("audit/worker.rs", "//! A.\nuse apalis_core::task::Task;", "only jobs/apalis.rs"),
         ("store/a.rs", "//! A.\nlet now = SystemTime::now();", "host time"),
@@ -315,6 +330,85 @@ fn each_check_can_fail() {
     ] {
         let found = violations(&Source::new(path, text)).join("\n");
         assert!(found.contains(says), "{path} {text:?} gives {found:?}");
+    }
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_closed() {
+    let closed: &[&[(&str, &str)]] = &[
+        &[("store/a.rs", "use crate::store::b::B;"), ("store/b.rs", "use super::a::A;")],
+        &[("store/a.rs", "fn f() -> super::b::B {}"), ("store/b.rs", "use super::a;")],
+        &[
+            ("store/a.rs", "use super::{\n    b::{self, B},\n    d,\n};"),
+            ("store/b.rs", "use crate::store::{c as d, a};"),
+        ],
+        &[
+            ("store/mod.rs", "mod a;\npub use a::A;"),
+            ("store/a.rs", "use super::b::B;"),
+            ("store/b.rs", "use super::A;"),
+        ],
+        &[("store/a.rs", "use super::b;"), ("store/b.rs", "use super::c;"), ("store/c.rs", "use super::a::A;")],
+        &[("store/a/c.rs", "use super::super::b;"), ("store/b.rs", "use super::a::c::C;")],
+    ];
+    for files in closed {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        let found = circles(&sources);
+        assert_eq!(found.len(), 1, "{files:?} gives {found:?}");
+        let excuse: Vec<_> = sources.iter().map(|source| source.path.as_str()).collect();
+        assert!(unexcused(&found, &[&excuse]).is_empty());
+        assert_eq!(unexcused(&found, &[]).len(), 1);
+    }
+    assert_eq!(unexcused(&BTreeSet::new(), &[&["a.rs", "b.rs"]]), ["no circle any more: a.rs, b.rs"]);
+}
+
+#[test]
+fn a_tree_is_no_circle() {
+    let open: &[&[(&str, &str)]] = &[
+        &[("store/a.rs", "use super::b::B;"), ("store/b.rs", "use super::c;"), ("store/c.rs", "")],
+        &[("store/mod.rs", "mod a;\npub use a::A;\npub trait Store {}"), ("store/a.rs", "use super::Store;")],
+        &[("store/a.rs", "mod c;\nuse c::C;"), ("store/a/c.rs", "use super::A;")],
+        &[("store/a.rs", "use super::b::B;"), ("store/b.rs", "#[cfg(test)]\nuse super::a;\n// super::a::A")],
+        &[("store/a.rs", "use crate::bus::b;"), ("bus/b.rs", "use crate::store::a;")],
+    ];
+    for files in open {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        assert_eq!(circles(&sources), BTreeSet::new(), "{files:?}");
+    }
+}
+
+#[test]
+fn each_check_of_names_can_fail() {
+    for (path, text, says) in [
+        ("store/told.rs", "", "store/told.rs says nothing"),
+        ("store/held_back.rs", "", "store/held_back.rs says nothing"),
+        ("store/a.rs", "pub struct Told;", "Told says nothing"),
+        ("store/a.rs", "pub(super) enum Whoever {", "Whoever says nothing"),
+        ("store/a.rs", "pub struct Twin;\npub(crate) type Twin = u8;", "Twin is two types"),
+        ("store/a.rs", "fn is_a(&self) {}", "is_a answers with nothing"),
+        ("store/a.rs", "pub const fn has_a() -> u8 {", "has_a answers with u8"),
+        ("store/a.rs", "async fn may_a(\n    a: A,\n) -> Result<A, bool> {", "may_a answers with Result<A, bool>"),
+        ("store/a.rs", "const PATIENCE: Duration = D;", "PATIENCE does not say"),
+        ("store/a.rs", "    pub const MOST: usize = 1;", "MOST does not say"),
+    ] {
+        let found = refusals(&[Source::new(path, text)]);
+        let found: Vec<_> = found.iter().map(|refusal| format!("{} {}", refusal.name, refusal.why)).collect();
+        assert!(found.len() == 1 && found[0].starts_with(says), "{path} {text:?} gives {found:?}");
+    }
+}
+
+#[test]
+fn names_that_say_something_pass() {
+    for (path, text) in [
+        ("store/keys.rs", "pub struct HeldLease;\nstruct Inner;\nstruct Inner;\nimpl A {\n    type Error = B;\n}"),
+        (
+            "store/a.rs",
+            "fn is_a(a: fn() -> u8) -> bool {}\nfn has_a() -> Result<bool, Error>;\nfn can() -> io::Result<u8> {}",
+        ),
+        ("store/a.rs", "const MAX_READS: usize = 1;\nconst LONG: &str = \"\";\n// const MOST: usize = 1;"),
+        ("store/tests/told.rs", "pub struct Told;\nfn is_a() {}"),
+    ] {
+        let found = refusals(&[Source::new(path, text)]);
+        assert!(found.is_empty(), "{path} {text:?} gives {}", found[0].name);
     }
 }
 
