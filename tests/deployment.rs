@@ -74,7 +74,7 @@ fn alerts_and_dashboards_ask_for_metrics_and_labels_that_exist() {
 }
 
 #[test]
-fn what_is_summed_by_is_a_label() {
+fn every_grouping_is_a_label() {
     let known: BTreeSet<&str> = METRICS.iter().flat_map(|metric| metric.labels).chain(ADDED).copied().collect();
     for (file, text) in askers() {
         let lists = text.split(" by (").skip(1).filter_map(|rest| rest.split_once(')'));
@@ -138,7 +138,7 @@ fn containers_are_told_commands_that_exist() {
 }
 
 #[test]
-fn fly_is_told_what_the_service_does() {
+fn fly_has_the_ports_of_the_service() {
     let fly: toml::Table = read("fly.toml").parse().expect("it is TOML");
     let env = fly["env"].as_table().unwrap();
     for name in env.keys() {

@@ -178,7 +178,7 @@ async fn every_screen_starts_on_the_same_millisecond() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_due_is_written_before_a_command_that_is_then_refused() {
+async fn a_due_change_is_written_before_a_refused_command() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;

@@ -196,7 +196,7 @@ fn told(scraped: &str, metric: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_many_descriptors_are_taken_as_the_host_gives_and_few_are_warned_of() {
+async fn the_descriptor_limit_is_raised_and_a_low_one_is_logged() {
     let host = Host::new().with_descriptors_at_first(256);
     let process = host.serve().await;
     let scraped = host.scrape().await;

@@ -11,13 +11,12 @@ use testkit::redis::{Keeps, Server};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::harness::eventually;
-use crate::harness::sql::connect;
 
 /// From the end of it until questions are answered.
 const GOAL: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_to_redis_that_is_dead_is_given_up_though_questions_are_asked_on_it_all_the_time() {
+async fn a_dead_redis_connection_is_dropped_while_in_use() {
     for mode in [Mode::DropReplies, Mode::DropRequests] {
         let server = Server::start(Keeps::Nothing);
         let door = Proxy::to(server.port()).await;
@@ -38,7 +37,7 @@ async fn a_connection_to_redis_that_is_dead_is_given_up_though_questions_are_ask
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_to_postgresql_that_are_dead_do_not_keep_the_place_of_those_that_are_not() {
+async fn dead_postgresql_connections_free_their_pool_slots() {
     let server = postgres::Server::own(&[]).await;
     let database = server.database().await;
     PostgresLedger::migrate(&database, "test").await.unwrap();

@@ -52,7 +52,7 @@ async fn an_expiry_is_told_at_its_instant_and_once_by_a_whole_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_notices_first_everyone_else_is_told_the_same_once() {
+async fn an_expiry_is_announced_once_whichever_instance_finds_it() {
     let cluster = Cluster::of(3).start().await;
     let session = cluster.caller(0).create(countdown(1_000)).await;
     let mut tap = cluster.tap(&session).await;

@@ -73,7 +73,7 @@ async fn only_operators_delete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_shows_deleted_sessions_only_to_who_asks_for_them() {
+async fn a_list_shows_deleted_sessions_only_on_request() {
     let cluster = Cluster::of(1).start().await;
     let session = cluster.caller(0).create(blitz()).await;
     delete(&cluster, 0, &session).await.expect(204);

@@ -141,7 +141,7 @@ async fn deployments_of_one_name_in_two_databases_see_nothing_of_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_none_is_refused_and_the_one_it_comes_to_is_told() {
+async fn an_invalid_prefix_is_refused_and_the_result_is_logged() {
     for wrong in ["a:b", "{a}", "a*", "a@1", &"a".repeat(65)] {
         let refused = Host::new().with("REDIS_PREFIX", wrong).run(&["serve", "--check"]).await;
         assert_eq!(refused.status.code(), Some(2), "{wrong}");
@@ -211,7 +211,7 @@ async fn a_ledger_that_another_deployment_writes_to_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_over_goes_on_and_the_other_stands_still() {
+async fn a_takeover_goes_on_and_stops_the_other_deployment() {
     let (backends, host, process, other) = at_home().await;
     let session = host.caller().running(blitz()).await;
     until_recorded(&host, &session, 2).await;

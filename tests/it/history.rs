@@ -17,7 +17,7 @@ fn changes(history: &Value) -> &[Value] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_history_says_who_did_what_when_and_what_it_cost() {
+async fn a_history_has_actor_command_time_and_cost() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -202,7 +202,7 @@ fn said(history: &Value) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_history_names_whose_clock_how_much_and_from_whom_to_whom() {
+async fn a_history_names_clocks_amounts_and_turns() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;

@@ -91,7 +91,7 @@ async fn a_key_is_forgotten_after_ten_minutes_and_no_sooner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_no_key_is_refused() {
+async fn an_invalid_key_is_refused() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;

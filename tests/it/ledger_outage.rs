@@ -66,7 +66,7 @@ impl Audit {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_under_the_audit_every_entry_arrives_once() {
+async fn every_entry_arrives_once_though_the_ledger_is_killed_often() {
     let server = Server::own(&[]).await;
     let ledger = guarded(&server.database().await).await;
     let (audit, mut writers) = (Audit::start(&ledger), Writers::default());
@@ -105,7 +105,7 @@ fn is_turned_away(answer: &Answer) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_it_is_stopped_commands_go_on_and_questions_are_answered_at_once() {
+async fn a_stopped_ledger_delays_no_command_and_no_answer() {
     let server = Server::own(&[]).await;
     let cluster = Cluster::of(2).on(guarded(&server.database().await).await).start().await;
     let caller = cluster.caller(0);
@@ -149,7 +149,7 @@ async fn while_it_is_stopped_commands_go_on_and_questions_are_answered_at_once()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_takes_connections_and_says_nothing_is_left_alone_after_a_while() {
+async fn a_silent_ledger_opens_the_breaker() {
     let server = Server::own(&[]).await;
     let cluster = Cluster::of(1).on(guarded(&server.database().await).await).start().await;
     let caller = cluster.caller(0);
@@ -174,7 +174,7 @@ async fn one_that_takes_connections_and_says_nothing_is_left_alone_after_a_while
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_is_waited_for_and_nothing_is_put_aside() {
+async fn a_full_disk_is_waited_for_without_dead_letters() {
     let server = Server::own(&[]).await;
     let url = server.database().await;
     let ledger = guarded(&url).await;
@@ -195,7 +195,7 @@ async fn a_disk_that_is_full_is_waited_for_and_nothing_is_put_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_it_will_not_take_is_put_aside_and_the_rest_flows_on() {
+async fn a_refused_entry_becomes_a_dead_letter_and_others_flow_on() {
     let server = Server::shared().await;
     let url = server.database().await;
     let ledger = guarded(&url).await;
@@ -217,7 +217,7 @@ async fn an_entry_it_will_not_take_is_put_aside_and_the_rest_flows_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_comes_back_from_it_and_lists_are_the_same_as_from_a_file() {
+async fn restores_and_lists_are_the_same_as_with_sqlite() {
     let server = Server::shared().await;
     let url = server.database().await;
     let session = {

@@ -239,7 +239,7 @@ async fn idle_after_ten_seconds() -> Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_that_nobody_watches_come_to_rest() {
+async fn turns_without_watchers_come_to_rest() {
     let cluster = idle_after_ten_seconds().await;
     let caller = cluster.caller(0);
     let session = caller.running(round(1_000)).await;

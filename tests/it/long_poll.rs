@@ -119,7 +119,7 @@ async fn a_poll_that_waits_is_compressed_as_it_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_comes_after_a_poll_is_answered_like_any_other_request() {
+async fn a_request_after_a_poll_is_answered_normally() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -239,7 +239,7 @@ async fn an_old_proxy_gets_streams_and_polls_until_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_in_a_body_is_no_request() {
+async fn bytes_in_a_body_are_not_a_request() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;

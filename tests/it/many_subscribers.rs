@@ -131,16 +131,16 @@ async fn everyone_gets_the_final_state(by: By) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everyone_gets_the_final_state_by_websocket_though_some_never_read() {
+async fn slow_websocket_readers_delay_no_final_state() {
     everyone_gets_the_final_state(By::WebSocket).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everyone_gets_the_final_state_by_event_stream_though_some_never_read() {
+async fn slow_event_stream_readers_delay_no_final_state() {
     everyone_gets_the_final_state(By::EventStream).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everyone_gets_the_final_state_by_poll_though_some_never_read() {
+async fn slow_poll_readers_delay_no_final_state() {
     everyone_gets_the_final_state(By::Poll).await;
 }

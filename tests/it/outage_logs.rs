@@ -44,7 +44,7 @@ async fn until_logged(process: &Process, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_redis_is_told_in_a_few_lines_with_its_cause_and_its_length() {
+async fn a_redis_outage_is_a_few_log_lines_with_cause_and_length() {
     let mut backends = Backends::shared(Keeps::Nothing).await;
     let host = backends.lead(Host::new());
     let process = host.serve().await;
@@ -71,7 +71,7 @@ async fn an_outage_of_redis_is_told_in_a_few_lines_with_its_cause_and_its_length
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_postgresql_is_told_in_a_few_lines_with_its_cause_and_its_length() {
+async fn a_postgresql_outage_is_a_few_log_lines_with_cause_and_length() {
     let backends = Backends::shared(Keeps::Nothing).await;
     let Backends::Shared { postgres, .. } = &backends else { unreachable!() };
     let host = backends.lead(Host::new());

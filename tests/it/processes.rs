@@ -70,7 +70,7 @@ async fn now_us(caller: &Caller) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_whose_clocks_are_minutes_apart_agree_and_charge_exactly_what_elapsed() {
+async fn hosts_with_wrong_clocks_charge_exactly_the_elapsed_time() {
     let library = faketime();
     let skewed = ["-5m", "+0", "+5m"].map(|offset| {
         let host = Host::new().with("LD_PRELOAD", &library).with("FAKETIME", offset);
@@ -118,7 +118,7 @@ fn used_ms(snapshot: &Value) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deadlines_of_a_process_that_was_killed_are_told_by_another_in_time() {
+async fn deadlines_of_a_killed_process_fire_on_another_in_time() {
     let mut house = House::of(Keeps::Nothing, hosts(3)).await;
     let caller = house.caller(1);
     let mut timers = Vec::new();
@@ -163,7 +163,7 @@ async fn switching(callers: [Caller; 2], session: &Session, key: &str, stop: &At
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn processes_that_are_restarted_in_turn_under_load_lose_nothing() {
+async fn a_rolling_restart_under_load_loses_nothing() {
     let mut house = House::of(Keeps::Nothing, hosts(2)).await;
     let session = house.caller(0).running(stopwatch()).await;
     let stop = AtomicBool::new(false);
@@ -193,7 +193,7 @@ async fn processes_that_are_restarted_in_turn_under_load_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_drains_what_those_who_serve_leave_to_it() {
+async fn a_worker_drains_the_outbox_of_serving_processes() {
     let backends = Backends::shared(Keeps::Nothing).await;
     let (serving, working) = (backends.lead(Host::new()), backends.lead(Host::new()));
     let process = serving.start(&["serve", "--no-audit"]).await;
@@ -212,7 +212,7 @@ async fn a_worker_drains_what_those_who_serve_leave_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_shared_is_refused_at_the_start() {
+async fn unsafe_shared_settings_are_refused_at_start() {
     let backends = Backends::shared(Keeps::Nothing).await;
     let redis = backends.redis().unwrap();
     let alone = Host::new().with("REDIS_URL", &redis.url());
@@ -243,7 +243,7 @@ async fn what_cannot_be_shared_is_refused_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_stood() {
+async fn a_half_minute_outage_pauses_clocks_where_they_stood() {
     let mut house = House::of(Keeps::Nothing, hosts(2)).await;
     let caller = house.caller(0);
     let long = |id: &str, more: Value| with(with(countdown(600_000), json!({"session_id": id})), more);
@@ -273,7 +273,7 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_told_to_evict_while_it_runs_is_noticed_and_served_from() {
+async fn a_redis_set_to_evict_is_noticed_and_still_used() {
     let mut house = House::of(Keeps::Nothing, hosts(1)).await;
     let (host, process) = (&house.hosts[0], house.processes[0].take().unwrap());
     let until_told = async |evicts: &str| {

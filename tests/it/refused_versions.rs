@@ -124,7 +124,7 @@ async fn a_session_is_not_let_go_of_under_its_watchers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_history_is_complete_to_where_the_first_refused_version_is_missing() {
+async fn a_history_is_complete_up_to_the_first_refused_version() {
     let cluster = Cluster::of(1).start().await;
     let (session, snapshot) = paused(&cluster, 3).await;
     let caller = cluster.caller(0);
@@ -150,7 +150,7 @@ async fn a_history_is_complete_to_where_the_first_refused_version_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_lost_it_is_given_back_what_was_refused_and_never_an_older_version() {
+async fn a_lost_session_gets_its_refused_version_and_never_an_older() {
     let cluster = Cluster::of(2).shared().start().await;
     let caller = cluster.caller(1);
     for from in [3, 1] {
@@ -182,7 +182,7 @@ async fn a_store_that_lost_it_is_given_back_what_was_refused_and_never_an_older_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_refused_goes_on_by_itself_after_the_store_has_lost_it() {
+async fn a_refused_version_recovers_by_itself_after_a_store_loss() {
     let cluster = Cluster::of(1).shared().start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -204,7 +204,7 @@ async fn what_was_refused_goes_on_by_itself_after_the_store_has_lost_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_went_on_without_a_dead_version_is_counted_as_a_fork_when_that_is_recorded() {
+async fn recording_a_dead_version_later_counts_as_a_fork() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -251,7 +251,7 @@ async fn until_listed(host: &Host, letters: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_the_process_keeps_what_was_refused() {
+async fn a_restart_keeps_refused_versions() {
     let host = Host::new();
     let mut process = host.serve().await;
     let caller = host.caller();

@@ -112,7 +112,7 @@ async fn a_second_restart_charges_nothing_either() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stood_still_is_as_it_was_after_a_restart() {
+async fn stopped_clocks_are_unchanged_after_a_restart() {
     let host = host();
     let process = host.serve().await;
     let caller = host.caller();
@@ -156,7 +156,7 @@ async fn a_kill_is_charged_if_short_and_counts_as_a_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_had_been_idle_before_a_kill_is_no_loss() {
+async fn a_session_idle_before_a_kill_is_no_loss() {
     let host = host().with("SESSION_IDLE_TTL_MS", "1000");
     let process = host.serve().await;
     let (caller, clock) = (host.caller(), SystemClock::start());

@@ -91,7 +91,7 @@ impl Walker {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_wanders_misses_nothing_sees_nothing_twice_and_ends_on_the_newest() {
+async fn a_roaming_client_sees_each_version_once_and_the_last() {
     let cluster = Cluster::of(2).in_real_time().start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;

@@ -60,7 +60,7 @@ async fn a_stop_by_any_signal_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_terminal_loses_nothing_however_often_it_is_told() {
+async fn repeated_sighup_loses_nothing() {
     stopped_by(&["HUP", "HUP", "TERM", "HUP"]).await;
 }
 
@@ -82,7 +82,7 @@ async fn other_signals_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_lost_its_terminal_stops_in_order_though_nobody_reads_what_it_says() {
+async fn a_process_without_a_terminal_stops_in_order() {
     let host = Host::new().with("RUST_LOG", "debug");
     let process = host.until_ready(host.spawn_unread(&["serve"])).await;
     let sessions = acknowledged(&host).await;
@@ -93,7 +93,7 @@ async fn who_has_lost_its_terminal_stops_in_order_though_nobody_reads_what_it_sa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_told_to_ignore_the_end_of_a_terminal_does() {
+async fn a_process_under_nohup_ignores_sighup() {
     let host = Host::new();
     let served = host.command(&["serve"]);
     let mut command = Command::new("/bin/sh");
@@ -107,7 +107,7 @@ async fn who_was_told_to_ignore_the_end_of_a_terminal_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_finishes_what_it_has_taken_whatever_the_signal() {
+async fn a_worker_finishes_its_batch_on_any_signal() {
     let backends = Backends::shared(Keeps::Nothing).await;
     let (serving, working) = (backends.lead(Host::new()), backends.lead(Host::new()));
     let process = serving.start(&["serve", "--no-audit"]).await;

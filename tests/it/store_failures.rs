@@ -155,7 +155,7 @@ fn switch() -> CommandRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_race_that_is_lost_for_two_seconds_is_contended_and_one_that_expects_a_version_is_not_tried_again() {
+async fn a_race_is_retried_for_two_seconds_unless_a_version_is_named() {
     let cluster = Cluster::of(1).start().await;
     let session = cluster.caller(0).running(blitz()).await;
     let began = tokio::time::Instant::now();
@@ -176,7 +176,7 @@ async fn a_store_that_cannot_be_reached_has_written_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_does_not_answer_may_have_written_and_the_repeat_finds_it() {
+async fn a_repeat_finds_the_write_of_a_store_that_did_not_answer() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -189,7 +189,7 @@ async fn a_store_that_does_not_answer_may_have_written_and_the_repeat_finds_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_ledger_is_away_reads_of_the_past_and_deletes_say_so_and_commands_go_on() {
+async fn a_ledger_outage_fails_history_and_deletes_but_no_command() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let (session, doomed) = (caller.running(blitz()).await, caller.create(blitz()).await);

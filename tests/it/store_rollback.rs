@@ -115,7 +115,7 @@ impl House {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_store_kept_goes_on_in_a_new_epoch() {
+async fn a_version_kept_by_the_store_goes_on_in_a_new_epoch() {
     let mut house = House::new().await;
     let held = house.running().await;
     house.restart().await;
@@ -142,7 +142,7 @@ fn key(house: &House) -> synckairos::domain::id::SessionKey {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_the_ledger_kept_is_taken_from_there() {
+async fn a_version_only_in_the_ledger_is_restored() {
     let mut house = House::new().await;
     house.running().await;
     let name = Keys::default().state(&key(&house));

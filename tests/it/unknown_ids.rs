@@ -134,7 +134,7 @@ async fn a_flood_of_unknown_ids_asks_the_ledger_once_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_was_unknown_is_known_the_moment_it_is_made_on_either_instance() {
+async fn an_unknown_id_is_found_once_created_on_any_instance() {
     let ledger = Counted::new().await;
     let cluster = Cluster::of(2).on(Arc::clone(&ledger) as _).start().await;
     for (number, maker) in (0..20).zip([0, 1].into_iter().cycle()) {

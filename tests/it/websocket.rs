@@ -54,7 +54,7 @@ async fn many_watchers_on_every_instance_all_end_on_the_last_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expiry_is_told_with_its_exact_instant_after_the_state_of_the_same_position() {
+async fn an_expiry_has_its_exact_instant_and_follows_its_state() {
     let cluster = Cluster::of(2).start().await;
     let session = cluster.caller(0).running(with(countdown(60_000), json!({"warnings_ms": [10_000]}))).await;
     let mut watcher = watch(&cluster, 1, &session).await;
@@ -110,7 +110,7 @@ async fn commands_over_the_socket_have_the_same_rules_and_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_back_gets_what_it_missed() {
+async fn a_reconnected_client_gets_the_versions_it_missed() {
     let cluster = Cluster::of(2).start().await;
     let session = cluster.caller(0).running(stopwatch()).await;
     let mut watcher = watch(&cluster, 1, &session).await;
@@ -156,7 +156,7 @@ async fn many_sessions_on_one_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_watch_is_told_by_a_code() {
+async fn a_forbidden_watcher_gets_a_close_code() {
     let cluster = Cluster::of(1).start().await;
     let session = cluster.caller(0).create(blitz()).await;
     let expired = signed(&with(claims(TENANT, "viewer"), json!({"exp": BEGIN_MS / 1_000})));
@@ -211,7 +211,7 @@ async fn a_deleted_session_ends_its_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_goes_away_sends_its_watchers_elsewhere() {
+async fn a_stopping_instance_sends_its_watchers_elsewhere() {
     let cluster = Cluster::of(2).start().await;
     let session = cluster.caller(0).running(blitz()).await;
     let (mut goes, mut stays) = (watch(&cluster, 0, &session).await, watch(&cluster, 1, &session).await);
@@ -237,7 +237,7 @@ async fn clocks_are_compared_and_heartbeats_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_that_are_none_are_answered_and_then_end_the_stream() {
+async fn invalid_frames_are_answered_and_then_end_the_stream() {
     let cluster = Cluster::of(1).start().await;
     let session = cluster.caller(0).create(blitz()).await;
     let deep = format!("{}1{}", "{\"a\":".repeat(1_000), "}".repeat(1_000));

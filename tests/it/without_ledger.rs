@@ -182,7 +182,7 @@ async fn a_ledger_that_takes_nothing_is_not_there_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
+async fn a_start_without_the_ledger_serves_and_opens_it_later() {
     let backends = Backends::new().await;
     let (first, second, worker) = (backends.host(), backends.host(), backends.host());
     let process = first.serve().await;
@@ -214,7 +214,7 @@ async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_comes_back_with_another_schema_is_not_used_until_it_fits() {
+async fn a_ledger_with_another_schema_is_unused_until_it_fits() {
     let backends = Backends::bare(&[]).await;
     let (host, worker) = (backends.host(), backends.host());
     backends.postgres.kill();
@@ -241,7 +241,7 @@ async fn a_ledger_that_comes_back_with_another_schema_is_not_used_until_it_fits(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_to_bring_the_schema_up_does_so_when_the_ledger_is_there() {
+async fn migrate_waits_until_the_ledger_is_there() {
     let backends = Backends::bare(&[]).await;
     let hosts = [backends.host(), backends.host()];
     backends.postgres.kill();
@@ -283,7 +283,7 @@ async fn a_ledger_that_says_no_is_no_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_room_for_another_connection_is_named_as_the_cause() {
+async fn a_full_server_is_named_as_the_cause() {
     let backends = Backends::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
     assert!(backends.host().run(&["migrate"]).await.status.success());
     let host = backends.host();
@@ -306,7 +306,7 @@ async fn a_server_without_room_for_another_connection_is_named_as_the_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_gets_no_connection_says_what_stands_in_its_way() {
+async fn a_query_without_a_connection_names_the_cause() {
     let backends = Backends::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
     assert!(backends.host().run(&["migrate"]).await.status.success());
     // It has none as long as nobody asks.
@@ -326,7 +326,7 @@ async fn a_question_that_gets_no_connection_says_what_stands_in_its_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_starts_without_the_ledger_writes_nothing_to_what_is_anothers() {
+async fn a_start_without_the_ledger_writes_to_no_other_deployment() {
     let backends = Backends::new().await;
     let owner = backends.host();
     let process = owner.serve().await;

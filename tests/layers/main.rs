@@ -413,7 +413,7 @@ fn names_that_say_something_pass() {
 }
 
 #[test]
-fn what_is_allowed_passes() {
+fn allowed_code_passes() {
     for (path, text) in [
         ("bus/a.rs", "//! A.\nuse crate::store::keys::State;\nuse crate::store::keys;"),
         ("domain/session/a.rs", "//! A.\nuse super::super::time::Timestamp;\nuse crate::domain::id::Id;"),

@@ -77,7 +77,7 @@ fn fail_if(failure: Option<Failure>) {
 }
 
 #[test]
-fn whatever_breaks_all_that_was_promised_is_kept() {
+fn every_promise_holds_under_any_faults() {
     if let Some(seed) = asked("SYNCKAIROS_SIMULATION_SEED") {
         let outcome = world::run(&Plan::of(seed), Flaw::None);
         println!("{}", trace::of(&outcome));
@@ -93,7 +93,7 @@ fn whatever_breaks_all_that_was_promised_is_kept() {
 }
 
 #[test]
-fn what_was_found_stays_mended() {
+fn known_failing_seeds_pass() {
     let seeds = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
     let seeds: Vec<u64> = seeds.map(|line| line.parse().unwrap()).collect();
     fail_if(first_failure(seeds.into_iter(), Flaw::None).1);
@@ -131,11 +131,11 @@ fn a_store_that_knows_no_operations_is_caught() {
 }
 
 #[test]
-fn a_store_that_tells_before_it_stores_is_caught() {
+fn a_store_that_publishes_before_it_stores_is_caught() {
     is_caught(Flaw::TellsFirst);
 }
 
 #[test]
-fn an_instance_that_trusts_what_it_remembers_is_caught() {
+fn an_instance_that_trusts_its_cache_is_caught() {
     is_caught(Flaw::TrustsItself);
 }
