@@ -20,7 +20,7 @@ pub fn free_port() -> u16 {
         // Tests run side by side, each a process: they begin apart.
         let number = std::process::id().wrapping_mul(37).wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(FIRST_PORT + number % PORT_COUNT).unwrap();
-        if try_reserve(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if try_take(port) {
             return port;
         }
     }
@@ -31,12 +31,29 @@ pub fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
+/// A range of `length` free loopback ports that begins at a multiple of it, or none if there is none.
+pub fn free_range(length: u16) -> Option<u16> {
+    let ranges = PORT_COUNT / u32::from(length);
+    let begin = std::process::id() % ranges;
+    let bases = (0..ranges).map(|each| FIRST_PORT + (begin + each) % ranges * u32::from(length));
+    bases.filter_map(|base| u16::try_from(base).ok()).find(|base| (*base..base + length).all(try_take))
+}
+
+/// Whether that loopback port is free.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+fn try_take(port: u16) -> bool {
+    try_reserve(port) && is_free(port)
+}
+
 /// Whether process `pid` listens on that port. Another server that answers there is not mistaken for it.
 pub fn is_listening(pid: u32, port: u16) -> bool {
     let inodes = listeners(port);
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let targets = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets.into_iter().any(|target| inodes.iter().any(|inode| target == *inode))
+    targets.into_iter().any(|target| inodes.contains(&target))
 }
 
 /// What `/proc/PID/fd` calls the sockets that listen on a port.

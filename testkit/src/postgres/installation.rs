@@ -11,16 +11,17 @@ use rustix::process::getuid;
 pub(super) const USER: &str = "synckairos";
 
 /// Debian keeps the binaries off the path, a folder a version; the newest is taken.
-pub(super) fn binary(name: &str) -> PathBuf {
+pub fn find_binary(name: &str) -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<_> = versions.filter_map(|entry| Some((version(&entry.path())?, entry.path()))).collect();
-    found.sort();
-    let debian = found.pop().map(|(_, path)| path.join("bin").join(name)).filter(|path| path.exists());
-    let elsewhere = ["/usr/bin", "/usr/local/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bin"];
-    let on_path = || elsewhere.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
-    debian.or_else(on_path).unwrap_or_else(|| {
-        panic!("PostgreSQL is not installed: no {name} in /usr/lib/postgresql (install the package postgresql)")
-    })
+    let newest = versions.filter_map(|entry| Some((version(&entry.path())?, entry.path()))).max();
+    let debian = newest.map(|(_, path)| path.join("bin"));
+    let elsewhere = ["/usr/bin", "/usr/local/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bin"].map(PathBuf::from);
+    debian.into_iter().chain(elsewhere).map(|folder| folder.join(name)).find(|path| path.exists())
+}
+
+pub(super) fn binary(name: &str) -> PathBuf {
+    let found = find_binary(name);
+    found.unwrap_or_else(|| panic!("PostgreSQL is not installed: there is no {name} (install the package postgresql)"))
 }
 
 fn version(folder: &Path) -> Option<u32> {

@@ -3,7 +3,7 @@
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use super::client::{execute, is_ready};
 use super::disk::Disk;
 use super::installation::{USER, as_its_user, binary, copy, template};
 use crate::ports::{free_port, is_listening};
@@ -152,7 +153,7 @@ impl Server {
             Place::External { url } => url.clone(),
         };
         let statements = [format!("drop database if exists {name}"), format!("create database {name}")];
-        tokio::task::spawn_blocking(move || execute(&maintenance, &statements)).await.unwrap();
+        tokio::task::spawn_blocking(move || execute(&maintenance, &statements)).await.unwrap().unwrap();
         self.url(&name)
     }
 }
@@ -177,7 +178,7 @@ impl Local {
             let running = run(self.folder.path(), self.port, &self.settings);
             self.running.lock().unwrap().insert(running).pid
         };
-        while !(is_listening(pid, self.port) && accepts_connections(&self.url("postgres")).await) {
+        while !(is_listening(pid, self.port) && self.is_ready().await) {
             assert!(Instant::now() < until, "PostgreSQL does not answer: {}", self.log());
             if self.has_ended() {
                 return false;
@@ -185,6 +186,11 @@ impl Local {
             sleep(POLL_INTERVAL).await;
         }
         true
+    }
+
+    async fn is_ready(&self) -> bool {
+        let url = self.url("postgres");
+        tokio::task::spawn_blocking(move || is_ready(&url)).await.unwrap()
     }
 
     fn has_ended(&self) -> bool {
@@ -240,20 +246,6 @@ fn with_database(url: &str, database: &str) -> String {
     let authority = url.find("://").map_or(0, |at| at + "://".len());
     let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
     format!("{}/{database}{parameters}", &url[..end])
-}
-
-async fn accepts_connections(url: &str) -> bool {
-    let mut command = Command::new(binary("pg_isready"));
-    command.args(["--quiet", "--dbname", url]).stdin(Stdio::null());
-    tokio::task::spawn_blocking(move || command.status().unwrap().success()).await.unwrap()
-}
-
-/// Executes statements one by one, each in a transaction of its own.
-fn execute(url: &str, statements: &[String]) {
-    let mut command = Command::new(binary("psql"));
-    command.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", url]).stdin(Stdio::null());
-    let done = command.args(statements.iter().flat_map(|statement| ["--command", statement])).output().unwrap();
-    assert!(done.status.success(), "psql: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn run(folder: &Path, port: u16, settings: &[String]) -> Running {

@@ -1,7 +1,13 @@
 //! A Redis Cluster: three masters, and a replica where a test wants one.
 
+use std::io;
+
+use super::protocol::ask;
 use super::server::{Keeps, MAX_POLLS, POLL_INTERVAL, Server};
 use crate::ports::free_port;
+
+/// How many slots a cluster has.
+const SLOTS: usize = 16_384;
 
 /// Three masters that share the slots.
 pub struct Trio(pub [Server; 3]);
@@ -12,12 +18,8 @@ impl Trio {
             let bus = free_port().to_string();
             Server::with(Keeps::Nothing, &of_cluster(&bus))
         });
-        for (number, node) in nodes.iter().enumerate() {
-            let slots = [16_384 * number / 3, 16_384 * (number + 1) / 3 - 1].map(|slot| slot.to_string());
-            node.say(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
-            node.say(&["CLUSTER", "ADDSLOTSRANGE", &slots[0], &slots[1]]);
-            nodes[0].say(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), &node.more[3]]);
-        }
+        let ports: Vec<_> = nodes.iter().map(|node| (node.port, node.more[3].parse().unwrap())).collect();
+        form_cluster(&ports).unwrap();
         let trio = Self(nodes);
         assert!((0..MAX_POLLS).any(|_| trio.agrees()), "the cluster does not come about");
         trio
@@ -55,6 +57,21 @@ impl Trio {
         };
         self.0.iter().all(knows_all)
     }
+}
+
+/// Makes a cluster of masters that share the slots, each given by its port and its bus port.
+///
+/// # Errors
+/// A master that does not answer.
+pub fn form_cluster(masters: &[(u16, u16)]) -> io::Result<()> {
+    let (first, count) = (masters[0].0, masters.len());
+    for (number, (port, bus)) in masters.iter().enumerate() {
+        let slots = [SLOTS * number / count, SLOTS * (number + 1) / count - 1].map(|slot| slot.to_string());
+        ask(*port, &["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()])?;
+        ask(*port, &["CLUSTER", "ADDSLOTSRANGE", &slots[0], &slots[1]])?;
+        ask(first, &["CLUSTER", "MEET", "127.0.0.1", &port.to_string(), &bus.to_string()])?;
+    }
+    Ok(())
 }
 
 fn of_cluster(bus: &str) -> [&str; 6] {

@@ -10,7 +10,8 @@ mod protocol;
 mod server;
 mod tls;
 
-pub use self::cluster::Trio;
+pub use self::cluster::{Trio, form_cluster};
 pub use self::external::{Named, named};
+pub use self::protocol::answers;
 pub use self::server::{Keeps, Server};
 pub use self::tls::Secret;

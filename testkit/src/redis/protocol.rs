@@ -6,8 +6,18 @@ use std::time::Duration;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whether the server at that port of this machine answers a command with a text that begins so.
+pub fn answers(port: u16, words: &[&str], expected: &str) -> bool {
+    let said = ask(port, words);
+    said.is_ok_and(|texts| texts.iter().any(|text| text.starts_with(expected)))
+}
+
 /// Every text of the answer to a command, in order.
-pub(super) fn say(mut stream: TcpStream, words: &[&str]) -> std::io::Result<Vec<String>> {
+pub(super) fn ask(port: u16, words: &[&str]) -> std::io::Result<Vec<String>> {
+    say(TcpStream::connect(("127.0.0.1", port))?, words)
+}
+
+fn say(mut stream: TcpStream, words: &[&str]) -> std::io::Result<Vec<String>> {
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
     write!(stream, "*{}\r\n", words.len())?;
     for word in words {

@@ -1,12 +1,11 @@
 //! One Redis server: plain, with options, or a sentinel.
 
-use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::protocol::say;
+use super::protocol::{answers, ask};
 use crate::ports::{free_port, is_listening};
 use crate::process::signal_all;
 
@@ -130,8 +129,7 @@ impl Server {
 
     /// What it answers to a command, each part of it a text.
     pub fn say(&self, words: &[&str]) -> Vec<String> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        say(stream, words).unwrap()
+        ask(self.port, words).unwrap()
     }
 
     /// Waits until this process answers. False if it has ended, or another server has the port.
@@ -140,7 +138,7 @@ impl Server {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if is_listening(self.child.id(), self.port) && (self.has_tls() || self.answers_ping()) {
+            if is_listening(self.child.id(), self.port) && (self.has_tls() || answers(self.port, &["PING"], "PONG")) {
                 return true;
             }
             std::thread::sleep(POLL_INTERVAL);
@@ -150,11 +148,6 @@ impl Server {
 
     fn has_tls(&self) -> bool {
         self.more.iter().any(|option| option == "--tls-port")
-    }
-
-    fn answers_ping(&self) -> bool {
-        let stream = TcpStream::connect(("127.0.0.1", self.port));
-        stream.and_then(|stream| say(stream, &["PING"])).is_ok_and(|answer| answer == ["PONG"])
     }
 }
 
