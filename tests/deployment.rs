@@ -152,7 +152,7 @@ fn fly_has_the_ports_of_the_service() {
     let ms = |name: &str| -> i64 { env[name].as_str().unwrap().parse().unwrap() };
     let kill_ms = fly["kill_timeout"].as_integer().unwrap() * 1_000;
     assert!(kill_ms >= longest_stop_ms(ms("DRAIN_GRACE_MS"), ms("DRAIN_TIMEOUT_MS")));
-    // Whoever asks whether it is ready has asked once more before it goes.
+    // A readiness probe has asked once more before it goes.
     let check = &fly["http_service"]["checks"][0];
     assert_eq!((check["path"].as_str(), check["interval"].as_str()), (Some("/ready"), Some("5s")));
     assert!(ms("DRAIN_GRACE_MS") > 5_000);

@@ -149,7 +149,7 @@ async fn ten_thousand_timers_within_ten_seconds() {
 const IN_TIME: (usize, i64) = if cfg!(debug_assertions) { (50, 100_000) } else { (99, 10_000) };
 
 /// So many are set at the same time.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_CREATES: usize = 64;
 
 /// So many timers, the first of which runs out after `lead_ms`, spread over `span_ms`.
 async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
@@ -168,7 +168,7 @@ async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
         bus.subscribe(&key).await.unwrap();
         key
     };
-    let keys: Vec<_> = stream::iter(0..timers).map(create).buffered(AT_ONCE).collect().await;
+    let keys: Vec<_> = stream::iter(0..timers).map(create).buffered(MAX_CONCURRENT_CREATES).collect().await;
     let start = async |key: SessionKey| {
         let start = CommandRequest::of(CommandInput::Command(Command::Start { at: None, participant: None }));
         let answer = parts.sessions.command(&by, &key.session, start, parts.clock.now()).await.unwrap();
@@ -176,7 +176,7 @@ async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
     };
     // The last one first, so that their ends lie no further apart than asked for.
     let mut due: HashMap<_, _> =
-        stream::iter(keys.into_iter().rev()).map(start).buffer_unordered(AT_ONCE).collect().await;
+        stream::iter(keys.into_iter().rev()).map(start).buffer_unordered(MAX_CONCURRENT_CREATES).collect().await;
     let mut late_us = Vec::new();
     for told in listening.await.unwrap() {
         let at = due.remove(&told.key).unwrap_or_else(|| panic!("{} is told twice", told.key));

@@ -87,7 +87,7 @@ async fn every_entry_arrives_once_though_the_ledger_is_killed_often() {
     assert_eq!(ledger.dead_letters(None, 1).await.unwrap(), []);
 }
 
-/// With the store in memory, whoever finds the ledger behind waits for it, until it
+/// With the store in memory, a call that finds the ledger behind waits for it, until it
 /// has been behind for a second and counts as away.
 async fn play_until_away(cluster: &Cluster, session: &Session) {
     let began = Instant::now();

@@ -24,7 +24,7 @@ use crate::harness::{Authority, Caller, Cluster, Session, eventually, stopwatch,
 const PAGE: usize = 1024 * 1024 + 1_024;
 
 /// Nobody waits longer for what has nothing to do with those who take much.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// So many participants with 8 KB of metadata each.
 fn fat(participants: usize) -> Value {
@@ -66,7 +66,7 @@ fn heavy() -> Filter {
     Filter { metadata, ..Filter::default() }
 }
 
-/// Whoever has nothing to do with a busy tenant is answered within that; gives how soon.
+/// A caller of another tenant than the busy one is answered within that; gives how soon.
 async fn others_are_answered(cluster: &Cluster, id: &str, within: Duration) -> Duration {
     let stranger = cluster.caller(0).being(Authority::Foreign);
     let began = Instant::now();
@@ -95,7 +95,7 @@ async fn heavy_lists_of_one_tenant_keep_nobody_else_waiting() {
     let ask = || ledger.sessions(&tenant, &filter, None, 1);
     // A machine that is busy with other tests is slow at everything.
     let alone = others_are_answered(&cluster, "before", Duration::from_secs(5)).await;
-    let within = AT_ONCE.max(4 * alone);
+    let within = ANSWER_TIMEOUT.max(4 * alone);
     // Six whose askers leave, and then six who stay.
     let left = timeout(Duration::from_millis(150), join_all((0..6).map(|_| ask()))).await;
     others_are_answered(&cluster, "left", within).await;

@@ -1,4 +1,4 @@
-//! Many who watch: everyone gets the final state, whoever does not read harms nobody,
+//! Many subscribers: all get the final state, one that does not read harms no other,
 //! and waiting costs little.
 
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::harness::process::Host;
 use crate::harness::{Session, blitz, eventually};
 
 /// As many as fit into the files one process may open, with room for the rest.
-const MANY: usize = 5_000;
+const SUBSCRIBER_COUNT: usize = 5_000;
 
 /// Resident memory of the server an idle connection may take.
 const IDLE_BYTES: usize = 10 * 1024;
 
 /// Room for a slow machine; a stream of updates takes a second or two.
-const LONG: Duration = Duration::from_secs(25);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(25);
 
 async fn watch(whose: &Whose, by: By) -> Follower {
     let mut follower = whose.follow(by, None).await;
@@ -30,7 +30,7 @@ async fn watch(whose: &Whose, by: By) -> Follower {
 
 async fn crowd(host: &Host, session: &Session, by: By) -> Vec<Follower> {
     let whose = Whose::new(host.address(), session, Host::authorization());
-    stream::iter(0..MANY).map(|_| watch(&whose, by)).buffer_unordered(100).collect().await
+    stream::iter(0..SUBSCRIBER_COUNT).map(|_| watch(&whose, by)).buffer_unordered(100).collect().await
 }
 
 fn resident(process: &Process) -> usize {
@@ -64,7 +64,7 @@ async fn all_follow(host: &Host) {
         let scrape = host.scrape().await;
         let lines = scrape.lines().filter_map(|line| line.strip_prefix("synckairos_subscribers{")?.split_once("} "));
         let subscribers: usize = lines.map(|(_, count)| count.parse::<usize>().unwrap()).sum();
-        (subscribers >= MANY).then_some(())
+        (subscribers >= SUBSCRIBER_COUNT).then_some(())
     })
     .await;
 }
@@ -124,9 +124,9 @@ async fn everyone_gets_the_final_state(by: By) {
         }
     };
     let both = async { tokio::join!(commanding, watching) };
-    tokio::time::timeout(LONG, both).await.expect("everyone has the final state");
+    tokio::time::timeout(DELIVERY_TIMEOUT, both).await.expect("everyone has the final state");
     let grown = resident(&process).saturating_sub(before);
-    println!("{by:?}: {grown} bytes more after {SWITCHES} writes to {MANY}");
+    println!("{by:?}: {grown} bytes more after {SWITCHES} writes to {SUBSCRIBER_COUNT}");
     assert!(grown < 32 * 1024 * 1024, "{grown} bytes more");
 }
 

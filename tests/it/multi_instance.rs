@@ -16,8 +16,8 @@ use crate::harness::process::Host;
 use crate::harness::watch::{Transport, Watcher};
 use crate::harness::{Answer, Caller, Cluster, Session, blitz, eventually, stopwatch, with};
 
-/// Whoever is told that nobody answers is told so within this.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// A call to a store that does not answer fails within this.
+const FAILURE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Watchers that are not looked after for a while are not sent away for that.
 fn patient(config: &mut Config) {
@@ -105,7 +105,7 @@ async fn a_frozen_redis_fails_calls_fast_and_keeps_streams() {
         let began = Instant::now();
         let answer = caller.command_with(&session, "switch", json!({})).await.expect(503);
         assert!(["store_unavailable", "outcome_unknown"].contains(&answer.code()), "{answer:?}");
-        (began.elapsed() < AT_ONCE).then_some(())
+        (began.elapsed() < FAILURE_TIMEOUT).then_some(())
     })
     .await;
     caller.get("/ready").await.expect(503);

@@ -92,7 +92,7 @@ async fn ask(url: &str, question: &'static str) -> i64 {
     answer
 }
 
-/// Waits in line for the lock, so that the server hands it on at the moment its holder is cut off: whoever only
+/// Waits in line for the lock, so that the server hands it on at the moment its holder is cut off: a process that only
 /// tries again and again, the holder among them, finds it taken from then on.
 async fn lock_taken_from_its_holder(url: &str) -> PgConnection {
     const IN_LINE: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted";

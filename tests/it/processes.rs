@@ -33,7 +33,7 @@ impl House {
         house
     }
 
-    /// Whoever shares must know of the others before it knows its share.
+    /// An instance knows its share of the partitions only once it knows all members.
     async fn until_members(&self, members: usize) {
         let line = format!("synckairos_members {members}");
         for (host, _) in self.hosts.iter().zip(&self.processes).filter(|(_, process)| process.is_some()) {
@@ -143,7 +143,7 @@ async fn deadlines_of_a_killed_process_fire_on_another_in_time() {
     }
 }
 
-/// Switches by whoever answers, until told to stop; gives how many were acknowledged.
+/// Switches on any instance that answers, until told to stop; gives how many were acknowledged.
 async fn switching(callers: [Caller; 2], session: &Session, key: &str, stop: &AtomicBool) -> u64 {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {

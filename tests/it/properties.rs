@@ -26,7 +26,7 @@ use crate::harness::cluster::TENANT;
 use crate::harness::rng::Rng;
 
 /// Sessions that are commanded at the same time.
-const AT_ONCE: usize = 8;
+const LIVE_SESSIONS: usize = 8;
 
 /// A session is left alone after so many commands.
 const COMMANDS: usize = 60;
@@ -51,7 +51,7 @@ async fn every_stored_version_is_in_the_ledger_once_and_linked() {
     let mut rng = Rng::of(7);
     let (mut live, mut known, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     for step in 0..steps {
-        while live.len() < AT_ONCE {
+        while live.len() < LIVE_SESSIONS {
             live.extend(made(parts, &mut rng, &mut known, &mut tally).await);
         }
         let at = rng.below(live.len());

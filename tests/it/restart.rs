@@ -13,7 +13,7 @@ use crate::harness::process::Host;
 use crate::harness::{Caller, Session, blitz, countdown, eventually, soon, stopwatch, with};
 
 /// A drain that is spread takes half of the ten seconds it may take.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const RESUME_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn instant_ms(value: &Value) -> i64 {
     instant::parse(value.as_str().unwrap_or_else(|| panic!("an instant: {value}"))).unwrap().as_ms()
@@ -65,7 +65,7 @@ async fn a_planned_restart_sends_all_away_at_once_and_charges_nobody() {
     // Who polls asks once more before the stop.
     let (ends, stopped) = tokio::join!(futures::future::join_all(ends), process.terminate());
     assert!(stopped.success());
-    assert!(ends.iter().all(|took| *took < AT_ONCE), "spread in time: {ends:?}");
+    assert!(ends.iter().all(|took| *took < RESUME_TIMEOUT), "spread in time: {ends:?}");
     tokio::time::sleep(Duration::from_millis(50)).await;
     let _next = host.serve().await;
 

@@ -160,7 +160,7 @@ async fn a_stop_is_announced_while_everything_is_served() {
     let mut late = Watching::of(host.caller(), &session).over(Transport::WebSocket).await;
     late.until_version(3).await;
     assert!(host.scrape().await.contains("process_open_fds"));
-    // Whoever cannot wait says so once more.
+    // A second signal means that the sender cannot wait.
     process.send("TERM");
     assert!(soon("the end", process.ended()).await.0.success());
 }

@@ -48,7 +48,7 @@ impl Backends {
         Host::new().with("REDIS_URL", &self.redis.url()).with("DATABASE_URL", &self.database)
     }
 
-    /// Said beside the database, as what is done to it may hold for whoever does it.
+    /// Executes on the maintenance database: a change of this one may apply to its own connections.
     async fn sql(&self, statement: &str) {
         let mut connection = connect(&self.postgres.url("postgres")).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();

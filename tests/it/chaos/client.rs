@@ -19,7 +19,7 @@ use crate::harness::process::Host;
 use crate::harness::rng::Rng;
 
 /// Nobody waits longer for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What all do for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Client {
         if socket.try_send(Said { frame, answered }).is_err() {
             return Answer::Unknown;
         }
-        match tokio::time::timeout(PATIENCE, answer).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
             Ok(Ok(frame)) => Answer::of_frame(frame["type"].as_str().unwrap_or_default(), &frame["payload"], is_repeat),
             _ => Answer::Unknown,
         }
@@ -165,7 +165,7 @@ pub async fn answered(
         let (status, is_replay, body) = exchange(http, address, method, path, headers, body).await?;
         Some(Answer::of(status, &body, is_replay))
     };
-    tokio::time::timeout(PATIENCE, asking).await.ok().flatten().unwrap_or(Answer::Unknown)
+    tokio::time::timeout(REQUEST_TIMEOUT, asking).await.ok().flatten().unwrap_or(Answer::Unknown)
 }
 
 async fn exchange(
@@ -190,7 +190,7 @@ async fn exchange(
 /// What a `GET` gives, if it is answered well.
 pub async fn got(http: &Http, address: SocketAddr, path: &str) -> Option<Value> {
     let asking = exchange(http, address, Method::GET, path, HeaderMap::new(), Map::new());
-    let (status, _, body) = tokio::time::timeout(PATIENCE, asking).await.ok()??;
+    let (status, _, body) = tokio::time::timeout(REQUEST_TIMEOUT, asking).await.ok()??;
     (status == 200).then_some(body)
 }
 

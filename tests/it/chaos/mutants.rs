@@ -19,7 +19,7 @@ use crate::harness::process::Host;
 const LOAD: Load = Load { seed: 1, span: Duration::from_secs(3), sessions: 2, timers: 0, crowd: 0 };
 
 /// Seeds are tried until the lie is told; what did not happen cannot be noticed.
-const TRIES: u64 = 2;
+const MAX_ROUNDS: u64 = 2;
 
 async fn play_on(_: &mut Testbed, load: Load) {
     sleep(load.span).await;
@@ -35,7 +35,7 @@ async fn cut_again_and_again(testbed: &mut Testbed, load: Load) {
 }
 
 async fn is_caught(mutant: &str, fault: Fault, laws: &[Law]) {
-    for seed in 1..=TRIES {
+    for seed in 1..=MAX_ROUNDS {
         let outcome = round::play(&fault, Load { seed, ..LOAD }).await;
         let found: BTreeSet<_> = outcome.verdict.laws();
         if laws.iter().any(|law| found.contains(law)) {

@@ -83,7 +83,7 @@ impl Redis {
     }
 
     async fn one(server: Server) -> Self {
-        // Otherwise the first to come waits for whoever might know the time better.
+        // Without an offset, the first instance waits for one with a better clock.
         server.set_clock_offset_ms(0);
         let door = Proxy::to(server.port()).await;
         Self::One { server, door }
@@ -124,7 +124,7 @@ impl Testbed {
         testbed
     }
 
-    /// Whoever shares must know of the others before it knows its share.
+    /// An instance knows its share of the partitions only once it knows all members.
     async fn until_members(&self) {
         for host in &self.hosts {
             let all = "synckairos_members 3";

@@ -29,7 +29,7 @@ pub enum Backends {
     Shared { redis: Server, postgres: Arc<postgres::Server>, database: String },
 }
 
-/// Who has nothing in common but what is beneath them: processes, each with settings of its own.
+/// Processes share nothing but the backends, and each has settings of its own.
 impl Backends {
     /// The settings of a process that lead to it.
     pub fn lead(&self, host: Host) -> Host {
@@ -56,7 +56,7 @@ impl Backends {
     /// Fresh ones, the Redis of which keeps so much when it is killed.
     pub async fn shared(keeps: Keeps) -> Self {
         let (redis, postgres) = (Server::start(keeps), postgres::Server::shared().await);
-        // Otherwise the first to come waits for whoever might know the time better.
+        // Without an offset, the first instance waits for one with a better clock.
         redis.set_clock_offset_ms(0);
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "test").await.unwrap();

@@ -30,11 +30,11 @@ use super::{Session, eventually};
 /// When a still clock is started: 2026-01-01T00:00:00Z.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
 
-/// The tenant of whoever is not foreign.
+/// The tenant of all callers but foreign ones.
 pub const TENANT: &str = "acme";
 
 /// A stop takes no longer.
-const STOP: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A cluster to be.
 pub struct Plan {
@@ -141,7 +141,7 @@ impl Cluster {
         parts
     }
 
-    /// Whoever shares must know of all others before it knows its share.
+    /// An instance knows its share of the partitions only once it knows all members.
     async fn until_members(&self, processes: usize) {
         for parts in &self.parts {
             let Some(membership) = parts.live.membership() else { continue };
@@ -226,7 +226,7 @@ impl Cluster {
         }
     }
 
-    /// Everything that is announced of a session from now on, whoever caused it.
+    /// Every frame that is published for a session from now on, whatever caused it.
     pub async fn tap(&self, session: &Session) -> BusTap {
         BusTap::of(self.parts(), &key(TENANT, session)).await
     }
@@ -243,7 +243,7 @@ impl Cluster {
             instance.front.begin();
         }
         for instance in &self.instances {
-            if let Finished::Cut(tasks) = instance.front.finish(STOP).await {
+            if let Finished::Cut(tasks) = instance.front.finish(STOP_TIMEOUT).await {
                 faults.push(format!("did not stop by themselves: {}", tasks.join(", ")));
             }
             if instance.front.panics() > 0 {
@@ -251,13 +251,13 @@ impl Cluster {
             }
         }
         for parts in &self.parts {
-            parts.finish(STOP).await;
+            parts.finish(STOP_TIMEOUT).await;
             let left = parts.leftovers().await;
             if left != Leftovers::default() {
                 faults.push(format!("left over: {left:?}"));
             }
         }
-        if began.elapsed() > STOP {
+        if began.elapsed() > STOP_TIMEOUT {
             faults.push(format!("took {:?} to stop", began.elapsed()));
         }
         faults

@@ -31,10 +31,10 @@ use super::world::World;
 use crate::harness::rng::Rng;
 
 /// A client gives up on an answer after so long.
-const PATIENCE: Duration = Duration::from_secs(4);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How often a command is asked, with the pauses in between enough to outlast any fault.
-const TRIES: usize = 12;
+const MAX_ATTEMPTS: usize = 12;
 
 pub fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
@@ -94,7 +94,7 @@ impl Client {
             let wanted = wanted.clone();
             self.twins.push(tokio::spawn(async move { twin.ask_once(&wanted).await }));
         }
-        for attempt in 0..TRIES {
+        for attempt in 0..MAX_ATTEMPTS {
             let said = self.ask(&wanted).await;
             if let Said::Done { at, .. } | Said::Refused(_, at) | Said::Stale(at) | Said::Stands(at) = &said {
                 self.seen.insert(step.session, *at);
@@ -158,7 +158,7 @@ impl Client {
 
     async fn ask_of(&mut self, instance: &Arc<Instance>, wanted: &Wanted) -> (Option<Timestamp>, Told) {
         if !self.travels().await {
-            sleep(PATIENCE).await;
+            sleep(REQUEST_TIMEOUT).await;
             return (None, (Said::Unknown, None));
         }
         let arrived = instance.clock.now();
@@ -167,7 +167,7 @@ impl Client {
         instance.running.spawn("call", async move {
             let _ = tell.send(carried_out(&asked, wanted, arrived).await);
         });
-        let said = match timeout(PATIENCE, told).await {
+        let said = match timeout(REQUEST_TIMEOUT, told).await {
             Ok(Ok(said)) if self.travels().await => said,
             Ok(Ok(_) | Err(_)) | Err(_) => (Said::Unknown, None),
         };

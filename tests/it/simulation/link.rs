@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::harness::rng::Rng;
 
 /// The same as a connection to Redis has.
-const PATIENCE: Duration = Duration::from_millis(750);
+const REPLY_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// How bad it is out there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Failure {
     Unknown,
 }
 
-/// A link, by whoever owns it.
+/// A link, as its owner has it.
 #[derive(Debug, Clone)]
 pub struct Link(Arc<Mutex<State>>);
 
@@ -123,7 +123,7 @@ impl Link {
     }
 
     /// Asks. `act` happens when the question arrives, if it does, and says nothing if
-    /// nobody is there. It happens also if whoever asked is gone by then.
+    /// nobody is there. It happens also if the asking task is gone by then.
     pub async fn ask<T: Send + 'static>(&self, act: impl FnOnce() -> Option<T> + Send + 'static) -> Result<T, Failure> {
         if self.is_cut() {
             sleep(Duration::from_millis(2)).await;
@@ -132,7 +132,7 @@ impl Link {
         let (tell, told) = oneshot::channel();
         let (link, fate) = (self.clone(), self.state().fate());
         tokio::spawn(async move { link.carry(fate, act, tell).await });
-        match timeout(PATIENCE, told).await {
+        match timeout(REPLY_TIMEOUT, told).await {
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(Failure::Undone),
             Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
@@ -155,7 +155,7 @@ impl Link {
     /// Who waits is told, or waits in vain.
     async fn lose<T>(tell: oneshot::Sender<Option<T>>, is_told: bool) {
         if !is_told {
-            sleep(PATIENCE).await;
+            sleep(REPLY_TIMEOUT).await;
         }
         drop(tell);
     }

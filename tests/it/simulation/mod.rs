@@ -39,7 +39,7 @@ use self::shrink::{Failure, failure};
 const SCHEDULES: u64 = 1_000;
 
 /// A build that lies is caught within so many seeds.
-const ENOUGH: u64 = 300;
+const MAX_SEEDS_TO_CATCH: u64 = 300;
 
 #[expect(clippy::disallowed_methods, reason = "what a test tries is nothing the service is told")]
 fn asked(name: &str) -> Option<u64> {
@@ -110,8 +110,8 @@ fn a_seed_gives_the_same_history() {
 
 /// Tries seeds until one of them catches it.
 fn is_caught(flaw: Flaw) {
-    let (tried, failure) = first_failure(0..ENOUGH, flaw);
-    let Some(failure) = failure else { panic!("{flaw:?} is not caught within {ENOUGH} seeds") };
+    let (tried, failure) = first_failure(0..MAX_SEEDS_TO_CATCH, flaw);
+    let Some(failure) = failure else { panic!("{flaw:?} is not caught within {MAX_SEEDS_TO_CATCH} seeds") };
     let failure = failure.shrunk(flaw);
     println!(
         "{flaw:?} is caught after {tried} schedules, with {} commands and faults\n{}",

@@ -10,7 +10,7 @@ use super::world;
 use super::world::Outcome;
 
 /// So many smaller ones are tried.
-const TRIES: usize = 120;
+const MAX_RUNS: usize = 120;
 
 /// A plan that failed, and how.
 pub struct Failure {
@@ -42,7 +42,7 @@ impl Failure {
         'smaller: loop {
             for plan in smaller(&self.plan) {
                 tries += 1;
-                if tries > TRIES {
+                if tries > MAX_RUNS {
                     return self;
                 }
                 if let Some(failure) = failure(&plan, flaw) {

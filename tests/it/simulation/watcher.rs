@@ -68,7 +68,7 @@ impl Watcher {
         loop {
             match subscription.next().await {
                 Delivery::Update(told) => self.told(&told),
-                // Whoever was told of the end hears no more.
+                // A watcher that was told of the end gets no more.
                 Delivery::Ended(EndReason::Deleted) => std::future::pending().await,
                 Delivery::Ended(EndReason::Missing) => {
                     self.last = None;

@@ -129,7 +129,7 @@ fn differs(case: &Case<'_>, at: usize) -> String {
         .collect()
 }
 
-/// Whoever wants more of it finds it in the ledger.
+/// The ledger has the rest.
 fn short(text: &str) -> String {
     text.chars().take(200).collect()
 }

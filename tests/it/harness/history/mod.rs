@@ -133,7 +133,7 @@ pub struct Pending {
 }
 
 impl Recorder {
-    /// By a clock of whoever runs it.
+    /// By a clock of the machine that runs the test.
     pub fn new(now_us: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self { history: Arc::default(), now_us: Arc::new(now_us) }
     }

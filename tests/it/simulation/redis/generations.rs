@@ -13,7 +13,7 @@ use super::server::{Server, State};
 use crate::simulation::link::{Failure, Link};
 
 /// A generation that was gone when it was named is asked for anew so many times.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// By partition, as far as they are known.
 type Known = BTreeMap<Partition, Generation>;
@@ -24,7 +24,7 @@ pub struct Generations {
     link: Link,
     now: Now,
     known: Mutex<Known>,
-    /// Whoever waits for new generations, in the order they are told: a channel that many wait
+    /// The waiters for new generations, in the order they are told: a channel that many wait
     /// on wakes them in any order.
     noticed: Vec<watch::Sender<u64>>,
 }
@@ -90,7 +90,7 @@ impl Generations {
         partition: Partition,
         act: impl FnOnce(&mut State, &Generation) -> T + Clone + Send + 'static,
     ) -> Result<(T, Generation), Failure> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let generation = self.of(partition).await?;
             if let Some(answer) = self.ask_in(&generation, partition, act.clone()).await? {
                 return Ok((answer, generation));
@@ -106,7 +106,7 @@ impl Generations {
         partitions: Partitions,
         act: impl Fn(&State, Partition, &Generation) -> T + Clone + Send + 'static,
     ) -> Result<Vec<T>, Failure> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let (known, began, act) = (self.known().clone(), (self.now)(), act.clone());
             let told = self.ask_anything(move |state| ask_each(state, partitions, &known, began, &act)).await?;
             match told {

@@ -17,7 +17,7 @@ use crate::simulation::link::Link;
 const CAPACITY: usize = 4_096;
 
 /// Between two tries to listen again.
-const PAUSE: Duration = Duration::from_millis(20);
+const RESUBSCRIBE_DELAY: Duration = Duration::from_millis(20);
 
 /// Hands messages to the instance.
 pub struct EventSender(mpsc::Sender<BusEvent>);
@@ -52,7 +52,7 @@ impl SimulatedBus {
         loop {
             was_cut.notified().await;
             while !self.is_renewed().await {
-                sleep(PAUSE).await;
+                sleep(RESUBSCRIBE_DELAY).await;
             }
             let _ = self.sender.0.try_send(BusEvent::Gap);
         }

@@ -1,4 +1,4 @@
-//! The server: one process after another over one image, whoever listens, and its faults.
+//! The server: one process after another over one image, its subscribers, and its faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -104,7 +104,7 @@ impl Server {
         self.state().image.clone()
     }
 
-    /// The process ends. Whoever listened is cut off for `span`, and for as long nobody
+    /// The process ends. Subscribers are cut off for `span`, and for as long nobody
     /// is there; `recorded` says what the ledger holds.
     pub fn die(&self, span: Duration, keeps: Keeps, recorded: impl Fn(&SessionKey) -> Option<Position>) {
         let mut state = self.state();
@@ -208,7 +208,7 @@ impl State {
         self.record.truth().now()
     }
 
-    /// The partition's generation, or the one that begins now by the clock of whoever asks.
+    /// The partition's generation, or the one that begins now by the clock of the instance that asks.
     pub fn live(&mut self, key: Partition, began: Timestamp) -> Generation {
         let (run, now) = (self.run, self.now());
         self.image.partitions.entry(key).or_default().live(run, began, now)

@@ -23,10 +23,10 @@ use crate::simulation::link::{Failure, Link};
 use crate::simulation::record::Event;
 
 /// A write is sent so many times at most, as the real one is.
-const TRIES: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// Between two questions of who waits for the ledger.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Sessions in the simulated Redis.
 pub struct SimulatedStore {
@@ -127,7 +127,7 @@ impl Store for SimulatedStore {
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         let (partition, mut doubt) = (Partition::of(&commit.key), None);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let generation = self.generations.of(partition).await.map_err(|failure| given_up(&doubt, failure))?;
             if commit.base.is_none() && doubt.as_ref().is_some_and(|then| *then != generation) {
                 return Err(given_up(&doubt, Failure::Undone));
@@ -221,7 +221,7 @@ impl Store for SimulatedStore {
             if first.is_none_or(|first| first > ticket) {
                 return Ok(());
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 
