@@ -9,7 +9,7 @@
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
 
-export class Meddler {
+export class FaultyProxy {
   /** @type {Record<Kind, Way>} */
   #ways = { websocket: 'pass', sse: 'pass', poll: 'pass', plain: 'pass' };
   /** What is under way, to be dealt with when the way of its kind changes. @type {Set<{kind: Kind, cut: () => void, silence: () => void}>} */
@@ -17,13 +17,13 @@ export class Meddler {
 
   /** @param {number} port of the server behind it */
   static async before(port) {
-    const meddler = new Meddler();
-    meddler.port = port;
-    meddler.server = createServer((asked, answer) => meddler.#pass(asked, answer));
-    meddler.server.on('upgrade', (asked, socket, head) => meddler.#upgrade(asked, socket, head));
-    await new Promise((ready) => meddler.server.listen(0, '127.0.0.1', ready));
-    meddler.base = `http://127.0.0.1:${meddler.server.address().port}`;
-    return meddler;
+    const proxy = new FaultyProxy();
+    proxy.port = port;
+    proxy.server = createServer((asked, answer) => proxy.#pass(asked, answer));
+    proxy.server.on('upgrade', (asked, socket, head) => proxy.#upgrade(asked, socket, head));
+    await new Promise((ready) => proxy.server.listen(0, '127.0.0.1', ready));
+    proxy.base = `http://127.0.0.1:${proxy.server.address().port}`;
+    return proxy;
   }
 
   /**
@@ -32,7 +32,7 @@ export class Meddler {
    * @param {Kind} kind
    * @param {Way} way
    */
-  meddle(kind, way) {
+  disturb(kind, way) {
     this.#ways[kind] = way;
     for (const one of this.#open) {
       if (one.kind !== kind || way === 'pass') continue;
