@@ -12,6 +12,7 @@ const SHIPPED: &str = include_str!("../../docker/nginx.conf");
 
 /// One nginx without worker processes, killed when dropped.
 pub struct Nginx {
+    /// Where it listens.
     pub address: SocketAddr,
     _process: Process,
     _folder: TempDir,

@@ -35,10 +35,12 @@ impl Process {
         Self { child, log: log.to_owned() }
     }
 
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// Everything that it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

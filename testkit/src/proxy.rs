@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 /// What the proxy does with connections and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// Everything passes.
     Open,
     /// Connections end, and new ones are closed at once.
     Cut,
@@ -37,6 +38,7 @@ enum Towards {
 
 /// The proxy; it closes when dropped.
 pub struct Proxy {
+    /// Where it listens.
     pub address: SocketAddr,
     state: watch::Sender<State>,
     accepted: Arc<AtomicU64>,
@@ -54,6 +56,7 @@ impl Proxy {
         Self { address, state, accepted, task }
     }
 
+    /// Changes the mode, also for connections that are open.
     pub fn set(&self, mode: Mode) {
         self.state.send_modify(|state| state.0 = mode);
     }

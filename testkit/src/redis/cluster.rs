@@ -13,6 +13,7 @@ const SLOTS: usize = 16_384;
 pub struct Trio(pub [Server; 3]);
 
 impl Trio {
+    /// Starts the masters, and waits until all agree.
     pub fn start() -> Self {
         let nodes = [0, 1, 2].map(|_| {
             let bus = free_port().to_string();
@@ -44,6 +45,7 @@ impl Trio {
         replica
     }
 
+    /// Its address, with every master as a node.
     pub fn url(&self) -> String {
         let [first, second, third] = &self.0;
         format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}&node=127.0.0.1:{}", first.port, second.port, third.port)

@@ -4,6 +4,7 @@ use std::fs::File;
 
 /// A Redis that the tests did not start, locked for one test at a time.
 pub struct Named {
+    /// Its address.
     pub url: String,
     _alone: File,
 }

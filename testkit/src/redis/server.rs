@@ -91,10 +91,12 @@ impl Server {
         panic!("{otherwise}");
     }
 
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// Its address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -123,6 +125,7 @@ impl Server {
         signal_all("STOP", &[self.child.id()]);
     }
 
+    /// Lets it go on.
     pub fn thaw(&self) {
         signal_all("CONT", &[self.child.id()]);
     }

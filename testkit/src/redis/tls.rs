@@ -9,11 +9,13 @@ use super::server::{Keeps, Server};
 
 /// A server that speaks TLS only, and who signed for it.
 pub struct Secret {
+    /// The server.
     pub server: Server,
     folder: TempDir,
 }
 
 impl Secret {
+    /// Makes the certificates, and starts the server.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -30,6 +32,7 @@ impl Secret {
         Self { server: Server::with(Keeps::Nothing, &options), folder }
     }
 
+    /// Its address.
     pub fn url(&self) -> String {
         format!("rediss://127.0.0.1:{}", self.server.port)
     }
