@@ -177,8 +177,10 @@ fn is_named(name: &str, text: &str) -> bool {
     let name = name.replace('-', "_");
     text.match_indices(&name).any(|(at, _)| {
         let rest = &text[at + name.len()..];
-        let is_whole = !text[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
-        is_whole && (rest.starts_with("::") || rest.starts_with(';') || rest.starts_with(" as "))
+        let before = &text[..at];
+        let is_whole = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let is_used = before.ends_with("use ") && (rest.starts_with(';') || rest.starts_with(" as "));
+        is_whole && rest.starts_with("::") || is_used
     })
 }
 
