@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::server::{Keeps, Server};
 
-/// A server that speaks TLS only, and who signed for it.
+/// A server that speaks TLS only, with the authority that signed for it.
 pub struct Secret {
     /// The server.
     pub server: Server,
@@ -37,7 +37,7 @@ impl Secret {
         format!("rediss://127.0.0.1:{}", self.server.port)
     }
 
-    /// Who may sign for it.
+    /// The certificate of the authority that signed for it.
     pub fn trusted(&self) -> PathBuf {
         self.folder.path().join("ca")
     }
