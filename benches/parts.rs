@@ -4,8 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench is a test: it may fail loudly")]
 
-use std::net::TcpListener;
-use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,30 +31,13 @@ use synckairos::store::keys::Keys;
 use synckairos::store::redis::RedisStore;
 use synckairos::wire::command::{CommandInput, parsed};
 use synckairos::wire::create::CreateBody;
+use testkit::redis::{Keeps, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 const SESSIONS: usize = 32;
 const SUBSCRIBERS: usize = 1_000;
 const START: Timestamp = Timestamp::from_ms(1_767_225_600_000);
-
-struct Server(Child, String);
-
-impl Server {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Process::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
-        Self(command.stdout(Stdio::null()).spawn().unwrap(), format!("redis://127.0.0.1:{port}"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 struct Service {
     sessions: Sessions,
@@ -70,12 +51,7 @@ struct Service {
 impl Service {
     async fn over(url: &str, folder: &std::path::Path) -> Self {
         let address = Address::new(url, None).unwrap();
-        let redis = loop {
-            match Redis::connect(&address).await {
-                Ok(redis) => break redis,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
+        let redis = Redis::connect(&address).await.unwrap();
         let clock = Arc::new(ManualClock::at(START));
         let store = Arc::new(RedisStore::new(redis, Keys::default(), Duration::from_hours(1), Arc::new(|| START)));
         let ledger = Arc::new(SqliteLedger::open(&folder.join("ledger.db"), Durability::Flush).await.unwrap());
@@ -136,8 +112,9 @@ fn now(criterion: &mut Criterion) {
 }
 
 fn commits(criterion: &mut Criterion) {
-    let (runtime, server, folder) = (Runtime::new().unwrap(), Server::start(), tempfile::tempdir().unwrap());
-    let service = runtime.block_on(Service::over(&server.1, folder.path()));
+    let (runtime, server, folder) =
+        (Runtime::new().unwrap(), Server::start(Keeps::Nothing), tempfile::tempdir().unwrap());
+    let service = runtime.block_on(Service::over(&server.url(), folder.path()));
     criterion.bench_function("switch over Redis, one at a time", |bench| {
         bench.iter(|| runtime.block_on(service.switch(&service.ids[0])));
     });

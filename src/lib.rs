@@ -47,7 +47,3 @@ pub mod store;
 pub mod stream;
 pub mod telemetry;
 pub mod wire;
-
-#[cfg(test)]
-#[path = "../tests/it/harness/redis.rs"]
-mod redis_server;

@@ -1,12 +1,26 @@
-//! What the build is made of, held against `.deny.toml`: licences, bans, second copies, sources.
+//! What the build is made of, held against `.deny.toml`: licences, bans, second copies, sources. And that each
+//! dependency of a member is used by its sources.
 //!
 //! It stands in for cargo-deny, which `.deny.toml` says more about, and reads the same file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+
+/// Every member of the workspace, by its folder.
+const MEMBERS: &[&str] = &["", "loadtest", "testkit"];
+
+/// Where the dependencies of a section may be named.
+const SECTIONS: &[(&str, &[&str])] = &[
+    ("dependencies", &["src"]),
+    ("dev-dependencies", &["src", "tests", "benches"]),
+    ("build-dependencies", &["build.rs"]),
+];
+
+/// Dependencies that no source names, and why each is there all the same.
+const UNNAMED: &[(&str, &str)] = &[];
 
 /// What of `.deny.toml` is checked here.
 struct Rules {
@@ -145,6 +159,73 @@ fn package(package: &Value) -> Package {
 fn rules() -> Rules {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deny.toml");
     Rules::read(&std::fs::read_to_string(file).expect(".deny.toml is there"))
+}
+
+/// Dependencies of a manifest that the sources of their section do not name.
+fn unused(manifest: &toml::Table, sources: impl Fn(&str) -> String) -> Vec<String> {
+    let mut unused = Vec::new();
+    for (section, folders) in SECTIONS {
+        let text: String = folders.iter().map(|folder| sources(folder)).collect();
+        let names = manifest.get(*section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+        unused.extend(names.filter(|name| !is_named(name, &text)).cloned());
+    }
+    unused
+}
+
+/// Whether a crate stands in a text: before `::`, or as the whole of a `use`.
+fn is_named(name: &str, text: &str) -> bool {
+    let name = name.replace('-', "_");
+    text.match_indices(&name).any(|(at, _)| {
+        let rest = &text[at + name.len()..];
+        let before = &text[..at];
+        let is_whole = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let is_used = before.ends_with("use ") && (rest.starts_with(';') || rest.starts_with(" as "));
+        is_whole && rest.starts_with("::") || is_used
+    })
+}
+
+/// The code of a file or folder, without comments.
+fn code(path: &Path) -> String {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        return text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+    };
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let is_code = |path: &PathBuf| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs");
+    paths.filter(is_code).map(|path| code(&path)).collect()
+}
+
+#[test]
+fn every_dependency_of_a_member_is_used() {
+    let mut found = Vec::new();
+    for member in MEMBERS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(member);
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a member has a manifest");
+        found.extend(unused(&manifest.parse().expect("it is TOML"), |below| code(&folder.join(below))));
+    }
+    let unneeded = UNNAMED.iter().filter(|(name, _)| !found.iter().any(|unused| unused == name));
+    let unneeded: Vec<_> = unneeded.map(|(name, _)| format!("{name} needs no excuse")).collect();
+    found.retain(|unused| !UNNAMED.iter().any(|(name, _)| unused == name));
+    assert!(found.is_empty() && unneeded.is_empty(), "not used: {found:?} {unneeded:?}");
+}
+
+#[test]
+fn every_member_is_looked_at() {
+    let manifest =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("it is there");
+    let manifest: toml::Table = manifest.parse().expect("it is TOML");
+    let members = manifest["workspace"]["members"].as_array().expect("a list").iter().filter_map(toml::Value::as_str);
+    assert_eq!(std::iter::once("").chain(members).collect::<Vec<_>>(), MEMBERS);
+}
+
+#[test]
+fn an_unused_dependency_is_found() {
+    let manifest = "[dependencies]\na-b = '1'\nc = '1'\n[dev-dependencies]\nd = '1'".parse().expect("it is TOML");
+    let with = |src: &'static str, tests: &'static str| {
+        unused(&manifest, |folder| if folder == "src" { src.to_owned() } else { tests.to_owned() })
+    };
+    assert_eq!(with("use a_b::B;\nc::d()", "use d as e;"), Vec::<String>::new());
+    assert_eq!(with("use xa_b::B;\nlet c = 1;", "a_b::d; c::e; d.f"), ["a-b", "c", "d"]);
 }
 
 #[test]

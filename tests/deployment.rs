@@ -74,7 +74,7 @@ fn alerts_and_dashboards_ask_for_metrics_and_labels_that_exist() {
 }
 
 #[test]
-fn what_is_summed_by_is_a_label() {
+fn every_grouping_is_a_label() {
     let known: BTreeSet<&str> = METRICS.iter().flat_map(|metric| metric.labels).chain(ADDED).copied().collect();
     for (file, text) in askers() {
         let lists = text.split(" by (").skip(1).filter_map(|rest| rest.split_once(')'));
@@ -138,7 +138,7 @@ fn containers_are_told_commands_that_exist() {
 }
 
 #[test]
-fn fly_is_told_what_the_service_does() {
+fn fly_has_the_ports_of_the_service() {
     let fly: toml::Table = read("fly.toml").parse().expect("it is TOML");
     let env = fly["env"].as_table().unwrap();
     for name in env.keys() {
@@ -152,7 +152,7 @@ fn fly_is_told_what_the_service_does() {
     let ms = |name: &str| -> i64 { env[name].as_str().unwrap().parse().unwrap() };
     let kill_ms = fly["kill_timeout"].as_integer().unwrap() * 1_000;
     assert!(kill_ms >= longest_stop_ms(ms("DRAIN_GRACE_MS"), ms("DRAIN_TIMEOUT_MS")));
-    // Whoever asks whether it is ready has asked once more before it goes.
+    // A readiness probe has asked once more before it goes.
     let check = &fly["http_service"]["checks"][0];
     assert_eq!((check["path"].as_str(), check["interval"].as_str()), (Some("/ready"), Some("5s")));
     assert!(ms("DRAIN_GRACE_MS") > 5_000);

@@ -19,12 +19,13 @@ use synckairos::domain::time::Timestamp;
 use synckairos::wire::command::{self, CommandInput};
 use synckairos::wire::create::CreateBody;
 use synckairos::wire::snapshot::Snapshot;
+use testkit::golden;
 
 /// Looked at this long after a snapshot, whatever its edges are.
 const AFTER_MS: &[i64] = &[0, 1, 777, 61_234];
 
 /// More edges than these of one snapshot tell nothing new.
-const MOST_EDGES: usize = 3;
+const MAX_EDGES: usize = 3;
 
 /// What no clock is read from.
 const NOT_READ: &[&str] = &[
@@ -47,14 +48,7 @@ const NOT_READ: &[&str] = &[
 #[test]
 fn the_golden_file_is_what_the_engine_shows() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let came = projections(&root.join("tests/conformance"));
-    let golden = fs::read_to_string(root.join("tests/golden/projections.json")).unwrap_or_default();
-    if came == golden {
-        return;
-    }
-    let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projections.json");
-    fs::write(&written, came).expect("a file to compare with");
-    panic!("the clocks show something else; if they should: cp {} tests/golden/", written.display());
+    golden::check("projections.json", &projections(&root.join("tests/conformance")));
 }
 
 fn projections(folder: &Path) -> String {
@@ -124,7 +118,7 @@ fn shown(session: &Session) -> Value {
 fn instants(session: &Session) -> Vec<Timestamp> {
     let from = session.updated_at;
     let edges = session.edges();
-    let around = edges.iter().take(MOST_EDGES).chain(edges.last()).flat_map(|edge| [-1, 0, 1].map(|ms| edge.at + ms));
+    let around = edges.iter().take(MAX_EDGES).chain(edges.last()).flat_map(|edge| [-1, 0, 1].map(|ms| edge.at + ms));
     let mut instants: Vec<_> = AFTER_MS.iter().map(|ms| from + *ms).chain(around).filter(|at| *at >= from).collect();
     if session.rules.action() == Action::Advance {
         let end = session.deadline();

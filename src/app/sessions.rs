@@ -93,8 +93,8 @@ impl Sessions {
         let write_format = WriteFormat::new(FORMAT);
         Self {
             store,
-            write_format,
             ids,
+            write_format,
             cache,
             clock,
             due_hints,

@@ -17,7 +17,7 @@ use super::{Bus, BusEvent, Message};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::redis::{Address, Redis};
-use crate::redis_server::{Keeps, Server, Trio};
+use testkit::redis::{Keeps, Server, Trio};
 use crate::store::keys;
 use crate::store::keys::Keys;
 

@@ -12,9 +12,6 @@ mod page;
 pub mod postgres;
 mod row;
 pub mod run;
-#[cfg(test)]
-#[path = "../../tests/it/harness/postgres.rs"]
-mod server;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -36,6 +33,7 @@ use crate::domain::time::Timestamp;
 /// One version of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    /// The session.
     pub key: SessionKey,
     /// Position, instant, and the digest of the link before.
     pub link: Link,

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{QuotaExceeded, StreamPermit, StreamQuota};
 use crate::membership::contract::{Instance, Setup, TEST_TIMEOUT, promises, subject};
-use crate::redis_server::Trio;
+use testkit::redis::Trio;
 
 /// An instance that publishes its counts.
 struct Counter {

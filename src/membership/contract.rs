@@ -14,7 +14,7 @@ use super::{Formats, InstanceId, LeaseError, LeaseTimers, Leases, Member, Member
 use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
 use crate::redis::{Address, Redis};
-use crate::redis_server::{Keeps, Server, Trio};
+use testkit::redis::{Keeps, Server, Trio};
 use crate::store::keys::Keys;
 use crate::store::partition::Partitions;
 

@@ -193,7 +193,7 @@ describe('made, run, and the same in both windows', { concurrency: 2 }, () => {
   }
 });
 
-test('who comes later sees the laps that were', async () => {
+test('a late viewer sees earlier laps', async () => {
   const a = await windows.window();
   await make(a, 'stopwatch', {});
   await stepped(() => a.click('[data-command=start]'), [a]);

@@ -80,7 +80,7 @@ async function close(...pages) {
   await Promise.all(pages.map((page) => page.context().close()));
 }
 
-describe('what is shared', { concurrency: 2 }, () => {
+describe('shared links', { concurrency: 2 }, () => {
   test('a clock made with a token is shared without that token', async () => {
     const page = await windows.window({ path: `${server.base}/#token=${OPERATOR}` });
     assert.equal(page.url(), `${server.base}/`);
@@ -116,7 +116,7 @@ describe('what is shared', { concurrency: 2 }, () => {
     await close(page);
   });
 
-  test('who is taken out is not offered any more', async () => {
+  test('a removed participant is not offered any more', async () => {
     const { session_id: id } = await server.ask('POST', '/v1/sessions', EXAM);
     const page = await organiser(id);
     assert.match((await page.locator('#share-as option').allTextContents()).join(), /Take part as Candidate p3/);
@@ -161,7 +161,7 @@ describe('what is shared', { concurrency: 2 }, () => {
   });
 });
 
-describe('what each may press', { concurrency: 2 }, () => {
+describe('buttons by role', { concurrency: 2 }, () => {
   test('a viewer sees the clock and no button', async () => {
     const id = await server.createBlitz();
     const maker = await organiser(id);

@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Meddler } from '../service/meddler.mjs';
+import { FaultyProxy } from '../service/faulty-proxy.mjs';
 import { Nginx } from '../service/nginx.mjs';
 import { Server } from '../service/server.mjs';
 import { agree, stepped } from './agreement.mjs';
@@ -97,7 +97,7 @@ describe('three windows, three transports', () => {
     for (const page of pages) assert.deepEqual(await nothingMissed(page), { updates: acts.length, syncs: 0 });
   });
 
-  test('each says what it goes by, and how fresh it is', async () => {
+  test('each window shows its transport and its freshness', async () => {
     for (const [at, page] of pages.entries()) {
       assert.equal(await page.locator('#transport').textContent(), NAMES[TRANSPORTS[at]]);
       assert.match(await page.locator('#heard').textContent(), /^heard (just now|[0-3] s ago)$/);
@@ -129,18 +129,18 @@ describe('three windows, three transports', () => {
   test('nothing complained', () => assert.deepEqual(windows.complaints(), []));
 });
 
-describe('what goes wrong', { concurrency: true }, () => {
+describe('faults', { concurrency: true }, () => {
   test('a window falls back to what is let through, says why, and returns; nothing is missed', async () => {
     const server = await startedServer();
     const id = await server.createBlitz();
-    const meddler = await Meddler.before(server.port);
-    const page = await following(meddler.base, id);
+    const proxy = await FaultyProxy.before(server.port);
+    const page = await following(proxy.base, id);
     const direct = await following(server.base, id);
     await server.command(id, 'start');
     await page.waitForFunction(isOn, 'websocket');
 
     for (const [blocked, way, next] of [['websocket', 'swallow', 'sse'], ['sse', 'hold', 'poll']]) {
-      meddler.meddle(blocked, way);
+      proxy.disturb(blocked, way);
       await server.command(id, 'switch');
       await page.waitForFunction(isOn, next, { timeout: FALLBACK_WITHIN_MS });
       await page.waitForFunction((name) => document.querySelector('#transport').textContent === name, NAMES[next]);
@@ -150,25 +150,25 @@ describe('what goes wrong', { concurrency: true }, () => {
     }
     assert.match(await page.locator('#transport-why').textContent(), /SSE (fell silent|brought nothing).*by long-poll/);
 
-    meddler.letThrough();
+    proxy.letThrough();
     await page.waitForFunction(isOn, 'websocket', { timeout: RETURNS_WITHIN_MS });
     await page.waitForSelector('#transport-why', { state: 'hidden' });
     await stepped(() => server.command(id, 'switch'), [direct, page]);
     await agree([direct, page]);
     assert.deepEqual(await nothingMissed(page), { updates: 6, syncs: 0 });
-    await meddler.close();
+    await proxy.close();
   });
 
   test('a WebSocket that is refused is not waited for', async () => {
     const server = await startedServer();
     const id = await server.createBlitz();
-    const meddler = await Meddler.before(server.port);
-    meddler.meddle('websocket', 'refuse');
-    const page = await following(meddler.base, id);
+    const proxy = await FaultyProxy.before(server.port);
+    proxy.disturb('websocket', 'refuse');
+    const page = await following(proxy.base, id);
     assert.equal(await page.evaluate(() => window.synckairos.transport), 'sse');
     await page.waitForSelector('#transport-why:visible');
     assert.match(await page.locator('#transport-why').textContent(), /^The WebSocket did not open\. So this window goes by SSE/);
-    await meddler.close();
+    await proxy.close();
   });
 
   test('behind an nginx that holds events back a window goes by long-poll, and says so', async () => {

@@ -186,7 +186,7 @@ test('nothing in any window complained so far', () => {
   assert.deepEqual(windows.complaints(), []);
 });
 
-test('what is refused is said in plain words', async () => {
+test('a refusal is shown in plain words', async () => {
   const page = await windows.window();
   await page.fill('[name=minutes]', '0');
   await page.fill('[name=increment]', '0');

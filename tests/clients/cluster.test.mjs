@@ -44,7 +44,7 @@ async function ask(base, method, path, body) {
 
 /**
  * The position a command made. An instance that is killed may or may not have done what it was asked for, and nginx does
- * not ask another one by itself: whoever repeats it with its key has it done once.
+ * not ask another one by itself: a repeat with its key is done once.
  */
 async function command(base, id, name) {
   const headers = { authorization: `Bearer ${given.TOKEN}`, 'idempotency-key': randomUUID() };
@@ -65,7 +65,7 @@ function follow(t, id) {
 
 const stream = (kind, id) => `${given.URL}/v1/sessions/${id}/${kind}?token=${given.TOKEN}`;
 
-/** Whoever has ended may still wait to be taken note of. */
+/** A process that ended stays a zombie until its parent waits for it. */
 const isAlive = (pid) => readFile(`/proc/${pid}/stat`, 'utf8').then((text) => !/\) Z /.test(text), () => false);
 const alive = async (pids) => (await Promise.all(pids.map(isAlive))).filter(Boolean).length;
 
@@ -81,7 +81,7 @@ after(async () => {
 });
 
 describe('a cluster', () => {
-  test('what one instance commits reaches who follows through nginx, on each transport', async (t) => {
+  test('a commit on one instance reaches followers through nginx, on each transport', async (t) => {
     const { session_id: id, epoch } = await ask(instance(0), 'POST', '/v1/sessions', BLITZ);
     const events = follow(t, id);
     const frames = await upgraded(stream('ws', id));
@@ -96,7 +96,7 @@ describe('a cluster', () => {
     assert.equal((await polled).timed_out, false);
   });
 
-  test('what an instance does is counted, from its first moment on', async () => {
+  test('the work of an instance is counted from its start', async () => {
     const scrapes = () => Promise.all(given.METRICS_URLS.split(' ').map(async (url) => (await fetch(url)).text()));
     const sum = (texts, name) => texts.reduce((sum, text) => sum + Number(text.match(RegExp(`^synckairos_${name} (.*)$`, 'm'))?.[1]), 0);
     const texts = await scrapes();
@@ -108,7 +108,7 @@ describe('a cluster', () => {
     await until('each partition has one owner', async () => sum(await scrapes(), 'partitions_owned') === 64);
   });
 
-  test('an instance is killed: every command is done once, and who followed there comes back', async (t) => {
+  test('a killed instance: every command is done once, and its followers reconnect', async (t) => {
     const { session_id: id } = await ask(given.URL, 'POST', '/v1/sessions', BLITZ);
     // One on each instance.
     const followers = [1, 2, 3].map(() => follow(t, id));
@@ -121,7 +121,7 @@ describe('a cluster', () => {
     for (const follower of followers) await follower.until(position, 20_000);
   });
 
-  test('the proxy logs that an instance was gone, and no token of who followed there', async () => {
+  test('the proxy logs a lost instance without tokens of its followers', async () => {
     const log = await readFile(join(state, 'logs', 'nginx.log'), 'utf8');
     assert.match(log, /while (connecting to|reading response header from) upstream/);
     assert.doesNotMatch(log, /token=/);
@@ -143,7 +143,7 @@ describe('a cluster', () => {
     assert.ok(Date.now() - began < 60_000, 'it waits for the one that hangs as long as a stream may be silent');
   });
 
-  test('status says who was killed, and start brings it back', async () => {
+  test('status names the killed instance, and start brings it back', async () => {
     const status = await cluster('status').catch((refused) => refused);
     assert.equal(status.code, 1);
     assert.match(status.stdout, /^instance-3 .* ended$/m);

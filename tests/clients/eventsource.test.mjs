@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Meddler } from '../service/meddler.mjs';
+import { FaultyProxy } from '../service/faulty-proxy.mjs';
 import { Server, until } from '../service/server.mjs';
 import { Follower } from './events.mjs';
 
@@ -10,22 +10,22 @@ const CLOSED = 2;
 
 /** @type {Server} */
 let server;
-/** @type {Meddler} */
-let meddler;
+/** @type {FaultyProxy} */
+let proxy;
 
 before(async () => {
   server = await Server.start();
-  meddler = await Meddler.before(server.port);
+  proxy = await FaultyProxy.before(server.port);
 });
 
 after(async () => {
-  await meddler.close();
+  await proxy.close();
   await server.end();
 });
 
 async function followed() {
   const id = await server.createBlitz();
-  const follower = new Follower(`${meddler.base}/v1/sessions/${id}/events?heartbeat_ms=2000`);
+  const follower = new Follower(`${proxy.base}/v1/sessions/${id}/events?heartbeat_ms=2000`);
   await until('the first state', () => follower.events.length > 0);
   return { id, follower };
 }
@@ -43,12 +43,12 @@ test('it is told the state, then every command, in order', async () => {
 test('cut off, it comes back by itself and misses nothing that happened meanwhile', async () => {
   const { id, follower } = await followed();
   await follower.until(await server.command(id, 'start'));
-  meddler.meddle('sse', 'refuse');
+  proxy.disturb('sse', 'refuse');
   await until('it notices', () => follower.errors.length > 0);
   follower.forget();
   let last;
   for (let turns = 0; turns < 5; turns += 1) last = await server.command(id, 'switch');
-  meddler.letThrough();
+  proxy.letThrough();
   const { told } = await follower.until(last);
   assert.deepEqual(told, [3, 4, 5, 6, 7].map((version) => `STATE_UPDATE ${version}`));
   follower.close();

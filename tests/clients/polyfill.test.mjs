@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import polyfill from 'event-source-polyfill';
-import { Meddler } from '../service/meddler.mjs';
+import { FaultyProxy } from '../service/faulty-proxy.mjs';
 import { Server, until } from '../service/server.mjs';
 import { Follower } from './events.mjs';
 
@@ -11,30 +11,30 @@ const { EventSourcePolyfill } = polyfill;
 
 /** @type {Server} */
 let server;
-/** @type {Meddler} */
-let meddler;
+/** @type {FaultyProxy} */
+let proxy;
 
 before(async () => {
   server = await Server.start();
-  meddler = await Meddler.before(server.port);
+  proxy = await FaultyProxy.before(server.port);
 });
 
 after(async () => {
-  await meddler.close();
+  await proxy.close();
   await server.end();
 });
 
 async function comesBack(query) {
   const id = await server.createBlitz();
   const opened = await query(id);
-  const follower = new Follower(`${meddler.base}/v1/sessions/${id}/events?heartbeat_ms=2000${opened}`, EventSourcePolyfill);
+  const follower = new Follower(`${proxy.base}/v1/sessions/${id}/events?heartbeat_ms=2000${opened}`, EventSourcePolyfill);
   await follower.until(await server.command(id, 'start'));
-  meddler.meddle('sse', 'refuse');
+  proxy.disturb('sse', 'refuse');
   await until('it notices', () => follower.errors.length > 0);
   follower.forget();
   let last;
   for (let turns = 0; turns < 5; turns += 1) last = await server.command(id, 'switch');
-  meddler.letThrough();
+  proxy.letThrough();
   const { told } = await follower.until(last, 20_000);
   follower.close();
   assert.deepEqual(told, [3, 4, 5, 6, 7].map((version) => `STATE_UPDATE ${version}`));

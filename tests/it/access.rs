@@ -63,7 +63,7 @@ fn status(may: May, authority: &Authority, is_of_session: bool) -> Option<u16> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_is_for_whom_the_table_says() {
+async fn every_route_admits_the_roles_of_the_table() {
     let cluster = Cluster::of(1).start().await;
     let operator = cluster.caller(0);
     let everyone = [
@@ -246,7 +246,7 @@ fn with_algorithm(algorithm: jsonwebtoken::Algorithm, claims: &Value) -> String 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_ends_at_its_instant_also_one_that_was_good_before() {
+async fn a_token_expires_at_its_instant_also_when_cached() {
     let cluster = Cluster::of(2).start().await;
     let exp = BEGIN_MS / 1_000 + 10;
     let caller =
@@ -261,7 +261,7 @@ async fn a_token_ends_at_its_instant_also_one_that_was_good_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_bearers_token_lets_nobody_in() {
+async fn an_invalid_authorization_lets_nobody_in() {
     let cluster = Cluster::of(1).start().await;
     let anyone = cluster.caller(0).being(Authority::Anonymous);
     let header = |value: &'static str| anyone.asking(Method::GET, "/v1/sessions").header("authorization", value).send();

@@ -125,7 +125,7 @@ fn contradictory() -> Vec<Fault> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
+async fn invalid_sessions_are_refused_naming_the_wrong_part() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let rows = [misshapen(), out_of_bounds(), contradictory()].concat();
@@ -157,7 +157,7 @@ async fn sessions_that_make_no_sense_are_refused_by_the_part_that_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_that_make_no_sense_change_nothing() {
+async fn invalid_commands_change_nothing() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -223,7 +223,7 @@ async fn commands_that_make_no_sense_change_nothing() {
 type Unreadable = (&'static str, Vec<u8>, Option<&'static str>, u16, &'static str);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_none() {
+async fn invalid_bodies_are_refused() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -293,7 +293,7 @@ async fn bodies_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_no_id_names_no_session() {
+async fn an_invalid_id_names_no_session() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let long = "x".repeat(129);
@@ -345,7 +345,7 @@ async fn what_can_be_no_id_names_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn routes_and_methods_that_are_none() {
+async fn unknown_routes_and_methods_are_refused() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -384,7 +384,7 @@ async fn routes_and_methods_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conditions_and_parameters_that_are_none() {
+async fn invalid_conditions_and_parameters_are_refused() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -445,7 +445,7 @@ async fn conditions_and_parameters_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_hardly_http_hurts_nobody() {
+async fn malformed_http_harms_no_other_client() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -508,7 +508,7 @@ async fn garbage_behind_a_good_request_takes_nothing_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_slowly_holds_up_nobody() {
+async fn a_slow_sender_delays_no_other_client() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let mut slow = Vec::new();

@@ -29,7 +29,7 @@ async fn five_hundred_boards_are_paused_each_answered_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_says_why_and_holds_up_nobody() {
+async fn a_failed_item_says_why_and_delays_no_other() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let one = caller.create(blitz()).await;
@@ -86,7 +86,7 @@ async fn a_batch_gives_nobody_more_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_batch_is_refused() {
+async fn an_invalid_batch_is_refused() {
     let cluster = Cluster::of(1).start().await;
     for body in [json!({}), json!({"commands": {}}), json!({"commands": null}), json!({"commands": [], "more": 1})] {
         cluster.caller(0).post("/v1/sessions/batch", body).await.expect(422).refused("invalid");

@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
-use crate::harness::process::{Host, contents, free_address};
+use testkit::ports::free_address;
+
+use crate::harness::process::{Host, contents};
 use crate::harness::{Authority, blitz};
 
 fn said(output: &Output) -> String {
@@ -28,7 +30,7 @@ async fn without_a_key_only_loopback_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_says_what_the_settings_resolve_to_and_starts_nothing() {
+async fn a_check_prints_the_settings_and_starts_nothing() {
     let host = Host::new().with("DURABLE", "always");
     let checked = host.run(&["serve", "--check", "--max-uncertainty-ms", "7"]).await;
     assert!(checked.status.success(), "{}", said(&checked));
@@ -52,7 +54,7 @@ async fn a_check_says_what_the_settings_resolve_to_and_starts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthcheck_says_by_its_exit_code_whether_the_instance_is_ready() {
+async fn a_healthcheck_exits_by_readiness() {
     let host = Host::new();
     assert_eq!(host.run(&["healthcheck"]).await.status.code(), Some(1));
     let process = host.serve().await;
@@ -75,7 +77,7 @@ async fn migrate_brings_the_schema_up_and_may_be_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_printed_token_lets_in_as_what_it_says() {
+async fn a_printed_token_has_the_named_role() {
     let host = Host::new();
     let _process = host.serve().await;
     let operator = host.caller();

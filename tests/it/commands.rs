@@ -167,18 +167,18 @@ async fn every_screen_starts_on_the_same_millisecond() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     let scheduled = caller.command_with(&session, "start", json!({"at": "2026-01-01T00:00:05Z"})).await.expect(200);
     assert_eq!(scheduled.body["starts_at"], "2026-01-01T00:00:05.000Z");
-    assert_eq!(heard.next().await[0]["event"]["command"], "start");
+    assert_eq!(tap.next().await[0]["event"]["command"], "start");
     cluster.clock().advance_ms(7_000);
-    let begun = heard.next().await;
+    let begun = tap.next().await;
     assert_eq!(begun[0]["payload"]["cycle_started_at"], "2026-01-01T00:00:05.000Z");
     assert_eq!(caller.snapshot(&session).await["version"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_due_is_written_before_a_command_that_is_then_refused() {
+async fn a_due_change_is_written_before_a_refused_command() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::harness::process::Host;
 use crate::harness::raw::{Held, Kept};
 use crate::harness::watch::Transport;
-use crate::harness::{Cluster, SOON, blitz, eventually, soon};
+use crate::harness::{Cluster, WAIT_TIMEOUT, blitz, eventually, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -35,7 +35,7 @@ async fn until_closed(address: SocketAddr, begin: &[u8], drip: &[u8]) -> String 
         let mut every = tokio::time::interval(Duration::from_millis(100));
         loop {
             every.tick().await;
-            // Whoever has closed is noticed by reading.
+            // Reading notices a connection that the client has closed.
             let _ = write.write_all(drip).await;
         }
     };
@@ -143,7 +143,7 @@ async fn a_flood_without_tokens_shuts_nobody_out() {
     let limits = |config: &mut Config| {
         (config.max_connections, config.max_unauthenticated) = (Some(64), Some(16));
         // Watchers that do not read for a while are no part of this.
-        config.timers.pong_wait = SOON * 10;
+        config.timers.pong_wait = WAIT_TIMEOUT * 10;
     };
     let cluster = Cluster::of(1).with(limits).start().await;
     let (caller, metrics) = (cluster.caller(0), cluster.instance(0).metrics_address);
@@ -196,7 +196,7 @@ fn told(scraped: &str, metric: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_many_descriptors_are_taken_as_the_host_gives_and_few_are_warned_of() {
+async fn the_descriptor_limit_is_raised_and_a_low_one_is_logged() {
     let host = Host::new().with_descriptors_at_first(256);
     let process = host.serve().await;
     let scraped = host.scrape().await;
@@ -287,6 +287,6 @@ async fn a_client_that_reads_no_answers_is_closed() {
     // Until neither side takes any more.
     while timeout(Duration::from_millis(500), greedy.write_all(&request)).await.is_ok_and(|sent| sent.is_ok()) {}
     let dropped = "synckairos_connections_dropped_total{listener=\"requests\",reason=\"write\"} 1";
-    timeout(SOON * 2, until_told(&cluster, dropped)).await.unwrap();
+    timeout(WAIT_TIMEOUT * 2, until_told(&cluster, dropped)).await.unwrap();
     caller.asking(Method::GET, "/health").send().await.expect(200);
 }

@@ -9,7 +9,7 @@ use crate::harness::answer::participant;
 use crate::harness::{Authority, Cluster, blitz, countdown, stopwatch, with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_said_has_a_default() {
+async fn an_omitted_field_has_its_default() {
     let cluster = Cluster::of(1).start().await;
     let answer = cluster.caller(0).post("/v1/sessions", blitz()).await.expect(201);
     let expected = json!({

@@ -10,8 +10,8 @@ use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Ledger;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
+use testkit::postgres::Server;
 
-use crate::harness::postgres::Server;
 use crate::harness::process::Host;
 use crate::harness::writers::{Writers, key, versions};
 
@@ -55,13 +55,13 @@ async fn retry_and_drop(ledger: &dyn Ledger) {
 }
 
 #[tokio::test]
-async fn a_file_gives_back_what_it_can_take_after_all() {
+async fn sqlite_takes_back_a_dead_letter() {
     let folder = tempfile::tempdir().unwrap();
     retry_and_drop(&SqliteLedger::open(&folder.path().join("l.db"), Durability::Flush).await.unwrap()).await;
 }
 
 #[tokio::test]
-async fn postgres_gives_back_what_it_can_take_after_all() {
+async fn postgres_takes_back_a_dead_letter() {
     let server = Server::shared().await;
     let url = server.database().await;
     PostgresLedger::migrate(&url, "test").await.unwrap();
@@ -116,7 +116,7 @@ async fn the_commands_list_retry_and_drop_while_the_service_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_is_not_there_is_not_made_and_does_not_look_empty() {
+async fn a_missing_ledger_is_not_created_and_not_shown_as_empty() {
     let host = Host::new();
     for arguments in [&["list"][..], &["retry", "--all"], &["drop", "--all"]] {
         let refused = host.run(&[&["audit", "dead"], arguments].concat()).await;

@@ -28,16 +28,16 @@ use crate::harness::{Cluster, blitz, countdown, with};
 async fn an_expiry_is_told_at_its_instant_and_once_by_a_whole_cluster() {
     let cluster = Cluster::of(3).start().await;
     let session = cluster.caller(0).create(blitz()).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     cluster.caller(0).command(&session, "start").await;
-    assert_eq!(heard.next().await[0]["event"]["command"], "start");
+    assert_eq!(tap.next().await[0]["event"]["command"], "start");
     cluster.clock().advance_ms(59_999);
     for instance in 0..3 {
         assert_eq!(cluster.caller(instance).snapshot(&session).await["status"], "running");
     }
-    assert!(heard.rest().is_empty(), "told early");
+    assert!(tap.rest().is_empty(), "told early");
     cluster.clock().advance_ms(1);
-    let told = heard.next().await;
+    let told = tap.next().await;
     assert_eq!(told.len(), 2);
     assert_eq!((&told[0]["type"], &told[0]["payload"]["status"]), (&json!("STATE_UPDATE"), &json!("expired")));
     let payload = json!({"participant_id": "white", "expired_at": "2026-01-01T00:01:00.000Z", "action": "expire"});
@@ -48,23 +48,23 @@ async fn an_expiry_is_told_at_its_instant_and_once_by_a_whole_cluster() {
         let present = cluster.caller(instance).snapshot(&session).await;
         assert_eq!((&present["version"], &present["status"]), (&json!(3), &json!("expired")));
     }
-    assert!(heard.rest().is_empty(), "told twice");
+    assert!(tap.rest().is_empty(), "told twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_notices_first_everyone_else_is_told_the_same_once() {
+async fn an_expiry_is_announced_once_whichever_instance_finds_it() {
     let cluster = Cluster::of(3).start().await;
     let session = cluster.caller(0).create(countdown(1_000)).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     cluster.caller(0).command(&session, "start").await;
-    heard.next().await;
+    tap.next().await;
     cluster.clock().advance_ms(1_000);
     // Many look at the same moment as the service itself does.
     let callers: Vec<_> = (0..30).map(|each| cluster.caller(each % 3)).collect();
     let seen = futures::future::join_all(callers.iter().map(|caller| caller.snapshot(&session))).await;
     assert!(seen.iter().all(|each| each["version"] == 3 && each["status"] == "expired"));
-    assert_eq!(heard.next().await[1]["payload"]["expired_at"], "2026-01-01T00:00:01.000Z");
-    assert!(heard.rest().is_empty());
+    assert_eq!(tap.next().await[1]["payload"]["expired_at"], "2026-01-01T00:00:01.000Z");
+    assert!(tap.rest().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn a_deadline_that_was_moved_is_not_told() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(countdown(1_000)).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     caller.command(&session, "start").await;
     caller.command_with(&session, "adjust", json!({"add_ms": 500})).await.expect(200);
     cluster.clock().advance_ms(1_000);
@@ -80,7 +80,7 @@ async fn a_deadline_that_was_moved_is_not_told() {
     caller.command(&session, "pause").await;
     cluster.clock().advance_ms(60_000);
     assert_eq!(caller.snapshot(&session).await["status"], "paused");
-    let commands: Vec<_> = heard.rest().iter().map(|frames| frames[0]["event"]["command"].clone()).collect();
+    let commands: Vec<_> = tap.rest().iter().map(|frames| frames[0]["event"]["command"].clone()).collect();
     assert_eq!(commands, ["start", "adjust", "pause"]);
 }
 
@@ -92,18 +92,18 @@ async fn turns_that_advance_by_themselves_are_each_told() {
         "participants": [{"participant_id": "a"}, {"participant_id": "b"}],
     });
     let session = cluster.caller(0).create(round).await;
-    let mut heard = cluster.hear(&session).await;
+    let mut tap = cluster.tap(&session).await;
     cluster.caller(0).command(&session, "start").await;
-    heard.next().await;
+    tap.next().await;
     for (turn, active) in [(1, "b"), (2, "a"), (3, "b")] {
         cluster.clock().advance_ms(1_000);
-        let told = heard.next().await;
+        let told = tap.next().await;
         assert_eq!(told[0]["payload"]["active_participant_id"], active);
         assert_eq!(instant_ms(&told[1]["payload"]["expired_at"]), crate::harness::cluster::BEGIN_MS + turn * 1_000);
     }
     // A long silence is one write.
     cluster.clock().advance_ms(100_000);
-    heard.next().await;
+    tap.next().await;
     assert_eq!(cluster.caller(1).snapshot(&session).await["version"], 6);
 }
 
@@ -149,7 +149,7 @@ async fn ten_thousand_timers_within_ten_seconds() {
 const IN_TIME: (usize, i64) = if cfg!(debug_assertions) { (50, 100_000) } else { (99, 10_000) };
 
 /// So many are set at the same time.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_CREATES: usize = 64;
 
 /// So many timers, the first of which runs out after `lead_ms`, spread over `span_ms`.
 async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
@@ -168,7 +168,7 @@ async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
         bus.subscribe(&key).await.unwrap();
         key
     };
-    let keys: Vec<_> = stream::iter(0..timers).map(create).buffered(AT_ONCE).collect().await;
+    let keys: Vec<_> = stream::iter(0..timers).map(create).buffered(MAX_CONCURRENT_CREATES).collect().await;
     let start = async |key: SessionKey| {
         let start = CommandRequest::of(CommandInput::Command(Command::Start { at: None, participant: None }));
         let answer = parts.sessions.command(&by, &key.session, start, parts.clock.now()).await.unwrap();
@@ -176,7 +176,7 @@ async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
     };
     // The last one first, so that their ends lie no further apart than asked for.
     let mut due: HashMap<_, _> =
-        stream::iter(keys.into_iter().rev()).map(start).buffer_unordered(AT_ONCE).collect().await;
+        stream::iter(keys.into_iter().rev()).map(start).buffer_unordered(MAX_CONCURRENT_CREATES).collect().await;
     let mut late_us = Vec::new();
     for told in listening.await.unwrap() {
         let at = due.remove(&told.key).unwrap_or_else(|| panic!("{} is told twice", told.key));

@@ -7,13 +7,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use synckairos::ledger::postgres::PostgresLedger;
+use testkit::postgres;
+use testkit::process::Process;
+use testkit::redis::{Keeps, Server};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::harness::backends::Backends;
 use crate::harness::follow::{By, Whose};
-use crate::harness::ground::Ground;
-use crate::harness::postgres;
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::{Keeps, Server};
+use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{Caller, Session, blitz, countdown, eventually, soon, with};
 
 fn said(output: &Output) -> String {
@@ -70,7 +72,7 @@ async fn follows_alone(caller: &Caller, session: &Session, epoch: i64, version: 
 /// Two deployments on one Redis: the same sessions of the same tenant, and none knows of the other.
 async fn live_apart(settings: [[(&'static str, String); 2]; 2]) {
     let (redis, postgres) = (Server::start(Keeps::Nothing), postgres::Server::shared().await);
-    redis.is_behind_by(0);
+    redis.set_clock_offset_ms(0);
     let mut hosts = Vec::new();
     for of_one in settings {
         let host = Host::new().with("DATABASE_URL", &migrated(&postgres).await);
@@ -139,7 +141,7 @@ async fn deployments_of_one_name_in_two_databases_see_nothing_of_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_none_is_refused_and_the_one_it_comes_to_is_told() {
+async fn an_invalid_prefix_is_refused_and_the_result_is_logged() {
     for wrong in ["a:b", "{a}", "a*", "a@1", &"a".repeat(65)] {
         let refused = Host::new().with("REDIS_PREFIX", wrong).run(&["serve", "--check"]).await;
         assert_eq!(refused.status.code(), Some(2), "{wrong}");
@@ -151,14 +153,14 @@ async fn a_name_that_is_none_is_refused_and_the_one_it_comes_to_is_told() {
     assert!(told.contains("REDIS_PREFIX         live@2  (environment)"), "{told}");
 }
 
-/// A ground, a process on it, and another Redis.
-async fn at_home() -> (Ground, Host, Process, Server) {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let host = ground.lead(Host::new());
+/// Backends, a process on them, and another Redis.
+async fn at_home() -> (Backends, Host, Process, Server) {
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let host = backends.lead(Host::new());
     let process = host.serve().await;
     let other = Server::start(Keeps::Nothing);
-    other.is_behind_by(0);
-    (ground, host, process, other)
+    other.set_clock_offset_ms(0);
+    (backends, host, process, other)
 }
 
 /// What is not in the ledger may be lost with a Redis.
@@ -177,15 +179,15 @@ async fn is_fenced(host: &Host) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_another_deployment_writes_to_is_refused() {
-    let (ground, host, process, other) = at_home().await;
+    let (backends, host, process, other) = at_home().await;
     let session = host.caller().running(blitz()).await;
-    let url = ground.redis().unwrap().url();
+    let url = backends.redis().unwrap().url();
     let strangers = [
-        ("another database", ground.lead(Host::new()).with("REDIS_URL", &format!("{url}/1")), "serve"),
-        ("another name", ground.lead(Host::new()).with("REDIS_PREFIX", "staging"), "serve"),
-        ("another Redis", ground.lead(Host::new()).with("REDIS_URL", &other.url()), "serve"),
-        ("a worker of another Redis", ground.lead(Host::new()).with("REDIS_URL", &other.url()), "worker"),
-        ("none", ground.lead(Host::new()).with("REDIS_URL", ""), "serve"),
+        ("another database", backends.lead(Host::new()).with("REDIS_URL", &format!("{url}/1")), "serve"),
+        ("another name", backends.lead(Host::new()).with("REDIS_PREFIX", "staging"), "serve"),
+        ("another Redis", backends.lead(Host::new()).with("REDIS_URL", &other.url()), "serve"),
+        ("a worker of another Redis", backends.lead(Host::new()).with("REDIS_URL", &other.url()), "worker"),
+        ("none", backends.lead(Host::new()).with("REDIS_URL", ""), "serve"),
     ];
     let refused = join_all(strangers.iter().map(async |(what, host, command)| {
         let began = Instant::now();
@@ -201,7 +203,7 @@ async fn a_ledger_that_another_deployment_writes_to_is_refused() {
     }
     // It goes on as if nothing had been, and so does another instance of it.
     host.caller().command(&session, "switch").await;
-    let beside = ground.lead(Host::new());
+    let beside = backends.lead(Host::new());
     let _beside = beside.serve().await;
     beside.caller().command(&session, "switch").await;
     assert!(!is_fenced(&host).await);
@@ -209,12 +211,12 @@ async fn a_ledger_that_another_deployment_writes_to_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_over_goes_on_and_the_other_stands_still() {
-    let (ground, host, process, other) = at_home().await;
+async fn a_takeover_goes_on_and_stops_the_other_deployment() {
+    let (backends, host, process, other) = at_home().await;
     let session = host.caller().running(blitz()).await;
     until_recorded(&host, &session, 2).await;
     // All of its instances say so, at the same moment.
-    let takers: Vec<_> = (0..3).map(|_| ground.lead(Host::new()).with("REDIS_URL", &other.url())).collect();
+    let takers: Vec<_> = (0..3).map(|_| backends.lead(Host::new()).with("REDIS_URL", &other.url())).collect();
     let taking = join_all(takers.iter().map(|taker| taker.start(&["serve", "--takes-over"]))).await;
     within(Duration::from_secs(20), "the other stands still", async || is_fenced(&host).await).await;
     let ready = host.caller().get("/ready").await;
@@ -243,11 +245,11 @@ async fn who_takes_over_goes_on_and_the_other_stands_still() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_instances_that_start_at_the_same_moment_are_one_deployment() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let hosts: Vec<_> = (0..4).map(|_| ground.lead(Host::new())).collect();
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let hosts: Vec<_> = (0..4).map(|_| backends.lead(Host::new())).collect();
     let processes = join_all(hosts.iter().map(Host::serve)).await;
-    let id = ground.redis().unwrap().say(&["GET", "sk:{members}:deployment"]);
-    let marks = ground.sql("select json_array(id, name) from deployment").await;
+    let id = backends.redis().unwrap().say(&["GET", "sk:{members}:deployment"]);
+    let marks = backends.sql("select json_array(id, name) from deployment").await;
     assert_eq!(marks, [json!([id[0], "sk"])]);
     for (host, process) in hosts.iter().zip(processes) {
         assert!(!is_fenced(host).await);
@@ -257,19 +259,19 @@ async fn several_instances_that_start_at_the_same_moment_are_one_deployment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_whose_redis_lost_everything_comes_back_by_itself() {
-    let (mut ground, host, process, _) = at_home().await;
+    let (mut backends, host, process, _) = at_home().await;
     let session = host.caller().running(blitz()).await;
-    let id = || async { ground.sql("select json_array(id) from deployment").await };
+    let id = || async { backends.sql("select json_array(id) from deployment").await };
     let before = id().await;
     until_recorded(&host, &session, 2).await;
     // Emptied while it is used: those that run remember, and who starts then is one of them.
-    let redis = ground.redis().unwrap();
+    let redis = backends.redis().unwrap();
     redis.say(&["FLUSHALL"]);
-    redis.is_behind_by(0);
-    let second = ground.lead(Host::new());
+    redis.set_clock_offset_ms(0);
+    let second = backends.lead(Host::new());
     let beside = second.serve().await;
     eventually("it is remembered", async || {
-        let kept = ground.redis().unwrap().say(&["GET", "sk:{members}:deployment"]);
+        let kept = backends.redis().unwrap().say(&["GET", "sk:{members}:deployment"]);
         (kept == [before[0][0].as_str().unwrap()]).then_some(())
     })
     .await;
@@ -279,10 +281,10 @@ async fn a_deployment_whose_redis_lost_everything_comes_back_by_itself() {
     // Killed with all who remember, and nothing on disk.
     beside.kill();
     process.kill();
-    let redis = ground.redis_mut();
+    let redis = backends.redis_mut();
     redis.kill();
     redis.start_again();
-    redis.is_behind_by(0);
+    redis.set_clock_offset_ms(0);
     let again = [host.spawn(&["serve"]), second.spawn(&["serve"])];
     for host in [&host, &second] {
         within(Duration::from_secs(30), "it serves", async || {
@@ -293,7 +295,7 @@ async fn a_deployment_whose_redis_lost_everything_comes_back_by_itself() {
         host.caller().running(blitz()).await;
         assert!(!is_fenced(host).await);
     }
-    assert_eq!(ground.sql("select json_array(id) from deployment").await, before);
+    assert_eq!(backends.sql("select json_array(id) from deployment").await, before);
     let logs = [again[0].log(), again[1].log()].concat();
     assert!(logs.contains("Redis had forgotten which deployment it is"), "{logs}");
     for process in again {
@@ -303,9 +305,9 @@ async fn a_deployment_whose_redis_lost_everything_comes_back_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_redis_and_a_copy_that_goes_on_by_itself_the_copy_is_right() {
-    let (ground, host, process, other) = at_home().await;
+    let (backends, host, process, other) = at_home().await;
     let session = host.caller().running(blitz()).await;
-    let first = ground.redis().unwrap();
+    let first = backends.redis().unwrap();
     other.say(&["REPLICAOF", "127.0.0.1", &first.port().to_string()]);
     within(Duration::from_secs(10), "it is copied", async || {
         other.say(&["INFO", "replication"]).concat().contains("master_link_status:up")
@@ -313,7 +315,7 @@ async fn of_a_redis_and_a_copy_that_goes_on_by_itself_the_copy_is_right() {
     .await;
     first.until_copied();
     other.say(&["REPLICAOF", "NO", "ONE"]);
-    let moved = ground.lead(Host::new()).with("REDIS_URL", &other.url());
+    let moved = backends.lead(Host::new()).with("REDIS_URL", &other.url());
     let there = moved.serve().await;
     moved.caller().command(&session, "switch").await;
     within(Duration::from_secs(30), "who stayed stands still", async || is_fenced(&host).await).await;
@@ -333,12 +335,12 @@ const NEWER: &str = "insert into _sqlx_migrations (version, description, success
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema_is_served_among_others_and_refused_alone() {
-    let (ground, host, process, _) = at_home().await;
-    let Ground::Shared { database, .. } = &ground else { panic!("it is shared") };
-    let mut connection = postgres::connect(database).await.unwrap();
+    let (backends, host, process, _) = at_home().await;
+    let Backends::Shared { database, .. } = &backends else { panic!("it is shared") };
+    let mut connection = connect(database).await.unwrap();
     sqlx::query(NEWER).execute(&mut connection).await.unwrap();
     // One that runs goes on; while all are replaced in turn, one of the old release may start.
-    let second = ground.lead(Host::new());
+    let second = backends.lead(Host::new());
     let beside = second.serve().await;
     second.caller().running(blitz()).await;
     assert!(beside.log().contains("newer than this release"), "{}", beside.log());
@@ -355,7 +357,7 @@ async fn a_newer_schema_is_served_among_others_and_refused_alone() {
         assert!(host.serve().await.terminate().await.success());
     }
     let url = alone.setting("DATABASE_URL");
-    sqlx::query(NEWER).execute(&mut postgres::connect(&url).await.unwrap()).await.unwrap();
+    sqlx::query(NEWER).execute(&mut connect(&url).await.unwrap()).await.unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file.ledger());
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     sqlx::query(NEWER).execute(&mut connection).await.unwrap();

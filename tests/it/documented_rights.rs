@@ -6,12 +6,14 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::Connection as _;
+use testkit::postgres;
+use testkit::redis::{Keeps, Server};
 use tokio::time::sleep;
 
 use crate::harness::follow::{By, Whose};
 use crate::harness::process::Host;
-use crate::harness::redis::{Keeps, Server};
-use crate::harness::{Session, blitz, countdown, eventually, postgres, soon, with};
+use crate::harness::sql::connect;
+use crate::harness::{Session, blitz, countdown, eventually, soon, with};
 
 const DOCUMENT: &str = include_str!("../../docs/RELIABILITY.md");
 
@@ -24,7 +26,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 /// A Redis that knows the documented user alone; gives its address.
 fn redis() -> (Server, String) {
     let redis = Server::start(Keeps::All);
-    redis.is_behind_by(0);
+    redis.set_clock_offset_ms(0);
     let block = blocks("sh")[0].replace(['\'', '\\'], "");
     let words: Vec<_> = block.split_whitespace().skip_while(|word| *word != "ACL").collect();
     assert_eq!(redis.say(&words), ["OK"], "{words:?}");
@@ -33,7 +35,7 @@ fn redis() -> (Server, String) {
 }
 
 async fn say(url: &str, statements: &'static str) {
-    let mut connection = postgres::connect(url).await.unwrap();
+    let mut connection = connect(url).await.unwrap();
     for statement in statements.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
@@ -128,7 +130,7 @@ async fn the_documented_rights_are_enough() {
     let log = server.log();
     assert!(!log.contains("permission denied") && !log.contains("must be owner"), "{log}");
     let (months,) = sqlx::query_as::<_, (i64,)>("select count(*) from pg_inherits")
-        .fetch_one(&mut postgres::connect(&server.url("synckairos")).await.unwrap())
+        .fetch_one(&mut connect(&server.url("synckairos")).await.unwrap())
         .await
         .unwrap();
     assert!(months >= 4, "{months} months were made");

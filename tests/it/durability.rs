@@ -41,7 +41,7 @@ async fn a_kill_under_load_loses_at_most_the_last_twenty_milliseconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_every_answer_is_durable_a_kill_loses_nothing() {
+async fn with_durable_answers_a_kill_loses_nothing() {
     let lost = killed_under_load(&Host::new().with("DURABLE", "always")).await;
     assert_eq!(lost.commands, 0, "{lost:?}");
 }
@@ -118,7 +118,7 @@ async fn after_a_restart_a_session_goes_on_in_a_new_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fell_due_while_nobody_was_there_is_settled_without_anyone_asking() {
+async fn deadlines_missed_during_downtime_are_settled_at_start() {
     let host = Host::new();
     let process = host.serve().await;
     let caller = host.caller();

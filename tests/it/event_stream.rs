@@ -92,7 +92,7 @@ async fn a_stream_tells_the_state_then_every_change_with_its_position() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_back_gets_what_was_missed_in_order_and_nothing_twice() {
+async fn a_reconnected_stream_gets_missed_versions_once_in_order() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -114,7 +114,7 @@ async fn whoever_comes_back_gets_what_was_missed_in_order_and_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_missed_nothing_hears_at_once_that_the_stream_lives() {
+async fn a_stream_that_missed_nothing_gets_a_heartbeat_at_once() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -132,7 +132,7 @@ async fn who_has_missed_nothing_hears_at_once_that_the_stream_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_session_closes_its_stream_and_is_not_come_back_to() {
+async fn a_deleted_session_closes_its_stream_for_good() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -296,7 +296,7 @@ async fn a_poll_answers_at_once_when_there_is_news_and_waits_when_there_is_none(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_ends_in_time_and_never_waits_for_a_position_that_is_none() {
+async fn a_poll_ends_in_time_and_refuses_an_invalid_position() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
@@ -316,7 +316,7 @@ async fn a_poll_ends_in_time_and_never_waits_for_a_position_that_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_sessions_share_a_stream_and_another_ones_position_is_no_place_in_mine() {
+async fn a_thousand_sessions_share_a_stream_with_a_cursor_each() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let mut sessions = Vec::new();

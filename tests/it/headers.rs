@@ -56,7 +56,7 @@ async fn an_accept_that_no_form_meets_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_answer_is_not_taken_is_not_done() {
+async fn a_command_with_an_unacceptable_answer_is_not_done() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -68,7 +68,7 @@ async fn a_command_whose_answer_is_not_taken_is_not_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_for_one_caller_is_kept_by_nobody() {
+async fn an_answer_for_one_caller_is_not_cacheable() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -186,7 +186,7 @@ async fn two_authorizations_let_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_mode_lets_in_nothing_that_it_cannot_read() {
+async fn open_mode_refuses_an_unreadable_authorization() {
     let cluster = Cluster::of(1).open().start().await;
     let address = cluster.caller(0).address();
     let session = cluster.caller(0).running(blitz()).await;

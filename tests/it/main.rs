@@ -18,17 +18,15 @@ mod commands;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
-mod cost;
-#[cfg(test)]
 mod create;
 #[cfg(test)]
-mod crowd;
+mod dead_connections;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
-mod deleting;
+mod delete;
 #[cfg(test)]
 mod deployments;
 #[cfg(test)]
@@ -38,27 +36,29 @@ mod durability;
 #[cfg(test)]
 mod event_stream;
 #[cfg(test)]
-mod failing;
-#[cfg(test)]
 mod fuzz;
-#[cfg(test)]
-mod going_back;
-#[cfg(test)]
-mod half_open;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
-mod ledger_away;
+mod history;
 #[cfg(test)]
-mod logged;
+mod idempotency;
+#[cfg(test)]
+mod ledger_outage;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod long_poll;
+#[cfg(test)]
+mod many_subscribers;
+#[cfg(test)]
+mod multi_instance;
 #[cfg(test)]
 mod on_postgres;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
-mod past;
-#[cfg(test)]
-mod polling;
+mod outage_logs;
 #[cfg(test)]
 mod positions;
 #[cfg(test)]
@@ -66,38 +66,38 @@ mod problems;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
-mod query_parameters;
+mod properties;
 #[cfg(test)]
-mod random;
+mod query_parameters;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
-mod refused;
+mod refused_versions;
 #[cfg(test)]
-mod repeats;
+mod restart;
 #[cfg(test)]
-mod restarting;
-#[cfg(test)]
-mod resuming;
+mod resume;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
-mod sharing;
+mod roaming_clients;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod strangers;
+mod store_failures;
+#[cfg(test)]
+mod store_rollback;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
-mod walking;
+mod unknown_ids;
 #[cfg(test)]
-mod watching;
+mod websocket;
 #[cfg(test)]
 mod without_ledger;

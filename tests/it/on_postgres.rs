@@ -4,9 +4,10 @@ use std::process::Output;
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use testkit::postgres::Server;
 
-use crate::harness::postgres::{Server, connect};
 use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{blitz, eventually};
 
 fn said(output: &Output) -> String {
@@ -18,7 +19,7 @@ fn host(url: &str) -> Host {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_was_not_brought_up_is_said_to_be_so_and_never_whose_password_it_is() {
+async fn a_missing_schema_is_reported_without_the_password() {
     let server = Server::shared().await;
     let url = server.database().await;
     let host = host(&url);
@@ -37,7 +38,7 @@ async fn a_schema_that_was_not_brought_up_is_said_to_be_so_and_never_whose_passw
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_is_there_after_a_kill() {
+async fn acknowledged_writes_survive_a_kill() {
     let server = Server::shared().await;
     let url = server.database().await;
     let host = host(&url).with("DURABLE", "always");
@@ -59,7 +60,7 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_on_the_same_database_is_refused_also_after_that_was_away() {
+async fn a_second_process_is_refused_also_after_a_database_outage() {
     let server = Server::own(&[]).await;
     let url = server.database().await;
     let (first, second) = (host(&url), host(&url));
@@ -91,7 +92,7 @@ async fn ask(url: &str, question: &'static str) -> i64 {
     answer
 }
 
-/// Waits in line for the lock, so that the server hands it on at the moment its holder is cut off: whoever only
+/// Waits in line for the lock, so that the server hands it on at the moment its holder is cut off: a process that only
 /// tries again and again, the holder among them, finds it taken from then on.
 async fn lock_taken_from_its_holder(url: &str) -> PgConnection {
     const IN_LINE: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
@@ -109,7 +110,7 @@ async fn lock_taken_from_its_holder(url: &str) -> PgConnection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_finds_its_database_taken_stops() {
+async fn a_process_stops_when_its_database_is_taken() {
     const AT_THE_DOOR: &str = "select count(*) from pg_stat_activity where query like 'select pg_try_advisory_lock%'";
     let server = Server::own(&[]).await;
     let url = server.database().await;

@@ -82,7 +82,7 @@ async fn a_real_clock_goes_on_and_says_its_source() {
     let told = async || cluster.caller(0).get("/v1/time").await.expect(200).body;
     let (one, two) = (told().await, told().await);
     assert!(two["timestamp_ms"].as_f64() > one["timestamp_ms"].as_f64());
-    assert_eq!(one["source"], if cluster.ground().redis().is_some() { "redis" } else { "system" });
+    assert_eq!(one["source"], if cluster.backends().redis().is_some() { "redis" } else { "system" });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn each_path_begins_with_any_of_three() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_a_kibibyte_and_more_is_compressed_for_who_takes_it() {
+async fn an_answer_of_a_kibibyte_is_compressed_on_request() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(with(blitz(), json!({"metadata": {"notes": "x".repeat(4_000)}}))).await;
@@ -172,7 +172,7 @@ async fn metrics_are_told_apart_from_requests_and_name_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn creates_and_clones_are_counted_and_repeats_are_not_counted_as_applied() {
+async fn creates_and_clones_are_counted_but_repeats_are_not() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let keyed = async |path: &str, body: Value| caller.asking(Method::POST, path).key(path).json(&body).send().await;
@@ -212,7 +212,7 @@ async fn creates_and_clones_are_counted_and_repeats_are_not_counted_as_applied()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn how_full_each_cache_is_is_told_and_samples_are_sorted_though_nobody_scrapes() {
+async fn caches_are_measured_and_samples_sorted_without_scrapes() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
@@ -232,7 +232,7 @@ async fn how_full_each_cache_is_is_told_and_samples_are_sorted_though_nobody_scr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_goes_away_says_so_and_finishes_what_is_under_way() {
+async fn a_stopping_instance_says_so_and_finishes_its_requests() {
     let cluster = Cluster::of(2).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;

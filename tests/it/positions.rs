@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Caller, Cluster, Session, blitz, stopwatch};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_knows_the_newest_version_is_sent_nothing() {
+async fn a_client_with_the_newest_version_is_sent_nothing() {
     let cluster = Cluster::of(2).start().await;
     let session = cluster.caller(0).create(blitz()).await;
     let caller = cluster.caller(1);

@@ -7,32 +7,33 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use testkit::process::Process;
+use testkit::redis::{Keeps, Server};
 use tokio::time::Instant;
 
-use crate::harness::ground::Ground;
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::{Keeps, Server};
+use crate::harness::backends::Backends;
+use crate::harness::process::Host;
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Caller, Session, blitz, countdown, eventually, stopwatch, with};
 
-/// A fresh ground, and processes on it.
+/// Fresh backends, and processes on them.
 struct House {
-    ground: Ground,
+    backends: Backends,
     hosts: Vec<Host>,
     processes: Vec<Option<Process>>,
 }
 
 impl House {
     async fn of(keeps: Keeps, hosts: impl IntoIterator<Item = Host>) -> Self {
-        let ground = Ground::shared(keeps).await;
-        let hosts: Vec<_> = hosts.into_iter().map(|host| ground.lead(host)).collect();
+        let backends = Backends::shared(keeps).await;
+        let hosts: Vec<_> = hosts.into_iter().map(|host| backends.lead(host)).collect();
         let processes = join_all(hosts.iter().map(Host::serve)).await.into_iter().map(Some).collect();
-        let house = Self { ground, hosts, processes };
+        let house = Self { backends, hosts, processes };
         house.until_members(house.hosts.len()).await;
         house
     }
 
-    /// Whoever shares must know of the others before it knows its share.
+    /// An instance knows its share of the partitions only once it knows all members.
     async fn until_members(&self, members: usize) {
         let line = format!("synckairos_members {members}");
         for (host, _) in self.hosts.iter().zip(&self.processes).filter(|(_, process)| process.is_some()) {
@@ -69,7 +70,7 @@ async fn now_us(caller: &Caller) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_whose_clocks_are_minutes_apart_agree_and_charge_exactly_what_elapsed() {
+async fn hosts_with_wrong_clocks_charge_exactly_the_elapsed_time() {
     let library = faketime();
     let skewed = ["-5m", "+0", "+5m"].map(|offset| {
         let host = Host::new().with("LD_PRELOAD", &library).with("FAKETIME", offset);
@@ -117,7 +118,7 @@ fn used_ms(snapshot: &Value) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deadlines_of_a_process_that_was_killed_are_told_by_another_in_time() {
+async fn deadlines_of_a_killed_process_fire_on_another_in_time() {
     let mut house = House::of(Keeps::Nothing, hosts(3)).await;
     let caller = house.caller(1);
     let mut timers = Vec::new();
@@ -142,7 +143,7 @@ async fn deadlines_of_a_process_that_was_killed_are_told_by_another_in_time() {
     }
 }
 
-/// Switches by whoever answers, until told to stop; gives how many were acknowledged.
+/// Switches on any instance that answers, until told to stop; gives how many were acknowledged.
 async fn switching(callers: [Caller; 2], session: &Session, key: &str, stop: &AtomicBool) -> u64 {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -162,7 +163,7 @@ async fn switching(callers: [Caller; 2], session: &Session, key: &str, stop: &At
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn processes_that_are_restarted_in_turn_under_load_lose_nothing() {
+async fn a_rolling_restart_under_load_loses_nothing() {
     let mut house = House::of(Keeps::Nothing, hosts(2)).await;
     let session = house.caller(0).running(stopwatch()).await;
     let stop = AtomicBool::new(false);
@@ -185,16 +186,16 @@ async fn processes_that_are_restarted_in_turn_under_load_lose_nothing() {
     for process in house.processes {
         assert!(process.unwrap().terminate().await.success());
     }
-    assert_eq!(house.ground.left_over().await, Vec::<String>::new());
-    let rows = house.ground.sql("select json_array(count(*), count(distinct version)) from session_snapshot").await;
+    assert_eq!(house.backends.left_over().await, Vec::<String>::new());
+    let rows = house.backends.sql("select json_array(count(*), count(distinct version)) from session_snapshot").await;
     assert_eq!(rows, [json!([2 + one + two, 2 + one + two])]);
     println!("{} switches went on through two restarts", one + two);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_drains_what_those_who_serve_leave_to_it() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let (serving, working) = (ground.lead(Host::new()), ground.lead(Host::new()));
+async fn a_worker_drains_the_outbox_of_serving_processes() {
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let (serving, working) = (backends.lead(Host::new()), backends.lead(Host::new()));
     let process = serving.start(&["serve", "--no-audit"]).await;
     let session = serving.caller().running(stopwatch()).await;
     let waiting = serving.caller().get(format!("{}/history", session.path())).await.expect(200).body;
@@ -207,13 +208,13 @@ async fn a_worker_drains_what_those_who_serve_leave_to_it() {
     .await;
     assert!(process.terminate().await.success());
     assert!(worker.terminate().await.success());
-    assert_eq!(ground.left_over().await, Vec::<String>::new());
+    assert_eq!(backends.left_over().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_shared_is_refused_at_the_start() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let redis = ground.redis().unwrap();
+async fn unsafe_shared_settings_are_refused_at_start() {
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let redis = backends.redis().unwrap();
     let alone = Host::new().with("REDIS_URL", &redis.url());
     let refused = alone.run(&["serve"]).await;
     assert!(!refused.status.success() && said(&refused).contains("--single-instance"), "{}", said(&refused));
@@ -225,14 +226,14 @@ async fn what_cannot_be_shared_is_refused_at_the_start() {
     assert!(again.terminate().await.success());
 
     let unsafe_one = Server::with(Keeps::Nothing, &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
-    let host = ground.lead(Host::new()).with("REDIS_URL", &unsafe_one.url());
+    let host = backends.lead(Host::new()).with("REDIS_URL", &unsafe_one.url());
     let refused = host.run(&["serve"]).await;
     assert!(!refused.status.success() && said(&refused).contains("allkeys-lru"), "{}", said(&refused));
     let process = host.start(&["serve", "--allow-eviction"]).await;
     assert!(process.log().contains("may evict sessions"), "{}", process.log());
     assert!(process.terminate().await.success());
 
-    let nobody = ground.lead(Host::new()).with("REDIS_URL", "redis://127.0.0.1:1");
+    let nobody = backends.lead(Host::new()).with("REDIS_URL", "redis://127.0.0.1:1");
     let began = Instant::now();
     let refused = nobody.run(&["serve"]).await;
     assert!(!refused.status.success() && said(&refused).contains("failed to reach Redis"), "{}", said(&refused));
@@ -242,7 +243,7 @@ async fn what_cannot_be_shared_is_refused_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_stood() {
+async fn a_half_minute_outage_pauses_clocks_where_they_stood() {
     let mut house = House::of(Keeps::Nothing, hosts(2)).await;
     let caller = house.caller(0);
     let long = |id: &str, more: Value| with(with(countdown(600_000), json!({"session_id": id})), more);
@@ -252,7 +253,7 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
         caller.get(format!("{}/history", session.path())).await.expect(200);
     }
     eventually("proof of life", async || {
-        let beats = house.ground.sql("select json_array(at) from heartbeat").await;
+        let beats = house.backends.sql("select json_array(at) from heartbeat").await;
         let started = instant_ms(&caller.snapshot(&charged).await["updated_at"]);
         beats.first().and_then(|beat| beat[0].as_i64()).is_some_and(|at| at > started).then_some(())
     })
@@ -261,9 +262,9 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
         process.take().unwrap().kill();
     }
     // When it is there again half a minute has gone by, as far as everybody can tell.
-    house.ground.redis_mut().kill();
-    house.ground.redis_mut().start_again();
-    house.ground.redis().unwrap().is_behind_by(30_000);
+    house.backends.redis_mut().kill();
+    house.backends.redis_mut().start_again();
+    house.backends.redis().unwrap().set_clock_offset_ms(30_000);
     let _again = house.hosts[0].serve().await;
     let caller = house.caller(0);
     let (stands, runs) = (caller.snapshot(&paused).await, caller.snapshot(&charged).await);
@@ -272,7 +273,7 @@ async fn who_lost_everything_for_half_a_minute_finds_clocks_paused_where_they_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_told_to_evict_while_it_runs_is_noticed_and_served_from() {
+async fn a_redis_set_to_evict_is_noticed_and_still_used() {
     let mut house = House::of(Keeps::Nothing, hosts(1)).await;
     let (host, process) = (&house.hosts[0], house.processes[0].take().unwrap());
     let until_told = async |evicts: &str| {
@@ -280,7 +281,7 @@ async fn a_redis_that_is_told_to_evict_while_it_runs_is_noticed_and_served_from(
         eventually("the metric", async || host.scrape().await.contains(&line).then_some(())).await;
     };
     until_told("0").await;
-    let redis = house.ground.redis().unwrap();
+    let redis = house.backends.redis().unwrap();
     redis.say(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     until_told("1").await;
     host.caller().get("/ready").await.expect(200);

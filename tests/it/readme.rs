@@ -22,7 +22,7 @@ fn printed(line: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_lines_print_what_it_says() {
+async fn the_command_lines_print_the_documented_output() {
     let cluster = Cluster::of(1).open().start().await;
     let address = cluster.instance(0).address.to_string();
     let shown = shown();

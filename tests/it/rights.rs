@@ -205,7 +205,7 @@ async fn rights_may_close_pause_and_complete_to_participants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rights_are_asked_before_a_replay_and_before_the_past() {
+async fn rights_are_checked_before_replay_and_history() {
     let cluster = Cluster::of(1).start().await;
     let operator = cluster.caller(0);
     let session = operator.create(blitz()).await;

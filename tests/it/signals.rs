@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use futures::future::join_all;
+use testkit::redis::Keeps;
 
-use crate::harness::ground::Ground;
+use crate::harness::backends::Backends;
 use crate::harness::process::Host;
-use crate::harness::redis::Keeps;
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Session, eventually, soon, stopwatch};
 
@@ -60,7 +60,7 @@ async fn a_stop_by_any_signal_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_terminal_loses_nothing_however_often_it_is_told() {
+async fn repeated_sighup_loses_nothing() {
     stopped_by(&["HUP", "HUP", "TERM", "HUP"]).await;
 }
 
@@ -82,7 +82,7 @@ async fn other_signals_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_lost_its_terminal_stops_in_order_though_nobody_reads_what_it_says() {
+async fn a_process_without_a_terminal_stops_in_order() {
     let host = Host::new().with("RUST_LOG", "debug");
     let process = host.until_ready(host.spawn_unread(&["serve"])).await;
     let sessions = acknowledged(&host).await;
@@ -93,7 +93,7 @@ async fn who_has_lost_its_terminal_stops_in_order_though_nobody_reads_what_it_sa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_told_to_ignore_the_end_of_a_terminal_does() {
+async fn a_process_under_nohup_ignores_sighup() {
     let host = Host::new();
     let served = host.command(&["serve"]);
     let mut command = Command::new("/bin/sh");
@@ -107,9 +107,9 @@ async fn who_was_told_to_ignore_the_end_of_a_terminal_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_finishes_what_it_has_taken_whatever_the_signal() {
-    let ground = Ground::shared(Keeps::Nothing).await;
-    let (serving, working) = (ground.lead(Host::new()), ground.lead(Host::new()));
+async fn a_worker_finishes_its_batch_on_any_signal() {
+    let backends = Backends::shared(Keeps::Nothing).await;
+    let (serving, working) = (backends.lead(Host::new()), backends.lead(Host::new()));
     let process = serving.start(&["serve", "--no-audit"]).await;
     for (before, signal) in ["HUP", "QUIT"].into_iter().enumerate() {
         let worker = working.spawn(&["worker"]);
@@ -125,8 +125,8 @@ async fn a_worker_finishes_what_it_has_taken_whatever_the_signal() {
     let worker = working.spawn(&["worker"]);
     assert!(process.terminate().await.success());
     assert!(worker.terminate().await.success());
-    let rows = ground.sql("select json_array(count(*)) from session_snapshot").await;
-    assert_eq!((rows, ground.left_over().await), (vec![serde_json::json!([2 * 4 * 12])], Vec::<String>::new()));
+    let rows = backends.sql("select json_array(count(*)) from session_snapshot").await;
+    assert_eq!((rows, backends.left_over().await), (vec![serde_json::json!([2 * 4 * 12])], Vec::<String>::new()));
 }
 
 /// What `/ready` says on a connection of its own, as a balancer asks.
@@ -160,7 +160,7 @@ async fn a_stop_is_announced_while_everything_is_served() {
     let mut late = Watching::of(host.caller(), &session).over(Transport::WebSocket).await;
     late.until_version(3).await;
     assert!(host.scrape().await.contains("process_open_fds"));
-    // Whoever cannot wait says so once more.
+    // A second signal means that the sender cannot wait.
     process.send("TERM");
     assert!(soon("the end", process.ended()).await.0.success());
 }

@@ -55,7 +55,7 @@ async fn without_a_participant_it_is_a_viewers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_signed_is_refused() {
+async fn an_unsignable_token_is_refused() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;

@@ -12,41 +12,43 @@ use synckairos::ledger::Ledger as _;
 use synckairos::ledger::postgres::PostgresLedger;
 use synckairos::store::partition::Partition;
 use synckairos::telemetry::outage::chain;
+use testkit::postgres::Server;
+use testkit::process::Process;
+use testkit::redis::{Keeps, Server as Redis};
 use tokio::time::Instant;
 
 use crate::harness::cluster::{TENANT, key};
-use crate::harness::postgres::{Server, connect};
-use crate::harness::process::{Host, Process};
-use crate::harness::redis::{Keeps, Server as Redis};
+use crate::harness::process::Host;
+use crate::harness::sql::connect;
 use crate::harness::{Answer, Session, eventually, stopwatch};
 
 /// A Redis, and a PostgreSQL that can be stopped.
-struct Ground {
+struct Backends {
     redis: Redis,
     postgres: Server,
     database: String,
 }
 
-impl Ground {
+impl Backends {
     /// With nothing in the database.
     async fn bare(settings: &[&str]) -> Self {
         let (redis, postgres) = (Redis::start(Keeps::Nothing), Server::own(settings).await);
-        redis.is_behind_by(0);
+        redis.set_clock_offset_ms(0);
         let database = postgres.database().await;
         Self { redis, postgres, database }
     }
 
     async fn new() -> Self {
-        let ground = Self::bare(&[]).await;
-        assert!(ground.host().run(&["migrate"]).await.status.success());
-        ground
+        let backends = Self::bare(&[]).await;
+        assert!(backends.host().run(&["migrate"]).await.status.success());
+        backends
     }
 
     fn host(&self) -> Host {
         Host::new().with("REDIS_URL", &self.redis.url()).with("DATABASE_URL", &self.database)
     }
 
-    /// Said beside the database, as what is done to it may hold for whoever does it.
+    /// Executes on the maintenance database: a change of this one may apply to its own connections.
     async fn sql(&self, statement: &str) {
         let mut connection = connect(&self.postgres.url("postgres")).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
@@ -129,12 +131,12 @@ async fn versions(host: &Host, session: &Session) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_ledger_takes_nobody_out_of_rotation() {
-    let ground = Ground::new().await;
-    let (host, durable) = (ground.host(), ground.host().with("DURABLE", "always"));
+    let backends = Backends::new().await;
+    let (host, durable) = (backends.host(), backends.host().with("DURABLE", "always"));
     let (process, other) = (host.serve().await, durable.serve().await);
     let session = host.caller().running(stopwatch()).await;
     assert_eq!(versions(&host, &session).await.len(), 2);
-    ground.postgres.kill();
+    backends.postgres.kill();
     assert_eq!(until_ledger(&host, false).await, 200);
     assert_eq!(until_ledger(&durable, false).await, 503, "it answers no command without the ledger");
     assert_eq!(host.run(&["healthcheck"]).await.status.code(), Some(0));
@@ -147,7 +149,7 @@ async fn an_outage_of_the_ledger_takes_nobody_out_of_rotation() {
     }
     until_waiting(&[&host, &durable], 4).await;
     ledger_is_missed(&host, &session).await;
-    ground.postgres.start().await;
+    backends.postgres.start().await;
     assert_eq!(until_ledger(&host, true).await, 200);
     assert_eq!(until_ledger(&durable, true).await, 200);
     let is_whole = async || (versions(&host, &session).await.len() == 6).then_some(());
@@ -159,35 +161,35 @@ async fn an_outage_of_the_ledger_takes_nobody_out_of_rotation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_takes_nothing_is_not_there_and_says_so() {
-    let ground = Ground::new().await;
-    let host = ground.host();
+    let backends = Backends::new().await;
+    let host = backends.host();
     let process = host.serve().await;
     assert_eq!(until_ledger(&host, true).await, 200);
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() \
         and application_name like 'synckairos%'";
     let read_only =
-        |value| format!("alter database {} set default_transaction_read_only = {value}; {cut}", ground.name());
-    ground.sql(&read_only("on")).await;
+        |value| format!("alter database {} set default_transaction_read_only = {value}; {cut}", backends.name());
+    backends.sql(&read_only("on")).await;
     assert_eq!(until_ledger(&host, false).await, 200);
     let session = host.caller().running(stopwatch()).await;
     // What is there can still be read.
     assert_eq!(versions(&host, &session).await, Vec::<Value>::new());
     until_logged(&process, "read-only").await;
-    ground.sql(&read_only("off")).await;
+    backends.sql(&read_only("off")).await;
     assert_eq!(until_ledger(&host, true).await, 200);
     eventually("what waited is there", async || (versions(&host, &session).await.len() == 2).then_some(())).await;
     assert!(process.terminate().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
-    let ground = Ground::new().await;
-    let (first, second, worker) = (ground.host(), ground.host(), ground.host());
+async fn a_start_without_the_ledger_serves_and_opens_it_later() {
+    let backends = Backends::new().await;
+    let (first, second, worker) = (backends.host(), backends.host(), backends.host());
     let process = first.serve().await;
     let session = first.caller().running(stopwatch()).await;
     assert_eq!(versions(&first, &session).await.len(), 2);
     process.kill();
-    ground.postgres.kill();
+    backends.postgres.kill();
     let began = Instant::now();
     let process = second.serve().await;
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
@@ -202,7 +204,7 @@ async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
         let is_told = "synckairos_breaker_open{of=\"ledger_writes\"} 1";
         eventually("the metric", async || host.scrape().await.contains(is_told).then_some(())).await;
     }
-    ground.postgres.start().await;
+    backends.postgres.start().await;
     assert_eq!(until_ledger(&second, true).await, 200);
     until_logged(&draining, "the ledger is open").await;
     let is_whole = async || (versions(&second, &session).await == [1, 2, 3].map(Value::from)).then_some(());
@@ -212,16 +214,16 @@ async fn a_start_without_the_ledger_serves_what_lives_and_opens_it_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_comes_back_with_another_schema_is_not_used_until_it_fits() {
-    let ground = Ground::bare(&[]).await;
-    let (host, worker) = (ground.host(), ground.host());
-    ground.postgres.kill();
+async fn a_ledger_with_another_schema_is_unused_until_it_fits() {
+    let backends = Backends::bare(&[]).await;
+    let (host, worker) = (backends.host(), backends.host());
+    backends.postgres.kill();
     let (process, draining) = (host.serve().await, worker.spawn(&["worker"]));
     let session = host.caller().running(stopwatch()).await;
     for process in [&process, &draining] {
         until_logged(process, "the ledger is away").await;
     }
-    ground.postgres.start().await;
+    backends.postgres.start().await;
     for process in [&process, &draining] {
         until_logged(process, "run `synckairos migrate`").await;
         let log = process.log();
@@ -239,13 +241,13 @@ async fn a_ledger_that_comes_back_with_another_schema_is_not_used_until_it_fits(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_to_bring_the_schema_up_does_so_when_the_ledger_is_there() {
-    let ground = Ground::bare(&[]).await;
-    let hosts = [ground.host(), ground.host()];
-    ground.postgres.kill();
+async fn migrate_waits_until_the_ledger_is_there() {
+    let backends = Backends::bare(&[]).await;
+    let hosts = [backends.host(), backends.host()];
+    backends.postgres.kill();
     let processes = join_all(hosts.iter().map(|host| host.start(&["serve", "--migrate"]))).await;
     let session = hosts[0].caller().running(stopwatch()).await;
-    ground.postgres.start().await;
+    backends.postgres.start().await;
     for host in &hosts {
         assert_eq!(until_ledger(host, true).await, 200);
         eventually("what waited is there", async || (versions(host, &session).await.len() == 2).then_some(())).await;
@@ -257,12 +259,12 @@ async fn who_is_to_bring_the_schema_up_does_so_when_the_ledger_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_says_no_is_no_outage() {
-    let ground = Ground::bare(&[]).await;
-    let host = ground.host();
+    let backends = Backends::bare(&[]).await;
+    let host = backends.host();
     for (url, why) in [
-        (ground.database.clone(), "run `synckairos migrate`"),
-        (ground.postgres.url("nosuch"), "database \"nosuch\" does not exist"),
-        (ground.database.replace("synckairos@", "nobody@"), "role \"nobody\" does not exist"),
+        (backends.database.clone(), "run `synckairos migrate`"),
+        (backends.postgres.url("nosuch"), "database \"nosuch\" does not exist"),
+        (backends.database.replace("synckairos@", "nobody@"), "role \"nobody\" does not exist"),
     ] {
         for command in ["serve", "worker"] {
             let refused = host.run(&[command, "--database-url", &url]).await;
@@ -271,8 +273,8 @@ async fn a_ledger_that_says_no_is_no_outage() {
         }
     }
     // Alone, it would serve without knowing what it had served before.
-    ground.postgres.kill();
-    let alone = Host::new().with("DATABASE_URL", &ground.database);
+    backends.postgres.kill();
+    let alone = Host::new().with("DATABASE_URL", &backends.database);
     for arguments in [&["serve"][..], &["migrate"], &["audit", "dead", "list"]] {
         let refused = alone.run(arguments).await;
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
@@ -281,12 +283,12 @@ async fn a_ledger_that_says_no_is_no_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_room_for_another_connection_is_named_as_the_cause() {
-    let ground = Ground::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
-    assert!(ground.host().run(&["migrate"]).await.status.success());
-    let host = ground.host();
+async fn a_full_server_is_named_as_the_cause() {
+    let backends = Backends::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
+    assert!(backends.host().run(&["migrate"]).await.status.success());
+    let host = backends.host();
     let mut taken = Vec::new();
-    while let Ok(connection) = connect(&ground.database).await {
+    while let Ok(connection) = connect(&backends.database).await {
         taken.push(connection);
     }
     let refused = host.run(&["migrate"]).await;
@@ -304,14 +306,14 @@ async fn a_server_without_room_for_another_connection_is_named_as_the_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_gets_no_connection_says_what_stands_in_its_way() {
-    let ground = Ground::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
-    assert!(ground.host().run(&["migrate"]).await.status.success());
+async fn a_query_without_a_connection_names_the_cause() {
+    let backends = Backends::bare(&["max_connections=14", "superuser_reserved_connections=0"]).await;
+    assert!(backends.host().run(&["migrate"]).await.status.success());
     // It has none as long as nobody asks.
-    let ledger = PostgresLedger::open(&ground.database, "test").await.unwrap();
+    let ledger = PostgresLedger::open(&backends.database, "test").await.unwrap();
     let mut taken = Vec::new();
     eventually("others have taken all there is", async || {
-        let connection = connect(&ground.database).await;
+        let connection = connect(&backends.database).await;
         let is_full = connection.is_err();
         taken.extend(connection);
         is_full.then_some(())
@@ -319,22 +321,22 @@ async fn a_question_that_gets_no_connection_says_what_stands_in_its_way() {
     .await;
     let why = async || chain(&ledger.runs(Timestamp::from_ms(0)).await.unwrap_err());
     assert!(why().await.contains("too many clients"), "{}", why().await);
-    ground.postgres.kill();
+    backends.postgres.kill();
     assert!(why().await.contains("Connection refused"), "{}", why().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_starts_without_the_ledger_writes_nothing_to_what_is_anothers() {
-    let ground = Ground::new().await;
-    let owner = ground.host();
+async fn a_start_without_the_ledger_writes_to_no_other_deployment() {
+    let backends = Backends::new().await;
+    let owner = backends.host();
     let process = owner.serve().await;
     let session = owner.caller().running(stopwatch()).await;
     assert_eq!(versions(&owner, &session).await.len(), 2);
-    ground.postgres.kill();
-    let stranger = ground.host().with("REDIS_PREFIX", "stranger");
+    backends.postgres.kill();
+    let stranger = backends.host().with("REDIS_PREFIX", "stranger");
     let other = stranger.serve().await;
     let lost = stranger.caller().running(stopwatch()).await;
-    ground.postgres.start().await;
+    backends.postgres.start().await;
     let is_told = "synckairos_ledger_contested 1\n";
     eventually("it stands still", async || stranger.scrape().await.contains(is_told).then_some(())).await;
     stranger.caller().get(lost.path()).await.expect(503);

@@ -16,6 +16,7 @@ const SCRIPT: &str = "scripts/cluster";
 /// Instances, the Redis and the PostgreSQL they share; they end with it.
 pub struct Cluster {
     script: PathBuf,
+    program: PathBuf,
     folder: TempDir,
     told: HashMap<String, String>,
 }
@@ -23,8 +24,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `instances` instances of the program.
     pub fn start(program: &Path, instances: usize) -> Result<Self, Failure> {
-        let mut cluster = Self { script: script()?, folder: tempfile::tempdir()?, told: HashMap::new() };
-        cluster.ask(program, &["up", &instances.to_string()])?;
+        let (script, program, folder) = (script()?, program.to_path_buf(), tempfile::tempdir()?);
+        let mut cluster = Self { script, program, folder, told: HashMap::new() };
+        cluster.ask(&["up", &instances.to_string()])?;
         cluster.told = told(&std::fs::read_to_string(cluster.state().join("env"))?);
         Ok(cluster)
     }
@@ -50,9 +52,10 @@ impl Cluster {
         self.folder.path().join("cluster")
     }
 
-    fn ask(&self, program: &Path, what: &[&str]) -> Result<(), Failure> {
+    fn ask(&self, what: &[&str]) -> Result<(), Failure> {
         let mut command = Command::new(&self.script);
-        command.args(what).arg("--state").arg(self.state()).env("SYNCKAIROS_PROGRAM", program).stdin(Stdio::null());
+        command.args(what).arg("--state").arg(self.state()).stdin(Stdio::null());
+        command.env("SYNCKAIROS_PROGRAM", &self.program);
         let done = command.output()?;
         if done.status.success() {
             return Ok(());
@@ -64,7 +67,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // The script reports processes that it could not end.
-        let _ = self.ask(Path::new(""), &["down"]);
+        let _ = self.ask(&["down"]);
     }
 }
 

@@ -3,12 +3,13 @@
 //! The service is the binary that the same build made: it stands beside the program, or where
 //! `SYNCKAIROS_TEST_PROGRAM` says. Without it these tests fail.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit::ports::{free_address, is_listening};
 
 pub const SECRET: &str = "the tests' own key, of more than thirty-two bytes";
 
@@ -72,14 +73,13 @@ pub struct Service {
 
 impl Service {
     pub fn start() -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (address, metrics, folder) = (free(), free(), tempfile::tempdir().unwrap());
+        let (address, metrics, folder) = (free_address(), free_address(), tempfile::tempdir().unwrap());
         let mut command = Command::new(program());
         command.arg("serve").env_clear().env("DATA_DIR", folder.path()).env("JWT_SECRET", SECRET);
         command.env("LISTEN_ADDR", address.to_string()).env("METRICS_ADDR", metrics.to_string());
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let service = Self { child, address, folder };
-        while TcpStream::connect(address).is_err() {
+        while !is_listening(service.child.id(), address.port()) {
             std::thread::sleep(Duration::from_millis(10));
         }
         service

@@ -14,7 +14,7 @@ use crate::domain::position::Position;
 use crate::domain::session::Session;
 use crate::ledger::Ledger;
 use crate::redis::{Address, Redis};
-use crate::redis_server::{Keeps, Server};
+use testkit::redis::{Keeps, Server};
 use crate::store::contract::fixtures::created;
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox, RedisOutbox};

@@ -4,9 +4,9 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use testkit::postgres::Server;
 
 use crate::ledger::postgres::PostgresLedger;
-use crate::ledger::server::Server;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
 
 /// A database of its own, which may be opened again.

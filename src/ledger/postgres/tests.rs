@@ -4,12 +4,15 @@ mod copy;
 mod months;
 
 use std::collections::BTreeSet;
+use std::str::FromStr as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use testkit::postgres::Server;
 
 use super::PostgresLedger;
 use crate::domain::chain::{Digest, Link};
@@ -17,13 +20,16 @@ use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::ledger::server::{Server, connect};
 use crate::ledger::{Error, Filter, Ledger};
 
 /// 2026-01-01, 2026-02-01 and 2026-03-01.
 const JANUARY: i64 = 1_767_225_600_000;
 const FEBRUARY: i64 = 1_769_904_000_000;
 const MARCH: i64 = 1_772_323_200_000;
+
+async fn connect(url: &str) -> sqlx::Result<PgConnection> {
+    PgConnectOptions::from_str(url)?.disable_statement_logging().connect().await
+}
 
 /// A database, a ledger in it, and a connection that bypasses the ledger.
 struct TestDatabase {
@@ -256,7 +262,7 @@ async fn an_old_schema_is_refused_and_concurrent_migrations_succeed() {
 
 #[tokio::test]
 async fn an_invalid_address_is_refused_without_its_secret() {
-    let unused = super::super::server::free_port();
+    let unused = testkit::ports::free_port();
     for url in ["postgres://u:secret@h:x/d".to_owned(), format!("postgres://u:secret@127.0.0.1:{unused}/d")] {
         let Err(Error::Unavailable(why)) = PostgresLedger::open(&url, "test").await else { panic!("{url}") };
         assert!(!format!("{why} {why:?}").contains("secret"), "{why:?}");

@@ -10,7 +10,7 @@ use super::RedisReference;
 use crate::clock::cluster::{ClusterClock, Follower, Settings};
 use crate::clock::{Clock as _, Counter, HostCounter};
 use crate::redis::{Address, Redis};
-use crate::redis_server::{Keeps, Server, Trio};
+use testkit::redis::{Keeps, Server, Trio};
 use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
 

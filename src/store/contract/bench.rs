@@ -17,7 +17,7 @@ use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::redis::{Address, PubSub, PubSubEvent, Redis};
-use crate::redis_server::{Keeps, Named, Server, Trio, named};
+use testkit::redis::{Keeps, Named, Server, Trio, named};
 use crate::store::keys;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;

@@ -14,17 +14,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::watcher::Said;
 use crate::harness::caller::Client as Http;
-use crate::harness::dice::Dice;
 use crate::harness::history::{Answer, Asked, Recorder};
 use crate::harness::process::Host;
+use crate::harness::rng::Rng;
 
 /// Nobody waits longer for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What all do for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Whatever the dice say.
+    /// Any command, chosen at random.
     Play,
     /// The fault is over: on until one answer has come that is one, then no more.
     Healed,
@@ -37,7 +37,7 @@ pub struct Client {
     pub doors: Arc<[SocketAddr]>,
     /// Where it knocks next.
     pub door: usize,
-    pub dice: Dice,
+    pub rng: Rng,
     pub http: Http,
     pub recorder: Recorder,
     pub phase: watch::Receiver<Phase>,
@@ -63,7 +63,7 @@ impl Client {
             if self.insist(asked).await && is_last {
                 return;
             }
-            let nap = 10 + self.dice.below(60) as u64;
+            let nap = 10 + self.rng.below(60) as u64;
             tokio::time::sleep(Duration::from_millis(nap)).await;
         }
     }
@@ -71,22 +71,22 @@ impl Client {
     fn choose(&mut self, number: usize) -> Asked {
         let (command, body) = self.command();
         let is_read = command == "look";
-        let key = (!is_read && self.dice.chance(50)).then(|| format!("{}-{number}", self.name));
-        let expected = if is_read || !self.dice.chance(25) { None } else { *self.last.borrow() };
+        let key = (!is_read && self.rng.chance(50)).then(|| format!("{}-{number}", self.name));
+        let expected = if is_read || !self.rng.chance(25) { None } else { *self.last.borrow() };
         let Value::Object(body) = body else { unreachable!("bodies are objects") };
         Asked { command: command.to_owned(), body, key, expected }
     }
 
     fn command(&mut self) -> (&'static str, Value) {
-        let reason = *self.dice.one_of(&["rain", "phone"]);
-        match (self.dice.below(100), self.kind) {
+        let reason = *self.rng.one_of(&["rain", "phone"]);
+        match (self.rng.below(100), self.kind) {
             (0..10, _) => ("look", json!({})),
             (10..20, _) => ("pause", json!({"reason": reason})),
             (20..35, _) => ("resume", json!({"reason": reason})),
             (35..40, _) => ("resume", json!({})),
-            (40..50, Kind::Blitz) => ("adjust", json!({"participant_id": "white", "add_ms": self.dice.span_ms()})),
+            (40..50, Kind::Blitz) => ("adjust", json!({"participant_id": "white", "add_ms": self.rng.span_ms()})),
             (50..65, Kind::Blitz) => {
-                ("switch", json!({"current_participant_id": self.dice.one_of(&["white", "black"])}))
+                ("switch", json!({"current_participant_id": self.rng.one_of(&["white", "black"])}))
             }
             _ => ("switch", json!({})),
         }
@@ -100,7 +100,7 @@ impl Client {
                 Answer::Unknown | Answer::Unavailable(_) => self.door = (self.door + 1) % self.doors.len(),
                 _ => return true,
             }
-            let nap = 20 + self.dice.below(60) as u64;
+            let nap = 20 + self.rng.below(60) as u64;
             tokio::time::sleep(Duration::from_millis(nap)).await;
         }
         false
@@ -108,7 +108,7 @@ impl Client {
 
     async fn ask(&mut self, asked: &Asked, attempt: usize) -> Answer {
         let pending = self.recorder.ask(&self.name, self.door, &self.session, asked.clone());
-        let by_socket = asked.command != "look" && asked.expected.is_none() && self.dice.chance(50);
+        let by_socket = asked.command != "look" && asked.expected.is_none() && self.rng.chance(50);
         let answer = match self.socket.clone().filter(|_| by_socket) {
             Some(socket) => self.say(&socket, asked, attempt > 0).await,
             None => self.request(asked).await,
@@ -128,7 +128,7 @@ impl Client {
         if socket.try_send(Said { frame, answered }).is_err() {
             return Answer::Unknown;
         }
-        match tokio::time::timeout(PATIENCE, answer).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
             Ok(Ok(frame)) => Answer::of_frame(frame["type"].as_str().unwrap_or_default(), &frame["payload"], is_repeat),
             _ => Answer::Unknown,
         }
@@ -165,7 +165,7 @@ pub async fn answered(
         let (status, is_replay, body) = exchange(http, address, method, path, headers, body).await?;
         Some(Answer::of(status, &body, is_replay))
     };
-    tokio::time::timeout(PATIENCE, asking).await.ok().flatten().unwrap_or(Answer::Unknown)
+    tokio::time::timeout(REQUEST_TIMEOUT, asking).await.ok().flatten().unwrap_or(Answer::Unknown)
 }
 
 async fn exchange(
@@ -190,7 +190,7 @@ async fn exchange(
 /// What a `GET` gives, if it is answered well.
 pub async fn got(http: &Http, address: SocketAddr, path: &str) -> Option<Value> {
     let asking = exchange(http, address, Method::GET, path, HeaderMap::new(), Map::new());
-    let (status, _, body) = tokio::time::timeout(PATIENCE, asking).await.ok()??;
+    let (status, _, body) = tokio::time::timeout(REQUEST_TIMEOUT, asking).await.ok()??;
     (status == 200).then_some(body)
 }
 

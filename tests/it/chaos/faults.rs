@@ -5,16 +5,16 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
+use testkit::proxy::Mode;
 use tokio::time::{Instant, sleep};
 
-use super::field::{Deployed, Field};
 use super::neighbours::neighbours;
 use super::redis_faults::{cluster_failover, cluster_migration, commands, memory_full, sentinel_failover};
 use super::round::Load;
 use super::storm::storm;
+use super::testbed::{Deployed, Testbed};
 use crate::harness::eventually;
 use crate::harness::process::Host;
-use crate::harness::proxy::Way;
 
 type Striking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -26,7 +26,7 @@ pub struct Fault {
     /// What that Redis keeps does not cover it: what is lost is told.
     pub may_lose: bool,
     pub hosts: fn(usize, Host) -> Host,
-    pub strike: for<'a> fn(&'a mut Field, Load) -> Striking<'a>,
+    pub strike: for<'a> fn(&'a mut Testbed, Load) -> Striking<'a>,
 }
 
 macro_rules! faults {
@@ -37,7 +37,7 @@ macro_rules! faults {
             deployed: Deployed::$deployed,
             may_lose: $loses,
             hosts: $hosts,
-            strike: |field, load| Box::pin($strike(field, load)),
+            strike: |testbed, load| Box::pin($strike(testbed, load)),
         },)*];
     };
 }
@@ -106,14 +106,14 @@ fn clock_file(host: &Host) -> std::path::PathBuf {
     host.data().with_file_name("faketime")
 }
 
-async fn calm(_: &mut Field, load: Load) {
+async fn calm(_: &mut Testbed, load: Load) {
     sleep(load.span).await;
 }
 
-async fn clocks_step(field: &mut Field, load: Load) {
+async fn clocks_step(testbed: &mut Testbed, load: Load) {
     let until = Instant::now() + load.span;
     for step in ["+5m", "-5m", "+90s", "+0"].iter().cycle() {
-        for host in &field.hosts {
+        for host in &testbed.hosts {
             fs::write(clock_file(host), step).unwrap();
             sleep(load.span / 16).await;
         }
@@ -123,138 +123,138 @@ async fn clocks_step(field: &mut Field, load: Load) {
     }
 }
 
-async fn kill(field: &mut Field, load: Load) {
-    field.processes[1].take().unwrap().kill();
+async fn kill(testbed: &mut Testbed, load: Load) {
+    testbed.processes[1].take().unwrap().kill();
     sleep(load.span / 2).await;
-    field.processes[1] = Some(field.hosts[1].serve().await);
+    testbed.processes[1] = Some(testbed.hosts[1].serve().await);
 }
 
-async fn stop(field: &mut Field, load: Load) {
-    field.process(0).send("STOP");
+async fn stop(testbed: &mut Testbed, load: Load) {
+    testbed.process(0).send("STOP");
     sleep(load.span).await;
-    field.process(0).send("CONT");
+    testbed.process(0).send("CONT");
 }
 
-async fn rolling(field: &mut Field, _: Load) {
-    restarted_by(field, "TERM").await;
+async fn rolling(testbed: &mut Testbed, _: Load) {
+    restarted_by(testbed, "TERM").await;
 }
 
-async fn restarted_by(field: &mut Field, signal: &str) {
+async fn restarted_by(testbed: &mut Testbed, signal: &str) {
     for number in 0..3 {
-        let process = field.processes[number].take().unwrap();
+        let process = testbed.processes[number].take().unwrap();
         process.send(signal);
         let (ended, log) = process.ended().await;
         assert!(ended.success(), "{ended}: {log}");
-        field.processes[number] = Some(field.hosts[number].serve().await);
+        testbed.processes[number] = Some(testbed.hosts[number].serve().await);
     }
 }
 
-async fn signals(field: &mut Field, _: Load) {
+async fn signals(testbed: &mut Testbed, _: Load) {
     for signal in ["USR1", "USR2", "ALRM", "PROF", "PIPE"] {
-        (0..3).for_each(|number| field.process(number).send(signal));
+        (0..3).for_each(|number| testbed.process(number).send(signal));
     }
-    restarted_by(field, "HUP").await;
+    restarted_by(testbed, "HUP").await;
 }
 
-async fn redis_killed(field: &mut Field, load: Load) {
-    field.server().kill();
+async fn redis_killed(testbed: &mut Testbed, load: Load) {
+    testbed.server().kill();
     sleep(load.span / 4).await;
-    field.server().start_again();
+    testbed.server().start_again();
 }
 
-async fn redis_way(field: &Field, load: Load, way: Way) {
-    field.redis_door().set(way);
+async fn set_redis_proxy(testbed: &Testbed, load: Load, mode: Mode) {
+    testbed.redis_door().set(mode);
     sleep(load.span).await;
-    field.redis_door().set(Way::Open);
+    testbed.redis_door().set(Mode::Open);
 }
 
-async fn redis_cut(field: &mut Field, load: Load) {
-    redis_way(field, load, Way::Cut).await;
+async fn redis_cut(testbed: &mut Testbed, load: Load) {
+    set_redis_proxy(testbed, load, Mode::Cut).await;
 }
 
-async fn redis_slow(field: &mut Field, load: Load) {
-    redis_way(field, load, Way::Slow(Duration::from_millis(100))).await;
+async fn redis_slow(testbed: &mut Testbed, load: Load) {
+    set_redis_proxy(testbed, load, Mode::Slow(Duration::from_millis(100))).await;
 }
 
-async fn redis_deaf(field: &mut Field, load: Load) {
-    redis_way(field, load, Way::Deaf).await;
+async fn redis_deaf(testbed: &mut Testbed, load: Load) {
+    set_redis_proxy(testbed, load, Mode::DropRequests).await;
 }
 
-async fn redis_mute(field: &mut Field, load: Load) {
-    redis_way(field, load, Way::Mute).await;
+async fn redis_mute(testbed: &mut Testbed, load: Load) {
+    set_redis_proxy(testbed, load, Mode::DropReplies).await;
 }
 
-async fn pubsub_killed(field: &mut Field, load: Load) {
-    commands(field, load, Duration::from_millis(200), &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+async fn pubsub_killed(testbed: &mut Testbed, load: Load) {
+    commands(testbed, load, Duration::from_millis(200), &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
 }
 
-async fn scripts_flushed(field: &mut Field, load: Load) {
-    commands(field, load, Duration::from_millis(40), &["SCRIPT", "FLUSH"]).await;
+async fn scripts_flushed(testbed: &mut Testbed, load: Load) {
+    commands(testbed, load, Duration::from_millis(40), &["SCRIPT", "FLUSH"]).await;
 }
 
-fn flushall(field: &mut Field, _: Load) -> Ready<()> {
-    field.server().say(&["FLUSHALL"]);
+fn flushall(testbed: &mut Testbed, _: Load) -> Ready<()> {
+    testbed.server().say(&["FLUSHALL"]);
     ready(())
 }
 
-async fn postgres_stopped(field: &mut Field, load: Load) {
-    field.postgres.stop();
+async fn postgres_stopped(testbed: &mut Testbed, load: Load) {
+    testbed.postgres.stop();
     sleep(load.span).await;
-    field.postgres.start().await;
+    testbed.postgres.start().await;
 }
 
-async fn postgres_late(field: &mut Field, load: Load) {
-    field.postgres.stop();
-    restarted_by(field, "TERM").await;
+async fn postgres_late(testbed: &mut Testbed, load: Load) {
+    testbed.postgres.stop();
+    restarted_by(testbed, "TERM").await;
     sleep(load.span / 4).await;
-    field.postgres.start().await;
+    testbed.postgres.start().await;
 }
 
-async fn postgres_way(field: &Field, load: Load, way: Way) {
-    field.postgres_door.set(way);
+async fn set_postgres_proxy(testbed: &Testbed, load: Load, mode: Mode) {
+    testbed.postgres_door.set(mode);
     sleep(load.span).await;
-    field.postgres_door.set(Way::Open);
+    testbed.postgres_door.set(Mode::Open);
 }
 
-async fn postgres_cut(field: &mut Field, load: Load) {
-    postgres_way(field, load, Way::Cut).await;
+async fn postgres_cut(testbed: &mut Testbed, load: Load) {
+    set_postgres_proxy(testbed, load, Mode::Cut).await;
 }
 
-async fn postgres_slow(field: &mut Field, load: Load) {
-    postgres_way(field, load, Way::Slow(Duration::from_millis(100))).await;
+async fn postgres_slow(testbed: &mut Testbed, load: Load) {
+    set_postgres_proxy(testbed, load, Mode::Slow(Duration::from_millis(100))).await;
 }
 
-async fn postgres_mute(field: &mut Field, load: Load) {
-    postgres_way(field, load, Way::Mute).await;
+async fn postgres_mute(testbed: &mut Testbed, load: Load) {
+    set_postgres_proxy(testbed, load, Mode::DropReplies).await;
 }
 
 /// Timers run out meanwhile, and are idle for longer than the store keeps anything.
-async fn dead_letters(field: &mut Field, load: Load) {
-    field.in_ledger("alter table session add constraint session_refused check (version < 0) not valid").await;
+async fn dead_letters(testbed: &mut Testbed, load: Load) {
+    testbed.in_ledger("alter table session add constraint session_refused check (version < 0) not valid").await;
     sleep(load.span).await;
-    field.in_ledger("alter table session drop constraint session_refused").await;
+    testbed.in_ledger("alter table session drop constraint session_refused").await;
     eventually("no dead letters", async || {
-        let retried = field.hosts[0].run(&["audit", "dead", "retry", "--all"]).await;
+        let retried = testbed.hosts[0].run(&["audit", "dead", "retry", "--all"]).await;
         assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
         String::from_utf8_lossy(&retried.stdout).contains("no dead letters").then_some(())
     })
     .await;
 }
 
-async fn disk_full(field: &mut Field, load: Load) {
+async fn disk_full(testbed: &mut Testbed, load: Load) {
     let until = Instant::now() + load.span;
     while Instant::now() < until {
         // What it throws away to help itself is filled too.
-        field.postgres.fill_disk();
+        testbed.postgres.fill_disk();
         sleep(load.span / 16).await;
     }
-    let log = field.postgres.log();
+    let log = testbed.postgres.log();
     assert!(log.contains("No space left on device"), "{log}");
-    field.postgres.free_disk().await;
+    testbed.postgres.free_disk().await;
 }
 
-async fn mixed(field: &mut Field, load: Load) {
-    let mut dice = crate::harness::dice::Dice::of(load.seed);
+async fn mixed(testbed: &mut Testbed, load: Load) {
+    let mut rng = crate::harness::rng::Rng::of(load.seed);
     let short = Load { span: load.span.min(Duration::from_secs(2)), ..load };
     let until = Instant::now() + load.span;
     while Instant::now() < until {
@@ -268,12 +268,12 @@ async fn mixed(field: &mut Field, load: Load) {
             "scripts-flushed",
             "postgres-cut",
         ];
-        let name = *dice.one_of(&names);
+        let name = *rng.one_of(&names);
         let fault = FAULTS.iter().find(|fault| fault.name == name).unwrap();
         println!("  {name}");
-        (fault.strike)(field, short).await;
+        (fault.strike)(testbed, short).await;
         sleep(Duration::from_millis(300)).await;
     }
-    field.redis_door().cut_once();
-    println!("  {} connections to Redis came about", field.redis_door().taken());
+    testbed.redis_door().disconnect_all();
+    println!("  {} connections to Redis came about", testbed.redis_door().accepted());
 }

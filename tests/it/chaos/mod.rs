@@ -9,14 +9,13 @@
 
 mod client;
 mod faults;
-mod field;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod neighbours;
-mod nginx;
 mod redis_faults;
 mod round;
 mod storm;
+mod testbed;
 mod watcher;
 
 use std::collections::BTreeMap;
@@ -30,13 +29,13 @@ use self::faults::{FAULTS, Fault};
 use self::round::{Load, Outcome};
 
 /// From the fault's end until all are right.
-const GOAL: Duration = Duration::from_secs(2);
+const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 
 /// The same on a machine that is busy with something else.
 const AT_WORST: Duration = Duration::from_secs(4);
 
 const SHORT: Load = Load { seed: 1, span: Duration::from_millis(2_500), sessions: 4, timers: 3, crowd: 300 };
-const LONG: Load = Load { seed: 1, span: Duration::from_secs(8), sessions: 6, timers: 6, crowd: 10_000 };
+const LONG_LOAD: Load = Load { seed: 1, span: Duration::from_secs(8), sessions: 6, timers: 6, crowd: 10_000 };
 
 #[expect(clippy::disallowed_methods, reason = "how long a test runs is nothing the service is told")]
 fn setting(name: &str) -> Option<String> {
@@ -75,8 +74,8 @@ async fn is_survived(name: &str, load: Load) -> Round {
         wrong.push(outcome.verdict.to_string());
     }
     println!("  {:?}", outcome.verdict.figures);
-    if let Some(right) = outcome.right.filter(|right| *right > GOAL) {
-        println!("  later than the goal of {GOAL:?}");
+    if let Some(right) = outcome.right.filter(|right| *right > RECOVERY_LIMIT) {
+        println!("  later than the goal of {RECOVERY_LIMIT:?}");
         if right > AT_WORST {
             wrong.push(format!("right after {right:?} only"));
         }
@@ -117,7 +116,7 @@ async fn all_faults_in_turn() {
     let asked = setting("SECONDS").map(|seconds| seconds.parse().expect("seconds are a number"));
     let seed = setting("SEED").map_or(1, |seed| seed.parse().expect("a seed is a number"));
     let (seconds, load, named) = match asked {
-        Some(seconds) => (seconds, LONG, setting("FAULT")),
+        Some(seconds) => (seconds, LONG_LOAD, setting("FAULT")),
         None => (0, SHORT, Some("scripts-flushed".to_owned())),
     };
     let chosen = || FAULTS.iter().filter(|fault| named.as_ref().is_none_or(|named| fault.name == *named));

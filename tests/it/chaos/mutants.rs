@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::faults::Fault;
-use super::field::{Deployed, Field};
 use super::redis_faults::memory_full;
 use super::round;
 use super::round::Load;
+use super::testbed::{Deployed, Testbed};
 use crate::harness::checker::Law;
 use crate::harness::process::Host;
 
@@ -19,23 +19,23 @@ use crate::harness::process::Host;
 const LOAD: Load = Load { seed: 1, span: Duration::from_secs(3), sessions: 2, timers: 0, crowd: 0 };
 
 /// Seeds are tried until the lie is told; what did not happen cannot be noticed.
-const TRIES: u64 = 2;
+const MAX_ROUNDS: u64 = 2;
 
-async fn play_on(_: &mut Field, load: Load) {
+async fn play_on(_: &mut Testbed, load: Load) {
     sleep(load.span).await;
 }
 
 /// Answers are lost again and again.
-async fn cut_again_and_again(field: &mut Field, load: Load) {
+async fn cut_again_and_again(testbed: &mut Testbed, load: Load) {
     let until = Instant::now() + load.span;
     while Instant::now() < until {
-        field.redis_door().cut_once();
+        testbed.redis_door().disconnect_all();
         sleep(Duration::from_millis(60)).await;
     }
 }
 
 async fn is_caught(mutant: &str, fault: Fault, laws: &[Law]) {
-    for seed in 1..=TRIES {
+    for seed in 1..=MAX_ROUNDS {
         let outcome = round::play(&fault, Load { seed, ..LOAD }).await;
         let found: BTreeSet<_> = outcome.verdict.laws();
         if laws.iter().any(|law| found.contains(law)) {
@@ -61,7 +61,7 @@ macro_rules! mutants {
                     deployed: Deployed::Appending,
                     may_lose: false,
                     hosts: lying,
-                    strike: |field, load| Box::pin($strike(field, load)),
+                    strike: |testbed, load| Box::pin($strike(testbed, load)),
                 };
                 is_caught($mutant, fault, &$laws).await;
             }

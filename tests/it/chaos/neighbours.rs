@@ -6,31 +6,31 @@ use serde_json::json;
 use synckairos::ledger::postgres::PostgresLedger;
 use tokio::time::{Instant, sleep};
 
-use super::field::Field;
 use super::round::Load;
+use super::testbed::Testbed;
 use crate::harness::process::Host;
 use crate::harness::{Session, stopwatch, with};
 
 /// One of another name and one in another database play, and one wants the ledger.
-pub async fn neighbours(field: &mut Field, load: Load) {
-    let url = format!("redis://{}", field.redis_door().address);
+pub async fn neighbours(testbed: &mut Testbed, load: Load) {
+    let url = format!("redis://{}", testbed.redis_door().address);
     let places = [
         Host::new().with("REDIS_URL", &url).with("REDIS_PREFIX", "other"),
         Host::new().with("REDIS_URL", &format!("{url}/1")),
     ];
-    let thief = Host::new().with("REDIS_URL", &format!("{url}/2")).with("DATABASE_URL", &field.database);
+    let thief = Host::new().with("REDIS_URL", &format!("{url}/2")).with("DATABASE_URL", &testbed.database);
     let playing = async {
-        join_all(places.map(async |host| plays(field, host, load).await)).await;
+        join_all(places.map(async |host| plays(testbed, host, load).await)).await;
     };
     let ((), refused) = tokio::join!(playing, thief.run(&["serve"]));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("another deployment"), "{said}");
 }
 
-/// Sessions called as those of the field are its own here, each switch is one version, and
+/// Sessions called as those of the testbed are its own here, each switch is one version, and
 /// nobody else has any.
-async fn plays(field: &Field, host: Host, load: Load) {
-    let database = field.postgres.database().await;
+async fn plays(testbed: &Testbed, host: Host, load: Load) {
+    let database = testbed.postgres.database().await;
     PostgresLedger::migrate(&database, "neighbour").await.unwrap();
     let host = host.with("DATABASE_URL", &database);
     let process = host.serve().await;

@@ -4,32 +4,32 @@ use std::time::Duration;
 
 use synckairos::store::keys::Keys;
 use synckairos::store::partition::Partition;
+use testkit::redis::{Server, Trio};
 use tokio::time::{Instant, sleep};
 
-use super::field::{Field, Redis};
 use super::round::Load;
+use super::testbed::{Redis, Testbed};
 use crate::harness::eventually;
-use crate::harness::redis::{Server, Trio};
 
 /// The same command again and again.
-pub async fn commands(field: &mut Field, load: Load, every: Duration, words: &[&str]) {
+pub async fn commands(testbed: &mut Testbed, load: Load, every: Duration, words: &[&str]) {
     let until = Instant::now() + load.span;
     while Instant::now() < until {
-        field.server().say(words);
+        testbed.server().say(words);
         sleep(every).await;
     }
 }
 
 /// Below what it holds already: nothing that needs memory is done.
-pub async fn memory_full(field: &mut Field, load: Load) {
-    field.server().say(&["CONFIG", "SET", "maxmemory", "1mb"]);
+pub async fn memory_full(testbed: &mut Testbed, load: Load) {
+    testbed.server().say(&["CONFIG", "SET", "maxmemory", "1mb"]);
     sleep(load.span).await;
-    field.server().say(&["CONFIG", "SET", "maxmemory", "0"]);
+    testbed.server().say(&["CONFIG", "SET", "maxmemory", "0"]);
 }
 
 /// All slots of the first master's partitions go to the second, with their keys.
-pub async fn cluster_migration(field: &mut Field, _: Load) {
-    let Redis::Cluster { trio, replica } = &field.redis else { panic!("there is no cluster") };
+pub async fn cluster_migration(testbed: &mut Testbed, _: Load) {
+    let Redis::Cluster { trio, replica } = &testbed.redis else { panic!("there is no cluster") };
     let [from, to, other] = &trio.0;
     let id = |server: &Server| server.say(&["CLUSTER", "MYID"]).concat();
     let (from_id, to_id) = (id(from), id(to));
@@ -64,15 +64,15 @@ async fn move_keys(from: &Server, to: &Server, slot: &str) {
     }
 }
 
-pub async fn cluster_failover(field: &mut Field, _: Load) {
-    let Redis::Cluster { trio: Trio([first, ..]), replica } = &mut field.redis else { panic!("there is no cluster") };
+pub async fn cluster_failover(testbed: &mut Testbed, _: Load) {
+    let Redis::Cluster { trio: Trio([first, ..]), replica } = &mut testbed.redis else { panic!("there is no cluster") };
     first.kill();
     eventually("the replica takes over", async || is_master(replica).then_some(())).await;
 }
 
 /// A replica that has not heard the last third of a second takes over.
-pub async fn sentinel_failover(field: &mut Field, _: Load) {
-    let Redis::Watched { master, replica, .. } = &mut field.redis else { panic!("there is no sentinel") };
+pub async fn sentinel_failover(testbed: &mut Testbed, _: Load) {
+    let Redis::Watched { master, replica, .. } = &mut testbed.redis else { panic!("there is no sentinel") };
     replica.freeze();
     sleep(Duration::from_millis(300)).await;
     master.kill();

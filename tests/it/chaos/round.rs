@@ -1,4 +1,4 @@
-//! One round: a field, clients, a fault, its end, and the judgement.
+//! One round: a testbed, clients, a fault, its end, and the judgement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{self, Client, Kind, Phase, fields, got};
 use super::faults::Fault;
-use super::field::Field;
+use super::testbed::Testbed;
 use super::watcher::Watcher;
 use crate::harness::caller::{Client as Http, client as http};
 use crate::harness::checker::{Rules, Verdict, judge};
-use crate::harness::dice::Dice;
 use crate::harness::follow::By;
 use crate::harness::history::{Answer, Asked, Final, Recorder};
+use crate::harness::rng::Rng;
 use crate::harness::{blitz, countdown, stopwatch, with};
 
 /// What is not right by then is wrong.
@@ -59,23 +59,23 @@ struct Round {
 }
 
 pub async fn play(fault: &Fault, load: Load) -> Outcome {
-    let mut field = Field::of(fault.deployed, fault.hosts).await;
-    let mut round = Round::new(&field);
+    let mut testbed = Testbed::of(fault.deployed, fault.hosts).await;
+    let mut round = Round::new(&testbed);
     let began_us = round.clock().await;
     round.recorder.with(|history| history.began_us = Some(began_us));
     round.begin(load).await;
     sleep(Duration::from_millis(700)).await;
     let struck_us = round.recorder.now_us();
-    (fault.strike)(&mut field, load).await;
+    (fault.strike)(&mut testbed, load).await;
     let (healed, healed_us) = (Instant::now(), round.recorder.now_us());
     let mut faults = round.until_all_are_right().await;
     let right = faults.is_empty().then(|| healed.elapsed());
-    faults.extend(round.end(&field).await);
+    faults.extend(round.end(&testbed).await);
     let history = round.recorder.history();
     if !faults.is_empty() {
-        faults.push(format!("the logs are in {}", field.keep_logs(fault.name)));
+        faults.push(format!("the logs are in {}", testbed.keep_logs(fault.name)));
     }
-    faults.extend(field.end().await);
+    faults.extend(testbed.end().await);
     let rules = Rules { may_lose: fault.may_lose, ..Rules::default() };
     let verdict = judge(&history, &rules);
     let meanwhile = history.calls.iter().filter(|call| (struck_us..healed_us).contains(&call.invoked_us));
@@ -84,11 +84,11 @@ pub async fn play(fault: &Fault, load: Load) -> Outcome {
 }
 
 impl Round {
-    fn new(field: &Field) -> Self {
+    fn new(testbed: &Testbed) -> Self {
         Self {
             recorder: Recorder::in_real_time(),
             http: http(),
-            doors: field.doors().into(),
+            doors: testbed.doors().into(),
             sessions: Vec::new(),
             phase: watch::Sender::new(Phase::Play),
             players: JoinSet::new(),
@@ -113,7 +113,7 @@ impl Round {
     }
 
     async fn begin(&mut self, load: Load) {
-        let mut dice = Dice::of(load.seed);
+        let mut rng = Rng::of(load.seed);
         for number in 0..load.sessions {
             let kind = [Kind::Blitz, Kind::Stopwatch][number % 2];
             let body = match kind {
@@ -126,7 +126,7 @@ impl Round {
         }
         for number in 0..load.timers {
             let session = format!("timer-{number}");
-            let ms = i64::try_from(900 * (number + 1)).unwrap() + dice.span_ms();
+            let ms = i64::try_from(900 * (number + 1)).unwrap() + rng.span_ms();
             self.create(&session, countdown(ms)).await;
             self.watch(&session, By::ALL[number % 3], number);
         }
@@ -165,7 +165,7 @@ impl Round {
                 kind,
                 doors: Arc::clone(&self.doors),
                 door: (number + place) % self.doors.len(),
-                dice: Dice::of(seed),
+                rng: Rng::of(seed),
                 http: self.http.clone(),
                 recorder: self.recorder.clone(),
                 phase: self.phase.subscribe(),
@@ -236,11 +236,11 @@ impl Round {
     }
 
     /// Until the ledger holds all, and timers are out; then what is left is written down.
-    async fn end(&mut self, field: &Field) -> Vec<String> {
+    async fn end(&mut self, testbed: &Testbed) -> Vec<String> {
         let until = Instant::now() + AT_LAST;
         let mut wrong = Vec::new();
         for session in self.sessions.clone() {
-            if !self.is_over(field, &session, until).await {
+            if !self.is_over(testbed, &session, until).await {
                 wrong.push(format!("{session} does not come to rest, or not into the ledger"));
             }
         }
@@ -255,16 +255,16 @@ impl Round {
         for (name, session, seen) in &self.seen {
             self.recorder.end(name, session, *seen.borrow());
         }
-        let (rows, absences) = field.recorded(&self.sessions).await;
+        let (rows, absences) = testbed.recorded(&self.sessions).await;
         self.recorder.with(|history| (history.rows, history.absences) = (rows, absences));
         wrong
     }
 
-    async fn is_over(&self, field: &Field, session: &str, until: Instant) -> bool {
+    async fn is_over(&self, testbed: &Testbed, session: &str, until: Instant) -> bool {
         while Instant::now() < until {
             if let Some(shown) = self.look(session).await
                 && !(session.starts_with("timer") && shown["status"] == "running")
-                && field.holds(session).await >= shown["version"].as_i64()
+                && testbed.holds(session).await >= shown["version"].as_i64()
             {
                 return true;
             }

@@ -7,18 +7,18 @@ use futures::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::field::Field;
 use super::round::Load;
+use super::testbed::Testbed;
 use crate::harness::Session;
 use crate::harness::follow::{By, Follower, Whose};
 use crate::harness::process::Host;
 
 /// So many knock at the same instant: a machine's own queue takes no more.
-const AT_ONCE: usize = 500;
+const MAX_CONCURRENT_CONNECTS: usize = 500;
 
-pub async fn storm(field: &mut Field, load: Load) {
+pub async fn storm(testbed: &mut Testbed, load: Load) {
     let session = Session { id: "blitz-0".to_owned() };
-    let whose = |at: usize| Whose::new(field.hosts[at % 3].address(), &session, Host::authorization());
+    let whose = |at: usize| Whose::new(testbed.hosts[at % 3].address(), &session, Host::authorization());
     let all: Vec<_> = (0..load.crowd).map(whose).collect();
     drop(come(&all).await);
     let began = Instant::now();
@@ -28,7 +28,7 @@ pub async fn storm(field: &mut Field, load: Load) {
 
 /// Each is there once it has been told the state.
 async fn come(all: &[Whose]) -> Vec<Follower> {
-    let door = Arc::new(Semaphore::new(AT_ONCE));
+    let door = Arc::new(Semaphore::new(MAX_CONCURRENT_CONNECTS));
     let coming = all.iter().map(|whose| {
         let door = Arc::clone(&door);
         async move {

@@ -29,7 +29,7 @@ use crate::harness::process::Host;
 const SILENCE: Duration = Duration::from_millis(4_500);
 
 /// Nobody waits longer for a connection.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A command for the watcher's socket, and whom to tell the answer.
 pub struct Said {
@@ -105,7 +105,7 @@ impl Watcher {
             let stream = TcpStream::connect(address).await.ok()?;
             Some(client_async(request, stream).await.ok()?.0)
         };
-        let mut stream = timeout(PATIENCE, opening).await.ok()??;
+        let mut stream = timeout(CONNECT_TIMEOUT, opening).await.ok()??;
         self.opened();
         let mut asked: Vec<(String, oneshot::Sender<Value>)> = Vec::new();
         for number in 0.. {
@@ -137,7 +137,7 @@ impl Watcher {
         let path = format!("/v1/sessions/{}/events?warnings=0&heartbeat_ms=2000{}", self.session, self.since("last"));
         let request = Request::builder().method(Method::GET).uri(format!("http://{address}{path}"));
         let request = request.header("authorization", Host::authorization()).body(Full::new(Bytes::new())).ok()?;
-        let answer = timeout(PATIENCE, self.http.request(request)).await.ok()?.ok()?;
+        let answer = timeout(CONNECT_TIMEOUT, self.http.request(request)).await.ok()?.ok()?;
         if answer.status() != 200 {
             return None;
         }

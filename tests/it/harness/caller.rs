@@ -1,4 +1,4 @@
-//! Whoever asks: typed by authority, so that who may do what can be a table.
+//! Callers, typed by authority, so that their rights can be a table.
 
 use std::net::SocketAddr;
 use std::time::Duration;

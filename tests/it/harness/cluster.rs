@@ -17,12 +17,12 @@ use synckairos::ledger::Ledger;
 use synckairos::membership::Work;
 use synckairos::server::{Backend, Instance, Leftovers, Services, connect};
 use synckairos::shutdown::{Finished, Shutdown};
+use testkit::redis::Keeps;
 use tokio::time::Instant;
 
+use super::backends::{Backends, is_shared};
+use super::bus_tap::BusTap;
 use super::caller::{Authority, Caller, Client, client};
-use super::ground::{Ground, is_shared};
-use super::heard::Heard;
-use super::redis::Keeps;
 use super::token::SECRET;
 use super::watch::Watching;
 use super::{Session, eventually};
@@ -30,11 +30,11 @@ use super::{Session, eventually};
 /// When a still clock is started: 2026-01-01T00:00:00Z.
 pub const BEGIN_MS: i64 = 1_767_225_600_000;
 
-/// The tenant of whoever is not foreign.
+/// The tenant of all callers but foreign ones.
 pub const TENANT: &str = "acme";
 
 /// A stop takes no longer.
-const STOP: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A cluster to be.
 pub struct Plan {
@@ -52,7 +52,7 @@ pub struct Cluster {
     /// Each instance's own where they are shared, else one for all.
     parts: Vec<Services>,
     manual: Option<Arc<ManualClock>>,
-    ground: Ground,
+    backends: Backends,
     client: Client,
     has_key: bool,
     is_broken: AtomicBool,
@@ -97,14 +97,14 @@ impl Plan {
     }
 
     pub async fn start(self) -> Cluster {
-        let ground = if self.is_shared { Ground::shared(self.keeps).await } else { Ground::embedded() };
-        let config = ground.settled(self.config);
+        let backends = if self.is_shared { Backends::shared(self.keeps).await } else { Backends::embedded() };
+        let config = backends.settled(self.config);
         let manual = (!self.is_real).then(|| Arc::new(ManualClock::at(Timestamp::from_ms(BEGIN_MS))));
         let mut cluster = Cluster {
             instances: Vec::new(),
             parts: Vec::new(),
             manual,
-            ground,
+            backends,
             client: client(),
             has_key: config.jwt_secret.is_some(),
             is_broken: AtomicBool::new(false),
@@ -113,7 +113,7 @@ impl Plan {
         for _ in 0..processes {
             let ledger = match &self.ledger {
                 Some(ledger) => Arc::clone(ledger),
-                None => cluster.ground.ledger().await,
+                None => cluster.backends.ledger().await,
             };
             let parts = cluster.started(&config, ledger).await;
             cluster.parts.push(parts);
@@ -141,7 +141,7 @@ impl Cluster {
         parts
     }
 
-    /// Whoever shares must know of all others before it knows its share.
+    /// An instance knows its share of the partitions only once it knows all members.
     async fn until_members(&self, processes: usize) {
         for parts in &self.parts {
             let Some(membership) = parts.backend.membership() else { continue };
@@ -190,12 +190,12 @@ impl Cluster {
         &self.parts[instance]
     }
 
-    pub fn ground(&self) -> &Ground {
-        &self.ground
+    pub fn backends(&self) -> &Backends {
+        &self.backends
     }
 
-    pub fn ground_mut(&mut self) -> &mut Ground {
-        &mut self.ground
+    pub fn backends_mut(&mut self) -> &mut Backends {
+        &mut self.backends
     }
 
     /// The still clock.
@@ -216,7 +216,7 @@ impl Cluster {
     /// The store lets go of a session that has been idle for long: it must be allowed to.
     pub fn let_go_of(&self, session: &Session) {
         let state = synckairos::store::keys::Keys::default().state(&key(TENANT, session));
-        match self.ground.redis() {
+        match self.backends.redis() {
             None => assert_eq!(self.parts().evict(), Some(0), "the ledger holds it"),
             Some(redis) => {
                 let left: i64 = redis.say(&["PTTL", &state])[0].parse().unwrap();
@@ -226,14 +226,14 @@ impl Cluster {
         }
     }
 
-    /// Everything that is announced of a session from now on, whoever caused it.
-    pub async fn hear(&self, session: &Session) -> Heard {
-        Heard::of(self.parts(), &key(TENANT, session)).await
+    /// Every frame that is published for a session from now on, whatever caused it.
+    pub async fn tap(&self, session: &Session) -> BusTap {
+        BusTap::of(self.parts(), &key(TENANT, session)).await
     }
 
     /// The ledger, asked directly.
     pub async fn sql(&self, question: &str) -> Vec<Value> {
-        self.ground.sql(question).await
+        self.backends.sql(question).await
     }
 
     async fn stop(&mut self) -> Vec<String> {
@@ -243,7 +243,7 @@ impl Cluster {
             instance.front.begin();
         }
         for instance in &self.instances {
-            if let Finished::Cut(tasks) = instance.front.finish(STOP).await {
+            if let Finished::Cut(tasks) = instance.front.finish(STOP_TIMEOUT).await {
                 faults.push(format!("did not stop by themselves: {}", tasks.join(", ")));
             }
             if instance.front.panics() > 0 {
@@ -251,13 +251,13 @@ impl Cluster {
             }
         }
         for parts in &self.parts {
-            parts.finish(STOP).await;
+            parts.finish(STOP_TIMEOUT).await;
             let left = parts.leftovers().await;
             if left != Leftovers::default() {
                 faults.push(format!("left over: {left:?}"));
             }
         }
-        if began.elapsed() > STOP {
+        if began.elapsed() > STOP_TIMEOUT {
             faults.push(format!("took {:?} to stop", began.elapsed()));
         }
         faults
@@ -269,9 +269,9 @@ impl Drop for Cluster {
         let is_failing = std::thread::panicking() || self.is_broken.load(Ordering::Relaxed);
         let stopping = async {
             let mut faults = self.stop().await;
-            // A test that failed may have left its ground frozen.
+            // A test that failed may have left its backends frozen.
             if !is_failing {
-                faults.extend(self.ground.left_over().await);
+                faults.extend(self.backends.left_over().await);
             }
             faults
         };

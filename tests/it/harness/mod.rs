@@ -1,23 +1,21 @@
 //! What every test stands on: clusters, callers, answers.
 //!
 //! A cluster is the real service behind real sockets, started through the door that
-//! `main` uses; only its clock may stand still. Whoever drops one fails if something
+//! `main` uses; only its clock may stand still. Dropping one fails if something
 //! is left over: see [`cluster`].
 
 pub mod answer;
+pub mod backends;
+pub mod bus_tap;
 pub mod caller;
 pub mod checker;
 pub mod cluster;
-pub mod dice;
 pub mod follow;
-pub mod ground;
-pub mod heard;
 pub mod history;
-pub mod postgres;
 pub mod process;
-pub mod proxy;
 pub mod raw;
-pub mod redis;
+pub mod rng;
+pub mod sql;
 pub mod token;
 pub mod watch;
 pub mod writers;
@@ -31,7 +29,7 @@ pub use caller::{Authority, Caller};
 pub use cluster::Cluster;
 
 /// Nothing a test waits for takes longer.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A session by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +72,7 @@ pub fn with(base: Value, more: Value) -> Value {
     Value::Object(base)
 }
 
-/// Asks until `answer` gives something, for no longer than [`SOON`].
+/// Asks until `answer` gives something, for no longer than [`WAIT_TIMEOUT`].
 pub async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         let mut every = tokio::time::interval(Duration::from_millis(5));
@@ -85,12 +83,16 @@ pub async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T
             }
         }
     };
-    let Ok(found) = tokio::time::timeout(SOON, asking).await else { panic!("{what}: not within {SOON:?}") };
+    let Ok(found) = tokio::time::timeout(WAIT_TIMEOUT, asking).await else {
+        panic!("{what}: not within {WAIT_TIMEOUT:?}")
+    };
     found
 }
 
 /// What `future` gives, if it gives it soon.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(found) = tokio::time::timeout(SOON, future).await else { panic!("{what}: not within {SOON:?}") };
+    let Ok(found) = tokio::time::timeout(WAIT_TIMEOUT, future).await else {
+        panic!("{what}: not within {WAIT_TIMEOUT:?}")
+    };
     found
 }

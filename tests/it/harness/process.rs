@@ -1,18 +1,17 @@
 //! The real binary as a child process: killed, restarted, asked.
 
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
+use testkit::ports::free_address;
+use testkit::process::Process;
 
 use super::caller::{Authority, Caller, Client, client};
-use super::eventually;
 use super::token::{SECRET, claims, signed};
 
-/// A data folder, and whatever serves from it.
+/// A data folder, addresses and settings, for processes that serve from them.
 pub struct Host {
     folder: TempDir,
     address: SocketAddr,
@@ -21,12 +20,6 @@ pub struct Host {
     /// What a shell is to say before it becomes the binary.
     limit: Option<String>,
     client: Client,
-}
-
-/// A process that serves; killed when dropped.
-pub struct Process {
-    child: std::process::Child,
-    log: PathBuf,
 }
 
 impl Host {
@@ -119,20 +112,17 @@ impl Host {
     }
 
     /// The same of a command that was changed.
-    pub fn spawn_command(&self, mut command: Command) -> Process {
-        let log = self.folder.path().join("log");
-        let file = File::options().append(true).create(true).open(&log).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Process { child, log }
+    pub fn spawn_command(&self, command: Command) -> Process {
+        Process::spawn(command, &self.log())
     }
 
     /// Starts it on a terminal that is gone: nobody reads what it prints, or ever will.
     pub fn spawn_unread(&self, arguments: &[&str]) -> Process {
-        let mut command = self.command(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // What nobody can read any more is refused to whoever writes it.
-        drop((child.stdout.take(), child.stderr.take()));
-        Process { child, log: self.folder.path().join("log") }
+        Process::spawn_unread(self.command(arguments), &self.log())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     /// Starts it and waits until it is ready.
@@ -147,72 +137,9 @@ impl Host {
 
     /// Waits until it is ready.
     pub async fn until_ready(&self, mut process: Process) -> Process {
-        eventually("a server that is ready", async || {
-            if let Some(status) = process.child.try_wait().unwrap() {
-                panic!("it ended with {status}: {}", process.log());
-            }
-            // Connecting alone tells: a request before that would be an error to the client.
-            tokio::net::TcpStream::connect(self.address).await.ok()
-        })
-        .await;
+        process.until_listening(self.address.port()).await;
         self.caller().get("/ready").await.expect(200);
         process
-    }
-}
-
-impl Process {
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// SIGKILL: no goodbye.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Waits until it ends by itself; gives how, and what it logged.
-    pub async fn ended(mut self) -> (std::process::ExitStatus, String) {
-        let status = eventually("the end of the process", async || self.child.try_wait().unwrap()).await;
-        (status, self.log())
-    }
-
-    /// SIGTERM; gives how it ended.
-    pub async fn terminate(self) -> std::process::ExitStatus {
-        self.send("TERM");
-        self.ended().await.0
-    }
-
-    /// That signal, by name or number.
-    pub fn send(&self, signal: &str) {
-        let sent = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status().unwrap();
-        assert!(sent.success(), "{signal}");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A loopback address that was free a moment ago. It is none of those that the system gives
-/// to connections: whoever serves there finds it free again after a restart.
-pub fn free_address() -> SocketAddr {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        // Tests run side by side, each a process: they begin apart.
-        let number = std::process::id().wrapping_mul(37).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(20_000 + number % 12_000).unwrap();
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap();
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Watchers: whoever follows sessions on a stream.
+//! Watchers: clients that follow sessions on a stream.
 
 use std::net::SocketAddr;
 

@@ -28,13 +28,13 @@ use super::instance::Instance;
 use super::plan::{Step, What};
 use super::record::{Event, Said, Try, Wish};
 use super::world::World;
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 
 /// A client gives up on an answer after so long.
-const PATIENCE: Duration = Duration::from_secs(4);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How often a command is asked, with the pauses in between enough to outlast any fault.
-const TRIES: usize = 12;
+const MAX_ATTEMPTS: usize = 12;
 
 pub fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
@@ -48,7 +48,7 @@ pub fn key(session: usize) -> SessionKey {
 pub struct Client {
     world: Arc<World>,
     number: usize,
-    dice: Dice,
+    rng: Rng,
     /// Where it last saw each session.
     seen: BTreeMap<usize, Position>,
     /// What was asked beside.
@@ -72,8 +72,8 @@ struct Wanted {
 
 impl Client {
     pub fn new(world: &Arc<World>, number: usize) -> Self {
-        let dice = world.around.plan.dice("client", number as u64);
-        Self { world: Arc::clone(world), number, dice, seen: BTreeMap::new(), twins: Vec::new() }
+        let rng = world.around.plan.rng("client", number as u64);
+        Self { world: Arc::clone(world), number, rng, seen: BTreeMap::new(), twins: Vec::new() }
     }
 
     /// Does everything in its time.
@@ -94,7 +94,7 @@ impl Client {
             let wanted = wanted.clone();
             self.twins.push(tokio::spawn(async move { twin.ask_once(&wanted).await }));
         }
-        for attempt in 0..TRIES {
+        for attempt in 0..MAX_ATTEMPTS {
             let said = self.ask(&wanted).await;
             if let Said::Done { at, .. } | Said::Refused(_, at) | Said::Stale(at) | Said::Stands(at) = &said {
                 self.seen.insert(step.session, *at);
@@ -103,7 +103,7 @@ impl Client {
             if is_known || (said == Said::Unknown && wanted.idempotency.is_none()) {
                 return;
             }
-            sleep(Duration::from_millis((50 << attempt.min(4)) + self.dice.below(100) as u64)).await;
+            sleep(Duration::from_millis((50 << attempt.min(4)) + self.rng.below(100) as u64)).await;
         }
     }
 
@@ -129,7 +129,7 @@ impl Client {
     }
 
     async fn ask(&mut self, wanted: &Wanted) -> Said {
-        let slot = self.dice.below(self.world.around.plan.instances);
+        let slot = self.rng.below(self.world.around.plan.instances);
         let began = self.world.around.truth.now();
         let (arrived, (said, shown)) = match self.world.instance(slot) {
             None => {
@@ -158,7 +158,7 @@ impl Client {
 
     async fn ask_of(&mut self, instance: &Arc<Instance>, wanted: &Wanted) -> (Option<Timestamp>, Told) {
         if !self.travels().await {
-            sleep(PATIENCE).await;
+            sleep(REQUEST_TIMEOUT).await;
             return (None, (Said::Unknown, None));
         }
         let arrived = instance.clock.now();
@@ -167,7 +167,7 @@ impl Client {
         instance.running.spawn("call", async move {
             let _ = tell.send(carried_out(&asked, wanted, arrived).await);
         });
-        let said = match timeout(PATIENCE, told).await {
+        let said = match timeout(REQUEST_TIMEOUT, told).await {
             Ok(Ok(said)) if self.travels().await => said,
             Ok(Ok(_) | Err(_)) | Err(_) => (Said::Unknown, None),
         };
@@ -177,8 +177,8 @@ impl Client {
     /// The way to an instance, or back. Whether it gets there.
     async fn travels(&mut self) -> bool {
         let weather = self.world.around.plan.weather;
-        sleep(Duration::from_millis(1 + self.dice.below(weather.delay_ms) as u64)).await;
-        self.dice.below(1_000) >= weather.lost
+        sleep(Duration::from_millis(1 + self.rng.below(weather.delay_ms) as u64)).await;
+        self.rng.below(1_000) >= weather.lost
     }
 }
 

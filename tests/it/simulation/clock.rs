@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 /// When every schedule begins.
 const BEGAN_MS: i64 = 1_767_225_600_000;
 
-/// True time: nobody in the simulated world knows it, whoever judges does.
+/// True time: only the oracle knows it, no part of the simulated world.
 #[derive(Debug, Clone, Copy)]
 pub struct Truth(Instant);
 
@@ -32,7 +32,7 @@ impl Truth {
     /// When it began, in microseconds.
     pub const BEGAN_US: i64 = BEGAN_MS * 1_000;
 
-    /// So many milliseconds after the beginning, for whoever reads a story.
+    /// So many milliseconds after the beginning, for a trace.
     pub fn told(at: Timestamp) -> i64 {
         at.as_ms() - BEGAN_MS
     }

@@ -114,17 +114,17 @@ struct Parts {
 impl Parts {
     fn new(around: &Around, number: u64) -> Self {
         let Around { plan, truth, server, book } = around;
-        let mut dice = plan.dice("instance", number);
-        let off = i64::try_from(dice.below(2 * UNCERTAINTY_MS as usize + 1)).unwrap() - i64::from(UNCERTAINTY_MS);
+        let mut rng = plan.rng("instance", number);
+        let off = i64::try_from(rng.below(2 * UNCERTAINTY_MS as usize + 1)).unwrap() - i64::from(UNCERTAINTY_MS);
         let clock = Arc::new(HostClock::new(*truth, off, UNCERTAINTY_MS));
-        let links = Way::ALL.map(name).map(|name| (name, Link::new(plan.dice(name, number), plan.weather)));
+        let links = Way::ALL.map(name).map(|name| (name, Link::new(plan.rng(name, number), plan.weather)));
         let links = BTreeMap::from(links);
         let bare = Arc::new(SimulatedStore::new(server.clone(), links["store"].clone(), now_of(&clock)));
         let store = InstrumentedStore::new(Arc::clone(&bare) as _, "redis").with_breaker(breaker::Settings::default());
         let ledger = SimulatedLedger::new(book.clone(), links["ledger"].clone());
         let spans = LeaseTimers::default();
         let leases = SimulatedLeases::new(server.clone(), links["leases"].clone(), spans.lease);
-        let id = InstanceId::new(dice.below(usize::MAX) as u64);
+        let id = InstanceId::new(rng.below(usize::MAX) as u64);
         let membership = Arc::new(Membership::new(Arc::new(leases), member(id, clock.now()), spans));
         Self {
             around: around.clone(),
@@ -156,7 +156,7 @@ impl Parts {
             store: Arc::clone(&self.store),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
-            ids: Ids::seeded(self.around.plan.dice("ids", self.number).below(usize::MAX) as u64),
+            ids: Ids::seeded(self.around.plan.rng("ids", self.number).below(usize::MAX) as u64),
             due_hints: soon,
             // Nobody is idle for long enough here.
             audience: Arc::new(MemoryHub::default()),
@@ -174,9 +174,9 @@ impl Parts {
         let (source, clock) = (Arc::new(SessionSource(Arc::clone(sessions))), Arc::clone(&self.clock) as _);
         let settings = fanout::Settings { position_check: POSITION_CHECK, ..fanout::Settings::default() };
         let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, &self.running);
-        let (doubting, mut lives) = (Arc::clone(&hub), self.bare.new_lives(1));
-        self.running.spawn("lives", async move {
-            while lives.changed().await.is_ok() {
+        let (doubting, mut generations) = (Arc::clone(&hub), self.bare.new_generations(1));
+        self.running.spawn("generations", async move {
+            while generations.changed().await.is_ok() {
                 doubting.invalidate_all();
             }
         });
@@ -184,18 +184,18 @@ impl Parts {
     }
 
     fn start_deadlines(&self, sessions: &Arc<Sessions>, hints: mpsc::Receiver<DueHint>) {
-        let deadlines = |new_lives: watch::Receiver<u64>| Deadlines {
+        let deadlines = |new_generations: watch::Receiver<u64>| Deadlines {
             sessions: Arc::clone(sessions),
             store: Arc::clone(&self.store) as _,
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock) as _,
             ownership: Ownership::Shared(Arc::clone(&self.membership)),
-            generation_changes: new_lives,
+            generation_changes: new_generations,
             max_uncertainty: MAX_UNCERTAINTY,
             poll_interval: POLL,
         };
-        self.running.spawn("deadlines", deadlines(self.bare.new_lives(0)).run(hints));
-        self.running.spawn("sweep", deadlines(self.bare.new_lives(0)).sweep());
+        self.running.spawn("deadlines", deadlines(self.bare.new_generations(0)).run(hints));
+        self.running.spawn("sweep", deadlines(self.bare.new_generations(0)).sweep());
     }
 
     fn start_audit(&self) {

@@ -1,7 +1,7 @@
 //! What lies between an instance and what it asks: delays, losses, cuts.
 //!
 //! What is asked over one link arrives in order. Whether it arrives, and whether the
-//! answer does, is the dice's to say; who asks learns of a loss at once (a connection
+//! answer does, is random; who asks learns of a loss at once (a connection
 //! was reset) or by its own patience (nobody says a word).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 
 /// The same as a connection to Redis has.
-const PATIENCE: Duration = Duration::from_millis(750);
+const REPLY_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// How bad it is out there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +39,13 @@ pub enum Failure {
     Unknown,
 }
 
-/// A link, by whoever owns it.
+/// A link, as its owner has it.
 #[derive(Debug, Clone)]
 pub struct Link(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    dice: Dice,
+    rng: Rng,
     weather: Weather,
     /// What is sent arrives after what was sent before.
     newest: Instant,
@@ -66,10 +66,10 @@ struct Fate {
 }
 
 impl Link {
-    pub fn new(dice: Dice, weather: Weather) -> Self {
+    pub fn new(rng: Rng, weather: Weather) -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(State {
-            dice,
+            rng,
             weather,
             newest: now,
             cut_until: now,
@@ -123,7 +123,7 @@ impl Link {
     }
 
     /// Asks. `act` happens when the question arrives, if it does, and says nothing if
-    /// nobody is there. It happens also if whoever asked is gone by then.
+    /// nobody is there. It happens also if the asking task is gone by then.
     pub async fn ask<T: Send + 'static>(&self, act: impl FnOnce() -> Option<T> + Send + 'static) -> Result<T, Failure> {
         if self.is_cut() {
             sleep(Duration::from_millis(2)).await;
@@ -132,7 +132,7 @@ impl Link {
         let (tell, told) = oneshot::channel();
         let (link, fate) = (self.clone(), self.state().fate());
         tokio::spawn(async move { link.carry(fate, act, tell).await });
-        match timeout(PATIENCE, told).await {
+        match timeout(REPLY_TIMEOUT, told).await {
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(Failure::Undone),
             Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
@@ -155,7 +155,7 @@ impl Link {
     /// Who waits is told, or waits in vain.
     async fn lose<T>(tell: oneshot::Sender<Option<T>>, is_told: bool) {
         if !is_told {
-            sleep(PATIENCE).await;
+            sleep(REPLY_TIMEOUT).await;
         }
         drop(tell);
     }
@@ -168,7 +168,7 @@ impl State {
             back: self.delay(),
             is_lost: self.is_lost(),
             is_answer_lost: self.is_lost(),
-            is_told: self.dice.chance(50),
+            is_told: self.rng.chance(50),
             cuts: self.cuts,
         }
     }
@@ -180,11 +180,11 @@ impl State {
     }
 
     fn delay(&mut self) -> Duration {
-        let most = if self.dice.chance(self.weather.slow) { 1_000 } else { self.weather.delay_ms };
-        Duration::from_millis(1 + self.dice.below(most.max(1)) as u64)
+        let most = if self.rng.chance(self.weather.slow) { 1_000 } else { self.weather.delay_ms };
+        Duration::from_millis(1 + self.rng.below(most.max(1)) as u64)
     }
 
     fn is_lost(&mut self) -> bool {
-        self.dice.below(1_000) < self.weather.lost
+        self.rng.below(1_000) < self.weather.lost
     }
 }

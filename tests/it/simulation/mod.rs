@@ -12,14 +12,14 @@ mod client;
 mod clock;
 mod faults;
 mod instance;
-mod judge;
 mod ledger;
 mod link;
+mod oracle;
 mod plan;
 mod record;
 mod redis;
 mod shrink;
-mod story;
+mod trace;
 mod watcher;
 mod world;
 
@@ -39,7 +39,7 @@ use self::shrink::{Failure, failure};
 const SCHEDULES: u64 = 1_000;
 
 /// A build that lies is caught within so many seeds.
-const ENOUGH: u64 = 300;
+const MAX_SEEDS_TO_CATCH: u64 = 300;
 
 #[expect(clippy::disallowed_methods, reason = "what a test tries is nothing the service is told")]
 fn asked(name: &str) -> Option<u64> {
@@ -77,10 +77,10 @@ fn fail_if(failure: Option<Failure>) {
 }
 
 #[test]
-fn whatever_breaks_all_that_was_promised_is_kept() {
+fn every_promise_holds_under_any_faults() {
     if let Some(seed) = asked("SYNCKAIROS_SIMULATION_SEED") {
         let outcome = world::run(&Plan::of(seed), Flaw::None);
-        println!("{}", story::of(&outcome));
+        println!("{}", trace::of(&outcome));
         return fail_if(failure(&Plan::of(seed), Flaw::None));
     }
     let began = Instant::now();
@@ -93,7 +93,7 @@ fn whatever_breaks_all_that_was_promised_is_kept() {
 }
 
 #[test]
-fn what_was_found_stays_mended() {
+fn known_failing_seeds_pass() {
     let seeds = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
     let seeds: Vec<u64> = seeds.map(|line| line.parse().unwrap()).collect();
     fail_if(first_failure(seeds.into_iter(), Flaw::None).1);
@@ -101,7 +101,7 @@ fn what_was_found_stays_mended() {
 
 #[test]
 fn a_seed_gives_the_same_history() {
-    let history = |seed| story::of(&world::run(&Plan::of(seed), Flaw::None));
+    let history = |seed| trace::of(&world::run(&Plan::of(seed), Flaw::None));
     for seed in 0..10 {
         assert_eq!(history(seed), history(seed), "{seed}");
     }
@@ -110,8 +110,8 @@ fn a_seed_gives_the_same_history() {
 
 /// Tries seeds until one of them catches it.
 fn is_caught(flaw: Flaw) {
-    let (tried, failure) = first_failure(0..ENOUGH, flaw);
-    let Some(failure) = failure else { panic!("{flaw:?} is not caught within {ENOUGH} seeds") };
+    let (tried, failure) = first_failure(0..MAX_SEEDS_TO_CATCH, flaw);
+    let Some(failure) = failure else { panic!("{flaw:?} is not caught within {MAX_SEEDS_TO_CATCH} seeds") };
     let failure = failure.shrunk(flaw);
     println!(
         "{flaw:?} is caught after {tried} schedules, with {} commands and faults\n{}",
@@ -131,11 +131,11 @@ fn a_store_that_knows_no_operations_is_caught() {
 }
 
 #[test]
-fn a_store_that_tells_before_it_stores_is_caught() {
+fn a_store_that_publishes_before_it_stores_is_caught() {
     is_caught(Flaw::TellsFirst);
 }
 
 #[test]
-fn an_instance_that_trusts_what_it_remembers_is_caught() {
+fn an_instance_that_trusts_its_cache_is_caught() {
     is_caught(Flaw::TrustsItself);
 }

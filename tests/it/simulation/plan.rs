@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::link::Weather;
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 
 /// Commands and faults begin within so long.
 const ACTIVE_MS: usize = 6_000;
@@ -103,27 +103,27 @@ impl fmt::Display for Fault {
 impl Plan {
     /// What follows from a seed.
     pub fn of(seed: u64) -> Self {
-        let mut dice = Dice::of(seed);
-        let instances = 2 + dice.below(2);
-        let sessions: Vec<_> = (0..=dice.below(2)).map(|_| configuration(&mut dice)).collect();
-        let clients = (0..2 + dice.below(2)).map(|client| steps(&mut dice, client, sessions.len())).collect();
-        let watchers = (0..=dice.below(3)).map(|_| dice.below(sessions.len())).collect();
-        let mut faults: Vec<_> = (0..dice.below(6)).map(|_| fault(&mut dice, instances)).collect();
-        let weather = *dice.one_of(&[
+        let mut rng = Rng::of(seed);
+        let instances = 2 + rng.below(2);
+        let sessions: Vec<_> = (0..=rng.below(2)).map(|_| configuration(&mut rng)).collect();
+        let clients = (0..2 + rng.below(2)).map(|client| steps(&mut rng, client, sessions.len())).collect();
+        let watchers = (0..=rng.below(3)).map(|_| rng.below(sessions.len())).collect();
+        let mut faults: Vec<_> = (0..rng.below(6)).map(|_| fault(&mut rng, instances)).collect();
+        let weather = *rng.one_of(&[
             Weather::FAIR,
             Weather { delay_ms: 5, slow: 0, lost: 0 },
             Weather { delay_ms: 20, slow: 1, lost: 5 },
             Weather { delay_ms: 60, slow: 3, lost: 30 },
         ]);
-        faults.extend(relapse(&mut dice, &faults));
+        faults.extend(relapse(&mut rng, &faults));
         Self { seed, instances, sessions, clients, watchers, faults, weather }
     }
 
-    /// A dice for one part of the world, the same whatever else is left out.
-    pub fn dice(&self, part: &str, number: u64) -> Dice {
+    /// The generator of one part of the world, the same whatever else is left out.
+    pub fn rng(&self, part: &str, number: u64) -> Rng {
         let text = part.bytes().fold(number, |sum, byte| sum.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte));
-        let mut mixed = Dice::of(self.seed ^ text.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Dice::of(mixed.below(usize::MAX) as u64)
+        let mut mixed = Rng::of(self.seed ^ text.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Rng::of(mixed.below(usize::MAX) as u64)
     }
 
     /// When nothing is broken any more.
@@ -132,53 +132,53 @@ impl Plan {
     }
 }
 
-fn steps(dice: &mut Dice, client: usize, sessions: usize) -> Vec<Step> {
+fn steps(rng: &mut Rng, client: usize, sessions: usize) -> Vec<Step> {
     let mut at_ms = 0;
     let mut steps = Vec::new();
-    for number in 0..3 + dice.below(10) {
-        at_ms += dice.below(ACTIVE_MS / 8) as u64;
+    for number in 0..3 + rng.below(10) {
+        at_ms += rng.below(ACTIVE_MS / 8) as u64;
         let is_first = number == 0 && client < sessions;
-        let (session, what) = if is_first { (client, What::Create) } else { (dice.below(sessions), what(dice)) };
-        let (has_key, names_version) = (dice.chance(60), dice.chance(20));
-        let is_doubled = has_key && dice.chance(20);
+        let (session, what) = if is_first { (client, What::Create) } else { (rng.below(sessions), what(rng)) };
+        let (has_key, names_version) = (rng.chance(60), rng.chance(20));
+        let is_doubled = has_key && rng.chance(20);
         steps.push(Step { number, at_ms, session, what, has_key, is_doubled, names_version });
     }
     steps
 }
 
-fn what(dice: &mut Dice) -> What {
-    match dice.below(40) {
+fn what(rng: &mut Rng) -> What {
+    match rng.below(40) {
         0 => What::Delete,
         1..=4 => What::Look,
         5 => What::Create,
         _ => {
-            let (name, body) = command(dice);
+            let (name, body) = command(rng);
             What::Command(name, body)
         }
     }
 }
 
-fn command(dice: &mut Dice) -> (&'static str, Value) {
-    let person = format!("p{}", dice.below(2));
-    match dice.below(20) {
+fn command(rng: &mut Rng) -> (&'static str, Value) {
+    let person = format!("p{}", rng.below(2));
+    match rng.below(20) {
         0..=4 => ("start", json!({})),
         5..=11 => ("switch", json!({})),
-        12 | 13 => ("pause", json!({"reason": *dice.one_of(&["a", "b"])})),
+        12 | 13 => ("pause", json!({"reason": *rng.one_of(&["a", "b"])})),
         14 | 15 => ("resume", json!({})),
-        16 | 17 => ("adjust", json!({"participant_id": person, "add_ms": 1 + dice.span_ms()})),
-        18 => ("adjust", json!({"add_ms": 1 + dice.span_ms()})),
-        19 if dice.chance(30) => ("revert", json!({"to_version": 1 + dice.below(4)})),
-        _ if dice.chance(30) => ("complete", json!({})),
-        _ if dice.chance(20) => ("cancel", json!({})),
+        16 | 17 => ("adjust", json!({"participant_id": person, "add_ms": 1 + rng.span_ms()})),
+        18 => ("adjust", json!({"add_ms": 1 + rng.span_ms()})),
+        19 if rng.chance(30) => ("revert", json!({"to_version": 1 + rng.below(4)})),
+        _ if rng.chance(30) => ("complete", json!({})),
+        _ if rng.chance(20) => ("cancel", json!({})),
         _ => ("start", json!({"participant_id": person})),
     }
 }
 
-fn configuration(dice: &mut Dice) -> Value {
-    let span = 500 + dice.below(4_000);
-    let action = *dice.one_of(&["expire", "expire", "advance", "pause"]);
+fn configuration(rng: &mut Rng) -> Value {
+    let span = 500 + rng.below(4_000);
+    let action = *rng.one_of(&["expire", "expire", "advance", "pause"]);
     let people = json!([{"participant_id": "p0"}, {"participant_id": "p1"}]);
-    match dice.below(4) {
+    match rng.below(4) {
         0 => json!({"sync_mode": "global", "total_time_ms": span, "participants": people}),
         1 => json!({
             "sync_mode": "per_cycle", "time_per_cycle_ms": span, "participants": people,
@@ -193,35 +193,35 @@ fn configuration(dice: &mut Dice) -> Value {
 }
 
 /// A store that died once dies again when it has hardly begun to live.
-fn relapse(dice: &mut Dice, faults: &[Fault]) -> Option<Fault> {
+fn relapse(rng: &mut Rng, faults: &[Fault]) -> Option<Fault> {
     let is_death = |fault: &&Fault| matches!(fault.kind, Kind::StoreDies | Kind::StoreGoesBack(_) | Kind::StoreForgets);
-    let first = faults.iter().find(is_death).filter(|_| dice.chance(40))?;
-    let at_ms = first.at_ms + first.for_ms + 20 + dice.below(100) as u64;
-    let for_ms = 20 + dice.below(200) as u64;
-    let kind = if dice.chance(50) { Kind::StoreForgets } else { Kind::StoreGoesBack(1 + dice.below(100) as u64) };
+    let first = faults.iter().find(is_death).filter(|_| rng.chance(40))?;
+    let at_ms = first.at_ms + first.for_ms + 20 + rng.below(100) as u64;
+    let for_ms = 20 + rng.below(200) as u64;
+    let kind = if rng.chance(50) { Kind::StoreForgets } else { Kind::StoreGoesBack(1 + rng.below(100) as u64) };
     Some(Fault { at_ms, for_ms, kind })
 }
 
-fn fault(dice: &mut Dice, instances: usize) -> Fault {
-    let at_ms = (300 + dice.below(ACTIVE_MS)) as u64;
+fn fault(rng: &mut Rng, instances: usize) -> Fault {
+    let at_ms = (300 + rng.below(ACTIVE_MS)) as u64;
     // Now and then long enough for nobody to be charged.
-    let longest = *dice.one_of(&[100, 100, 1_000, 1_000, 3_000, 3_000, 9_000]);
-    let for_ms = (20 + dice.below(longest)) as u64;
-    let kind = match dice.below(13) {
-        0..=2 => Kind::Crash(dice.below(instances)),
-        3 => Kind::Leave(dice.below(instances)),
+    let longest = *rng.one_of(&[100, 100, 1_000, 1_000, 3_000, 3_000, 9_000]);
+    let for_ms = (20 + rng.below(longest)) as u64;
+    let kind = match rng.below(13) {
+        0..=2 => Kind::Crash(rng.below(instances)),
+        3 => Kind::Leave(rng.below(instances)),
         4 => Kind::StoreDies,
-        5 | 6 => Kind::StoreGoesBack(1 + dice.below(1_000) as u64),
+        5 | 6 => Kind::StoreGoesBack(1 + rng.below(1_000) as u64),
         7 => Kind::StoreForgets,
-        8 | 9 => Kind::Cut(dice.below(instances), *dice.one_of(&Way::ALL)),
+        8 | 9 => Kind::Cut(rng.below(instances), *rng.one_of(&Way::ALL)),
         10 => {
-            if dice.chance(50) {
+            if rng.chance(50) {
                 Kind::Storm
             } else {
                 Kind::LetGo
             }
         }
-        11 => Kind::Freeze(dice.below(instances)),
+        11 => Kind::Freeze(rng.below(instances)),
         _ => Kind::LedgerAway,
     };
     Fault { at_ms, for_ms, kind }

@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::link::Weather;
 use super::plan::Plan;
 use super::redis::Flaw;
-use super::story;
+use super::trace;
 use super::world;
 use super::world::Outcome;
 
 /// So many smaller ones are tried.
-const TRIES: usize = 120;
+const MAX_RUNS: usize = 120;
 
 /// A plan that failed, and how.
 pub struct Failure {
@@ -42,7 +42,7 @@ impl Failure {
         'smaller: loop {
             for plan in smaller(&self.plan) {
                 tries += 1;
-                if tries > TRIES {
+                if tries > MAX_RUNS {
                     return self;
                 }
                 if let Some(failure) = failure(&plan, flaw) {
@@ -55,8 +55,8 @@ impl Failure {
     }
 
     pub fn told(&self) -> String {
-        let story = self.outcome.as_ref().map_or_else(|| format!("{:#?}", self.plan), story::of);
-        format!("{}\n{story}", self.what)
+        let trace = self.outcome.as_ref().map_or_else(|| format!("{:#?}", self.plan), trace::of);
+        format!("{}\n{trace}", self.what)
     }
 
     /// How many commands and faults are in it.

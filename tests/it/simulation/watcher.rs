@@ -11,14 +11,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::client::key;
 use super::record::{Event, Seen};
 use super::world::World;
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 
 /// A watcher of the world.
 pub struct Watcher {
     world: Arc<World>,
     number: usize,
     key: SessionKey,
-    dice: Dice,
+    rng: Rng,
     last: Option<Position>,
 }
 
@@ -30,14 +30,14 @@ enum End {
 
 impl Watcher {
     pub fn new(world: &Arc<World>, number: usize, session: usize) -> Self {
-        let dice = world.around.plan.dice("watcher", number as u64);
-        Self { world: Arc::clone(world), number, key: key(session), dice, last: None }
+        let rng = world.around.plan.rng("watcher", number as u64);
+        Self { world: Arc::clone(world), number, key: key(session), rng, last: None }
     }
 
     /// Watches until it is dropped.
     pub async fn run(mut self) {
         loop {
-            let slot = self.dice.below(self.world.around.plan.instances);
+            let slot = self.rng.below(self.world.around.plan.instances);
             let Some(instance) = self.world.instance(slot) else {
                 sleep(Duration::from_millis(20)).await;
                 continue;
@@ -51,7 +51,7 @@ impl Watcher {
                 end = self.follow(subscription) => end,
             };
             let pause = match end {
-                End::Cut => 1 + self.dice.below(100),
+                End::Cut => 1 + self.rng.below(100),
                 End::Missing => 100,
             };
             self.saw(Seen::Cut);
@@ -61,14 +61,14 @@ impl Watcher {
 
     /// How long it stays connected, while it is in the mood for walking.
     fn stays(&mut self) -> Instant {
-        Instant::now() + Duration::from_millis(50 + self.dice.below(3_000) as u64)
+        Instant::now() + Duration::from_millis(50 + self.rng.below(3_000) as u64)
     }
 
     async fn follow(&mut self, mut subscription: Subscription) -> End {
         loop {
             match subscription.next().await {
                 Delivery::Update(told) => self.told(&told),
-                // Whoever was told of the end hears no more.
+                // A watcher that was told of the end gets no more.
                 Delivery::Ended(EndReason::Deleted) => std::future::pending().await,
                 Delivery::Ended(EndReason::Missing) => {
                     self.last = None;

@@ -34,7 +34,7 @@ const CALM: Duration = Duration::from_secs(15);
 const RECOVERED: Duration = Duration::from_secs(4);
 
 /// So long nobody asks.
-const QUIET: Duration = Duration::from_millis(1_500);
+const QUIET_TIME: Duration = Duration::from_millis(1_500);
 
 /// What happens by itself is told before it has been due for so long.
 const OVERDUE_MS: i64 = 1_000;
@@ -89,7 +89,7 @@ impl World {
         let truth = Truth::begin();
         let record = Record::new(truth);
         let (plan, book) = (Arc::new(plan.clone()), Book::new(record.clone()));
-        let server = Server::new(record.clone(), plan.dice("server", 0), flaw);
+        let server = Server::new(record.clone(), plan.rng("server", 0), flaw);
         let slots = Mutex::new(vec![None; plan.instances]);
         Arc::new(Self {
             around: Around { plan, truth, server, book },
@@ -138,7 +138,7 @@ impl World {
         let right_after = asked.elapsed();
         sleep_until(asked + RECOVERED).await;
         // While nobody asks, what happens by itself is told all the same.
-        sleep(QUIET).await;
+        sleep(QUIET_TIME).await;
         let mut overdue = self.is_overdue();
         if overdue.is_some() {
             // It may have been taken back a moment ago.
@@ -226,7 +226,7 @@ impl World {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot] = Some(instance);
     }
 
-    /// Whoever runs in a place, if anyone does.
+    /// The instance that runs in a place, if any.
     pub fn instance(&self, slot: usize) -> Option<Arc<Instance>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot].clone()
     }

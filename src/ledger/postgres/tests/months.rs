@@ -2,10 +2,9 @@
 
 use sqlx::Connection as _;
 
-use super::{FEBRUARY, JANUARY, MARCH, TestDatabase, entry, key};
+use super::{FEBRUARY, JANUARY, MARCH, TestDatabase, connect, entry, key};
 use crate::domain::time::Timestamp;
 use crate::ledger::postgres::PostgresLedger;
-use crate::ledger::server::connect;
 use crate::ledger::{Filter, Ledger as _};
 
 #[tokio::test]

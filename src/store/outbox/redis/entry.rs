@@ -110,4 +110,18 @@ mod tests {
         }
         assert_eq!(unpack(&Bytes::from_static(b"2 acme/a what ever\n"), None), None);
     }
+
+    #[test]
+    fn the_golden_entry_is_read_and_written_again() {
+        let key = IdempotencyKey { key: Digest::of(b"key"), body: Digest::of(b"with") };
+        let entry = entry(Some(key));
+        let mut packed = Vec::new();
+        pack(&entry, &mut packed);
+        let hex = packed.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        testkit::golden::check("outbox-entry.hex", &format!("{hex}\n"));
+        let golden = testkit::golden::read("outbox-entry.hex");
+        let digits = golden.trim().as_bytes().chunks(2).map(|digits| std::str::from_utf8(digits).unwrap());
+        let golden: Vec<_> = digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect();
+        assert_eq!(unpack(&golden.into(), entry.body.clone()), Some(entry));
+    }
 }

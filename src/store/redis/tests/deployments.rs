@@ -2,7 +2,7 @@
 
 use super::Setup;
 use crate::redis::{Address, Redis};
-use crate::redis_server::{Keeps, Secret, Server, Trio};
+use testkit::redis::{Keeps, Secret, Server, Trio};
 use crate::store::SessionStore as _;
 
 /// Checks that a session can be written, read and audited.

@@ -9,7 +9,7 @@ use super::{Setup, TEST_TIMEOUT, bounded, is_unavailable, switching};
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionKey;
 use crate::domain::time::Timestamp;
-use crate::redis_server::{Keeps, Server};
+use testkit::redis::{Keeps, Server};
 use crate::store::contract::fixtures::{commit, created};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;

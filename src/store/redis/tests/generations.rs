@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Setup, switching};
 use crate::domain::time::Timestamp;
-use crate::redis_server::{Keeps, Server};
+use testkit::redis::{Keeps, Server};
 use crate::store::contract::fixtures::key;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;

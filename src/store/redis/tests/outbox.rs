@@ -8,7 +8,7 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::{Setup, TEST_TIMEOUT};
-use crate::redis_server::{Keeps, Server, Trio};
+use testkit::redis::{Keeps, Server, Trio};
 use crate::store::LedgerProgress as _;
 use crate::store::contract::fixtures::{NOW, START, after, commit, created, key, repeat};
 use crate::store::keys::Keys;

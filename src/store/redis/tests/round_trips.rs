@@ -1,7 +1,7 @@
 //! The cost of a write, as figures that must not get worse unnoticed.
 
 use super::{Setup, switching};
-use crate::redis_server::{Keeps, Server};
+use testkit::redis::{Keeps, Server};
 use crate::store::keys::Keys;
 use crate::store::partition::Partition;
 

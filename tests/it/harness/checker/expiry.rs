@@ -51,7 +51,7 @@ fn missing(case: &Case<'_>, verdict: &mut Verdict) {
     let Some(deadline) = last.deadline_ms.filter(|_| last.status == "running") else { return };
     let over_us = last.at_us - (deadline * 1_000 - began_us);
     if over_us > case.rules.expiry_patience_ms * 1_000 {
-        let story = format!("at {} it still runs, {over_us} us after its deadline", last.shown.position);
-        verdict.broken(Law::Expiry, case, [story]);
+        let trace = format!("at {} it still runs, {over_us} us after its deadline", last.shown.position);
+        verdict.broken(Law::Expiry, case, [trace]);
     }
 }

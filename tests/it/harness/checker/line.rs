@@ -80,10 +80,10 @@ fn contents(case: &Case<'_>, verdict: &mut Verdict) {
     });
     let states = case.seen.iter().filter(|seen| seen.kind.starts_with("STATE_"));
     let of_frames = states.filter_map(|seen| Some((seen.position?, seen.content.clone()?, seen.told())));
-    for (position, content, story) in of_ledger.chain(of_calls).chain(of_frames) {
-        let (first, by) = all.entry(position).or_insert_with(|| (content.clone(), story.clone()));
+    for (position, content, trace) in of_ledger.chain(of_calls).chain(of_frames) {
+        let (first, by) = all.entry(position).or_insert_with(|| (content.clone(), trace.clone()));
         if *first != content {
-            verdict.broken(Law::TwoContents, case, [by.clone(), story]);
+            verdict.broken(Law::TwoContents, case, [by.clone(), trace]);
         }
     }
 }

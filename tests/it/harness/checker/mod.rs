@@ -65,7 +65,7 @@ pub struct Violation {
     pub law: Law,
     pub session: String,
     /// The few events that show it.
-    pub story: Vec<String>,
+    pub trace: Vec<String>,
 }
 
 /// What is let pass.
@@ -134,26 +134,26 @@ fn sessions(history: &History) -> BTreeSet<&str> {
 }
 
 impl Verdict {
-    fn broken(&mut self, law: Law, case: &Case<'_>, story: impl IntoIterator<Item = String>) {
-        let story = story.into_iter().collect();
-        self.violations.push(Violation { law, session: case.session.to_owned(), story });
+    fn broken(&mut self, law: Law, case: &Case<'_>, trace: impl IntoIterator<Item = String>) {
+        let trace = trace.into_iter().collect();
+        self.violations.push(Violation { law, session: case.session.to_owned(), trace });
     }
 
     pub fn laws(&self) -> BTreeSet<Law> {
         self.violations.iter().map(|violation| violation.law).collect()
     }
 
-    /// The violation with the shortest story of each law.
+    /// The violation with the shortest trace of each law.
     pub fn shortest(&self) -> Vec<&Violation> {
         let of = |law| self.violations.iter().filter(move |violation| violation.law == law);
-        self.laws().into_iter().filter_map(|law| of(law).min_by_key(|violation| violation.story.len())).collect()
+        self.laws().into_iter().filter_map(|law| of(law).min_by_key(|violation| violation.trace.len())).collect()
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} in {}:", self.law, self.session)?;
-        self.story.iter().try_for_each(|event| write!(f, "\n    {event}"))
+        self.trace.iter().try_for_each(|event| write!(f, "\n    {event}"))
     }
 }
 

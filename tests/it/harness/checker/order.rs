@@ -81,8 +81,8 @@ fn has_reason(case: &Case<'_>, call: &Call, code: &str, shown: &Shown, verdict: 
     if states.iter().any(|(state, command_before)| refuses(state, &command, code, *command_before)) {
         verdict.figures.refusals_judged += 1;
     } else {
-        let story = states.iter().map(|(state, _)| format!("{} is {}", state.position, state.status.as_str()));
-        verdict.broken(Law::Refusal, case, std::iter::once(call.told()).chain(story));
+        let trace = states.iter().map(|(state, _)| format!("{} is {}", state.position, state.status.as_str()));
+        verdict.broken(Law::Refusal, case, std::iter::once(call.told()).chain(trace));
     }
 }
 

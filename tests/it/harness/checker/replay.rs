@@ -30,8 +30,8 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
         };
         if !is_so {
             let maker = maker.map(Call::told);
-            let story = [case.line[at - 1].told(), step.told(), differs(case, at)];
-            verdict.broken(Law::Charged, case, story.into_iter().chain(maker));
+            let trace = [case.line[at - 1].told(), step.told(), differs(case, at)];
+            verdict.broken(Law::Charged, case, trace.into_iter().chain(maker));
         }
         is_counted(case, at, verdict);
         is_in_time(case, at, verdict);
@@ -129,7 +129,7 @@ fn differs(case: &Case<'_>, at: usize) -> String {
         .collect()
 }
 
-/// Whoever wants more of it finds it in the ledger.
+/// The ledger has the rest.
 fn short(text: &str) -> String {
     text.chars().take(200).collect()
 }
@@ -146,8 +146,8 @@ fn is_counted(case: &Case<'_>, at: usize, verdict: &mut Verdict) {
     let grown = used_at(after, then) - used_at(before, before.updated_at);
     let ran = if before.status == Status::Running { then.since(before.updated_at) } else { 0 };
     if grown != ran {
-        let story = format!("{ran} ms ran, {grown} ms were charged");
-        verdict.broken(Law::Charged, case, [case.line[at - 1].told(), case.line[at].told(), story]);
+        let trace = format!("{ran} ms ran, {grown} ms were charged");
+        verdict.broken(Law::Charged, case, [case.line[at - 1].told(), case.line[at].told(), trace]);
     }
 }
 
@@ -182,7 +182,7 @@ fn is_in_time(case: &Case<'_>, at: usize, verdict: &mut Verdict) {
     let at_us = state.updated_at.as_ms() * 1_000 - began_us;
     let tolerance = case.rules.clock_tolerance_us;
     if at_us + 1_000 + tolerance < call.invoked_us || at_us - tolerance > call.returned_us {
-        let story = format!("which is {at_us} us after it began");
-        verdict.broken(Law::Clock, case, [call.told(), step.told(), story]);
+        let trace = format!("which is {at_us} us after it began");
+        verdict.broken(Law::Clock, case, [call.told(), step.told(), trace]);
     }
 }

@@ -203,7 +203,7 @@ fn a_lost_acknowledgement_and_a_hole_are_caught() {
 }
 
 #[test]
-fn what_is_applied_twice_is_caught() {
+fn a_command_applied_twice_is_caught() {
     // A call that was sent again by the service itself.
     let mut honest = Honest::new();
     honest.asks(asked("start"));
@@ -235,7 +235,7 @@ fn one_key_at_two_positions_and_two_calls_at_one_are_caught() {
 }
 
 #[test]
-fn what_contradicts_real_time_is_caught() {
+fn an_order_against_real_time_is_caught() {
     caught(Law::RealTime, |history| {
         let later = history.calls[6].returned_us + 1;
         (history.calls[2].invoked_us, history.calls[2].returned_us) = (later, later + 10);
@@ -328,7 +328,7 @@ fn frames_out_of_order_twice_or_left_out_are_caught() {
 }
 
 #[test]
-fn who_ends_elsewhere_is_caught() {
+fn a_client_with_another_final_state_is_caught() {
     caught(Law::EndsElsewhere, |history| history.ends[0].position = Some(Position { epoch: BEGAN_MS, version: 2 }));
     caught(Law::EndsElsewhere, |history| history.ends[0].position = None);
 }
@@ -365,7 +365,7 @@ fn a_clock_that_is_off_is_caught() {
 }
 
 #[test]
-fn a_store_that_went_back_may_lose_only_where_that_is_told() {
+fn a_rolled_back_store_may_lose_only_if_announced() {
     let lossy = |is_told: bool| {
         let mut honest = Honest::new();
         for command in ["start", "switch", "switch"] {
@@ -390,11 +390,11 @@ fn a_store_that_went_back_may_lose_only_where_that_is_told() {
 }
 
 #[test]
-fn a_story_is_short_and_says_who() {
+fn a_violation_is_short_and_names_the_client() {
     let mut history = Honest::played().ends();
     history.calls[2].asked.key = Some("k".to_owned());
     history.calls[6].asked.key = Some("k".to_owned());
     let verdict = judge(&history, &Rules::default());
-    let story = verdict.shortest()[0].to_string();
-    assert!(story.contains("c at instance 0: switch") && story.lines().count() <= 3, "{story}");
+    let trace = verdict.shortest()[0].to_string();
+    assert!(trace.contains("c at instance 0: switch") && trace.lines().count() <= 3, "{trace}");
 }

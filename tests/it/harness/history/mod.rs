@@ -4,7 +4,7 @@
 //! Times are microseconds since the recording began, by whatever clock the
 //! [`Recorder`] was given. Idempotency keys are taken to be one client's each.
 
-mod said;
+mod decode;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use synckairos::domain::session::restore::Outage;
 use synckairos::ledger::Row;
 use tokio::time::Instant;
 
-pub use said::content;
+pub use decode::content;
 
 /// Everything that was seen.
 #[derive(Debug, Clone, Default)]
@@ -133,7 +133,7 @@ pub struct Pending {
 }
 
 impl Recorder {
-    /// By a clock of whoever runs it.
+    /// By a clock of the machine that runs the test.
     pub fn new(now_us: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self { history: Arc::default(), now_us: Arc::new(now_us) }
     }

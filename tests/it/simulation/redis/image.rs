@@ -13,16 +13,16 @@ use synckairos::store::outbox::{EntryId, OutboxEntry};
 use synckairos::store::partition::Partition;
 use synckairos::store::{Commit, Operation, StoredSession};
 
-/// A partition's store life.
+/// A partition's store generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Life {
+pub struct Generation {
     pub number: u64,
     pub began: Timestamp,
-    /// The process that lives it.
+    /// The process of this generation.
     pub run: u64,
 }
 
-/// What a script says, where the life it named is the one that is lived.
+/// What a script says, if the generation it named is current.
 #[derive(Debug)]
 pub enum Word {
     Stored(EntryId),
@@ -41,7 +41,7 @@ pub struct Image {
 /// What is kept of a partition.
 #[derive(Debug, Clone, Default)]
 pub struct Kept {
-    pub life: Option<Life>,
+    pub generation: Option<Generation>,
     pub states: BTreeMap<SessionKey, State>,
     pub due: BTreeSet<(Timestamp, SessionKey)>,
     pub outbox: BTreeMap<(u64, u64), Arc<Entry>>,
@@ -55,7 +55,7 @@ pub struct State {
     pub session: Arc<Session>,
     head: Digest,
     ticket: Option<EntryId>,
-    life: u64,
+    generation: u64,
     /// Since when it has been idle, as far as letting go goes.
     since: Timestamp,
 }
@@ -89,30 +89,30 @@ impl Image {
 }
 
 impl Kept {
-    /// The life this process lives; a new one, if another lived it or none did.
-    pub fn live(&mut self, run: u64, began: Timestamp, true_now: Timestamp) -> Life {
-        if let Some(life) = self.life.as_ref().filter(|life| life.run == run) {
-            return life.clone();
+    /// The generation of this process; a new one if the last belonged to another process.
+    pub fn live(&mut self, run: u64, began: Timestamp, true_now: Timestamp) -> Generation {
+        if let Some(generation) = self.generation.as_ref().filter(|generation| generation.run == run) {
+            return generation.clone();
         }
         let by_time = u64::try_from(true_now.as_ms()).unwrap() * 1_000;
-        let before = self.life.as_ref().map_or(0, |life| life.number);
-        let life = Life { number: by_time.max(before + 1), began, run };
-        self.life = Some(life.clone());
-        life
+        let before = self.generation.as_ref().map_or(0, |generation| generation.number);
+        let generation = Generation { number: by_time.max(before + 1), began, run };
+        self.generation = Some(generation.clone());
+        generation
     }
 
-    pub fn held(&self, key: &SessionKey, life: &Life) -> Option<StoredSession> {
+    pub fn held(&self, key: &SessionKey, generation: &Generation) -> Option<StoredSession> {
         self.states.get(key).map(|state| StoredSession {
             session: Arc::clone(&state.session),
             head: state.head,
             entry_id: state.ticket,
-            needs_restore: state.life != life.number,
+            needs_restore: state.generation != generation.number,
         })
     }
 
     /// Why a write does not happen; none, if it may.
-    pub fn declined(&self, commit: &Commit, life: &Life, lapses: Lapses) -> Option<Word> {
-        let Some(held) = self.held(&commit.key, life) else {
+    pub fn declined(&self, commit: &Commit, generation: &Generation, lapses: Lapses) -> Option<Word> {
+        let Some(held) = self.held(&commit.key, generation) else {
             return commit.base.map(|_| Word::Missing);
         };
         let answer = commit.entry.idempotency.and_then(|repeat| self.answer(&commit.key, &repeat.key));
@@ -123,15 +123,15 @@ impl Kept {
         }
         let done = self.operations.get(&commit.key).and_then(|done| done.get(&commit.operation));
         Some(match (done.filter(|_| !lapses.knows_no_operations), answer) {
-            (Some(ticket), _) => Word::Stored(EntryId { generation: life.number, ..*ticket }),
+            (Some(ticket), _) => Word::Stored(EntryId { generation: generation.number, ..*ticket }),
             (None, Some(answer)) => Word::Repeated(answer, held),
             (None, None) => Word::Stale(held),
         })
     }
 
-    pub fn write(&mut self, commit: &Commit, life: &Life, number: (u64, u64), now: Timestamp) -> EntryId {
+    pub fn write(&mut self, commit: &Commit, generation: &Generation, number: (u64, u64), now: Timestamp) -> EntryId {
         let Commit { operation, key, session, entry, .. } = commit;
-        let ticket = EntryId { partition: Some(Partition::of(key)), generation: life.number, number };
+        let ticket = EntryId { partition: Some(Partition::of(key)), generation: generation.number, number };
         self.outbox.insert(number, Arc::clone(entry));
         if let Some(repeat) = entry.idempotency {
             let (position, at, change) = (session.position, session.updated_at, entry.change.clone());
@@ -142,7 +142,13 @@ impl Kept {
         let head = entry.link.digest();
         self.hold(
             key,
-            State { session: Arc::clone(session), head, ticket: Some(ticket), life: life.number, since: now },
+            State {
+                session: Arc::clone(session),
+                head,
+                ticket: Some(ticket),
+                generation: generation.number,
+                since: now,
+            },
         );
         ticket
     }
@@ -172,24 +178,24 @@ impl Kept {
         over: Option<Position>,
         held: &StoredSession,
         answered: &[IdempotencyRecord],
-        life: &Life,
+        generation: &Generation,
         now: Timestamp,
     ) -> bool {
         if let Some(state) = self.states.get(key)
-            && (state.life == life.number || Some(state.session.position) != over)
+            && (state.generation == generation.number || Some(state.session.position) != over)
         {
             return false;
         }
         let (session, head) = (Arc::clone(&held.session), held.head);
-        self.hold(key, State { session, head, ticket: None, life: life.number, since: now });
+        self.hold(key, State { session, head, ticket: None, generation: generation.number, since: now });
         let answers = self.answers.entry(key.clone()).or_default();
         answers.extend(answered.iter().map(|each| (each.repeat.key, each.clone())));
         true
     }
 
     /// The oldest that wait for the ledger.
-    pub fn oldest(&self, partition: Partition, life: &Life, max: usize) -> Vec<OutboxEntry> {
-        let named = |number| EntryId { partition: Some(partition), generation: life.number, number };
+    pub fn oldest(&self, partition: Partition, generation: &Generation, max: usize) -> Vec<OutboxEntry> {
+        let named = |number| EntryId { partition: Some(partition), generation: generation.number, number };
         let oldest = self.outbox.iter().take(max);
         oldest.map(|(number, entry)| OutboxEntry { id: named(*number), entry: Arc::clone(entry) }).collect()
     }

@@ -10,13 +10,13 @@ use synckairos::store::partition::{Partition, Partitions};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::lives::Lives;
+use super::generations::Generations;
 use super::server::Server;
 use crate::simulation::link::{Failure, Link};
 
 /// What waits for the ledger.
 pub struct SimulatedOutbox {
-    lives: Lives,
+    generations: Generations,
     owned: watch::Receiver<Partitions>,
     stirred: Arc<Notify>,
 }
@@ -26,24 +26,24 @@ impl SimulatedOutbox {
     pub fn new(server: Server, link: Link, number: u64, owned: watch::Receiver<Partitions>, now: Now) -> Self {
         let stirred = Arc::new(Notify::new());
         server.stir(number, link.clone(), Arc::clone(&stirred));
-        Self { lives: Lives::new(server, link, now), owned, stirred }
+        Self { generations: Generations::new(server, link, now), owned, stirred }
     }
 
     async fn gather(&self, max: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
         let owned = *self.owned.borrow();
-        let gathered = self.lives.ask_of(owned, move |state, partition, life| {
-            state.image.partitions[&partition].oldest(partition, life, max)
+        let gathered = self.generations.ask_of(owned, move |state, partition, generation| {
+            state.image.partitions[&partition].oldest(partition, generation, max)
         });
         let mut gathered = gathered.await.map_err(unavailable)?.concat();
         gathered.truncate(max);
         Ok(gathered)
     }
 
-    /// What was given in another life has another name in this one, and comes again.
+    /// What was given in another generation has another name in this one, and comes again.
     async fn let_go(&self, partition: Partition, done: Vec<OutboxEntry>) -> Result<(), Failure> {
-        let life = self.lives.of(partition).await?;
-        let done: Vec<_> = done.into_iter().filter(|each| each.id.generation == life.number).collect();
-        let acknowledged = self.lives.ask_in(&life, partition, move |state, _| {
+        let generation = self.generations.of(partition).await?;
+        let done: Vec<_> = done.into_iter().filter(|each| each.id.generation == generation.number).collect();
+        let acknowledged = self.generations.ask_in(&generation, partition, move |state, _| {
             let now = state.now();
             if let Some(kept) = state.image.partitions.get_mut(&partition) {
                 for each in &done {

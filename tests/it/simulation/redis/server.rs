@@ -1,4 +1,4 @@
-//! The server: one process after another over one image, whoever listens, and its faults.
+//! The server: one process after another over one image, its subscribers, and its faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +15,9 @@ use synckairos::store::{Commit, StoredSession};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::ear::Hearing;
-use super::image::{Image, Kept, Lapses, Life, Word};
-use crate::harness::dice::Dice;
+use super::image::{Generation, Image, Kept, Lapses, Word};
+use super::pubsub::EventSender;
+use crate::harness::rng::Rng;
 use crate::simulation::link::Link;
 use crate::simulation::record::{Event, Record, Stored};
 
@@ -56,31 +56,31 @@ pub(super) struct State {
     pub image: Image,
     pub run: u64,
     is_up: bool,
-    ears: BTreeMap<u64, Ear>,
+    subscribers: BTreeMap<u64, Subscriber>,
     stirred: BTreeMap<u64, (Link, Arc<Notify>)>,
     pub leases: BTreeMap<InstanceId, (Member, Instant)>,
     flaw: Flaw,
-    dice: Dice,
+    rng: Rng,
     record: Record,
 }
 
-struct Ear {
+struct Subscriber {
     link: Link,
-    hearing: Arc<Hearing>,
-    listens: BTreeSet<SessionKey>,
+    sender: Arc<EventSender>,
+    keys: BTreeSet<SessionKey>,
 }
 
 impl Server {
-    pub fn new(record: Record, dice: Dice, flaw: Flaw) -> Self {
+    pub fn new(record: Record, rng: Rng, flaw: Flaw) -> Self {
         Self(Arc::new(Mutex::new(State {
             image: Image::default(),
             run: 1,
             is_up: true,
-            ears: BTreeMap::new(),
+            subscribers: BTreeMap::new(),
             stirred: BTreeMap::new(),
             leases: BTreeMap::new(),
             flaw,
-            dice,
+            rng,
             record,
         })))
     }
@@ -104,7 +104,7 @@ impl Server {
         self.state().image.clone()
     }
 
-    /// The process ends. Whoever listened is cut off for `span`, and for as long nobody
+    /// The process ends. Subscribers are cut off for `span`, and for as long nobody
     /// is there; `recorded` says what the ledger holds.
     pub fn die(&self, span: Duration, keeps: Keeps, recorded: impl Fn(&SessionKey) -> Option<Position>) {
         let mut state = self.state();
@@ -123,10 +123,10 @@ impl Server {
             let (stood, stands, recorded) = (before.position(&key), state.image.position(&key), recorded(&key));
             state.record.add(Event::Died { key, stood, stands, recorded });
         }
-        let ears = std::mem::take(&mut state.ears);
+        let subscribers = std::mem::take(&mut state.subscribers);
         drop(state);
-        for ear in ears.into_values() {
-            ear.link.cut(span);
+        for subscriber in subscribers.into_values() {
+            subscriber.link.cut(span);
         }
     }
 
@@ -155,8 +155,8 @@ impl Server {
     pub fn sessions(&self) -> BTreeMap<SessionKey, StoredSession> {
         let state = self.state();
         let held = |kept: &Kept| -> Vec<_> {
-            let Some(life) = &kept.life else { return Vec::new() };
-            kept.states.keys().filter_map(|key| Some((key.clone(), kept.held(key, life)?))).collect()
+            let Some(generation) = &kept.generation else { return Vec::new() };
+            kept.states.keys().filter_map(|key| Some((key.clone(), kept.held(key, generation)?))).collect()
         };
         state.image.partitions.values().flat_map(held).collect()
     }
@@ -166,22 +166,28 @@ impl Server {
     }
 
     /// Listens from now on, over that connection.
-    pub(super) fn listen(&self, ear: u64, link: &Link, hearing: &Arc<Hearing>, keys: &[SessionKey]) -> Option<()> {
+    pub(super) fn subscribe(
+        &self,
+        subscriber: u64,
+        link: &Link,
+        sender: &Arc<EventSender>,
+        keys: &[SessionKey],
+    ) -> Option<()> {
         self.step(|state| {
-            let new = || Ear { link: link.clone(), hearing: Arc::clone(hearing), listens: BTreeSet::new() };
-            state.ears.entry(ear).or_insert_with(new).listens.extend(keys.iter().cloned());
+            let new = || Subscriber { link: link.clone(), sender: Arc::clone(sender), keys: BTreeSet::new() };
+            state.subscribers.entry(subscriber).or_insert_with(new).keys.extend(keys.iter().cloned());
         })
     }
 
-    pub(super) fn ignore(&self, ear: u64, key: &SessionKey) {
-        if let Some(ear) = self.state().ears.get_mut(&ear) {
-            ear.listens.remove(key);
+    pub(super) fn unsubscribe(&self, subscriber: u64, key: &SessionKey) {
+        if let Some(subscriber) = self.state().subscribers.get_mut(&subscriber) {
+            subscriber.keys.remove(key);
         }
     }
 
     /// A connection is gone.
-    pub(super) fn forget(&self, ear: u64) {
-        self.state().ears.remove(&ear);
+    pub(super) fn forget(&self, subscriber: u64) {
+        self.state().subscribers.remove(&subscriber);
     }
 
     /// Is told when something waits for the ledger where nothing did.
@@ -192,7 +198,7 @@ impl Server {
     /// An instance is no more.
     pub fn gone(&self, instance: u64) {
         let mut state = self.state();
-        state.ears.remove(&instance);
+        state.subscribers.remove(&instance);
         state.stirred.remove(&instance);
     }
 }
@@ -202,36 +208,36 @@ impl State {
         self.record.truth().now()
     }
 
-    /// The partition's life, or the one that begins now by the clock of whoever asks.
-    pub fn live(&mut self, key: Partition, began: Timestamp) -> Life {
+    /// The partition's generation, or the one that begins now by the clock of the instance that asks.
+    pub fn live(&mut self, key: Partition, began: Timestamp) -> Generation {
         let (run, now) = (self.run, self.now());
         self.image.partitions.entry(key).or_default().live(run, began, now)
     }
 
-    pub fn is_alive(&self, partition: Partition, life: &Life) -> bool {
-        let lived = self.image.partitions.get(&partition).and_then(|kept| kept.life.as_ref());
-        lived == Some(life) && life.run == self.run
+    pub fn is_alive(&self, partition: Partition, generation: &Generation) -> bool {
+        let lived = self.image.partitions.get(&partition).and_then(|kept| kept.generation.as_ref());
+        lived == Some(generation) && generation.run == self.run
     }
 
     /// The one script that writes.
-    pub fn commit(&mut self, commit: &Commit, life: &Life) -> Word {
+    pub fn commit(&mut self, commit: &Commit, generation: &Generation) -> Word {
         let lapses = Lapses {
             compares_nothing: self.flaw == Flaw::ComparesNothing,
             knows_no_operations: self.flaw == Flaw::KnowsNoOperations,
         };
-        if let Some(word) = self.image.partition(&commit.key).declined(commit, life, lapses) {
+        if let Some(word) = self.image.partition(&commit.key).declined(commit, generation, lapses) {
             return word;
         }
         let number = self.image.next_ticket(self.now());
-        if self.flaw == Flaw::TellsFirst && self.dice.chance(10) {
+        if self.flaw == Flaw::TellsFirst && self.rng.chance(10) {
             self.tell(commit);
             let partition = Some(Partition::of(&commit.key));
-            return Word::Stored(EntryId { partition, generation: life.number, number });
+            return Word::Stored(EntryId { partition, generation: generation.number, number });
         }
         let now = self.now();
         let kept = self.image.partition(&commit.key);
         let is_first = kept.outbox.is_empty();
-        let ticket = kept.write(commit, life, number, now);
+        let ticket = kept.write(commit, generation, number, now);
         let Commit { key, base, session, frames, entry, .. } = commit.clone();
         self.record.add(Event::Stored(Stored { key, base, session, frames, entry }));
         self.tell(commit);
@@ -248,14 +254,14 @@ impl State {
     fn tell(&self, commit: &Commit) {
         let (key, position, frames) = (commit.key.clone(), commit.session.position, commit.frames.clone());
         let message = Message { key, position, frames };
-        for ear in self.ears.values().filter(|ear| ear.listens.contains(&message.key)) {
-            let Some(arrives) = ear.link.sends() else { continue };
-            let (link, cuts) = (ear.link.clone(), ear.link.cuts());
-            let (hearing, message) = (Arc::clone(&ear.hearing), message.clone());
+        for subscriber in self.subscribers.values().filter(|subscriber| subscriber.keys.contains(&message.key)) {
+            let Some(arrives) = subscriber.link.sends() else { continue };
+            let (link, cuts) = (subscriber.link.clone(), subscriber.link.cuts());
+            let (sender, message) = (Arc::clone(&subscriber.sender), message.clone());
             tokio::spawn(async move {
                 sleep_until(arrives).await;
                 if link.cuts() == cuts {
-                    hearing.hear(message);
+                    sender.send(message);
                 }
             });
         }

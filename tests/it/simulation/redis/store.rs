@@ -16,39 +16,42 @@ use synckairos::store::{Commit, Committed, Error, LedgerProgress, Now, SessionSt
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::image::{Life, Word};
-use super::lives::{Lives, away};
+use super::generations::{Generations, away};
+use super::image::{Generation, Word};
 use super::server::{Flaw, Server};
 use crate::simulation::link::{Failure, Link};
 use crate::simulation::record::Event;
 
 /// A write is sent so many times at most, as the real one is.
-const TRIES: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// Between two questions of who waits for the ledger.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Sessions in the simulated Redis.
 pub struct SimulatedStore {
-    lives: Lives,
+    generations: Generations,
     /// What a build that trusts itself remembers.
     trusted: Mutex<BTreeMap<SessionKey, StoredSession>>,
 }
 
 impl SimulatedStore {
     pub fn new(server: Server, link: Link, now: Now) -> Self {
-        Self { lives: Lives::new(server, link, now), trusted: Mutex::default() }
+        Self { generations: Generations::new(server, link, now), trusted: Mutex::default() }
     }
 
-    /// One of the two that count new lives.
-    pub fn new_lives(&self, which: usize) -> watch::Receiver<u64> {
-        self.lives.noticed(which)
+    /// One of the two that count new generations.
+    pub fn new_generations(&self, which: usize) -> watch::Receiver<u64> {
+        self.generations.noticed(which)
     }
 
     async fn waiting(&self, partition: Partition) -> Result<Option<(EntryId, EntryId)>, Failure> {
-        let ends = self.lives.ask(partition, move |state, life| {
-            let named =
-                |number: &(u64, u64)| EntryId { partition: Some(partition), generation: life.number, number: *number };
+        let ends = self.generations.ask(partition, move |state, generation| {
+            let named = |number: &(u64, u64)| EntryId {
+                partition: Some(partition),
+                generation: generation.number,
+                number: *number,
+            };
             let outbox = &state.image.partitions[&partition].outbox;
             outbox.keys().next().map(named).zip(outbox.keys().next_back().map(named))
         });
@@ -56,7 +59,7 @@ impl SimulatedStore {
     }
 
     fn learn(&self, key: &SessionKey, held: &StoredSession) {
-        if self.lives.server().flaw() == Flaw::TrustsItself {
+        if self.generations.server().flaw() == Flaw::TrustsItself {
             self.trusted.lock().unwrap().insert(key.clone(), held.clone());
         }
     }
@@ -66,8 +69,8 @@ impl SimulatedStore {
     }
 }
 
-/// Why a write may have happened: in which life that was.
-type Doubt = Option<Life>;
+/// Why a write may have happened: in which generation that was.
+type Doubt = Option<Generation>;
 
 fn given_up(doubt: &Doubt, failure: Failure) -> Error {
     match (doubt, failure) {
@@ -76,11 +79,11 @@ fn given_up(doubt: &Doubt, failure: Failure) -> Error {
     }
 }
 
-fn decided(commit: &Commit, word: Word, life: &Life, doubt: &Doubt) -> Result<Committed, Error> {
+fn decided(commit: &Commit, word: Word, generation: &Generation, doubt: &Doubt) -> Result<Committed, Error> {
     let is_stored = matches!(word, Word::Stored(_));
-    // What may have happened in a life that is over may be lost, or in the ledger.
-    if !is_stored && doubt.as_ref().is_some_and(|then| then != life) {
-        return Err(Error::Unknown("a write of a life that is over".into()));
+    // What may have happened in a generation that is over may be lost, or in the ledger.
+    if !is_stored && doubt.as_ref().is_some_and(|then| then != generation) {
+        return Err(Error::Unknown("a write of a generation that is over".into()));
     }
     Ok(match word {
         Word::Stored(ticket) => {
@@ -100,7 +103,9 @@ impl SessionStore for SimulatedStore {
             return Ok(Some(held));
         }
         let (asked, partition) = (key.clone(), Partition::of(key));
-        let read = self.lives.ask(partition, move |state, life| state.image.partition(&asked).held(&asked, life));
+        let read = self
+            .generations
+            .ask(partition, move |state, generation| state.image.partition(&asked).held(&asked, generation));
         let (held, _) = read.await.map_err(away)?;
         if let Some(held) = &held {
             self.learn(key, held);
@@ -110,15 +115,19 @@ impl SessionStore for SimulatedStore {
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         let (partition, mut doubt) = (Partition::of(&commit.key), None);
-        for _ in 0..TRIES {
-            let life = self.lives.of(partition).await.map_err(|failure| given_up(&doubt, failure))?;
-            if commit.base.is_none() && doubt.as_ref().is_some_and(|then| *then != life) {
+        for _ in 0..MAX_ATTEMPTS {
+            let generation = self.generations.of(partition).await.map_err(|failure| given_up(&doubt, failure))?;
+            if commit.base.is_none() && doubt.as_ref().is_some_and(|then| *then != generation) {
                 return Err(given_up(&doubt, Failure::Undone));
             }
             let write = commit.clone();
-            match self.lives.ask_in(&life, partition, move |state, life| state.commit(&write, life)).await {
+            match self
+                .generations
+                .ask_in(&generation, partition, move |state, generation| state.commit(&write, generation))
+                .await
+            {
                 Ok(Some(word)) => {
-                    let committed = decided(&commit, word, &life, &doubt)?;
+                    let committed = decided(&commit, word, &generation, &doubt)?;
                     match &committed {
                         Committed::Stored(held) | Committed::Stale(held) => self.learn(&commit.key, held),
                         Committed::Missing => drop(self.trusted.lock().unwrap().remove(&commit.key)),
@@ -128,7 +137,7 @@ impl SessionStore for SimulatedStore {
                 }
                 Ok(None) if commit.base.is_none() => return Err(given_up(&doubt, Failure::Undone)),
                 Ok(None) => {}
-                Err(Failure::Unknown) if doubt.is_none() => doubt = Some(life),
+                Err(Failure::Unknown) if doubt.is_none() => doubt = Some(generation),
                 Err(failure) => return Err(given_up(&doubt, failure)),
             }
         }
@@ -143,14 +152,14 @@ impl SessionStore for SimulatedStore {
         answered: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
         let (asked, partition) = (key.clone(), Partition::of(key));
-        let restored = self.lives.ask(partition, move |state, life| {
+        let restored = self.generations.ask(partition, move |state, generation| {
             let now = state.now();
-            if state.image.partition(&asked).restore(&asked, over, &held, &answered, life, now) {
+            if state.image.partition(&asked).restore(&asked, over, &held, &answered, generation, now) {
                 let session = Arc::clone(&held.session);
                 state.restored(Event::Restored { key: asked.clone(), over, session });
                 return held;
             }
-            state.image.partition(&asked).held(&asked, life).unwrap()
+            state.image.partition(&asked).held(&asked, generation).unwrap()
         });
         let (held, _) = restored.await.map_err(away)?;
         self.learn(key, &held);
@@ -163,7 +172,7 @@ impl SessionStore for SimulatedStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        let due = self.lives.ask_of(partitions, move |state, partition, _| -> Vec<_> {
+        let due = self.generations.ask_of(partitions, move |state, partition, _| -> Vec<_> {
             let due = state.image.partitions[&partition].due.iter();
             due.take_while(|(at, _)| *at <= until).take(limit).cloned().collect()
         });
@@ -175,22 +184,22 @@ impl SessionStore for SimulatedStore {
 
     async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
         let (key, repeat) = (key.clone(), *repeat);
-        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).answer(&key, &repeat));
+        let asked = self.generations.ask_anything(move |state| state.image.partition(&key).answer(&key, &repeat));
         asked.await.map_err(away)
     }
 
     async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
         let key = key.clone();
-        let asked = self.lives.ask_anything(move |state| state.image.partition(&key).remember(&key, answered));
+        let asked = self.generations.ask_anything(move |state| state.image.partition(&key).remember(&key, answered));
         asked.await.map_err(away)
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        Ok(self.lives.of(Partition::of(key)).await.map_err(away)?.began)
+        Ok(self.generations.of(Partition::of(key)).await.map_err(away)?.began)
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.lives.ask_anything(|_| ()).await.map_err(away)
+        self.generations.ask_anything(|_| ()).await.map_err(away)
     }
 }
 
@@ -213,13 +222,13 @@ impl LedgerProgress for SimulatedStore {
         let Some(partition) = ticket.partition else { return Ok(()) };
         loop {
             let first = self.waiting(partition).await.map_err(away)?.map(|(first, _)| first);
-            if self.lives.of(partition).await.map_err(away)?.number != ticket.generation {
-                return Err(Error::Unknown("the store life it was written in has ended".into()));
+            if self.generations.of(partition).await.map_err(away)?.number != ticket.generation {
+                return Err(Error::Unknown("the store generation it was written in has ended".into()));
             }
             if first.is_none_or(|first| first > ticket) {
                 return Ok(());
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 
