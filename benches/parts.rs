@@ -25,7 +25,7 @@ use synckairos::domain::time::Timestamp;
 use synckairos::fanout::{self, Delivery, Hub, NewestState, Settings, Source, Subscription, Unavailable};
 use synckairos::ids::Ids;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
-use synckairos::redis::{Address, Redis};
+use synckairos::redis::{Redis, RedisUrl};
 use synckairos::shutdown::Shutdown;
 use synckairos::store::keys::Keys;
 use synckairos::store::redis::RedisStore;
@@ -50,7 +50,7 @@ struct Service {
 
 impl Service {
     async fn over(url: &str, folder: &std::path::Path) -> Self {
-        let address = Address::new(url, None).unwrap();
+        let address = RedisUrl::new(url, None).unwrap();
         let redis = Redis::connect(&address).await.unwrap();
         let clock = Arc::new(ManualClock::at(START));
         let store = Arc::new(RedisStore::new(redis, Keys::default(), Duration::from_hours(1), Arc::new(|| START)));

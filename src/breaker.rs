@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use circuit::{Circuit, PhaseId, Settings, State};
 
 use crate::telemetry::metrics::{BREAKER_OPEN, BREAKER_OPENED_TOTAL, BREAKER_TURNED_AWAY_TOTAL};
-use crate::telemetry::outage::Outage;
+use crate::telemetry::outage::OutageLog;
 
 /// The circuit is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct Breaker {
     /// Wakes waiting callers when the circuit changes.
     changed: Notify,
     /// Logged while the circuit is not closed.
-    outage: Outage,
+    outage: OutageLog,
 }
 
 /// Permission for one request. Dropped without an outcome, it counts for nothing.
@@ -59,7 +59,7 @@ impl Breaker {
         metrics::gauge!(BREAKER_OPEN, "of" => of).set(0);
         metrics::counter!(BREAKER_OPENED_TOTAL, "of" => of).increment(0);
         metrics::counter!(BREAKER_TURNED_AWAY_TOTAL, "of" => of).increment(0);
-        let outage = Outage::new(of, "nobody answers; callers are told so without asking", "answers come again");
+        let outage = OutageLog::new(of, "nobody answers; callers are told so without asking", "answers come again");
         Self { of, circuit: Mutex::new(Circuit::new(settings)), changed: Notify::new(), outage }
     }
 

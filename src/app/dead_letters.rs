@@ -21,12 +21,12 @@ use crate::membership::Ownership;
 use crate::store::partition::Partition;
 use crate::store::{Store, StoredSession};
 use crate::telemetry::metrics;
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
 /// The most sessions with dead letters that are checked; the rest follow once some are resolved.
 const MAX_SESSIONS: u32 = 10_000;
 
-static OUTAGE: Outage = Outage::new("ledger", "dead letters cannot be checked", "dead letters are checked again");
+static OUTAGE: OutageLog = OutageLog::new("ledger", "dead letters cannot be checked", "dead letters are checked again");
 
 /// Sessions with dead letters, and the newest letter of each.
 type KnownLinks = BTreeMap<SessionKey, Link>;

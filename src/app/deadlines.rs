@@ -33,7 +33,7 @@ use crate::store;
 use crate::store::SessionStore;
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics;
-use crate::telemetry::outage::{LogThrottle, Outage, OutageTracker, chain};
+use crate::telemetry::outage::{LogThrottle, OutageLog, OutageTracker, chain};
 
 /// How far ahead the due set is read.
 const LOOKAHEAD_MS: i64 = 1_000;
@@ -54,7 +54,7 @@ const MAX_CONCURRENT_WRITES: usize = 64;
 pub const HINT_CAPACITY: usize = 4_096;
 
 static FIRE_FAILURES: LogThrottle = LogThrottle::new();
-static DUE_SET_OUTAGE: Outage = Outage::new("store", "the due set cannot be read", "the due set is read again");
+static DUE_SET_OUTAGE: OutageLog = OutageLog::new("store", "the due set cannot be read", "the due set is read again");
 /// Fires deadlines.
 pub struct Deadlines {
     /// Settles sessions.

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::Due;
 use crate::membership::Roles;
 use crate::store::partition::Partition;
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
 /// How often the ledger is searched for due sessions that no caller reads.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -33,8 +33,8 @@ const SWEEP_PAGE: u32 = 1_000;
 /// nearly always has the session.
 const SWEEP_LAG_MS: i64 = 2_000;
 
-static SWEEP_OUTAGE: Outage =
-    Outage::new("ledger", "due sessions cannot be restored", "due sessions are restored again");
+static SWEEP_OUTAGE: OutageLog =
+    OutageLog::new("ledger", "due sessions cannot be restored", "due sessions are restored again");
 
 impl Deadlines {
     /// Restores due sessions that only the ledger has; runs until it is dropped.

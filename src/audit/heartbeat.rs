@@ -14,14 +14,14 @@ use super::Now;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Error, Ledger};
 use crate::store::SessionStore;
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
 /// The longest time from the last heartbeat of an instance to its end.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-static OUTAGE: Outage = Outage::new("ledger", "failed to record a heartbeat", "heartbeats are recorded again");
+static OUTAGE: OutageLog = OutageLog::new("ledger", "failed to record a heartbeat", "heartbeats are recorded again");
 
 /// Records heartbeats of this instance and its store.
 pub struct Heartbeat {

@@ -12,7 +12,7 @@ use super::Now;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::jobs;
-use crate::jobs::{Failure, RetryPolicy, Source, Work};
+use crate::jobs::{BatchWork, Failure, RetryPolicy, Source};
 use crate::ledger::{Error, Ledger};
 use crate::store;
 use crate::store::LedgerProgress;
@@ -103,7 +103,7 @@ impl Worker {
 }
 
 #[async_trait]
-impl Work for Worker {
+impl BatchWork for Worker {
     type Job = OutboxEntry;
 
     async fn next(&self, max: usize, limit: Duration) -> Result<Vec<OutboxEntry>, Failure> {

@@ -16,10 +16,10 @@ use super::redis::RedisBus;
 use super::{Bus, BusEvent, Message};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
-use crate::redis::{Address, Redis};
-use testkit::redis::{Keeps, Server, Trio};
+use crate::redis::{Redis, RedisUrl};
 use crate::store::keys;
 use crate::store::keys::Keys;
+use testkit::redis::{Keeps, Server, Trio};
 
 const EVENT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -69,7 +69,7 @@ struct InRedis<H> {
 
 impl<H> InRedis<H> {
     async fn at(url: &str, servers: H) -> Self {
-        let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
+        let redis = Redis::connect(&RedisUrl::new(url, None).unwrap()).await.unwrap();
         let bus = Arc::new(RedisBus::new(redis.duplicate().await.unwrap(), Keys::default()));
         let running = Arc::clone(&bus);
         let receiving = tokio::spawn(async move { running.run().await });

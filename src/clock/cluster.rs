@@ -21,7 +21,7 @@ use super::mapped::{Counter, MappedClock};
 
 pub use self::discipline::Settings;
 pub use self::follower::Follower;
-pub use self::reference::{Away, Reading, Reference, StoredOffset};
+pub use self::reference::{Reading, Reference, ReferenceUnavailable, StoredOffset};
 
 /// The clock of one instance among many; a [`Follower`] starts and moves it.
 #[derive(Debug)]

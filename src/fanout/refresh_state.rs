@@ -1,6 +1,8 @@
 //! How far reading the source has come for one session: one read at a time, and another
 //! one after it if something happened meanwhile.
 
+use std::num::NonZeroU64;
+
 use super::Unavailable;
 
 /// Its methods tell the caller what must follow.
@@ -65,8 +67,8 @@ impl RefreshState {
     }
 
     /// Whether that read, or a later one, was answered.
-    pub(super) fn is_answered(&self, read: u64) -> bool {
-        self.answered >= read
+    pub(super) fn is_answered(&self, read: NonZeroU64) -> bool {
+        self.answered >= read.get()
     }
 
     /// Asks for a read, or for one more after the one that runs. Whether the topic must be queued.
@@ -83,9 +85,9 @@ impl RefreshState {
     }
 
     /// Registers a subscriber that waits for the next read to begin; the number of that read.
-    pub(super) fn await_next(&mut self) -> u64 {
-        let read = self.begun + 1;
-        self.awaited = Some(read);
+    pub(super) fn await_next(&mut self) -> NonZeroU64 {
+        let read = NonZeroU64::MIN.saturating_add(self.begun);
+        self.awaited = Some(read.get());
         read
     }
 

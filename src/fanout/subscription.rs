@@ -1,6 +1,7 @@
 //! One subscriber's place in a session's ring.
 
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -57,7 +58,7 @@ pub struct Subscription {
     joined_at: u64,
     waker: Option<Waker>,
     /// The read that it waits for, because another instance may know more than this one.
-    awaited_read: Option<u64>,
+    awaited_read: Option<NonZeroU64>,
     /// Its slot in the topic's wake list.
     wake_slot: u32,
     is_ended: bool,

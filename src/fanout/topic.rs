@@ -3,6 +3,7 @@
 //! One lock guards the state. It is held for a moment, and never across an await, a parse
 //! of a frame or a wake-up. The caller applies the [`Effects`] of a change afterwards.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -202,7 +203,7 @@ impl Topic {
     }
 
     /// Where a subscriber that has seen `last` joins. `awaited` is the read that it waits for, once it waits.
-    pub(super) fn join_point(&self, last: Option<Position>, awaited: &mut Option<u64>) -> (JoinPoint, Effects) {
+    pub(super) fn join_point(&self, last: Option<Position>, awaited: &mut Option<NonZeroU64>) -> (JoinPoint, Effects) {
         self.state().join_point(&self.key.session, last, awaited)
     }
 
@@ -314,7 +315,7 @@ impl TopicState {
         &mut self,
         session: &SessionId,
         last: Option<Position>,
-        awaited: &mut Option<u64>,
+        awaited: &mut Option<NonZeroU64>,
     ) -> (JoinPoint, Effects) {
         // Another instance may know more: a newer position, or that a deleted session was created again.
         if self.ring.is_before(last) || self.ring.is_deleted() {

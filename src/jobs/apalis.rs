@@ -23,14 +23,14 @@ use tracing::error;
 
 use super::policy::RetryPolicy;
 use super::retry::run_batch;
-use super::work::Work;
-use crate::telemetry::outage::{Outage, OutageTracker};
+use super::work::BatchWork;
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
-static OUTAGE: Outage = Outage::new("jobs", "failed to read jobs; waiting", "jobs can be read again");
+static OUTAGE: OutageLog = OutageLog::new("jobs", "failed to read jobs; waiting", "jobs can be read again");
 
 /// Does `work` until `soft` is cancelled and the queue is empty, or until `hard` is cancelled.
 /// The next worker repeats an interrupted batch.
-pub async fn run<W: Work>(
+pub async fn run<W: BatchWork>(
     name: &str,
     work: Arc<W>,
     policy: RetryPolicy,
@@ -51,7 +51,7 @@ pub async fn run<W: Work>(
 }
 
 /// Runs one of apalis's workers to its end; returns whether the queue is empty.
-async fn drain<W: Work>(name: &str, batches: Batches<W>) -> bool {
+async fn drain<W: BatchWork>(name: &str, batches: Batches<W>) -> bool {
     let (work, policy, soft) = (Arc::clone(&batches.work), batches.policy, batches.soft.clone());
     let run = move |jobs: Vec<W::Job>| {
         let work = Arc::clone(&work);
@@ -69,7 +69,7 @@ async fn drain<W: Work>(name: &str, batches: Batches<W>) -> bool {
 }
 
 /// Batches that apalis polls, one after the other.
-struct Batches<W: Work> {
+struct Batches<W: BatchWork> {
     work: Arc<W>,
     policy: RetryPolicy,
     soft: CancellationToken,
@@ -77,7 +77,7 @@ struct Batches<W: Work> {
     not_before: Instant,
 }
 
-impl<W: Work> Backend for Batches<W> {
+impl<W: BatchWork> Backend for Batches<W> {
     type Task = Task<Vec<W::Job>>;
     type Error = Infallible;
 
@@ -108,7 +108,7 @@ impl<W: Work> Backend for Batches<W> {
     }
 }
 
-impl<W: Work> BackendConfig for Batches<W> {
+impl<W: BatchWork> BackendConfig for Batches<W> {
     type Args = Vec<W::Job>;
     type Id = RandomId;
     type Kind = Ephemeral;
@@ -125,7 +125,7 @@ impl<W: Work> BackendConfig for Batches<W> {
 }
 
 /// The next batch; `None` once the queue is empty after `soft` is cancelled.
-async fn next<W: Work>(
+async fn next<W: BatchWork>(
     work: Arc<W>,
     policy: RetryPolicy,
     soft: CancellationToken,

@@ -14,4 +14,4 @@ mod work;
 
 pub use self::apalis::run;
 pub use self::policy::{Backoff, RetryPolicy};
-pub use self::work::{Failure, Source, Work};
+pub use self::work::{BatchWork, Failure, Source};

@@ -7,13 +7,13 @@ use futures::FutureExt;
 use tracing::warn;
 
 use super::policy::RetryPolicy;
-use super::work::{Failure, Source, Work};
-use crate::telemetry::outage::{Outage, OutageTracker};
+use super::work::{BatchWork, Failure, Source};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
-static OUTAGE: Outage = Outage::new("jobs", "no answer; jobs wait", "jobs are done again");
+static OUTAGE: OutageLog = OutageLog::new("jobs", "no answer; jobs wait", "jobs are done again");
 
 /// Does `jobs` in order. A refused batch is halved until the refused job stands alone.
-pub(super) async fn run_batch<W: Work>(work: &W, jobs: &[W::Job], policy: &RetryPolicy) {
+pub(super) async fn run_batch<W: BatchWork>(work: &W, jobs: &[W::Job], policy: &RetryPolicy) {
     let mut rest = vec![jobs];
     while let Some(part) = rest.pop() {
         match (retry_until_answered(policy, || work.attempt(part)).await, part) {
@@ -32,7 +32,7 @@ pub(super) async fn run_batch<W: Work>(work: &W, jobs: &[W::Job], policy: &Retry
 }
 
 /// Retries a refused job a few times, and then makes it a dead letter.
-async fn retry<W: Work>(work: &W, job: &W::Job, first: Source, policy: &RetryPolicy) {
+async fn retry<W: BatchWork>(work: &W, job: &W::Job, first: Source, policy: &RetryPolicy) {
     let alone = std::slice::from_ref(job);
     let mut refusal = first;
     for wait in policy.refused_backoff.waits().take(policy.max_attempts.saturating_sub(1)) {

@@ -20,7 +20,7 @@ pub enum Failure {
 
 /// A queue of jobs, and how to do them.
 #[async_trait]
-pub trait Work: Send + Sync + 'static {
+pub trait BatchWork: Send + Sync + 'static {
     /// A job of the queue.
     type Job: Send + Sync + 'static;
 

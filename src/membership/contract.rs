@@ -13,10 +13,10 @@ use super::redis::RedisLeases;
 use super::{Formats, InstanceId, LeaseError, LeaseTimers, Leases, Member, Membership, Renewed, Roles, Subject, Work};
 use crate::domain::id::TenantId;
 use crate::domain::time::Timestamp;
-use crate::redis::{Address, Redis};
-use testkit::redis::{Keeps, Server, Trio};
+use crate::redis::{Redis, RedisUrl};
 use crate::store::keys::Keys;
 use crate::store::partition::Partitions;
+use testkit::redis::{Keeps, Server, Trio};
 
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -52,7 +52,7 @@ impl Setup {
     }
 
     pub async fn at(url: &str) -> Self {
-        let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
+        let redis = Redis::connect(&RedisUrl::new(url, None).unwrap()).await.unwrap();
         Self { leases: Arc::new(RedisLeases::new(redis, Keys::default(), TIMERS.lease)), server: None }
     }
 

@@ -16,9 +16,9 @@ use super::write_format::WriteFormat;
 use super::{LeaseError, Leases, Renewed};
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, set_membership};
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
-static OUTAGE: Outage = Outage::new("lease", "the lease is not renewed", "the lease is renewed again");
+static OUTAGE: OutageLog = OutageLog::new("lease", "the lease is not renewed", "the lease is renewed again");
 
 /// The length of leases, and the interval of renewals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::time::Instant;
 
 use super::admission::{Peer, RequestGuard};
-use super::deadlines::Deadlines;
+use super::deadlines::ConnectionTimeouts;
 
 /// Shared by the connection, its socket and its requests. Times are in milliseconds
 /// since it began.
@@ -77,7 +77,11 @@ impl Activity {
     }
 
     /// What it waits for, and until when; `idle` is how long for another request.
-    pub(super) fn waits(&self, deadlines: &Deadlines, idle: std::time::Duration) -> (Waiting, Option<Instant>) {
+    pub(super) fn waits(
+        &self,
+        deadlines: &ConnectionTimeouts,
+        idle: std::time::Duration,
+    ) -> (Waiting, Option<Instant>) {
         let at = |ms: u64| self.0.began + std::time::Duration::from_millis(ms);
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         if self.is_stalled() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The deadlines of every connection of a listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
+pub struct ConnectionTimeouts {
     /// For the head of a request, and for HTTP/2's preface with the first request.
     pub head: Duration,
     /// Between two requests.
@@ -13,7 +13,7 @@ pub struct Deadlines {
     pub write: Duration,
 }
 
-impl Default for Deadlines {
+impl Default for ConnectionTimeouts {
     fn default() -> Self {
         Self { head: Duration::from_secs(10), idle: Duration::from_mins(1), write: Duration::from_secs(10) }
     }

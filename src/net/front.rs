@@ -7,7 +7,7 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use tokio_util::sync::CancellationToken;
 
-use super::deadlines::Deadlines;
+use super::deadlines::ConnectionTimeouts;
 
 /// Answers requests, from whichever connection they come.
 pub trait Handler: Clone + Send + Sync + 'static {
@@ -23,7 +23,7 @@ pub struct Front<H> {
     /// Who answers.
     pub handler: H,
     /// How long they may take.
-    pub deadlines: Deadlines,
+    pub deadlines: ConnectionTimeouts,
     /// They finish once it begins.
     pub stop: CancellationToken,
 }

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Waiting;
-use super::deadlines::Deadlines;
+use super::deadlines::ConnectionTimeouts;
 use super::front::Handler;
 use super::idle::Idle;
 use super::idle_timer::IdleTimer;
@@ -43,7 +43,7 @@ enum Pause {
 pub(super) async fn serve<H: Handler>(
     idle: Idle,
     requests: Requests<H>,
-    deadlines: Deadlines,
+    deadlines: ConnectionTimeouts,
     stop: &CancellationToken,
 ) -> Outcome {
     let (slot, activity) = (Arc::clone(&requests.slot), requests.activity.clone());

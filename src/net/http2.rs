@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Waiting;
-use super::deadlines::Deadlines;
+use super::deadlines::ConnectionTimeouts;
 use super::front::Handler;
 use super::idle::Idle;
 use super::idle_timer::IdleTimer;
@@ -26,7 +26,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub(super) async fn serve<H: Handler>(
     idle: Idle,
     requests: Requests<H>,
-    deadlines: Deadlines,
+    deadlines: ConnectionTimeouts,
     stop: &CancellationToken,
 ) -> Option<&'static str> {
     let mut builder = http2::Builder::new(StreamExecutor { write: deadlines.write });

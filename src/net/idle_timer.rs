@@ -7,20 +7,20 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::{Activity, Waiting};
-use super::deadlines::Deadlines;
+use super::deadlines::ConnectionTimeouts;
 
 /// Looks at what a connection waits for. The timer may go off for nothing, so that no
 /// request has to set it; it does not go off late.
 pub(super) struct IdleTimer {
     activity: Activity,
-    deadlines: Deadlines,
+    deadlines: ConnectionTimeouts,
     /// How long to wait for another request.
     idle: Duration,
     timer: Pin<Box<Sleep>>,
 }
 
 impl IdleTimer {
-    pub(super) fn new(activity: Activity, deadlines: Deadlines, idle: Duration) -> Self {
+    pub(super) fn new(activity: Activity, deadlines: ConnectionTimeouts, idle: Duration) -> Self {
         let timer = Box::pin(sleep_until(Instant::now() + deadlines.head));
         Self { activity, deadlines, idle, timer }
     }

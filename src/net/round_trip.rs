@@ -45,14 +45,14 @@ mod linux {
     const MIN_RTT: usize = 148;
 
     /// The answer is about 400 bytes long.
-    const ANSWER: usize = 4096;
+    const MAX_ANSWER_BYTES: usize = 4096;
 
     pub(super) fn round_trip(io: &TcpStream) -> Option<u32> {
         let question = question(io.local_addr().ok()?, io.peer_addr().ok()?)?;
         let (kind, flags) = (SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
         let socket = socket_with(AddressFamily::NETLINK, kind, flags, Some(netlink::SOCK_DIAG)).ok()?;
         send(&socket, &question, SendFlags::empty()).ok()?;
-        let mut answer = [0; ANSWER];
+        let mut answer = [0; MAX_ANSWER_BYTES];
         // The kernel has answered by the time it was asked.
         let (_, length) = recv(&socket, &mut answer[..], RecvFlags::empty()).ok()?;
         measured(answer.get(..length)?)

@@ -25,7 +25,7 @@ const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys"];
 
 /// The address of Redis, with credentials and TLS.
 #[derive(Clone)]
-pub struct Address(Config);
+pub struct RedisUrl(Config);
 
 /// Why an address is invalid. Never contains the address, which may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +38,14 @@ pub enum InvalidAddress {
     Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl fmt::Debug for Address {
+impl fmt::Debug for RedisUrl {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Address").field(&self.0.server.hosts()).finish()
+        f.debug_tuple("RedisUrl").field(&self.0.server.hosts()).finish()
     }
 }
 
-impl Address {
+impl RedisUrl {
     /// From a URL. Over TLS, the server's certificate must be signed by an authority that the
     /// host trusts, or by one in `trusted`, a PEM file, if it is given.
     pub fn new(url: &str, trusted: Option<&Path>) -> Result<Self, InvalidAddress> {
@@ -92,7 +92,7 @@ mod tests {
             ("redis-cluster://127.0.0.1:7000?node=127.0.0.1:7001&node=127.0.0.1:7002", 3),
             ("redis-sentinel://127.0.0.1:26379?sentinelServiceName=main&node=127.0.0.1:26380", 2),
         ] {
-            let address = Address::new(url, None).unwrap();
+            let address = RedisUrl::new(url, None).unwrap();
             assert_eq!(address.0.server.hosts().len(), hosts, "{url}");
             assert_eq!(address.0.tls.is_some(), url.starts_with("rediss"), "{url}");
             assert!(!format!("{address:?}").contains("secret"));
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn an_invalid_address_is_refused_and_not_repeated() {
         for url in ["", "secret", "redis-sentinel://secret:1", "postgres://secret@localhost"] {
-            let error = Address::new(url, None).unwrap_err();
+            let error = RedisUrl::new(url, None).unwrap_err();
             assert!(!format!("{error:?} {error}").contains("secret"), "{url}");
         }
     }

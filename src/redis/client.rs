@@ -5,7 +5,7 @@ use std::time::Duration;
 use fred::types::Builder;
 use fred::types::config::{ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig};
 
-use super::address::Address;
+use super::address::RedisUrl;
 
 /// A command that takes longer counts as unanswered.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_millis(750);
@@ -28,7 +28,7 @@ pub(super) fn command_options() -> Options {
 }
 
 /// A client of that address, not yet connected.
-pub(super) fn builder(address: &Address) -> Builder {
+pub(super) fn builder(address: &RedisUrl) -> Builder {
     let mut builder = Builder::from_config(address.config());
     builder.set_policy(ReconnectPolicy::new_exponential(0, 20, 500, 2));
     builder.with_connection_config(limit_connection).with_performance_config(limit_waiting);

@@ -9,7 +9,7 @@ use fred::types::ClientState;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::Address;
+use super::address::RedisUrl;
 use super::client::{RECONNECT_TIMEOUT, builder, command_options};
 use super::error::RedisError;
 use super::keepalive;
@@ -24,14 +24,14 @@ const RECONNECT_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// looks for one and asks none of the others: then nothing of the cluster is reached.
 pub struct Redis {
     pub(super) client: Client,
-    address: Address,
+    address: RedisUrl,
     last_error: Arc<LastError>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Redis {
     /// Connects, and reconnects without end.
-    pub async fn connect(address: &Address) -> Result<Self, RedisError> {
+    pub async fn connect(address: &RedisUrl) -> Result<Self, RedisError> {
         let client = builder(address).build().map_err(RedisError::not_applied)?;
         let last_error = Arc::new(LastError::default());
         let records = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&last_error).record_all(client.error_rx())));

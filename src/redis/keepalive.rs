@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::client::{COMMAND_TIMEOUT, command_options};
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
 /// Between two pings of a connection.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ const PING_INTERVAL: Duration = Duration::from_millis(500);
 const MAX_MISSED_PINGS: u32 = 2;
 
 /// Shared by all connections of this process, which are lost together.
-static OUTAGE: Outage = Outage::new(
+static OUTAGE: OutageLog = OutageLog::new(
     "redis",
     "a connection to Redis does not answer; another is opened",
     "connections to Redis answer again",

@@ -14,7 +14,7 @@ mod last_error;
 mod pubsub;
 mod script;
 
-pub use self::address::{Address, InvalidAddress};
+pub use self::address::{InvalidAddress, RedisUrl};
 pub use self::capacity::Capacity;
 pub use self::connection::Redis;
 pub use self::error::RedisError;

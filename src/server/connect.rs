@@ -7,7 +7,7 @@ use super::error::Error;
 use crate::clock::cluster::{Follower, Settings};
 use crate::clock::{Clock, DISCIPLINE_INTERVAL, HostCounter, SystemClock};
 use crate::config::Config;
-use crate::redis::{Address, Redis};
+use crate::redis::{Redis, RedisUrl};
 use crate::shutdown::Shutdown;
 use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
@@ -16,7 +16,7 @@ use crate::store::redis::RedisTime;
 /// unless the settings allow it.
 pub async fn redis(config: &Config) -> Result<Option<Redis>, Error> {
     let Some(address) = &config.redis else { return Ok(None) };
-    let address = Address::new(address.as_str(), config.redis_ca_file.as_deref())?;
+    let address = RedisUrl::new(address.as_str(), config.redis_ca_file.as_deref())?;
     let redis = Redis::connect(&address).await?;
     let capacity = redis.capacity().await?;
     match (capacity.keeps_all(), config.allow_eviction) {

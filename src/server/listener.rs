@@ -11,7 +11,7 @@ use super::error::Error;
 use crate::config::{Config, Network, Timers};
 use crate::net;
 use crate::net::admission::{Connections, Limits};
-use crate::net::deadlines::Deadlines;
+use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
 use crate::shutdown::Shutdown;
 
@@ -41,7 +41,11 @@ pub(super) async fn serve(listener: Listener, config: &Config, front: &Shutdown)
         listener,
         connections: Connections::new(name, limits),
         proxies: config.trusted_proxies.clone(),
-        front: Arc::new(Front { handler: router, deadlines: Deadlines { head, idle, write }, stop: front.soft() }),
+        front: Arc::new(Front {
+            handler: router,
+            deadlines: ConnectionTimeouts { head, idle, write },
+            stop: front.soft(),
+        }),
         shutdown: front.clone(),
     };
     front.spawn(name, accepting.run());

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// A dependency that may be away, and its two log lines. Many callers share one outage.
 #[derive(Debug)]
-pub struct Outage {
+pub struct OutageLog {
     of: &'static str,
     begins: &'static str,
     ends: &'static str,
@@ -32,7 +32,7 @@ struct Ended {
     affected: u64,
 }
 
-impl Outage {
+impl OutageLog {
     /// An outage of `of`, its name in the log, with its two lines.
     #[must_use]
     pub const fn new(of: &'static str, begins: &'static str, ends: &'static str) -> Self {
@@ -89,14 +89,14 @@ impl State {
 /// A caller that tries repeatedly, and is in an outage or not. Dropped, it waits no longer.
 #[derive(Debug)]
 pub struct OutageTracker<'a> {
-    outage: &'a Outage,
+    outage: &'a OutageLog,
     is_waiting: bool,
 }
 
 impl<'a> OutageTracker<'a> {
     /// A caller that is in no outage yet.
     #[must_use]
-    pub const fn of(outage: &'a Outage) -> Self {
+    pub const fn of(outage: &'a OutageLog) -> Self {
         Self { outage, is_waiting: false }
     }
 
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_retries_joins_once() {
-        static OUTAGE: Outage = Outage::new("test", "away", "back");
+        static OUTAGE: OutageLog = OutageLog::new("test", "away", "back");
         let (mut one, mut other) = (OutageTracker::of(&OUTAGE), OutageTracker::of(&OUTAGE));
         let away = io::Error::other("away");
         for _ in 0..3 {

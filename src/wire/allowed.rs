@@ -6,12 +6,12 @@ const ID: &str = "1 to 128 characters of A-Z a-z 0-9 _ . : - that begin with a l
 const INSTANT: &str = "an RFC 3339 instant such as 2026-01-01T00:00:00.000Z, or milliseconds since 1970";
 
 /// The longest span, as it stands in the words below.
-const LONGEST: &str = "3162240000000";
+const MAX_SPAN_TEXT: &str = "3162240000000";
 const SPAN: &str = "a whole number of milliseconds from 0 to 3162240000000 (a hundred years)";
 const CHANGE: &str = "a whole number of milliseconds from -3162240000000 to 3162240000000 (a hundred years)";
 const WARNING: &str = "a whole number of milliseconds from 1 to 3162240000000 (a hundred years)";
 
-const _: () = assert!(LONGEST.len() == 13 && MAX_SPAN_MS == 3_162_240_000_000, "the words name the bound");
+const _: () = assert!(MAX_SPAN_TEXT.len() == 13 && MAX_SPAN_MS == 3_162_240_000_000, "the words name the bound");
 
 /// What the field at `pointer` takes, by its name: a name means the same wherever it stands.
 #[must_use]
@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn the_words_name_the_bounds_that_hold() {
-        assert_eq!(LONGEST, MAX_SPAN_MS.to_string());
+        assert_eq!(MAX_SPAN_TEXT, MAX_SPAN_MS.to_string());
         for words in [SPAN, CHANGE, WARNING] {
-            assert!(words.contains(LONGEST), "{words}");
+            assert!(words.contains(MAX_SPAN_TEXT), "{words}");
         }
         let refused = crate::domain::id::SessionId::new("").unwrap_err().to_string();
         assert!(refused.contains(&ID[..42]), "{refused}");

@@ -229,9 +229,9 @@ fn floored(ms: f64) -> Timestamp {
 }
 
 fn paused(body: PauseBody) -> Result<(Option<String>, Target), ParseError> {
-    const LONGEST: usize = 64;
+    const MAX_REASON_BYTES: usize = 64;
     if let Some(reason) = &body.reason
-        && (reason.is_empty() || reason.len() > LONGEST || reason.chars().any(char::is_control))
+        && (reason.is_empty() || reason.len() > MAX_REASON_BYTES || reason.chars().any(char::is_control))
     {
         return Err(invalid("/reason", "must be a text of 1 to 64 bytes without control characters"));
     }

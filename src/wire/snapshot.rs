@@ -87,7 +87,7 @@ pub struct ParticipantBody<'a> {
     pub time_control: Option<&'a TimeControl>,
     pub metadata: &'a Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
-    pub alone: Option<Alone<'a>>,
+    pub alone: Option<SingleParticipant<'a>>,
 }
 
 /// One group of a snapshot.
@@ -104,13 +104,13 @@ pub struct GroupBody<'a> {
     pub phase: PhaseBody,
     pub delay_left_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
-    pub alone: Option<Alone<'a>>,
+    pub alone: Option<SingleParticipant<'a>>,
 }
 
 /// What each clock has for itself where all run at once.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are the contract's, named and explained there")]
-pub struct Alone<'a> {
+pub struct SingleParticipant<'a> {
     pub status: &'static str,
     pub cycle_started_at: Option<Instant>,
     pub deadline_at: Option<Instant>,
@@ -294,13 +294,13 @@ fn phase(session: &Session, owner: Owner) -> PhaseBody {
     }
 }
 
-fn alone(session: &Session, owner: Owner, as_of: Timestamp) -> Option<Alone<'_>> {
+fn alone(session: &Session, owner: Owner, as_of: Timestamp) -> Option<SingleParticipant<'_>> {
     if !session.is_simultaneous() {
         return None;
     }
     let bank = session.bank(owner);
     let own = session.edges_of(owner);
-    Some(Alone {
+    Some(SingleParticipant {
         status: status_alone(session.status, bank, session.rules.action()).as_str(),
         cycle_started_at: bank.anchor.map(Instant),
         deadline_at: own.last().map(|edge| Instant(edge.at)),

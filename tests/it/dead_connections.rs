@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use synckairos::ledger::Ledger as _;
 use synckairos::ledger::postgres::PostgresLedger;
-use synckairos::redis::{Address, Redis};
+use synckairos::redis::{Redis, RedisUrl};
 use testkit::postgres;
 use testkit::proxy::{Mode, Proxy};
 use testkit::redis::{Keeps, Server};
@@ -21,7 +21,7 @@ async fn a_dead_redis_connection_is_dropped_while_in_use() {
         let server = Server::start(Keeps::Nothing);
         let door = Proxy::to(server.port()).await;
         let url = format!("redis://{}", door.address);
-        let redis = Redis::connect(&Address::new(&url, None).unwrap()).await.unwrap();
+        let redis = Redis::connect(&RedisUrl::new(&url, None).unwrap()).await.unwrap();
         redis.ping().await.unwrap();
         door.set(mode);
         let until = Instant::now() + Duration::from_secs(3);

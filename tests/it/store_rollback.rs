@@ -14,7 +14,7 @@ use synckairos::domain::id::SessionId;
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::ids::Ids;
-use synckairos::redis::{Address, Redis};
+use synckairos::redis::{Redis, RedisUrl};
 use synckairos::store::keys::Keys;
 use synckairos::store::outbox::RedisOutbox;
 use synckairos::store::partition::Partitions;
@@ -45,7 +45,7 @@ struct House {
 impl House {
     async fn new() -> Self {
         let (cluster, server) = (Cluster::of(1).start().await, Server::start(Keeps::All));
-        let redis = Redis::connect(&Address::new(&server.url(), None).unwrap()).await.unwrap();
+        let redis = Redis::connect(&RedisUrl::new(&server.url(), None).unwrap()).await.unwrap();
         let parts = cluster.parts();
         let clock = Arc::clone(&parts.clock);
         let now: Now = Arc::new(move || clock.now());

@@ -91,30 +91,6 @@ const NO_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "mis
 
 const MAX_LINES: usize = 450;
 
-/// Circles of files that are still to be cut.
-const CIRCLES: &[&[&str]] = &[
-    &["app/execute.rs", "app/sessions.rs"],
-    &["domain/session/create.rs", "domain/session/roster.rs", "domain/session/validate.rs"],
-    &[
-        "fanout/housekeeping.rs",
-        "fanout/hub.rs",
-        "fanout/refresh.rs",
-        "fanout/subscription.rs",
-        "fanout/topic.rs",
-        "fanout/wake.rs",
-        "fanout/warnings/mod.rs",
-        "fanout/work_queue.rs",
-    ],
-    &["http/stream/poll.rs", "http/stream/poll_connection.rs"],
-    &["http/stream/ws/session_feed.rs", "http/stream/ws/subscriptions.rs"],
-    &["ledger/postgres/lineage.rs", "ledger/postgres/read.rs"],
-    &["ledger/sqlite/lineage.rs", "ledger/sqlite/read.rs"],
-    &["server/backend.rs", "server/connect.rs"],
-];
-
-/// The same of the load driver.
-const LOADTEST_CIRCLES: &[&[&str]] = &[&["crowd/streams.rs", "crowd/subscriber.rs"]];
-
 /// Names of two types, and why each may have it.
 const SAME_NAMES: &[(&str, &str)] = &[
     ("Error", "a room has one, and others name it with its room: `store::Error`"),
@@ -123,33 +99,6 @@ const SAME_NAMES: &[(&str, &str)] = &[
     ("Source", "the same: `fanout::Source`, `jobs::Source`"),
     ("Kind", "of a metric, and of an event; each is named beside what it is the kind of"),
     ("ParticipantBody", "what a create takes, and what a snapshot shows; each is private to its wire form"),
-];
-
-/// Names that the checks refuse and that are still to be changed.
-const STILL_THERE: &[&str] = &[
-    "Taken",
-    "Held",
-    "Made",
-    "Answered",
-    "Away",
-    "What",
-    "Alone",
-    "Found",
-    "Address",
-    "Deadlines",
-    "Next",
-    "Outage",
-    "Ownership",
-    "Session",
-    "Unavailable",
-    "Work",
-    "may_expire",
-    "may_switch",
-    "UPKEEP",
-    "ANSWER",
-    "PAUSE",
-    "PATIENCE",
-    "LONGEST",
 ];
 
 /// A path in the code, such as `crate::store::keys`, and the line it stands on.
@@ -246,15 +195,6 @@ fn the_house_stands() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
-/// Circles that are not excused, and excuses that no circle needs.
-fn unexcused(circles: &BTreeSet<Vec<String>>, excused: &[&[&str]]) -> Vec<String> {
-    let is_part = |circle: &[String], excuse: &[&str]| circle.iter().all(|file| excuse.contains(&file.as_str()));
-    let unexcused = circles.iter().filter(|circle| !excused.iter().any(|excuse| is_part(circle, excuse)));
-    let unneeded = excused.iter().filter(|excuse| !circles.iter().any(|circle| is_part(circle, excuse)));
-    let unexcused = unexcused.map(|circle| format!("name each other: {}", circle.join(", ")));
-    unexcused.chain(unneeded.map(|excuse| format!("no circle any more: {}", excuse.join(", ")))).collect()
-}
-
 /// Every refusal of a name.
 fn refusals(sources: &[Source]) -> Vec<Refusal> {
     [names::dialect(sources), names::doubles(sources), names::questions(sources), names::bounds(sources)]
@@ -265,18 +205,16 @@ fn refusals(sources: &[Source]) -> Vec<Refusal> {
 
 #[test]
 fn no_two_files_of_a_room_import_each_other() {
-    let found = unexcused(&circles(&everything("src")), CIRCLES);
-    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-    for (member, excused) in [("loadtest/src", LOADTEST_CIRCLES), ("testkit/src", &[])] {
-        let found = unexcused(&circles(&everything(member)), excused);
-        assert!(found.is_empty(), "in {member}\n{}\n", found.join("\n"));
+    for member in ["src", "loadtest/src", "testkit/src"] {
+        let found = circles(&everything(member));
+        assert!(found.is_empty(), "in {member} these name each other: {found:#?}");
     }
 }
 
 #[test]
 fn names_say_what_they_name() {
     let refusals = refusals(&everything("src"));
-    let excused: Vec<&str> = SAME_NAMES.iter().map(|(name, _)| *name).chain(STILL_THERE.iter().copied()).collect();
+    let excused: Vec<&str> = SAME_NAMES.iter().map(|(name, _)| *name).collect();
     let unexcused = refusals.iter().filter(|refusal| !excused.contains(&refusal.name.as_str()));
     let mut found: Vec<_> = unexcused.map(|refusal| format!("{} {}", refusal.name, refusal.why)).collect();
     let unneeded = excused.iter().filter(|name| !refusals.iter().any(|refusal| refusal.name == **name));
@@ -358,11 +296,7 @@ fn a_circle_is_found_however_it_is_closed() {
         let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
         let found = circles(&sources);
         assert_eq!(found.len(), 1, "{files:?} gives {found:?}");
-        let excuse: Vec<_> = sources.iter().map(|source| source.path.as_str()).collect();
-        assert!(unexcused(&found, &[&excuse]).is_empty());
-        assert_eq!(unexcused(&found, &[]).len(), 1);
     }
-    assert_eq!(unexcused(&BTreeSet::new(), &[&["a.rs", "b.rs"]]), ["no circle any more: a.rs, b.rs"]);
 }
 
 #[test]

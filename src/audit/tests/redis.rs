@@ -13,14 +13,14 @@ use crate::audit::worker::Worker;
 use crate::domain::position::Position;
 use crate::domain::session::Session;
 use crate::ledger::Ledger;
-use crate::redis::{Address, Redis};
-use testkit::redis::{Keeps, Server};
+use crate::redis::{Redis, RedisUrl};
 use crate::store::contract::fixtures::created;
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
 use crate::store::{Commit, Committed, SessionStore as _};
+use testkit::redis::{Keeps, Server};
 
 const IDLE: Duration = Duration::from_hours(1);
 const SESSIONS: usize = 40;
@@ -46,7 +46,7 @@ async fn write(store: &RedisStore, session: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dying_workers_and_cut_connections_lose_and_repeat_nothing() {
     let server = Server::start(Keeps::Nothing);
-    let redis = Redis::connect(&Address::new(&server.url(), None).unwrap()).await.unwrap();
+    let redis = Redis::connect(&RedisUrl::new(&server.url(), None).unwrap()).await.unwrap();
     let store = RedisStore::new(redis.duplicate().await.unwrap(), Keys::default(), IDLE, fixed_clock());
     let owned = watch::channel(Partitions::ALL).1;
     let outbox =

@@ -42,7 +42,7 @@ pub struct Exchange {
 
 /// What an exchange calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     /// Another exchange, before long.
     Wait,
     /// More exchanges at once: too little is known yet, or others may claim first.
@@ -123,19 +123,19 @@ impl Discipline {
     }
 
     /// Takes in a finished exchange.
-    pub fn take(&mut self, exchange: &Exchange) -> Next {
+    pub fn take(&mut self, exchange: &Exchange) -> NextStep {
         let reading = &exchange.reading;
         if self.reference.as_ref().is_none_or(|known| known.run_id != reading.run_id) {
             self.reference = Some(ReferenceState::new(exchange));
         }
-        let Some(known) = &mut self.reference else { return Next::Retry };
+        let Some(known) = &mut self.reference else { return NextStep::Retry };
         known.keep(Sample::of(exchange));
         let stored = reading.stored.as_ref().filter(|stored| stored.run_id == reading.run_id);
         known.offset = stored.map(|stored| stored.offset_us).or(known.offset);
         self.mapping = steer(self.mapping, known, exchange.received);
         match stored {
-            Some(_) if known.window.len() >= MIN_SAMPLES => Next::Wait,
-            Some(_) => Next::Retry,
+            Some(_) if known.window.len() >= MIN_SAMPLES => NextStep::Wait,
+            Some(_) => NextStep::Retry,
             None => claim(self.settings, self.mapping, known, reading.stored.as_ref(), exchange.received),
         }
     }
@@ -162,19 +162,19 @@ fn claim(
     known: &ReferenceState,
     before: Option<&StoredOffset>,
     now: i64,
-) -> Next {
+) -> NextStep {
     if let Some(offset) = known.offset {
-        return Next::Claim(offset);
+        return NextStep::Claim(offset);
     }
-    let (Some(best), true) = (known.best(now), known.window.len() >= MIN_SAMPLES) else { return Next::Retry };
+    let (Some(best), true) = (known.best(now), known.window.len() >= MIN_SAMPLES) else { return NextStep::Retry };
     let (waited, claim_delay) = (now - known.since, micros(settings.claim_delay));
     match mapping {
         Some(mapping) if is_certain_enough(settings, mapping, now) || waited >= claim_delay => {
-            Next::Claim(mapping.at(best.middle) - best.server)
+            NextStep::Claim(mapping.at(best.middle) - best.server)
         }
         // The same host as before, most likely, and no instance ran meanwhile.
-        None if waited >= claim_delay * 2 => Next::Claim(before.map_or(0, |stored| stored.offset_us)),
-        _ => Next::Retry,
+        None if waited >= claim_delay * 2 => NextStep::Claim(before.map_or(0, |stored| stored.offset_us)),
+        _ => NextStep::Retry,
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::ClusterClock;
-use super::discipline::{Discipline, Exchange, Next, Settings};
-use super::reference::{Away, Reading, Reference, StoredOffset};
+use super::discipline::{Discipline, Exchange, NextStep, Settings};
+use super::reference::{Reading, Reference, ReferenceUnavailable, StoredOffset};
 use crate::clock::host::HostCounter;
 use crate::clock::mapped::{Counter, MappedClock};
 use crate::telemetry::metrics::{CLOCK_CLAIMS_TOTAL, CLOCK_EXCHANGES_TOTAL, set_clock_uncertainty};
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
 /// Between two exchanges, give or take a fifth: instances that started together spread out.
 const EXCHANGE_INTERVAL: Duration = Duration::from_millis(500);
@@ -25,7 +25,7 @@ const UNAVAILABLE_INTERVAL: Duration = Duration::from_millis(100);
 /// An exchange that takes longer is too inexact to use.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(500);
 
-static OUTAGE: Outage = Outage::new("clock", "cluster time is held over", "cluster time is followed again");
+static OUTAGE: OutageLog = OutageLog::new("clock", "cluster time is held over", "cluster time is followed again");
 
 /// Keeps a clock on the reference, while it runs.
 pub struct Follower<C = HostCounter> {
@@ -86,18 +86,19 @@ impl<C: Counter> Exchanger<C> {
         }
     }
 
-    async fn exchange(&self) -> Result<Exchange, Away> {
+    async fn exchange(&self) -> Result<Exchange, ReferenceUnavailable> {
         let sent = self.counter.count_us();
-        let reading =
-            timeout(EXCHANGE_TIMEOUT, self.reference.exchange()).await.map_err(|late| Away(late.into()))??;
+        let reading = timeout(EXCHANGE_TIMEOUT, self.reference.exchange())
+            .await
+            .map_err(|late| ReferenceUnavailable(late.into()))??;
         Ok(Exchange { sent, received: self.counter.count_us(), reading })
     }
 
-    async fn follow(&self, next: Next, reading: &Reading) -> Duration {
+    async fn follow(&self, next: NextStep, reading: &Reading) -> Duration {
         match next {
-            Next::Wait => self.jittered_interval(),
-            Next::Retry => FAST_INTERVAL,
-            Next::Claim(offset_us) => {
+            NextStep::Wait => self.jittered_interval(),
+            NextStep::Retry => FAST_INTERVAL,
+            NextStep::Claim(offset_us) => {
                 let new = StoredOffset { run_id: reading.run_id.clone(), offset_us };
                 // The next exchange shows whether the claim was stored.
                 let claimed = timeout(EXCHANGE_TIMEOUT, self.reference.claim(reading.stored.as_ref(), &new)).await;
@@ -120,7 +121,7 @@ impl<C: Counter> Exchanger<C> {
     }
 
     /// Logs changes, not every exchange.
-    fn record_outcome(&mut self, away: Option<&Away>) {
+    fn record_outcome(&mut self, away: Option<&ReferenceUnavailable>) {
         let outcome = if away.is_some() { "unanswered" } else { "answered" };
         metrics::counter!(CLOCK_EXCHANGES_TOTAL, "outcome" => outcome).increment(1);
         self.outage.record(away);

@@ -26,15 +26,15 @@ pub struct Reading {
 #[async_trait]
 pub trait Reference: Send + Sync {
     /// Reads its time and the offset stored beside it, in one round trip, all at one instant.
-    async fn exchange(&self) -> Result<Reading, Away>;
+    async fn exchange(&self) -> Result<Reading, ReferenceUnavailable>;
 
     /// Stores `new`, if the stored offset is still `seen` and the process that answers is
     /// the one `new` is for; otherwise changes nothing. After an error either may have
     /// happened; the next exchange tells.
-    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away>;
+    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), ReferenceUnavailable>;
 }
 
 /// The reference does not answer, or not in time.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read the reference clock")]
-pub struct Away(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct ReferenceUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);

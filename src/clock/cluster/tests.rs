@@ -4,7 +4,7 @@ mod accuracy;
 mod failover;
 mod follower;
 
-use super::discipline::{Discipline, Exchange, Next, Settings};
+use super::discipline::{Discipline, Exchange, NextStep, Settings};
 use super::reference::{Reading, StoredOffset};
 
 /// An hour, in microseconds.
@@ -74,7 +74,7 @@ impl Instance {
     }
 
     /// Asks at `truth` and does what follows; returns that and when the answer arrived.
-    fn ask(&mut self, master: &mut Master, truth: i64) -> (Next, i64) {
+    fn ask(&mut self, master: &mut Master, truth: i64) -> (NextStep, i64) {
         let outbound = self.rng.up_to(self.round_trip / 2);
         let inbound = self.rng.up_to(self.round_trip / 2);
         let reading = Reading {
@@ -85,7 +85,7 @@ impl Instance {
         let done = truth + outbound + inbound;
         let exchange = Exchange { sent: self.counter.at(truth), received: self.counter.at(done), reading };
         let next = self.discipline.take(&exchange);
-        if let Next::Claim(offset_us) = next {
+        if let NextStep::Claim(offset_us) = next {
             master.stored = Some(StoredOffset { run_id: master.run_id.into(), offset_us });
         }
         (next, done)
@@ -96,7 +96,7 @@ impl Instance {
         let mut truth = from;
         while truth < to {
             let (next, done) = self.ask(master, truth);
-            truth = done + if next == Next::Wait { 400_000 + self.rng.up_to(200_000) } else { 20_000 };
+            truth = done + if next == NextStep::Wait { 400_000 + self.rng.up_to(200_000) } else { 20_000 };
         }
         truth
     }

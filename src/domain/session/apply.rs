@@ -63,7 +63,7 @@ impl Session {
         match command {
             Command::Cancel | Command::Complete { .. } | Command::Delete => None,
             Command::Switch(switch) => {
-                let Ok(owner) = self.may_switch(switch) else {
+                let Ok(owner) = self.check_switch(switch) else {
                     return Some(Step::Refused(Refused::DeadlinePending));
                 };
                 let lag = self.judge_lag(owner, switch.acted_at, switch.connection_lag_ms, now);

@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 
 impl Session {
     pub(super) fn switch(&mut self, switch: &Switch, now: Timestamp) -> Result<Outcome, Refused> {
-        let owner = self.may_switch(switch)?;
+        let owner = self.check_switch(switch)?;
         let next = self.successor(&switch.next)?;
         let lag = self.judge_lag(owner, switch.acted_at, switch.connection_lag_ms, now);
         self.charge(owner, now, lag.credited_ms);
@@ -25,7 +25,7 @@ impl Session {
     }
 
     /// The running clock, if this switch is about the active participant.
-    pub(super) fn may_switch(&self, switch: &Switch) -> Result<Owner, Refused> {
+    pub(super) fn check_switch(&self, switch: &Switch) -> Result<Owner, Refused> {
         if self.is_simultaneous() {
             return Err(Refused::WrongMode);
         }

@@ -44,7 +44,7 @@ struct SignedBody {
 
 /// What a token was made with: enough to make the same again for a repeat, and no secret.
 #[derive(Serialize, Deserialize)]
-struct Made {
+struct SignedToken {
     token_id: String,
     issued_at: Timestamp,
     expires_at: Timestamp,
@@ -77,7 +77,7 @@ pub(super) async fn sign(
 
 impl Api {
     /// A new token's own facts. It never outlives the token of whoever asks for it.
-    fn made(&self, caller: &Caller, held: &StoredSession, wanted: &TokenBody) -> Result<Made, ApiError> {
+    fn made(&self, caller: &Caller, held: &StoredSession, wanted: &TokenBody) -> Result<SignedToken, ApiError> {
         let ttl_ms = wanted.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
         if !(MIN_TTL_MS..=MAX_TTL_MS).contains(&ttl_ms) {
             return Err(ApiError::invalid(
@@ -87,7 +87,7 @@ impl Api {
         }
         let issued_at = caller.arrived;
         let end = issued_at + ttl_ms;
-        Ok(Made {
+        Ok(SignedToken {
             token_id: self.ids.uuid(issued_at).to_string(),
             issued_at,
             expires_at: caller.principal.expires_at.map_or(end, |callers_end| end.min(callers_end)),
@@ -101,8 +101,8 @@ impl Api {
         caller: &Caller,
         held: &StoredSession,
         key: (&str, Digest),
-        made: Made,
-    ) -> Result<(Made, bool), ApiError> {
+        made: SignedToken,
+    ) -> Result<(SignedToken, bool), ApiError> {
         let text = serde_json::to_vec(&made).unwrap_or_default().into();
         let standing = self.sessions.remember(&caller.principal, held, key, text, caller.arrived).await;
         let (standing, is_replay) = standing.map_err(|error| self.problem(&error))?;
@@ -120,7 +120,12 @@ fn seat_of(session: &Session, id: &ParticipantId) -> Result<u64, ApiError> {
     Ok(session.participants[seat].joined.map_or(0, |joined| joined.version))
 }
 
-fn proven(caller: &Principal, session: SessionId, wanted: TokenBody, made: &Made) -> Result<Principal, ApiError> {
+fn proven(
+    caller: &Principal,
+    session: SessionId,
+    wanted: TokenBody,
+    made: &SignedToken,
+) -> Result<Principal, ApiError> {
     let named = wanted.participant_id.as_ref().map(|id| id.as_str().to_owned());
     let subject = wanted.sub.or(named).unwrap_or_else(|| "viewer".to_owned());
     if !(1..=256).contains(&subject.len()) {

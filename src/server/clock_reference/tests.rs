@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::RedisReference;
 use crate::clock::cluster::{ClusterClock, Follower, Settings};
 use crate::clock::{Clock as _, Counter, HostCounter};
-use crate::redis::{Address, Redis};
-use testkit::redis::{Keeps, Server, Trio};
+use crate::redis::{Redis, RedisUrl};
 use crate::store::keys::Keys;
 use crate::store::redis::RedisTime;
+use testkit::redis::{Keeps, Server, Trio};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -50,7 +50,7 @@ impl Instance {
     }
 
     async fn at(url: &str, ahead: i64, ppm: i64) -> Self {
-        let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
+        let redis = Redis::connect(&RedisUrl::new(url, None).unwrap()).await.unwrap();
         let reference = Arc::new(RedisReference(RedisTime::new(redis, Keys::default())));
         let counter = Skewed { host: HostCounter::start(), ahead, ppm };
         let settings = Settings { claim_delay: Duration::from_millis(300), ..Settings::default() };

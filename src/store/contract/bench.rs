@@ -16,8 +16,7 @@ use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::redis::{Address, PubSub, PubSubEvent, Redis};
-use testkit::redis::{Keeps, Named, Server, Trio, named};
+use crate::redis::{PubSub, PubSubEvent, Redis, RedisUrl};
 use crate::store::keys;
 use crate::store::keys::Keys;
 use crate::store::memory::MemoryStore;
@@ -25,6 +24,7 @@ use crate::store::outbox::{MemoryOutbox, Outbox as _, RedisOutbox};
 use crate::store::partition::Partitions;
 use crate::store::redis::RedisStore;
 use crate::store::{SessionStore as _, Store};
+use testkit::redis::{Keeps, Named, Server, Trio, named};
 
 type Announced = Arc<Mutex<Vec<(SessionKey, Position, Bytes)>>>;
 
@@ -113,7 +113,7 @@ impl InRedis {
     }
 
     async fn at(url: &str, home: Home) -> Self {
-        let redis = Redis::connect(&Address::new(url, None).unwrap()).await.unwrap();
+        let redis = Redis::connect(&RedisUrl::new(url, None).unwrap()).await.unwrap();
         empty(&redis).await;
         let idle = Duration::from_hours(1);
         let owned = watch::channel(Partitions::ALL).1;

@@ -14,7 +14,7 @@ const UNIT: Duration = Duration::from_millis(1);
 const BURST: u32 = 4_000;
 
 /// Whoever is over is not looked at for so long, so that it does not wake us for each frame.
-const PAUSE: Duration = Duration::from_millis(20);
+const MIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// So many bytes cost as much as a frame.
 const BYTES: usize = 1_024;
@@ -49,7 +49,7 @@ impl Budget {
         self.charge(units);
         let over = self.full_at.duration_since(now).saturating_sub(UNIT * BURST);
         if !over.is_zero() {
-            self.paused_until = Some(now + over.max(PAUSE));
+            self.paused_until = Some(now + over.max(MIN_PAUSE));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::{ProptestConfig, proptest};
 
-use super::{HOUR, Instance, Master, Next, Skewed, StoredOffset};
+use super::{HOUR, Instance, Master, NextStep, Skewed, StoredOffset};
 
 const CLAIM_DELAY_US: i64 = 1_500_000;
 
@@ -64,7 +64,7 @@ fn a_store_that_forgot_gets_the_exact_offset_at_once() {
     let (mut master, mut instance, truth) = followed(2, 60);
     let offset = master.stored.take().unwrap();
     let (next, _) = instance.ask(&mut master, truth);
-    assert_eq!(next, Next::Claim(offset.offset_us));
+    assert_eq!(next, NextStep::Claim(offset.offset_us));
     assert_eq!(master.stored, Some(offset));
 }
 
@@ -77,7 +77,7 @@ fn a_new_instance_waits_for_instances_that_know() {
         let mut asked = truth;
         while asked < truth + CLAIM_DELAY_US * 2 - 30_000 {
             let (next, done) = new.ask(&mut after, asked);
-            assert_eq!((next, new.discipline.mapping()), (Next::Retry, None));
+            assert_eq!((next, new.discipline.mapping()), (NextStep::Retry, None));
             asked = done + 20_000;
         }
         // It came late, but in time.
@@ -107,7 +107,7 @@ fn an_uncertain_instance_lets_others_claim_first() {
     let mut asked = truth;
     while asked < truth + CLAIM_DELAY_US - 30_000 {
         let (next, done) = uncertain.ask(&mut after, asked);
-        assert_eq!(next, Next::Retry);
+        assert_eq!(next, NextStep::Retry);
         asked = done + 20_000;
     }
     let (_, next) = (uncertain.run(&mut after, asked, truth + CLAIM_DELAY_US + 500_000), after.stored.clone().unwrap());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use crate::clock::cluster::reference::{Away, Reading, Reference, StoredOffset};
+use crate::clock::cluster::reference::{Reading, Reference, ReferenceUnavailable, StoredOffset};
 use crate::clock::cluster::{Follower, Settings};
 use crate::clock::{Clock, Counter, HostCounter};
 
@@ -24,20 +24,20 @@ impl Local {
         Arc::new(Self { counter: HostCounter::start(), stored: Mutex::default(), is_down: AtomicBool::new(false) })
     }
 
-    fn answer(&self) -> Result<(), Away> {
-        if self.is_down.load(Ordering::Relaxed) { Err(Away("away".into())) } else { Ok(()) }
+    fn answer(&self) -> Result<(), ReferenceUnavailable> {
+        if self.is_down.load(Ordering::Relaxed) { Err(ReferenceUnavailable("away".into())) } else { Ok(()) }
     }
 }
 
 #[async_trait]
 impl Reference for Local {
-    async fn exchange(&self) -> Result<Reading, Away> {
+    async fn exchange(&self) -> Result<Reading, ReferenceUnavailable> {
         self.answer()?;
         let stored = self.stored.lock().unwrap().clone();
         Ok(Reading { run_id: "local".into(), server_us: 1_000_000_000_000 + self.counter.count_us(), stored })
     }
 
-    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), Away> {
+    async fn claim(&self, seen: Option<&StoredOffset>, new: &StoredOffset) -> Result<(), ReferenceUnavailable> {
         self.answer()?;
         let mut stored = self.stored.lock().unwrap();
         if stored.as_ref() == seen {

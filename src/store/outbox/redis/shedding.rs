@@ -13,7 +13,7 @@ use crate::redis::RedisError;
 use crate::store::partition::Partition;
 use crate::store::redis::SCRIPTS;
 use crate::telemetry::metrics::OUTBOX_SHED_TOTAL;
-use crate::telemetry::outage::{Outage, OutageTracker};
+use crate::telemetry::outage::{OutageLog, OutageTracker};
 
 /// Between two measurements.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Steps of a thousand entries that are examined in a partition, each time.
 const MAX_STEPS: usize = 50;
 
-static SIZE_OUTAGE: Outage = Outage::new("store", "failed to measure the outbox", "the outbox is measured again");
+static SIZE_OUTAGE: OutageLog = OutageLog::new("store", "failed to measure the outbox", "the outbox is measured again");
 
 impl RedisOutbox {
     /// Measures the owned partitions, and sheds what is too much; runs until it is dropped.

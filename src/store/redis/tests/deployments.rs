@@ -1,9 +1,9 @@
 //! Every kind of deployment: TLS, a user with few rights, a sentinel, a cluster.
 
 use super::Setup;
-use crate::redis::{Address, Redis};
-use testkit::redis::{Keeps, Secret, Server, Trio};
+use crate::redis::{Redis, RedisUrl};
 use crate::store::SessionStore as _;
+use testkit::redis::{Keeps, Secret, Server, Trio};
 
 /// Checks that a session can be written, read and audited.
 async fn check_works(setup: &Setup) {
@@ -18,11 +18,11 @@ async fn check_works(setup: &Setup) {
 #[tokio::test]
 async fn over_tls_with_an_authority_of_its_own() {
     let secret = Secret::start();
-    let address = Address::new(&secret.url(), Some(&secret.trusted())).unwrap();
+    let address = RedisUrl::new(&secret.url(), Some(&secret.trusted())).unwrap();
     check_works(&Setup::over(&address).await).await;
     // A certificate of an unknown authority is refused.
     let stranger = Secret::start();
-    let address = Address::new(&secret.url(), Some(&stranger.trusted())).unwrap();
+    let address = RedisUrl::new(&secret.url(), Some(&stranger.trusted())).unwrap();
     assert!(Box::pin(Redis::connect(&address)).await.is_err());
 }
 
@@ -51,7 +51,7 @@ async fn as_a_user_with_few_rights() {
     grant(&server);
     server.say(&["ACL", "SETUSER", "default", "off"]);
     check_works(&Setup::at(&format!("redis://sk:secret@127.0.0.1:{}", server.port())).await).await;
-    let wrong = Address::new(&format!("redis://sk:wrong@127.0.0.1:{}", server.port()), None).unwrap();
+    let wrong = RedisUrl::new(&format!("redis://sk:wrong@127.0.0.1:{}", server.port()), None).unwrap();
     assert!(Box::pin(Redis::connect(&wrong)).await.is_err());
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{Setup, switching};
 use crate::domain::time::Timestamp;
-use testkit::redis::{Keeps, Server};
 use crate::store::contract::fixtures::key;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
 use crate::store::{Committed, Error, LedgerProgress as _, SessionStore as _, StoredSession};
+use testkit::redis::{Keeps, Server};
 
 /// As the ledger had it, in a new epoch.
 fn restored(base: &StoredSession) -> StoredSession {

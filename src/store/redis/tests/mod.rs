@@ -18,7 +18,7 @@ use super::RedisStore;
 use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
-use crate::redis::{Address, Redis};
+use crate::redis::{Redis, RedisUrl};
 use crate::store::contract::fixtures::{START, after, commit, created, key, still, switch};
 use crate::store::keys::Keys;
 use crate::store::outbox::{Outbox as _, RedisOutbox};
@@ -43,10 +43,10 @@ struct Setup {
 
 impl Setup {
     async fn at(url: &str) -> Self {
-        Box::pin(Self::over(&Address::new(url, None).unwrap())).await
+        Box::pin(Self::over(&RedisUrl::new(url, None).unwrap())).await
     }
 
-    async fn over(address: &Address) -> Self {
+    async fn over(address: &RedisUrl) -> Self {
         let redis = Redis::connect(address).await.unwrap();
         let owned = watch::channel(Partitions::ALL).1;
         let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, Keys::default(), owned, IDLE, still())).await.unwrap());

@@ -8,11 +8,11 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::{Setup, TEST_TIMEOUT};
-use testkit::redis::{Keeps, Server, Trio};
 use crate::store::LedgerProgress as _;
 use crate::store::contract::fixtures::{NOW, START, after, commit, created, key, repeat};
 use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
+use testkit::redis::{Keeps, Server, Trio};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_consumer_hears_of_a_write_at_once() {

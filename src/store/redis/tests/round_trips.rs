@@ -1,9 +1,9 @@
 //! The cost of a write, as figures that must not get worse unnoticed.
 
 use super::{Setup, switching};
-use testkit::redis::{Keeps, Server};
 use crate::store::keys::Keys;
 use crate::store::partition::Partition;
+use testkit::redis::{Keeps, Server};
 
 /// The number of calls of a command.
 pub fn calls(stats: &str, command: &str) -> u64 {
