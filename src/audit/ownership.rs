@@ -61,7 +61,7 @@ pub struct LedgerTaken {
 }
 
 /// A claim to the ledger, and its state so far.
-pub struct Ownership {
+pub struct LedgerOwnership {
     ledger: Arc<dyn Ledger>,
     store: Arc<dyn DeploymentStore>,
     claim: Claim,
@@ -113,7 +113,7 @@ impl Contest {
     }
 }
 
-impl Ownership {
+impl LedgerOwnership {
     /// Claims `ledger` for the deployment in `store`, as `claim` says.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, store: Arc<dyn DeploymentStore>, claim: Claim) -> Self {

@@ -16,10 +16,10 @@ use crate::wire::problem::Code;
 use crate::wire::snapshot::Snapshot;
 
 /// A difference and the step it showed in; 0 is the creation.
-type Found = (usize, Difference);
+type FirstDifference = (usize, Difference);
 
 /// Every difference from what `vector` says.
-pub(super) fn play(vector: &Vector) -> Vec<Found> {
+pub(super) fn play(vector: &Vector) -> Vec<FirstDifference> {
     if vector.source.trim().is_empty() {
         return vec![(0, Difference::new("source", "words", "\"\""))];
     }
@@ -61,7 +61,7 @@ struct StepResult {
 }
 
 impl Played {
-    fn through(mut self, steps: &[VectorStep]) -> Vec<Found> {
+    fn through(mut self, steps: &[VectorStep]) -> Vec<FirstDifference> {
         let mut found = Vec::new();
         let mut before = 0;
         for (step, place) in steps.iter().zip(1..) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::connect;
 use super::error::Error;
-use crate::audit::ownership::{DeploymentStore, Ownership};
+use crate::audit::ownership::{DeploymentStore, LedgerOwnership};
 use crate::config::{Address, Config, ForeignLedger};
 use crate::ids::Ids;
 use crate::ledger::Ledger;
@@ -51,12 +51,12 @@ pub(super) async fn begin(
     config: &Config,
     redis: Option<&Redis>,
     ledger: &Arc<dyn Ledger>,
-) -> Result<Ownership, Error> {
+) -> Result<LedgerOwnership, Error> {
     let store: Arc<dyn DeploymentStore> = match redis {
         Some(redis) => Arc::new(InRedis(RedisDeployment::new(redis.duplicate().await?, connect::keys(config)))),
         None => Arc::new(InMemory(random())),
     };
-    let mut ownership = Ownership::new(Arc::clone(ledger), store, claim(config));
+    let mut ownership = LedgerOwnership::new(Arc::clone(ledger), store, claim(config));
     ownership.begin().await?;
     Ok(ownership)
 }
@@ -77,7 +77,7 @@ fn random() -> String {
 
 /// Renews the claim until `background` begins to stop. When the ledger is lost for good, `front`
 /// is stopped: sessions in memory could not move to the deployment that goes on.
-pub(super) fn keep(ownership: Ownership, fence: &Fence, background: &Shutdown, front: &Shutdown) {
+pub(super) fn keep(ownership: LedgerOwnership, fence: &Fence, background: &Shutdown, front: &Shutdown) {
     let (fence, front) = (fence.clone(), front.clone());
     fence.set(ownership.owner());
     background.spawn_until_stopped("ownership", async move {
