@@ -22,7 +22,7 @@ use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::command::{Command, Switch};
 use synckairos::domain::time::Timestamp;
-use synckairos::fanout::{self, Delivery, Hub, NewestState, Settings, Source, Subscription, Unavailable};
+use synckairos::fanout::{self, Delivery, Hub, NewestState, Settings, Source, Subscription, Transport, Unavailable};
 use synckairos::ids::Ids;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::redis::{Redis, RedisUrl};
@@ -150,7 +150,7 @@ fn fan_out(criterion: &mut Criterion) {
     let parts = fanout::HubParts { bus: Arc::new(memory.attach()), source: Arc::new(Still), clock };
     let hub = Hub::start(parts, Settings::default(), &shutdown);
     let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
-    let mut subscriptions: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe(&key, None, "bench")).collect();
+    let mut subscriptions: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe(&key, None, Transport::WebSocket)).collect();
     let mut position = Position { epoch: 1, version: 1 };
     runtime.block_on(heard(&mut subscriptions, position));
     criterion.bench_function(&format!("a frame through ring and hub to {SUBSCRIBERS}"), |bench| {

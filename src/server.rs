@@ -14,6 +14,7 @@ mod open_ledger;
 mod ownership;
 mod services;
 mod session_source;
+mod status_source;
 mod worker;
 
 use std::io;
@@ -34,12 +35,14 @@ use crate::ids::Ids;
 use crate::membership::Work;
 use crate::shutdown::Shutdown;
 use crate::stream;
+use crate::stream::status::Status;
 use crate::stream::{Streams, Timing};
 use crate::telemetry::metrics;
 
 use self::cache_metrics::CacheMetrics;
 use self::capacity::Capacity;
 use self::listener::Listener;
+use self::status_source::InstanceParts;
 
 pub use backend::Backend;
 pub use clock_reference::RedisReference;
@@ -84,8 +87,16 @@ impl Instance {
         front.spawn_until_stopped("caches", caches.run());
         // Samples take memory until they are sorted, even if no scrape comes.
         front.spawn_until_stopped("metrics upkeep", recorder.clone().upkeep());
+        let parts = InstanceParts {
+            name: config.name().to_owned(),
+            readiness: Arc::clone(&services.readiness),
+            clock: Arc::clone(&services.clock),
+            hub: Arc::clone(&hub),
+        };
+        let status = Status::start(services.clock.now().as_ms(), Arc::new(parts), &front);
         let streams = Streams::start(stream::StreamsParts {
             hub,
+            status,
             commands: Arc::clone(&api) as _,
             authenticator,
             clock: Arc::clone(&services.clock),

@@ -17,6 +17,8 @@ pub enum Access<'a> {
     Revert,
     /// To create or clone a session, or to have a token issued.
     Operate,
+    /// To follow the status of the instance.
+    FollowStatus,
     /// To read what belonged to an earlier session of the same id, which was deleted.
     ReadPredecessor,
 }
@@ -43,6 +45,7 @@ impl Access<'_> {
             )
             | Self::Revert
             | Self::Operate
+            | Self::FollowStatus
             | Self::ReadPredecessor => Role::Operator,
         }
     }

@@ -11,6 +11,7 @@ use super::shared::{HubParts, Shared};
 use super::subscription::Subscription;
 use super::tasks::{events, housekeeping, refresh, wake, warnings};
 use super::topic::Effects;
+use super::transport::Transport;
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
 use crate::shutdown::Shutdown;
@@ -44,9 +45,8 @@ impl Hub {
     }
 
     /// Watches a session from now on, or from `last` on if every later write is known here.
-    /// `transport` labels the metrics.
     #[must_use]
-    pub fn subscribe(&self, key: &SessionKey, last: Option<Position>, transport: &'static str) -> Subscription {
+    pub fn subscribe(&self, key: &SessionKey, last: Option<Position>, transport: Transport) -> Subscription {
         Subscription::new(Arc::clone(&self.shared), key, last, transport)
     }
 
@@ -70,6 +70,12 @@ impl Hub {
     #[must_use]
     pub fn subscribers(&self) -> usize {
         self.shared.subscribers()
+    }
+
+    /// How many subscriptions each transport has.
+    #[must_use]
+    pub fn subscribers_by_transport(&self) -> impl IntoIterator<Item = (Transport, usize)> + use<> {
+        self.shared.subscriber_counts.all()
     }
 
     /// How many sessions this instance listens to, including those that linger without a subscriber.

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::health::SourceHealth;
 use super::lock::lock;
 use super::topic::{Effects, Topic};
+use super::transport::{SubscriberCounts, Transport};
 use super::work_queue::WorkQueue;
 use super::{Settings, Source};
 use crate::bus::Bus;
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     topics: Mutex<HashMap<SessionKey, Arc<Topic>>>,
     topics_created: AtomicU64,
     subscribers: AtomicUsize,
+    pub(super) subscriber_counts: SubscriberCounts,
     no_subscribers: Notify,
 }
 
@@ -69,6 +71,7 @@ impl Shared {
             topics: Mutex::default(),
             topics_created: AtomicU64::new(0),
             subscribers: AtomicUsize::new(0),
+            subscriber_counts: SubscriberCounts::default(),
             no_subscribers: Notify::new(),
         }
     }
@@ -86,8 +89,9 @@ impl Shared {
     }
 
     /// Adds a subscriber to the session's topic: the topic, and the subscriber's slot in its wake list.
-    pub(super) fn join(&self, key: &SessionKey) -> (Arc<Topic>, u32) {
+    pub(super) fn join(&self, key: &SessionKey, transport: Transport) -> (Arc<Topic>, u32) {
         self.subscribers.fetch_add(1, Ordering::Relaxed);
+        self.subscriber_counts.add(transport);
         let (topic, (wake_slot, effects)) = {
             let mut topics = self.topics();
             let topic = topics.get(key).cloned().unwrap_or_else(|| self.create(key, &mut topics));
@@ -104,8 +108,9 @@ impl Shared {
         topic
     }
 
-    pub(super) fn leave(&self, topic: &Topic, wake_slot: u32) {
+    pub(super) fn leave(&self, topic: &Topic, wake_slot: u32, transport: Transport) {
         topic.leave(wake_slot);
+        self.subscriber_counts.remove(transport);
         if self.subscribers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.no_subscribers.notify_one();
         }

@@ -11,6 +11,7 @@ use super::Unavailable;
 use super::ring::{JoinPoint, Slot};
 use super::shared::Shared;
 use super::topic::Topic;
+use super::transport::Transport;
 use super::update::{Update, UpdateKind};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
@@ -49,7 +50,7 @@ enum Joined {
 pub struct Subscription {
     topic: Arc<Topic>,
     shared: Arc<Shared>,
-    transport: &'static str,
+    transport: Transport,
     /// The position it was last handed; while it has no place, the one that its client claims to have.
     position: Option<Position>,
     /// The place of its next entry.
@@ -65,14 +66,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        key: &SessionKey,
-        position: Option<Position>,
-        transport: &'static str,
-    ) -> Self {
-        ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => transport).increment(1);
-        let (topic, wake_slot) = shared.join(key);
+    pub(super) fn new(shared: Arc<Shared>, key: &SessionKey, position: Option<Position>, transport: Transport) -> Self {
+        ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => transport.label()).increment(1);
+        let (topic, wake_slot) = shared.join(key, transport);
         Self {
             joined_at: topic.next(),
             topic,
@@ -85,6 +81,12 @@ impl Subscription {
             wake_slot,
             is_ended: false,
         }
+    }
+
+    /// Another subscription to the same session, which begins with the newest state.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(Arc::clone(&self.shared), &self.topic.key, None, self.transport)
     }
 
     /// The session it watches.
@@ -206,14 +208,15 @@ impl Subscription {
         let before = self.position.filter(|before| before.epoch == position.epoch);
         let skipped = before.map_or(0, |before| position.version.saturating_sub(before.version + 1));
         if skipped > 0 {
-            ::metrics::counter!(metrics::SNAPSHOTS_SKIPPED_TOTAL, "transport" => self.transport).increment(skipped);
+            ::metrics::counter!(metrics::SNAPSHOTS_SKIPPED_TOTAL, "transport" => self.transport.label())
+                .increment(skipped);
         }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.leave(&self.topic, self.wake_slot);
-        ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => self.transport).decrement(1);
+        self.shared.leave(&self.topic, self.wake_slot, self.transport);
+        ::metrics::gauge!(metrics::SUBSCRIBERS, "transport" => self.transport.label()).decrement(1);
     }
 }

@@ -60,7 +60,9 @@ impl Encoding {
 }
 
 impl Update {
-    fn new(kind: UpdateKind, position: Option<Position>, frames: Box<[Bytes]>) -> Self {
+    /// An update with these frames, received now.
+    #[must_use]
+    pub fn new(kind: UpdateKind, position: Option<Position>, frames: Box<[Bytes]>) -> Self {
         Self { kind, position, frames, received_at: Instant::now(), snapshot: None, encodings: Default::default() }
     }
 

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::fanout::Health;
 use crate::wire::instant::Instant;
 use crate::wire::problem::Problem;
+use crate::wire::status::InstanceStatus;
 
 /// Whom a frame answers, and about which session.
 #[derive(Debug, Clone, Default)]
@@ -102,6 +103,11 @@ pub fn reconnect_ack(regarding: &Regarding, resumed: bool) -> Bytes {
 pub fn session_not_found(session: &SessionId) -> Bytes {
     let regarding = Regarding { id: None, session: Some(session.clone()) };
     written("SESSION_NOT_FOUND", &regarding, None, serde_json::Map::new())
+}
+
+/// `STATUS`.
+pub fn status(position: Position, status: &InstanceStatus) -> Bytes {
+    written("STATUS", &Regarding::default(), Some(position), status)
 }
 
 /// `ACK`, with the answer's JSON object.

@@ -1,9 +1,10 @@
-//! Live updates: each stream is a [`Subscription`](crate::fanout::Subscription) and a
-//! way of writing what it hands out.
+//! Live updates: each stream is a [`Feed`] and a way of writing what it hands out.
 
+pub mod feed;
 pub mod params;
 pub mod poll;
 pub mod sse;
+pub mod status;
 pub mod ws;
 
 mod frames;
@@ -21,13 +22,16 @@ use bytes::Bytes;
 use metrics::Counter;
 use serde_json::{Map, Value};
 
+use self::feed::Feed;
+use self::status::Status;
 pub use self::timing::Timing;
 use crate::auth::{Authenticator, Denied};
 use crate::clock::Clock;
-use crate::domain::id::SessionId;
+use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
-use crate::fanout::Hub;
+use crate::fanout::{Hub, Transport};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics as names;
 use crate::wire::close::Close;
@@ -57,6 +61,8 @@ pub trait Commands: Send + Sync {
 pub struct StreamsParts {
     /// What is watched.
     pub hub: Arc<Hub>,
+    /// The status of this instance.
+    pub status: Arc<Status>,
     /// What is commanded.
     pub commands: Arc<dyn Commands>,
     /// Who calls.
@@ -82,10 +88,11 @@ impl Streams {
     #[must_use]
     pub fn start(parts: StreamsParts) -> Arc<Self> {
         let frames = |direction| metrics::counter!(names::FRAMES_TOTAL, "direction" => direction);
-        let (hub, stop) = (Arc::clone(&parts.hub), parts.shutdown.soft());
+        let (hub, status, stop) = (Arc::clone(&parts.hub), Arc::clone(&parts.status), parts.shutdown.soft());
         parts.shutdown.spawn("stream drain", async move {
             stop.cancelled().await;
             hub.wake_all();
+            status.wake_all();
         });
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }
@@ -102,6 +109,18 @@ impl Streams {
     /// Why it proves nobody.
     pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
         self.parts.authenticator.authenticate(token, self.parts.clock.now())
+    }
+
+    /// A feed of a session, from `last` on if that is known here.
+    #[must_use]
+    pub fn follow(&self, key: &SessionKey, last: Option<Position>, transport: Transport) -> Box<dyn Feed> {
+        Box::new(self.parts.hub.subscribe(key, last, transport))
+    }
+
+    /// A feed of this instance's status.
+    #[must_use]
+    pub fn follow_status(&self, last: Option<Position>) -> Box<dyn Feed> {
+        Box::new(self.parts.status.follow(last))
     }
 
     /// Whether the instance is going away.

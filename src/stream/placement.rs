@@ -11,15 +11,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Streams;
+use super::feed::Feed;
 use crate::domain::position::Position;
-use crate::fanout::{Delivery, Subscription, Unavailable, Update, UpdateKind};
+use crate::fanout::{Delivery, Unavailable, Update, UpdateKind};
 use crate::wire::error::ApiError;
 use crate::wire::problem::Code;
 
 /// A read that is under way when a stop begins may take so long.
 const LAST_READ: Duration = Duration::from_millis(200);
 
-/// Why a subscription has no place.
+/// Why a feed has no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlacementError {
     /// Where the session stands cannot be learned.
@@ -58,18 +59,14 @@ impl Streams {
 
     /// Waits for a place until `by`; gives what comes first, if that is there already. A
     /// failure that lasts is not waited for, and neither is anything once a stop has begun.
-    pub(super) async fn placed(
-        &self,
-        subscription: &mut Subscription,
-        by: Instant,
-    ) -> Result<Option<Delivery>, PlacementError> {
+    pub(super) async fn placed(&self, feed: &mut dyn Feed, by: Instant) -> Result<Option<Delivery>, PlacementError> {
         let mut timer = pin!(sleep_until(by));
         let mut is_leaving = false;
         poll_fn(|context| {
-            if let Poll::Ready(first) = subscription.poll_placed(context) {
+            if let Poll::Ready(first) = feed.poll_placed(context) {
                 return Poll::Ready(Ok(first));
             }
-            let failure = subscription.unavailable();
+            let failure = feed.unavailable();
             if let Some(why) = failure.filter(Unavailable::is_lasting) {
                 return Poll::Ready(Err(PlacementError::Unavailable(why)));
             }

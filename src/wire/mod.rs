@@ -12,6 +12,7 @@ pub mod instant;
 pub mod json;
 pub mod problem;
 pub mod snapshot;
+pub mod status;
 
 mod allowed;
 mod control;

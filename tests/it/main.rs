@@ -88,6 +88,8 @@ mod signals;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod status_feed;
+#[cfg(test)]
 mod store_failures;
 #[cfg(test)]
 mod store_rollback;

@@ -17,7 +17,7 @@ use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::fanout::{
-    Delivery, EndReason, Hub, HubParts, NewestState, Settings, Source, Subscription, Unavailable, UpdateKind,
+    Delivery, EndReason, Hub, HubParts, NewestState, Settings, Source, Subscription, Transport, Unavailable, UpdateKind,
 };
 use crate::shutdown::{Finished, Shutdown};
 
@@ -118,7 +118,7 @@ impl House {
     }
 
     pub fn watch(&self, last: Option<Position>) -> Subscription {
-        self.hub.subscribe(&self.key, last, "test")
+        self.hub.subscribe(&self.key, last, Transport::WebSocket)
     }
 
     /// Stores a state without announcing it.

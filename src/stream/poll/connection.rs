@@ -75,12 +75,12 @@ impl PollConnection {
         let stop = self.poll.streams.parts.shutdown.soft();
         let mut asked_at = Instant::now();
         loop {
-            let LongPoll { streams, subscription, principal, timeout, first } = &mut self.poll;
+            let LongPoll { streams, feed, principal, timeout, first } = &mut self.poll;
             let waited = if let Some(first) = first.take() {
                 Ok(first)
             } else {
                 tokio::select! {
-                    waited = streams.wait(subscription, principal, *timeout) => waited,
+                    waited = streams.wait(&mut **feed, principal, *timeout) => waited,
                     () = idle.left() => return None,
                 }
             };
@@ -113,12 +113,12 @@ impl PollConnection {
         let now = self.poll.streams.parts.clock.now();
         let zipped = self.form == Encoding::PollAnswerZipped;
         match waited {
-            PollOutcome::Told(Delivery::Update(told)) if self.poll.subscription.is_up_to_date() && is_whole(&told) => {
+            PollOutcome::Told(Delivery::Update(told)) if self.poll.feed.is_up_to_date() && is_whole(&told) => {
                 Ok(told.encoded(self.form, |told| of_one(told).written(now, zipped)))
             }
             waited => {
-                let LongPoll { streams, subscription, .. } = &mut self.poll;
-                let answer = streams.answer(subscription, waited).await?;
+                let LongPoll { streams, feed, .. } = &mut self.poll;
+                let answer = streams.answer(&mut **feed, waited).await?;
                 Ok(answer.written(now, zipped))
             }
         }
@@ -149,10 +149,10 @@ impl PollConnection {
 
     /// How long the next request's head is, if that asks for the same from here on.
     fn next(&self, read: &[u8]) -> Option<usize> {
-        let LongPoll { streams, subscription, principal, .. } = &self.poll;
+        let LongPoll { streams, feed, principal, .. } = &self.poll;
         let (since, length) = self.again.as_ref()?.since(read)?;
         let now = streams.parts.clock.now();
-        let is_plain = subscription.position() == Some(since)
+        let is_plain = feed.position() == Some(since)
             && principal.expires_at.is_none_or(|at| now < at)
             && !streams.parts.shutdown.is_begun();
         is_plain.then_some(length)

@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use super::response::PollResponse;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Subscription, Update, UpdateKind};
+use crate::fanout::{Delivery, Update, UpdateKind};
 use crate::stream::Streams;
+use crate::stream::feed::Feed;
 use crate::stream::lifetime::Lifetime;
 use crate::wire::error::ApiError;
 use crate::wire::frame;
@@ -62,7 +63,7 @@ impl Streams {
     /// Waits for a write; warnings are no reason to answer.
     pub(super) async fn wait(
         &self,
-        subscription: &mut Subscription,
+        feed: &mut dyn Feed,
         principal: &Principal,
         patience: Duration,
     ) -> Result<PollOutcome, ApiError> {
@@ -70,7 +71,7 @@ impl Streams {
         let by = Instant::now() + patience;
         let mut timer = pin!(sleep_until(lifetime.token_at().map_or(by, |at| at.min(by))));
         poll_fn(|context| {
-            if let Poll::Ready(told) = poll_write(subscription, context) {
+            if let Poll::Ready(told) = poll_write(feed, context) {
                 return Poll::Ready(Ok(PollOutcome::Told(told)));
             }
             // Whoever watches is woken when a stop begins.
@@ -84,11 +85,7 @@ impl Streams {
         .await
     }
 
-    pub(super) async fn answer(
-        &self,
-        subscription: &mut Subscription,
-        waited: PollOutcome,
-    ) -> Result<PollResponse, ApiError> {
+    pub(super) async fn answer(&self, feed: &mut dyn Feed, waited: PollOutcome) -> Result<PollResponse, ApiError> {
         let (timed_out, next_poll) = match &waited {
             PollOutcome::Told(_) => (false, Duration::ZERO),
             PollOutcome::InTime => (true, Duration::ZERO),
@@ -100,26 +97,27 @@ impl Streams {
             PollOutcome::Told(Delivery::Update(told)) => gathered.add(&told),
             PollOutcome::InTime | PollOutcome::GoingAway(_) => {}
         }
-        let state = self.newest(subscription).await?;
-        catch_up(subscription, &mut gathered, state.as_ref().and_then(|state| state.position));
+        let state = self.newest(feed).await?;
+        catch_up(feed, &mut gathered, state.as_ref().and_then(|state| state.position));
         let session = state.and_then(|state| frame::payload_in(state.frames.first()?));
-        let position = gathered.newest.or(subscription.position()).unwrap_or_default();
+        let position = gathered.newest.or(feed.position()).unwrap_or_default();
         Ok(PollResponse::new(position, timed_out, &gathered.events, session.as_deref(), next_poll))
     }
 
-    /// The newest state as the ring has it; none of a session that is gone.
-    async fn newest(&self, subscription: &Subscription) -> Result<Option<Arc<Update>>, ApiError> {
-        let mut fresh = self.parts.hub.subscribe(subscription.key(), None, "poll");
-        match self.placed(&mut fresh, self.place_by()).await? {
+    /// The newest snapshot as the ring has it; none of a session that is gone, or where no
+    /// snapshot is.
+    async fn newest(&self, feed: &dyn Feed) -> Result<Option<Arc<Update>>, ApiError> {
+        let mut fresh = feed.fresh();
+        match self.placed(&mut *fresh, self.place_by()).await? {
             Some(Delivery::Update(state)) if state.kind == UpdateKind::State => Ok(Some(state)),
             _ => Ok(None),
         }
     }
 }
 
-fn poll_write(subscription: &mut Subscription, context: &Context<'_>) -> Poll<Delivery> {
+fn poll_write(feed: &mut dyn Feed, context: &Context<'_>) -> Poll<Delivery> {
     loop {
-        match ready!(subscription.poll_next(context)) {
+        match ready!(feed.poll_next(context)) {
             Delivery::Update(told) if told.kind == UpdateKind::Warnings => {}
             delivery => return Poll::Ready(delivery),
         }
@@ -128,9 +126,9 @@ fn poll_write(subscription: &mut Subscription, context: &Context<'_>) -> Poll<De
 
 /// Tells everything up to where the snapshot stands, so that neither is ahead of the other. It
 /// is no more than a topic's ring holds.
-fn catch_up(subscription: &mut Subscription, gathered: &mut CollectedUpdates, until: Option<Position>) {
+fn catch_up(feed: &mut dyn Feed, gathered: &mut CollectedUpdates, until: Option<Position>) {
     while gathered.newest < until {
-        match subscription.try_next() {
+        match feed.try_next() {
             Some(Delivery::Update(told)) => gathered.add(&told),
             _ => break,
         }

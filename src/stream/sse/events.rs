@@ -10,7 +10,8 @@ use tokio::time::{Instant, Sleep};
 
 use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Encoding, EndReason, Subscription, Update, UpdateKind};
+use crate::fanout::{Delivery, Encoding, EndReason, Update, UpdateKind};
+use crate::stream::feed::Feed;
 use crate::stream::lifetime::Lifetime;
 use crate::stream::params::StreamParams;
 use crate::stream::{Streams, closed, frames};
@@ -22,18 +23,18 @@ const MAX_CURSORS: usize = 16;
 /// Clients come back after this, and up to twice as long, so that they do not come all at once.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// One session of a stream.
-pub(super) struct WatchedSession {
-    pub subscription: Subscription,
+/// One feed of a stream.
+pub(super) struct WatchedFeed {
+    pub feed: Box<dyn Feed>,
     /// What was handed out while the stream was opened.
     pub first: Option<Arc<Update>>,
-    /// Which of the sessions asked for it is.
+    /// Its place among the sessions asked for.
     pub index: usize,
 }
 
 /// The sessions of a stream that is to begin.
 pub(super) struct WatchList {
-    pub watches: Vec<WatchedSession>,
+    pub watches: Vec<WatchedFeed>,
     /// Those that are not there.
     pub unknown: Vec<SessionId>,
     /// How many were asked for.
@@ -43,7 +44,7 @@ pub(super) struct WatchList {
 /// An event stream.
 pub struct SseEvents {
     streams: Arc<Streams>,
-    watches: Vec<WatchedSession>,
+    watches: Vec<WatchedFeed>,
     /// Sessions to be told of as not there.
     unknown: Vec<SessionId>,
     /// How many were asked for: a cursor has a place for each, also for those that have gone.
@@ -157,8 +158,11 @@ impl SseEvents {
                 Poll::Pending => asked += 1,
                 Poll::Ready(Delivery::Ended(ended)) => {
                     let left = self.watches.remove(at);
-                    if ended == EndReason::Missing && self.asked > 1 {
-                        return Poll::Ready(Ok(self.not_found(&left.subscription.key().session)));
+                    if let Some(session) = left.feed.session()
+                        && ended == EndReason::Missing
+                        && self.asked > 1
+                    {
+                        return Poll::Ready(Ok(self.not_found(session)));
                     }
                     if self.watches.is_empty() {
                         return Poll::Ready(Err(close_of(ended)));
@@ -202,9 +206,9 @@ impl SseEvents {
     }
 
     fn sign_of_life(&self) -> Bytes {
-        let one = self.watches.first().filter(|_| self.asked == 1).map(|watch| &watch.subscription);
-        let session = one.map(|subscription| &subscription.key().session);
-        let position = one.and_then(Subscription::position);
+        let one = self.watches.first().filter(|_| self.asked == 1).map(|watch| &watch.feed);
+        let session = one.and_then(|feed| feed.session());
+        let position = one.and_then(|feed| feed.position());
         let parts = &self.streams.parts;
         event(None, &frames::heartbeat(session, position, parts.clock.now(), parts.hub.health()))
     }
@@ -217,20 +221,20 @@ impl SseEvents {
     }
 }
 
-impl WatchedSession {
+impl WatchedFeed {
     fn poll(&mut self, context: &Context<'_>) -> Poll<Delivery> {
         match self.first.take() {
             Some(first) => Poll::Ready(Delivery::Update(first)),
-            None => self.subscription.poll_next(context),
+            None => self.feed.poll_next(context),
         }
     }
 }
 
 /// The position in each session, in the order asked for; a dash for one that has none.
-fn places(watches: &[WatchedSession], asked: usize) -> String {
+fn places(watches: &[WatchedFeed], asked: usize) -> String {
     let mut places = vec!["-".to_owned(); asked];
-    for WatchedSession { subscription, index, .. } in watches {
-        if let Some(position) = subscription.position() {
+    for WatchedFeed { feed, index, .. } in watches {
+        if let Some(position) = feed.position() {
             places[*index] = position.to_string();
         }
     }

@@ -15,14 +15,15 @@ use futures::Stream;
 use tokio::time::Instant;
 
 pub use self::events::SseEvents;
-use self::events::{WatchList, WatchedSession};
+use self::events::{WatchList, WatchedFeed};
 use super::Streams;
+use super::feed::Feed;
 use super::params::StreamParams;
 use super::placement::{PlacementError, has_ended};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::fanout::{Delivery, Encoding, Subscription, Unavailable, Update};
+use crate::fanout::{Delivery, Encoding, Transport, Unavailable, Update};
 use crate::net::stream_end::StreamEnd;
 use crate::net::takeover::Continuation;
 use crate::wire::error::ApiError;
@@ -42,6 +43,27 @@ impl SseEvents {
         encoding: Encoding,
     ) -> Result<Self, ApiError> {
         let watched = streams.watched(principal, sessions, cursors).await?;
+        Ok(Self::begin(Arc::clone(streams), watched, principal, params, encoding))
+    }
+
+    /// Begins with one feed; its caller has seen `last`.
+    ///
+    /// # Errors
+    /// The feed has no place, and why.
+    pub async fn open_one(
+        streams: &Arc<Streams>,
+        principal: &Principal,
+        mut feed: Box<dyn Feed>,
+        last: Option<Position>,
+        params: &StreamParams,
+        encoding: Encoding,
+    ) -> Result<Self, ApiError> {
+        let first = match streams.find(&mut *feed, last, streams.place_by()).await {
+            Lookup::Here(first) => first,
+            Lookup::Nowhere => return Err(ApiError::of(Code::SessionNotFound)),
+            Lookup::NotYet(why) => return Err(why.into()),
+        };
+        let watched = WatchList { watches: vec![WatchedFeed { feed, first, index: 0 }], unknown: Vec::new(), asked: 1 };
         Ok(Self::begin(Arc::clone(streams), watched, principal, params, encoding))
     }
 
@@ -73,17 +95,17 @@ impl Streams {
             let key = principal
                 .sees(&session)
                 .then(|| SessionKey { tenant: principal.tenant.clone(), session: session.clone() });
-            (session, key.map(|key| self.parts.hub.subscribe(&key, *last, "sse")), *last)
+            (session, key.map(|key| self.follow(&key, *last, Transport::Sse)), *last)
         };
         let subscribed: Vec<_> = sessions.into_iter().zip(cursors).map(subscribe).collect();
         let (mut watched, mut failure) = (WatchList { watches: Vec::new(), unknown: Vec::new(), asked }, None);
         let mut is_any_here = false;
-        for (index, (session, subscription, last)) in subscribed.into_iter().enumerate() {
-            let Some(mut subscription) = subscription else {
+        for (index, (session, feed, last)) in subscribed.into_iter().enumerate() {
+            let Some(mut feed) = feed else {
                 watched.unknown.push(session);
                 continue;
             };
-            let first = match self.find(&mut subscription, last, by).await {
+            let first = match self.find(&mut *feed, last, by).await {
                 Lookup::Here(first) => {
                     is_any_here = true;
                     first
@@ -97,7 +119,7 @@ impl Streams {
                     continue;
                 }
             };
-            watched.watches.push(WatchedSession { subscription, first, index });
+            watched.watches.push(WatchedFeed { feed, first, index });
         }
         match failure {
             _ if is_any_here => Ok(watched),
@@ -106,8 +128,8 @@ impl Streams {
         }
     }
 
-    async fn find(&self, subscription: &mut Subscription, last: Option<Position>, by: Instant) -> Lookup {
-        match self.placed(subscription, by).await {
+    async fn find(&self, feed: &mut dyn Feed, last: Option<Position>, by: Instant) -> Lookup {
+        match self.placed(feed, by).await {
             Ok(Some(Delivery::Update(first))) if !has_ended(&first, last) => Lookup::Here(Some(first)),
             Ok(Some(_)) => Lookup::Nowhere,
             // A stop it is told of like streams that are open already.

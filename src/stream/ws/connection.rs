@@ -14,9 +14,9 @@ use super::budget::{Budget, REFUSED};
 use super::codec;
 use super::codec::Incoming;
 use super::commands::CommandQueue;
+use super::followed_feed::SubscriptionEvent;
 use super::goodbye::goodbye;
 use super::keepalive::Keepalive;
-use super::session_feed::SubscriptionEvent;
 use super::socket::{Socket, SocketError, Wire};
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
@@ -54,7 +54,7 @@ pub struct Connection<S> {
     pub(super) streams: Arc<Streams>,
     pub(super) socket: Socket<S>,
     pub(super) principal: Arc<Principal>,
-    pub(super) feed: Subscriptions,
+    pub(super) subscriptions: Subscriptions,
     pub(super) pulse: Keepalive,
     /// While there are commands.
     pub(super) commanding: Option<Box<CommandQueue>>,
@@ -74,7 +74,7 @@ impl<S: Wire> Connection<S> {
         streams: Arc<Streams>,
         socket: Socket<S>,
         principal: Arc<Principal>,
-        mut feed: Subscriptions,
+        mut subscriptions: Subscriptions,
         opening: &StreamParams,
         is_proxied: bool,
     ) -> Self {
@@ -85,14 +85,14 @@ impl<S: Wire> Connection<S> {
             commanding: None,
             lifetime: Lifetime::of(&principal, streams.parts.clock.now()),
             write_by: None,
-            place_by: feed.waits_until(),
+            place_by: subscriptions.waits_until(),
             not_understood: 0,
             budget: Budget::full(now),
             wants_warnings: opening.warnings,
             ended: None,
             streams,
             principal,
-            feed,
+            subscriptions,
         }
     }
 
@@ -176,14 +176,14 @@ impl<S: Wire> Connection<S> {
         let mut went_on = false;
         while self.ended.is_none()
             && self.socket.has_room()
-            && let Poll::Ready(fed) = self.feed.poll_next(context)
+            && let Poll::Ready(fed) = self.subscriptions.poll_next(context)
         {
             went_on = true;
             match fed {
                 SubscriptionEvent::Told(told) => self.send_update(&told),
                 SubscriptionEvent::Placed(waiting, first) => self.session_placed(&waiting, first.as_deref()),
                 SubscriptionEvent::NotPlaced(session, waiting, why) => {
-                    self.session_not_placed(&session, &waiting, why)?;
+                    self.session_not_placed(session.as_ref(), &waiting, why)?;
                 }
                 SubscriptionEvent::Ended(session, ended) => self.session_ended(session, ended)?,
             }
@@ -199,8 +199,8 @@ impl<S: Wire> Connection<S> {
         self.socket.send(told.encoded(Encoding::WebSocket, |told| codec::texts(&told.frames)));
     }
 
-    fn session_ended(&mut self, session: SessionId, ended: EndReason) -> Result<(), End> {
-        let Subscriptions::Many(many) = &mut self.feed else {
+    fn session_ended(&mut self, session: Option<SessionId>, ended: EndReason) -> Result<(), End> {
+        let Subscriptions::Many(many) = &mut self.subscriptions else {
             let close = match ended {
                 EndReason::Deleted => Close::SessionDeleted,
                 EndReason::Missing => Close::NoSuchSession,
@@ -210,9 +210,9 @@ impl<S: Wire> Connection<S> {
             self.ended = Some(close);
             return Ok(());
         };
-        many.leave(&session);
+        session.as_ref().map(|session| many.leave(session));
         if ended == EndReason::Missing {
-            let regarding = Regarding { id: None, session: Some(session) };
+            let regarding = Regarding { id: None, session };
             self.send_error(&regarding, *ApiError::of(Code::SessionNotFound).0);
         }
         Ok(())
@@ -246,7 +246,7 @@ impl<S: Wire> Connection<S> {
     /// Whether what the client says next can be kept until it is answered.
     pub(super) fn may_hear(&self) -> bool {
         let may_command = self.commanding.as_ref().is_none_or(|commanding| commanding.has_room());
-        may_command && (self.place_by.is_none() || self.feed.has_room())
+        may_command && (self.place_by.is_none() || self.subscriptions.has_room())
     }
 
     fn take(&mut self, incoming: Incoming) -> Result<(), End> {

@@ -9,7 +9,7 @@ use super::client;
 use super::client::{ClientRequest, Frame, InvalidFrame};
 use super::commands::QueuedCommand;
 use super::connection::{Connection, End};
-use super::session_feed::{PendingRequest, RequestKind};
+use super::followed_feed::{PendingRequest, RequestKind};
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
@@ -46,7 +46,7 @@ impl<S: Wire> Connection<S> {
     fn handle_frame(&mut self, frame: Frame, received_us: i64) -> Result<(), End> {
         let Frame { mut regarding, wanted } = frame;
         if regarding.session.is_none() {
-            regarding.session = self.feed.session().cloned();
+            regarding.session = self.subscriptions.session().cloned();
         }
         let done = match wanted {
             ClientRequest::Ping { timestamp } => {
@@ -72,20 +72,30 @@ impl<S: Wire> Connection<S> {
 
     /// The session a frame must be about; what the caller may not see is not there.
     fn named<'a>(&self, regarding: &'a Regarding) -> Result<&'a SessionId, ApiError> {
-        let session = regarding
-            .session
-            .as_ref()
-            .ok_or_else(|| ApiError::invalid("/session_id", "is needed: this stream follows several sessions"))?;
-        let is_ours = self.feed.session().is_none_or(|followed| followed == session);
+        let session = regarding.session.as_ref().ok_or_else(|| self.no_session())?;
+        let is_ours = match &self.subscriptions {
+            Subscriptions::One(followed) => followed.session() == Some(session),
+            Subscriptions::Many(_) => true,
+        };
         if is_ours && self.principal.sees(session) { Ok(session) } else { Err(ApiError::of(Code::SessionNotFound)) }
     }
 
+    fn no_session(&self) -> ApiError {
+        match self.subscriptions {
+            Subscriptions::One(_) => ApiError::with_detail(Code::Invalid, "this stream follows no session"),
+            Subscriptions::Many(_) => {
+                ApiError::invalid("/session_id", "is needed: this stream follows several sessions")
+            }
+        }
+    }
+
     fn reconnect(&mut self, regarding: &Regarding, last: Option<Position>) -> Result<(), ApiError> {
-        let session = self.named(regarding)?;
+        let is_sessionless = self.subscriptions.find(None).is_some() && regarding.session.is_none();
+        let session = if is_sessionless { None } else { Some(self.named(regarding)?) };
         self.budget.charge(READ);
         let waiting = self.waiting(regarding, RequestKind::Reconnect);
         let by = waiting.by;
-        self.feed.find(session).ok_or_else(|| ApiError::of(Code::SessionNotFound))?.resume(last, waiting);
+        self.subscriptions.find(session).ok_or_else(|| ApiError::of(Code::SessionNotFound))?.resume(last, waiting);
         self.place_by.get_or_insert(by);
         Ok(())
     }
@@ -118,9 +128,8 @@ impl<S: Wire> Connection<S> {
 
     /// A narrower token may have closed a session to its bearer.
     fn leave_hidden(&mut self) -> Result<(), End> {
-        let hidden = match &mut self.feed {
-            Subscriptions::One(followed) if self.principal.sees(followed.session()) => return Ok(()),
-            Subscriptions::One(_) => return Err(Close::NoSuchSession.into()),
+        let hidden = match &mut self.subscriptions {
+            Subscriptions::One(followed) => return Ok(followed.check_access(&self.principal)?),
             Subscriptions::Many(many) => many.keep_visible(&self.principal),
         };
         for (session, mut waiting) in hidden {
@@ -137,7 +146,7 @@ impl<S: Wire> Connection<S> {
         self.budget.charge(READ);
         let waiting = self.waiting(regarding, RequestKind::Subscribe { with_cursor: last.is_some() });
         let by = waiting.by;
-        let Subscriptions::Many(many) = &mut self.feed else { return Err(follows_one()) };
+        let Subscriptions::Many(many) = &mut self.subscriptions else { return Err(follows_one()) };
         let full = |_| {
             ApiError::with_detail(Code::TooManyConnections, format!("a stream follows at most {MAX_SESSIONS} sessions"))
         };
@@ -148,7 +157,7 @@ impl<S: Wire> Connection<S> {
 
     fn unsubscribe(&mut self, regarding: &Regarding) -> Result<(), ApiError> {
         let session = self.named(regarding)?;
-        let Subscriptions::Many(many) = &mut self.feed else { return Err(follows_one()) };
+        let Subscriptions::Many(many) = &mut self.subscriptions else { return Err(follows_one()) };
         // Whoever asked for it before was heard: it was followed until now.
         for waiting in many.leave(session) {
             self.acknowledge(&waiting.regarding);
@@ -170,5 +179,5 @@ impl<S: Wire> Connection<S> {
 }
 
 fn follows_one() -> ApiError {
-    ApiError::with_detail(Code::Invalid, "this stream follows one session; /v1/ws follows many")
+    ApiError::with_detail(Code::Invalid, "this stream cannot follow more; /v1/ws follows many sessions")
 }

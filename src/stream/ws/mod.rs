@@ -1,15 +1,15 @@
-//! WebSockets: for one session, and for many.
+//! WebSockets: for one feed, and for many sessions.
 
 mod budget;
 mod client;
 mod codec;
 mod commands;
 mod connection;
+mod followed_feed;
 mod goodbye;
 mod inbound;
 mod keepalive;
 mod placement;
-mod session_feed;
 mod socket;
 mod subscriptions;
 mod timers;
@@ -26,40 +26,39 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use self::connection::Connection;
+use self::followed_feed::{PendingRequest, RequestKind};
 use self::goodbye::goodbye;
-use self::session_feed::{PendingRequest, RequestKind};
 use self::socket::Socket;
 use self::subscriptions::Subscriptions;
 use super::Streams;
+use super::feed::Feed;
 use super::frames::Regarding;
 use super::params::StreamParams;
-use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
 use crate::net::takeover::{Continuation, TakenConnection};
 use crate::wire::close::Close;
 
-/// Serves a WebSocket on a connection that is handed over: of that session, or of as many
-/// as the client names.
+/// Serves a WebSocket on a connection that is handed over: one feed, or as many sessions as
+/// the client names.
 #[must_use]
 pub fn serve(
     streams: Arc<Streams>,
     principal: Arc<Principal>,
-    session: Option<SessionId>,
+    feed: Option<Box<dyn Feed>>,
     params: StreamParams,
     is_proxied: bool,
 ) -> Continuation {
     Box::new(move |taken| {
-        let feed = match session {
-            Some(session) => {
-                let regarding = Regarding { id: None, session: Some(session.clone()) };
+        let subscriptions = match feed {
+            Some(feed) => {
+                let regarding = Regarding { id: None, session: feed.session().cloned() };
                 let kind = RequestKind::Open { with_cursor: params.has_cursor() };
-                let waiting = PendingRequest { regarding, kind, by: streams.place_by() };
-                let key = SessionKey { tenant: principal.tenant.clone(), session };
-                Subscriptions::one(&streams, &key, params.last, waiting)
+                Subscriptions::one(feed, PendingRequest { regarding, kind, by: streams.place_by() })
             }
             None => Subscriptions::many(&streams),
         };
-        let connection = Box::new(Connection::new(streams, socket(taken), principal, feed, &params, is_proxied));
+        let socket = socket(taken);
+        let connection = Box::new(Connection::new(streams, socket, principal, subscriptions, &params, is_proxied));
         Box::pin(connection.serve().map(|()| None))
     })
 }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::connection::{Connection, End};
-use super::session_feed::{PendingRequest, Rejection, RequestKind, SubscriptionEvent};
+use super::followed_feed::{PendingRequest, Rejection, RequestKind, SubscriptionEvent};
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
@@ -24,7 +24,7 @@ impl<S: Wire> Connection<S> {
         if let Some(told) = first {
             self.send_update(told);
         }
-        if let Subscriptions::One(_) = self.feed {
+        if let Subscriptions::One(_) = self.subscriptions {
             self.place_by = None;
         }
     }
@@ -47,7 +47,7 @@ impl<S: Wire> Connection<S> {
     /// A session has no place. One that is not there, or was never shown, is left.
     pub(super) fn session_not_placed(
         &mut self,
-        session: &SessionId,
+        session: Option<&SessionId>,
         waiting: &[PendingRequest],
         why: Rejection,
     ) -> Result<(), End> {
@@ -63,10 +63,10 @@ impl<S: Wire> Connection<S> {
             }
         };
         self.refuse(waiting, &problem);
-        match &mut self.feed {
+        match &mut self.subscriptions {
             Subscriptions::One(_) => Err(close.into()),
             Subscriptions::Many(many) => {
-                many.leave(session);
+                session.map(|session| many.leave(session));
                 Ok(())
             }
         }
@@ -83,10 +83,10 @@ impl<S: Wire> Connection<S> {
 
     /// Nobody waits longer for a place than a stream may wait for its first state.
     pub(super) fn give_up_places(&mut self, now: Instant) -> Result<(), End> {
-        while let Some(SubscriptionEvent::NotPlaced(session, waiting, why)) = self.feed.take_overdue(now) {
-            self.session_not_placed(&session, &waiting, why)?;
+        while let Some(SubscriptionEvent::NotPlaced(session, waiting, why)) = self.subscriptions.take_overdue(now) {
+            self.session_not_placed(session.as_ref(), &waiting, why)?;
         }
-        self.place_by = self.feed.waits_until();
+        self.place_by = self.subscriptions.waits_until();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection follows: one session, or as many as it asks for.
+//! What a connection follows: one feed, or as many sessions as it asks for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,14 +6,13 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::session_feed::{PendingRequest, SessionFeed, SubscriptionEvent};
+use super::followed_feed::{FollowedFeed, PendingRequest, SubscriptionEvent};
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
+use crate::fanout::Transport;
+use crate::stream::feed::Feed;
 use crate::stream::{MAX_SESSIONS, Streams};
-
-/// As the metrics call it.
-pub const TRANSPORT: &str = "websocket";
 
 /// Past so many frames that wait for their answer, no more are read from a client.
 const MAX_PENDING_REQUESTS: usize = MAX_SESSIONS + 64;
@@ -21,8 +20,8 @@ const MAX_PENDING_REQUESTS: usize = MAX_SESSIONS + 64;
 /// What is followed.
 #[derive(Debug)]
 pub enum Subscriptions {
-    /// The session the path names.
-    One(SessionFeed),
+    /// The feed that the path names.
+    One(FollowedFeed),
     /// Those the client names.
     Many(Box<ManySessions>),
 }
@@ -30,7 +29,7 @@ pub enum Subscriptions {
 /// Sessions that come and go.
 #[derive(Debug)]
 pub struct ManySessions {
-    followed: Vec<SessionFeed>,
+    followed: Vec<FollowedFeed>,
     /// Who is asked first, so that a busy session does not keep the others waiting.
     turn: usize,
     /// Whoever follows nothing is not woken by anything else when a stop begins.
@@ -42,8 +41,8 @@ pub struct ManySessions {
 pub struct TooManyWaiting;
 
 impl Subscriptions {
-    pub fn one(streams: &Streams, key: &SessionKey, last: Option<Position>, waiting: PendingRequest) -> Self {
-        Self::One(SessionFeed::new(streams.parts.hub.subscribe(key, last, TRANSPORT), waiting))
+    pub fn one(feed: Box<dyn Feed>, waiting: PendingRequest) -> Self {
+        Self::One(FollowedFeed::new(feed, waiting))
     }
 
     pub fn many(streams: &Streams) -> Self {
@@ -54,12 +53,12 @@ impl Subscriptions {
     /// The session every frame is about, where there is one.
     pub fn session(&self) -> Option<&SessionId> {
         match self {
-            Self::One(followed) => Some(followed.session()),
+            Self::One(followed) => followed.session(),
             Self::Many(_) => None,
         }
     }
 
-    /// Where that session stands.
+    /// The position of the one feed.
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::One(followed) => followed.position(),
@@ -67,12 +66,12 @@ impl Subscriptions {
         }
     }
 
-    /// What a client's frame is about, if that is followed.
-    pub fn find(&mut self, session: &SessionId) -> Option<&mut SessionFeed> {
+    /// The feed that a client's frame is about, if that is followed. Only a feed of no session has a frame about none.
+    pub fn find(&mut self, session: Option<&SessionId>) -> Option<&mut FollowedFeed> {
         self.all().iter_mut().find(|each| each.session() == session)
     }
 
-    fn all(&mut self) -> &mut [SessionFeed] {
+    fn all(&mut self) -> &mut [FollowedFeed] {
         match self {
             Self::One(followed) => std::slice::from_mut(followed),
             Self::Many(many) => &mut many.followed,
@@ -83,7 +82,7 @@ impl Subscriptions {
     pub fn has_room(&self) -> bool {
         let waiting = match self {
             Self::One(followed) => followed.waiting(),
-            Self::Many(many) => many.followed.iter().map(SessionFeed::waiting).sum(),
+            Self::Many(many) => many.followed.iter().map(FollowedFeed::waiting).sum(),
         };
         waiting < MAX_PENDING_REQUESTS
     }
@@ -95,7 +94,7 @@ impl Subscriptions {
 
     /// Until when somebody waits for a place.
     pub fn waits_until(&mut self) -> Option<Instant> {
-        self.all().iter().filter_map(SessionFeed::waits_until).min()
+        self.all().iter().filter_map(FollowedFeed::waits_until).min()
     }
 
     /// What is next.
@@ -117,7 +116,7 @@ impl ManySessions {
         last: Option<Position>,
         waiting: PendingRequest,
     ) -> Result<(), TooManyWaiting> {
-        if let Some(followed) = self.followed.iter_mut().find(|each| each.session() == session) {
+        if let Some(followed) = self.followed.iter_mut().find(|each| each.session() == Some(session)) {
             followed.resume(last, waiting);
             return Ok(());
         }
@@ -125,21 +124,21 @@ impl ManySessions {
             return Err(TooManyWaiting);
         }
         let key = SessionKey { tenant: by.tenant.clone(), session: session.clone() };
-        let subscription = streams.parts.hub.subscribe(&key, last, TRANSPORT);
-        self.followed.push(SessionFeed::new(subscription, waiting));
+        let feed = streams.follow(&key, last, Transport::WebSocket);
+        self.followed.push(FollowedFeed::new(feed, waiting));
         Ok(())
     }
 
     /// Follows a session no more; gives those who waited for it.
     pub fn leave(&mut self, session: &SessionId) -> Vec<PendingRequest> {
-        let left = self.followed.extract_if(.., |each| each.session() == session);
+        let left = self.followed.extract_if(.., |each| each.session() == Some(session));
         left.flat_map(|mut each| each.take_waiting()).collect()
     }
 
     /// Leaves what `by` may not see; gives what that was, with those who waited for it.
     pub fn keep_visible(&mut self, by: &Principal) -> Vec<(SessionId, Vec<PendingRequest>)> {
-        let hidden = self.followed.extract_if(.., |each| !by.sees(each.session()));
-        hidden.map(|mut each| (each.session().clone(), each.take_waiting())).collect()
+        let hidden = self.followed.extract_if(.., |each| each.check_access(by).is_err());
+        hidden.filter_map(|mut each| Some((each.session()?.clone(), each.take_waiting()))).collect()
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<SubscriptionEvent> {

@@ -63,9 +63,9 @@ impl<S: Wire> Connection<S> {
             self.socket.send(codec::ping(&payload));
         }
         // How a stream begins is said first.
-        let is_placed = self.place_by.is_none() || self.feed.session().is_none();
+        let is_placed = self.place_by.is_none() || self.subscriptions.session().is_none();
         if self.pulse.take_heartbeat(now) && is_written && is_placed {
-            let (session, position) = (self.feed.session(), self.feed.position());
+            let (session, position) = (self.subscriptions.session(), self.subscriptions.position());
             let frame = frames::heartbeat(session, position, parts.clock.now(), parts.hub.health());
             self.send(&frame);
         }

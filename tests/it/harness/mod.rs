@@ -10,6 +10,7 @@ pub mod bus_tap;
 pub mod caller;
 pub mod checker;
 pub mod cluster;
+pub mod events;
 pub mod follow;
 pub mod history;
 pub mod process;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use synckairos::domain::id::SessionKey;
 use synckairos::domain::position::Position;
-use synckairos::fanout::{Delivery, EndReason, Subscription, Update, UpdateKind};
+use synckairos::fanout::{Delivery, EndReason, Subscription, Transport, Update, UpdateKind};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::key;
@@ -42,7 +42,7 @@ impl Watcher {
                 sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            let subscription = instance.hub.subscribe(&self.key, self.last, "simulated");
+            let subscription = instance.hub.subscribe(&self.key, self.last, Transport::WebSocket);
             self.saw(Seen::Connected(self.last));
             let end = tokio::select! {
                 biased;

@@ -1,4 +1,5 @@
-//! The streams: a WebSocket, server-sent events or a long-poll, of one session or of many.
+//! The streams: a WebSocket, server-sent events or a long-poll, of one session, of many, or of
+//! the instance itself.
 
 pub(super) mod ws;
 
@@ -20,6 +21,9 @@ pub(crate) fn routes() -> Router<Arc<Streams>> {
     Router::new()
         .route("/ws", get(ws::follow_many))
         .route("/events", get(sse::follow_many))
+        .route("/status/ws", get(ws::follow_status))
+        .route("/status/events", get(sse::follow_status))
+        .route("/status/poll", get(poll::poll_status))
         .route("/sessions/{id}/ws", get(ws::follow))
         .route("/sessions/{id}/events", get(sse::follow))
         .route("/sessions/{id}/poll", get(poll::poll))

@@ -1,15 +1,17 @@
-//! `/sessions/{id}/poll`.
+//! `/sessions/{id}/poll`, and `/status/poll` for the instance itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
-use super::request::{admitted, caller, key};
+use super::request::{admitted, caller, key, may_follow_status};
 use crate::domain::position::Position;
+use crate::fanout::Transport;
 use crate::http::extract::{SessionPath, position_in};
 use crate::http::query::Query;
 use crate::http::response;
@@ -52,7 +54,25 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
     admitted(&parts)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
-    let poll = LongPoll::open(streams, &key, principal, since, timeout).await?;
+    let feed = streams.follow(&key, since, Transport::Poll);
+    let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
+    answer(poll, parts).await
+}
+
+/// `GET /status/poll`.
+pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
+    let principal = caller(&streams, &parts)??;
+    admitted(&parts)?;
+    may_follow_status(&principal)?;
+    let feed = streams.follow_status(since);
+    let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
+    answer(poll, parts).await
+}
+
+/// Answers on the connection itself, if that can be taken over.
+async fn answer(poll: LongPoll, mut parts: Parts) -> Result<Response, ApiError> {
     if let Some(takeover) = Takeover::of(&mut parts) {
         let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
         let request = PollRequest { head: takeover.head().cloned(), headers: &parts.headers, route };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::request::Parts;
 
 use crate::auth::Denied;
+use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
 use crate::http::auth::{self, TokenSources};
@@ -38,6 +39,11 @@ pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>,
 /// callers may be dropped at any time, and a stream on it would.
 pub fn admitted(parts: &Parts) -> Result<(), ApiError> {
     if admission::authenticate(parts) { Ok(()) } else { Err(ApiError::unavailable(Code::TooManyConnections)) }
+}
+
+/// Whether the caller may follow the status of the instance.
+pub fn may_follow_status(principal: &Principal) -> Result<(), ApiError> {
+    if principal.may(Access::FollowStatus) { Ok(()) } else { Err(ApiError::of(Code::Forbidden)) }
 }
 
 /// The key of a session the caller can see.

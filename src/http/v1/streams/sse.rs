@@ -1,4 +1,5 @@
-//! `/sessions/{id}/events` for one session, `/events` for many.
+//! `/sessions/{id}/events` for one session, `/events` for many, `/status/events` for the instance
+//! itself.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 
 use super::request;
-use super::request::{admitted, caller};
+use super::request::{admitted, caller, may_follow_status};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::fanout::Encoding;
@@ -33,7 +34,7 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
     let (mut parts, _) = request.into_parts();
     let session = SessionPath::from_request_parts(&mut parts, &()).await;
     let params = request::params(&streams, parts.uri.query());
-    let request = session.and_then(|SessionPath(id)| Ok((vec![id], params?)));
+    let request = session.and_then(|SessionPath(id)| Ok((Followed::Sessions(vec![id]), params?)));
     events(&streams, &mut parts, request).await
 }
 
@@ -44,8 +45,21 @@ pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Re
     events(&streams, &mut parts, request).await
 }
 
-/// The sessions to follow, and how.
-type SseRequest = (Vec<SessionId>, StreamParams);
+/// `GET /status/events`.
+pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, _) = request.into_parts();
+    let params = request::params(&streams, parts.uri.query());
+    events(&streams, &mut parts, params.map(|params| (Followed::Status, params))).await
+}
+
+/// What a stream is to follow.
+enum Followed {
+    Sessions(Vec<SessionId>),
+    Status,
+}
+
+/// What to follow, and how.
+type SseRequest = (Followed, StreamParams);
 
 fn named(query: Option<&str>, default_heartbeat: Duration) -> Result<SseRequest, ApiError> {
     let mut query = Query::of(query)?;
@@ -58,7 +72,17 @@ fn named(query: Option<&str>, default_heartbeat: Duration) -> Result<SseRequest,
     if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
         return Err(ApiError::invalid("/sessions", "must not name a session twice"));
     }
-    Ok((ids, request::rest(query, default_heartbeat)?))
+    Ok((Followed::Sessions(ids), request::rest(query, default_heartbeat)?))
+}
+
+impl Followed {
+    /// How many cursors it has.
+    const fn count(&self) -> usize {
+        match self {
+            Self::Sessions(sessions) => sessions.len(),
+            Self::Status => 1,
+        }
+    }
 }
 
 /// A refusal that comes back gets 204: that is how an `EventSource` is told to stay away.
@@ -82,13 +106,23 @@ async fn open(
 ) -> Result<Response, ApiError> {
     let principal = caller(streams, parts)??;
     admitted(parts)?;
-    let (sessions, params) = request?;
+    let (followed, params) = request?;
     let last_event_id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let texts = last_event_id.into_iter().chain(params.cursors.iter().map(String::as_str));
-    let cursors = cursors(texts, sessions.len());
+    let cursors = cursors(texts, followed.count());
     let takeover = Takeover::of(parts);
     let encoding = if takeover.is_some() { Encoding::EventChunk } else { Encoding::EventStream };
-    let events = SseEvents::open(streams, &principal, sessions, &cursors, &params, encoding).await?;
+    let events = match followed {
+        Followed::Sessions(sessions) => {
+            SseEvents::open(streams, &principal, sessions, &cursors, &params, encoding).await?
+        }
+        Followed::Status => {
+            may_follow_status(&principal)?;
+            let last = cursors.first().copied().flatten();
+            let feed = streams.follow_status(last);
+            SseEvents::open_one(streams, &principal, feed, last, &params, encoding).await?
+        }
+    };
     Ok(match takeover {
         Some(takeover) => takeover.accept(chunked(streams), events.on_connection()),
         None => answer(Body::from_stream(events.into_pieces(StreamEnd::of(parts)).map(Ok::<_, Infallible>))),

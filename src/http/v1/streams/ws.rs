@@ -1,4 +1,4 @@
-//! `/sessions/{id}/ws` for one session, `/ws` for many.
+//! `/sessions/{id}/ws` for one session, `/ws` for many, `/status/ws` for the instance itself.
 //!
 //! A browser is not shown why an upgrade fails, so what it must know is told by a
 //! close code after an upgrade that succeeds.
@@ -11,16 +11,25 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::handshake;
-use super::request::{admitted, caller, params};
+use super::request::{admitted, caller, may_follow_status, params};
 use crate::auth::Denied;
-use crate::domain::id::SessionId;
+use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
+use crate::fanout::Transport;
 use crate::http::extract::SessionPath;
 use crate::net::admission::Peer;
 use crate::stream::{Streams, ws};
 use crate::wire::close::Close;
 use crate::wire::error::ApiError;
 use crate::wire::problem::Code;
+
+/// What a WebSocket is to follow.
+enum Target {
+    Session(SessionId),
+    /// The sessions that its client names.
+    Many,
+    Status,
+}
 
 type HandlerResult = Result<Response, ApiError>;
 
@@ -35,7 +44,7 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
     match caller {
         Ok(principal) => {
             let seen = session.ok().filter(|session| principal.sees(session)).ok_or(Close::NoSuchSession);
-            open(streams, parts, principal, seen.map(Some))
+            open(streams, parts, principal, seen.map(Target::Session))
         }
         Err(_) => refuse(&streams, parts, Close::TokenRefused),
     }
@@ -49,7 +58,23 @@ pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Re
         return Err(no_upgrade(caller, None));
     }
     match caller {
-        Ok(principal) => open(streams, parts, principal, Ok(None)),
+        Ok(principal) => open(streams, parts, principal, Ok(Target::Many)),
+        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+    }
+}
+
+/// `GET /status/ws`.
+pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
+    let (parts, _) = request.into_parts();
+    let caller = caller(&streams, &parts)?;
+    if !handshake::is_asked_for(&parts.headers) {
+        return Err(no_upgrade(caller, None));
+    }
+    match caller {
+        Ok(principal) => {
+            let allowed = may_follow_status(&principal).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
+            open(streams, parts, principal, allowed)
+        }
         Err(_) => refuse(&streams, parts, Close::TokenRefused),
     }
 }
@@ -83,18 +108,26 @@ fn open(
     streams: Arc<Streams>,
     mut parts: Parts,
     principal: Arc<Principal>,
-    session: Result<Option<SessionId>, Close>,
+    target: Result<Target, Close>,
 ) -> HandlerResult {
     let params = params(&streams, parts.uri.query())?;
-    let session = match session {
+    let target = match target {
         Ok(_) if streams.is_stopping() => return refuse(&streams, parts, Close::GoingAway),
         Ok(_) if admitted(&parts).is_err() => return refuse(&streams, parts, Close::TooManyConnections),
-        Ok(session) => session,
+        Ok(target) => target,
         Err(close) => return refuse(&streams, parts, close),
     };
     let is_proxied = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| peer.is_proxy());
     let (response, takeover) = handshake::accept(&mut parts)?;
-    Ok(takeover.accept(response, ws::serve(streams, principal, session, params, is_proxied)))
+    let feed = match target {
+        Target::Session(session) => {
+            let key = SessionKey { tenant: principal.tenant.clone(), session };
+            Some(streams.follow(&key, params.last, Transport::WebSocket))
+        }
+        Target::Status => Some(streams.follow_status(params.last)),
+        Target::Many => None,
+    };
+    Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, is_proxied)))
 }
 
 fn refuse(streams: &Streams, mut parts: Parts, close: Close) -> HandlerResult {

@@ -26,12 +26,30 @@ use crate::fanout::tests::house::{House, START, settings};
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
+use crate::stream::status::{Status, StatusSource};
 use crate::stream::{Commands, Streams, StreamsParts, Timing};
 use crate::wire::problem::{Code, Problem};
+use crate::wire::status::InstanceStatus;
 use crate::{http, net};
 
 pub const LONG: Duration = Duration::from_secs(10);
 const SECRET: &[u8] = b"a key of thirty-two bytes or more";
+
+/// An instance that never changes.
+struct StubStatus;
+
+#[async_trait]
+impl StatusSource for StubStatus {
+    async fn status(&self) -> InstanceStatus {
+        InstanceStatus {
+            instance_id: "a".into(),
+            store: true,
+            ledger: true,
+            uncertainty_ms: 0,
+            subscribers: [("websocket", 0)].into(),
+        }
+    }
+}
 
 /// Answers every command with what it was, `refuse` with a problem.
 pub struct Echo {
@@ -92,6 +110,7 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
     let authenticator = Arc::new(Authenticator::new(Some(SECRET)).unwrap());
     let streams = Streams::start(StreamsParts {
         hub: Arc::clone(&house.hub),
+        status: Status::start(1, Arc::new(StubStatus), &house.shutdown),
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&house.clock) as _,

@@ -1,4 +1,4 @@
-//! One followed session, and the client's frames that wait for its place.
+//! One feed of a connection, and the client's frames that wait for its place.
 //!
 //! Whether everything missed follows, and whether there is such a session at all, is known
 //! once the session was read. So a frame that asks for it is answered then, and once.
@@ -10,8 +10,11 @@ use tokio::time::Instant;
 
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
-use crate::fanout::{Delivery, EndReason, Subscription, Unavailable, Update};
+use crate::domain::principal::Principal;
+use crate::fanout::{Delivery, EndReason, Unavailable, Update};
+use crate::stream::feed::Feed;
 use crate::stream::frames::Regarding;
+use crate::wire::close::Close;
 
 /// What a client asked for that waits for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub struct PendingRequest {
     pub by: Instant,
 }
 
-/// What a feed gives.
+/// What comes of a followed feed.
 #[derive(Debug)]
 pub enum SubscriptionEvent {
     /// To be written.
@@ -44,9 +47,9 @@ pub enum SubscriptionEvent {
     /// there already.
     Placed(Vec<PendingRequest>, Option<Arc<Update>>),
     /// A session has no place, and those who waited for it are told why.
-    NotPlaced(SessionId, Vec<PendingRequest>, Rejection),
+    NotPlaced(Option<SessionId>, Vec<PendingRequest>, Rejection),
     /// Nothing more of that session.
-    Ended(SessionId, EndReason),
+    Ended(Option<SessionId>, EndReason),
 }
 
 /// Why a session has no place.
@@ -59,31 +62,35 @@ pub enum Rejection {
     Unavailable { reason: Unavailable, is_new: bool },
 }
 
-/// A followed session.
+/// A followed feed.
 #[derive(Debug)]
-pub struct SessionFeed {
-    subscription: Subscription,
+pub struct FollowedFeed {
+    feed: Box<dyn Feed>,
     waiting: Vec<PendingRequest>,
     /// It has had no place so far.
     is_new: bool,
 }
 
-impl SessionFeed {
-    pub fn new(subscription: Subscription, waiting: PendingRequest) -> Self {
-        Self { subscription, waiting: vec![waiting], is_new: true }
+impl FollowedFeed {
+    pub fn new(feed: Box<dyn Feed>, waiting: PendingRequest) -> Self {
+        Self { feed, waiting: vec![waiting], is_new: true }
     }
 
-    pub fn session(&self) -> &SessionId {
-        &self.subscription.key().session
+    pub fn session(&self) -> Option<&SessionId> {
+        self.feed.session()
+    }
+
+    pub fn check_access(&self, principal: &Principal) -> Result<(), Close> {
+        self.feed.check_access(principal)
     }
 
     pub fn position(&self) -> Option<Position> {
-        self.subscription.position()
+        self.feed.position()
     }
 
     /// Goes on from `last`.
     pub fn resume(&mut self, last: Option<Position>, waiting: PendingRequest) {
-        self.subscription.resume(last);
+        self.feed.resume(last);
         self.waiting.push(waiting);
     }
 
@@ -104,7 +111,7 @@ impl SessionFeed {
 
     pub fn take_overdue(&mut self, now: Instant) -> Option<SubscriptionEvent> {
         self.waits_until().filter(|by| now >= *by)?;
-        let reason = self.subscription.unavailable().unwrap_or(Unavailable::STORE);
+        let reason = self.feed.unavailable().unwrap_or(Unavailable::STORE);
         Some(self.reject(Rejection::Unavailable { reason, is_new: self.is_new }))
     }
 
@@ -113,14 +120,14 @@ impl SessionFeed {
         if !self.waiting.is_empty() {
             return self.poll_place(context);
         }
-        self.subscription.poll_next(context).map(|delivery| match delivery {
+        self.feed.poll_next(context).map(|delivery| match delivery {
             Delivery::Update(told) => SubscriptionEvent::Told(told),
-            Delivery::Ended(ended) => SubscriptionEvent::Ended(self.session().clone(), ended),
+            Delivery::Ended(ended) => SubscriptionEvent::Ended(self.session().cloned(), ended),
         })
     }
 
     fn poll_place(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
-        let first = match self.subscription.poll_placed(context) {
+        let first = match self.feed.poll_placed(context) {
             Poll::Ready(Some(Delivery::Update(told))) => Some(told),
             Poll::Ready(Some(Delivery::Ended(_))) => return Poll::Ready(self.reject(Rejection::Missing)),
             Poll::Ready(None) => None,
@@ -131,7 +138,7 @@ impl SessionFeed {
     }
 
     fn poll_failed(&mut self) -> Poll<SubscriptionEvent> {
-        match self.subscription.unavailable().filter(Unavailable::is_lasting) {
+        match self.feed.unavailable().filter(Unavailable::is_lasting) {
             Some(reason) => {
                 let why = Rejection::Unavailable { reason, is_new: self.is_new };
                 Poll::Ready(self.reject(why))
@@ -141,6 +148,6 @@ impl SessionFeed {
     }
 
     fn reject(&mut self, why: Rejection) -> SubscriptionEvent {
-        SubscriptionEvent::NotPlaced(self.session().clone(), self.take_waiting(), why)
+        SubscriptionEvent::NotPlaced(self.session().cloned(), self.take_waiting(), why)
     }
 }
