@@ -35,7 +35,7 @@ use crate::ids::Ids;
 use crate::membership::Work;
 use crate::shutdown::Shutdown;
 use crate::stream;
-use crate::stream::status::Status;
+use crate::stream::status::StatusPublisher;
 use crate::stream::{Streams, Timing};
 use crate::telemetry::metrics;
 
@@ -93,7 +93,7 @@ impl Instance {
             clock: Arc::clone(&services.clock),
             hub: Arc::clone(&hub),
         };
-        let status = Status::start(services.clock.now().as_ms(), Arc::new(parts), &front);
+        let status = StatusPublisher::start(services.clock.now().as_ms(), Arc::new(parts), &front);
         let streams = Streams::start(stream::StreamsParts {
             hub,
             status,

@@ -23,7 +23,7 @@ use metrics::Counter;
 use serde_json::{Map, Value};
 
 use self::feed::Feed;
-use self::status::Status;
+use self::status::StatusPublisher;
 pub use self::timing::Timing;
 use crate::auth::{Authenticator, Denied};
 use crate::clock::Clock;
@@ -62,7 +62,7 @@ pub struct StreamsParts {
     /// What is watched.
     pub hub: Arc<Hub>,
     /// The status of this instance.
-    pub status: Arc<Status>,
+    pub status: Arc<StatusPublisher>,
     /// What is commanded.
     pub commands: Arc<dyn Commands>,
     /// Who calls.

@@ -34,14 +34,14 @@ pub trait StatusSource: Send + Sync {
 
 /// The status of this instance, for any number of feeds.
 #[derive(Debug)]
-pub struct Status {
+pub struct StatusPublisher {
     /// The epoch of its positions: another instance, or another start, has another one.
     epoch: i64,
     newest: watch::Sender<Option<Arc<Update>>>,
     followed: Notify,
 }
 
-impl Status {
+impl StatusPublisher {
     /// The status by `source`, and the task that computes it.
     #[must_use]
     pub fn start(epoch: i64, source: Arc<dyn StatusSource>, shutdown: &Shutdown) -> Arc<Self> {
@@ -101,7 +101,7 @@ impl Status {
 /// A feed of the instance's status: the newest one, and then each change.
 #[derive(Debug)]
 pub struct StatusFeed {
-    status: Arc<Status>,
+    status: Arc<StatusPublisher>,
     changes: WatchStream<Option<Arc<Update>>>,
     /// The position it was last handed; before, the one that its client claims to have.
     position: Option<Position>,

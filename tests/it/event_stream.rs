@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::cluster::TENANT;
 use crate::harness::events::Events;
 use crate::harness::token::claims;
-use crate::harness::{Authority, Caller, Cluster, Session, blitz, countdown, eventually, soon, with};
+use crate::harness::{Authority, Cluster, Session, blitz, countdown, eventually, with};
 
 fn path(session: &Session) -> String {
     format!("{}/events", session.path())

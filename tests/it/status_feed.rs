@@ -70,7 +70,7 @@ async fn a_client_that_comes_back_gets_only_what_is_new() {
     let mut kept = follow(&operator).await;
     let position = kept.next().await["position"].as_str().unwrap().to_owned();
 
-    let mut resumed = Watching::at(operator.clone(), "/v1/status/ws").asking(&format!("last={position}"));
+    let resumed = Watching::at(operator.clone(), "/v1/status/ws").asking(&format!("last={position}"));
     let mut resumed = resumed.over(Transport::WebSocket).await;
     assert_eq!(resumed.next().await["type"], "RECONNECT_ACK");
     let mut events = Events::open(&operator, EVENTS, Some(&position)).await;

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
-use super::request::{admitted, caller, key, may_follow_status};
+use super::request::{admitted, caller, check_status_access, key};
 use crate::domain::position::Position;
 use crate::fanout::Transport;
 use crate::http::extract::{SessionPath, position_in};
@@ -65,7 +65,7 @@ pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Re
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
     let principal = caller(&streams, &parts)??;
     admitted(&parts)?;
-    may_follow_status(&principal)?;
+    check_status_access(&principal)?;
     let feed = streams.follow_status(since);
     let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
     answer(poll, parts).await

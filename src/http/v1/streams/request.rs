@@ -42,7 +42,7 @@ pub fn admitted(parts: &Parts) -> Result<(), ApiError> {
 }
 
 /// Whether the caller may follow the status of the instance.
-pub fn may_follow_status(principal: &Principal) -> Result<(), ApiError> {
+pub fn check_status_access(principal: &Principal) -> Result<(), ApiError> {
     if principal.may(Access::FollowStatus) { Ok(()) } else { Err(ApiError::of(Code::Forbidden)) }
 }
 

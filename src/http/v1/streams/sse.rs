@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 
 use super::request;
-use super::request::{admitted, caller, may_follow_status};
+use super::request::{admitted, caller, check_status_access};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::fanout::Encoding;
@@ -117,7 +117,7 @@ async fn open(
             SseEvents::open(streams, &principal, sessions, &cursors, &params, encoding).await?
         }
         Followed::Status => {
-            may_follow_status(&principal)?;
+            check_status_access(&principal)?;
             let last = cursors.first().copied().flatten();
             let feed = streams.follow_status(last);
             SseEvents::open_one(streams, &principal, feed, last, &params, encoding).await?

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::handshake;
-use super::request::{admitted, caller, may_follow_status, params};
+use super::request::{admitted, caller, check_status_access, params};
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
@@ -72,7 +72,7 @@ pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: 
     }
     match caller {
         Ok(principal) => {
-            let allowed = may_follow_status(&principal).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
+            let allowed = check_status_access(&principal).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
             open(streams, parts, principal, allowed)
         }
         Err(_) => refuse(&streams, parts, Close::TokenRefused),

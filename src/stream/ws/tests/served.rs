@@ -26,7 +26,7 @@ use crate::fanout::tests::house::{House, START, settings};
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
-use crate::stream::status::{Status, StatusSource};
+use crate::stream::status::{StatusPublisher, StatusSource};
 use crate::stream::{Commands, Streams, StreamsParts, Timing};
 use crate::wire::problem::{Code, Problem};
 use crate::wire::status::InstanceStatus;
@@ -110,7 +110,7 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
     let authenticator = Arc::new(Authenticator::new(Some(SECRET)).unwrap());
     let streams = Streams::start(StreamsParts {
         hub: Arc::clone(&house.hub),
-        status: Status::start(1, Arc::new(StubStatus), &house.shutdown),
+        status: StatusPublisher::start(1, Arc::new(StubStatus), &house.shutdown),
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
         clock: Arc::clone(&house.clock) as _,
