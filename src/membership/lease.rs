@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::member::{InstanceId, Member, Work};
-use super::rendezvous::{Roles, roles};
+use super::partition_owner::{Roles, roles};
 use super::write_format::WriteFormat;
 use super::{LeaseError, Leases, Renewed};
 use crate::store::partition::Partitions;

@@ -6,8 +6,8 @@ mod lease;
 mod member;
 pub mod memory;
 mod ownership;
+mod partition_owner;
 pub mod redis;
-mod rendezvous;
 mod write_format;
 
 #[cfg(test)]
@@ -20,7 +20,7 @@ use async_trait::async_trait;
 pub use self::lease::{LeaseTimers, Membership};
 pub use self::member::{Formats, InstanceId, Member, Subject, Work};
 pub use self::ownership::Ownership;
-pub use self::rendezvous::{Roles, roles};
+pub use self::partition_owner::{Roles, roles};
 pub use self::write_format::WriteFormat;
 
 /// The lifetime of a published count of streams, unless it is published again.

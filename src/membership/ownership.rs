@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::lease::Membership;
-use super::rendezvous::Roles;
+use super::partition_owner::Roles;
 use super::write_format::WriteFormat;
 use crate::domain::session::stored::FORMAT;
 use crate::store::partition::Partitions;

@@ -2,7 +2,7 @@
 
 use super::control::OnOutage;
 pub use super::outage::{Gap, OUTAGE_MS, Outage};
-use super::{Recovered, Session, Status};
+use super::{Recovered, Session};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 
@@ -32,32 +32,5 @@ impl Session {
         }
         session.due_at = session.next_due();
         session
-    }
-
-    /// Pauses the session at the start of the outage, which is not charged. A session that had
-    /// ended before stays as it is: settling that is a write of its own.
-    fn freeze_for_outage(&mut self, outage: Outage) {
-        let Outage { from: alive, until } = outage;
-        let mut then = self.clone();
-        then.settle(alive);
-        if then.is_in_grace(alive) {
-            then.expire_running();
-        }
-        if then.status == Status::Pending && then.is_due(until) {
-            then.settle_start();
-        }
-        if then.status == Status::Running {
-            then.charge_all(alive);
-            then.stand_still("outage");
-            then.outage = Some(outage);
-            *self = then;
-        }
-    }
-
-    /// A start that fell into the outage happens, but its clock stands still.
-    fn settle_start(&mut self) {
-        if let Some(at) = self.starts_at {
-            self.begin(at);
-        }
     }
 }
