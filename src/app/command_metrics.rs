@@ -14,9 +14,10 @@ const fn outcome_label(outcome: Result<&CommandResult, &Error>) -> &'static str 
     match outcome {
         Ok(CommandResult { replayed: Some(_), .. }) => "replayed",
         Ok(_) => "applied",
-        Err(Error::Stale(_) | Error::Contended(_)) => "conflict",
+        Err(Error::Contended(_)) => "contended",
         Err(
             Error::Refused(..)
+            | Error::Stale(_)
             | Error::Exists(_)
             | Error::InvalidSession(_)
             | Error::AdvancesTooFast { .. }

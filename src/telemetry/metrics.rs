@@ -129,7 +129,7 @@ pub const METRICS: &[Metric] = &[
         COMMANDS_TOTAL,
         Kind::Counter,
         &["command", "outcome"],
-        "Commands: applied, replayed, refused, conflict or failed",
+        "Commands: applied, replayed, refused, contended or failed",
     ),
     row(COMPARE_AND_SET_ATTEMPTS, ATTEMPT_BUCKETS, &[], "How often a commit was tried until it was decided"),
     row(STORE_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the store took"),

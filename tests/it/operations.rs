@@ -183,6 +183,9 @@ async fn creates_and_clones_are_counted_but_repeats_are_not() {
     }
     caller.post("/v1/sessions", with(blitz(), json!({"session_id": "a"}))).await.expect(409);
     caller.post("/v1/sessions/nobody/clone", json!({})).await.expect(404);
+    // The caller's own fault: it is no sign of contention.
+    let outdated = caller.asking(Method::POST, "/v1/sessions/a/resume").header("if-match", "W/\"1-1\"");
+    outdated.json(&json!({})).send().await.expect(409);
     let pause = json!({"session_id": "a", "command": "pause", "idempotency_key": "p"});
     let clone = json!({"session_id": "a", "command": "clone", "new_session_id": "c", "idempotency_key": "c"});
     for _ in 0..2 {
@@ -205,6 +208,7 @@ async fn creates_and_clones_are_counted_but_repeats_are_not() {
         ("clone", "refused", 1),
         ("pause", "applied", 1),
         ("pause", "replayed", 1),
+        ("resume", "refused", 1),
     ] {
         let line = format!("synckairos_commands_total{{command=\"{command}\",outcome=\"{outcome}\"}} {times}");
         assert!(scraped.lines().any(|told| told == line), "{line} in {scraped}");
