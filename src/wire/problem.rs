@@ -156,10 +156,16 @@ pub struct FieldError {
 /// A session as a problem shows it.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// The session.
-    pub session: Arc<Session>,
-    /// When it is shown.
-    pub as_of: Timestamp,
+    session: Arc<Session>,
+    as_of: Timestamp,
+}
+
+impl Shown {
+    /// A session as of its last change, until [`Problem::show_as_of`] says when it is shown.
+    #[must_use]
+    pub fn of(session: &Arc<Session>) -> Self {
+        Self { session: Arc::clone(session), as_of: session.updated_at }
+    }
 }
 
 impl Serialize for Shown {
@@ -228,6 +234,13 @@ impl Problem {
         let challenge = (self.status == 401).then(|| ("www-authenticate", "Bearer".to_owned()));
         let retry_after = self.retry_after_ms.map(|ms| ("retry-after", ms.div_ceil(1_000).to_string()));
         challenge.into_iter().chain(retry_after)
+    }
+
+    /// The answer is written at `now`: the session is shown as of then.
+    pub fn show_as_of(&mut self, now: Timestamp) {
+        if let Some(shown) = &mut self.session {
+            shown.as_of = now;
+        }
     }
 
     /// The document.

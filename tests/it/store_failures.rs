@@ -149,7 +149,7 @@ async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Comm
     });
     let id = SessionId::new(&session.id).unwrap();
     let error: AppError = ill.command(&operator(), &id, asked, parts.clock.now()).await.unwrap_err();
-    let problem = ApiError::from_app(&error, parts.clock.now()).0;
+    let problem = ApiError::from(error).0;
     (problem.of.as_str(), problem.retry_after_ms.is_some())
 }
 
