@@ -10,7 +10,7 @@ use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
 use crate::telemetry::outage::{LogThrottle, chain};
 use crate::wire::error::ApiError;
-use crate::wire::problem::{Code, Problem, Shown};
+use crate::wire::problem::{Code, Problem, ShownSession};
 
 impl From<Error> for ApiError {
     /// The problem of a use case. What is broken is logged here, once; the caller sees only the code.
@@ -46,7 +46,7 @@ impl From<Error> for ApiError {
 }
 
 fn showing(mut problem: Problem, held: &StoredSession) -> ApiError {
-    problem.session = Some(Shown::of(&held.session));
+    problem.session = Some(ShownSession::of(&held.session));
     ApiError(Box::new(problem))
 }
 

@@ -155,12 +155,12 @@ pub struct FieldError {
 
 /// A session as a problem shows it.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct ShownSession {
     session: Arc<Session>,
     as_of: Timestamp,
 }
 
-impl Shown {
+impl ShownSession {
     /// A session as of its last change, until [`Problem::show_as_of`] says when it is shown.
     #[must_use]
     pub fn of(session: &Arc<Session>) -> Self {
@@ -168,7 +168,7 @@ impl Shown {
     }
 }
 
-impl Serialize for Shown {
+impl Serialize for ShownSession {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Snapshot::of(&self.session, self.as_of).serialize(serializer)
     }
@@ -191,7 +191,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The present snapshot, for a conflict or a refusal. It is written only when the document is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<Shown>,
+    pub session: Option<ShownSession>,
     /// When it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
