@@ -104,8 +104,7 @@ impl Api {
         made: SignedToken,
     ) -> Result<(SignedToken, bool), ApiError> {
         let text = serde_json::to_vec(&made).unwrap_or_default().into();
-        let (standing, is_replay) =
-            self.sessions.remember(&caller.principal, held, key, text, caller.arrived).await?;
+        let (standing, is_replay) = self.sessions.remember(&caller.principal, held, key, text, caller.arrived).await?;
         let standing = serde_json::from_slice(&standing);
         // Another route's answer under the same key has another digest, so this is one of ours.
         Ok((standing.map_err(|_| ApiError::of(Code::IdempotencyMismatch))?, is_replay))
