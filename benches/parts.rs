@@ -16,7 +16,8 @@ use synckairos::app::create::IdSource;
 use synckairos::app::sessions::{Sessions, SessionsParts};
 use synckairos::bus::Message;
 use synckairos::bus::memory::MemoryHub;
-use synckairos::clock::{Clock, ManualClock, SystemClock};
+use synckairos::clock::cluster::{self, Follower, Reading, Reference, ReferenceUnavailable, StoredOffset};
+use synckairos::clock::{Clock, HostCounter, ManualClock, SystemClock};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::position::Position;
 use synckairos::domain::principal::{Principal, Provenance, Role};
@@ -106,9 +107,27 @@ impl Service {
     }
 }
 
+/// A reference clock that stands still: it answers at once.
+struct StillReference;
+
+#[async_trait]
+impl Reference for StillReference {
+    async fn exchange(&self) -> Result<Reading, ReferenceUnavailable> {
+        let stored = StoredOffset { run_id: "bench".to_owned(), offset_us: 0 };
+        Ok(Reading { run_id: "bench".to_owned(), server_us: START.as_ms() * 1_000, stored: Some(stored) })
+    }
+
+    async fn claim(&self, _: Option<&StoredOffset>, _: &StoredOffset) -> Result<(), ReferenceUnavailable> {
+        Ok(())
+    }
+}
+
 fn now(criterion: &mut Criterion) {
     let clock = SystemClock::start();
     criterion.bench_function("now", |bench| bench.iter(|| clock.now_us()));
+    let started = Follower::start(HostCounter::start(), Arc::new(StillReference), cluster::Settings::default());
+    let (clock, _follower) = Runtime::new().unwrap().block_on(started);
+    criterion.bench_function("now in cluster time, in whole milliseconds", |bench| bench.iter(|| clock.now()));
 }
 
 fn commits(criterion: &mut Criterion) {
@@ -124,10 +143,10 @@ fn commits(criterion: &mut Criterion) {
 }
 
 /// A session that stands where it stood first.
-struct Still;
+struct StillSession;
 
 #[async_trait]
-impl Source for Still {
+impl Source for StillSession {
     async fn newest(&self, _: &SessionKey) -> Result<Option<NewestState>, Unavailable> {
         let position = Position { epoch: 1, version: 1 };
         Ok(Some(NewestState { position, snapshot: Bytes::from_static(b"{}"), is_deleted: false }))
@@ -142,18 +161,25 @@ async fn heard(subscriptions: &mut [Subscription], position: Position) {
     }
 }
 
+/// To one subscriber: the cost of a topic, which takes the frame and wakes. To many: that of all of them.
 fn fan_out(criterion: &mut Criterion) {
+    for subscribers in [1, SUBSCRIBERS] {
+        fan_out_to(subscribers, criterion);
+    }
+}
+
+fn fan_out_to(subscribers: usize, criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let _inside = runtime.enter();
     let (memory, shutdown) = (MemoryHub::default(), Shutdown::new());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
-    let parts = fanout::HubParts { bus: Arc::new(memory.attach()), source: Arc::new(Still), clock };
+    let parts = fanout::HubParts { bus: Arc::new(memory.attach()), source: Arc::new(StillSession), clock };
     let hub = Hub::start(parts, Settings::default(), &shutdown);
     let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
-    let mut subscriptions: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe(&key, None, Transport::WebSocket)).collect();
+    let mut subscriptions: Vec<_> = (0..subscribers).map(|_| hub.subscribe(&key, None, Transport::WebSocket)).collect();
     let mut position = Position { epoch: 1, version: 1 };
     runtime.block_on(heard(&mut subscriptions, position));
-    criterion.bench_function(&format!("a frame through ring and hub to {SUBSCRIBERS}"), |bench| {
+    criterion.bench_function(&format!("a frame through ring and hub to {subscribers}"), |bench| {
         bench.iter(|| {
             position.version += 1;
             let frames = Bytes::from(format!("{{\"position\":\"{position}\"}}"));

@@ -8,9 +8,9 @@
 mod circuit;
 
 use std::error::Error;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -66,7 +66,7 @@ impl Breaker {
     /// The state of the circuit.
     #[must_use]
     pub fn state(&self) -> State {
-        self.circuit().state()
+        self.circuit.lock().state()
     }
 
     /// Permission for a request, or at once the time to retry.
@@ -112,7 +112,7 @@ impl Breaker {
 
     /// Changes the circuit, and logs a new state with its cause.
     fn change<T>(&self, cause: Option<&(dyn Error + 'static)>, change: impl FnOnce(&mut Circuit) -> T) -> T {
-        let mut circuit = self.circuit();
+        let mut circuit = self.circuit.lock();
         let before = circuit.state();
         let changed = change(&mut circuit);
         let state = circuit.state();
@@ -134,11 +134,6 @@ impl Breaker {
             _ => {}
         }
         self.changed.notify_waiters();
-    }
-
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
-        // Nothing in there can panic half-way.
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
@@ -48,7 +49,7 @@ pub enum Finished {
     /// Every task ended by itself.
     Drained,
     /// These were dropped, by name.
-    Cut(Vec<&'static str>),
+    Aborted(Vec<&'static str>),
 }
 
 impl Shutdown {
@@ -85,7 +86,7 @@ impl Shutdown {
     pub fn abort(&self) {
         self.begin();
         self.0.hard.cancel();
-        let tasks: Vec<_> = self.0.running().values().filter_map(|task| task.abort.clone()).collect();
+        let tasks: Vec<_> = self.0.running.lock().values().filter_map(|task| task.abort.clone()).collect();
         for task in tasks {
             task.abort();
         }
@@ -153,7 +154,7 @@ impl Shutdown {
 
     /// The task may have ended already, and a hard stop may come before this or after.
     fn remember(&self, id: u64, abort: &AbortHandle) {
-        if let Some(task) = self.0.running().get_mut(&id) {
+        if let Some(task) = self.0.running.lock().get_mut(&id) {
             task.abort = Some(abort.clone());
         }
         if self.0.hard.is_cancelled() {
@@ -168,12 +169,12 @@ impl Shutdown {
         if timeout(within, self.0.tasks.wait()).await.is_ok() {
             return Finished::Drained;
         }
-        let cut = self.running();
-        tracing::warn!(tasks = ?cut, "dropped tasks that did not finish in time");
+        let aborted = self.running();
+        tracing::warn!(tasks = ?aborted, "dropped tasks that did not finish in time");
         self.abort();
         // The line above names tasks that do not end even now.
         let _ = timeout(HARD_STOP_TIMEOUT, self.0.tasks.wait()).await;
-        Finished::Cut(cut)
+        Finished::Aborted(aborted)
     }
 
     /// How many tasks still run.
@@ -185,7 +186,7 @@ impl Shutdown {
     /// Which tasks still run, each name once.
     #[must_use]
     pub fn running(&self) -> Vec<&'static str> {
-        let names: BTreeSet<_> = self.0.running().values().map(|task| task.name).collect();
+        let names: BTreeSet<_> = self.0.running.lock().values().map(|task| task.name).collect();
         names.into_iter().collect()
     }
 
@@ -193,12 +194,6 @@ impl Shutdown {
     #[must_use]
     pub fn panics(&self) -> usize {
         self.0.panics.load(Ordering::Relaxed)
-    }
-}
-
-impl Inner {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<u64, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,14 +207,14 @@ struct TaskGuard {
 
 impl TaskGuard {
     fn new(id: u64, name: &'static str, shutdown: &Shutdown) -> Self {
-        shutdown.0.running().insert(id, Running { name, abort: None });
+        shutdown.0.running.lock().insert(id, Running { name, abort: None });
         Self { id, name, shutdown: shutdown.clone() }
     }
 }
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
-        self.shutdown.0.running().remove(&self.id);
+        self.shutdown.0.running.lock().remove(&self.id);
         if std::thread::panicking() {
             self.shutdown.0.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!(task = self.name, "a task panicked");
@@ -264,7 +259,7 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn("stuck", pending());
         shutdown.spawn("stuck", pending());
-        assert_eq!(shutdown.finish(SHORT_TIMEOUT).await, Finished::Cut(vec!["stuck"]));
+        assert_eq!(shutdown.finish(SHORT_TIMEOUT).await, Finished::Aborted(vec!["stuck"]));
         assert_eq!(shutdown.leftovers(), 0);
     }
 

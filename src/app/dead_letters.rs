@@ -58,7 +58,7 @@ impl DeadLetters {
     }
 
     async fn check_all(&self, known: &mut KnownLinks) -> Result<(), Error> {
-        let dead = self.ledger.dead_sessions(MAX_SESSIONS).await?;
+        let dead = self.ledger.dead_letter_summary(MAX_SESSIONS).await?;
         let outcome = self.check_sessions(dead.sessions.into_iter().collect(), known).await;
         metrics::set_dead_letters(dead.letters);
         outcome

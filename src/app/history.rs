@@ -88,7 +88,7 @@ impl History {
         complete_to: Option<Position>,
     ) -> Result<Option<Position>, Error> {
         let begins = if by.may(Access::ReadPredecessor) { None } else { stored.session.predecessor };
-        match self.ledger.first_dead(key, begins).await? {
+        match self.ledger.first_dead_letter(key, begins).await? {
             Some(missing) if Some(missing) <= complete_to => Ok(before(missing)),
             _ => Ok(complete_to),
         }

@@ -5,9 +5,9 @@
 //! here, unless the generation of the store ends: so an entry counts in its generation only.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::domain::id::SessionKey;
@@ -33,12 +33,12 @@ struct Misses {
 impl NegativeCache {
     /// Whether the id was missing a moment before `now`, in that generation of the store.
     pub fn contains(&self, key: &SessionKey, now: Instant, generation: Timestamp) -> bool {
-        self.misses().at.get(key).is_some_and(|(at, of)| now < *at + TTL && *of == generation)
+        self.0.lock().at.get(key).is_some_and(|(at, of)| now < *at + TTL && *of == generation)
     }
 
     /// Adds an id that was missing when the look-up began at `at`, in that generation of the store.
     pub fn insert(&self, key: &SessionKey, at: Instant, generation: Timestamp) {
-        let mut misses = self.misses();
+        let mut misses = self.0.lock();
         misses.at.insert(key.clone(), (at, generation));
         misses.oldest.push_back((at, key.clone()));
         misses.evict(at);
@@ -46,17 +46,12 @@ impl NegativeCache {
 
     /// Removes an id whose session exists now.
     pub fn remove(&self, key: &SessionKey) {
-        self.misses().at.remove(key);
+        self.0.lock().at.remove(key);
     }
 
     /// How many ids are kept.
     pub fn len(&self) -> usize {
-        self.misses().at.len()
-    }
-
-    fn misses(&self) -> MutexGuard<'_, Misses> {
-        // No code under the lock can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().at.len()
     }
 }
 
@@ -119,7 +114,7 @@ mod tests {
         }
         assert!(!cache.contains(&key(9), now, GENERATION) && cache.contains(&key(10), now, GENERATION));
         cache.insert(&key(0), now + TTL, GENERATION);
-        let misses = cache.misses();
+        let misses = cache.0.lock();
         assert_eq!((misses.at.len(), misses.oldest.len()), (1, 1));
     }
 }

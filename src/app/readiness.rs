@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::ledger::Ledger;
+use crate::ledger::LedgerHealth;
 use crate::store::SessionStore;
 
 /// A check that began no longer ago is fresh.
@@ -45,7 +45,7 @@ struct Check {
 /// about the store.
 pub struct Readiness {
     store: Arc<dyn SessionStore>,
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn LedgerHealth>,
     store_probe: Probe,
     ledger_probe: Probe,
     /// No command is answered before the ledger has it.
@@ -57,7 +57,7 @@ pub struct Readiness {
 impl Readiness {
     /// Knows nothing yet.
     #[must_use]
-    pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<dyn Ledger>, needs_ledger: bool) -> Self {
+    pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<dyn LedgerHealth>, needs_ledger: bool) -> Self {
         Self {
             store,
             ledger,
@@ -152,14 +152,8 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::domain::entry::{Entry, IdempotencyRecord};
-    use crate::domain::id::{SessionId, SessionKey, TenantId};
-    use crate::domain::position::Position;
     use crate::domain::time::Timestamp;
     use crate::ledger;
-    use crate::ledger::deployment::{Claim, ClaimOutcome};
-    use crate::ledger::run::RunHistory;
-    use crate::ledger::{DeadLetter, DeadSessions, Due, Filter, Heartbeats, HistoryRow, Page, Recorded, Row};
     use crate::store::memory::MemoryStore;
     use crate::store::outbox::MemoryOutbox;
 
@@ -171,87 +165,11 @@ mod tests {
     }
 
     #[async_trait]
-    impl Ledger for Pinged {
+    impl LedgerHealth for Pinged {
         async fn ping(&self) -> Result<(), ledger::Error> {
             self.times.fetch_add(1, Ordering::Relaxed);
             if self.is_silent.load(Ordering::Relaxed) { pending().await } else { Ok(()) }
         }
-        async fn record(&self, _: &[Arc<Entry>]) -> Result<Recorded, ledger::Error> {
-            unreachable!()
-        }
-        async fn newest(&self, _: &SessionKey) -> Result<Option<Row>, ledger::Error> {
-            unreachable!()
-        }
-        async fn version(&self, _: &SessionKey, _: u64) -> Result<Option<Row>, ledger::Error> {
-            unreachable!()
-        }
-        async fn at(&self, _: &SessionKey, _: Timestamp) -> Result<Option<Row>, ledger::Error> {
-            unreachable!()
-        }
-        async fn history(
-            &self,
-            _: &SessionKey,
-            _: Option<Position>,
-            _: u32,
-        ) -> Result<Page<HistoryRow>, ledger::Error> {
-            unreachable!()
-        }
-        async fn sessions(
-            &self,
-            _: &TenantId,
-            _: &Filter,
-            _: Option<&SessionId>,
-            _: u32,
-        ) -> Result<Page<Row>, ledger::Error> {
-            unreachable!()
-        }
-        async fn due(&self, _: Option<&Due>, _: Timestamp, _: u32) -> Result<Vec<Due>, ledger::Error> {
-            unreachable!()
-        }
-        async fn idempotency_records(
-            &self,
-            _: &SessionKey,
-            _: Timestamp,
-        ) -> Result<Vec<IdempotencyRecord>, ledger::Error> {
-            unreachable!()
-        }
-        async fn open_run(&self, _: Timestamp) -> Result<(), ledger::Error> {
-            unreachable!()
-        }
-        async fn close_run(&self, _: Timestamp, _: Timestamp) -> Result<(), ledger::Error> {
-            unreachable!()
-        }
-        async fn runs(&self, _: Timestamp) -> Result<RunHistory, ledger::Error> {
-            unreachable!()
-        }
-        async fn add_dead_letter(&self, _: &Entry, _: &str, _: Timestamp) -> Result<(), ledger::Error> {
-            unreachable!()
-        }
-        async fn dead_letters(&self, _: Option<&DeadLetter>, _: u32) -> Result<Vec<DeadLetter>, ledger::Error> {
-            unreachable!()
-        }
-        async fn dead_letters_of(&self, _: &SessionKey) -> Result<Vec<DeadLetter>, ledger::Error> {
-            unreachable!()
-        }
-        async fn first_dead(&self, _: &SessionKey, _: Option<Position>) -> Result<Option<Position>, ledger::Error> {
-            unreachable!()
-        }
-        async fn dead_sessions(&self, _: u32) -> Result<DeadSessions, ledger::Error> {
-            unreachable!()
-        }
-        async fn remove_dead_letter(&self, _: &Entry) -> Result<bool, ledger::Error> {
-            unreachable!()
-        }
-        async fn heartbeat(&self, _: Timestamp, _: Timestamp) -> Result<(), ledger::Error> {
-            unreachable!()
-        }
-        async fn heartbeats(&self, _: Timestamp) -> Result<Heartbeats, ledger::Error> {
-            unreachable!()
-        }
-        async fn claim(&self, _: &Claim) -> Result<ClaimOutcome, ledger::Error> {
-            unreachable!()
-        }
-        async fn close(&self) {}
     }
 
     fn readiness() -> (Arc<Readiness>, Arc<Pinged>) {

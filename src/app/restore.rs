@@ -186,7 +186,7 @@ impl Restorer {
         if !self.negative_cache.contains(key, Instant::now(), generation) {
             return Ok(());
         }
-        metrics::count_restore("remembered");
+        metrics::count_restore("cached");
         Err(Error::SessionNotFound)
     }
 
@@ -314,7 +314,7 @@ impl NewestVersion {
         };
         self.letters.iter().rev().filter(is_unrecorded).filter_map(|letter| {
             let (link, change) = (letter.entry.link, letter.entry.change.clone());
-            Some(IdempotencyRecord { repeat: letter.entry.idempotency?, position: link.position, at: link.at, change })
+            Some(IdempotencyRecord { key: letter.entry.idempotency?, position: link.position, at: link.at, change })
         })
     }
 }

@@ -162,14 +162,10 @@ impl Sessions {
     ) -> Result<(Bytes, bool), Error> {
         let key = self.key(by, &stored.session.session_id)?;
         let idempotency = IdempotencyKey::of(&key, &by.identity(), text, body);
-        let record = IdempotencyRecord {
-            repeat: idempotency,
-            position: stored.session.position,
-            at: now,
-            change: change.clone(),
-        };
+        let record =
+            IdempotencyRecord { key: idempotency, position: stored.session.position, at: now, change: change.clone() };
         let record = self.store.remember_answer(&key, record).await?;
-        if record.repeat.body != body {
+        if record.key.body != body {
             return Err(Error::IdempotencyMismatch);
         }
         let is_replay = record.change != change;
@@ -293,7 +289,7 @@ pub(super) fn replay(
     stored: StoredSession,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<CommandResult, Error> {
-    if idempotency.is_some_and(|idempotency| idempotency.body != record.repeat.body) {
+    if idempotency.is_some_and(|idempotency| idempotency.body != record.key.body) {
         return Err(Error::IdempotencyMismatch);
     }
     let outcome = history::outcome_in(&record.change).unwrap_or(Outcome::of(Kind::Settled));

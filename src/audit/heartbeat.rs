@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Now;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Error, Ledger};
+use crate::ledger::{AuditSink, Error};
 use crate::store::SessionStore;
 use crate::telemetry::outage::{OutageLog, OutageTracker};
 
@@ -26,7 +26,7 @@ static OUTAGE: OutageLog = OutageLog::new("ledger", "failed to record a heartbea
 /// Records heartbeats of this instance and its store.
 pub struct Heartbeat {
     /// Where heartbeats are recorded.
-    pub ledger: Arc<dyn Ledger>,
+    pub ledger: Arc<dyn AuditSink>,
     /// The store, which must answer.
     pub store: Arc<dyn SessionStore>,
     /// The clock.

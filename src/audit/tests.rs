@@ -19,17 +19,13 @@ use super::Now;
 use super::heartbeat::Heartbeat;
 use super::worker::Worker;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyRecord};
+use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::jobs::{Backoff, RetryPolicy};
-use crate::ledger::deployment::{Claim, ClaimOutcome};
-use crate::ledger::run::RunHistory;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
-use crate::ledger::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
-};
+use crate::ledger::{AuditSink, Error, Ledger as _, Recorded};
 use crate::store::memory::MemoryStore;
 use crate::store::outbox::{Backlog, EntryId, MemoryOutbox, Outbox};
 
@@ -93,7 +89,7 @@ impl FaultyLedger {
 }
 
 #[async_trait]
-impl Ledger for FaultyLedger {
+impl AuditSink for FaultyLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let positions = entries.iter().map(|entry| (entry.key.clone(), entry.link.position)).collect();
         self.recorded.lock().unwrap().push(positions);
@@ -112,72 +108,9 @@ impl Ledger for FaultyLedger {
         self.inner.add_dead_letter(entry, reason, at).await
     }
 
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        self.inner.newest(key).await
-    }
-    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        self.inner.version(key, version).await
-    }
-    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        self.inner.at(key, at).await
-    }
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        self.inner.history(key, after, limit).await
-    }
-    async fn sessions(
-        &self,
-        tenant: &TenantId,
-        filter: &Filter,
-        after: Option<&SessionId>,
-        limit: u32,
-    ) -> Result<Page<Row>, Error> {
-        self.inner.sessions(tenant, filter, after, limit).await
-    }
-    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        self.inner.due(after, until, limit).await
-    }
-    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.inner.idempotency_records(key, since).await
-    }
-    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        self.inner.dead_letters(after, limit).await
-    }
-    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.inner.dead_letters_of(key).await
-    }
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.inner.first_dead(key, after).await
-    }
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.inner.dead_sessions(limit).await
-    }
-    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.inner.remove_dead_letter(entry).await
-    }
     async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
         self.check_up()?;
         self.inner.heartbeat(since, at).await
-    }
-    async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        self.inner.heartbeats(began).await
-    }
-    async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
-        self.inner.open_run(began).await
-    }
-    async fn close_run(&self, began: Timestamp, stopped: Timestamp) -> Result<(), Error> {
-        self.inner.close_run(began, stopped).await
-    }
-    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        self.inner.runs(before).await
-    }
-    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
-        self.inner.claim(claim).await
-    }
-    async fn ping(&self) -> Result<(), Error> {
-        self.inner.ping().await
-    }
-    async fn close(&self) {
-        self.inner.close().await;
     }
 }
 
@@ -233,7 +166,7 @@ fn start(outbox: &Arc<MemoryOutbox>, ledger: &Arc<FaultyLedger>) -> Running {
     let backoff = Backoff { first: Duration::from_millis(1), max: Duration::from_millis(4) };
     let policy = RetryPolicy { refused_backoff: backoff, unavailable_backoff: backoff, ..RetryPolicy::default() };
     let worker =
-        Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn Ledger>, fixed_clock());
+        Worker::new(Arc::clone(outbox) as Arc<dyn Outbox>, Arc::clone(ledger) as Arc<dyn AuditSink>, fixed_clock());
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let task = tokio::spawn(worker.with_retries(policy).run(soft.clone(), hard.clone()));
     Running { soft, hard, task }
@@ -397,6 +330,6 @@ async fn a_heartbeat_is_recorded_at_once_and_at_the_end() {
     }
     stop.cancel();
     task.await.unwrap();
-    let heartbeats = ledger.heartbeats(Timestamp::from_ms(0)).await.unwrap();
+    let heartbeats = ledger.inner.heartbeats(Timestamp::from_ms(0)).await.unwrap();
     assert_eq!(heartbeats.last_heartbeat, Some(Timestamp::from_ms(now + 1)));
 }

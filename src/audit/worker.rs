@@ -13,7 +13,7 @@ use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
 use crate::jobs;
 use crate::jobs::{BatchWork, Failure, RetryPolicy, Source};
-use crate::ledger::{Error, Ledger};
+use crate::ledger::{AuditSink, Error};
 use crate::store;
 use crate::store::LedgerProgress;
 use crate::store::fence::Fence;
@@ -29,7 +29,7 @@ const BACKLOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The consumer of an outbox.
 pub struct Worker {
     outbox: Arc<dyn Outbox>,
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn AuditSink>,
     /// Keeps sessions whose newest version the ledger refuses.
     store: Option<Arc<dyn LedgerProgress>>,
     now: Now,
@@ -40,7 +40,7 @@ pub struct Worker {
 impl Worker {
     /// Records the entries of `outbox` in `ledger`.
     #[must_use]
-    pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn Ledger>, now: Now) -> Self {
+    pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn AuditSink>, now: Now) -> Self {
         Self { outbox, ledger, store: None, now, policy: RetryPolicy::default(), fence: Fence::default() }
     }
 

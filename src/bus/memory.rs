@@ -1,10 +1,11 @@
 //! The bus of instances that share one process.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
 use super::{Audience, Bus, BusEvent, BusUnavailable, Message};
@@ -30,7 +31,7 @@ impl MemoryHub {
     /// Sends to every subscribed instance. It never waits: the caller holds the session's lock,
     /// so that messages are sent in the order of the writes.
     pub fn announce(&self, message: &Message) {
-        for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        for subscriber in self.subscribers.read().iter() {
             subscriber.deliver(message);
         }
     }
@@ -38,7 +39,7 @@ impl MemoryHub {
     /// Whether any instance is subscribed to that session. It never waits.
     #[must_use]
     pub fn has_subscriber(&self, key: &SessionKey) -> bool {
-        let subscribers = self.subscribers.read().unwrap_or_else(PoisonError::into_inner);
+        let subscribers = self.subscribers.read();
         subscribers.iter().any(|subscriber| subscriber.is_subscribed(key))
     }
 
@@ -47,7 +48,7 @@ impl MemoryHub {
     pub fn attach(&self) -> MemoryBus {
         let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
         let subscriber = Arc::new(Subscriber { sessions: RwLock::default(), sender, has_gap: AtomicBool::new(false) });
-        self.subscribers.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&subscriber));
+        self.subscribers.write().push(Arc::clone(&subscriber));
         MemoryBus { hub: self.clone(), subscriber, receiver: Mutex::new(Some(receiver)) }
     }
 }
@@ -61,7 +62,7 @@ impl Audience for MemoryHub {
 
 impl Subscriber {
     fn is_subscribed(&self, key: &SessionKey) -> bool {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.sessions.read().contains(key)
     }
 
     fn deliver(&self, message: &Message) {
@@ -88,7 +89,7 @@ pub struct MemoryBus {
 
 impl Drop for MemoryBus {
     fn drop(&mut self) {
-        let mut subscribers = self.hub.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut subscribers = self.hub.subscribers.write();
         subscribers.retain(|subscriber| !Arc::ptr_eq(subscriber, &self.subscriber));
     }
 }
@@ -96,15 +97,15 @@ impl Drop for MemoryBus {
 #[async_trait]
 impl Bus for MemoryBus {
     async fn subscribe(&self, key: &SessionKey) -> Result<(), BusUnavailable> {
-        self.subscriber.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        self.subscriber.sessions.write().insert(key.clone());
         Ok(())
     }
 
     async fn unsubscribe(&self, key: &SessionKey) {
-        self.subscriber.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.subscriber.sessions.write().remove(key);
     }
 
     fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.receiver.lock().take()
     }
 }

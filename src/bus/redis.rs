@@ -1,10 +1,10 @@
 //! The bus between processes: Redis pub/sub, one channel for each watched session.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{Audience, Bus, BusEvent, BusUnavailable, Message};
@@ -101,6 +101,6 @@ impl Bus for RedisBus {
     }
 
     fn events(&self) -> Option<mpsc::Receiver<BusEvent>> {
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.receiver.lock().take()
     }
 }

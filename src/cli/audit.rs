@@ -121,8 +121,8 @@ async fn apply(action: Action, ledger: &dyn Ledger, letter: &DeadLetter) -> Resu
 
 /// One line for each letter; a reason never breaks it.
 fn line(letter: &DeadLetter, outcome: &str) -> String {
-    let DeadLetter { entry, buried_at, .. } = letter;
-    let (digest, position, since) = (entry.link.digest(), entry.link.position, Instant(*buried_at));
+    let DeadLetter { entry, added_at, .. } = letter;
+    let (digest, position, since) = (entry.link.digest(), entry.link.position, Instant(*added_at));
     format!("{digest} {} {position} {since} {}", entry.key, outcome.escape_debug())
 }
 

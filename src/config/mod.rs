@@ -1,7 +1,7 @@
 //! Every setting: its name, its default and its value.
 //!
-//! One table feeds the flags, the environment, the keys of the file, the README's
-//! reference and `serve --check`. Only `main` reads the environment, once, and passes
+//! One table feeds the flags, the environment, the keys of the file, the reference in
+//! `docs/CONFIGURATION.md` and `serve --check`. Only `main` reads the environment, once, and passes
 //! pairs in.
 
 mod address;

@@ -58,262 +58,163 @@ pub fn reference() -> String {
     SETTINGS.iter().filter(|setting| setting.is_built()).map(row).fold(head, |table, row| table + &row)
 }
 
-const fn not_built(name: &'static str, doc: &'static str) -> Setting {
-    Setting { name, default: "", doc, form: Form::NotBuilt }
+/// The table as [`SETTINGS`]: first those of this version, then those of a later one.
+macro_rules! settings {
+    (
+        $($name:ident $default:literal $doc:literal accepts: $accepts:expr, read: $read:expr, show: $show:expr;)*
+        @later $($later:ident $later_doc:literal;)*
+    ) => {
+        /// Every setting, in the order of the reference.
+        pub const SETTINGS: &[Setting] = &[
+            $(Setting {
+                name: stringify!($name),
+                default: $default,
+                doc: $doc,
+                form: Form::Built { accepts: $accepts, read: $read, show: $show },
+            },)*
+            $(Setting { name: stringify!($later), default: "", doc: $later_doc, form: Form::NotBuilt },)*
+        ];
+    };
 }
 
-/// Every setting, in the order of the reference.
-pub const SETTINGS: &[Setting] = &[
-    Setting {
-        name: "LISTEN_ADDR",
-        default: "`127.0.0.1:8080`",
-        doc: "Address and port of REST, the streams and the page. Other than loopback only with `JWT_SECRET`.",
-        form: Form::Built {
-            accepts: "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
-            read: |config, text| put(&mut config.listen_addr, address(text)),
-            show: |config| config.listen_addr.to_string(),
-        },
-    },
-    Setting {
-        name: "METRICS_ADDR",
-        default: "`127.0.0.1:9464`",
-        doc: "Address and port of `/metrics`.",
-        form: Form::Built {
-            accepts: "an address and a port, such as 127.0.0.1:9464 or [::1]:9464",
-            read: |config, text| put(&mut config.metrics_addr, address(text)),
-            show: |config| config.metrics_addr.to_string(),
-        },
-    },
-    Setting {
-        name: "DATA_DIR",
-        default: "`./synckairos-data`",
-        doc: "Folder of what this instance keeps on disk; one process at a time holds it.",
-        form: Form::Built {
-            accepts: "a folder",
-            read: |config, text| put(&mut config.data_dir, non_empty(text).map(PathBuf::from)),
-            show: |config| config.data_dir.display().to_string(),
-        },
-    },
-    Setting {
-        name: "DATABASE_URL",
-        default: "`sqlite://<DATA_DIR>/synckairos.db`",
-        doc: "The ledger: `sqlite://` and a file, or `postgres://user:password@host/database` (15 or later; `sslmode` and the like as parameters).",
-        form: Form::Built {
-            accepts: "sqlite:// and a file, or postgres://",
-            read: |config, text| put(&mut config.database, database(text)),
-            show: Config::ledger,
-        },
-    },
-    Setting {
-        name: "REDIS_URL",
-        default: "none: sessions in memory",
-        doc: "Where instances share live sessions: `redis://[user:password@]host[:port][/db]`, `redis-cluster://`, `redis-sentinel://host:port?sentinelServiceName=name`; with `rediss` over TLS.",
-        form: Form::Built {
-            accepts: "redis://, rediss://, redis-cluster:// or redis-sentinel:// and a host",
-            read: |config, text| put(&mut config.redis, redis(text).map(Some)),
-            show: |config| config.redis.as_ref().map_or("none: sessions in memory".into(), Address::shown),
-        },
-    },
-    Setting {
-        name: "REDIS_PREFIX",
-        default: "`sk`",
-        doc: "What this deployment is called in Redis: every key and channel begins with it. Deployments that share a Redis need one each, or a database each: for one other than 0, `@` and its number come behind it.",
-        form: Form::Built {
-            accepts: "1 to 64 characters of A-Z a-z 0-9 _ . -",
-            read: |config, text| put(&mut config.redis_prefix, prefix(text)),
-            show: Config::redis_name,
-        },
-    },
-    Setting {
-        name: "REDIS_CA_FILE",
-        default: "none: whom the host trusts",
-        doc: "Certificates, in PEM, of who may sign for Redis.",
-        form: Form::Built {
-            accepts: "a file",
-            read: |config, text| put(&mut config.redis_ca_file, non_empty(text).map(|file| Some(PathBuf::from(file)))),
-            show: |config| {
-                config
-                    .redis_ca_file
-                    .as_ref()
-                    .map_or("none: whom the host trusts".into(), |file| file.display().to_string())
-            },
-        },
-    },
-    Setting {
-        name: "DURABLE",
-        default: "`flush`",
-        doc: "Without Redis, `flush`: an acknowledged command is on disk within 20 ms. `always`: the ledger holds it before the answer, with Redis too.",
-        form: Form::Built {
-            accepts: "flush or always",
-            read: |config, text| put(&mut config.durable, durable(text)),
-            show: |config| format!("{:?}", config.durable).to_lowercase(),
-        },
-    },
-    Setting {
-        name: "JWT_SECRET",
-        default: "none: open mode, loopback only",
-        doc: "Key of the tokens (HS256), 32 bytes or more. Without it every caller is `operator` of tenant `local`.",
-        form: Form::Built {
-            accepts: "at least 32 bytes long",
-            read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
-            show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}")),
-        },
-    },
-    Setting {
-        name: "MAX_CONNECTIONS",
-        default: "the limit of file descriptors, less a quarter of it, at least 64 and at most 128",
-        doc: "Connections served at once. A sixteenth of them, at most 64, stays free for callers without a token, such as `/health`.",
-        form: Form::Built {
-            accepts: "a number from 16 to 10000000",
-            read: |config, text| put(&mut config.max_connections, count(text, 16).map(Some)),
-            show: |config| show_or(config.max_connections, "by the limit of file descriptors"),
-        },
-    },
-    Setting {
-        name: "MAX_UNAUTHENTICATED_CONNECTIONS",
-        default: "a quarter of `MAX_CONNECTIONS`",
-        doc: "Connections that have shown no valid token yet. One more takes the place of the oldest.",
-        form: Form::Built {
-            accepts: "a number from 1 to 10000000",
-            read: |config, text| put(&mut config.max_unauthenticated, count(text, 1).map(Some)),
-            show: |config| show_or(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS"),
-        },
-    },
-    Setting {
-        name: "MAX_UNAUTHENTICATED_PER_ADDRESS",
-        default: "a quarter of `MAX_UNAUTHENTICATED_CONNECTIONS`",
-        doc: "The same for one IPv4 address or IPv6 /64. Loopback and `TRUSTED_PROXIES` are exempt: many clients share them.",
-        form: Form::Built {
-            accepts: "a number from 1 to 10000000",
-            read: |config, text| put(&mut config.max_unauthenticated_per_address, count(text, 1).map(Some)),
-            show: |config| {
-                show_or(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
-            },
-        },
-    },
-    Setting {
-        name: "TRUSTED_PROXIES",
-        default: "none: clients connect directly",
-        doc: "Addresses of reverse proxies, such as `10.0.0.7,fd00::/8`. From them a connection's lag is what its pings say; from others never more than the kernel's own round trip. No header changes this.",
-        form: Form::Built {
-            accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
-            read: |config, text| put(&mut config.trusted_proxies, list(text, |each| each.parse().ok())),
-            show: |config| show_list(&config.trusted_proxies, "none: clients connect directly"),
-        },
-    },
-    Setting {
-        name: "METRICS_HOSTS",
-        default: "none: names that only this network knows",
-        doc: "More host names under which `/metrics` answers, separated by commas. IP addresses, `localhost`, names without a dot and those below `.internal`, `.local`, `.localhost`, `.lan`, `.home.arpa` or `.test` always do; a page in a browser cannot make another one point here.",
-        form: Form::Built {
-            accepts: "host names without a port, separated by commas",
-            read: |config, text| put(&mut config.metrics_hosts, list(text, host_name)),
-            show: |config| show_list(&config.metrics_hosts, "none: names that only this network knows"),
-        },
-    },
-    Setting {
-        name: "SESSION_IDLE_TTL_MS",
-        default: "`3600000`",
-        doc: "How long an idle session that nobody watches stays in the store, once the ledger holds it; it comes back when asked for.",
-        form: Form::Built {
-            accepts: "milliseconds from 1000 to 31622400000",
-            read: |config, text| put(&mut config.session_idle_ttl, millis(text, 1_000, 31_622_400_000)),
-            show: |config| config.session_idle_ttl.as_millis().to_string(),
-        },
-    },
-    Setting {
-        name: "LEAST_ADVANCE_MS",
-        default: "`1000`",
-        doc: "Turns that advance by themselves take at least so long each. Without anybody who acts or watches for `SESSION_IDLE_TTL_MS` they pause, with reason `idle`.",
-        form: Form::Built {
-            accepts: "milliseconds from 100 to 3600000",
-            read: |config, text| put(&mut config.least_advance, millis(text, 100, 3_600_000)),
-            show: |config| config.least_advance.as_millis().to_string(),
-        },
-    },
-    Setting {
-        name: "OUTBOX_MAX_BYTES",
-        default: "a quarter of Redis's `maxmemory`, else 1 GiB",
-        doc: "While the ledger is away: past this, bodies of intermediate versions are shed, never a link.",
-        form: Form::Built {
-            accepts: "bytes from 1048576 up",
-            read: |config, text| put(&mut config.outbox_max_bytes, within(text, 1 << 20, u64::MAX).map(Some)),
-            show: |config| {
-                config.outbox_max_bytes.map_or("by what the store can hold".into(), |bytes| bytes.to_string())
-            },
-        },
-    },
-    Setting {
-        name: "MAX_UNCERTAINTY_MS",
-        default: "`50`",
-        doc: "Above this uncertainty of cluster time the instance is not ready.",
-        form: Form::Built {
-            accepts: "milliseconds from 1 to 60000",
-            read: |config, text| put(&mut config.max_uncertainty, millis(text, 1, 60_000)),
-            show: |config| config.max_uncertainty.as_millis().to_string(),
-        },
-    },
-    Setting {
-        name: "INSTANCE_ID",
-        default: "random",
-        doc: "What this instance calls itself in logs and to the others.",
-        form: Form::Built {
-            accepts: "1 to 128 characters of A-Z a-z 0-9 _ . : -",
-            read: |config, text| put(&mut config.instance_id, name(text).map(Some)),
-            show: |config| config.instance_id.clone().unwrap_or_else(|| "random".into()),
-        },
-    },
-    Setting {
-        name: "DRAIN_TIMEOUT_MS",
-        default: "`10000`",
-        doc: "How long a stop waits for what is under way, and a start for the instance before it.",
-        form: Form::Built {
-            accepts: "milliseconds from 0 to 3600000",
-            read: |config, text| put(&mut config.drain_timeout, millis(text, 0, 3_600_000)),
-            show: |config| config.drain_timeout.as_millis().to_string(),
-        },
-    },
-    Setting {
-        name: "DRAIN_GRACE_MS",
-        default: "5 s with other instances, else none",
-        doc: "How long a stop is not ready (`/ready` is 503, `draining`) but served as before, so that balancers notice.",
-        form: Form::Built {
-            accepts: "milliseconds from 0 to 3600000",
-            read: |config, text| put(&mut config.drain_grace, millis(text, 0, 3_600_000).map(Some)),
-            show: |config| config.drain_grace().as_millis().to_string(),
-        },
-    },
-    Setting {
-        name: "RUST_LOG",
-        default: "`info`",
-        doc: "Which log lines are written, such as `info,synckairos=debug`.",
-        form: Form::Built {
-            accepts: "levels and targets, such as info,synckairos=debug",
-            read: |config, text| put(&mut config.rust_log, log_filter(text)),
-            show: |config| config.rust_log.clone(),
-        },
-    },
-    Setting {
-        name: "LOG_FORMAT",
-        default: "`text` on a terminal, else `json`",
-        doc: "What log lines look like.",
-        form: Form::Built {
-            accepts: "text or json",
-            read: |config, text| put(&mut config.log_format, log_format(text).map(Some)),
-            show: |config| {
-                config.log_format.map_or("by terminal".into(), |format| format!("{format:?}").to_lowercase())
-            },
-        },
-    },
-    not_built("NTP_SERVERS", "What UTC is compared with."),
-    not_built("JWT_PUBLIC_KEY_FILE", "Key of tokens that others sign."),
-    not_built("JWT_JWKS_URL", "Where the keys of tokens that others sign are published."),
-    not_built("MAX_STREAMS_PER_SUBJECT", "Streams one caller may hold."),
-    not_built("RATE_LIMIT_SESSIONS", "Sessions one caller may create a minute."),
-    not_built("RATE_LIMIT_READS", "Reads one caller may ask for a minute."),
-    not_built("RATE_LIMIT_COMMANDS", "Commands one caller may send a minute."),
-    not_built("RATE_LIMIT_REFUSED_TOKENS", "Refused tokens one address may send a minute."),
-];
+settings! {
+    LISTEN_ADDR "`127.0.0.1:8080`"
+        "Address and port of REST, the streams and the page. Other than loopback only with `JWT_SECRET`."
+        accepts: "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        read: |config, text| put(&mut config.listen_addr, address(text)),
+        show: |config| config.listen_addr.to_string();
+    METRICS_ADDR "`127.0.0.1:9464`"
+        "Address and port of `/metrics`."
+        accepts: "an address and a port, such as 127.0.0.1:9464 or [::1]:9464",
+        read: |config, text| put(&mut config.metrics_addr, address(text)),
+        show: |config| config.metrics_addr.to_string();
+    DATA_DIR "`./synckairos-data`"
+        "Folder of what this instance keeps on disk; one process at a time holds it."
+        accepts: "a folder",
+        read: |config, text| put(&mut config.data_dir, non_empty(text).map(PathBuf::from)),
+        show: |config| config.data_dir.display().to_string();
+    DATABASE_URL "`sqlite://<DATA_DIR>/synckairos.db`"
+        "The ledger: `sqlite://` and a file, or `postgres://user:password@host/database` (15 or later; `sslmode` and the like as parameters)."
+        accepts: "sqlite:// and a file, or postgres://",
+        read: |config, text| put(&mut config.database, database(text)),
+        show: Config::ledger;
+    REDIS_URL "none: sessions in memory"
+        "Where instances share live sessions: `redis://[user:password@]host[:port][/db]`, `redis-cluster://`, `redis-sentinel://host:port?sentinelServiceName=name`; with `rediss` over TLS."
+        accepts: "redis://, rediss://, redis-cluster:// or redis-sentinel:// and a host",
+        read: |config, text| put(&mut config.redis, redis(text).map(Some)),
+        show: |config| config.redis.as_ref().map_or("none: sessions in memory".into(), Address::shown);
+    REDIS_PREFIX "`sk`"
+        "What this deployment is called in Redis: every key and channel begins with it. Deployments that share a Redis need one each, or a database each: for one other than 0, `@` and its number come behind it."
+        accepts: "1 to 64 characters of A-Z a-z 0-9 _ . -",
+        read: |config, text| put(&mut config.redis_prefix, prefix(text)),
+        show: Config::redis_name;
+    REDIS_CA_FILE "none: whom the host trusts"
+        "Certificates, in PEM, of who may sign for Redis."
+        accepts: "a file",
+        read: |config, text| put(&mut config.redis_ca_file, non_empty(text).map(|file| Some(PathBuf::from(file)))),
+        show: |config| {
+            config
+                .redis_ca_file
+                .as_ref()
+                .map_or("none: whom the host trusts".into(), |file| file.display().to_string())
+        };
+    DURABLE "`flush`"
+        "Without Redis, `flush`: an acknowledged command is on disk within 20 ms. `always`: the ledger holds it before the answer, with Redis too."
+        accepts: "flush or always",
+        read: |config, text| put(&mut config.durable, durable(text)),
+        show: |config| format!("{:?}", config.durable).to_lowercase();
+    JWT_SECRET "none: open mode, loopback only"
+        "Key of the tokens (HS256), 32 bytes or more. Without it every caller is `operator` of tenant `local`."
+        accepts: "at least 32 bytes long",
+        read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
+        show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}"));
+    MAX_CONNECTIONS "the limit of file descriptors, less a quarter of it, at least 64 and at most 128"
+        "Connections served at once. A sixteenth of them, at most 64, stays free for callers without a token, such as `/health`."
+        accepts: "a number from 16 to 10000000",
+        read: |config, text| put(&mut config.max_connections, count(text, 16).map(Some)),
+        show: |config| show_or(config.max_connections, "by the limit of file descriptors");
+    MAX_UNAUTHENTICATED_CONNECTIONS "a quarter of `MAX_CONNECTIONS`"
+        "Connections that have shown no valid token yet. One more takes the place of the oldest."
+        accepts: "a number from 1 to 10000000",
+        read: |config, text| put(&mut config.max_unauthenticated, count(text, 1).map(Some)),
+        show: |config| show_or(config.max_unauthenticated, "a quarter of MAX_CONNECTIONS");
+    MAX_UNAUTHENTICATED_PER_ADDRESS "a quarter of `MAX_UNAUTHENTICATED_CONNECTIONS`"
+        "The same for one IPv4 address or IPv6 /64. Loopback and `TRUSTED_PROXIES` are exempt: many clients share them."
+        accepts: "a number from 1 to 10000000",
+        read: |config, text| put(&mut config.max_unauthenticated_per_address, count(text, 1).map(Some)),
+        show: |config| {
+            show_or(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
+        };
+    TRUSTED_PROXIES "none: clients connect directly"
+        "Addresses of reverse proxies, such as `10.0.0.7,fd00::/8`. From them a connection's lag is what its pings say; from others never more than the kernel's own round trip. No header changes this."
+        accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
+        read: |config, text| put(&mut config.trusted_proxies, list(text, |each| each.parse().ok())),
+        show: |config| show_list(&config.trusted_proxies, "none: clients connect directly");
+    METRICS_HOSTS "none: names that only this network knows"
+        "More host names under which `/metrics` answers, separated by commas. IP addresses, `localhost`, names without a dot and those below `.internal`, `.local`, `.localhost`, `.lan`, `.home.arpa` or `.test` always do; a page in a browser cannot make another one point here."
+        accepts: "host names without a port, separated by commas",
+        read: |config, text| put(&mut config.metrics_hosts, list(text, host_name)),
+        show: |config| show_list(&config.metrics_hosts, "none: names that only this network knows");
+    SESSION_IDLE_TTL_MS "`3600000`"
+        "How long an idle session that nobody watches stays in the store, once the ledger holds it; it comes back when asked for."
+        accepts: "milliseconds from 1000 to 31622400000",
+        read: |config, text| put(&mut config.session_idle_ttl, millis(text, 1_000, 31_622_400_000)),
+        show: |config| config.session_idle_ttl.as_millis().to_string();
+    LEAST_ADVANCE_MS "`1000`"
+        "Turns that advance by themselves take at least so long each. Without anybody who acts or watches for `SESSION_IDLE_TTL_MS` they pause, with reason `idle`."
+        accepts: "milliseconds from 100 to 3600000",
+        read: |config, text| put(&mut config.least_advance, millis(text, 100, 3_600_000)),
+        show: |config| config.least_advance.as_millis().to_string();
+    OUTBOX_MAX_BYTES "a quarter of Redis's `maxmemory`, else 1 GiB"
+        "While the ledger is away: past this, bodies of intermediate versions are shed, never a link."
+        accepts: "bytes from 1048576 up",
+        read: |config, text| put(&mut config.outbox_max_bytes, within(text, 1 << 20, u64::MAX).map(Some)),
+        show: |config| {
+            config.outbox_max_bytes.map_or("by what the store can hold".into(), |bytes| bytes.to_string())
+        };
+    MAX_UNCERTAINTY_MS "`50`"
+        "Above this uncertainty of cluster time the instance is not ready."
+        accepts: "milliseconds from 1 to 60000",
+        read: |config, text| put(&mut config.max_uncertainty, millis(text, 1, 60_000)),
+        show: |config| config.max_uncertainty.as_millis().to_string();
+    INSTANCE_ID "random"
+        "What this instance calls itself in logs and to the others."
+        accepts: "1 to 128 characters of A-Z a-z 0-9 _ . : -",
+        read: |config, text| put(&mut config.instance_id, name(text).map(Some)),
+        show: |config| config.instance_id.clone().unwrap_or_else(|| "random".into());
+    DRAIN_TIMEOUT_MS "`10000`"
+        "How long a stop waits for what is under way, and a start for the instance before it."
+        accepts: "milliseconds from 0 to 3600000",
+        read: |config, text| put(&mut config.drain_timeout, millis(text, 0, 3_600_000)),
+        show: |config| config.drain_timeout.as_millis().to_string();
+    DRAIN_GRACE_MS "5 s with other instances, else none"
+        "How long a stop is not ready (`/ready` is 503, `draining`) but served as before, so that balancers notice."
+        accepts: "milliseconds from 0 to 3600000",
+        read: |config, text| put(&mut config.drain_grace, millis(text, 0, 3_600_000).map(Some)),
+        show: |config| config.drain_grace().as_millis().to_string();
+    RUST_LOG "`info`"
+        "Which log lines are written, such as `info,synckairos=debug`."
+        accepts: "levels and targets, such as info,synckairos=debug",
+        read: |config, text| put(&mut config.rust_log, log_filter(text)),
+        show: |config| config.rust_log.clone();
+    LOG_FORMAT "`text` on a terminal, else `json`"
+        "What log lines look like."
+        accepts: "text or json",
+        read: |config, text| put(&mut config.log_format, log_format(text).map(Some)),
+        show: |config| {
+            config.log_format.map_or("by terminal".into(), |format| format!("{format:?}").to_lowercase())
+        };
+
+    @later
+    NTP_SERVERS "What UTC is compared with.";
+    JWT_PUBLIC_KEY_FILE "Key of tokens that others sign.";
+    JWT_JWKS_URL "Where the keys of tokens that others sign are published.";
+    MAX_STREAMS_PER_SUBJECT "Streams one caller may hold.";
+    RATE_LIMIT_SESSIONS "Sessions one caller may create a minute.";
+    RATE_LIMIT_READS "Reads one caller may ask for a minute.";
+    RATE_LIMIT_COMMANDS "Commands one caller may send a minute.";
+    RATE_LIMIT_REFUSED_TOKENS "Refused tokens one address may send a minute.";
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,6 @@ pub(super) struct Vector {
     pub name: String,
     pub source: String,
     pub create: Map<String, Value>,
-    #[serde(default)]
     pub create_refused: Option<String>,
     #[serde(default)]
     pub steps: Vec<VectorStep>,
@@ -21,7 +20,6 @@ pub(super) struct Vector {
 #[serde(deny_unknown_fields)]
 pub(super) struct VectorStep {
     pub at_ms: i64,
-    #[serde(default)]
     pub command: Option<String>,
     #[serde(default)]
     pub body: Map<String, Value>,

@@ -35,8 +35,8 @@ pub struct IdempotencyKey {
 /// The answer to a command that came with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
-    /// Identifies the repeat.
-    pub repeat: IdempotencyKey,
+    /// The key it came with.
+    pub key: IdempotencyKey,
     /// The position of the first result.
     pub position: Position,
     /// When.

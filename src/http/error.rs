@@ -1,7 +1,5 @@
 //! From an error to a problem document: the one place where a status is chosen.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -10,27 +8,21 @@ use crate::app::error::Error;
 use crate::auth::Denied;
 use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
-use crate::domain::time::Timestamp;
 use crate::telemetry::outage::{LogThrottle, chain};
 use crate::wire::error::ApiError;
-use crate::wire::problem::{Code, Problem, Shown};
+use crate::wire::problem::{Code, Problem, ShownSession};
 
-impl ApiError {
-    fn with(mut problem: Problem, held: &StoredSession, now: Timestamp) -> Self {
-        problem.session = Some(Shown { session: Arc::clone(&held.session), as_of: now });
-        Self(Box::new(problem))
-    }
-
-    /// The problem of a use case, the present snapshot shown as of `now`.
-    #[must_use]
-    pub fn from_app(error: &Error, now: Timestamp) -> Self {
-        match error {
+impl From<Error> for ApiError {
+    /// The problem of a use case. What is broken is logged here, once; the caller sees only the code.
+    fn from(error: Error) -> Self {
+        log(&error);
+        match &error {
             Error::SessionNotFound => Self::of(Code::SessionNotFound),
             Error::Forbidden => Self::of(Code::Forbidden),
-            Error::Exists(held) => Self::with(Problem::new(Code::SessionExists, None), held, now),
-            Error::Refused(why, held, explanation) => Self::with(refused(*why, explanation), held, now),
-            Error::Stale(held) => Self::with(stale(held), held, now),
-            Error::Contended(held) => Self::with(Problem::new(Code::Contended, None), held, now),
+            Error::Exists(held) => showing(Problem::new(Code::SessionExists, None), held),
+            Error::Refused(why, held, explanation) => showing(refused(*why, explanation), held),
+            Error::Stale(held) => showing(stale(held), held),
+            Error::Contended(held) => showing(Problem::new(Code::Contended, None), held),
             Error::InvalidSession(fault) if fault.is_contradiction => {
                 Self::at(Code::InvalidTimeControl, &fault.pointer, fault.detail)
             }
@@ -53,6 +45,11 @@ impl ApiError {
     }
 }
 
+fn showing(mut problem: Problem, held: &StoredSession) -> ApiError {
+    problem.session = Some(ShownSession::of(&held.session));
+    ApiError(Box::new(problem))
+}
+
 fn refused(why: Refused, explanation: &Explanation) -> Problem {
     let Explanation { pointer, detail } = explanation;
     if pointer.is_empty() {
@@ -71,7 +68,7 @@ fn stale(held: &StoredSession) -> Problem {
     Problem::new(Code::StaleVersion, Some(said))
 }
 
-/// What the store, a write, the ledger and a stored form met: each is told by itself.
+/// Failures of the store, of a write, of the ledger and of a stored form: each is logged by itself.
 static FAILED: [LogThrottle; 4] = [const { LogThrottle::new() }; 4];
 
 const fn kind(error: &Error) -> usize {
@@ -83,8 +80,8 @@ const fn kind(error: &Error) -> usize {
     }
 }
 
-/// Broken things are told here; the caller sees only the code. Many meet the same in a moment.
-pub fn logged(error: &Error) {
+/// Many requests meet the same failure in a moment.
+fn log(error: &Error) {
     if error.is_failure()
         && let Some(times) = FAILED[kind(error)].next()
     {
@@ -121,11 +118,11 @@ impl IntoResponse for ApiError {
                 response.headers_mut().insert(name, value);
             }
         }
-        response.extensions_mut().insert(LoggedProblem(problem.into()));
+        response.extensions_mut().insert(PendingProblem(problem.into()));
         response
     }
 }
 
 /// A problem on its way to the outermost layer.
 #[derive(Debug, Clone)]
-pub(super) struct LoggedProblem(pub std::sync::Arc<Problem>);
+pub(super) struct PendingProblem(pub std::sync::Arc<Problem>);

@@ -18,7 +18,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer};
 
 use super::api::Api;
-use super::error::LoggedProblem;
+use super::error::PendingProblem;
 use super::host;
 use super::{accept, auth};
 use crate::ids::Ids;
@@ -86,7 +86,7 @@ async fn observed(State(api): State<Arc<Api>>, mut request: Request, next: Next)
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(request.id = id.as_str(), route, %method, status = status.as_u16(), "a request failed");
     }
-    with_fixed_headers(with_problem(response, &id), id, is_secret)
+    with_fixed_headers(with_problem(response, &id, &api), id, is_secret)
 }
 
 /// Nothing is done for whoever could not take the answer.
@@ -111,10 +111,11 @@ fn is_fit(id: &HeaderValue) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
-fn with_problem(mut response: Response, id: &RequestId) -> Response {
-    let told = response.extensions_mut().remove::<LoggedProblem>().map(|told| (*told.0).clone());
-    let Some(mut problem) = told.or_else(|| unexplained(&response)) else { return response };
+fn with_problem(mut response: Response, id: &RequestId, api: &Api) -> Response {
+    let given = response.extensions_mut().remove::<PendingProblem>().map(|given| (*given.0).clone());
+    let Some(mut problem) = given.or_else(|| unexplained(&response)) else { return response };
     id.as_str().clone_into(&mut problem.request_id);
+    problem.show_as_of(api.clock.now());
     let body = problem.json();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
@@ -135,7 +136,7 @@ fn with_fixed_headers(mut response: Response, id: RequestId, is_secret: bool) ->
     response
 }
 
-/// What the libraries refuse by themselves is told in our words.
+/// What the libraries refuse by themselves gets a problem document too.
 fn unexplained(response: &Response) -> Option<Problem> {
     let code = match response.status().as_u16() {
         400 | 426 => Code::Malformed,

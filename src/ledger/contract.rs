@@ -321,7 +321,7 @@ async fn idempotency_records_are_those_of_the_lineage(ledger: &dyn Ledger) {
     ledger.record(&old).await.unwrap();
     ledger.record(&chain("a", 2, 5..=5, old[3].link.digest())).await.unwrap();
     let records = ledger.idempotency_records(&key("a"), Timestamp::from_ms(30)).await.unwrap();
-    let seen: Vec<_> = records.iter().map(|record| (Some(record.repeat), record.position.version)).collect();
+    let seen: Vec<_> = records.iter().map(|record| (Some(record.key), record.position.version)).collect();
     assert_eq!(seen, [(repeat(b"three"), 3), (repeat(b"four"), 4)]);
     assert_eq!((records[0].at, &records[0].change), (old[2].link.at, &old[2].change));
 }

@@ -11,14 +11,6 @@
 /// The most Redis processes in the row.
 const MAX_PROCESSES: usize = 8;
 
-pub(super) const SELECT_DEPLOYMENT: &str = "select id, name, places, address, beats from deployment where one = 1";
-
-pub(super) const UPSERT_DEPLOYMENT: &str = "insert into deployment (one, id, name, places, address, beats) \
-    values (1, $1, $2, $3, $4, $5) \
-    on conflict (one) do update \
-    set id = excluded.id, name = excluded.name, places = excluded.places, \
-        address = excluded.address, beats = excluded.beats";
-
 /// A request to own the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
@@ -67,11 +59,6 @@ pub enum ClaimOutcome {
 }
 
 impl Deployment {
-    /// From the columns of a row.
-    pub(super) fn of((id, name, processes, address, beats): (String, String, String, String, i64)) -> Self {
-        Self { id, name, processes: processes.split_whitespace().map(str::to_owned).collect(), address, beats }
-    }
-
     fn is_in_memory(&self) -> bool {
         self.name.is_empty()
     }
@@ -144,7 +131,8 @@ mod tests {
     }
 
     fn owner(id: &str, name: &str, processes: &str, beats: i64) -> Deployment {
-        Deployment::of((id.to_owned(), name.to_owned(), processes.to_owned(), String::new(), beats))
+        let processes = processes.split_whitespace().map(str::to_owned).collect();
+        Deployment { id: id.to_owned(), name: name.to_owned(), processes, address: String::new(), beats }
     }
 
     fn stalled(beats: i64, claim: Claim) -> Claim {

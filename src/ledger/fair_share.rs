@@ -4,18 +4,19 @@
 //! them. Operations that belong to no tenant need no permit.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::deployment::{Claim, ClaimOutcome};
 use super::error::unavailable;
 use super::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
-    Row, RunHistory,
+    AuditSink, DeadLetter, DeadLetterSummary, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger,
+    LedgerHealth, Page, Recorded, Row, RunHistory,
 };
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
@@ -103,7 +104,7 @@ impl TenantShares {
     }
 
     fn register(self: &Arc<Self>, tenant: &TenantId) -> (Arc<Semaphore>, SharePermit) {
-        let mut tenants = self.tenants();
+        let mut tenants = self.tenants.lock();
         let new = || Share { permits: Arc::new(Semaphore::new(self.permits)), users: 0 };
         let share = tenants.entry(tenant.clone()).or_insert_with(new);
         share.users += 1;
@@ -111,17 +112,12 @@ impl TenantShares {
     }
 
     fn unregister(&self, tenant: &TenantId) {
-        let mut tenants = self.tenants();
+        let mut tenants = self.tenants.lock();
         let Some(share) = tenants.get_mut(tenant) else { return };
         share.users -= 1;
         if share.users == 0 {
             tenants.remove(tenant);
         }
-    }
-
-    fn tenants(&self) -> MutexGuard<'_, HashMap<TenantId, Share>> {
-        // No code under the lock can panic half-way.
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,11 +129,29 @@ impl Drop for SharePermit {
 }
 
 #[async_trait]
-impl Ledger for FairShare {
+impl AuditSink for FairShare {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         self.inner.record(entries).await
     }
 
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        self.inner.add_dead_letter(entry, reason, at).await
+    }
+
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.inner.heartbeat(since, at).await
+    }
+}
+
+#[async_trait]
+impl LedgerHealth for FairShare {
+    async fn ping(&self) -> Result<(), Error> {
+        self.inner.ping().await
+    }
+}
+
+#[async_trait]
+impl Ledger for FairShare {
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let owned = key.clone();
         self.read(&key.tenant, move |ledger| async move { ledger.newest(&owned).await }).await
@@ -180,10 +194,6 @@ impl Ledger for FairShare {
         self.read(&key.tenant, move |ledger| async move { ledger.idempotency_records(&owned, since).await }).await
     }
 
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.inner.add_dead_letter(entry, reason, at).await
-    }
-
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters(after, limit).await
     }
@@ -192,20 +202,16 @@ impl Ledger for FairShare {
         self.inner.dead_letters_of(key).await
     }
 
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.inner.first_dead(key, after).await
+    async fn first_dead_letter(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        self.inner.first_dead_letter(key, after).await
     }
 
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.inner.dead_sessions(limit).await
+    async fn dead_letter_summary(&self, limit: u32) -> Result<DeadLetterSummary, Error> {
+        self.inner.dead_letter_summary(limit).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
         self.inner.remove_dead_letter(entry).await
-    }
-
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.inner.heartbeat(since, at).await
     }
 
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
@@ -226,10 +232,6 @@ impl Ledger for FairShare {
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.inner.claim(claim).await
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.inner.ping().await
     }
 
     async fn close(&self) {
@@ -274,10 +276,10 @@ mod tests {
             let mut waiting = std::pin::pin!(shares.acquire(&a));
             assert!(poll!(&mut waiting).is_pending());
             yield_now().await;
-            assert_eq!(shares.tenants()[&a].users, 2);
+            assert_eq!(shares.tenants.lock()[&a].users, 2);
         }
-        assert_eq!(shares.tenants()[&a].users, 1);
+        assert_eq!(shares.tenants.lock()[&a].users, 1);
         drop(taken);
-        assert!(shares.tenants().is_empty());
+        assert!(shares.tenants.lock().is_empty());
     }
 }

@@ -4,17 +4,18 @@
 //! must not lose anything, so it waits for the breaker instead. Reads and writes have a breaker
 //! each: a full disk stops writes only.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::deployment::{Claim, ClaimOutcome};
 use super::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
-    Row, RunHistory,
+    AuditSink, DeadLetter, DeadLetterSummary, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger,
+    LedgerHealth, Page, Recorded, Row, RunHistory,
 };
 use crate::breaker::{Breaker, Permit, Settings};
 use crate::domain::entry::Entry;
@@ -102,7 +103,7 @@ impl Instrumented {
 
     /// Records why it cannot be connected yet. That counts as a failure for each breaker.
     pub fn connect_failed(&self, error: &(dyn std::error::Error + 'static)) {
-        *self.connect_error.lock().unwrap_or_else(PoisonError::into_inner) = chain(error);
+        *self.connect_error.lock() = chain(error);
         for breaker in self.breakers.iter().flat_map(|Breakers { reads, writes }| [reads, writes]) {
             if let Ok(permit) = breaker.acquire() {
                 permit.failure(error);
@@ -111,7 +112,7 @@ impl Instrumented {
     }
 
     fn inner(&self) -> Result<&dyn Ledger, Error> {
-        let error = || self.connect_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let error = || self.connect_error.lock().clone();
         self.inner.get().map(AsRef::as_ref).ok_or_else(|| Error::Unavailable(error().into()))
     }
 
@@ -158,11 +159,31 @@ async fn with_timeout<T>(
 }
 
 #[async_trait]
-impl Ledger for Instrumented {
+impl AuditSink for Instrumented {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         self.write_patiently("record", self.inner().map(|ledger| ledger.record(entries))).await
     }
 
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        self.write_patiently("add_dead_letter", self.inner().map(|ledger| ledger.add_dead_letter(entry, reason, at)))
+            .await
+    }
+
+    /// Every second, so that it is also what finds that writing goes well again.
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.write("heartbeat", self.inner().map(|ledger| ledger.heartbeat(since, at))).await
+    }
+}
+
+#[async_trait]
+impl LedgerHealth for Instrumented {
+    async fn ping(&self) -> Result<(), Error> {
+        self.read("ping", self.inner().map(LedgerHealth::ping)).await
+    }
+}
+
+#[async_trait]
+impl Ledger for Instrumented {
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         self.read("newest", self.inner().map(|ledger| ledger.newest(key))).await
     }
@@ -194,11 +215,7 @@ impl Ledger for Instrumented {
     }
 
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.read("answered", self.inner().map(|ledger| ledger.idempotency_records(key, since))).await
-    }
-
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.write_patiently("bury", self.inner().map(|ledger| ledger.add_dead_letter(entry, reason, at))).await
+        self.read("idempotency_records", self.inner().map(|ledger| ledger.idempotency_records(key, since))).await
     }
 
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
@@ -206,28 +223,23 @@ impl Ledger for Instrumented {
     }
 
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.read("dead_of", self.inner().map(|ledger| ledger.dead_letters_of(key))).await
+        self.read("dead_letters_of", self.inner().map(|ledger| ledger.dead_letters_of(key))).await
     }
 
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.read("first_dead", self.inner().map(|ledger| ledger.first_dead(key, after))).await
+    async fn first_dead_letter(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        self.read("first_dead_letter", self.inner().map(|ledger| ledger.first_dead_letter(key, after))).await
     }
 
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.read("dead_sessions", self.inner().map(|ledger| ledger.dead_sessions(limit))).await
+    async fn dead_letter_summary(&self, limit: u32) -> Result<DeadLetterSummary, Error> {
+        self.read("dead_letter_summary", self.inner().map(|ledger| ledger.dead_letter_summary(limit))).await
     }
 
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.write("unbury", self.inner().map(|ledger| ledger.remove_dead_letter(entry))).await
-    }
-
-    /// Every second, so that it is also what finds that writing goes well again.
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.write("beat", self.inner().map(|ledger| ledger.heartbeat(since, at))).await
+        self.write("remove_dead_letter", self.inner().map(|ledger| ledger.remove_dead_letter(entry))).await
     }
 
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
-        self.read("presence", self.inner().map(|ledger| ledger.heartbeats(began))).await
+        self.read("heartbeats", self.inner().map(|ledger| ledger.heartbeats(began))).await
     }
 
     async fn open_run(&self, began: Timestamp) -> Result<(), Error> {
@@ -244,10 +256,6 @@ impl Ledger for Instrumented {
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.write("claim", self.inner().map(|ledger| ledger.claim(claim))).await
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.read("ping", self.inner().map(Ledger::ping)).await
     }
 
     async fn close(&self) {

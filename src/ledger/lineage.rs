@@ -3,7 +3,6 @@
 //! The first link of an epoch names the link it was restored from. Rows of that older epoch
 //! after it are superseded.
 
-pub(super) mod sql;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ mod page;
 pub mod postgres;
 mod row;
 pub mod run;
+mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -74,12 +75,12 @@ pub struct DeadLetter {
     /// Why the ledger refused it.
     pub reason: String,
     /// When it became a dead letter.
-    pub buried_at: Timestamp,
+    pub added_at: Timestamp,
 }
 
 /// A summary of all dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DeadSessions {
+pub struct DeadLetterSummary {
     /// The number of dead letters.
     pub letters: u64,
     /// Their sessions, by tenant and session, up to a limit.
@@ -121,18 +122,37 @@ pub struct Filter {
     pub updated_after: Option<Timestamp>,
 }
 
-/// The durable history of all sessions.
-///
-/// Every write is idempotent: tenant, session, position and digest identify a row. Reads see
-/// whole batches only. Any call may fail with [`Error::Unavailable`]; its outcome is then
-/// unknown, and a retry is safe. A read ends after three seconds with [`Error::TooLong`].
+/// What the audit writes. Every write is idempotent: tenant, session, position and digest
+/// identify a row.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait AuditSink: Send + Sync {
     /// Records entries in the order given, all or none. An older or equal position never
     /// replaces a session's newest row, and neither does an entry without a body. A body that
     /// is no stored session is refused.
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error>;
 
+    /// Keeps an entry that was refused for good. A repeat changes nothing.
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
+
+    /// States that an instance and its store were up from `since` to `at`. A long gap since the
+    /// last heartbeat is recorded as an outage. An outage that this heartbeat contradicts is
+    /// deleted.
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error>;
+}
+
+/// Whether a ledger can be used.
+#[async_trait]
+pub trait LedgerHealth: Send + Sync {
+    /// Checks that the ledger answers and accepts writes ([`Error::ReadOnly`] if not).
+    async fn ping(&self) -> Result<(), Error>;
+}
+
+/// The durable history of all sessions.
+///
+/// Every write is idempotent. Reads see whole batches only. Any call may fail with [`Error::Unavailable`]; its outcome is then
+/// unknown, and a retry is safe. A read ends after three seconds with [`Error::TooLong`].
+#[async_trait]
+pub trait Ledger: AuditSink + LedgerHealth {
     /// The newest version of a session, even if the session is deleted.
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error>;
 
@@ -165,9 +185,6 @@ pub trait Ledger: Send + Sync {
     /// excluded.
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error>;
 
-    /// Keeps an entry that was refused for good. A repeat changes nothing.
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error>;
-
     /// Dead letters by tenant, session, position and digest, after a given one.
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error>;
 
@@ -176,18 +193,13 @@ pub trait Ledger: Send + Sync {
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error>;
 
     /// The oldest position after a given one that has a dead letter.
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error>;
+    async fn first_dead_letter(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error>;
 
     /// The number of all dead letters, and at most `limit` of their sessions.
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error>;
+    async fn dead_letter_summary(&self, limit: u32) -> Result<DeadLetterSummary, Error>;
 
     /// Deletes a dead letter; returns whether it existed.
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error>;
-
-    /// States that an instance and its store were up from `since` to `at`. A long gap since the
-    /// last heartbeat is recorded as an outage. An outage that this heartbeat contradicts is
-    /// deleted.
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error>;
 
     /// The last heartbeat, and the outage that ended when a store started at `store_started_at`.
     async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error>;
@@ -206,9 +218,6 @@ pub trait Ledger: Send + Sync {
 
     /// Claims the ledger for a deployment and renews the claim. Concurrent claims are serialized.
     async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error>;
-
-    /// Checks that the ledger answers and accepts writes ([`Error::ReadOnly`] if not).
-    async fn ping(&self) -> Result<(), Error>;
 
     /// Waits for operations under way and closes all connections.
     async fn close(&self);

@@ -7,14 +7,9 @@
 mod advisory_lock;
 mod connect;
 mod copy;
-mod dead_letters;
-mod decode;
-mod deployment;
 mod error;
 mod label;
-mod lineage;
 mod read;
-mod run;
 mod schema;
 mod write;
 
@@ -28,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, Transaction};
 
 pub use advisory_lock::AdvisoryLock;
@@ -36,13 +31,11 @@ pub use advisory_lock::AdvisoryLock;
 use self::connect::PoolErrorCause;
 use self::error::{failed, read_failed};
 use super::deployment::{Claim, ClaimOutcome};
-use super::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
-    Row, RunHistory,
-};
+use super::sql::connection::{SqlConnection as _, sql_connection};
+use super::sql::{SqlDatabase, deployment, runs};
+use super::{Error, Filter, Recorded};
 use crate::domain::entry::Entry;
-use crate::domain::id::{SessionId, SessionKey, TenantId};
-use crate::domain::position::Position;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
 const MAX_WRITE_CONNECTIONS: u32 = 4;
@@ -69,6 +62,12 @@ const BEGIN_READ: &str = "begin isolation level repeatable read, read only; \
 
 /// On for a replica, and for a role or database set to read only.
 const READ_ONLY: &str = "show transaction_read_only";
+
+/// Serializes heartbeats, so that one of them records an outage.
+const LOCK_HEARTBEAT: &str = "select at from heartbeat for update";
+
+/// Serializes concurrent claims.
+const LOCK_DEPLOYMENT: &str = "lock table deployment in exclusive mode";
 
 const USE_LZ4: &str = "select set_config(name, 'lz4', false) from pg_settings \
     where name = 'default_toast_compression' and 'lz4' = any (enumvals)";
@@ -127,19 +126,6 @@ impl PostgresLedger {
         self.explained(self.write.begin(), failed).await
     }
 
-    /// All reads in it see the ledger at one instant.
-    async fn begin_read(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.explained(self.read.begin_with(BEGIN_READ), read_failed).await
-    }
-
-    async fn writer(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.explained(self.write.acquire(), failed).await
-    }
-
-    async fn reader(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.explained(self.read.acquire(), read_failed).await
-    }
-
     /// Adds the cause if a pool had no connection in time.
     async fn explained<T>(
         &self,
@@ -150,12 +136,6 @@ impl PostgresLedger {
             Err(sqlx::Error::PoolTimedOut) => Err(self.pool_errors.explain().await),
             connected => connected.map_err(classify),
         }
-    }
-
-    async fn check_writable(&self) -> Result<(), Error> {
-        let mut connection = self.explained(self.check.acquire(), failed).await?;
-        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&mut *connection).await.map_err(failed)?;
-        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
     }
 }
 
@@ -180,99 +160,74 @@ async fn ping(connection: &mut PgConnection) -> sqlx::Result<bool> {
         .map(|()| true)
 }
 
+sql_connection!(Postgres, PgConnection, PgRow, read_failed, failed);
+
 #[async_trait]
-impl Ledger for PostgresLedger {
-    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        self.write_entries(entries).await
+impl SqlDatabase for PostgresLedger {
+    type Connection = PgConnection;
+    type Reader = PoolConnection<Postgres>;
+    type Snapshot = Transaction<'static, Postgres>;
+    type Writer = PoolConnection<Postgres>;
+
+    /// The server cancels a read by itself.
+    const READ_TIMEOUT: Option<Duration> = None;
+    const NEWEST: &'static str = read::NEWEST;
+    const HISTORY_PAGE: &'static str = read::HISTORY_PAGE;
+    const REST_OF_POSITION: &'static str = read::REST_OF_POSITION;
+    const IDEMPOTENCY_RECORDS: &'static str = read::IDEMPOTENCY_RECORDS;
+    const DEAD_LETTERS_OF_SESSION: &'static str = read::DEAD_LETTERS_OF_SESSION;
+    const FIRST_DEAD_POSITION: &'static str = read::FIRST_DEAD_POSITION;
+
+    async fn reader(&self) -> Result<Self::Reader, Error> {
+        self.explained(self.read.acquire(), read_failed).await
     }
 
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        self.read_newest(key).await
+    async fn begin_read(&self) -> Result<Self::Snapshot, Error> {
+        self.explained(self.read.begin_with(BEGIN_READ), read_failed).await
     }
 
-    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        self.read_version(key, version).await
+    async fn writer(&self) -> Result<Self::Writer, Error> {
+        self.explained(self.write.acquire(), failed).await
     }
 
-    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        self.read_at(key, at).await
-    }
-
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        self.read_history(key, after, limit).await
-    }
-
-    async fn sessions(
+    async fn session_rows(
         &self,
         tenant: &TenantId,
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Page<Row>, Error> {
-        self.read_sessions(tenant, filter, after, limit).await
+    ) -> Result<Vec<PgRow>, Error> {
+        self.read_session_rows(tenant, filter, after, limit).await
     }
 
-    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        self.read_due(after, until, limit).await
+    async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        self.write_batch(entries).await
     }
 
-    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        self.read_idempotency_records(key, since).await
+    async fn write_heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        transaction.execute(LOCK_HEARTBEAT, &[]).await?;
+        runs::write_heartbeat(&mut *transaction, since, at).await?;
+        transaction.commit().await.map_err(failed)?;
+        self.prepare_months(at).await;
+        Ok(())
     }
 
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.write_dead_letter(entry, reason, at).await
+    async fn write_claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        let mut transaction = self.begin_write().await?;
+        transaction.execute(LOCK_DEPLOYMENT, &[]).await?;
+        let outcome = deployment::claim(&mut *transaction, claim).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(outcome)
     }
 
-    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        self.read_dead_letters(after, limit).await
+    async fn check_writable(&self) -> Result<(), Error> {
+        let mut connection = self.explained(self.check.acquire(), failed).await?;
+        let read_only: String = sqlx::query_scalar(READ_ONLY).fetch_one(&mut *connection).await.map_err(failed)?;
+        if read_only == "on" { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        self.read_dead_letters_of(key).await
-    }
-
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.read_first_dead(key, after).await
-    }
-
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.read_dead_sessions(limit).await
-    }
-
-    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.delete_dead_letter(entry).await
-    }
-
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.write_heartbeat(since, at).await
-    }
-
-    async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
-        self.read_heartbeats(store_started_at).await
-    }
-
-    async fn open_run(&self, started_at: Timestamp) -> Result<(), Error> {
-        self.write_run(started_at).await
-    }
-
-    async fn close_run(&self, started_at: Timestamp, stopped_at: Timestamp) -> Result<(), Error> {
-        self.write_run_end(started_at, stopped_at).await
-    }
-
-    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        self.read_runs(before).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
-        self.write_claim(claim).await
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.check_writable().await
-    }
-
-    async fn close(&self) {
+    async fn close_connections(&self) {
         // Operations under way may end. The pool waits for a dead connection without limit, so the system
         // closes that one.
         let closed = async { tokio::join!(self.read.close(), self.check.close(), self.write.close()) };

@@ -6,18 +6,6 @@ use crate::domain::time::Timestamp;
 /// The most runs, and the most outages, that are read.
 pub const MAX_RUNS: i64 = 10_000;
 
-pub(super) const OPEN_RUN: &str = "insert into run (began_at) values ($1) \
-    on conflict (began_at) do update set stopped_at = null";
-
-pub(super) const DELETE_OLD_RUNS: &str = "delete from run where began_at < $1";
-
-pub(super) const CLOSE_RUN: &str = "update run set stopped_at = $2 where began_at = $1 and began_at <= $2";
-
-pub(super) const SELECT_RUNS: &str = "select began_at, stopped_at from run where began_at < $1 \
-    order by began_at desc limit $2";
-
-pub(super) const SELECT_OUTAGES: &str = "select gone_at, back_at from absence order by gone_at desc limit $1";
-
 /// One process that served alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
@@ -46,15 +34,6 @@ pub struct Interruption {
 }
 
 impl RunHistory {
-    pub(super) fn of(mut runs: Vec<(i64, Option<i64>)>, mut outages: Vec<(i64, i64)>) -> Self {
-        runs.reverse();
-        outages.reverse();
-        let at = Timestamp::from_ms;
-        let run = |(started, stopped): (i64, Option<i64>)| Run { started_at: at(started), stopped_at: stopped.map(at) };
-        let outage = |(gone, back)| Outage { from: at(gone), until: at(back) };
-        Self { runs: runs.into_iter().map(run).collect(), outages: outages.into_iter().map(outage).collect() }
-    }
-
     /// What happened to a session of the epoch that began at `epoch`, until the run that started
     /// at `started_at`. If no run is known to have held it, the stop was not in order.
     #[must_use]
@@ -77,9 +56,12 @@ mod tests {
     use super::*;
 
     fn since(runs: &[(i64, Option<i64>)], outages: &[(i64, i64)], epoch: i64) -> (bool, Option<Gap>) {
-        let newest_first = runs.iter().rev().copied().collect();
-        let runs = RunHistory::of(newest_first, outages.iter().rev().copied().collect());
-        let Interruption { is_orderly, gap } = runs.since(Timestamp::from_ms(epoch), Timestamp::from_ms(900));
+        let at = Timestamp::from_ms;
+        let run =
+            |(started, stopped): &(i64, Option<i64>)| Run { started_at: at(*started), stopped_at: stopped.map(at) };
+        let runs = runs.iter().map(run).collect();
+        let outages = outages.iter().map(|(gone, back)| span(*gone, *back)).collect();
+        let Interruption { is_orderly, gap } = RunHistory { runs, outages }.since(at(epoch), at(900));
         (is_orderly, gap)
     }
 

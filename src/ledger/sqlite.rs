@@ -2,14 +2,9 @@
 //!
 //! In WAL mode a reader sees the last commit and never waits for the writer.
 
-mod dead_letters;
-mod decode;
-mod deployment;
 mod error;
 mod interruptible;
-mod lineage;
 mod read;
-mod run;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -17,30 +12,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
-use tokio::time::timeout;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Sqlite, Transaction};
 
 use self::error::failed;
 use self::interruptible::Interruptible;
 use super::deployment::{Claim, ClaimOutcome};
 use super::error::unavailable;
-use super::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger, Page, Recorded,
-    Row, RunHistory,
-};
+use super::sql::connection::sql_connection;
+use super::sql::{SqlDatabase, deployment, runs};
+use super::{Error, Filter, Recorded};
 use crate::domain::entry::Entry;
-use crate::domain::id::{SessionId, SessionKey, TenantId};
-use crate::domain::position::Position;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::time::Timestamp;
 
 /// Another process may lock the file briefly: a backup, a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of connections that read.
 pub const MAX_CONCURRENT_READS: u32 = 4;
-/// After this time the caller of a read is gone.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// When a commit is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +55,9 @@ pub struct SqliteLedger {
     checkpoint: SqlitePool,
     newer_migration: Option<i64>,
 }
+
+/// Passive: it does not block readers or the writer, and does not wait for them.
+const CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
 
 const NEWEST_MIGRATION: &str = "select max(version) from _sqlx_migrations";
 
@@ -91,11 +87,6 @@ impl SqliteLedger {
 
     async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
         self.write.begin_with("begin immediate").await.map_err(failed)
-    }
-
-    /// All reads in it see the ledger at one instant.
-    async fn begin_read(&self) -> Result<Interruptible, Error> {
-        Interruptible::begin(&self.read).await.map_err(failed)
     }
 }
 
@@ -137,104 +128,70 @@ fn pool(size: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }
 
-/// A read ends when its caller is gone, or after [`READ_TIMEOUT`].
-async fn limited<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(READ_TIMEOUT, read).await.unwrap_or(Err(Error::TooLong))
-}
+sql_connection!(Sqlite, SqliteConnection, SqliteRow, failed, failed);
 
 #[async_trait]
-impl Ledger for SqliteLedger {
-    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        self.write_entries(entries).await
+impl SqlDatabase for SqliteLedger {
+    type Connection = SqliteConnection;
+    type Reader = Interruptible;
+    type Snapshot = Interruptible;
+    type Writer = PoolConnection<Sqlite>;
+
+    const READ_TIMEOUT: Option<Duration> = Some(Duration::from_secs(3));
+    const NEWEST: &'static str = read::NEWEST;
+    const HISTORY_PAGE: &'static str = read::HISTORY_PAGE;
+    const REST_OF_POSITION: &'static str = read::REST_OF_POSITION;
+    const IDEMPOTENCY_RECORDS: &'static str = read::IDEMPOTENCY_RECORDS;
+    const DEAD_LETTERS_OF_SESSION: &'static str = read::DEAD_LETTERS_OF_SESSION;
+    const FIRST_DEAD_POSITION: &'static str = read::FIRST_DEAD_POSITION;
+
+    async fn reader(&self) -> Result<Self::Reader, Error> {
+        self.begin_read().await
     }
 
-    async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
-        limited(self.read_newest(key)).await
+    async fn begin_read(&self) -> Result<Self::Snapshot, Error> {
+        Interruptible::begin(&self.read).await.map_err(failed)
     }
 
-    async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
-        limited(self.read_version(key, version)).await
+    async fn writer(&self) -> Result<Self::Writer, Error> {
+        self.write.acquire().await.map_err(failed)
     }
 
-    async fn at(&self, key: &SessionKey, at: Timestamp) -> Result<Option<Row>, Error> {
-        limited(self.read_at(key, at)).await
-    }
-
-    async fn history(&self, key: &SessionKey, after: Option<Position>, limit: u32) -> Result<Page<HistoryRow>, Error> {
-        limited(self.read_history(key, after, limit)).await
-    }
-
-    async fn sessions(
+    async fn session_rows(
         &self,
         tenant: &TenantId,
         filter: &Filter,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<Page<Row>, Error> {
-        limited(self.read_sessions(tenant, filter, after, limit)).await
+    ) -> Result<Vec<SqliteRow>, Error> {
+        self.read_session_rows(tenant, filter, after, limit).await
     }
 
-    async fn due(&self, after: Option<&Due>, until: Timestamp, limit: u32) -> Result<Vec<Due>, Error> {
-        limited(self.read_due(after, until, limit)).await
+    async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        self.write_batch(entries).await
     }
 
-    async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
-        limited(self.read_idempotency_records(key, since)).await
+    async fn write_heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        runs::write_heartbeat(&mut *transaction, since, at).await?;
+        transaction.commit().await.map_err(failed)?;
+        // The next heartbeat retries.
+        let _ = sqlx::query(CHECKPOINT).execute(&self.checkpoint).await;
+        Ok(())
     }
 
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.write_dead_letter(entry, reason, at).await
+    async fn write_claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
+        let mut transaction = self.begin_write().await?;
+        let outcome = deployment::claim(&mut *transaction, claim).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(outcome)
     }
 
-    async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        limited(self.read_dead_letters(after, limit)).await
+    async fn check_writable(&self) -> Result<(), Error> {
+        sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed)
     }
 
-    async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
-        limited(self.read_dead_letters_of(key)).await
-    }
-
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        limited(self.read_first_dead(key, after)).await
-    }
-
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        limited(self.read_dead_sessions(limit)).await
-    }
-
-    async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        self.delete_dead_letter(entry).await
-    }
-
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.write_heartbeat(since, at).await
-    }
-
-    async fn heartbeats(&self, store_started_at: Timestamp) -> Result<Heartbeats, Error> {
-        limited(self.read_heartbeats(store_started_at)).await
-    }
-
-    async fn open_run(&self, started_at: Timestamp) -> Result<(), Error> {
-        self.write_run(started_at).await
-    }
-
-    async fn close_run(&self, started_at: Timestamp, stopped_at: Timestamp) -> Result<(), Error> {
-        self.write_run_end(started_at, stopped_at).await
-    }
-
-    async fn runs(&self, before: Timestamp) -> Result<RunHistory, Error> {
-        self.read_runs(before).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
-        self.write_claim(claim).await
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        limited(async { sqlx::query("select 1").execute(&self.check).await.map(drop).map_err(failed) }).await
-    }
-
-    async fn close(&self) {
+    async fn close_connections(&self) {
         // The last connection to close makes the final checkpoint, and only a writer can.
         self.read.close().await;
         self.check.close().await;
@@ -247,7 +204,12 @@ impl Ledger for SqliteLedger {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::domain::id::SessionKey;
+    use crate::ledger::sql::limited;
+    use crate::ledger::{AuditSink as _, Ledger as _};
 
     #[tokio::test]
     async fn its_files_are_readable_by_their_owner_alone() {
@@ -277,7 +239,7 @@ mod tests {
         for _ in 0..2 * MAX_CONCURRENT_READS {
             assert!(timeout(Duration::from_millis(50), count(&ledger)).await.is_err(), "it has no end");
         }
-        assert!(matches!(limited(count(&ledger)).await, Err(Error::TooLong)));
+        assert!(matches!(limited::<SqliteLedger, _>(count(&ledger)).await, Err(Error::TooLong)));
         let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
         for _ in 0..2 * MAX_CONCURRENT_READS {
             assert_eq!(ledger.newest(&key).await.unwrap(), None);

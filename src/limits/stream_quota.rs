@@ -4,9 +4,10 @@
 //! may repeat or come late, and after a loss all of it is published again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::Notify;
 use tokio::time::interval;
@@ -64,7 +65,7 @@ pub struct StreamPermit {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.quota.counts().decrement(self.subject);
+        self.quota.counts.lock().decrement(self.subject);
         self.quota.changed.notify_one();
     }
 }
@@ -83,14 +84,14 @@ impl StreamQuota {
         if !self.membership.is_member() {
             return Err(QuotaExceeded::NoMember);
         }
-        let before = self.counts().of(subject);
+        let before = self.counts.lock().of(subject);
         if before >= limit {
             return Err(QuotaExceeded::Full);
         }
         // First, as the request may fail or be dropped.
-        self.counts().unpublished.insert(subject);
+        self.counts.lock().unpublished.insert(subject);
         let is_within = self.leases.try_acquire(self.membership.instance(), subject, before + 1, limit).await?;
-        self.counts().acquired(subject, before, is_within);
+        self.counts.lock().acquired(subject, before, is_within);
         if is_within { Ok(self.permit(subject)) } else { Err(QuotaExceeded::Full) }
     }
 
@@ -98,7 +99,7 @@ impl StreamQuota {
     /// leases are away. It is published later.
     #[must_use]
     pub fn acquire_unchecked(self: &Arc<Self>, subject: Subject) -> StreamPermit {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         counts.increment(subject);
         counts.unpublished.insert(subject);
         drop(counts);
@@ -113,8 +114,8 @@ impl StreamQuota {
             tokio::select! {
                 () = self.changed.notified() => {}
                 _ = retries.tick() => {}
-                _ = refreshes.tick() => self.counts().mark_all_unpublished(),
-                Ok(()) = restarts.changed() => self.counts().mark_all_unpublished(),
+                _ = refreshes.tick() => self.counts.lock().mark_all_unpublished(),
+                Ok(()) = restarts.changed() => self.counts.lock().mark_all_unpublished(),
             }
             if self.membership.is_member()
                 && let Err(away) = self.publish_all().await
@@ -125,7 +126,7 @@ impl StreamQuota {
     }
 
     async fn publish_all(&self) -> Result<(), LeaseError> {
-        let unpublished: Vec<_> = self.counts().unpublished.iter().copied().collect();
+        let unpublished: Vec<_> = self.counts.lock().unpublished.iter().copied().collect();
         for (shard, lock) in self.locks.iter().enumerate() {
             let subjects: Vec<_> = unpublished.iter().copied().filter(|subject| subject.shard() == shard).collect();
             for batch in subjects.chunks(MAX_BATCH_SUBJECTS) {
@@ -137,9 +138,9 @@ impl StreamQuota {
     }
 
     async fn publish_batch(&self, subjects: &[Subject]) -> Result<(), LeaseError> {
-        let published = self.counts().of_each(subjects);
+        let published = self.counts.lock().of_each(subjects);
         self.leases.publish(self.membership.instance(), &published).await?;
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         for (subject, count) in published {
             counts.published(subject, count);
         }
@@ -148,11 +149,6 @@ impl StreamQuota {
 
     fn permit(self: &Arc<Self>, subject: Subject) -> StreamPermit {
         StreamPermit { quota: Arc::clone(self), subject }
-    }
-
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

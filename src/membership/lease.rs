@@ -4,9 +4,10 @@
 //! earlier than others may see it end. So an instance that was stopped and resumes knows at
 //! once that it owns nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -81,12 +82,12 @@ impl Membership {
     /// The id of this instance.
     #[must_use]
     pub fn instance(&self) -> InstanceId {
-        self.me().instance
+        self.me.lock().instance
     }
 
     /// Publishes the version of its settings with the next renewal.
     pub fn set_settings_version(&self, version: u64) {
-        self.me().settings_version = version;
+        self.me.lock().settings_version = version;
     }
 
     /// Whether its lease is valid at this moment.
@@ -152,7 +153,7 @@ impl Membership {
     pub async fn leave(&self) -> Result<(), LeaseError> {
         self.lease.send_modify(|lease| lease.until = Instant::now());
         self.set_roles(Roles::default(), Partitions::NONE);
-        let me = self.me().clone();
+        let me = self.me.lock().clone();
         let request = self.leases.leave(me.instance);
         let left =
             timeout_at(Instant::now() + self.timers.renew, request).await.map_err(|late| LeaseError(late.into()))??;
@@ -164,7 +165,7 @@ impl Membership {
 
     /// Waits for no longer than its current lease is valid.
     async fn renew(&self) -> Result<(), LeaseError> {
-        let (me, sent) = (self.me().clone(), Instant::now());
+        let (me, sent) = (self.me.lock().clone(), Instant::now());
         let until = self.lease.borrow().until;
         if until <= sent {
             self.expire();
@@ -218,7 +219,7 @@ impl Membership {
     }
 
     fn expire(&self) {
-        self.write_format.set(self.me().formats.oldest);
+        self.write_format.set(self.me.lock().formats.oldest);
         if self.set_roles(Roles::default(), Partitions::NONE) {
             tracing::warn!("the lease has ended, so this instance owns nothing");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);
@@ -230,10 +231,5 @@ impl Membership {
     fn set_roles(&self, roles: Roles, audited: Partitions) -> bool {
         let is_new = self.roles.send_if_modified(|before| std::mem::replace(before, roles) != roles);
         self.audited.send_if_modified(|before| std::mem::replace(before, audited) != audited) || is_new
-    }
-
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn me(&self) -> MutexGuard<'_, Member> {
-        self.me.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,11 @@
 //! Leases in memory, for the instances of one process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::member::{InstanceId, Member, Subject};
@@ -32,10 +33,10 @@ impl MemoryLeases {
         Self { lease, leases: Arc::default() }
     }
 
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
+    /// Drops leases that have ended.
     fn live(&self) -> MutexGuard<'_, BTreeMap<InstanceId, MemoryLease>> {
         let now = Instant::now();
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leases = self.leases.lock();
         leases.retain(|_, lease| lease.until > now);
         leases
     }

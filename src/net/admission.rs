@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::request::Parts;
 use metrics::{Counter, Gauge};
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -118,7 +119,7 @@ impl Connections {
     /// have to go. `is_proxy`: many clients share that address.
     #[must_use]
     pub fn admit(self: &Arc<Self>, address: SocketAddr, is_proxy: bool) -> ConnectionPermit {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         let peer = Arc::new(Peer {
             id: counts.next,
             connections: Arc::clone(self),
@@ -143,7 +144,7 @@ impl Connections {
 
     /// Remembers how to drop a connection's task. It may have lost its place already.
     pub fn remember(&self, id: u64, abort: AbortHandle) {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if let Some(entry) = counts.unauthenticated.get_mut(&id) {
             entry.abort = Some(abort);
         } else if counts.evicted.remove(&id) {
@@ -154,14 +155,14 @@ impl Connections {
     /// Whether there is room for another: each that had to go holds a descriptor until it has gone.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let counts = self.counts();
+        let counts = self.counts.lock();
         counts.open < counts.authenticated + counts.unauthenticated.len() + MAX_CLOSING
     }
 
     /// Counts a connection that was dropped, and now and then says so in the log.
     pub fn dropped(&self, reason: &'static str) {
         self.count(reason);
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         counts.unlogged += 1;
         let now = Instant::now();
         if counts.logged_at.is_none_or(|at| now >= at + LOG_INTERVAL) {
@@ -196,7 +197,7 @@ impl Connections {
     }
 
     fn authenticate(&self, peer: &Peer) -> bool {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if peer.is_authenticated.load(Ordering::Relaxed) {
             return true;
         }
@@ -210,7 +211,7 @@ impl Connections {
     }
 
     fn leave(&self, peer: &Peer) {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         counts.open -= 1;
         if peer.is_authenticated.load(Ordering::Relaxed) {
             counts.authenticated -= 1;
@@ -220,10 +221,6 @@ impl Connections {
         }
         drop(counts);
         self.open.decrement(1);
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -358,7 +355,7 @@ mod tests {
     }
 
     fn is_in(connections: &Connections, place: &ConnectionPermit) -> bool {
-        connections.counts().unauthenticated.contains_key(&place.id())
+        connections.counts.lock().unauthenticated.contains_key(&place.id())
     }
 
     #[test]
@@ -373,7 +370,7 @@ mod tests {
         let tenth = admitted(&connections, "10.0.1.0");
         assert!(is_in(&connections, &places[1]) && !is_in(&connections, &places[2]), "a request goes on");
         drop((busy, tenth, places));
-        assert!(connections.counts().unauthenticated.is_empty() && connections.counts().addresses.is_empty());
+        assert!(connections.counts.lock().unauthenticated.is_empty() && connections.counts.lock().addresses.is_empty());
     }
 
     #[test]
@@ -404,9 +401,9 @@ mod tests {
         };
         let places: Vec<_> = (0..40).map(place).collect();
         assert_eq!(places.iter().filter(|(is_authenticated, _)| *is_authenticated).count(), 30);
-        assert_eq!(connections.counts().unauthenticated.len(), 2, "32 in all");
+        assert_eq!(connections.counts.lock().unauthenticated.len(), 2, "32 in all");
         drop(places);
         assert!(place(1).0);
-        assert_eq!(connections.counts().authenticated, 0);
+        assert_eq!(connections.counts.lock().authenticated, 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use http::header::CONNECTION;
 use http::{Request, Response, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
+use parking_lot::Mutex;
 
 use super::activity::{Activity, Serving};
 use super::admission::Peer;
@@ -42,7 +43,7 @@ impl<H: Handler> Requests<H> {
     }
 
     fn first(&self) -> Option<Bytes> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.first.lock().take()
     }
 }
 

@@ -8,12 +8,13 @@
 //! takes the socket from the library and goes on with it. Only HTTP/1.1 has a connection
 //! to hand over: what has none is served by the library, as ever.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, header};
+use parking_lot::Mutex;
 
 use super::idle::Idle;
 
@@ -70,7 +71,7 @@ impl Takeover {
     /// Takes the connection once `answer` has passed the layers.
     #[must_use]
     pub fn accept<B>(self, mut answer: Response<B>, onward: Continuation) -> Response<B> {
-        *held(&self.slot.onward) = Some(onward);
+        *self.slot.onward.lock() = Some(onward);
         answer.extensions_mut().insert(Accepted);
         answer
     }
@@ -81,23 +82,19 @@ impl Slot {
     pub fn keep<B>(&self, answer: &Response<B>) -> bool {
         let is_accepted = answer.extensions().get::<Accepted>().is_some();
         if is_accepted {
-            *held(&self.head) = Some(head_of(answer));
+            *self.head.lock() = Some(head_of(answer));
         } else {
             // A layer has answered something else.
-            held(&self.onward).take();
+            self.onward.lock().take();
         }
         is_accepted
     }
 
     /// What goes on, and the answer it begins with.
     pub fn take(&self) -> Option<(Continuation, BytesMut)> {
-        let head = held(&self.head).take()?;
-        Some((held(&self.onward).take()?, head))
+        let head = self.head.lock().take()?;
+        Some((self.onward.lock().take()?, head))
     }
-}
-
-fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn head_of<B>(answer: &Response<B>) -> BytesMut {
@@ -156,7 +153,7 @@ mod tests {
         let _ = handover.accept(Response::new(()), onward());
         let other = Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR).body(()).unwrap();
         assert!(!slot.keep(&other) && slot.take().is_none());
-        assert!(held(&slot.onward).is_none());
+        assert!(slot.onward.lock().is_none());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The last error of a connection. The client library reconnects in the background, and tells
 //! a caller only that there is no connection.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use fred::error::Error;
 use fred::types::config::Server;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -25,12 +26,12 @@ impl LastError {
     }
 
     fn record(&self, error: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
+        *self.0.lock() = Some(error.to_owned());
     }
 
     /// An error message: that there is no connection, and why, if it is known.
     pub(super) fn no_connection(&self) -> String {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.0.lock() {
             Some(why) => format!("there is no connection: {why}"),
             None => "there is no connection".to_owned(),
         }

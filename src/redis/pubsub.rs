@@ -4,7 +4,6 @@
 //! gap, once all subscriptions stand again: a receiver that reads after a gap misses nothing.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use fred::types::Message;
 use fred::types::cluster::SlotRange;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Fuse, FusedFuture as _, join_all};
+use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -70,14 +70,14 @@ impl PubSub {
     /// Subscribes to a channel. After an error the channel is subscribed as soon as there is
     /// a connection; a second call returns when it is.
     pub async fn subscribe(&self, channel: String) -> Result<(), RedisError> {
-        self.wanted().insert(channel.clone());
+        self.wanted.lock().insert(channel.clone());
         self.redis.commands().await?;
         self.subscribe_all(&[channel]).await
     }
 
     /// Unsubscribes from a channel.
     pub async fn unsubscribe(&self, channel: &str) {
-        self.wanted().remove(channel);
+        self.wanted.lock().remove(channel);
         self.unsubscribe_all(&[channel.to_owned()]).await;
     }
 
@@ -147,12 +147,12 @@ impl PubSub {
     /// Subscribes to all wanted channels that it can; fails if it cannot to some.
     async fn resubscribe_all(&self) -> Result<(), RedisError> {
         self.redis.commands().await?;
-        let all: Vec<String> = self.wanted().iter().cloned().collect();
+        let all: Vec<String> = self.wanted.lock().iter().cloned().collect();
         let mut outcome = Ok(());
         for some in all.chunks(MAX_CHANNELS_PER_COMMAND) {
             outcome = outcome.and(self.subscribe_all(some).await);
             let unwanted: Vec<String> = {
-                let wanted = self.wanted();
+                let wanted = self.wanted.lock();
                 some.iter().filter(|channel| !wanted.contains(*channel)).cloned().collect()
             };
             self.unsubscribe_all(&unwanted).await;
@@ -192,11 +192,6 @@ impl PubSub {
         } else {
             let _ = timeout(COMMAND_TIMEOUT, client.unsubscribe(channels.to_vec())).await;
         }
-    }
-
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn wanted(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

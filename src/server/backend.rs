@@ -229,8 +229,8 @@ impl Backend {
         stop: &CancellationToken,
     ) {
         for consumer in &self.consumers {
-            let worker =
-                Worker::new(Arc::clone(consumer), Arc::clone(ledger), now_from(clock)).with_retries(self.retry_policy);
+            let worker = Worker::new(Arc::clone(consumer), Arc::clone(ledger) as _, now_from(clock))
+                .with_retries(self.retry_policy);
             let worker = worker.with_store(Arc::clone(&self.store) as _).with_fence(self.fence.clone());
             let drained = worker.run(stop.clone(), CancellationToken::new());
             audit.spawn("audit", async {

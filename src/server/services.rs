@@ -73,7 +73,8 @@ impl Services {
         });
         let sessions = Arc::new(sessions.with_retention(retention).with_write_format(backend.ownership.write_format()));
         let needs_ledger = config.durable == Durable::Always;
-        let readiness = Arc::new(Readiness::new(Arc::clone(&backend.store) as _, Arc::clone(&ledger), needs_ledger));
+        let readiness =
+            Arc::new(Readiness::new(Arc::clone(&backend.store) as _, Arc::clone(&ledger) as _, needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let backend = Arc::new(backend);

@@ -104,11 +104,11 @@ impl SessionStore for InstrumentedStore {
     }
 
     async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        self.measure("answered", self.inner.idempotency_record(key, repeat)).await
+        self.measure("idempotency_record", self.inner.idempotency_record(key, repeat)).await
     }
 
     async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        self.measure("remember", self.inner.remember_answer(key, record)).await
+        self.measure("remember_answer", self.inner.remember_answer(key, record)).await
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
@@ -123,7 +123,7 @@ impl SessionStore for InstrumentedStore {
 #[async_trait]
 impl LedgerProgress for InstrumentedStore {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.measure("keep", self.inner.retain(key, at)).await
+        self.measure("retain", self.inner.retain(key, at)).await
     }
 
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
@@ -131,7 +131,7 @@ impl LedgerProgress for InstrumentedStore {
     }
 
     async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        self.measure("waiting", self.inner.outbox_tail(key)).await
+        self.measure("outbox_tail", self.inner.outbox_tail(key)).await
     }
 
     /// Not guarded: it waits for the ledger, and its failure does not say whether the store

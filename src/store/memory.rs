@@ -4,11 +4,12 @@
 //! announces and appends, so that all three have one order.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::outbox::{EntryId, MemoryOutbox};
 use super::partition;
@@ -72,14 +73,14 @@ impl MemoryStore {
     /// The number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.partitions.iter().map(|partition| lock(partition).sessions.len()).sum()
+        self.partitions.iter().map(|partition| partition.lock().sessions.len()).sum()
     }
 
     /// Evicts sessions that are idle since `idle_since`, not due, not watched, and in the
     /// ledger. Returns the number of sessions left.
     #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> usize {
-        self.partitions.iter().map(|partition| self.evict_from(&mut lock(partition), idle_since)).sum()
+        self.partitions.iter().map(|partition| self.evict_from(&mut partition.lock(), idle_since)).sum()
     }
 
     fn evict_from(&self, partition: &mut Partition, idle_since: Timestamp) -> usize {
@@ -104,7 +105,7 @@ impl MemoryStore {
     }
 
     fn partition(&self, key: &SessionKey) -> MutexGuard<'_, Partition> {
-        lock(&self.partitions[partition::Partition::of(key).index()])
+        self.partitions[partition::Partition::of(key).index()].lock()
     }
 
     fn compare_and_set(&self, commit: Commit) -> Committed {
@@ -142,7 +143,7 @@ impl MemoryStore {
     fn due_entries(&self, partitions: Partitions, until: Timestamp, limit: usize) -> Vec<(Timestamp, SessionKey)> {
         let mut due = Vec::new();
         for partition in partitions.iter() {
-            let partition = lock(&self.partitions[partition.index()]);
+            let partition = self.partitions[partition.index()].lock();
             due.extend(partition.due.iter().take_while(|(at, _)| *at <= until).take(limit).cloned());
         }
         due.sort_unstable();
@@ -153,8 +154,8 @@ impl MemoryStore {
     fn write(&self, partition: &mut Partition, commit: Commit) -> StoredSession {
         let Commit { key, session, frames, entry, .. } = commit;
         let head = entry.link.digest();
-        let record = entry.idempotency.map(|repeat| IdempotencyRecord {
-            repeat,
+        let record = entry.idempotency.map(|key| IdempotencyRecord {
+            key,
             position: session.position,
             at: session.updated_at,
             change: entry.change.clone(),
@@ -166,11 +167,6 @@ impl MemoryStore {
         (self.announce)(key, session.position, frames);
         stored
     }
-}
-
-/// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-fn lock(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
-    partition.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Partition {
@@ -218,8 +214,8 @@ impl Slot {
     fn remember(&mut self, records: impl IntoIterator<Item = IdempotencyRecord>) {
         for record in records {
             self.forget_before(record.at - IDEMPOTENCY_TTL_MS);
-            self.record_order.push_back((record.at, record.repeat.key));
-            self.records.insert(record.repeat.key, record);
+            self.record_order.push_back((record.at, record.key.key));
+            self.records.insert(record.key.key, record);
         }
     }
 
@@ -276,7 +272,7 @@ impl SessionStore for MemoryStore {
     async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
         let mut partition = self.partition(key);
         let Some(slot) = partition.sessions.get_mut(key) else { return Ok(record) };
-        if let Some(before) = slot.records.get(&record.repeat.key) {
+        if let Some(before) = slot.records.get(&record.key.key) {
             return Ok(before.clone());
         }
         slot.remember([record.clone()]);

@@ -178,7 +178,7 @@ impl SessionStore for RedisStore {
     }
 
     async fn remember_answer(&self, key: &SessionKey, record: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        let repeat = record.repeat.key;
+        let repeat = record.key.key;
         let arguments = vec![
             IDEMPOTENCY_TTL_MS.to_string().into(),
             Bytes::copy_from_slice(repeat.as_bytes()).into(),

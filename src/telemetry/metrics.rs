@@ -1,4 +1,4 @@
-//! One table of every metric. A new metric is a name and a row here, and a call where it happens.
+//! One table of every metric. A new metric is a row here, and a call where it happens.
 //!
 //! Units are base units in the plural, and counters end in `_total`. Neither a tenant nor a
 //! session is a label: there may be millions of them.
@@ -11,78 +11,8 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use self::Kind::{Counter, Gauge, Histogram};
 use super::process;
-
-/// How long a request took.
-pub const HTTP_REQUEST_DURATION_SECONDS: &str = "synckairos_http_request_duration_seconds";
-/// Commands, by outcome.
-pub const COMMANDS_TOTAL: &str = "synckairos_commands_total";
-/// How often a commit was tried.
-pub const COMPARE_AND_SET_ATTEMPTS: &str = "synckairos_compare_and_set_attempts";
-/// How long the store took.
-pub const STORE_OPERATION_DURATION_SECONDS: &str = "synckairos_store_operation_duration_seconds";
-/// Partitions found in another store generation.
-pub const STORE_GENERATION_CHANGES_TOTAL: &str = "synckairos_store_generation_changes_total";
-/// Whether Redis may evict keys.
-pub const STORE_EVICTS: &str = "synckairos_store_evicts";
-/// From storing a version to handing it to a subscriber.
-pub const FANOUT_LAG_SECONDS: &str = "synckairos_fanout_lag_seconds";
-/// Frames, by direction.
-pub const FRAMES_TOTAL: &str = "synckairos_frames_total";
-/// Versions missing between two received.
-pub const GAPS_TOTAL: &str = "synckairos_gaps_total";
-/// Subscribers, by transport.
-pub const SUBSCRIBERS: &str = "synckairos_subscribers";
-/// Versions skipped for slow subscribers.
-pub const SNAPSHOTS_SKIPPED_TOTAL: &str = "synckairos_snapshots_skipped_total";
-/// Streams the service closed.
-pub const STREAM_CLOSES_TOTAL: &str = "synckairos_stream_closes_total";
-/// How late expiries were announced.
-pub const DEADLINE_LATENESS_SECONDS: &str = "synckairos_deadline_lateness_seconds";
-/// Audit entries, by outcome.
-pub const AUDIT_JOBS_TOTAL: &str = "synckairos_audit_jobs_total";
-/// Entries not in the ledger yet.
-pub const AUDIT_BACKLOG: &str = "synckairos_audit_backlog";
-/// Bodies shed because the ledger fell too far behind.
-pub const OUTBOX_SHED_TOTAL: &str = "synckairos_outbox_shed_total";
-/// Audit entries that the ledger refused for good.
-pub const DEAD_LETTERS: &str = "synckairos_dead_letters";
-/// Forks: two links at one position.
-pub const FORKS_TOTAL: &str = "synckairos_forks_total";
-/// Whether another deployment writes to the ledger.
-pub const LEDGER_CONTESTED: &str = "synckairos_ledger_contested";
-/// Reads of sessions missing in the store, by outcome.
-pub const RESTORING_TOTAL: &str = "synckairos_restoring_total";
-/// Whether a breaker is open.
-pub const BREAKER_OPEN: &str = "synckairos_breaker_open";
-/// How often a breaker opened.
-pub const BREAKER_OPENED_TOTAL: &str = "synckairos_breaker_opened_total";
-/// Calls rejected by an open breaker.
-pub const BREAKER_TURNED_AWAY_TOTAL: &str = "synckairos_breaker_turned_away_total";
-/// How long the ledger took.
-pub const LEDGER_OPERATION_DURATION_SECONDS: &str = "synckairos_ledger_operation_duration_seconds";
-/// The uncertainty of cluster time.
-pub const CLOCK_UNCERTAINTY_SECONDS: &str = "synckairos_clock_uncertainty_seconds";
-/// Exchanges with the reference clock, by outcome.
-pub const CLOCK_EXCHANGES_TOTAL: &str = "synckairos_clock_exchanges_total";
-/// Claims of a reference's offset by this instance.
-pub const CLOCK_CLAIMS_TOTAL: &str = "synckairos_clock_claims_total";
-/// Instances with a lease.
-pub const MEMBERS: &str = "synckairos_members";
-/// Partitions of the due set that this instance owns.
-pub const PARTITIONS_OWNED: &str = "synckairos_partitions_owned";
-/// Leases that lapsed while their instance ran.
-pub const LEASES_LAPSED_TOTAL: &str = "synckairos_leases_lapsed_total";
-/// Connections that are open.
-pub const CONNECTIONS: &str = "synckairos_connections";
-/// Connections dropped, by reason.
-pub const CONNECTIONS_DROPPED_TOTAL: &str = "synckairos_connections_dropped_total";
-/// Requests rejected by a rate limit.
-pub const RATE_LIMITED_TOTAL: &str = "synckairos_rate_limited_total";
-/// Entries of each cache.
-pub const CACHE_ENTRIES: &str = "synckairos_cache_entries";
-/// Version and commit.
-pub const BUILD_INFO: &str = "synckairos_build_info";
 
 /// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -109,103 +39,81 @@ pub struct Metric {
 }
 
 /// From half a millisecond, as the target is a few, to the time-out of a caller.
-const DURATION_BUCKETS: Kind =
-    Kind::Histogram(&[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]);
-const ATTEMPT_BUCKETS: Kind = Kind::Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
+const DURATIONS: Kind =
+    Histogram(&[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]);
+const ATTEMPTS: Kind = Histogram(&[1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0]);
 
-const fn row(name: &'static str, kind: Kind, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind, labels, help }
+/// The table: a constant of each metric's name, and [`METRICS`].
+macro_rules! metrics {
+    ($($constant:ident $name:literal $kind:ident [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: &str = $name;
+        )*
+
+        /// Every metric.
+        pub const METRICS: &[Metric] =
+            &[$(Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help }),*];
+    };
 }
 
-/// Every metric.
-pub const METRICS: &[Metric] = &[
-    row(
-        HTTP_REQUEST_DURATION_SECONDS,
-        DURATION_BUCKETS,
-        &["route", "method", "status_class"],
-        "How long a request took",
-    ),
-    row(
-        COMMANDS_TOTAL,
-        Kind::Counter,
-        &["command", "outcome"],
-        "Commands: applied, replayed, refused, contended or failed",
-    ),
-    row(COMPARE_AND_SET_ATTEMPTS, ATTEMPT_BUCKETS, &[], "How often a commit was tried until it was decided"),
-    row(STORE_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the store took"),
-    row(
-        STORE_GENERATION_CHANGES_TOTAL,
-        Kind::Counter,
-        &[],
-        "How often a partition was found in another store generation",
-    ),
-    row(STORE_EVICTS, Kind::Gauge, &[], "1 while Redis may evict sessions when it is full"),
-    row(
-        FANOUT_LAG_SECONDS,
-        DURATION_BUCKETS,
-        &[],
-        "From receiving a version on an instance to handing it to a subscriber there",
-    ),
-    row(FRAMES_TOTAL, Kind::Counter, &["direction"], "Frames on the streams: in or out"),
-    row(GAPS_TOTAL, Kind::Counter, &[], "Versions missing between two received"),
-    row(SUBSCRIBERS, Kind::Gauge, &["transport"], "Subscribers"),
-    row(SNAPSHOTS_SKIPPED_TOTAL, Kind::Counter, &["transport"], "Versions skipped for slow subscribers"),
-    row(STREAM_CLOSES_TOTAL, Kind::Counter, &["code"], "Streams the service closed"),
-    row(DEADLINE_LATENESS_SECONDS, DURATION_BUCKETS, &[], "How long after its instant an expiry was announced"),
-    row(AUDIT_JOBS_TOTAL, Kind::Counter, &["outcome"], "Audit entries: recorded, retried or dead"),
-    row(AUDIT_BACKLOG, Kind::Gauge, &[], "Audit entries that are not in the ledger yet"),
-    row(OUTBOX_SHED_TOTAL, Kind::Counter, &[], "Bodies of intermediate versions that were shed; their links stay"),
-    row(
-        DEAD_LETTERS,
-        Kind::Gauge,
-        &[],
-        "Audit entries of the whole deployment that the ledger refused for good; only the store holds them",
-    ),
-    row(FORKS_TOTAL, Kind::Counter, &[], "Forks: two links at one position; both are kept"),
-    row(
-        LEDGER_CONTESTED,
-        Kind::Gauge,
-        &[],
-        "1 while another deployment writes to the ledger, and this one writes nothing",
-    ),
-    row(
-        RESTORING_TOTAL,
-        Kind::Counter,
-        &["outcome"],
-        "Reads of sessions missing in the store: restored, unknown or remembered as unknown",
-    ),
-    row(BREAKER_OPEN, Kind::Gauge, &["of"], "1 while the breaker is open"),
-    row(BREAKER_OPENED_TOTAL, Kind::Counter, &["of"], "How often a breaker opened"),
-    row(BREAKER_TURNED_AWAY_TOTAL, Kind::Counter, &["of"], "Calls rejected by an open breaker"),
-    row(LEDGER_OPERATION_DURATION_SECONDS, DURATION_BUCKETS, &["operation", "backend"], "How long the ledger took"),
-    row(CLOCK_UNCERTAINTY_SECONDS, Kind::Gauge, &[], "The uncertainty of cluster time on this instance"),
-    row(
-        CLOCK_EXCHANGES_TOTAL,
-        Kind::Counter,
-        &["outcome"],
-        "Exchanges with the reference clock: answered or unanswered",
-    ),
-    row(CLOCK_CLAIMS_TOTAL, Kind::Counter, &[], "Claims of the offset of a reference clock by this instance"),
-    row(MEMBERS, Kind::Gauge, &[], "Live instances, as this one sees them; 0 while it holds no lease"),
-    row(PARTITIONS_OWNED, Kind::Gauge, &[], "Partitions of the due set that this instance owns"),
-    row(LEASES_LAPSED_TOTAL, Kind::Counter, &[], "Leases of this instance that ended because they were not renewed"),
-    row(CONNECTIONS, Kind::Gauge, &["listener"], "Connections that are open: to requests or metrics"),
-    row(
-        CONNECTIONS_DROPPED_TOTAL,
-        Kind::Counter,
-        &["listener", "reason"],
-        "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)",
-    ),
-    row(RATE_LIMITED_TOTAL, Kind::Counter, &["bucket"], "Requests rejected by a rate limit"),
-    row(
-        CACHE_ENTRIES,
-        Kind::Gauge,
-        &["cache"],
+metrics! {
+    HTTP_REQUEST_DURATION_SECONDS "synckairos_http_request_duration_seconds" DURATIONS ["route", "method", "status_class"]
+        "How long a request took";
+    COMMANDS_TOTAL "synckairos_commands_total" Counter ["command", "outcome"]
+        "Commands: applied, replayed, refused, contended or failed";
+    COMPARE_AND_SET_ATTEMPTS "synckairos_compare_and_set_attempts" ATTEMPTS []
+        "How often a commit was tried until it was decided";
+    STORE_OPERATION_DURATION_SECONDS "synckairos_store_operation_duration_seconds" DURATIONS ["operation", "backend"]
+        "How long the store took";
+    STORE_GENERATION_CHANGES_TOTAL "synckairos_store_generation_changes_total" Counter []
+        "How often a partition was found in another store generation";
+    STORE_EVICTS "synckairos_store_evicts" Gauge [] "1 while Redis may evict sessions when it is full";
+    FANOUT_LAG_SECONDS "synckairos_fanout_lag_seconds" DURATIONS []
+        "From receiving a version on an instance to handing it to a subscriber there";
+    FRAMES_TOTAL "synckairos_frames_total" Counter ["direction"] "Frames on the streams: in or out";
+    GAPS_TOTAL "synckairos_gaps_total" Counter [] "Versions missing between two received";
+    SUBSCRIBERS "synckairos_subscribers" Gauge ["transport"] "Subscribers";
+    SNAPSHOTS_SKIPPED_TOTAL "synckairos_snapshots_skipped_total" Counter ["transport"]
+        "Versions skipped for slow subscribers";
+    STREAM_CLOSES_TOTAL "synckairos_stream_closes_total" Counter ["code"] "Streams the service closed";
+    DEADLINE_LATENESS_SECONDS "synckairos_deadline_lateness_seconds" DURATIONS []
+        "How long after its instant an expiry was announced";
+    AUDIT_JOBS_TOTAL "synckairos_audit_jobs_total" Counter ["outcome"] "Audit entries: recorded, retried or dead";
+    AUDIT_BACKLOG "synckairos_audit_backlog" Gauge [] "Audit entries that are not in the ledger yet";
+    OUTBOX_SHED_TOTAL "synckairos_outbox_shed_total" Counter []
+        "Bodies of intermediate versions that were shed; their links stay";
+    DEAD_LETTERS "synckairos_dead_letters" Gauge []
+        "Audit entries of the whole deployment that the ledger refused for good; only the store holds them";
+    FORKS_TOTAL "synckairos_forks_total" Counter [] "Forks: two links at one position; both are kept";
+    LEDGER_CONTESTED "synckairos_ledger_contested" Gauge []
+        "1 while another deployment writes to the ledger, and this one writes nothing";
+    RESTORING_TOTAL "synckairos_restoring_total" Counter ["outcome"]
+        "Reads of sessions missing in the store: restored, unknown, or cached as unknown";
+    BREAKER_OPEN "synckairos_breaker_open" Gauge ["of"] "1 while the breaker is open";
+    BREAKER_OPENED_TOTAL "synckairos_breaker_opened_total" Counter ["of"] "How often a breaker opened";
+    BREAKER_TURNED_AWAY_TOTAL "synckairos_breaker_turned_away_total" Counter ["of"] "Calls rejected by an open breaker";
+    LEDGER_OPERATION_DURATION_SECONDS "synckairos_ledger_operation_duration_seconds" DURATIONS ["operation", "backend"]
+        "How long the ledger took";
+    CLOCK_UNCERTAINTY_SECONDS "synckairos_clock_uncertainty_seconds" Gauge []
+        "The uncertainty of cluster time on this instance";
+    CLOCK_EXCHANGES_TOTAL "synckairos_clock_exchanges_total" Counter ["outcome"]
+        "Exchanges with the reference clock: answered or unanswered";
+    CLOCK_CLAIMS_TOTAL "synckairos_clock_claims_total" Counter []
+        "Claims of the offset of a reference clock by this instance";
+    MEMBERS "synckairos_members" Gauge [] "Live instances, as this one sees them; 0 while it holds no lease";
+    PARTITIONS_OWNED "synckairos_partitions_owned" Gauge [] "Partitions of the due set that this instance owns";
+    LEASES_LAPSED_TOTAL "synckairos_leases_lapsed_total" Counter []
+        "Leases of this instance that ended because they were not renewed";
+    CONNECTIONS "synckairos_connections" Gauge ["listener"] "Connections that are open: to requests or metrics";
+    CONNECTIONS_DROPPED_TOTAL "synckairos_connections_dropped_total" Counter ["listener", "reason"]
+        "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)";
+    RATE_LIMITED_TOTAL "synckairos_rate_limited_total" Counter ["bucket"] "Requests rejected by a rate limit";
+    CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]
         "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
-        topics (watched, or left within a minute), warnings (of topics), stored_sessions (embedded, until idle)",
-    ),
-    row(BUILD_INFO, Kind::Gauge, &["version", "commit"], "Always 1; the labels say what is running"),
-];
+        topics (watched, or left within a minute), warnings (of topics), stored_sessions (embedded, until idle)";
+    BUILD_INFO "synckairos_build_info" Gauge ["version", "commit"] "Always 1; the labels say what is running";
+}
 
 /// Counts a decided command.
 pub fn count_command(command: &'static str, outcome: &'static str) {
@@ -356,8 +264,8 @@ fn builder() -> PrometheusBuilder {
 
 fn with_buckets(builder: PrometheusBuilder, metric: &Metric) -> Result<PrometheusBuilder, BuildError> {
     match metric.kind {
-        Kind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
-        Kind::Counter | Kind::Gauge => Ok(builder),
+        Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
+        Counter | Gauge => Ok(builder),
     }
 }
 
@@ -365,9 +273,9 @@ fn describe_all() {
     for metric in METRICS {
         let unit = if metric.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
         match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, unit, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, unit, metric.help),
-            Kind::Histogram(_) => describe_histogram!(metric.name, unit, metric.help),
+            Counter => describe_counter!(metric.name, unit, metric.help),
+            Gauge => describe_gauge!(metric.name, unit, metric.help),
+            Histogram(_) => describe_histogram!(metric.name, unit, metric.help),
         }
     }
 }
@@ -377,9 +285,9 @@ fn describe_all() {
 fn init_all() {
     for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
         match metric.kind {
-            Kind::Counter => metrics::counter!(metric.name).increment(0),
-            Kind::Gauge => metrics::gauge!(metric.name).set(0),
-            Kind::Histogram(_) => drop(metrics::histogram!(metric.name)),
+            Counter => metrics::counter!(metric.name).increment(0),
+            Gauge => metrics::gauge!(metric.name).set(0),
+            Histogram(_) => drop(metrics::histogram!(metric.name)),
         }
     }
 }
@@ -392,7 +300,7 @@ mod tests {
     fn names_follow_the_naming_guide_and_are_unique() {
         for metric in METRICS {
             assert!(metric.name.starts_with("synckairos_"), "{}", metric.name);
-            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Counter, "{}", metric.name);
             assert!(!metric.name.contains("_ms"), "{}", metric.name);
             assert_eq!(METRICS.iter().filter(|other| other.name == metric.name).count(), 1, "{}", metric.name);
         }
@@ -410,7 +318,7 @@ mod tests {
     #[test]
     fn buckets_rise() {
         for metric in METRICS {
-            if let Kind::Histogram(buckets) = metric.kind {
+            if let Histogram(buckets) = metric.kind {
                 assert!(!buckets.is_empty() && buckets.is_sorted(), "{}", metric.name);
             }
         }

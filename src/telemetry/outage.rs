@@ -2,9 +2,9 @@
 //! length and how many calls it affected. Never a line for each call.
 
 use std::error::Error;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A dependency that may be away, and its two log lines. Many callers share one outage.
@@ -41,28 +41,23 @@ impl OutageLog {
 
     /// One more caller waits for its end. The first one logs the cause.
     pub fn join(&self, cause: &(dyn Error + 'static)) {
-        if self.state().join(Instant::now()) {
+        if self.state.lock().join(Instant::now()) {
             tracing::warn!(of = self.of, error = chain(cause), "{}", self.begins);
         }
     }
 
     /// It affected one more call, which does not wait.
     pub fn count(&self) {
-        self.state().affected += 1;
+        self.state.lock().affected += 1;
     }
 
     /// A caller that joined waits no longer. The last one logs the end.
     pub fn leave(&self) {
-        let ended = self.state().leave(Instant::now());
+        let ended = self.state.lock().leave(Instant::now());
         if let Some(Ended { lasted, affected }) = ended {
             let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(of = self.of, lasted_ms, affected, "{}", self.ends);
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,7 +147,7 @@ impl LogThrottle {
 
     /// Counts one more. Returns how many there were since the last logged one, if this one is due.
     pub fn next(&self) -> Option<u64> {
-        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut throttle = self.0.lock();
         throttle.next(Instant::now())
     }
 }
@@ -218,7 +213,7 @@ mod tests {
         }
         one.record(None::<&io::Error>);
         let waiting_and_affected = || {
-            let state = OUTAGE.state();
+            let state = OUTAGE.state.lock();
             (state.waiting, state.affected)
         };
         assert_eq!(waiting_and_affected(), (1, 2));

@@ -61,55 +61,40 @@ pub enum ParseError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StartBody {
-    #[serde(default)]
     at: Option<Instant>,
-    #[serde(default)]
     participant_id: Option<ParticipantId>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SwitchBody {
-    #[serde(default)]
     current_participant_id: Option<ParticipantId>,
-    #[serde(default)]
     next_participant_id: Option<ParticipantId>,
-    #[serde(default)]
     next_group_id: Option<GroupId>,
-    #[serde(default)]
     client_time_ms: Option<f64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PauseBody {
-    #[serde(default)]
     reason: Option<String>,
-    #[serde(default)]
     participant_id: Option<ParticipantId>,
-    #[serde(default)]
     group_id: Option<GroupId>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TargetBody {
-    #[serde(default)]
     participant_id: Option<ParticipantId>,
-    #[serde(default)]
     group_id: Option<GroupId>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AdjustBody {
-    #[serde(default)]
     participant_id: Option<ParticipantId>,
-    #[serde(default)]
     group_id: Option<GroupId>,
-    #[serde(default)]
     add_ms: Option<i64>,
-    #[serde(default)]
     set_ms: Option<i64>,
 }
 

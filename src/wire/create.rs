@@ -47,15 +47,10 @@ struct ActionBody {
 pub struct ParticipantBody {
     /// Its name within the session.
     pub participant_id: ParticipantId,
-    #[serde(default)]
     total_time_ms: Option<i64>,
-    #[serde(default)]
     group_id: Option<GroupId>,
-    #[serde(default)]
     participant_index: Option<u32>,
-    #[serde(default)]
     time_control: Option<TimeControlBody>,
-    #[serde(default)]
     metadata: Option<Map<String, Value>>,
 }
 
@@ -74,7 +69,6 @@ pub struct ParticipantChangeBody {
 #[serde(deny_unknown_fields)]
 struct GroupBody {
     group_id: GroupId,
-    #[serde(default)]
     total_time_ms: Option<i64>,
 }
 

@@ -155,14 +155,20 @@ pub struct FieldError {
 
 /// A session as a problem shows it.
 #[derive(Debug, Clone)]
-pub struct Shown {
-    /// The session.
-    pub session: Arc<Session>,
-    /// When it is shown.
-    pub as_of: Timestamp,
+pub struct ShownSession {
+    session: Arc<Session>,
+    as_of: Timestamp,
 }
 
-impl Serialize for Shown {
+impl ShownSession {
+    /// A session as of its last change, until [`Problem::show_as_of`] says when it is shown.
+    #[must_use]
+    pub fn of(session: &Arc<Session>) -> Self {
+        Self { session: Arc::clone(session), as_of: session.updated_at }
+    }
+}
+
+impl Serialize for ShownSession {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Snapshot::of(&self.session, self.as_of).serialize(serializer)
     }
@@ -185,7 +191,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The present snapshot, for a conflict or a refusal. It is written only when the document is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<Shown>,
+    pub session: Option<ShownSession>,
     /// When it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -228,6 +234,13 @@ impl Problem {
         let challenge = (self.status == 401).then(|| ("www-authenticate", "Bearer".to_owned()));
         let retry_after = self.retry_after_ms.map(|ms| ("retry-after", ms.div_ceil(1_000).to_string()));
         challenge.into_iter().chain(retry_after)
+    }
+
+    /// The answer is written at `now`: the session is shown as of then.
+    pub fn show_as_of(&mut self, now: Timestamp) {
+        if let Some(shown) = &mut self.session {
+            shown.as_of = now;
+        }
     }
 
     /// The document.

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::raw::{Held, exchange};
+use crate::harness::raw::{RawConnection, exchange};
 use crate::harness::{Cluster, Session, blitz, countdown, stopwatch, with};
 
 /// A change of a good create, the code it is refused with, and the part that is wrong.
@@ -513,7 +513,7 @@ async fn a_slow_sender_delays_no_other_client() {
     let caller = cluster.caller(0);
     let mut slow = Vec::new();
     for _ in 0..100 {
-        let mut held = Held::open(caller.address()).await;
+        let mut held = RawConnection::open(caller.address()).await;
         held.send(b"POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-len").await;
         slow.push(held);
     }

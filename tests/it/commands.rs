@@ -36,17 +36,17 @@ async fn a_game_of_blitz() {
 }
 
 /// What there is, the commands before it, the command with its body, its outcome, and the status after it.
-type Done = (Value, &'static [&'static str], &'static str, Value, &'static str, &'static str);
+type AppliedCase = (Value, &'static [&'static str], &'static str, Value, &'static str, &'static str);
 
 /// The same, and the code it is refused with.
-type Declined = (Value, &'static [&'static str], &'static str, Value, &'static str);
+type RefusedCase = (Value, &'static [&'static str], &'static str, Value, &'static str);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_says_what_it_did() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let soft = json!({"soft_close": {"window_ms": 60_000, "extension_ms": 60_000}});
-    let rows: Vec<Done> = vec![
+    let rows: Vec<AppliedCase> = vec![
         (blitz(), &[], "start", json!({}), "started", "running"),
         (blitz(), &[], "start", json!({"participant_id": "black"}), "started", "running"),
         (blitz(), &[], "start", json!({"at": "2026-01-01T01:00:00Z"}), "scheduled", "pending"),
@@ -104,7 +104,7 @@ async fn the_rules_decline_with_the_present_snapshot() {
         "sync_mode": "per_participant", "concurrency": "simultaneous", "total_time_ms": 60_000,
         "participants": [{"participant_id": "a"}, {"participant_id": "b"}],
     });
-    let rows: Vec<Declined> = vec![
+    let rows: Vec<RefusedCase> = vec![
         (blitz(), &[], "switch", json!({}), "not_running"),
         (blitz(), &[], "pause", json!({}), "not_running"),
         (blitz(), &[], "complete", json!({}), "not_running"),

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::harness::process::Host;
-use crate::harness::raw::{Held, Kept};
+use crate::harness::raw::{KeepAliveConnection, RawConnection};
 use crate::harness::watch::Transport;
 use crate::harness::{Cluster, WAIT_TIMEOUT, blitz, eventually, soon};
 
@@ -50,7 +50,7 @@ async fn until_closed(address: SocketAddr, begin: &[u8], drip: &[u8]) -> String 
 
 /// What a request is answered with that closes its connection.
 async fn answer_to(address: SocketAddr, request: &[u8]) -> String {
-    let mut held = Held::open(address).await;
+    let mut held = RawConnection::open(address).await;
     held.send(request).await;
     held.until_closed().await
 }
@@ -117,7 +117,7 @@ async fn a_body_that_trickles_ends_at_its_deadline() {
 async fn a_declared_length_is_judged_before_the_body_comes() {
     let cluster = Cluster::of(1).start().await;
     for more in ["content-length: 1000000000", "content-length: 70000\r\nexpect: 100-continue"] {
-        let mut held = Held::open(cluster.instance(0).address).await;
+        let mut held = RawConnection::open(cluster.instance(0).address).await;
         let head = format!("POST /v1/time HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{more}\r\n\r\n");
         held.send(head.as_bytes()).await;
         let answer = held.until_closed().await;
@@ -129,7 +129,7 @@ async fn a_declared_length_is_judged_before_the_body_comes() {
 async fn an_idle_connection_is_closed_over_http1_and_http2() {
     let cluster = Cluster::of(1).with(short).start().await;
     let caller = cluster.caller(0);
-    let mut kept = Kept::open(caller.address()).await;
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     assert_eq!(kept.answer_to("/health").await.unwrap().status, 200);
     let over_http2 = caller.over_http2();
     over_http2.get("/health").await.expect(200);
@@ -176,13 +176,13 @@ async fn callers_with_tokens_leave_room_for_health_checks() {
     let session = caller.running(blitz()).await;
     let mut kept = Vec::new();
     for _ in 0..15 {
-        let mut each = Kept::open(caller.address()).await;
+        let mut each = KeepAliveConnection::open(caller.address()).await;
         each.ask(&session.path(), &Host::authorization(), "").await;
         assert_eq!(soon("an answer", each.answer()).await.unwrap().status, 200);
         kept.push(each);
     }
     assert_eq!(cluster.watch(0, &session).over(Transport::WebSocket).await.until_closed().await, 4008);
-    let mut another = Kept::open(caller.address()).await;
+    let mut another = KeepAliveConnection::open(caller.address()).await;
     another.ask(&format!("{}/events", session.path()), &Host::authorization(), "").await;
     assert_eq!(soon("an answer", another.answer()).await.unwrap().status, 429);
     let health = answer_to(caller.address(), b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;

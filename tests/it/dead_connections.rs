@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use synckairos::ledger::Ledger as _;
 use synckairos::ledger::postgres::PostgresLedger;
+use synckairos::ledger::{Ledger as _, LedgerHealth as _};
 use synckairos::redis::{Redis, RedisUrl};
 use testkit::postgres;
 use testkit::proxy::{Mode, Proxy};

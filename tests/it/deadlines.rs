@@ -197,21 +197,25 @@ async fn told_in_time(plan: Plan, timers: usize, lead_ms: i64, span_ms: i64) {
     assert!(of(percent) <= bound_us, "p{percent} is {} us late", of(percent));
 }
 
-struct Told {
+struct AnnouncedExpiry {
     key: SessionKey,
     expired_at: Timestamp,
     heard_us: i64,
 }
 
 /// Everything that runs out, as it is heard; one more than asked for would be heard too.
-async fn expiries(mut ear: Receiver<BusEvent>, clock: Arc<dyn Clock>, timers: usize) -> Vec<Told> {
+async fn expiries(mut ear: Receiver<BusEvent>, clock: Arc<dyn Clock>, timers: usize) -> Vec<AnnouncedExpiry> {
     let mut all = Vec::new();
     while all.len() < timers {
         let heard = crate::harness::soon("an expiry", ear.recv()).await.expect("it is heard");
         // Who begins to listen is told of a gap first.
         let BusEvent::Message(message) = heard else { continue };
         let heard_us = clock.now_us();
-        all.extend(expiry(&message).map(|expired_at| Told { key: message.key.clone(), expired_at, heard_us }));
+        all.extend(expiry(&message).map(|expired_at| AnnouncedExpiry {
+            key: message.key.clone(),
+            expired_at,
+            heard_us,
+        }));
     }
     assert!(ear.try_recv().is_err(), "something is told twice");
     all

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::harness::raw::Held;
+use crate::harness::raw::RawConnection;
 use crate::harness::{Authority, Cluster, blitz};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -195,7 +195,7 @@ async fn open_mode_refuses_an_unreadable_authorization() {
         let mut text = format!("POST {}/switch {version}\r\nconnection: close\r\n", session.path()).into_bytes();
         text.extend_from_slice(headers);
         text.extend_from_slice(b"\r\n");
-        let mut held = Held::open(address).await;
+        let mut held = RawConnection::open(address).await;
         held.send(&text).await;
         held.until_closed().await
     };

@@ -52,7 +52,7 @@ impl Audit {
         let outbox = Arc::new(MemoryOutbox::new(usize::MAX));
         let backoff = Backoff { first: Duration::from_millis(5), max: Duration::from_millis(50) };
         let now: Now = Arc::new(|| Timestamp::from_ms(BEGIN_MS));
-        let worker = Worker::new(Arc::clone(&outbox) as _, Arc::clone(ledger), now);
+        let worker = Worker::new(Arc::clone(&outbox) as _, Arc::clone(ledger) as _, now);
         let pace = RetryPolicy { refused_backoff: backoff, unavailable_backoff: backoff, ..RetryPolicy::default() };
         let soft = CancellationToken::new();
         let task = tokio::spawn(worker.with_retries(pace).run(soft.clone(), CancellationToken::new()));

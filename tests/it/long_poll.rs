@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use synckairos::domain::time::Timestamp;
 
 use crate::harness::process::Host;
-use crate::harness::raw::{Kept, Said};
+use crate::harness::raw::{KeepAliveConnection, RawResponse};
 use crate::harness::token::{claims, signed};
 use crate::harness::{Caller, Cluster, Session, blitz, eventually, soon, with};
 
 /// Somebody who polls on one connection.
 struct Poller {
-    kept: Kept,
+    kept: KeepAliveConnection,
     path: String,
     authorization: String,
     since: String,
@@ -20,7 +20,7 @@ struct Poller {
 
 impl Poller {
     async fn of(caller: &Caller, session: &Session) -> Self {
-        let kept = Kept::open(caller.address()).await;
+        let kept = KeepAliveConnection::open(caller.address()).await;
         let (path, authorization) = (format!("{}/poll", session.path()), Host::authorization());
         let mut poller = Self { kept, path, authorization, since: String::new() };
         poller.kept.ask(&poller.path, &poller.authorization, "").await;
@@ -33,7 +33,7 @@ impl Poller {
         self.kept.ask(&path, &self.authorization, more).await;
     }
 
-    async fn said(&mut self) -> Said {
+    async fn said(&mut self) -> RawResponse {
         soon("an answer to a poll", self.kept.answer()).await.expect("an answer")
     }
 
@@ -223,14 +223,14 @@ async fn an_old_proxy_gets_streams_and_polls_until_the_connection_ends() {
     let cluster = Cluster::of(1).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
-    let mut old = Kept::open(caller.address()).await;
+    let mut old = KeepAliveConnection::open(caller.address()).await;
     let path = session.path();
     let authorization = Host::authorization();
     old.say(&format!("GET {path}/events HTTP/1.0\r\nauthorization: {authorization}\r\n\r\n")).await;
     let head = soon("an answer", old.answer()).await.unwrap();
     assert_eq!((head.status, head.header("transfer-encoding")), (200, ""));
     assert!(soon("a line", old.line()).await.unwrap().starts_with("retry: "));
-    let mut head = Kept::open(caller.address()).await;
+    let mut head = KeepAliveConnection::open(caller.address()).await;
     head.say(&format!("HEAD {path}/events HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\r\n")).await;
     let said = soon("an answer", head.answer()).await.unwrap();
     assert_eq!((said.status, said.header("content-type")), (200, "text/event-stream"));

@@ -241,7 +241,7 @@ async fn a_stopping_instance_says_so_and_finishes_its_requests() {
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
     // A connection of its own: the pool would notice the end and open another.
-    let mut held = crate::harness::raw::Held::open(caller.address()).await;
+    let mut held = crate::harness::raw::RawConnection::open(caller.address()).await;
     held.send(
         b"POST /v1/time HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\
         expect: 100-continue\r\n\r\n",

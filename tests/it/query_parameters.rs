@@ -89,7 +89,7 @@ async fn a_known_parameter_is_read_beside_unknown_ones() {
 
 /// The first event of a stream that comes with that cursor in that place.
 async fn first(caller: &Caller, session: &Session, query: &str, header: Option<&str>) -> String {
-    let mut kept = crate::harness::raw::Kept::open(caller.address()).await;
+    let mut kept = crate::harness::raw::KeepAliveConnection::open(caller.address()).await;
     let header = header.map(|cursor| format!("last-event-id: {cursor}\r\n")).unwrap_or_default();
     let authorization = format!("Bearer {}", caller.token().unwrap());
     kept.ask(&format!("{}/events?{query}", session.path()), &authorization, &header).await;

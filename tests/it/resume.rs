@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::harness::follow::{By, Whose, position_in};
 use crate::harness::process::Host;
-use crate::harness::raw::{Kept, Said};
+use crate::harness::raw::{KeepAliveConnection, RawResponse};
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Caller, Cluster, Session, eventually, soon, stopwatch};
 
@@ -103,8 +103,8 @@ async fn every_cursor_finds_its_place_on_an_instance_that_watches_nothing() {
 }
 
 /// The first event of an event stream, or the status it is refused with.
-async fn first_event(caller: &Caller, path: &str, more: &str) -> Result<(String, Kept), u16> {
-    let mut kept = Kept::open(caller.address()).await;
+async fn first_event(caller: &Caller, path: &str, more: &str) -> Result<(String, KeepAliveConnection), u16> {
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     kept.ask(path, &format!("Bearer {}", caller.token().unwrap()), more).await;
     let said = soon("an answer", kept.answer()).await.unwrap();
     if said.status != 200 {
@@ -114,7 +114,7 @@ async fn first_event(caller: &Caller, path: &str, more: &str) -> Result<(String,
     Ok((kind, kept))
 }
 
-async fn next_event(kept: &mut Kept) -> String {
+async fn next_event(kept: &mut KeepAliveConnection) -> String {
     loop {
         let line = soon("a line of a stream", kept.line()).await.expect("the stream goes on");
         if let Some(kind) = line.strip_prefix("event: ") {
@@ -158,8 +158,8 @@ async fn a_poll_from_the_etag_of_a_get_waits_instead_of_failing() {
 }
 
 /// A poll with the newest position that waits on that instance, alone.
-async fn waiting_poll(instance: &Instance, caller: &Caller, session: &Session, epoch: i64) -> Kept {
-    let mut kept = Kept::open(caller.address()).await;
+async fn waiting_poll(instance: &Instance, caller: &Caller, session: &Session, epoch: i64) -> KeepAliveConnection {
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     let path = format!("{}/poll?since={epoch}-3&timeout_ms=60000", session.path());
     kept.ask(&path, &Host::authorization(), "").await;
     eventually("a poll that waits", async || {
@@ -170,7 +170,7 @@ async fn waiting_poll(instance: &Instance, caller: &Caller, session: &Session, e
     kept
 }
 
-async fn sent_away(kept: &mut Kept) -> Said {
+async fn sent_away(kept: &mut KeepAliveConnection) -> RawResponse {
     let began = Instant::now();
     let said = soon("an answer to a poll at a stop", kept.answer()).await.expect("an answer");
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());

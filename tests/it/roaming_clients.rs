@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::harness::follow::{By, Seen, Whose};
+use crate::harness::follow::{By, ReceivedFrame, Whose};
 use crate::harness::process::Host;
 use crate::harness::rng::Rng;
 use crate::harness::{Cluster, blitz, soon};
@@ -73,7 +73,7 @@ impl Walker {
         }
     }
 
-    fn check(&mut self, seen: &Seen) {
+    fn check(&mut self, seen: &ReceivedFrame) {
         match (seen.kind.as_str(), seen.position, self.last) {
             ("HEARTBEAT" | "RECONNECT_ACK", ..) => return,
             ("STATE_SYNC", now, last) => {

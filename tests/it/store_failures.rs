@@ -35,28 +35,28 @@ const CANNOT_BE_REACHED: u8 = 2;
 const DOES_NOT_ANSWER: u8 = 3;
 
 /// The cluster's store, with something the matter.
-struct Ill {
-    well: Arc<dyn Store>,
-    with: AtomicU8,
+struct FaultyStore {
+    inner: Arc<dyn Store>,
+    fault: AtomicU8,
 }
 
 #[async_trait]
-impl SessionStore for Ill {
+impl SessionStore for FaultyStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, Error> {
-        self.well.read(key).await
+        self.inner.read(key).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
-        match self.with.load(Ordering::Relaxed) {
+        match self.fault.load(Ordering::Relaxed) {
             LOSES_EVERY_RACE => {
                 tokio::task::yield_now().await;
-                let held = self.well.read(&commit.key).await?;
+                let held = self.inner.read(&commit.key).await?;
                 Ok(held.map_or(Committed::Missing, Committed::Stale))
             }
             CANNOT_BE_REACHED => Err(Error::Unavailable("no route to host".into())),
             // It was written, and nobody says so.
-            DOES_NOT_ANSWER => self.well.commit(commit).await.and_then(|_| Err(Error::Unknown("timed out".into()))),
-            _ => self.well.commit(commit).await,
+            DOES_NOT_ANSWER => self.inner.commit(commit).await.and_then(|_| Err(Error::Unknown("timed out".into()))),
+            _ => self.inner.commit(commit).await,
         }
     }
 
@@ -67,7 +67,7 @@ impl SessionStore for Ill {
         held: StoredSession,
         answered: Vec<IdempotencyRecord>,
     ) -> Result<StoredSession, Error> {
-        self.well.restore(key, over, held, answered).await
+        self.inner.restore(key, over, held, answered).await
     }
 
     async fn due(
@@ -76,46 +76,46 @@ impl SessionStore for Ill {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, SessionKey)>, Error> {
-        self.well.due(partitions, until, limit).await
+        self.inner.due(partitions, until, limit).await
     }
 
     async fn idempotency_record(&self, key: &SessionKey, repeat: &Digest) -> Result<Option<IdempotencyRecord>, Error> {
-        self.well.idempotency_record(key, repeat).await
+        self.inner.idempotency_record(key, repeat).await
     }
 
     async fn remember_answer(&self, key: &SessionKey, answered: IdempotencyRecord) -> Result<IdempotencyRecord, Error> {
-        self.well.remember_answer(key, answered).await
+        self.inner.remember_answer(key, answered).await
     }
 
     async fn generation_started_at(&self, key: &SessionKey) -> Result<Timestamp, Error> {
-        self.well.generation_started_at(key).await
+        self.inner.generation_started_at(key).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.well.ping().await
+        self.inner.ping().await
     }
 }
 
 #[async_trait]
-impl LedgerProgress for Ill {
+impl LedgerProgress for FaultyStore {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.well.retain(key, at).await
+        self.inner.retain(key, at).await
     }
 
     async fn release(&self, key: &SessionKey, at: Position) -> Result<(), Error> {
-        self.well.release(key, at).await
+        self.inner.release(key, at).await
     }
 
     async fn outbox_tail(&self, key: &SessionKey) -> Result<Option<EntryId>, Error> {
-        self.well.outbox_tail(key).await
+        self.inner.outbox_tail(key).await
     }
 
     async fn wait_recorded(&self, ticket: EntryId) -> Result<(), Error> {
-        self.well.wait_recorded(ticket).await
+        self.inner.wait_recorded(ticket).await
     }
 
     async fn wait_for_ledger(&self) {
-        self.well.wait_for_ledger().await;
+        self.inner.wait_for_ledger().await;
     }
 }
 
@@ -135,7 +135,7 @@ fn operator() -> Principal {
 /// whether it says when to ask again.
 async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: CommandRequest) -> (&'static str, bool) {
     let parts = cluster.parts();
-    let store = Arc::new(Ill { well: parts.store(), with: AtomicU8::new(illness) });
+    let store = Arc::new(FaultyStore { inner: parts.store(), fault: AtomicU8::new(illness) });
     let ill = Sessions::new(sessions::SessionsParts {
         store,
         ledger: Arc::clone(&parts.ledger),
@@ -149,7 +149,7 @@ async fn switched(cluster: &Cluster, session: &Session, illness: u8, asked: Comm
     });
     let id = SessionId::new(&session.id).unwrap();
     let error: AppError = ill.command(&operator(), &id, asked, parts.clock.now()).await.unwrap_err();
-    let problem = ApiError::from_app(&error, parts.clock.now()).0;
+    let problem = ApiError::from(error).0;
     (problem.of.as_str(), problem.retry_after_ms.is_some())
 }
 

@@ -97,7 +97,7 @@ impl House {
         let (parts, stop) = (self.cluster.parts(), CancellationToken::new());
         let clock = Arc::clone(&parts.clock);
         let worker =
-            Worker::new(Arc::clone(&self.outbox) as _, Arc::clone(&parts.ledger), Arc::new(move || clock.now()));
+            Worker::new(Arc::clone(&self.outbox) as _, Arc::clone(&parts.ledger) as _, Arc::new(move || clock.now()));
         stop.cancel();
         assert_eq!(worker.run(stop, CancellationToken::new()).await.entries, 0);
     }

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::process::Host;
-use crate::harness::raw::Kept;
+use crate::harness::raw::KeepAliveConnection;
 use crate::harness::token::{claims, signed};
 use crate::harness::watch::Transport;
 use crate::harness::{Caller, Cluster, blitz, eventually, soon, with};
@@ -48,7 +48,7 @@ async fn poll_then_switch(cluster: &Cluster, before: &str, end: &str, body: &str
     let switch = format!(
         "POST {path}/switch HTTP/1.1\r\nHost: x\r\nAuthorization: {good}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     );
-    let mut kept = Kept::open(caller.address()).await;
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     kept.say(&format!("{poll}{switch}")).await;
     let ended = soon("the end of the poll", kept.answer()).await.unwrap();
     assert_eq!((ended.status, ended.json()["code"].as_str()), (401, Some("token_expired")), "{poll:?}");
@@ -97,7 +97,7 @@ async fn a_poll_with_a_long_head_is_answered_like_others() {
     let caller = cluster.caller(0);
     let session = caller.running(blitz()).await;
     let long = format!("x-long: {}\r\n", "y".repeat(60_000));
-    let mut kept = Kept::open(caller.address()).await;
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     for _ in 0..3 {
         kept.ask(&format!("{}/poll", session.path()), &Host::authorization(), &long).await;
         assert_eq!(soon("an answer", kept.answer()).await.unwrap().json()["session"]["version"], 2);

@@ -14,7 +14,8 @@ use synckairos::ledger::deployment::{Claim, ClaimOutcome};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
 use synckairos::ledger::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
+    AuditSink, DeadLetter, DeadLetterSummary, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, LedgerHealth, Page,
+    Recorded, Row,
 };
 
 use crate::harness::{Cluster, Session, blitz, with};
@@ -39,15 +40,34 @@ impl Counted {
 }
 
 #[async_trait]
+impl AuditSink for Counted {
+    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+        self.inner.record(entries).await
+    }
+
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
+        self.inner.add_dead_letter(entry, reason, at).await
+    }
+
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.inner.heartbeat(since, at).await
+    }
+}
+
+#[async_trait]
+impl LedgerHealth for Counted {
+    async fn ping(&self) -> Result<(), Error> {
+        self.inner.ping().await
+    }
+}
+
+#[async_trait]
 impl Ledger for Counted {
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.inner.newest(key).await
     }
 
-    async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
-        self.inner.record(entries).await
-    }
     async fn version(&self, key: &SessionKey, version: u64) -> Result<Option<Row>, Error> {
         self.inner.version(key, version).await
     }
@@ -72,26 +92,20 @@ impl Ledger for Counted {
     async fn idempotency_records(&self, key: &SessionKey, since: Timestamp) -> Result<Vec<IdempotencyRecord>, Error> {
         self.inner.idempotency_records(key, since).await
     }
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        self.inner.add_dead_letter(entry, reason, at).await
-    }
     async fn dead_letters(&self, after: Option<&DeadLetter>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters(after, limit).await
     }
     async fn dead_letters_of(&self, key: &SessionKey) -> Result<Vec<DeadLetter>, Error> {
         self.inner.dead_letters_of(key).await
     }
-    async fn first_dead(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
-        self.inner.first_dead(key, after).await
+    async fn first_dead_letter(&self, key: &SessionKey, after: Option<Position>) -> Result<Option<Position>, Error> {
+        self.inner.first_dead_letter(key, after).await
     }
-    async fn dead_sessions(&self, limit: u32) -> Result<DeadSessions, Error> {
-        self.inner.dead_sessions(limit).await
+    async fn dead_letter_summary(&self, limit: u32) -> Result<DeadLetterSummary, Error> {
+        self.inner.dead_letter_summary(limit).await
     }
     async fn remove_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
         self.inner.remove_dead_letter(entry).await
-    }
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.inner.heartbeat(since, at).await
     }
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
         self.inner.heartbeats(began).await
@@ -107,9 +121,6 @@ impl Ledger for Counted {
     }
     async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         self.inner.claim(claim).await
-    }
-    async fn ping(&self) -> Result<(), Error> {
-        self.inner.ping().await
     }
     /// Instances share it: who goes first must not take it from who still brings something.
     async fn close(&self) {}

@@ -28,7 +28,7 @@ pub struct Idle {
 }
 
 /// Memory of each group of processes.
-type Taken = BTreeMap<String, Memory>;
+type MemoryByGroup = BTreeMap<String, Memory>;
 
 impl Idle {
     pub async fn run(&self, bench: &Bench) -> Result<Report, Failure> {
@@ -63,11 +63,11 @@ impl Idle {
     }
 }
 
-fn taken(bench: &Bench) -> Taken {
+fn taken(bench: &Bench) -> MemoryByGroup {
     bench.groups.iter().map(|(name, pids)| (name.clone(), memory(&family(pids)))).collect()
 }
 
-fn tell_memory(report: &mut Report, what: &str, before: &Taken, after: &Taken, connections: usize) {
+fn tell_memory(report: &mut Report, what: &str, before: &MemoryByGroup, after: &MemoryByGroup, connections: usize) {
     for (group, after) in after {
         let before = before.get(group).copied().unwrap_or_default();
         let each = |from: u64, to: u64| ratio(real(to) - real(from), real(connections as u64));

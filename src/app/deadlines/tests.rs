@@ -73,14 +73,14 @@ impl Clock for VirtualClock {
 }
 
 /// The store as one instance reaches it: it keeps what the instance read and wrote, and when.
-struct Watched {
+struct RecordingStore {
     store: Arc<MemoryStore>,
     clock: Arc<VirtualClock>,
     reads: Mutex<Vec<DueHint>>,
     writes: Mutex<Vec<DueHint>>,
 }
 
-impl Watched {
+impl RecordingStore {
     fn reads(&self) -> MutexGuard<'_, Vec<DueHint>> {
         self.reads.lock().unwrap()
     }
@@ -96,7 +96,7 @@ impl Watched {
 }
 
 #[async_trait]
-impl SessionStore for Watched {
+impl SessionStore for RecordingStore {
     async fn read(&self, key: &SessionKey) -> Result<Option<StoredSession>, store::Error> {
         self.reads().push((self.clock.now(), key.clone()));
         self.store.read(key).await
@@ -148,7 +148,7 @@ impl SessionStore for Watched {
 }
 
 #[async_trait]
-impl LedgerProgress for Watched {
+impl LedgerProgress for RecordingStore {
     async fn retain(&self, key: &SessionKey, at: Position) -> Result<(), store::Error> {
         self.store.retain(key, at).await
     }
@@ -181,7 +181,7 @@ struct World {
 
 /// An instance that tells deadlines, and does nothing else.
 struct Teller {
-    watched: Arc<Watched>,
+    watched: Arc<RecordingStore>,
     membership: Option<Arc<Membership>>,
     telling: JoinHandle<()>,
 }
@@ -244,7 +244,7 @@ impl World {
     }
 
     fn telling(&self, ownership: Ownership, membership: Option<Arc<Membership>>) -> Teller {
-        let watched = Arc::new(Watched {
+        let watched = Arc::new(RecordingStore {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             reads: Mutex::default(),

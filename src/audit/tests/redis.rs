@@ -12,7 +12,7 @@ use super::{FaultyLedger, Writers, fixed_clock, key};
 use crate::audit::worker::Worker;
 use crate::domain::position::Position;
 use crate::domain::session::Session;
-use crate::ledger::Ledger;
+use crate::ledger::AuditSink;
 use crate::redis::{Redis, RedisUrl};
 use crate::store::contract::fixtures::created;
 use crate::store::keys::Keys;
@@ -58,7 +58,7 @@ async fn dying_workers_and_cut_connections_lose_and_repeat_nothing() {
     let working = async {
         loop {
             let hard = CancellationToken::new();
-            let (outbox, ledger) = (Arc::clone(&outbox) as Arc<dyn Outbox>, Arc::clone(&ledger) as Arc<dyn Ledger>);
+            let (outbox, ledger) = (Arc::clone(&outbox) as Arc<dyn Outbox>, Arc::clone(&ledger) as Arc<dyn AuditSink>);
             let worker = tokio::spawn(Worker::new(outbox, ledger, fixed_clock()).run(soft.clone(), hard.clone()));
             tokio::time::sleep(Duration::from_millis(70)).await;
             if soft.is_cancelled() {

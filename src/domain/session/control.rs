@@ -175,7 +175,6 @@ pub struct SoftClose {
     /// To this long after the bid.
     pub extension_ms: i64,
     /// The clock never gets more than this in all.
-    #[serde(default)]
     pub max_total_ms: Option<i64>,
 }
 

@@ -33,6 +33,13 @@ impl Commands for Api {
             }
             Err(error) => Err(error),
         };
-        answer.map(|answer| response::command_body(&answer, self.clock.now())).map_err(|ApiError(problem)| problem)
+        let now = self.clock.now();
+        match answer {
+            Ok(answer) => Ok(response::command_body(&answer, now)),
+            Err(ApiError(mut problem)) => {
+                problem.show_as_of(now);
+                Err(problem)
+            }
+        }
     }
 }

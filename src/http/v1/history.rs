@@ -53,8 +53,7 @@ pub(super) async fn list(
     let mut filter = filter(&mut query)?;
     query.end()?;
     filter.sessions = caller.principal.sessions.as_ref().map(|ids| ids.iter().cloned().collect());
-    let listed = api.sessions.history.list(&caller.principal.tenant, &filter, cursor.as_ref(), limit).await;
-    let listed = listed.map_err(|error| api.problem(&error))?;
+    let listed = api.sessions.history.list(&caller.principal.tenant, &filter, cursor.as_ref(), limit).await?;
     Ok(response::json(StatusCode::OK, &ListBody::of(&listed, api.clock.now())))
 }
 
@@ -147,10 +146,9 @@ pub(super) async fn history(
         .transpose()
         .map_err(|_| ApiError::invalid("/after", "must be a position, <epoch>-<version>, such as 1767225600000-7"))?;
     query.end()?;
-    let held = api.sessions.read(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
-    let key = api.sessions.key(&caller.principal, &id).map_err(|error| api.problem(&error))?;
-    let history = api.sessions.history.history(&caller.principal, &key, &held, after, limit).await;
-    let history = history.map_err(|error| api.problem(&error))?;
+    let held = api.sessions.read(&caller.principal, &id).await?;
+    let key = api.sessions.key(&caller.principal, &id)?;
+    let history = api.sessions.history.history(&caller.principal, &key, &held, after, limit).await?;
     let changes: Vec<_> = history.rows.iter().map(|row| Item::of(&row.link, &row.change, row.superseded)).collect();
     let next_cursor = changes.last().filter(|_| history.has_more).map(|item| item.position.clone());
     let restored = held.session.outage.map(RestoreNote::of);
@@ -174,8 +172,8 @@ pub(super) async fn at(
     if time > caller.arrived {
         return Err(ApiError::invalid("/time", "must not be later than now"));
     }
-    let held = api.sessions.read(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
-    let key = api.sessions.key(&caller.principal, &id).map_err(|error| api.problem(&error))?;
-    let session = api.sessions.history.at(&key, &held, time).await.map_err(|error| api.problem(&error))?;
+    let held = api.sessions.read(&caller.principal, &id).await?;
+    let key = api.sessions.key(&caller.principal, &id)?;
+    let session = api.sessions.history.at(&key, &held, time).await?;
     Ok(response::bytes_as_json(StatusCode::OK, frame::snapshot(&session, time)))
 }

@@ -9,14 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::app::command_metrics;
 use crate::app::create::IdSource;
-use crate::app::error::Error;
 use crate::app::{CommandRequest, CommandResult, Precondition};
 use crate::domain::chain::Digest;
 use crate::domain::id::{InvalidId, SessionId};
 use crate::domain::session::control::SyncMode;
 use crate::domain::session::new::NewSession;
 use crate::http::api::Api;
-use crate::http::error::logged;
 use crate::http::extract::{Body, Caller, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in};
 use crate::http::response;
 use crate::ids;
@@ -26,14 +24,6 @@ use crate::wire::error::ApiError;
 use crate::wire::problem::Code;
 
 type HandlerResult = Result<Response, ApiError>;
-
-impl Api {
-    /// A use case's error as a problem, broken things told in the log.
-    pub(super) fn problem(&self, error: &Error) -> ApiError {
-        logged(error);
-        ApiError::from_app(error, self.clock.now())
-    }
-}
 
 /// `POST /sessions`.
 pub(super) async fn create(
@@ -99,7 +89,7 @@ impl Api {
     ) -> Result<CommandResult, ApiError> {
         let answer = self.sessions.create(&caller.principal, new, name, key, caller.arrived).await;
         command_metrics::count(command, answer.as_ref());
-        answer.map_err(|error| self.problem(&error))
+        Ok(answer?)
     }
 
     fn created_response(&self, answer: &CommandResult) -> Response {
@@ -127,12 +117,11 @@ impl Api {
             create::name_participant(&mut named.body, || self.ids.participant(caller.arrived));
         }
         let asked = CommandRequest { idempotency: key, ..named.asked()? };
-        let done = if is_delete {
-            self.sessions.delete(&caller.principal, id, asked, caller.arrived).await
+        if is_delete {
+            Ok(self.sessions.delete(&caller.principal, id, asked, caller.arrived).await?)
         } else {
-            self.sessions.command(&caller.principal, id, asked, caller.arrived).await
-        };
-        done.map_err(|error| self.problem(&error))
+            Ok(self.sessions.command(&caller.principal, id, asked, caller.arrived).await?)
+        }
     }
 
     /// A new pending session of the same configuration.
@@ -158,10 +147,7 @@ impl Api {
         };
         let expected: Vec<_> = expected.into_iter().chain(conditions.expected).collect();
         let new = self.sessions.blueprint(&caller.principal, id, clone_id, &expected).await;
-        let new = new.map_err(|error| {
-            command_metrics::count("clone", Err(&error));
-            self.problem(&error)
-        })?;
+        let new = new.inspect_err(|error| command_metrics::count("clone", Err(error)))?;
         self.created(caller, "clone", new, name, conditions.key.map(|key| (key, digest))).await
     }
 }
@@ -199,7 +185,7 @@ pub(super) async fn read(
     caller: Caller,
     headers: HeaderMap,
 ) -> HandlerResult {
-    let held = api.sessions.read(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
+    let held = api.sessions.read(&caller.principal, &id).await?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
     if known == "*" || known.split(',').any(|tag| position_in(tag) == Some(held.session.position)) {
         return Ok(response::not_modified(held.session.position));

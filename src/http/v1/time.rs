@@ -44,17 +44,17 @@ pub(super) fn ms(us: i64) -> f64 {
 
 /// `GET /time`.
 pub(super) async fn read(State(api): State<Arc<Api>>) -> Response {
-    told(&api, None)
+    time_response(&api, None)
 }
 
 /// `POST /time`.
 pub(super) async fn exchange(State(api): State<Arc<Api>>, Body(body): Body) -> Result<Response, ApiError> {
     let received_us = api.clock.now_us();
     let Exchange { origin_ms } = parsed(body)?;
-    Ok(told(&api, Some((origin_ms, received_us))))
+    Ok(time_response(&api, Some((origin_ms, received_us))))
 }
 
-fn told(api: &Api, exchange: Option<(f64, i64)>) -> Response {
+fn time_response(api: &Api, exchange: Option<(f64, i64)>) -> Response {
     let now_us = api.clock.now_us();
     let body = TimeBody {
         timestamp_ms: ms(now_us),

@@ -28,7 +28,6 @@ const MAX_ID: usize = 128;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Call {
-    #[serde(default)]
     jsonrpc: Option<String>,
     id: Value,
     method: String,

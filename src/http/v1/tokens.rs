@@ -60,7 +60,7 @@ pub(super) async fn sign(
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let digest = digest("tokens", &body);
-    let held = api.sessions.read(&caller.principal, &id).await.map_err(|error| api.problem(&error))?;
+    let held = api.sessions.read(&caller.principal, &id).await?;
     let wanted: TokenBody = parsed(body)?;
     let made = api.made(&caller, &held, &wanted)?;
     let (made, is_replay) = match &conditions.key {
@@ -104,8 +104,7 @@ impl Api {
         made: SignedToken,
     ) -> Result<(SignedToken, bool), ApiError> {
         let text = serde_json::to_vec(&made).unwrap_or_default().into();
-        let standing = self.sessions.remember(&caller.principal, held, key, text, caller.arrived).await;
-        let (standing, is_replay) = standing.map_err(|error| self.problem(&error))?;
+        let (standing, is_replay) = self.sessions.remember(&caller.principal, held, key, text, caller.arrived).await?;
         let standing = serde_json::from_slice(&standing);
         // Another route's answer under the same key has another digest, so this is one of ours.
         Ok((standing.map_err(|_| ApiError::of(Code::IdempotencyMismatch))?, is_replay))

@@ -8,7 +8,7 @@ use crate::domain::chain::Digest;
 use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::ledger::{DeadSessions, Filter, Ledger};
+use crate::ledger::{DeadLetterSummary, Filter, Ledger};
 
 pub(super) async fn a_dead_letter_is_added_once(ledger: &dyn Ledger) {
     let odd = changed(&first("a", &json!({})), |entry| {
@@ -37,7 +37,7 @@ pub(super) async fn dead_letters_come_in_pages_unchanged_and_can_be_removed(ledg
     loop {
         let page = ledger.dead_letters(after.as_ref(), 3).await.unwrap();
         let Some(last) = page.last() else { break };
-        assert!(page.iter().all(|letter| letter.buried_at == Timestamp::from_ms(7)));
+        assert!(page.iter().all(|letter| letter.added_at == Timestamp::from_ms(7)));
         assert!(last.reason.starts_with("said no, with ") && last.reason.ends_with(" and \u{1f480}"));
         after = Some(last.clone());
         seen.extend(page.into_iter().map(|letter| letter.entry));
@@ -54,7 +54,7 @@ pub(super) async fn dead_letters_of_a_session_come_newest_first(ledger: &dyn Led
         [9, 10, 11].map(|version| changed(&first("a", &json!({})), |entry| entry.link.position.version = version));
     let later = changed(&dead[0], |entry| entry.link.position = Position { epoch: 12, version: 8 });
     let another = first("b", &json!({}));
-    assert_eq!(ledger.dead_sessions(9).await.unwrap(), DeadSessions::default());
+    assert_eq!(ledger.dead_letter_summary(9).await.unwrap(), DeadLetterSummary::default());
     for entry in dead.iter().chain([&later, &another]) {
         ledger.add_dead_letter(entry, "said no", Timestamp::from_ms(7)).await.unwrap();
     }
@@ -64,15 +64,15 @@ pub(super) async fn dead_letters_of_a_session_come_newest_first(ledger: &dyn Led
     assert_eq!(seen, [at(12, 8), at(1, 11), at(1, 10), at(1, 9)]);
     assert_eq!(letters[0].entry, *later);
     assert!(letters[1..].iter().all(|letter| letter.entry.body.is_none()));
-    let first_after = async |after| ledger.first_dead(&key("a"), after).await.unwrap();
+    let first_after = async |after| ledger.first_dead_letter(&key("a"), after).await.unwrap();
     assert_eq!(first_after(None).await, Some(at(1, 9)));
     assert_eq!(first_after(Some(at(1, 9))).await, Some(at(1, 10)));
     assert_eq!(first_after(Some(at(1, 11))).await, Some(at(12, 8)));
     assert_eq!(first_after(Some(at(12, 8))).await, None);
-    assert_eq!(ledger.first_dead(&key("c"), None).await.unwrap(), None);
-    let all = ledger.dead_sessions(9).await.unwrap();
-    assert_eq!(all, DeadSessions { letters: 5, sessions: vec![key("a"), key("b")] });
-    assert_eq!(ledger.dead_sessions(1).await.unwrap().sessions, [key("a")]);
+    assert_eq!(ledger.first_dead_letter(&key("c"), None).await.unwrap(), None);
+    let all = ledger.dead_letter_summary(9).await.unwrap();
+    assert_eq!(all, DeadLetterSummary { letters: 5, sessions: vec![key("a"), key("b")] });
+    assert_eq!(ledger.dead_letter_summary(1).await.unwrap().sessions, [key("a")]);
 }
 
 pub(super) async fn any_text_fits(ledger: &dyn Ledger) {

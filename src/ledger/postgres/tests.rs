@@ -20,7 +20,7 @@ use crate::domain::entry::{Entry, IdempotencyKey};
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Error, Filter, Ledger};
+use crate::ledger::{AuditSink as _, Error, Filter, Ledger as _, LedgerHealth as _};
 
 /// 2026-01-01, 2026-02-01 and 2026-03-01.
 const JANUARY: i64 = 1_767_225_600_000;

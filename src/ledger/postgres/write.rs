@@ -1,4 +1,4 @@
-//! Writes to PostgreSQL: batches, dead letters, the heartbeat.
+//! Writes to PostgreSQL: batches of entries, and the months that they go to.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ use crate::domain::chain::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
-use crate::domain::session::restore::OUTAGE_MS;
 use crate::domain::time::Timestamp;
 use crate::ledger::error::refused;
 use crate::ledger::row::{Columns, SessionColumns};
-use crate::ledger::{Error, OUTAGE_RETENTION_MS, Recorded};
+use crate::ledger::sql::decode;
+use crate::ledger::{Error, Recorded};
 use crate::telemetry::outage::{LogThrottle, chain};
 
 /// An old or repeated batch never replaces a newer row. All writers lock the rows in one order,
@@ -101,29 +101,6 @@ const SNAPSHOTS: &str = "with entry as ( \
     select (select count(*) from recorded) as new, array(select tenant from late order by arrival) as tenants, \
         array(select session_id from late order by arrival) as sessions";
 
-const INSERT_DEAD_LETTER: &str = "insert into dead_letter \
-        (tenant, session_id, position, at, previous, body_digest, digest, body, change, \
-        repeat_key, repeat_body, reason, buried_at) \
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-    on conflict (tenant, session_id, position, digest) do nothing";
-
-const DELETE_DEAD_LETTER: &str = "delete from dead_letter \
-    where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
-
-/// Serializes heartbeats, so that one of them records an outage.
-const LOCK_HEARTBEAT: &str = "select at from heartbeat for update";
-
-/// Precedes the heartbeat that ends the outage.
-const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) \
-    select at, $1 from heartbeat where $1 - at >= $2 \
-    on conflict (gone_at) do nothing";
-
-/// Deletes outages that a heartbeat contradicts, and old ones.
-const DELETE_OUTAGES: &str = "delete from absence where gone_at >= $1 or back_at < $2";
-
-const UPSERT_HEARTBEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
-    on conflict (one) do update set at = greatest(heartbeat.at, excluded.at)";
-
 const PREPARE_MONTHS: &str = "select session_snapshot_prepare($1, $2)";
 
 /// Half of the shortest month, so that each month is prepared about twice.
@@ -142,7 +119,7 @@ struct NewestEntry<'a> {
 }
 
 impl PostgresLedger {
-    pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+    pub(super) async fn write_batch(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let mut columns = entries.iter().map(|entry| Columns::of(entry)).collect::<Result<Vec<_>, _>>()?;
         if columns.is_empty() {
             return Ok(Recorded::default());
@@ -161,55 +138,9 @@ impl PostgresLedger {
         Ok(recorded)
     }
 
-    pub(super) async fn write_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        let link = &entry.link;
-        sqlx::query(INSERT_DEAD_LETTER)
-            .bind(entry.key.tenant.as_str())
-            .bind(entry.key.session.as_str())
-            .bind(link.position.to_string())
-            .bind(link.at.as_ms())
-            .bind(link.previous.as_bytes().as_slice())
-            .bind(link.body.as_bytes().as_slice())
-            .bind(link.digest().as_bytes().as_slice())
-            .bind(entry.body.as_deref())
-            .bind(entry.change.as_ref())
-            .bind(entry.idempotency.as_ref().map(|record| record.key.as_bytes().as_slice()))
-            .bind(entry.idempotency.as_ref().map(|record| record.body.as_bytes().as_slice()))
-            // A PostgreSQL text cannot hold a NUL, which must not refuse a dead letter.
-            .bind(reason.replace('\0', "\u{fffd}"))
-            .bind(at.as_ms())
-            .execute(&mut *self.writer().await?)
-            .await
-            .map(drop)
-            .map_err(failed)
-    }
-
-    pub(super) async fn delete_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        let query = sqlx::query(DELETE_DEAD_LETTER)
-            .bind(entry.key.tenant.as_str())
-            .bind(entry.key.session.as_str())
-            .bind(entry.link.position.to_string())
-            .bind(entry.link.digest().as_bytes().as_slice());
-        let removed = query.execute(&mut *self.writer().await?).await.map_err(failed)?;
-        Ok(removed.rows_affected() > 0)
-    }
-
-    pub(super) async fn write_heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        let mut transaction = self.begin_write().await?;
-        sqlx::query(LOCK_HEARTBEAT).execute(&mut *transaction).await.map_err(failed)?;
-        let outage = sqlx::query(INSERT_OUTAGE).bind(since.as_ms()).bind(OUTAGE_MS);
-        outage.execute(&mut *transaction).await.map_err(failed)?;
-        let deleted = sqlx::query(DELETE_OUTAGES).bind(since.as_ms()).bind(at.as_ms() - OUTAGE_RETENTION_MS);
-        deleted.execute(&mut *transaction).await.map_err(failed)?;
-        sqlx::query(UPSERT_HEARTBEAT).bind(at.as_ms()).execute(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        self.prepare_months(at).await;
-        Ok(())
-    }
-
     /// Makes the partitions of the next months. After a failure the next heartbeat retries;
     /// until then the default partition takes new rows.
-    async fn prepare_months(&self, at: Timestamp) {
+    pub(super) async fn prepare_months(&self, at: Timestamp) {
         let prepare_at = self.prepare_at.load(atomic::Ordering::Relaxed);
         if at.as_ms() < prepare_at {
             return;
@@ -275,7 +206,7 @@ async fn sessions(batch: &mut PgConnection, newest: &[NewestEntry<'_>]) -> Resul
         .fetch_all(batch)
         .await
         .map_err(failed)?;
-    rows.iter().map(|row| Ok((super::decode::key(row)?, before(row)?))).collect()
+    rows.iter().map(|row| Ok((decode::key(row)?, before(row)?))).collect()
 }
 
 fn labels(newest: &NewestEntry<'_>) -> Vec<Label> {

@@ -14,7 +14,7 @@ use sqlx::{Sqlite, Transaction};
 const PROGRESS_STEPS: i32 = 4_096;
 
 /// A connection that reads at one instant; dropping it interrupts its statement.
-pub(super) struct Interruptible {
+pub(in crate::ledger) struct Interruptible {
     is_dropped: Arc<AtomicBool>,
     transaction: Transaction<'static, Sqlite>,
 }

@@ -1,4 +1,4 @@
-//! Writes to SQLite: batches, dead letters, the heartbeat.
+//! Writes batches of entries to SQLite.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,9 @@ use super::SqliteLedger;
 use super::error::failed;
 use crate::domain::entry::Entry;
 use crate::domain::id::{ParticipantId, SessionKey};
-use crate::domain::session::restore::OUTAGE_MS;
-use crate::domain::time::Timestamp;
 use crate::ledger::row::{Columns, SessionColumns};
-use crate::ledger::{Error, OUTAGE_RETENTION_MS, Recorded};
+use crate::ledger::sql::decode;
+use crate::ledger::{Error, Recorded};
 
 /// Rows per statement. Few sizes, so that each statement is prepared once.
 const ROWS_PER_STATEMENT: [usize; 3] = [100, 10, 1];
@@ -40,34 +39,11 @@ const FORKS: &str = "select tenant, session_id \
         where early.tenant = late.tenant and early.session_id = late.session_id \
         and early.epoch = late.epoch and early.version = late.version and early.arrival < late.arrival)";
 
-const INSERT_DEAD_LETTER: &str = "insert into dead_letter \
-        (tenant, session_id, position, at, previous, body_digest, digest, body, change, \
-        repeat_key, repeat_body, reason, buried_at) \
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-    on conflict (tenant, session_id, position, digest) do nothing";
-
-const DELETE_DEAD_LETTER: &str = "delete from dead_letter \
-    where tenant = $1 and session_id = $2 and position = $3 and digest = $4";
-
-/// Precedes the heartbeat that ends the outage, in one transaction.
-const INSERT_OUTAGE: &str = "insert into absence (gone_at, back_at) \
-    select at, $1 from heartbeat where $1 - at >= $2 \
-    on conflict (gone_at) do nothing";
-
-/// Deletes outages that a heartbeat contradicts, and old ones.
-const DELETE_OUTAGES: &str = "delete from absence where gone_at >= $1 or back_at < $2";
-
-const UPSERT_HEARTBEAT: &str = "insert into heartbeat (one, at) values (1, $1) \
-    on conflict (one) do update set at = max(heartbeat.at, excluded.at)";
-
-/// Passive: it does not block readers or the writer, and does not wait for them.
-const CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
-
 type Statement = QueryBuilder<Sqlite>;
 type NewestRows<'a> = HashMap<&'a SessionKey, (Columns<'a>, SessionColumns)>;
 
 impl SqliteLedger {
-    pub(super) async fn write_entries(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
+    pub(super) async fn write_batch(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let mut batch = self.begin_write().await?;
         let before: i64 = sqlx::query_scalar(LAST_ARRIVAL).fetch_one(&mut *batch).await.map_err(failed)?;
         let mut newest = NewestRows::new();
@@ -77,51 +53,6 @@ impl SqliteLedger {
         let forks = if new == 0 { Vec::new() } else { forks(&mut batch, before).await? };
         batch.commit().await.map_err(failed)?;
         Ok(Recorded { new, forks })
-    }
-
-    pub(super) async fn write_dead_letter(&self, entry: &Entry, reason: &str, at: Timestamp) -> Result<(), Error> {
-        let link = &entry.link;
-        sqlx::query(INSERT_DEAD_LETTER)
-            .bind(entry.key.tenant.as_str())
-            .bind(entry.key.session.as_str())
-            .bind(link.position.to_string())
-            .bind(link.at.as_ms())
-            .bind(link.previous.as_bytes().as_slice())
-            .bind(link.body.as_bytes().as_slice())
-            .bind(link.digest().as_bytes().as_slice())
-            .bind(entry.body.as_deref())
-            .bind(entry.change.as_ref())
-            .bind(entry.idempotency.as_ref().map(|record| record.key.as_bytes().as_slice()))
-            .bind(entry.idempotency.as_ref().map(|record| record.body.as_bytes().as_slice()))
-            .bind(reason)
-            .bind(at.as_ms())
-            .execute(&self.write)
-            .await
-            .map(drop)
-            .map_err(failed)
-    }
-
-    pub(super) async fn delete_dead_letter(&self, entry: &Entry) -> Result<bool, Error> {
-        let query = sqlx::query(DELETE_DEAD_LETTER)
-            .bind(entry.key.tenant.as_str())
-            .bind(entry.key.session.as_str())
-            .bind(entry.link.position.to_string())
-            .bind(entry.link.digest().as_bytes().as_slice());
-        let removed = query.execute(&self.write).await.map_err(failed)?;
-        Ok(removed.rows_affected() > 0)
-    }
-
-    pub(super) async fn write_heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        let mut transaction = self.begin_write().await?;
-        let outage = sqlx::query(INSERT_OUTAGE).bind(since.as_ms()).bind(OUTAGE_MS);
-        outage.execute(&mut *transaction).await.map_err(failed)?;
-        let deleted = sqlx::query(DELETE_OUTAGES).bind(since.as_ms()).bind(at.as_ms() - OUTAGE_RETENTION_MS);
-        deleted.execute(&mut *transaction).await.map_err(failed)?;
-        sqlx::query(UPSERT_HEARTBEAT).bind(at.as_ms()).execute(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        // The next heartbeat retries.
-        let _ = sqlx::query(CHECKPOINT).execute(&self.checkpoint).await;
-        Ok(())
     }
 }
 
@@ -219,5 +150,5 @@ fn texts(metadata: &[(String, String)]) -> String {
 /// Sessions with a row after the arrival `before` whose position already had another row.
 async fn forks(connection: &mut SqliteConnection, before: i64) -> Result<Vec<SessionKey>, Error> {
     let rows = sqlx::query(FORKS).bind(before).fetch_all(connection).await.map_err(failed)?;
-    rows.iter().map(super::decode::key).collect()
+    rows.iter().map(decode::key).collect()
 }

@@ -133,7 +133,7 @@ pub async fn a_repeated_key_is_answered_as_the_first_time(bench: &impl Bench) {
             panic!("it was not answered before")
         };
         let expected = IdempotencyRecord {
-            repeat: repeat("k"),
+            key: repeat("k"),
             position: once.session.position,
             at: NOW,
             change: Bytes::from("{\"version\":2}"),

@@ -70,7 +70,7 @@ pub async fn a_session_is_restored_once_with_its_deadline_and_records(bench: &im
     let base = first(&origin, &key).await;
     let base = commanded(&origin, &key, &base, &START).await;
     let record =
-        IdempotencyRecord { repeat: repeat("k"), position: base.session.position, at: NOW, change: Bytes::from("{}") };
+        IdempotencyRecord { key: repeat("k"), position: base.session.position, at: NOW, change: Bytes::from("{}") };
     let stored = bench.store().restore(&key, None, restored(&base), vec![record.clone()]).await.unwrap();
     assert_eq!(stored.session.position, Position { epoch: NOW.as_ms() + 7_000, version: 2 });
     assert_eq!(bench.store().due(Partitions::ALL, Timestamp::NEVER, 9).await.unwrap(), [(NOW + 60_000, key.clone())]);

@@ -1,11 +1,12 @@
 //! The outbox of a single process; its entries die with it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ impl MemoryOutbox {
     /// session locked.
     pub fn append(&self, entry: Arc<Entry>) -> EntryId {
         let (number, shed) = {
-            let mut queue = self.queue();
+            let mut queue = self.queue.lock();
             (queue.push(entry), queue.shed())
         };
         self.appended.notify_one();
@@ -71,19 +72,14 @@ impl MemoryOutbox {
 
     /// How far behind the ledger is, if it is worth waiting for.
     fn lag(&self) -> Option<Duration> {
-        let lag = self.queue().appended_at.front()?.elapsed();
+        let lag = self.queue.lock().appended_at.front()?.elapsed();
         (MAX_LAG..LEDGER_TIMEOUT).contains(&lag).then_some(lag)
     }
 
     /// Waits until the outbox is empty, also of later entries.
     pub async fn wait_drained(&self) {
-        let is_empty = |first: &u64| *first == self.queue().end();
+        let is_empty = |first: &u64| *first == self.queue.lock().end();
         let _ = self.first.subscribe().wait_for(is_empty).await;
-    }
-
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,7 +93,7 @@ impl Outbox for MemoryOutbox {
     async fn oldest(&self, max: usize, timeout: Duration) -> Result<Vec<OutboxEntry>, OutboxError> {
         let first_entries = async {
             loop {
-                let entries = self.queue().oldest(max);
+                let entries = self.queue.lock().oldest(max);
                 if !entries.is_empty() {
                     return entries;
                 }
@@ -111,7 +107,7 @@ impl Outbox for MemoryOutbox {
     async fn acknowledge(&self, done: &[OutboxEntry]) -> Result<(), OutboxError> {
         let Some(last) = done.last() else { return Ok(()) };
         let (first, done) = {
-            let mut queue = self.queue();
+            let mut queue = self.queue.lock();
             let done = queue.pop(last.id);
             (queue.first, done)
         };
@@ -122,7 +118,7 @@ impl Outbox for MemoryOutbox {
     }
 
     async fn backlog(&self) -> Result<Backlog, OutboxError> {
-        let queue = self.queue();
+        let queue = self.queue.lock();
         Ok(Backlog { entries: queue.entries.len() as u64, bytes: queue.bytes as u64 })
     }
 }
@@ -280,7 +276,7 @@ mod tests {
         assert_eq!(outbox.backlog().await.unwrap(), Backlog { entries: 2, bytes: 2 * 1256 });
         acknowledge(&outbox, ids[4]).await;
         assert_eq!(outbox.backlog().await.unwrap(), Backlog::default());
-        assert!(outbox.queue().newest.is_empty());
+        assert!(outbox.queue.lock().newest.is_empty());
     }
 
     #[tokio::test]

@@ -11,13 +11,14 @@ mod shedding;
 pub(in crate::store) use self::entry::pack;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fred::types::Value;
 use futures::future::try_join_all;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -103,14 +104,14 @@ impl RedisOutbox {
     }
 
     fn mark_dirty(&self, partitions: Partitions) {
-        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dirty = self.dirty.lock();
         *dirty = dirty.union(partitions);
     }
 
     /// Those of the partitions that may have entries; the caller must read them.
     fn take_dirty(&self, of: Partitions) -> Partitions {
         let owned = self.owned.borrow().and(of);
-        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dirty = self.dirty.lock();
         let taken = dirty.and(owned);
         *dirty = dirty.without(owned);
         taken

@@ -146,7 +146,7 @@ fn encode(commit: &Commit, head: Digest, names: &keys::SessionNames<'_>) -> Resu
 fn idempotency_record(commit: &Commit) -> Option<IdempotencyRecord> {
     let Commit { session, entry, .. } = commit;
     let (position, at, change) = (session.position, entry.link.at, entry.change.clone());
-    entry.idempotency.map(|repeat| IdempotencyRecord { repeat, position, at, change })
+    entry.idempotency.map(|key| IdempotencyRecord { key, position, at, change })
 }
 
 /// `1` if the session may expire when idle, as nothing will happen to it by itself; else `0`.
@@ -170,7 +170,7 @@ pub fn restore(
 ) -> Vec<Argument> {
     let session = &restored.session;
     let records = records.iter().flat_map(|record| {
-        [Bytes::copy_from_slice(record.repeat.key.as_bytes()).into(), decode::encode_record(record).into()]
+        [Bytes::copy_from_slice(record.key.key.as_bytes()).into(), decode::encode_record(record).into()]
     });
     let nothing = || Value::from("");
     let front = [

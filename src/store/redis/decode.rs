@@ -68,7 +68,7 @@ pub fn idempotency_record(key: Digest, value: &Value) -> Result<IdempotencyRecor
     let text = |part: &[u8]| std::str::from_utf8(part).map(str::to_owned).map_err(|_| invalid_record());
     let body = record.get(second + 1..second + 33).ok_or_else(invalid_record)?;
     Ok(IdempotencyRecord {
-        repeat: IdempotencyKey { key, body: Digest::from_slice(body).map_err(|_| invalid_record())? },
+        key: IdempotencyKey { key, body: Digest::from_slice(body).map_err(|_| invalid_record())? },
         position: text(&record[..first])?.parse().map_err(|_| invalid_record())?,
         at: Timestamp::from_ms(text(&record[first + 1..second])?.parse().map_err(|_| invalid_record())?),
         change: record.slice(second + 33..),
@@ -78,7 +78,7 @@ pub fn idempotency_record(key: Digest, value: &Value) -> Result<IdempotencyRecor
 /// An idempotency record, as it is stored.
 pub fn encode_record(record: &IdempotencyRecord) -> Bytes {
     let front = format!("{} {} ", record.position, record.at.as_ms());
-    [front.as_bytes(), record.repeat.body.as_bytes(), &record.change].concat().into()
+    [front.as_bytes(), record.key.body.as_bytes(), &record.change].concat().into()
 }
 
 /// Members of the due set and their instants, alternating.

@@ -5,11 +5,12 @@
 //! connection was lost reaches a new master unchecked. A check costs Redis a few
 //! microseconds a script.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use fred::bytes_utils::Str;
 use fred::types::Value;
 use futures::future::{join_all, try_join_all};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::domain::time::Timestamp;
@@ -185,9 +186,8 @@ impl Generations {
         }
     }
 
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
     fn slot(&self, partition: Partition) -> MutexGuard<'_, Option<Generation>> {
-        self.known[partition.index()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.known[partition.index()].lock()
     }
 }
 

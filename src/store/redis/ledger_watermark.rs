@@ -4,10 +4,10 @@
 //! there. So waiting costs at most two hundred small scripts a second for each partition,
 //! whatever the number of callers.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fred::types::Value;
+use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::sleep;
 
@@ -79,9 +79,8 @@ impl Watermark {
 }
 
 impl PartitionWatermark {
-    /// A panic elsewhere cannot leave it half changed: nothing in here panics in between.
     fn update<T>(&self, change: impl FnOnce(&mut RecordedUpTo) -> T) -> T {
-        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.known.lock())
     }
 }
 

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use synckairos::domain::position::Position;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::watcher::Said;
+use super::watcher::SocketCommand;
 use crate::harness::caller::Client as Http;
-use crate::harness::history::{Answer, Asked, Recorder};
+use crate::harness::history::{Answer, Invocation, Recorder};
 use crate::harness::process::Host;
 use crate::harness::rng::Rng;
 
@@ -44,7 +44,7 @@ pub struct Client {
     /// What its watcher saw last.
     pub last: watch::Receiver<Option<Position>>,
     /// Its watcher's socket, where it has one.
-    pub socket: Option<mpsc::Sender<Said>>,
+    pub socket: Option<mpsc::Sender<SocketCommand>>,
 }
 
 /// What is played.
@@ -68,13 +68,13 @@ impl Client {
         }
     }
 
-    fn choose(&mut self, number: usize) -> Asked {
+    fn choose(&mut self, number: usize) -> Invocation {
         let (command, body) = self.command();
         let is_read = command == "look";
         let key = (!is_read && self.rng.chance(50)).then(|| format!("{}-{number}", self.name));
         let expected = if is_read || !self.rng.chance(25) { None } else { *self.last.borrow() };
         let Value::Object(body) = body else { unreachable!("bodies are objects") };
-        Asked { command: command.to_owned(), body, key, expected }
+        Invocation { command: command.to_owned(), body, key, expected }
     }
 
     fn command(&mut self) -> (&'static str, Value) {
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// Asks, and again elsewhere where that is safe; gives whether there was an answer.
-    async fn insist(&mut self, asked: Asked) -> bool {
+    async fn insist(&mut self, asked: Invocation) -> bool {
         let tries = if asked.key.is_some() { 30 } else { 1 };
         for attempt in 0..tries {
             match self.ask(&asked, attempt).await {
@@ -106,7 +106,7 @@ impl Client {
         false
     }
 
-    async fn ask(&mut self, asked: &Asked, attempt: usize) -> Answer {
+    async fn ask(&mut self, asked: &Invocation, attempt: usize) -> Answer {
         let pending = self.recorder.ask(&self.name, self.door, &self.session, asked.clone());
         let by_socket = asked.command != "look" && asked.expected.is_none() && self.rng.chance(50);
         let answer = match self.socket.clone().filter(|_| by_socket) {
@@ -117,7 +117,7 @@ impl Client {
         answer
     }
 
-    async fn say(&self, socket: &mpsc::Sender<Said>, asked: &Asked, is_repeat: bool) -> Answer {
+    async fn say(&self, socket: &mpsc::Sender<SocketCommand>, asked: &Invocation, is_repeat: bool) -> Answer {
         let mut frame = asked.body.clone();
         frame.extend(fields(json!({"type": "COMMAND", "command": asked.command, "idempotency_key": asked.key})));
         if asked.key.is_none() {
@@ -125,7 +125,7 @@ impl Client {
         }
         let (answered, answer) = oneshot::channel();
         // Who has no connection at the moment does not send anything.
-        if socket.try_send(Said { frame, answered }).is_err() {
+        if socket.try_send(SocketCommand { frame, answered }).is_err() {
             return Answer::Unknown;
         }
         match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
@@ -134,7 +134,7 @@ impl Client {
         }
     }
 
-    async fn request(&self, asked: &Asked) -> Answer {
+    async fn request(&self, asked: &Invocation) -> Answer {
         let path = format!("/v1/sessions/{}", self.session);
         let address = self.doors[self.door];
         let (method, path) = match asked.command.as_str() {

@@ -72,7 +72,7 @@ pub async fn cluster_failover(testbed: &mut Testbed, _: Load) {
 
 /// A replica that has not heard the last third of a second takes over.
 pub async fn sentinel_failover(testbed: &mut Testbed, _: Load) {
-    let Redis::Watched { master, replica, .. } = &mut testbed.redis else { panic!("there is no sentinel") };
+    let Redis::WithSentinel { master, replica, .. } = &mut testbed.redis else { panic!("there is no sentinel") };
     replica.freeze();
     sleep(Duration::from_millis(300)).await;
     master.kill();

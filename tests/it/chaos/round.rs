@@ -16,7 +16,7 @@ use super::watcher::Watcher;
 use crate::harness::caller::{Client as Http, client as http};
 use crate::harness::checker::{Rules, Verdict, judge};
 use crate::harness::follow::By;
-use crate::harness::history::{Answer, Asked, Final, Recorder};
+use crate::harness::history::{Answer, Final, Invocation, Recorder};
 use crate::harness::rng::Rng;
 use crate::harness::{blitz, countdown, stopwatch, with};
 
@@ -133,12 +133,12 @@ impl Round {
     }
 
     async fn create(&mut self, session: &str, body: Value) {
-        let created = Asked { command: "create".to_owned(), ..Asked::default() };
+        let created = Invocation { command: "create".to_owned(), ..Invocation::default() };
         let body = with(body, json!({"session_id": session}));
         for (asked, path, body) in [
             (created, "/v1/sessions".to_owned(), body),
             (
-                Asked { command: "start".to_owned(), ..Asked::default() },
+                Invocation { command: "start".to_owned(), ..Invocation::default() },
                 format!("/v1/sessions/{session}/start"),
                 json!({}),
             ),
@@ -176,7 +176,7 @@ impl Round {
         }
     }
 
-    fn watch(&mut self, session: &str, by: By, door: usize) -> Watched {
+    fn watch(&mut self, session: &str, by: By, door: usize) -> WatcherHandle {
         let name = format!("{session}/{}", self.seen.len());
         let (last, seen) = watch::channel(None);
         // Past it a command is not sent: one player has one under way.
@@ -289,7 +289,7 @@ impl Round {
     }
 }
 
-type Watched = (String, watch::Receiver<Option<Position>>, mpsc::Sender<super::watcher::Said>);
+type WatcherHandle = (String, watch::Receiver<Option<Position>>, mpsc::Sender<super::watcher::SocketCommand>);
 
 /// Nobody's clock runs out in it.
 fn long_blitz() -> Value {

@@ -45,7 +45,7 @@ pub enum Deployed {
 pub enum Redis {
     One { server: Server, door: Proxy },
     Cluster { trio: Trio, replica: Server },
-    Watched { master: Server, replica: Server, sentinel: Server },
+    WithSentinel { master: Server, replica: Server, sentinel: Server },
 }
 
 pub struct Testbed {
@@ -77,7 +77,7 @@ impl Redis {
                 master.set_clock_offset_ms(0);
                 master.until_copied();
                 let sentinel = Server::sentinel(&master);
-                Self::Watched { master, replica, sentinel }
+                Self::WithSentinel { master, replica, sentinel }
             }
         }
     }
@@ -93,7 +93,7 @@ impl Redis {
         match self {
             Self::One { door, .. } => format!("redis://{}", door.address),
             Self::Cluster { trio, .. } => trio.url(),
-            Self::Watched { sentinel, .. } => {
+            Self::WithSentinel { sentinel, .. } => {
                 format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=main", sentinel.port())
             }
         }

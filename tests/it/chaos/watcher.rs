@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use super::client::got;
 use crate::harness::caller::Client as Http;
 use crate::harness::follow::By;
-use crate::harness::history::{Recorder, Seen, Shown};
+use crate::harness::history::{FrameRecord, Recorder, ShownSession};
 use crate::harness::process::Host;
 
 /// Heartbeats are asked for every two seconds: who hears none for so long is cut off.
@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_millis(4_500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A command for the watcher's socket, and whom to tell the answer.
-pub struct Said {
+pub struct SocketCommand {
     pub frame: Map<String, Value>,
     pub answered: oneshot::Sender<Value>,
 }
@@ -46,7 +46,7 @@ pub struct Watcher {
     pub http: Http,
     pub recorder: Recorder,
     pub last: watch::Sender<Option<Position>>,
-    pub commands: mpsc::Receiver<Said>,
+    pub commands: mpsc::Receiver<SocketCommand>,
 }
 
 impl Watcher {
@@ -68,7 +68,7 @@ impl Watcher {
 
     fn opened(&self) {
         let last = *self.last.borrow();
-        self.recorder.see(Seen::opened(&self.name, self.transport(), self.door, &self.session, last));
+        self.recorder.see(FrameRecord::opened(&self.name, self.transport(), self.door, &self.session, last));
     }
 
     const fn transport(&self) -> &'static str {
@@ -80,7 +80,7 @@ impl Watcher {
     }
 
     fn saw(&self, frame: &Value) {
-        let seen = Seen::of(&self.name, self.transport(), self.door, &self.session, frame);
+        let seen = FrameRecord::of(&self.name, self.transport(), self.door, &self.session, frame);
         if seen.position.is_none() || seen.kind == "HEARTBEAT" {
             return;
         }
@@ -115,7 +115,7 @@ impl Watcher {
                     Message::Close(_) => return None,
                     _ => {}
                 },
-                Some(Said { mut frame, answered }) = self.commands.recv() => {
+                Some(SocketCommand { mut frame, answered }) = self.commands.recv() => {
                     frame.insert("id".to_owned(), number.to_string().into());
                     asked.push((number.to_string(), answered));
                     stream.send(Message::text(Value::Object(frame).to_string())).await.ok()?;
@@ -167,7 +167,7 @@ impl Watcher {
             let newest: Position = answer["position"].as_str()?.parse().ok()?;
             if Some(newest) > *self.last.borrow() {
                 let frame = serde_json::json!({
-                    "type": "STATE_SYNC", "position": Shown::of(&answer["session"])?.position.to_string(),
+                    "type": "STATE_SYNC", "position": ShownSession::of(&answer["session"])?.position.to_string(),
                     "payload": answer["session"],
                 });
                 self.saw(&frame);

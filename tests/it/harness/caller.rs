@@ -58,7 +58,7 @@ pub struct Caller {
 
 /// A request that is being put together.
 #[derive(Debug)]
-pub struct Asking<'a> {
+pub struct RequestBuilder<'a> {
     caller: &'a Caller,
     method: Method,
     path: String,
@@ -109,8 +109,8 @@ impl Caller {
         self.token.as_deref()
     }
 
-    pub fn asking(&self, method: Method, path: impl Into<String>) -> Asking<'_> {
-        Asking { caller: self, method, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }
+    pub fn asking(&self, method: Method, path: impl Into<String>) -> RequestBuilder<'_> {
+        RequestBuilder { caller: self, method, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     pub async fn get(&self, path: impl Into<String>) -> Answer {
@@ -169,7 +169,7 @@ impl Caller {
     }
 }
 
-impl Asking<'_> {
+impl RequestBuilder<'_> {
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         self

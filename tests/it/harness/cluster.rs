@@ -243,7 +243,7 @@ impl Cluster {
             instance.front.begin();
         }
         for instance in &self.instances {
-            if let Finished::Cut(tasks) = instance.front.finish(STOP_TIMEOUT).await {
+            if let Finished::Aborted(tasks) = instance.front.finish(STOP_TIMEOUT).await {
                 faults.push(format!("did not stop by themselves: {}", tasks.join(", ")));
             }
             if instance.front.panics() > 0 {

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::raw::Kept;
+use super::raw::KeepAliveConnection;
 use super::{Session, soon};
 
 /// What a session is followed by.
@@ -37,7 +37,7 @@ pub struct Whose {
 
 /// What was told.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedFrame {
     pub kind: String,
     /// Epoch and version, where the frame has them.
     pub position: Option<(i64, u64)>,
@@ -45,8 +45,8 @@ pub struct Seen {
 
 enum Line {
     WebSocket(Box<WebSocketStream<TcpStream>>),
-    EventStream(Kept),
-    Poll { kept: Kept, since: Option<String>, waiting: VecDeque<Seen> },
+    EventStream(KeepAliveConnection),
+    Poll { kept: KeepAliveConnection, since: Option<String>, waiting: VecDeque<ReceivedFrame> },
 }
 
 /// One end of a stream.
@@ -66,7 +66,7 @@ impl Whose {
             By::WebSocket => Line::WebSocket(Box::new(self.websocket(last).await)),
             By::EventStream => Line::EventStream(self.event_stream(last).await),
             By::Poll => {
-                let (kept, waiting) = (Kept::open(self.address).await, VecDeque::new());
+                let (kept, waiting) = (KeepAliveConnection::open(self.address).await, VecDeque::new());
                 Line::Poll { kept, since: last.map(str::to_owned), waiting }
             }
         };
@@ -84,22 +84,22 @@ impl Whose {
         soon("an upgrade", client_async_with_config(request, stream, Some(small))).await.unwrap().0
     }
 
-    async fn event_stream(&self, last: Option<&str>) -> Kept {
+    async fn event_stream(&self, last: Option<&str>) -> KeepAliveConnection {
         let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
-        let mut kept = Kept::open(self.address).await;
+        let mut kept = KeepAliveConnection::open(self.address).await;
         kept.ask(&format!("{}/events?warnings=0", self.path), &self.authorization, &last).await;
         // It has no length, so no body is taken for it.
         assert_eq!(soon("an answer", kept.answer()).await.unwrap().status, 200);
         kept
     }
 
-    async fn poll(&self, kept: &mut Kept, since: Option<&str>, timeout_ms: u32) {
+    async fn poll(&self, kept: &mut KeepAliveConnection, since: Option<&str>, timeout_ms: u32) {
         let since = since.map(|since| format!("since={since}&")).unwrap_or_default();
         kept.ask(&format!("{}/poll?{since}timeout_ms={timeout_ms}", self.path), &self.authorization, "").await;
     }
 }
 
-impl Seen {
+impl ReceivedFrame {
     fn of(text: &str) -> Self {
         let head = text.split(",\"payload\"").next().unwrap_or_default();
         let (kind, position) = (field(head, "type").unwrap_or_default().to_owned(), field(head, "position"));
@@ -125,11 +125,11 @@ pub fn position_in(text: &str) -> (i64, u64) {
 
 impl Follower {
     /// What is told next; a poll that ends in time counts as a `HEARTBEAT`. `None` at the end.
-    pub async fn next(&mut self) -> Option<Seen> {
+    pub async fn next(&mut self) -> Option<ReceivedFrame> {
         match &mut self.line {
             Line::WebSocket(stream) => loop {
                 match stream.next().await?.ok()? {
-                    Message::Text(text) => return Some(Seen::of(&text)),
+                    Message::Text(text) => return Some(ReceivedFrame::of(&text)),
                     Message::Close(_) => return None,
                     _ => {}
                 }
@@ -138,7 +138,7 @@ impl Follower {
                 // Sizes of chunks, names and ids stand between; the last chunk is empty.
                 let text = kept.line().await.filter(|line| line != "0")?;
                 if let Some(data) = text.strip_prefix("data: ") {
-                    return Some(Seen::of(data));
+                    return Some(ReceivedFrame::of(data));
                 }
             },
             Line::Poll { waiting, .. } if !waiting.is_empty() => waiting.pop_front(),
@@ -146,19 +146,19 @@ impl Follower {
         }
     }
 
-    async fn poll(&mut self) -> Option<Seen> {
+    async fn poll(&mut self) -> Option<ReceivedFrame> {
         let body = self.answer().await?;
         let Line::Poll { waiting, .. } = &mut self.line else { unreachable!("only polls ask") };
         let answer: Value = serde_json::from_str(&body).unwrap();
         for event in answer["events"].as_array().unwrap() {
             let (kind, position) = (event["type"].as_str().unwrap(), event["position"].as_str().unwrap());
             let position = Some(position_in(position));
-            waiting.push_back(Seen { kind: kind.to_owned(), position });
+            waiting.push_back(ReceivedFrame { kind: kind.to_owned(), position });
         }
         let newest = position_in(answer["position"].as_str().unwrap());
         if waiting.back().is_none_or(|last| last.position != Some(newest)) {
             let kind = if answer["timed_out"] == true { "HEARTBEAT" } else { "STATE_SYNC" };
-            waiting.push_back(Seen { kind: kind.to_owned(), position: Some(newest) });
+            waiting.push_back(ReceivedFrame { kind: kind.to_owned(), position: Some(newest) });
         }
         waiting.pop_front()
     }

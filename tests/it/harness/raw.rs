@@ -20,9 +20,9 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// A connection that is written to bit by bit.
-pub struct Held(TcpStream);
+pub struct RawConnection(TcpStream);
 
-impl Held {
+impl RawConnection {
     pub async fn open(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
     }
@@ -47,17 +47,17 @@ impl Held {
 }
 
 /// A connection on which one request follows another.
-pub struct Kept(BufReader<TcpStream>);
+pub struct KeepAliveConnection(BufReader<TcpStream>);
 
 /// What is answered on it.
 #[derive(Debug)]
-pub struct Said {
+pub struct RawResponse {
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Said {
+impl RawResponse {
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(each, _)| each == name).map_or("", |(_, value)| value)
     }
@@ -67,7 +67,7 @@ impl Said {
     }
 }
 
-impl Kept {
+impl KeepAliveConnection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = soon("a connection", TcpStream::connect(address)).await.unwrap();
         // Small while nothing comes: thousands fit.
@@ -84,16 +84,17 @@ impl Kept {
     }
 
     /// Asks for `path`, and gives what is answered next; `None` if the connection ends first.
-    pub async fn answer_to(&mut self, path: &str) -> Option<Said> {
+    pub async fn answer_to(&mut self, path: &str) -> Option<RawResponse> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes()).await.ok()?;
         self.answer().await
     }
 
     /// The next answer; `None` at the end.
-    pub async fn answer(&mut self) -> Option<Said> {
+    pub async fn answer(&mut self) -> Option<RawResponse> {
         let status = self.line().await?;
-        let mut said = Said { status: status.split(' ').nth(1)?.parse().ok()?, headers: Vec::new(), body: Vec::new() };
+        let mut said =
+            RawResponse { status: status.split(' ').nth(1)?.parse().ok()?, headers: Vec::new(), body: Vec::new() };
         while let Some(header) = self.line().await.filter(|header| !header.is_empty()) {
             let (name, value) = header.split_once(": ")?;
             said.headers.push((name.to_lowercase(), value.to_owned()));

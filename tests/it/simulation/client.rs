@@ -25,8 +25,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::instance::Instance;
-use super::plan::{Step, What};
-use super::record::{Event, Said, Try, Wish};
+use super::plan::{Step, StepKind};
+use super::record::{Event, Reply, Try, Wish};
 use super::world::World;
 use crate::harness::rng::Rng;
 
@@ -56,14 +56,14 @@ pub struct Client {
 }
 
 /// What was answered, and the session that came with it.
-type Told = (Said, Option<Arc<Session>>);
+type ReplyAndSession = (Reply, Option<Arc<Session>>);
 
 /// A command, and who asks it.
 #[derive(Clone)]
-struct Wanted {
+struct CommandAttempt {
     by: Principal,
     key: SessionKey,
-    what: What,
+    what: StepKind,
     wish: Wish,
     body: Value,
     expected: Option<u64>,
@@ -96,11 +96,11 @@ impl Client {
         }
         for attempt in 0..MAX_ATTEMPTS {
             let said = self.ask(&wanted).await;
-            if let Said::Done { at, .. } | Said::Refused(_, at) | Said::Stale(at) | Said::Stands(at) = &said {
+            if let Reply::Done { at, .. } | Reply::Refused(_, at) | Reply::Stale(at) | Reply::Stands(at) = &said {
                 self.seen.insert(step.session, *at);
             }
-            let is_known = !matches!(said, Said::Away(_) | Said::Unknown);
-            if is_known || (said == Said::Unknown && wanted.idempotency.is_none()) {
+            let is_known = !matches!(said, Reply::Away(_) | Reply::Unknown);
+            if is_known || (said == Reply::Unknown && wanted.idempotency.is_none()) {
                 return;
             }
             sleep(Duration::from_millis((50 << attempt.min(4)) + self.rng.below(100) as u64)).await;
@@ -108,16 +108,16 @@ impl Client {
     }
 
     /// Whatever comes of it.
-    async fn ask_once(mut self, wanted: &Wanted) {
+    async fn ask_once(mut self, wanted: &CommandAttempt) {
         self.ask(wanted).await;
     }
 
-    fn wanted(&self, step: &Step) -> Wanted {
+    fn wanted(&self, step: &Step) -> CommandAttempt {
         let subject = format!("c{}-{}", self.number, step.number);
         let wish = wish(&step.what);
         let names_version = step.names_version && !matches!(wish, Wish::Create | Wish::Look);
         let seen = self.seen.get(&step.session).filter(|_| names_version);
-        Wanted {
+        CommandAttempt {
             by: principal(&subject),
             key: key(step.session),
             what: step.what.clone(),
@@ -128,17 +128,17 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, wanted: &Wanted) -> Said {
+    async fn ask(&mut self, wanted: &CommandAttempt) -> Reply {
         let slot = self.rng.below(self.world.around.plan.instances);
         let began = self.world.around.truth.now();
         let (arrived, (said, shown)) = match self.world.instance(slot) {
             None => {
                 sleep(Duration::from_millis(2)).await;
-                (None, (Said::Away("the instance"), None))
+                (None, (Reply::Away("the instance"), None))
             }
             Some(instance) => self.ask_of(&instance, wanted).await,
         };
-        let Wanted { by, key, what, wish, expected, idempotency, .. } = wanted.clone();
+        let CommandAttempt { by, key, what, wish, expected, idempotency, .. } = wanted.clone();
         let tried = Try {
             subject: by.subject.into(),
             key,
@@ -156,10 +156,14 @@ impl Client {
         said
     }
 
-    async fn ask_of(&mut self, instance: &Arc<Instance>, wanted: &Wanted) -> (Option<Timestamp>, Told) {
+    async fn ask_of(
+        &mut self,
+        instance: &Arc<Instance>,
+        wanted: &CommandAttempt,
+    ) -> (Option<Timestamp>, ReplyAndSession) {
         if !self.travels().await {
             sleep(REQUEST_TIMEOUT).await;
-            return (None, (Said::Unknown, None));
+            return (None, (Reply::Unknown, None));
         }
         let arrived = instance.clock.now();
         let (tell, told) = oneshot::channel();
@@ -169,7 +173,7 @@ impl Client {
         });
         let said = match timeout(REQUEST_TIMEOUT, told).await {
             Ok(Ok(said)) if self.travels().await => said,
-            Ok(Ok(_) | Err(_)) | Err(_) => (Said::Unknown, None),
+            Ok(Ok(_) | Err(_)) | Err(_) => (Reply::Unknown, None),
         };
         (Some(arrived), said)
     }
@@ -195,12 +199,12 @@ fn principal(subject: &str) -> Principal {
     }
 }
 
-fn wish(what: &What) -> Wish {
+fn wish(what: &StepKind) -> Wish {
     match what {
-        What::Create => Wish::Create,
-        What::Delete => Wish::Delete,
-        What::Look => Wish::Look,
-        What::Command(name, body) => match command::read(name, object(body)).unwrap().0 {
+        StepKind::Create => Wish::Create,
+        StepKind::Delete => Wish::Delete,
+        StepKind::Look => Wish::Look,
+        StepKind::Command(name, body) => match command::read(name, object(body)).unwrap().0 {
             Wished::Command(command) => Wish::Command(command),
             Wished::Revert { to_version } => Wish::Revert(to_version),
         },
@@ -211,8 +215,8 @@ fn object(body: &Value) -> Map<String, Value> {
     body.as_object().unwrap().clone()
 }
 
-async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) -> Told {
-    let Wanted { by, key, wish, body, expected, idempotency, .. } = wanted;
+async fn carried_out(instance: &Instance, wanted: CommandAttempt, arrived: Timestamp) -> ReplyAndSession {
+    let CommandAttempt { by, key, wish, body, expected, idempotency, .. } = wanted;
     let (sessions, id) = (&instance.sessions, &key.session);
     let expected = expected.map(Precondition::Version).into_iter().collect();
     let asked = |input| CommandRequest { input, expected, idempotency: idempotency.clone(), lag_ms: 0 };
@@ -227,7 +231,7 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
             sessions
                 .delete(&by, id, asked(Wished::Command(Command::Delete)), arrived)
                 .await
-                .map(|_| (Said::Gone, None)),
+                .map(|_| (Reply::Gone, None)),
         ),
         Wish::Look => said(sessions.read(&by, id).await.map(stands)),
         Wish::Create => {
@@ -238,32 +242,32 @@ async fn carried_out(instance: &Instance, wanted: Wanted, arrived: Timestamp) ->
     }
 }
 
-fn done(answer: CommandResult) -> Told {
-    (Said::Done { at: answer.position(), replayed: answer.replayed }, Some(answer.stored.session))
+fn done(answer: CommandResult) -> ReplyAndSession {
+    (Reply::Done { at: answer.position(), replayed: answer.replayed }, Some(answer.stored.session))
 }
 
-fn stands(held: StoredSession) -> Told {
-    (Said::Stands(held.session.position), Some(held.session))
+fn stands(held: StoredSession) -> ReplyAndSession {
+    (Reply::Stands(held.session.position), Some(held.session))
 }
 
-fn said(answer: Result<Told, Error>) -> Told {
+fn said(answer: Result<ReplyAndSession, Error>) -> ReplyAndSession {
     let error = match answer {
         Ok(told) => return told,
         Err(error) => error,
     };
     let (said, held) = match error {
-        Error::Refused(why, held, _) => (Said::Refused(why, held.session.position), Some(held)),
-        Error::Stale(held) => (Said::Stale(held.session.position), Some(held)),
-        Error::Exists(held) => (Said::Exists(held.session.position), Some(held)),
+        Error::Refused(why, held, _) => (Reply::Refused(why, held.session.position), Some(held)),
+        Error::Stale(held) => (Reply::Stale(held.session.position), Some(held)),
+        Error::Exists(held) => (Reply::Exists(held.session.position), Some(held)),
         // As if there were no such version to go back to.
-        Error::SessionNotFound | Error::Invalid { .. } => (Said::Missing, None),
-        Error::StoreUnavailable(_) => (Said::Away("the store"), None),
-        Error::LedgerUnavailable(_) => (Said::Away("the ledger"), None),
-        Error::Restoring => (Said::Away("the turn"), None),
-        Error::Contended(_) => (Said::Away("a race"), None),
+        Error::SessionNotFound | Error::Invalid { .. } => (Reply::Missing, None),
+        Error::StoreUnavailable(_) => (Reply::Away("the store"), None),
+        Error::LedgerUnavailable(_) => (Reply::Away("the ledger"), None),
+        Error::Restoring => (Reply::Away("the turn"), None),
+        Error::Contended(_) => (Reply::Away("a race"), None),
         // What was written is to be asked for again.
-        Error::OutcomeUnknown(_) | Error::LedgerBehind => (Said::Unknown, None),
-        error => (Said::Odd(format!("{error:?}")), None),
+        Error::OutcomeUnknown(_) | Error::LedgerBehind => (Reply::Unknown, None),
+        error => (Reply::Odd(format!("{error:?}")), None),
     };
     (said, held.map(|held| held.session))
 }

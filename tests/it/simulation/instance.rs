@@ -154,7 +154,7 @@ impl Parts {
     fn sessions(&self, soon: mpsc::Sender<DueHint>) -> Arc<Sessions> {
         Arc::new(Sessions::new(sessions::SessionsParts {
             store: Arc::clone(&self.store),
-            ledger: Arc::clone(&self.ledger),
+            ledger: Arc::clone(&self.ledger) as _,
             clock: Arc::clone(&self.clock) as _,
             ids: Ids::seeded(self.around.plan.rng("ids", self.number).below(usize::MAX) as u64),
             due_hints: soon,
@@ -187,7 +187,7 @@ impl Parts {
         let deadlines = |new_generations: watch::Receiver<u64>| Deadlines {
             sessions: Arc::clone(sessions),
             store: Arc::clone(&self.store) as _,
-            ledger: Arc::clone(&self.ledger),
+            ledger: Arc::clone(&self.ledger) as _,
             clock: Arc::clone(&self.clock) as _,
             ownership: Ownership::Shared(Arc::clone(&self.membership)),
             generation_changes: new_generations,
@@ -202,12 +202,12 @@ impl Parts {
         let (server, link, now) = (self.around.server.clone(), self.links["outbox"].clone(), now_of(&self.clock));
         let owned = self.membership.audited();
         let outbox = Arc::new(SimulatedOutbox::new(server, link, self.number, owned, Arc::clone(&now)));
-        let worker = Worker::new(outbox, Arc::clone(&self.ledger), Arc::clone(&now));
+        let worker = Worker::new(outbox, Arc::clone(&self.ledger) as _, Arc::clone(&now));
         self.running.spawn("audit", async move {
             worker.run(CancellationToken::new(), CancellationToken::new()).await;
         });
         let heartbeat = Heartbeat {
-            ledger: Arc::clone(&self.ledger),
+            ledger: Arc::clone(&self.ledger) as _,
             store: Arc::clone(&self.store) as _,
             now,
             ledger_accepts_writes: Arc::default(),

@@ -14,7 +14,8 @@ use synckairos::domain::time::Timestamp;
 use synckairos::ledger::deployment::{Claim, ClaimOutcome};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::{
-    DeadLetter, DeadSessions, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, Page, Recorded, Row,
+    AuditSink, DeadLetter, DeadLetterSummary, Due, Error, Filter, Heartbeats, HistoryRow, Ledger, LedgerHealth, Page,
+    Recorded, Row,
 };
 
 use super::link::Link;
@@ -151,7 +152,7 @@ impl Pages {
         let lasting = rows.filter(|entry| entry.link.at >= since && line.contains(&entry.link.digest()));
         let answer = |entry: &Arc<Entry>| {
             let (position, at, change) = (entry.link.position, entry.link.at, entry.change.clone());
-            Some(IdempotencyRecord { repeat: entry.idempotency?, position, at, change })
+            Some(IdempotencyRecord { key: entry.idempotency?, position, at, change })
         };
         lasting.filter_map(answer).collect()
     }
@@ -207,12 +208,31 @@ impl SimulatedLedger {
 }
 
 #[async_trait]
-impl Ledger for SimulatedLedger {
+impl AuditSink for SimulatedLedger {
     async fn record(&self, entries: &[Arc<Entry>]) -> Result<Recorded, Error> {
         let entries = entries.to_vec();
         self.ask(move |pages| pages.write(&entries)).await
     }
 
+    /// Nothing is refused here.
+    async fn add_dead_letter(&self, entry: &Entry, reason: &str, _: Timestamp) -> Result<(), Error> {
+        panic!("{} of {} is put aside: {reason}", entry.link.position, entry.key)
+    }
+
+    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
+        self.ask(move |pages| pages.beat(since, at)).await
+    }
+}
+
+#[async_trait]
+impl LedgerHealth for SimulatedLedger {
+    async fn ping(&self) -> Result<(), Error> {
+        self.ask(|_| ()).await
+    }
+}
+
+#[async_trait]
+impl Ledger for SimulatedLedger {
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
         let key = key.clone();
         self.ask(move |pages| pages.newest.get(&key).map(|newest| row(&newest.entry, false))).await
@@ -256,11 +276,6 @@ impl Ledger for SimulatedLedger {
         self.ask(move |pages| pages.answered(&key, since)).await
     }
 
-    /// Nothing is refused here.
-    async fn add_dead_letter(&self, entry: &Entry, reason: &str, _: Timestamp) -> Result<(), Error> {
-        panic!("{} of {} is put aside: {reason}", entry.link.position, entry.key)
-    }
-
     async fn dead_letters(&self, _: Option<&DeadLetter>, _: u32) -> Result<Vec<DeadLetter>, Error> {
         Ok(Vec::new())
     }
@@ -269,20 +284,16 @@ impl Ledger for SimulatedLedger {
         Ok(Vec::new())
     }
 
-    async fn first_dead(&self, _: &SessionKey, _: Option<Position>) -> Result<Option<Position>, Error> {
+    async fn first_dead_letter(&self, _: &SessionKey, _: Option<Position>) -> Result<Option<Position>, Error> {
         Ok(None)
     }
 
-    async fn dead_sessions(&self, _: u32) -> Result<DeadSessions, Error> {
-        Ok(DeadSessions::default())
+    async fn dead_letter_summary(&self, _: u32) -> Result<DeadLetterSummary, Error> {
+        Ok(DeadLetterSummary::default())
     }
 
     async fn remove_dead_letter(&self, _: &Entry) -> Result<bool, Error> {
         Ok(false)
-    }
-
-    async fn heartbeat(&self, since: Timestamp, at: Timestamp) -> Result<(), Error> {
-        self.ask(move |pages| pages.beat(since, at)).await
     }
 
     async fn heartbeats(&self, began: Timestamp) -> Result<Heartbeats, Error> {
@@ -304,10 +315,6 @@ impl Ledger for SimulatedLedger {
     /// No more than one deployment is played.
     async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, Error> {
         Ok(ClaimOutcome::Held(claim.new_id.clone()))
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        self.ask(|_| ()).await
     }
 
     async fn close(&self) {}

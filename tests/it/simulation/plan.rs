@@ -32,7 +32,7 @@ pub struct Step {
     pub number: usize,
     pub at_ms: u64,
     pub session: usize,
-    pub what: What,
+    pub what: StepKind,
     pub has_key: bool,
     /// It is asked twice at once, as by a client that does not wait.
     pub is_doubled: bool,
@@ -41,7 +41,7 @@ pub struct Step {
 
 /// What a step asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum StepKind {
     Create,
     Command(&'static str, Value),
     Delete,
@@ -138,7 +138,7 @@ fn steps(rng: &mut Rng, client: usize, sessions: usize) -> Vec<Step> {
     for number in 0..3 + rng.below(10) {
         at_ms += rng.below(ACTIVE_MS / 8) as u64;
         let is_first = number == 0 && client < sessions;
-        let (session, what) = if is_first { (client, What::Create) } else { (rng.below(sessions), what(rng)) };
+        let (session, what) = if is_first { (client, StepKind::Create) } else { (rng.below(sessions), what(rng)) };
         let (has_key, names_version) = (rng.chance(60), rng.chance(20));
         let is_doubled = has_key && rng.chance(20);
         steps.push(Step { number, at_ms, session, what, has_key, is_doubled, names_version });
@@ -146,14 +146,14 @@ fn steps(rng: &mut Rng, client: usize, sessions: usize) -> Vec<Step> {
     steps
 }
 
-fn what(rng: &mut Rng) -> What {
+fn what(rng: &mut Rng) -> StepKind {
     match rng.below(40) {
-        0 => What::Delete,
-        1..=4 => What::Look,
-        5 => What::Create,
+        0 => StepKind::Delete,
+        1..=4 => StepKind::Look,
+        5 => StepKind::Create,
         _ => {
             let (name, body) = command(rng);
-            What::Command(name, body)
+            StepKind::Command(name, body)
         }
     }
 }

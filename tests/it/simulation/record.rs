@@ -12,7 +12,7 @@ use synckairos::domain::session::command::{Command, Refused};
 use synckairos::domain::time::Timestamp;
 
 use super::clock::Truth;
-use super::plan::What;
+use super::plan::StepKind;
 
 /// A version that was stored.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct Stored {
 
 /// What an answer to a command said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum Reply {
     /// Done, and this is where it stood then; by the first of its repeats at another place.
     Done { at: Position, replayed: Option<Position> },
     /// It is deleted, and the ledger has that.
@@ -67,7 +67,7 @@ pub struct Try {
     pub subject: Arc<str>,
     pub key: SessionKey,
     /// As the plan has it.
-    pub what: What,
+    pub what: StepKind,
     pub wish: Wish,
     pub expected: Option<u64>,
     pub has_key: bool,
@@ -76,14 +76,14 @@ pub struct Try {
     pub instance: usize,
     /// True time.
     pub began: Timestamp,
-    pub said: Said,
+    pub said: Reply,
     /// The session that came with the answer.
     pub shown: Option<Arc<Session>>,
 }
 
 /// What a watcher was handed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum Observation {
     /// It connected, and said that it had this.
     Connected(Option<Position>),
     /// The newest state.
@@ -121,10 +121,10 @@ pub enum Event {
     /// The ledger was given an entry.
     Recorded(Arc<Entry>),
     Tried(Try),
-    Seen {
+    Observation {
         watcher: usize,
         key: SessionKey,
-        seen: Seen,
+        seen: Observation,
     },
     /// A fault, or its end.
     Fault(String),
@@ -218,9 +218,9 @@ impl fmt::Display for Event {
                 expected.map_or(Ok(()), |version| write!(f, " version {version}"))?;
                 write!(f, ": {said:?}")
             }
-            Self::Seen { watcher, key, seen } => match seen {
-                Seen::State(position, _) => write!(f, "{}: watcher {watcher} is at {position}", key.session),
-                Seen::Write(position, _) => write!(f, "{}: watcher {watcher} is told {position}", key.session),
+            Self::Observation { watcher, key, seen } => match seen {
+                Observation::State(position, _) => write!(f, "{}: watcher {watcher} is at {position}", key.session),
+                Observation::Write(position, _) => write!(f, "{}: watcher {watcher} is told {position}", key.session),
                 other => write!(f, "{}: watcher {watcher}: {other:?}", key.session),
             },
             Self::Fault(what) => f.write_str(what),

@@ -9,7 +9,7 @@ use synckairos::fanout::{Delivery, EndReason, Subscription, Transport, Update, U
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::key;
-use super::record::{Event, Seen};
+use super::record::{Event, Observation};
 use super::world::World;
 use crate::harness::rng::Rng;
 
@@ -43,7 +43,7 @@ impl Watcher {
                 continue;
             };
             let subscription = instance.hub.subscribe(&self.key, self.last, Transport::WebSocket);
-            self.saw(Seen::Connected(self.last));
+            self.saw(Observation::Connected(self.last));
             let end = tokio::select! {
                 biased;
                 () = instance.running.aborted() => End::Cut,
@@ -54,7 +54,7 @@ impl Watcher {
                 End::Cut => 1 + self.rng.below(100),
                 End::Missing => 100,
             };
-            self.saw(Seen::Cut);
+            self.saw(Observation::Cut);
             sleep(Duration::from_millis(pause as u64)).await;
         }
     }
@@ -73,7 +73,7 @@ impl Watcher {
                 Delivery::Ended(EndReason::Missing) => {
                     self.last = None;
                     self.world.is_nowhere(self.number);
-                    self.saw(Seen::Missing);
+                    self.saw(Observation::Missing);
                     return End::Missing;
                 }
             }
@@ -86,14 +86,14 @@ impl Watcher {
         self.world.is_at(self.number, position);
         self.world.is_over(self.number, told.kind == UpdateKind::Deletion);
         self.saw(match told.kind {
-            UpdateKind::State => Seen::State(position, told.frames[0].clone()),
-            UpdateKind::Deletion => Seen::Deleted(position),
-            _ => Seen::Write(position, told.frames.to_vec()),
+            UpdateKind::State => Observation::State(position, told.frames[0].clone()),
+            UpdateKind::Deletion => Observation::Deleted(position),
+            _ => Observation::Write(position, told.frames.to_vec()),
         });
     }
 
-    fn saw(&self, seen: Seen) {
-        self.world.record.add(Event::Seen { watcher: self.number, key: self.key.clone(), seen });
+    fn saw(&self, seen: Observation) {
+        self.world.record.add(Event::Observation { watcher: self.number, key: self.key.clone(), seen });
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{JANUARY, TestDatabase, entry, key};
 use crate::domain::entry::Entry;
-use crate::ledger::Ledger as _;
+use crate::ledger::{AuditSink as _, Ledger as _};
 
 /// A version whose body was shed: it does not change the session's newest row.
 fn shed(entry: &Arc<Entry>) -> Arc<Entry> {

@@ -5,7 +5,7 @@ use sqlx::Connection as _;
 use super::{FEBRUARY, JANUARY, MARCH, TestDatabase, connect, entry, key};
 use crate::domain::time::Timestamp;
 use crate::ledger::postgres::PostgresLedger;
-use crate::ledger::{Filter, Ledger as _};
+use crate::ledger::{AuditSink as _, Filter, Ledger as _};
 
 #[tokio::test]
 async fn a_heartbeat_prepares_the_next_months_and_moves_their_rows_in() {

@@ -14,12 +14,11 @@ use crate::store::keys::Keys;
 use crate::store::outbox::Outbox as _;
 use crate::store::partition::Partitions;
 use crate::store::{Committed, Error, LedgerProgress as _, SessionStore as _};
-use testkit::redis::{Keeps, Server};
+use testkit::redis::Keeps;
 
 #[tokio::test]
 async fn a_write_that_is_sent_twice_happens_once() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, running) = setup.running("a").await;
     let once = switching(&key, &running);
     let first = setup.stored(once.clone()).await;
@@ -65,8 +64,7 @@ async fn write_alone(setup: &Setup, session: usize, times: usize) -> (SessionKey
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_connections_neither_repeat_nor_lose_a_write() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let writing = join_all((0..32).map(|session| write_alone(&setup, session, 100)));
     let cutting = async {
         for _ in 0..20 {
@@ -90,8 +88,7 @@ async fn cut_connections_neither_repeat_nor_lose_a_write() {
 
 #[tokio::test]
 async fn a_server_that_lost_the_scripts_gets_them_again() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, mut base) = setup.running("a").await;
     for _ in 0..5 {
         server.say(&["SCRIPT", "FLUSH"]);
@@ -105,8 +102,7 @@ async fn a_server_that_lost_the_scripts_gets_them_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_to_a_frozen_server_end_in_time() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, base) = setup.running("a").await;
     let before = setup.outbox.oldest(10, TEST_TIMEOUT).await.unwrap();
     server.freeze();
@@ -131,8 +127,7 @@ async fn calls_to_a_frozen_server_end_in_time() {
 
 #[tokio::test]
 async fn without_a_server_writes_are_unavailable_and_not_unknown() {
-    let mut server = Server::start(Keeps::All);
-    let setup = Setup::at(&server.url()).await;
+    let (mut server, setup) = Setup::start(Keeps::All).await;
     let (key, base) = setup.running("a").await;
     server.kill();
     // The first may have been in flight.
@@ -147,8 +142,7 @@ async fn without_a_server_writes_are_unavailable_and_not_unknown() {
 
 #[tokio::test]
 async fn a_full_server_rejects_writes_and_keeps_its_data() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, base) = setup.running("a").await;
     let capacity = setup.redis.capacity().await.unwrap();
     assert_eq!((capacity.keeps_all(), capacity.outbox_bytes()), (true, None));
@@ -166,8 +160,7 @@ async fn a_full_server_rejects_writes_and_keeps_its_data() {
 
 #[tokio::test]
 async fn a_session_of_a_newer_release_is_left_alone() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, base) = setup.running("a").await;
     let name = Keys::default().state(&key);
     for (header, body) in [("2 in another form", "what ever"), ("1 1 00 1 1-1 - .", "{\"format\":99}")] {

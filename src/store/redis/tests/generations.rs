@@ -18,8 +18,7 @@ fn restored(base: &StoredSession) -> StoredSession {
 
 #[tokio::test]
 async fn a_session_from_before_a_restart_needs_a_restore() {
-    let mut server = Server::start(Keeps::All);
-    let setup = Setup::at(&server.url()).await;
+    let (mut server, setup) = Setup::start(Keeps::All).await;
     let (key, base) = setup.running("a").await;
     let mut generations = setup.store.generation_changes();
     generations.mark_unchanged();
@@ -50,8 +49,7 @@ async fn a_session_from_before_a_restart_needs_a_restore() {
 
 #[tokio::test]
 async fn a_write_from_before_a_restart_is_recognised_after_it() {
-    let mut server = Server::start(Keeps::All);
-    let setup = Setup::at(&server.url()).await;
+    let (mut server, setup) = Setup::start(Keeps::All).await;
     let (key, base) = setup.running("a").await;
     let write = switching(&key, &base);
     let stored = setup.stored(write.clone()).await;
@@ -75,8 +73,7 @@ async fn check_is_empty(setup: &Setup, base: &StoredSession) {
 
 #[tokio::test]
 async fn a_server_that_restarts_empty_is_a_new_generation() {
-    let mut server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (mut server, setup) = Setup::start(Keeps::Nothing).await;
     let (_, base) = setup.running("a").await;
     let generations = setup.store.generation_changes();
     server.kill();
@@ -88,8 +85,7 @@ async fn a_server_that_restarts_empty_is_a_new_generation() {
 
 #[tokio::test]
 async fn a_server_that_was_emptied_is_a_new_generation() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (_, base) = setup.running("a").await;
     server.say(&["FLUSHALL"]);
     check_is_empty(&setup, &base).await;
@@ -98,8 +94,7 @@ async fn a_server_that_was_emptied_is_a_new_generation() {
 
 #[tokio::test]
 async fn acknowledging_entries_of_an_earlier_generation_removes_none() {
-    let mut server = Server::start(Keeps::All);
-    let setup = Setup::at(&server.url()).await;
+    let (mut server, setup) = Setup::start(Keeps::All).await;
     let (key, base) = setup.running("a").await;
     let before = setup.outbox.oldest(10, super::TEST_TIMEOUT).await.unwrap();
     server.kill();
@@ -132,8 +127,7 @@ async fn generation_numbers_rise_even_if_the_clock_goes_back() {
 
 #[tokio::test]
 async fn a_new_generation_is_noticed_without_traffic() {
-    let mut server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (mut server, setup) = Setup::start(Keeps::Nothing).await;
     assert_eq!(setup.store.due(Partitions::ALL, Timestamp::NEVER, 9).await.unwrap(), []);
     let generations = setup.store.generation_changes();
     server.kill();

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::redis::{Keeps, Server};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,6 +43,12 @@ struct Setup {
 }
 
 impl Setup {
+    async fn start(keeps: Keeps) -> (Server, Self) {
+        let server = Server::start(keeps);
+        let setup = Self::at(&server.url()).await;
+        (server, setup)
+    }
+
     async fn at(url: &str) -> Self {
         Box::pin(Self::over(&RedisUrl::new(url, None).unwrap())).await
     }

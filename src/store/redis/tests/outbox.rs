@@ -42,8 +42,7 @@ async fn a_waiting_consumer_hears_of_a_write_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_share_the_partitions_and_each_is_woken_for_its_own() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let consumers = setup.outbox.consumers();
     for consumer in &consumers {
         while !consumer.oldest(10, Duration::from_millis(100)).await.unwrap().is_empty() {}
@@ -69,8 +68,7 @@ async fn consumers_share_the_partitions_and_each_is_woken_for_its_own() {
 
 #[tokio::test]
 async fn an_entry_comes_as_it_was_committed() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let key = key("a");
     let write = commit(&key, None, created(&key), Some(repeat("k")));
     setup.stored(write.clone()).await;
@@ -79,8 +77,7 @@ async fn an_entry_comes_as_it_was_committed() {
 
 #[tokio::test]
 async fn superseded_bodies_are_shed_and_links_never() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let mut newest = Vec::new();
     for session in ["a", "b", "c"] {
         let (key, mut base) = setup.running(session).await;
@@ -112,8 +109,7 @@ async fn superseded_bodies_are_shed_and_links_never() {
 
 #[tokio::test]
 async fn entries_without_room_in_a_reply_come_next() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let mut keys: Vec<_> = ["a", "b"].into_iter().map(super::key).collect();
     keys.sort_by_key(crate::store::partition::Partition::of);
     let [large, small] = [&keys[0], &keys[1]];
@@ -140,8 +136,7 @@ async fn entries_without_room_in_a_reply_come_next() {
 #[tokio::test]
 async fn of_many_long_bodies_only_those_of_the_reply_are_read() {
     const LONG: usize = 200_000;
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, mut base) = setup.running("a").await;
     for _ in 0..198 {
         base = setup.switched(&key, &base).await;
@@ -171,8 +166,7 @@ async fn of_many_long_bodies_only_those_of_the_reply_are_read() {
 
 #[tokio::test]
 async fn a_session_that_may_expire_stays_once_it_is_written_to() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let pending = setup.first(&key("a")).await;
     let waiting = setup.outbox.oldest(10, TEST_TIMEOUT).await.unwrap();
     setup.outbox.acknowledge(&waiting).await.unwrap();
@@ -185,8 +179,7 @@ async fn a_session_that_may_expire_stays_once_it_is_written_to() {
 
 #[tokio::test]
 async fn an_entry_of_a_newer_release_waits_for_it() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, _) = setup.running("a").await;
     let partition = crate::store::partition::Partition::of(&key);
     server.say(&["XADD", &Keys::default().outbox(partition), "*", "e", "2 acme/a what ever"]);
@@ -199,8 +192,7 @@ async fn an_entry_of_a_newer_release_waits_for_it() {
 
 #[tokio::test]
 async fn many_callers_that_wait_for_the_ledger_share_one_poll() {
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (_, base) = setup.running("a").await;
     let entry_id = base.entry_id.unwrap();
     server.say(&["CONFIG", "RESETSTAT"]);

@@ -3,7 +3,7 @@
 use super::{Setup, switching};
 use crate::store::keys::Keys;
 use crate::store::partition::Partition;
-use testkit::redis::{Keeps, Server};
+use testkit::redis::Keeps;
 
 /// The number of calls of a command.
 pub fn calls(stats: &str, command: &str) -> u64 {
@@ -18,8 +18,7 @@ fn figure<'a>(stats: &'a str, command: &str, name: &str) -> Option<&'a str> {
 #[tokio::test]
 async fn a_write_is_one_round_trip() {
     const WRITES: u64 = 1_000;
-    let server = Server::start(Keeps::Nothing);
-    let setup = Setup::at(&server.url()).await;
+    let (server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, mut base) = setup.running("a").await;
     let body = base.session.stored().len();
     server.say(&["CONFIG", "RESETSTAT"]);

@@ -189,5 +189,5 @@ async fn a_stop_sends_everyone_away_in_time_and_each_knows_why() {
         assert_eq!(client.closed().await, 1012);
     }
     let stopped = timeout(LONG, served.house.shutdown.finish(Duration::from_secs(1))).await.unwrap();
-    assert_eq!(stopped, crate::shutdown::Finished::Cut(vec!["stub bus"]));
+    assert_eq!(stopped, crate::shutdown::Finished::Aborted(vec!["stub bus"]));
 }

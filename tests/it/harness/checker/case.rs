@@ -5,7 +5,7 @@ use synckairos::domain::session::Session;
 use synckairos::ledger::Row;
 
 use super::{Rules, Verdict};
-use crate::harness::history::{Answer, Call, End, Final, History, Seen};
+use crate::harness::history::{Answer, Call, End, Final, FrameRecord, History};
 
 /// One session's part of a history.
 pub(super) struct Case<'a> {
@@ -14,7 +14,7 @@ pub(super) struct Case<'a> {
     pub session: &'a str,
     /// By when they were asked.
     pub calls: Vec<&'a Call>,
-    pub seen: Vec<&'a Seen>,
+    pub seen: Vec<&'a FrameRecord>,
     pub ends: Vec<&'a End>,
     pub last: Option<&'a Final>,
     /// The line that leads to the newest version, oldest first.
@@ -167,7 +167,7 @@ fn gone_on<'a>(mut line: Vec<&'a Row>, mut aside: Vec<&'a Row>, last: Option<&Fi
     (line, aside)
 }
 
-fn known(calls: &[&Call], seen: &[&Seen]) -> Vec<Known> {
+fn known(calls: &[&Call], seen: &[&FrameRecord]) -> Vec<Known> {
     let of_calls = calls.iter().flat_map(|call| {
         let shown = call.answer.shown().map(|shown| shown.position);
         let made = if let Answer::Applied { made, .. } = call.answer { Some(made) } else { None };
@@ -204,7 +204,7 @@ impl Call {
     }
 }
 
-impl Seen {
+impl FrameRecord {
     /// In a line.
     pub(super) fn told(&self) -> String {
         let Self { client, transport, instance, kind, at_us, .. } = self;

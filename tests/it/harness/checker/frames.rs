@@ -7,14 +7,14 @@ use synckairos::domain::position::Position;
 
 use super::case::Case;
 use super::{Law, Verdict};
-use crate::harness::history::Seen;
+use crate::harness::history::FrameRecord;
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
     let mut watchers: HashMap<&str, Watcher<'_>> = HashMap::new();
     for seen in &case.seen {
         let watcher = watchers.entry(&seen.client).or_default();
         if let Some(why) = watcher.wrong(seen) {
-            let before = watcher.last.map(Seen::told);
+            let before = watcher.last.map(FrameRecord::told);
             verdict.broken(Law::Frames, case, before.into_iter().chain([seen.told(), why.to_owned()]));
         }
         watcher.learn(seen);
@@ -23,7 +23,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
 
 #[derive(Default)]
 struct Watcher<'a> {
-    last: Option<&'a Seen>,
+    last: Option<&'a FrameRecord>,
     position: Option<Position>,
     is_first: bool,
     /// What ran out, by the position that told.
@@ -31,7 +31,7 @@ struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    fn wrong(&self, seen: &Seen) -> Option<&'static str> {
+    fn wrong(&self, seen: &FrameRecord) -> Option<&'static str> {
         let (at, before) = (seen.position, self.position);
         match seen.kind.as_str() {
             "STATE_SYNC" if self.is_first && at < before => Some("it goes back"),
@@ -52,7 +52,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn learn(&mut self, seen: &'a Seen) {
+    fn learn(&mut self, seen: &'a FrameRecord) {
         match (seen.kind.as_str(), seen.position) {
             ("OPENED", last) => {
                 self.is_first = true;
@@ -70,6 +70,6 @@ impl<'a> Watcher<'a> {
     }
 }
 
-fn content(seen: &Seen) -> String {
+fn content(seen: &FrameRecord) -> String {
     seen.content.clone().unwrap_or_default()
 }

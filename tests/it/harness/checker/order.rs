@@ -15,7 +15,7 @@ use synckairos::wire::problem::Code;
 use super::case::{Case, Known};
 use super::replay::command_of;
 use super::{Law, Verdict};
-use crate::harness::history::{Answer, Call, Shown};
+use crate::harness::history::{Answer, Call, ShownSession};
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
     let newest = running_newest(&case.known);
@@ -48,7 +48,7 @@ fn running_newest(known: &[Known]) -> Vec<usize> {
     newest.collect()
 }
 
-fn is_new_enough(case: &Case<'_>, call: &Call, shown: &Shown, newest: &[usize], verdict: &mut Verdict) {
+fn is_new_enough(case: &Case<'_>, call: &Call, shown: &ShownSession, newest: &[usize], verdict: &mut Verdict) {
     let before = case.known.partition_point(|known| known.at_us < call.invoked_us);
     let Some(known) = before.checked_sub(1).map(|last| &case.known[newest[last]]) else { return };
     if known.position > shown.position {
@@ -64,7 +64,7 @@ fn is_after_what_was_seen(case: &Case<'_>, call: &Call, made: Position, verdict:
 }
 
 /// That the version shown was not too old is looked at for every answer.
-fn has_reason(case: &Case<'_>, call: &Call, code: &str, shown: &Shown, verdict: &mut Verdict) {
+fn has_reason(case: &Case<'_>, call: &Call, code: &str, shown: &ShownSession, verdict: &mut Verdict) {
     if code == "stale_version" {
         let was_it = call.asked.expected == Some(shown.position);
         let of_body = call.asked.body.get("expected_version").and_then(serde_json::Value::as_u64);
@@ -87,7 +87,7 @@ fn has_reason(case: &Case<'_>, call: &Call, code: &str, shown: &Shown, verdict: 
 }
 
 /// What stood at that position, and (marked so) what a settling may have made it from.
-fn states_at(case: &Case<'_>, shown: &Shown) -> Vec<(Session, bool)> {
+fn states_at(case: &Case<'_>, shown: &ShownSession) -> Vec<(Session, bool)> {
     let on_line = case.step(shown.position).map(|step| &case.line[step]);
     if let Some(step) = on_line {
         let own = step.state.clone().map(|state| (state, false));

@@ -11,7 +11,7 @@ use synckairos::wire::command;
 
 use super::case::{Case, Step};
 use super::{Law, Verdict};
-use crate::harness::history::{Answer, Asked, Call};
+use crate::harness::history::{Answer, Call, Invocation};
 
 pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
     for at in 1..case.line.len() {
@@ -39,7 +39,7 @@ pub(super) fn judge(case: &Case<'_>, verdict: &mut Verdict) {
 }
 
 /// What was asked, as the rules take it; nothing for what is no command of theirs.
-pub(super) fn command_of(asked: &Asked) -> Option<Command> {
+pub(super) fn command_of(asked: &Invocation) -> Option<Command> {
     match command::read(&asked.command, asked.body.clone()).ok()?.0 {
         command::CommandInput::Command(command) => Some(command),
         command::CommandInput::Revert { .. } => None,
@@ -47,14 +47,14 @@ pub(super) fn command_of(asked: &Asked) -> Option<Command> {
 }
 
 /// The version that a revert goes back to.
-pub(super) fn then_of(case: &Case<'_>, asked: &Asked) -> Option<Command> {
+pub(super) fn then_of(case: &Case<'_>, asked: &Invocation) -> Option<Command> {
     let version = asked.body.get("to_version")?.as_u64()?;
     let then = case.line.iter().find(|step| step.position().version == version)?.state.clone()?;
     Some(Command::Revert { then: Box::new(then) })
 }
 
 /// Whether that command makes the step from the one before.
-pub(super) fn is_made_by(case: &Case<'_>, at: usize, asked: &Asked, revert: Option<&Command>) -> bool {
+pub(super) fn is_made_by(case: &Case<'_>, at: usize, asked: &Invocation, revert: Option<&Command>) -> bool {
     let (Some(base), Some(state)) = (at.checked_sub(1), &case.line[at].state) else { return asked.command == "create" };
     if asked.command == "create" {
         return case.line[base].state.as_ref().is_some_and(|before| is_created_after(before, state));

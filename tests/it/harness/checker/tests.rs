@@ -18,7 +18,7 @@ use synckairos::wire::{frame, history as wire};
 use super::replay::command_of;
 use super::{Law, Rules, judge};
 use crate::harness::blitz;
-use crate::harness::history::{Answer, Asked, Call, End, Final, History, Seen, Shown};
+use crate::harness::history::{Answer, Call, End, Final, FrameRecord, History, Invocation, ShownSession};
 
 const BEGAN_MS: i64 = 1_767_225_600_000;
 
@@ -55,7 +55,7 @@ impl Honest {
         honest
     }
 
-    fn asks(&mut self, asked: Asked) -> usize {
+    fn asks(&mut self, asked: Invocation) -> usize {
         self.now_ms += 1_000;
         let command = command_of(&asked).unwrap();
         let answer = match self.session.next(&command, self.now()) {
@@ -65,7 +65,7 @@ impl Honest {
             }
             Step::Refused(why) => {
                 let code = synckairos::wire::problem::Code::from(why).as_str().to_owned();
-                Answer::Refused { code, shown: Shown::of(&snapshot(&self.session)) }
+                Answer::Refused { code, shown: ShownSession::of(&snapshot(&self.session)) }
             }
             Step::Due(..) => panic!("settle first"),
         };
@@ -110,7 +110,7 @@ impl Honest {
         (self.session, self.head) = (session, link.digest());
     }
 
-    fn answer(&mut self, asked: Asked, answer: Answer) -> usize {
+    fn answer(&mut self, asked: Invocation, answer: Answer) -> usize {
         let (client, session) = ("c".to_owned(), "s".to_owned());
         let (invoked_us, returned_us) = (self.now_ms * 1_000, self.now_ms * 1_000 + 500);
         self.history.calls.push(Call { client, instance: 0, session, asked, invoked_us, returned_us, answer });
@@ -118,7 +118,8 @@ impl Honest {
     }
 
     fn watch(&mut self, client: &str, last: Option<Position>) {
-        let opened = Seen { at_us: self.now_ms * 1_000 + 600, ..Seen::opened(client, "ws", 0, "s", last) };
+        let opened =
+            FrameRecord { at_us: self.now_ms * 1_000 + 600, ..FrameRecord::opened(client, "ws", 0, "s", last) };
         self.history.seen.push(opened);
         let sync = frame::state_sync(
             &self.session.session_id,
@@ -130,7 +131,7 @@ impl Honest {
 
     fn tell(&mut self, client: &str, frame: &Value) {
         let at_us = self.now_ms * 1_000 + 700;
-        self.history.seen.push(Seen { at_us, ..Seen::of(client, "ws", 0, "s", frame) });
+        self.history.seen.push(FrameRecord { at_us, ..FrameRecord::of(client, "ws", 0, "s", frame) });
     }
 
     /// A store that was lost: the same version in a new epoch.
@@ -154,8 +155,8 @@ impl Honest {
     }
 }
 
-fn asked(command: &str) -> Asked {
-    Asked { command: command.to_owned(), ..Asked::default() }
+fn asked(command: &str) -> Invocation {
+    Invocation { command: command.to_owned(), ..Invocation::default() }
 }
 
 fn snapshot(session: &Session) -> Value {
@@ -163,7 +164,7 @@ fn snapshot(session: &Session) -> Value {
 }
 
 fn done(change: &Change) -> Answer {
-    let shown = Shown::of(&snapshot(&change.session));
+    let shown = ShownSession::of(&snapshot(&change.session));
     Answer::Applied { made: change.session.position, shown, is_replay: false }
 }
 
@@ -312,7 +313,7 @@ fn frames_out_of_order_twice_or_left_out_are_caught() {
     };
     caught(Law::Frames, |history| {
         let twice = history.seen[updates(history)[1]].clone();
-        history.seen.push(Seen { at_us: 500_000_000, ..twice });
+        history.seen.push(FrameRecord { at_us: 500_000_000, ..twice });
     });
     caught(Law::Frames, |history| drop(history.seen.remove(updates(history)[2])));
     caught(Law::Frames, |history| {
@@ -323,7 +324,7 @@ fn frames_out_of_order_twice_or_left_out_are_caught() {
     });
     caught(Law::Frames, |history| {
         let twice = history.seen.iter().find(|seen| seen.kind == "TIME_EXPIRED").unwrap().clone();
-        history.seen.push(Seen { at_us: twice.at_us + 1, ..twice });
+        history.seen.push(FrameRecord { at_us: twice.at_us + 1, ..twice });
     });
 }
 

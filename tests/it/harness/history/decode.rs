@@ -5,7 +5,7 @@ use synckairos::domain::chain::Digest;
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 
-use super::{Answer, Final, Seen, Shown};
+use super::{Answer, Final, FrameRecord, ShownSession};
 
 /// What depends on when a snapshot was taken, or was added to it.
 const BESIDE: &[&str] = &["as_of", "edges", "outcome", "position", "replayed"];
@@ -46,7 +46,7 @@ fn position_of(snapshot: &Value) -> Option<Position> {
     Some(Position { epoch: snapshot["epoch"].as_i64()?, version: snapshot["version"].as_u64()? })
 }
 
-impl Shown {
+impl ShownSession {
     pub fn of(snapshot: &Value) -> Option<Self> {
         let reasons = snapshot["pause_reasons"].as_array().into_iter().flatten();
         let reasons = reasons.filter_map(|reason| reason.as_str().map(str::to_owned)).collect();
@@ -62,7 +62,9 @@ impl Answer {
             200 | 201 => Self::done(body, is_replay),
             503 if code() == "outcome_unknown" || code().is_empty() => Self::Unknown,
             503 => Self::Unavailable(code()),
-            400..=499 if !code().is_empty() => Self::Refused { code: code(), shown: Shown::of(&body["session"]) },
+            400..=499 if !code().is_empty() => {
+                Self::Refused { code: code(), shown: ShownSession::of(&body["session"]) }
+            }
             _ => Self::Unknown,
         }
     }
@@ -75,7 +77,7 @@ impl Answer {
 
     fn done(body: &Value, is_replay: bool) -> Self {
         let made = body["position"].as_str().and_then(|position| position.parse().ok());
-        match (made, Shown::of(body)) {
+        match (made, ShownSession::of(body)) {
             (Some(made), shown) if body.get("outcome").is_some() => Self::Applied { made, shown, is_replay },
             (_, Some(shown)) => Self::Looked(shown),
             _ => Self::Unknown,
@@ -83,7 +85,7 @@ impl Answer {
     }
 
     /// The snapshot that came with it.
-    pub fn shown(&self) -> Option<&Shown> {
+    pub fn shown(&self) -> Option<&ShownSession> {
         match self {
             Self::Applied { shown, .. } | Self::Refused { shown, .. } => shown.as_ref(),
             Self::Looked(shown) => Some(shown),
@@ -92,7 +94,7 @@ impl Answer {
     }
 }
 
-impl Seen {
+impl FrameRecord {
     /// Of a frame as it came; the recorder says when.
     pub fn of(client: &str, transport: &'static str, instance: usize, session: &str, frame: &Value) -> Self {
         let (kind, payload) = (frame["type"].as_str().unwrap_or_default().to_owned(), &frame["payload"]);
@@ -132,7 +134,7 @@ impl Final {
         let deadline = snapshot["deadline_at"].as_str().and_then(synckairos::wire::instant::parse);
         Some(Self {
             session: session.to_owned(),
-            shown: Shown::of(snapshot)?,
+            shown: ShownSession::of(snapshot)?,
             status: snapshot["status"].as_str()?.to_owned(),
             deadline_ms: deadline.map(Timestamp::as_ms),
             at_us,

@@ -20,7 +20,7 @@ pub use decode::content;
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub calls: Vec<Call>,
-    pub seen: Vec<Seen>,
+    pub seen: Vec<FrameRecord>,
     /// Where each client stood at the end, on each session it watched.
     pub ends: Vec<End>,
     /// What the store held at the end.
@@ -35,7 +35,7 @@ pub struct History {
 
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Asked {
+pub struct Invocation {
     /// As in a `COMMAND` frame; `look` for a read, `create` for a create.
     pub command: String,
     /// What it came with, as in a request's body.
@@ -50,7 +50,7 @@ pub struct Call {
     pub client: String,
     pub instance: usize,
     pub session: String,
-    pub asked: Asked,
+    pub asked: Invocation,
     pub invoked_us: i64,
     pub returned_us: i64,
     pub answer: Answer,
@@ -58,7 +58,7 @@ pub struct Call {
 
 /// A snapshot that was shown: where it stands, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownSession {
     pub position: Position,
     /// See [`content`].
     pub content: String,
@@ -70,11 +70,11 @@ pub struct Shown {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// Done: the position it made, by this call or (a replay) by one before with its key.
-    Applied { made: Position, shown: Option<Shown>, is_replay: bool },
+    Applied { made: Position, shown: Option<ShownSession>, is_replay: bool },
     /// A read.
-    Looked(Shown),
+    Looked(ShownSession),
     /// Not done, and why: rules, conflicts, rights.
-    Refused { code: String, shown: Option<Shown> },
+    Refused { code: String, shown: Option<ShownSession> },
     /// Not done, as the service says, because something is away.
     Unavailable(String),
     /// Nobody can say.
@@ -83,7 +83,7 @@ pub enum Answer {
 
 /// A frame, or that a connection was opened (`OPENED`, from that position on).
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct FrameRecord {
     pub client: String,
     pub transport: &'static str,
     pub instance: usize,
@@ -109,7 +109,7 @@ pub struct End {
 #[derive(Debug, Clone)]
 pub struct Final {
     pub session: String,
-    pub shown: Shown,
+    pub shown: ShownSession,
     /// `running` and the like.
     pub status: String,
     /// When its clock runs out, in cluster time.
@@ -148,7 +148,7 @@ impl Recorder {
     }
 
     /// It is asked now.
-    pub fn ask(&self, client: &str, instance: usize, session: &str, asked: Asked) -> Pending {
+    pub fn ask(&self, client: &str, instance: usize, session: &str, asked: Invocation) -> Pending {
         let (client, session, now) = (client.to_owned(), session.to_owned(), self.now_us());
         let answer = Answer::Unknown;
         let call = Call { client, instance, session, asked, invoked_us: now, returned_us: i64::MAX, answer };
@@ -156,7 +156,7 @@ impl Recorder {
     }
 
     /// It is seen now.
-    pub fn see(&self, mut seen: Seen) {
+    pub fn see(&self, mut seen: FrameRecord) {
         seen.at_us = self.now_us();
         self.with(|history| history.seen.push(seen));
     }

@@ -12,11 +12,11 @@ use synckairos::domain::time::Timestamp;
 use super::lines::Line;
 use super::timeline::Version;
 use super::{Case, Complaint};
-use crate::simulation::record::{Event, Said, Try, Wish};
+use crate::simulation::record::{Event, Reply, Try, Wish};
 
 /// A command, by all its tries.
 #[derive(Default)]
-struct Asked<'a> {
+struct CommandTries<'a> {
     /// In the order they were answered.
     tries: Vec<(Timestamp, &'a Try)>,
     made: Vec<Version<'a>>,
@@ -24,7 +24,7 @@ struct Asked<'a> {
 
 impl<'a> Case<'a> {
     pub fn commands(&self, line: &Line<'_>) -> Result<(), Complaint> {
-        let mut asked = BTreeMap::<Arc<str>, Asked<'a>>::new();
+        let mut asked = BTreeMap::<Arc<str>, CommandTries<'a>>::new();
         for (at, event) in &self.events {
             if let Event::Tried(tried) = event {
                 asked.entry(Arc::clone(&tried.subject)).or_default().tries.push((*at, tried));
@@ -38,14 +38,16 @@ impl<'a> Case<'a> {
         asked.iter().try_for_each(|(subject, asked)| self.command(subject, asked, line))
     }
 
-    fn command(&self, subject: &str, asked: &Asked<'_>, line: &Line<'_>) -> Result<(), Complaint> {
+    fn command(&self, subject: &str, asked: &CommandTries<'_>, line: &Line<'_>) -> Result<(), Complaint> {
         let lasting = asked.made.iter().filter(|made| line.has(&made.stored.entry.link.digest()));
         let lasting: Vec<_> = lasting.map(|made| made.stored.position()).collect();
         if lasting.len() > 1 {
             return self.complain(format!("{subject} was done more than once: {lasting:?}"));
         }
-        let is_open =
-            asked.tries.iter().any(|(_, tried)| matches!(tried.said, Said::Unknown | Said::Done { .. } | Said::Gone));
+        let is_open = asked
+            .tries
+            .iter()
+            .any(|(_, tried)| matches!(tried.said, Reply::Unknown | Reply::Done { .. } | Reply::Gone));
         if let (false, Some(made)) = (is_open, asked.made.first()) {
             return self.complain(format!("{subject} was declined, and done as {}", made.stored.position()));
         }
@@ -57,29 +59,29 @@ impl<'a> Case<'a> {
         &self,
         tried: &Try,
         ended: Timestamp,
-        asked: &Asked<'_>,
+        asked: &CommandTries<'_>,
         lasting: &[Position],
         line: &Line<'_>,
     ) -> Result<(), Complaint> {
         let subject = &tried.subject;
         self.is_as_it_stood(tried, ended)?;
         match &tried.said {
-            Said::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
-            Said::Refused(..) | Said::Stale(_) if was_done_before(tried, asked, lasting) => {
+            Reply::Done { at, replayed } => self.done(tried, replayed.unwrap_or(*at), asked),
+            Reply::Refused(..) | Reply::Stale(_) if was_done_before(tried, asked, lasting) => {
                 self.complain(format!("{subject} was done, and then declined under the same key"))
             }
-            Said::Refused(why, at) => {
+            Reply::Refused(why, at) => {
                 self.stood(tried, *at, ended)?;
                 self.refused(tried, *why, *at)
             }
-            Said::Stale(at) if tried.expected == Some(at.version) => {
+            Reply::Stale(at) if tried.expected == Some(at.version) => {
                 self.complain(format!("{subject} named version {}, and was told that it is another", at.version))
             }
-            Said::Stale(at) | Said::Exists(at) | Said::Stands(at) => self.stood(tried, *at, ended),
-            Said::Missing => self.missing(tried, ended),
-            Said::Gone => self.gone(tried, line),
-            Said::Odd(what) => self.complain(format!("{subject} was answered {what}")),
-            Said::Away(_) | Said::Unknown => Ok(()),
+            Reply::Stale(at) | Reply::Exists(at) | Reply::Stands(at) => self.stood(tried, *at, ended),
+            Reply::Missing => self.missing(tried, ended),
+            Reply::Gone => self.gone(tried, line),
+            Reply::Odd(what) => self.complain(format!("{subject} was answered {what}")),
+            Reply::Away(_) | Reply::Unknown => Ok(()),
         }
     }
 
@@ -89,13 +91,13 @@ impl<'a> Case<'a> {
         match self.timeline.states.get(&shown.position) {
             Some(stood) if stood == shown => self.stood(tried, shown.position, ended),
             // That it was told what was never stored is said elsewhere.
-            None if matches!(tried.said, Said::Done { .. }) => Ok(()),
+            None if matches!(tried.said, Reply::Done { .. }) => Ok(()),
             _ => self.complain(format!("{} was shown a {} that never stood", tried.subject, shown.position)),
         }
     }
 
     /// Done is done: it was stored there, and is still, unless the store lost it.
-    fn done(&self, tried: &Try, at: Position, asked: &Asked<'_>) -> Result<(), Complaint> {
+    fn done(&self, tried: &Try, at: Position, asked: &CommandTries<'_>) -> Result<(), Complaint> {
         let subject = &tried.subject;
         if asked.made.iter().any(|made| made.stored.position() == at) {
             // That it lasts is a matter of the line.
@@ -114,7 +116,7 @@ impl<'a> Case<'a> {
     }
 
     /// What was stored is what the rules make of one of its tries.
-    fn follows_the_rules(&self, made: &Version<'_>, asked: &Asked<'_>) -> Result<(), Complaint> {
+    fn follows_the_rules(&self, made: &Version<'_>, asked: &CommandTries<'_>) -> Result<(), Complaint> {
         let Some(base) = made.stored.base.and_then(|base| self.timeline.states.get(&base)) else { return Ok(()) };
         let made_by = |(_, tried): &(Timestamp, &Try)| {
             let command = match &tried.wish {
@@ -175,7 +177,7 @@ fn is_same(made: &Session, stored: &Session) -> bool {
     Session { previous: stored.previous, outage: None, ..made.clone() } == *stored
 }
 
-fn was_done_before(tried: &Try, asked: &Asked<'_>, lasting: &[Position]) -> bool {
+fn was_done_before(tried: &Try, asked: &CommandTries<'_>, lasting: &[Position]) -> bool {
     let is_before = |made: &Version<'_>| made.at < tried.began && lasting.contains(&made.stored.position());
     tried.has_key && asked.made.iter().any(is_before)
 }

@@ -18,11 +18,11 @@ use super::lines::Line;
 use super::{Case, Complaint};
 use crate::harness::checker;
 use crate::harness::checker::{Law, Rules, Violation};
-use crate::harness::history::{Answer, Asked, Call, End, Final, History, Seen, Shown};
+use crate::harness::history::{Answer, Call, End, Final, FrameRecord, History, Invocation, ShownSession};
 use crate::simulation::clock::Truth;
-use crate::simulation::plan::{Kind, What};
+use crate::simulation::plan::{Kind, StepKind};
 use crate::simulation::record;
-use crate::simulation::record::{Event, Said, Try};
+use crate::simulation::record::{Event, Reply, Try};
 
 /// No clock is off by more, and no answer is longer on its way than it waits for.
 const TOLERANCE_US: i64 = 25_000;
@@ -57,7 +57,7 @@ impl Case<'_> {
 
     fn written(&self, line: &Line<'_>) -> History {
         let mut shown = BTreeMap::new();
-        let shown = &mut |session: &Session| -> Option<Shown> {
+        let shown = &mut |session: &Session| -> Option<ShownSession> {
             shown.entry(session.position).or_insert_with(|| show(session)).clone()
         };
         let tries = self.events.iter().filter_map(|(at, event)| match event {
@@ -93,7 +93,7 @@ impl Case<'_> {
         entries.map(row).collect()
     }
 
-    fn call(&self, tried: &Try, at: Timestamp, shown: &mut impl FnMut(&Session) -> Option<Shown>) -> Call {
+    fn call(&self, tried: &Try, at: Timestamp, shown: &mut impl FnMut(&Session) -> Option<ShownSession>) -> Call {
         let (command, body) = asked(tried);
         let key = tried.has_key.then(|| tried.subject.to_string());
         let answer = answered(tried, shown);
@@ -101,7 +101,7 @@ impl Case<'_> {
             client: tried.subject.to_string(),
             instance: tried.instance,
             session: self.key.session.to_string(),
-            asked: Asked { command, body, key, expected: None },
+            asked: Invocation { command, body, key, expected: None },
             invoked_us: us(tried.began),
             returned_us: if answer == Answer::Unknown { i64::MAX } else { us(at) },
             answer,
@@ -109,30 +109,30 @@ impl Case<'_> {
     }
 
     /// What watchers saw, but for those who began anew after all was lost.
-    fn seen(&self, shown: &mut impl FnMut(&Session) -> Option<Shown>) -> (Vec<Seen>, Vec<End>) {
+    fn seen(&self, shown: &mut impl FnMut(&Session) -> Option<ShownSession>) -> (Vec<FrameRecord>, Vec<End>) {
         let (mut seen, mut lasts) = (Vec::new(), BTreeMap::<usize, Position>::new());
         for (at, event) in &self.events {
-            let Event::Seen { watcher, seen: what, .. } = event else { continue };
+            let Event::Observation { watcher, seen: what, .. } = event else { continue };
             let (client, session) = (format!("w{watcher}"), self.key.session.as_str());
             let (kind, position, content) = match what {
-                record::Seen::Connected(last) => ("OPENED", *last, None),
-                record::Seen::State(position, _) => {
+                record::Observation::Connected(last) => ("OPENED", *last, None),
+                record::Observation::State(position, _) => {
                     let state = self.timeline.states.get(position);
                     ("STATE_SYNC", Some(*position), state.and_then(|state| shown(state)).map(|shown| shown.content))
                 }
-                record::Seen::Write(position, _) => ("STATE_UPDATE", Some(*position), None),
-                record::Seen::Deleted(position) if lasts.get(watcher) != Some(position) => {
+                record::Observation::Write(position, _) => ("STATE_UPDATE", Some(*position), None),
+                record::Observation::Deleted(position) if lasts.get(watcher) != Some(position) => {
                     ("SESSION_DELETED", Some(*position), None)
                 }
-                record::Seen::Missing if lasts.contains_key(watcher) => return (Vec::new(), Vec::new()),
-                record::Seen::Deleted(_) | record::Seen::Missing | record::Seen::Cut => continue,
+                record::Observation::Missing if lasts.contains_key(watcher) => return (Vec::new(), Vec::new()),
+                record::Observation::Deleted(_) | record::Observation::Missing | record::Observation::Cut => continue,
             };
             if let Some(position) = position {
                 lasts.insert(*watcher, position);
             }
             let frame = json!({"type": kind, "partial": true});
-            let told = Seen::of(&client, "simulated", 0, session, &frame);
-            seen.push(Seen { position, content, at_us: us(*at), ..told });
+            let told = FrameRecord::of(&client, "simulated", 0, session, &frame);
+            seen.push(FrameRecord { position, content, at_us: us(*at), ..told });
         }
         // Who was told of an end waits for nothing, also if the store has lost it.
         lasts.retain(|_, last| self.timeline.states.get(last).is_none_or(|state| state.status != Status::Deleted));
@@ -151,17 +151,17 @@ fn us(at: Timestamp) -> i64 {
     Truth::told(at) * 1_000
 }
 
-fn show(session: &Session) -> Option<Shown> {
+fn show(session: &Session) -> Option<ShownSession> {
     let snapshot = frame::snapshot(session, session.updated_at);
-    Shown::of(&serde_json::from_slice(&snapshot).ok()?)
+    ShownSession::of(&serde_json::from_slice(&snapshot).ok()?)
 }
 
 fn asked(tried: &Try) -> (String, Map<String, Value>) {
     let (command, body) = match &tried.what {
-        What::Create => ("create", json!({})),
-        What::Delete => ("delete", json!({})),
-        What::Look => ("look", json!({})),
-        What::Command(name, body) => (*name, body.clone()),
+        StepKind::Create => ("create", json!({})),
+        StepKind::Delete => ("delete", json!({})),
+        StepKind::Look => ("look", json!({})),
+        StepKind::Command(name, body) => (*name, body.clone()),
     };
     let mut body = body.as_object().cloned().unwrap_or_default();
     if let Some(version) = tried.expected {
@@ -170,20 +170,20 @@ fn asked(tried: &Try) -> (String, Map<String, Value>) {
     (command.to_owned(), body)
 }
 
-fn answered(tried: &Try, shown: &mut impl FnMut(&Session) -> Option<Shown>) -> Answer {
+fn answered(tried: &Try, shown: &mut impl FnMut(&Session) -> Option<ShownSession>) -> Answer {
     let shown = tried.shown.as_ref().and_then(|session| shown(session));
     let refused = |code: Code, shown| Answer::Refused { code: code.as_str().to_owned(), shown };
     match &tried.said {
-        Said::Done { at, replayed } => {
+        Reply::Done { at, replayed } => {
             Answer::Applied { made: replayed.unwrap_or(*at), shown, is_replay: replayed.is_some() }
         }
-        Said::Stands(_) => shown.map_or(Answer::Unknown, Answer::Looked),
-        Said::Refused(why, _) => refused((*why).into(), shown),
-        Said::Stale(_) => refused(Code::StaleVersion, shown),
-        Said::Exists(_) => refused(Code::SessionExists, shown),
-        Said::Missing => refused(Code::SessionNotFound, None),
-        Said::Away(what) => Answer::Unavailable((*what).to_owned()),
+        Reply::Stands(_) => shown.map_or(Answer::Unknown, Answer::Looked),
+        Reply::Refused(why, _) => refused((*why).into(), shown),
+        Reply::Stale(_) => refused(Code::StaleVersion, shown),
+        Reply::Exists(_) => refused(Code::SessionExists, shown),
+        Reply::Missing => refused(Code::SessionNotFound, None),
+        Reply::Away(what) => Answer::Unavailable((*what).to_owned()),
         // A deletion does not say which version it made.
-        Said::Gone | Said::Unknown | Said::Odd(_) => Answer::Unknown,
+        Reply::Gone | Reply::Unknown | Reply::Odd(_) => Answer::Unknown,
     }
 }

@@ -72,7 +72,7 @@ impl Event {
             Self::Stored(stored) => Some(&stored.key),
             Self::Tried(tried) => Some(&tried.key),
             Self::Recorded(entry) => Some(&entry.key),
-            Self::Restored { key, .. } | Self::LetGo(key) | Self::Died { key, .. } | Self::Seen { key, .. } => {
+            Self::Restored { key, .. } | Self::LetGo(key) | Self::Died { key, .. } | Self::Observation { key, .. } => {
                 Some(key)
             }
             Self::Fault(_) => None,

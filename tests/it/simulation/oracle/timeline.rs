@@ -63,7 +63,7 @@ impl<'a> Timeline<'a> {
                 self.stands.push(Stand { from: at, at: None });
                 self.deaths.push(Death { at, floor: (*stands).max(*recorded), stood: *stood });
             }
-            Event::Recorded(_) | Event::Tried(_) | Event::Seen { .. } | Event::Fault(_) => {}
+            Event::Recorded(_) | Event::Tried(_) | Event::Observation { .. } | Event::Fault(_) => {}
         }
     }
 

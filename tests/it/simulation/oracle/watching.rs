@@ -8,29 +8,29 @@ use synckairos::domain::session::Status;
 use synckairos::wire::frame;
 
 use super::{Case, Complaint};
-use crate::simulation::record::{Event, Seen};
+use crate::simulation::record::{Event, Observation};
 
 impl Case<'_> {
     /// In order, nothing twice, without a hole, and what was stored there.
     pub fn watchers(&self) -> Result<(), Complaint> {
         let mut lasts = BTreeMap::<usize, Position>::new();
         for (_, event) in &self.events {
-            let Event::Seen { watcher, seen, .. } = event else { continue };
+            let Event::Observation { watcher, seen, .. } = event else { continue };
             let last = lasts.get(watcher).copied();
             match seen {
-                Seen::State(position, frame) => {
+                Observation::State(position, frame) => {
                     if last >= Some(*position) {
                         return self.complain(format!("watcher {watcher} was told {position} after {last:?}"));
                     }
                     self.is_state(*watcher, *position, frame)?;
                     lasts.insert(*watcher, *position);
                 }
-                Seen::Write(position, frames) => {
+                Observation::Write(position, frames) => {
                     self.follows(*watcher, last, *position)?;
                     self.is_write(*watcher, *position, frames)?;
                     lasts.insert(*watcher, *position);
                 }
-                Seen::Deleted(position) => {
+                Observation::Deleted(position) => {
                     // Who comes back after the end is told of it again.
                     if last > Some(*position) {
                         return self.complain(format!("watcher {watcher} was told the end {position} after {last:?}"));
@@ -39,8 +39,8 @@ impl Case<'_> {
                     lasts.insert(*watcher, *position);
                 }
                 // It may be made anew.
-                Seen::Missing => drop(lasts.remove(watcher)),
-                Seen::Connected(_) | Seen::Cut => {}
+                Observation::Missing => drop(lasts.remove(watcher)),
+                Observation::Connected(_) | Observation::Cut => {}
             }
         }
         Ok(())

@@ -130,7 +130,7 @@ impl Generations {
     }
 }
 
-type Told<T> = Result<(Vec<(Partition, Generation)>, Vec<T>), Vec<(Partition, Generation)>>;
+type GenerationAnswer<T> = Result<(Vec<(Partition, Generation)>, Vec<T>), Vec<(Partition, Generation)>>;
 
 fn ask_each<T>(
     state: &mut State,
@@ -138,7 +138,7 @@ fn ask_each<T>(
     known: &Known,
     began: Timestamp,
     act: &impl Fn(&State, Partition, &Generation) -> T,
-) -> Told<T> {
+) -> GenerationAnswer<T> {
     let is_used =
         |partition: &Partition| known.contains_key(partition) || state.image.partitions.contains_key(partition);
     let used: Vec<_> = partitions.iter().filter(is_used).collect();

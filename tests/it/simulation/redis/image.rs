@@ -34,13 +34,13 @@ pub enum Word {
 /// Everything there is.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
-    pub partitions: BTreeMap<Partition, Kept>,
+    pub partitions: BTreeMap<Partition, PartitionImage>,
     tickets: u64,
 }
 
 /// What is kept of a partition.
 #[derive(Debug, Clone, Default)]
-pub struct Kept {
+pub struct PartitionImage {
     pub generation: Option<Generation>,
     pub states: BTreeMap<SessionKey, State>,
     pub due: BTreeSet<(Timestamp, SessionKey)>,
@@ -68,7 +68,7 @@ pub struct Lapses {
 }
 
 impl Image {
-    pub fn partition(&mut self, key: &SessionKey) -> &mut Kept {
+    pub fn partition(&mut self, key: &SessionKey) -> &mut PartitionImage {
         self.partitions.entry(Partition::of(key)).or_default()
     }
 
@@ -88,7 +88,7 @@ impl Image {
     }
 }
 
-impl Kept {
+impl PartitionImage {
     /// The generation of this process; a new one if the last belonged to another process.
     pub fn live(&mut self, run: u64, began: Timestamp, true_now: Timestamp) -> Generation {
         if let Some(generation) = self.generation.as_ref().filter(|generation| generation.run == run) {
@@ -133,10 +133,10 @@ impl Kept {
         let Commit { operation, key, session, entry, .. } = commit;
         let ticket = EntryId { partition: Some(Partition::of(key)), generation: generation.number, number };
         self.outbox.insert(number, Arc::clone(entry));
-        if let Some(repeat) = entry.idempotency {
+        if let Some(idempotency) = entry.idempotency {
             let (position, at, change) = (session.position, session.updated_at, entry.change.clone());
             let answers = self.answers.entry(key.clone()).or_default();
-            answers.insert(repeat.key, IdempotencyRecord { repeat, position, at, change });
+            answers.insert(idempotency.key, IdempotencyRecord { key: idempotency, position, at, change });
         }
         self.operations.entry(key.clone()).or_default().insert(*operation, ticket);
         let head = entry.link.digest();
@@ -168,7 +168,7 @@ impl Kept {
 
     /// The answer that stands: the first.
     pub fn remember(&mut self, key: &SessionKey, answered: IdempotencyRecord) -> IdempotencyRecord {
-        self.answers.entry(key.clone()).or_default().entry(answered.repeat.key).or_insert(answered).clone()
+        self.answers.entry(key.clone()).or_default().entry(answered.key.key).or_insert(answered).clone()
     }
 
     /// Whether the session was taken back.
@@ -189,7 +189,7 @@ impl Kept {
         let (session, head) = (Arc::clone(&held.session), held.head);
         self.hold(key, State { session, head, ticket: None, generation: generation.number, since: now });
         let answers = self.answers.entry(key.clone()).or_default();
-        answers.extend(answered.iter().map(|each| (each.repeat.key, each.clone())));
+        answers.extend(answered.iter().map(|each| (each.key.key, each.clone())));
         true
     }
 

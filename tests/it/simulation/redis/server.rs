@@ -15,7 +15,7 @@ use synckairos::store::{Commit, StoredSession};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::image::{Generation, Image, Kept, Lapses, Word};
+use super::image::{Generation, Image, Lapses, PartitionImage, Word};
 use super::pubsub::EventSender;
 use crate::harness::rng::Rng;
 use crate::simulation::link::Link;
@@ -154,7 +154,7 @@ impl Server {
     /// What is held of each session.
     pub fn sessions(&self) -> BTreeMap<SessionKey, StoredSession> {
         let state = self.state();
-        let held = |kept: &Kept| -> Vec<_> {
+        let held = |kept: &PartitionImage| -> Vec<_> {
             let Some(generation) = &kept.generation else { return Vec::new() };
             kept.states.keys().filter_map(|key| Some((key.clone(), kept.held(key, generation)?))).collect()
         };
