@@ -13,7 +13,11 @@ export class Backoff {
    * @param {{firstMs: number, maxMs: number, plateauMs?: number, plateauTries?: number}} [spans]
    */
   constructor(random = Math.random, { firstMs, maxMs, plateauMs = maxMs, plateauTries = 0 } = RECONNECT) {
-    Object.assign(this, { random, firstMs, maxMs, plateauMs, plateauTries });
+    this.random = random;
+    this.firstMs = firstMs;
+    this.maxMs = maxMs;
+    this.plateauMs = plateauMs;
+    this.plateauTries = plateauTries;
   }
 
   /** The next pause: between half and the whole of a growing span. */

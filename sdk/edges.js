@@ -5,8 +5,6 @@
  * @import {Edge, Snapshot} from './types.js'
  */
 
-import { msOf } from './instant.js';
-
 /**
  * The edges passed since `fromMs`, up to and with `toMs`, in order.
  *
@@ -16,11 +14,16 @@ import { msOf } from './instant.js';
  * @returns {Edge[]}
  */
 export function edgesBetween(snapshot, fromMs, toMs) {
-  const isPassed = (edge) => msOf(edge.at) > fromMs && msOf(edge.at) <= toMs;
-  return edgesOf(snapshot).filter(isPassed).sort((a, b) => msOf(a.at) - msOf(b.at));
+  const isPassed = (/** @type {Edge} */ edge) => Date.parse(edge.at) > fromMs && Date.parse(edge.at) <= toMs;
+  return edgesOf(snapshot).filter(isPassed).sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
-// In a simultaneous session, the session's list repeats the earliest edge of each clock.
+/**
+ * In a simultaneous session, the session's list repeats the earliest edge of each clock.
+ *
+ * @param {Snapshot} snapshot
+ * @returns {Edge[]}
+ */
 function edgesOf(snapshot) {
   const own = [...snapshot.participants, ...(snapshot.groups ?? [])].flatMap((clock) => clock.edges ?? []);
   const all = [...(snapshot.edges ?? []), ...own];
