@@ -75,6 +75,16 @@ export class PendingCommands {
     else this.#finish(id, (command) => command.reject(problem));
   }
 
+  /**
+   * A command was sent after all, or may have been.
+   *
+   * @param {string} id
+   */
+  wasSent(id) {
+    const command = this.#commands.get(id);
+    if (command) command.wasSent = true;
+  }
+
   /** @param {Error} problem */
   failAll(problem) {
     for (const id of [...this.#commands.keys()]) this.#finish(id, (command) => command.reject(problem));
