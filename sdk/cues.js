@@ -3,7 +3,7 @@
  * first. None while cluster time is unknown.
  *
  * @import {ClockSync} from './sync.js'
- * @import {Edge, Snapshot, TimeExpired, TimeWarning} from './types.js'
+ * @import {Clock, Edge, Snapshot, TimeExpired, TimeWarning} from './types.js'
  * @import {Timers} from './timers.js'
  */
 
@@ -78,15 +78,16 @@ export class Cues {
     this.#sinceMs = Infinity;
   }
 
-  // Where the messages between were missed, the state tells that the clock ran out.
   /**
+   * Where the messages between were missed, the state tells that the clock ran out.
+   *
    * @param {Snapshot} before
    * @param {Snapshot} session
    */
   #expired(before, session) {
-    const was = new Set(before.participants.filter((one) => one.has_expired).map((one) => one.participant_id));
-    const clock = session.participants.find((one) => one.has_expired && !was.has(one.participant_id));
-    const name = clock && { participant_id: /** @type {string} */ (clock.participant_id) };
+    const clock = expiredOf(session).find((one) => !expiredOf(before).some((was) => nameOf(was) === nameOf(one)));
+    const { participant_id, group_id } = clock ?? {};
+    const name = session.sync_mode === 'per_group' ? { group_id } : { participant_id };
     this.#once({ ...name, at: session.updated_at, type: 'expiry', remaining_ms: 0 });
   }
 
@@ -105,4 +106,20 @@ export class Cues {
     this.#given.add(key);
     this.give(edge, this.#session);
   }
+}
+
+/**
+ * The clocks that have run out.
+ *
+ * @param {Snapshot} session
+ */
+function expiredOf({ sync_mode: mode, groups, participants }) {
+  /** @type {Clock[]} */
+  const clocks = mode === 'per_group' ? groups : participants;
+  return clocks.filter((one) => one.has_expired);
+}
+
+/** @param {Clock} clock */
+function nameOf(clock) {
+  return clock.participant_id ?? clock.group_id;
 }

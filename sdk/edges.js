@@ -35,8 +35,9 @@ export function nextEdgeMs(snapshot, nowMs) {
   return next === Infinity ? null : next;
 }
 
-// With a lag policy the server waits for a switch on its way, and so does the cue of an expiry.
 /**
+ * With a lag policy the server waits for a switch on its way, and so does the cue of an expiry.
+ *
  * @param {Snapshot} snapshot
  * @param {Edge} edge
  */
@@ -45,8 +46,9 @@ function dueMs(snapshot, edge) {
   return Date.parse(waits || edge.at);
 }
 
-// In a simultaneous session, the session's list repeats the earliest edge of each clock.
 /**
+ * In a simultaneous session, the session's list repeats the earliest edge of each clock.
+ *
  * @param {Snapshot} snapshot
  * @returns {Edge[]}
  */
@@ -56,10 +58,10 @@ function edgesOf(snapshot) {
 }
 
 /**
- * A key for an edge, so that a cue is given once.
+ * A key for an edge, so that a cue is given once. Of a group's clock a message also names the participant.
  *
  * @param {Pick<Edge, 'at'|'type'|'participant_id'|'group_id'>} edge
  */
 export function keyOf(edge) {
-  return [edge.at, edge.type, edge.participant_id ?? edge.group_id ?? ''].join(' ');
+  return [edge.at, edge.type, edge.group_id ?? edge.participant_id ?? ''].join(' ');
 }

@@ -76,13 +76,13 @@ export class PendingCommands {
   }
 
   /**
-   * A command was sent after all, or may have been.
+   * A command was not sent after all.
    *
    * @param {string} id
    */
-  wasSent(id) {
+  wasNotSent(id) {
     const command = this.#commands.get(id);
-    if (command) command.wasSent = true;
+    if (command) command.wasSent = false;
   }
 
   /** @param {Error} problem */

@@ -30,23 +30,23 @@ export class RestCommands {
     this.pending.failAll(problem);
   }
 
-  // Whether it was sent shows only when it fails.
-  /** @param {{id: string, request: Request}} frame */
-  #send({ id, request }) {
-    request(id).then(
-      (answer) => this.pending.applied(id, answer),
-      (error) => this.#failed(id, problemOf(error)),
+  /** @param {{id: string, request: Request, mayBeSent?: boolean}} frame */
+  #send(frame) {
+    frame.request(frame.id).then(
+      (answer) => this.pending.applied(frame.id, answer),
+      (error) => this.#failed(frame, problemOf(error)),
     );
-    return false;
+    return true;
   }
 
   /**
-   * @param {string} id
+   * @param {{id: string, mayBeSent?: boolean}} frame
    * @param {import('./problem.js').SyncKairosError} problem
    */
-  #failed(id, problem) {
-    if (problem.code !== 'unreachable') return this.pending.refused(id, problem.body);
-    if (!isUnsent(problem)) this.pending.wasSent(id);
-    this.pending.repeat(id);
+  #failed(frame, problem) {
+    if (problem.code !== 'unreachable') return this.pending.refused(frame.id, problem.body);
+    frame.mayBeSent ||= !isUnsent(problem);
+    if (!frame.mayBeSent) this.pending.wasNotSent(frame.id);
+    this.pending.repeat(frame.id);
   }
 }
