@@ -1,7 +1,7 @@
 /** The pause before a retry: longer each time, with jitter, so that clients do not return all at once. */
 
 // A restart takes seconds; the plateau keeps clients from waiting much longer than that.
-const RECONNECT = { firstMs: 250, plateauMs: 1500, plateauTries: 20, maxMs: 15_000 };
+export const RECONNECT = { firstMs: 250, plateauMs: 1500, plateauTries: 20, maxMs: 15_000 };
 
 export class Backoff {
   #tries = 0;
@@ -16,7 +16,7 @@ export class Backoff {
     this.random = random;
     this.firstMs = firstMs;
     this.maxMs = maxMs;
-    this.plateauMs = plateauMs;
+    this.plateauMs = Math.max(plateauMs, firstMs);
     this.plateauTries = plateauTries;
   }
 

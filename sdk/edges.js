@@ -14,8 +14,36 @@
  * @returns {Edge[]}
  */
 export function edgesBetween(snapshot, fromMs, toMs) {
-  const isPassed = (/** @type {Edge} */ edge) => Date.parse(edge.at) > fromMs && Date.parse(edge.at) <= toMs;
-  return edgesOf(snapshot).filter(isPassed).sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  const isPassed = (/** @type {Edge} */ edge) => dueMs(snapshot, edge) > fromMs && dueMs(snapshot, edge) <= toMs;
+  const passed = new Map(edgesOf(snapshot).filter(isPassed).map((edge) => [keyOf(edge), edge]));
+  return [...passed.values()].sort((a, b) => dueMs(snapshot, a) - dueMs(snapshot, b));
+}
+
+/**
+ * The instant of the next edge after `nowMs`; null if there is none.
+ *
+ * @param {Snapshot} snapshot
+ * @param {number} nowMs
+ * @returns {number|null}
+ */
+export function nextEdgeMs(snapshot, nowMs) {
+  let next = Infinity;
+  for (const edge of edgesOf(snapshot)) {
+    const at = dueMs(snapshot, edge);
+    if (at > nowMs && at < next) next = at;
+  }
+  return next === Infinity ? null : next;
+}
+
+/**
+ * With a lag policy the server waits for a switch on its way, and so does the cue of an expiry.
+ *
+ * @param {Snapshot} snapshot
+ * @param {Edge} edge
+ */
+function dueMs(snapshot, edge) {
+  const waits = edge.type === 'expiry' && edge.at === snapshot.deadline_at && snapshot.expires_by;
+  return Date.parse(waits || edge.at);
 }
 
 /**
@@ -25,16 +53,15 @@ export function edgesBetween(snapshot, fromMs, toMs) {
  * @returns {Edge[]}
  */
 function edgesOf(snapshot) {
-  const own = [...snapshot.participants, ...(snapshot.groups ?? [])].flatMap((clock) => clock.edges ?? []);
-  const all = [...(snapshot.edges ?? []), ...own];
-  return [...new Map(all.map((edge) => [keyOf(edge), edge])).values()];
+  const clocks = [...snapshot.participants, ...(snapshot.groups ?? [])];
+  return [...(snapshot.edges ?? []), ...clocks.flatMap((clock) => clock.edges ?? [])];
 }
 
 /**
- * A key for an edge, so that a cue is given once.
+ * A key for an edge, so that a cue is given once. Of a group's clock a message also names the participant.
  *
- * @param {Edge} edge
+ * @param {Pick<Edge, 'at'|'type'|'participant_id'|'group_id'>} edge
  */
 export function keyOf(edge) {
-  return [edge.at, edge.type, edge.participant_id ?? edge.group_id ?? ''].join(' ');
+  return [edge.at, edge.type, edge.group_id ?? edge.participant_id ?? ''].join(' ');
 }

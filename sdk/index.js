@@ -7,7 +7,7 @@ export { serverSentEvents } from './sse.js';
 export { longPolls } from './poll.js';
 export { ClockSync } from './sync.js';
 export { Rest } from './rest.js';
-export { Problem } from './problem.js';
+export { SyncKairosError } from './problem.js';
 export { activeGroupId, activeId, clockIds, read, shownMs, startsInMs, statusAt } from './clock.js';
 export { edgesBetween } from './edges.js';
 export { clockText, spokenText } from './format.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Backoff, isRetryable } from '../backoff.js';
 import { Connection } from '../connection.js';
-import { Problem } from '../problem.js';
+import { SyncKairosError } from '../problem.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
 
 const snapshot = (version, more = {}) => ({ session_id: 's', epoch: 9, version, participants: [], ...more });
@@ -131,7 +131,7 @@ test('a refusal is a problem with the present snapshot', async () => {
   const answer = connection.command('pause');
   const payload = { code: 'not_running', status: 409, detail: 'it is paused', session: snapshot(6) };
   frame({ type: 'ERROR', id: network.sent('COMMAND')[0].id, payload });
-  await assert.rejects(answer, (problem) => problem instanceof Problem && problem.code === 'not_running');
+  await assert.rejects(answer, (problem) => problem instanceof SyncKairosError && problem.code === 'not_running');
   assert.equal(connection.session.version, 6);
 });
 
@@ -184,7 +184,7 @@ test('where no stream works, commands go over REST with the same key', async () 
 });
 
 test('a stream that does not open for lack of a session is closed for good', async () => {
-  const rest = fakeRest({ read: async () => { throw new Problem({ status: 404, code: 'session_not_found' }); } });
+  const rest = fakeRest({ read: async () => { throw new SyncKairosError({ status: 404, code: 'session_not_found' }); } });
   const { connection, network } = following({ rest });
   network.last.listener.closed(1006, '');
   await settle();
