@@ -50,7 +50,7 @@ export class Display {
  * @returns {() => void}
  */
 function onNextFrame(draw) {
-  if (globalThis.requestAnimationFrame) {
+  if ('requestAnimationFrame' in globalThis) {
     const frame = requestAnimationFrame(draw);
     return () => cancelAnimationFrame(frame);
   }

@@ -1,5 +1,5 @@
 /**
- * Cluster time as a component shows it: drawn again in every frame, or each time another step has passed.
+ * Cluster time for a component: drawn again in every frame, or each time another step has passed.
  *
  * @import {SyncKairosClient} from './client.js'
  */
@@ -28,6 +28,7 @@ export class DrawnTime {
    */
   subscribe = (changed) => {
     this.#changed = changed;
+    measure(this.client);
     this.#display.request();
     return () => this.#display.stop();
   };
@@ -43,4 +44,14 @@ export class DrawnTime {
   #now() {
     return this.client?.getServerTime() ?? null;
   }
+}
+
+/**
+ * Measures cluster time where nothing has done so yet. A session that is followed measures it from then on.
+ *
+ * @param {SyncKairosClient|null} client
+ */
+export function measure(client) {
+  // A failure changes nothing: the device's own time goes on counting.
+  if (client && !client.clock.hasSample) client.syncServerTime().catch(() => {});
 }

@@ -65,9 +65,9 @@ export class FollowedSession {
     const update = () => this.#request();
     const stops = [
       ...STATE_EVENTS.map((name) => client.on(name, update)),
-      client.on('connected', () => this.fail(null)),
-      client.on('connectionFailed', () => this.fail(unreachable())),
-      client.on('error', ({ error, sessionId: id = sessionId }) => id === sessionId && this.fail(error)),
+      client.on('connected', this.#ifMine(() => this.fail(null))),
+      client.on('connectionFailed', this.#ifMine(() => client.ended(sessionId) ?? this.fail(unreachable()))),
+      client.on('error', this.#ifMine(({ error }) => this.fail(error))),
       client.connect(sessionId, update),
     ];
     update();
@@ -98,6 +98,17 @@ export class FollowedSession {
     if (this.#changed) this.#display.request();
   }
 
+  /**
+   * @template {{sessionId?: string}} T
+   * @param {(payload: T) => void} listener
+   * @returns {(payload: T) => void}
+   */
+  #ifMine(listener) {
+    return (payload) => {
+      if ((payload.sessionId ?? this.sessionId) === this.sessionId) listener(payload);
+    };
+  }
+
   #draw() {
     const view = this.#newest();
     if (isSame(view, this.view) && !this.#isOutdated()) return this.#plan();
@@ -111,9 +122,9 @@ export class FollowedSession {
   }
 
   #plan() {
-    const { session } = this.view;
-    const mayChange = session && this.client && this.#times && this.#changed;
-    this.#display.requestIn(mayChange ? this.#times.nextChangeInMs(session, this.client.getServerTime()) : null);
+    const { client, view: { session } } = this;
+    const times = this.#changed && this.#times;
+    this.#display.requestIn(session && client && times ? times.nextChangeInMs(session, client.getServerTime()) : null);
   }
 
   /** @returns {View} */

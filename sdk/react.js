@@ -34,7 +34,7 @@
 import { createContext, createElement, useContext, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { SyncKairosClient } from './client.js';
 import { SESSION } from './clock.js';
-import { DrawnTime } from './drawn-time.js';
+import { DrawnTime, measure } from './drawn-time.js';
 import { FollowedSession, NOTHING } from './followed-session.js';
 import { commandsOf } from './session-commands.js';
 import { ShownTimes } from './shown-times.js';
@@ -120,7 +120,10 @@ export function useServerTime(client) {
   const own = useClient();
   const used = client ?? own;
   const [measured, setMeasured] = useState(UNMEASURED);
-  useEffect(() => used?.on('timeSynced', setMeasured), [used]);
+  useEffect(() => {
+    measure(used);
+    return used?.on('timeSynced', setMeasured);
+  }, [used]);
   return { ...measured, now: () => used?.getServerTime() ?? Date.now() };
 }
 
