@@ -132,7 +132,7 @@ export class FollowedSession {
     const { client, sessionId } = this;
     if (!client || !sessionId) return NOTHING;
     const isConnected = client.state(sessionId) === 'live';
-    return { session: client.session(sessionId), isConnected, error: this.#error ?? this.#endingOf(client, sessionId) };
+    return { session: client.session(sessionId), isConnected, error: this.#endingOf(client, sessionId) ?? this.#error };
   }
 
   /**

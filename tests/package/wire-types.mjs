@@ -15,15 +15,17 @@ export function constants(name, type, values) {
   return `export const ${name}: (${type})[] = [\n${values.map((value) => `  ${JSON.stringify(value)},\n`).join('')}];\n`;
 }
 
-/** All vectors of the clock rules that the service accepts. */
+/** All vectors of the clock rules that the service accepts; without `null`, which counts as absent. */
 export function vectors() {
   const folder = join(ROOT, 'tests/conformance');
-  return readdirSync(folder).filter((name) => !name.startsWith('refused')).flatMap((name) => read(join(folder, name)));
+  const names = readdirSync(folder).filter((name) => !name.startsWith('refused'));
+  return names.flatMap((name) => read(join(folder, name))).map((one) => ({ ...one, create: present(one.create) }));
 }
 
 /** What the golden files hold. */
 export const golden = {
-  projections: () => read(join(ROOT, 'tests/golden/projections.json')).map((one) => one.snapshot),
+  /** Of sessions that are there: a deleted one is told by `SESSION_DELETED`. */
+  projections: () => read(join(ROOT, 'tests/golden/projections.json')).map((one) => one.snapshot).filter((one) => one.status !== 'deleted'),
   changes: () => lines(join(ROOT, 'tests/golden/changes.jsonl')),
 };
 
@@ -35,8 +37,13 @@ export const golden = {
 export function documented(title) {
   const text = readFileSync(join(ROOT, 'docs/API.md'), 'utf8');
   const chapter = text.split(/^##+ /m).find((one) => one.startsWith(`${title}\n`));
-  const rows = chapter.matchAll(/^\| (`[a-z_]+`(?:[^|]*?)) \|/gm);
-  return [...rows].flatMap(([, cell]) => [...cell.matchAll(/`([a-z_]+)`/g)].map(([, name]) => name));
+  const tables = chapter.split(/\n\n/).filter((block) => /^\| (field|`time_control`) \|/m.test(block));
+  const rows = tables.flatMap((table) => [...table.matchAll(/^\| (`[a-z_]+`(?:[^|]*?)) \|/gm)]);
+  return rows.flatMap(([, cell]) => [...cell.matchAll(/`([a-z_]+)`/g)].map(([, name]) => name));
+}
+
+function present(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }
 
 function read(file) {
