@@ -3,7 +3,7 @@
  * reconnects by itself and catches up with the newest state. It merges by position, so it
  * never shows an old state again.
  *
- * @import {Frame, Snapshot} from './types.js'
+ * @import {CommandAnswer, Frame, Snapshot} from './types.js'
  * @import {Blame, Loss, Watcher} from './attempt.js'
  * @import {Timers} from './timers.js'
  * @import {Transport} from './websocket.js'
@@ -221,14 +221,14 @@ export class Connection {
    *
    * @param {string} command
    * @param {object} [fields]
-   * @returns {Promise<Snapshot & {outcome: any}>}
+   * @returns {Promise<CommandAnswer>}
    */
   async command(command, fields = {}) {
     if (this.ended) throw closed();
     const run = this.#run;
     try {
       const answer = await this.pending.add(command, fields);
-      const { outcome: _outcome, ...snapshot } = answer;
+      const { outcome: _outcome, position: _position, replayed: _replayed, ...snapshot } = answer;
       if (this.#isCurrent(run)) this.#merge(snapshot);
       return answer;
     } catch (error) {

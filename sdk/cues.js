@@ -87,7 +87,7 @@ export class Cues {
   #expired(before, session) {
     const clock = expiredOf(session).find((one) => !expiredOf(before).some((was) => nameOf(was) === nameOf(one)));
     const { participant_id, group_id } = clock ?? {};
-    const name = session.sync_mode === 'per_group' ? { group_id } : { participant_id };
+    const name = group_id && session.sync_mode === 'per_group' ? { group_id } : { participant_id };
     this.#once({ ...name, at: session.updated_at, type: 'expiry', remaining_ms: 0 });
   }
 

@@ -28,6 +28,8 @@ export class Fallback {
     this.transports = transports;
     /** @type {string[]} */
     this.names = [];
+    /** @type {string} */
+    this.choice = choice;
     this.trials = new Backoff(random, TRIAL);
     this.choose(choice);
   }

@@ -65,7 +65,7 @@ export class Rest {
    * @param {string} command
    * @param {object} fields
    * @param {string} key The same for every retry of one command.
-   * @returns {Promise<Snapshot & {outcome: object}>}
+   * @returns {Promise<import('./types.js').CommandAnswer>}
    */
   command(sessionId, command, fields, key) {
     const route = ROUTES[command]?.(fields) ?? { method: 'POST', path: `/${command}`, body: fields };
