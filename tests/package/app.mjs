@@ -1,6 +1,7 @@
 /** A React app by Vite, as a newcomer has it: installed from a lock file, and the package under test added by name. */
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFile, cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +12,8 @@ import { serveRegistry } from './registry.mjs';
 const EMPTY = fileURLToPath(new URL('app/', import.meta.url));
 
 export class App {
+  /** What the last command that serves said. */
+  said = '';
   #processes = [];
 
   /** An empty app; `npm install @synckairos/client` finds the package in it. */
@@ -34,23 +37,37 @@ export class App {
    * A command line that goes on; the address of the page that it serves.
    *
    * @param {string} line
+   * @param {string} [address] Where it serves, if it does not say so.
+   * @param {Record<string, string>} [env]
    * @returns {Promise<string>}
    */
-  serve(line) {
-    const child = spawn('sh', ['-c', `exec ${line}`], { cwd: this.folder, detached: true, env: { ...process.env, NO_COLOR: '1' } });
+  serve(line, address, env = {}) {
+    const options = { cwd: this.folder, detached: true, env: { ...process.env, NO_COLOR: '1', ...env } };
+    const child = spawn('sh', ['-c', `exec ${line}`], options);
     this.#processes.push(child);
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+    this.said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (this.said += text));
     return until(`an address of ${line}`, () => {
-      if (child.exitCode !== null) throw new Error(`${line} ended: ${said}`);
-      return /https?:\/\/\S+:\d+/.exec(said)?.[0];
+      if (child.exitCode !== null) throw new Error(`${line} ended: ${this.said}`);
+      return address ? isServed(address) : /https?:\/\/\S+:\d+/.exec(this.said)?.[0];
     }, 30_000);
   }
 
-  async end() {
+  /** Ends what serves. */
+  async stop() {
+    const ending = this.#processes.splice(0);
     // The group of each: npm starts others.
-    for (const { pid } of this.#processes) process.kill(-pid, 'SIGKILL');
+    for (const { pid } of ending) process.kill(-pid, 'SIGKILL');
+    await Promise.all(ending.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')));
+  }
+
+  async end() {
+    await this.stop();
     this.registry?.close();
     await this.place.remove();
   }
+}
+
+async function isServed(address) {
+  return fetch(address).then(() => address, () => null);
 }
