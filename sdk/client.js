@@ -233,6 +233,16 @@ export class SyncKairosClient {
   }
 
   /**
+   * The transport in use: `websocket`, `sse`, `poll`, or the name of your own.
+   *
+   * @param {string} sessionId
+   * @returns {string|null}
+   */
+  transport(sessionId) {
+    return this.#followed.get(sessionId)?.connection.transport ?? null;
+  }
+
+  /**
    * Why a session is not followed any more; null unless its state is `closed`.
    *
    * @param {string} sessionId
