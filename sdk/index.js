@@ -13,3 +13,14 @@ export { Rest } from './rest.js';
 export { SESSION, activeGroupId, activeId, clockIds, read, shownMs, startsInMs, statusAt } from './clock.js';
 export { edgesBetween } from './edges.js';
 export { clockText, spokenText } from './format.js';
+
+/**
+ * @typedef {import('./clock.js').Reading} Reading
+ * @typedef {import('./connection.js').State} State
+ * @typedef {import('./events.js').Events} Events
+ * @typedef {import('./events.js').TimeSync} TimeSync
+ * @typedef {import('./options.js').Options} Options
+ * @typedef {import('./problem.js').ProblemDocument} ProblemDocument
+ * @typedef {import('./websocket.js').Transport} Transport
+ */
+export * from './types.js';

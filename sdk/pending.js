@@ -2,7 +2,6 @@
  * Commands that wait for their answer. Each keeps its idempotency key, so that sending it
  * again after a reconnect cannot apply it twice.
  *
- * @import {Frame} from './types.js'
  * @import {Timers} from './timers.js'
  *
  * @typedef {object} PendingCommand

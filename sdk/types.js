@@ -233,6 +233,45 @@
  * @property {number} [set_ms]
  * @typedef {CommandOptions & ClockName & AdjustOnly} AdjustFields
  *
+ * @typedef {object} RevertOnly
+ * @property {number} to_version Banks, phases, counts and turn as they stood in that version.
+ * @typedef {CommandOptions & RevertOnly} RevertFields
+ *
+ * @typedef {object} ChangeOnly
+ * @property {string} participant_id
+ * @property {number} [total_time_ms] While pending only, as the next two.
+ * @property {string|null} [group_id]
+ * @property {TimeControl} [time_control]
+ * @property {number} [participant_index]
+ * @property {Metadata} [metadata]
+ * @typedef {CommandOptions & ChangeOnly} ChangeParticipantFields
+ *
+ * @typedef {object} RemoveOnly
+ * @property {string} participant_id
+ * @typedef {CommandOptions & RemoveOnly} RemoveParticipantFields
+ *
+ * @typedef {object} CloneOnly
+ * @property {string} [session_id] Of the clone, over REST.
+ * @property {string} [new_session_id] The same in a frame.
+ * @typedef {CommandOptions & CloneOnly} CloneFields
+ *
+ * @typedef {object} CommandFields The fields of each command, by its name.
+ * @property {StartFields} start
+ * @property {SwitchFields} switch
+ * @property {PauseFields} pause
+ * @property {ResumeFields} resume
+ * @property {CompleteFields} complete
+ * @property {CommandOptions} cancel
+ * @property {CommandOptions} reset
+ * @property {AdjustFields} adjust
+ * @property {CommandOptions} extend
+ * @property {RevertFields} revert
+ * @property {CommandOptions & ParticipantConfig} add_participant
+ * @property {ChangeParticipantFields} change_participant
+ * @property {RemoveParticipantFields} remove_participant
+ * @property {CloneFields} clone
+ * @property {CommandOptions} delete
+ *
  * @typedef {object} Outcome What a command did.
  * @property {OutcomeType} type
  * @property {number} charged_ms What the whole cycle was charged, credit taken off.
@@ -266,6 +305,30 @@
  * @property {Turn} [turn] Only if the turn passed.
  * @property {BankChange[]} [banks]
  *
+ * @typedef {object} Caller Who gave a command.
+ * @property {string} sub
+ * @property {'viewer'|'participant'|'operator'|'admin'} role
+ * @property {string} [participant_id]
+ * @property {string} [made_by]
+ *
+ * @typedef {object} ChangeExpired A clock that ran out.
+ * @property {string} at
+ * @property {string} [participant_id]
+ * @property {string} [group_id]
+ * @property {ActionType} action
+ *
+ * @typedef {object} Restored An outage that nobody was charged for.
+ * @property {string} reason
+ * @property {string} from
+ * @property {string} until
+ *
+ * @typedef {object} ChangeFields
+ * @property {Caller|null} by null where it happened by itself.
+ * @property {ChangeExpired[]} [expired]
+ * @property {string} [reason] `idle`, for a pause for which nobody asked.
+ * @property {Restored} [restored]
+ * @typedef {FrameEvent & ChangeFields} Change One change of a history.
+ *
  * @typedef {object} PartialOnly
  * @property {Participant[]} [changed] They replace those in the snapshot of the version right before.
  * @property {Group[]} [changed_groups]
@@ -293,11 +356,26 @@
  * @property {number} sent_at_ms
  * @property {number} uncertainty_ms
  *
- * @typedef {'STATE_SYNC'|'STATE_UPDATE'|'TIME_EXPIRED'|'TIME_WARNING'|'SESSION_DELETED'|'SESSION_NOT_FOUND'
- *   |'HEARTBEAT'|'RECONNECT_ACK'|'PONG'|'ACK'|'ERROR'} FrameType
+ * @typedef {object} ReconnectAck The payload of `RECONNECT_ACK`.
+ * @property {boolean} resumed Whether everything missed follows; if not, a `STATE_SYNC` does.
+ *
+ * @typedef {object} Payloads The payload of each frame of the service, by its type.
+ * @property {Snapshot} STATE_SYNC
+ * @property {Snapshot|PartialSnapshot} STATE_UPDATE
+ * @property {TimeExpired} TIME_EXPIRED
+ * @property {TimeWarning} TIME_WARNING
+ * @property {{}} SESSION_DELETED
+ * @property {{}} SESSION_NOT_FOUND
+ * @property {Heartbeat} HEARTBEAT
+ * @property {ReconnectAck} RECONNECT_ACK
+ * @property {Pong} PONG
+ * @property {CommandAnswer|{}} ACK
+ * @property {import('./problem.js').ProblemDocument} ERROR
+ *
+ * @typedef {keyof Payloads} FrameType
  *
  * @typedef {object} Frame One message on a stream, either way. `type` is a `FrameType` if this release of the service
- *   sent it; docs/API.md tells the payload of each.
+ *   sent it, and `Payloads` then tells the payload.
  * @property {string} type
  * @property {string|number} [id] An answer repeats the id of its question.
  * @property {string} [session_id]
