@@ -59,7 +59,7 @@ export class Attempt {
   }
 
   open() {
-    this.#timer = this.timers.set(() => this.#end(1006, 'no answer', 'unheard'), OPEN_TIMEOUT_MS);
+    this.#timer = this.timers.set(() => this.#silent('unheard'), OPEN_TIMEOUT_MS);
     try {
       this.#stream = this.transport(this.address, this.#listener());
     } catch {

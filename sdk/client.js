@@ -9,7 +9,7 @@
  */
 
 import { checkCommand, checkConfig } from './bodies.js';
-import { callback, id, oneOf } from './checks.js';
+import { FUNCTION, ID, check, oneOf } from './checks.js';
 import { clockIds, shownMs } from './clock.js';
 import { Connection } from './connection.js';
 import { EVENTS } from './events.js';
@@ -78,7 +78,7 @@ export class SyncKairosClient {
    * @returns {Promise<Snapshot>}
    */
   getSession(sessionId) {
-    id(sessionId, 'sessionId');
+    check(sessionId, 'sessionId', ID);
     return this.rest.read(sessionId);
   }
 
@@ -100,7 +100,7 @@ export class SyncKairosClient {
    * @returns {Promise<CommandAnswer>}
    */
   command(sessionId, name, fields = {}) {
-    id(sessionId, 'sessionId');
+    check(sessionId, 'sessionId', ID);
     checkCommand(name, fields);
     const connection = this.#followed.get(sessionId)?.connection;
     if (connection && !connection.ended && !PLAIN_COMMANDS.includes(name)) {
@@ -233,6 +233,16 @@ export class SyncKairosClient {
   }
 
   /**
+   * The transport in use: `websocket`, `sse`, `poll`, or the name of your own.
+   *
+   * @param {string} sessionId
+   * @returns {string|null}
+   */
+  transport(sessionId) {
+    return this.#followed.get(sessionId)?.connection.transport ?? null;
+  }
+
+  /**
    * Why a session is not followed any more; null unless its state is `closed`.
    *
    * @param {string} sessionId
@@ -288,8 +298,8 @@ export class SyncKairosClient {
    * @returns {() => void} Removes the listener.
    */
   on(name, listener) {
-    oneOf(EVENTS)(name, 'name');
-    callback(listener, 'listener');
+    check(name, 'name', oneOf(EVENTS));
+    check(listener, 'listener', FUNCTION);
     return this.#listeners.add(name, listener);
   }
 
@@ -299,8 +309,8 @@ export class SyncKairosClient {
    * @param {string} [transport]
    */
   #follow(sessionId, onUpdate, transport) {
-    id(sessionId, 'sessionId');
-    callback(onUpdate, 'onUpdate');
+    check(sessionId, 'sessionId', ID);
+    check(onUpdate, 'onUpdate', FUNCTION);
     const followed = this.#followed.get(sessionId) ?? this.#newFollowed(sessionId, transport);
     const { connection } = followed;
     const stop = followed.add(onUpdate, () => this.#leave(followed));

@@ -3,7 +3,7 @@
  * first. None while cluster time is unknown.
  *
  * @import {ClockSync} from './sync.js'
- * @import {Clock, Edge, Snapshot, TimeExpired, TimeWarning} from './types.js'
+ * @import {Edge, Snapshot, TimeExpired, TimeWarning} from './types.js'
  * @import {Timers} from './timers.js'
  */
 
@@ -79,16 +79,14 @@ export class Cues {
   }
 
   /**
-   * Where the messages between were missed, the state tells that the clock ran out.
+   * Also where the message was missed and the page slept.
    *
    * @param {Snapshot} before
    * @param {Snapshot} session
    */
   #expired(before, session) {
-    const clock = expiredOf(session).find((one) => !expiredOf(before).some((was) => nameOf(was) === nameOf(one)));
-    const { participant_id, group_id } = clock ?? {};
-    const name = group_id && session.sync_mode === 'per_group' ? { group_id } : { participant_id };
-    this.#once({ ...name, at: session.updated_at, type: 'expiry', remaining_ms: 0 });
+    const passed = edgesBetween(before, -Infinity, Date.parse(session.updated_at));
+    passed.filter(({ type }) => type === 'expiry').forEach((edge) => this.#once(edge));
   }
 
   /** @param {number} nowMs */
@@ -106,20 +104,4 @@ export class Cues {
     this.#given.add(key);
     this.give(edge, this.#session);
   }
-}
-
-/**
- * The clocks that have run out.
- *
- * @param {Snapshot} session
- */
-function expiredOf({ sync_mode: mode, groups, participants }) {
-  /** @type {Clock[]} */
-  const clocks = mode === 'per_group' ? groups : participants;
-  return clocks.filter((one) => one.has_expired);
-}
-
-/** @param {Clock} clock */
-function nameOf(clock) {
-  return clock.participant_id ?? clock.group_id;
 }

@@ -20,31 +20,27 @@
  * @property {() => number} [random] In [0, 1).
  */
 
-import { all, callback, count, fields, flag, object, refuse } from './checks.js';
+import { FLAG, FUNCTION, OBJECT, POSITIVE, check, checkFields } from './checks.js';
 import { AUTOMATIC } from './fallback.js';
 import { systemTimers } from './timers.js';
 
-/** @type {import('./checks.js').Check} */
-const positive = all(count, (value, name) => value === 0 && refuse(name, 'more than 0', value));
+const TEXT_OR_FUNCTION = { isFine: (/** @type {any} */ value) => /^(string|function)$/.test(typeof value), wanted: 'a text or a function' };
 
-const OPTIONS = fields({
-  token: textOr('a text, a function or null'),
-  transport: textOr('a name or a function'),
-  transports: object,
-  firstRetryMs: positive,
-  maxRetryMs: positive,
-  maxAttempts: positive,
-  stopAfterMaxAttempts: flag,
-  requestTimeoutMs: positive,
-  warnSkewMs: positive,
-  fetch: callback,
-  timers: object,
-  random: callback,
-});
+/** Those that are no number. @type {Record<string, import('./checks.js').Kind>} */
+const KINDS = {
+  token: TEXT_OR_FUNCTION,
+  transport: TEXT_OR_FUNCTION,
+  transports: OBJECT,
+  stopAfterMaxAttempts: FLAG,
+  fetch: FUNCTION,
+  timers: OBJECT,
+  random: FUNCTION,
+};
+const KNOWN = `${Object.keys(KINDS).join(' ')} firstRetryMs maxRetryMs maxAttempts requestTimeoutMs warnSkewMs`;
 
 /** @param {Options} options */
 export function checkedOptions(options) {
-  OPTIONS(options, 'options');
+  checkFields(options, 'options', KNOWN, (name) => KINDS[name] ?? POSITIVE);
   const { firstRetryMs: firstMs, maxRetryMs: maxMs } = options;
   return {
     transport: AUTOMATIC,
@@ -60,21 +56,10 @@ export function checkedOptions(options) {
 }
 
 /**
- * @param {unknown} base
+ * @param {any} base
  * @returns {string} Its origin.
  */
 export function checkedBase(base) {
-  const url = typeof base === 'string' && URL.canParse(base) ? new URL(base) : null;
-  if (!url || !['http:', 'https:'].includes(url.protocol)) return refuse('base', 'an address such as https://timers.example', base);
-  return url.origin;
-}
-
-/**
- * @param {string} wanted
- * @returns {import('./checks.js').Check}
- */
-function textOr(wanted) {
-  return (value, name) => {
-    if (typeof value !== 'function' && (typeof value !== 'string' || value === '')) refuse(name, wanted, value);
-  };
+  check(base, 'base', { isFine: () => /^https?:/.test(base) && URL.canParse(base), wanted: 'an address such as https://timers.example' });
+  return new URL(base).origin;
 }

@@ -92,8 +92,11 @@ class LongPoll {
    * @returns {Promise<Answer|null>}
    */
   async #request(timeoutMs) {
+    const { token } = this.address;
     try {
       const response = await this.fetch(this.#url(timeoutMs).href, this.#init());
+      // It waited beyond the end of a token that was renewed meanwhile.
+      if (response.status === 401 && token !== this.address.token) return await this.#request(timeoutMs);
       if (!response.ok) return this.#end(CLOSE_CODES[response.status] ?? TEMPORARY_CODE, response.statusText);
       return await response.json();
     } catch {
