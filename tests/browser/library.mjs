@@ -13,6 +13,7 @@ import { Flood } from '../service/flood.mjs';
 import { JitteryProxy } from '../service/jittery-proxy.mjs';
 import { Server, until } from '../service/server.mjs';
 import { WITHIN_MS } from './agreement.mjs';
+import { apartMs, clientIn as openClient, follow, nothingMissed, told, usesTransport, versionIs, versionOf } from './library-windows.mjs';
 import { SECRET, signed } from './tokens.mjs';
 import { Windows } from './windows.mjs';
 
@@ -31,56 +32,12 @@ after(async () => {
   await Promise.all(servers.map((server) => server.end()));
 });
 
+const clientIn = (base, { from = windows, ...more } = {}) => openClient(from, base, more);
+
 async function startedServer(set) {
   const server = await Server.start(undefined, set);
   servers.push(server);
   return server;
-}
-
-/** A window of the server's origin with a client, which notes what it is told. */
-async function clientIn(base, { options = {}, tokens = null, from = windows, ...more } = {}) {
-  const page = await from.window({ path: 'about:blank', ...more });
-  await page.goto(`${base}/health`);
-  await page.evaluate(makeClient, { base, options, tokens });
-  return page;
-}
-
-async function makeClient({ base, options, tokens }) {
-  const { SyncKairosClient } = await import('/sdk/index.js');
-  const token = tokens ? async () => tokens.shift() ?? null : null;
-  window.client = new SyncKairosClient(base, { ...options, token });
-  window.told = [];
-  for (const name of ['connected', 'disconnected', 'reconnecting', 'stale', 'fresh', 'error', 'connectionFailed', 'timeWarning', 'timeExpired']) {
-    window.client.on(name, (payload) => window.told.push([name, payload]));
-  }
-}
-
-/** Follows sessions, noting every version in the order in which it came. */
-async function follow(page, ...ids) {
-  await page.evaluate((all) => {
-    window.versions ??= {};
-    for (const id of all) {
-      window.versions[id] = [];
-      window.client.connect(id, ({ epoch, version }) => window.versions[id].push([epoch, version]));
-    }
-  }, ids);
-  await page.waitForFunction((all) => all.every((id) => window.client.state(id) === 'live' && window.client.session(id)), ids);
-}
-
-const versionIs = (page, id, version, timeout) =>
-  page.waitForFunction(([one, wanted]) => window.client.session(one)?.version === wanted, [id, version], { timeout, polling: 5 });
-const usesTransport = (page, id, name, timeout) =>
-  page.waitForFunction(([one, wanted]) => window.client.transport(one) === wanted && window.client.state(one) === 'live', [id, name], { timeout });
-const told = (page, wanted) => page.evaluate((name) => window.told.filter(([one]) => one === name).map(([, payload]) => payload), wanted);
-
-/** Every version came, in order and once; a new epoch begins where the one before stood. */
-async function nothingMissed(page, id) {
-  const positions = await page.evaluate((one) => window.versions[one], id);
-  positions.slice(1).forEach(([epoch, version], at) => {
-    const [lastEpoch, lastVersion] = positions[at];
-    if (epoch === lastEpoch) assert.equal(version, lastVersion + 1, JSON.stringify(positions));
-    else assert.ok(epoch > lastEpoch && version - lastVersion <= 1 && version >= lastVersion, JSON.stringify(positions));
-  });
 }
 
 /** The processes that run the pages of a browser: to stop them is what a device does that sleeps. */
@@ -94,8 +51,6 @@ async function isKept(server, id, version) {
   const { changes } = await server.ask('GET', `/v1/sessions/${id}/history`);
   return changes.some((change) => change.version === version);
 }
-
-const versionOf = (position) => Number(position.split('-')[1]);
 
 describe('faults', { concurrency: 3 }, () => {
   test('a frozen page that wakes is right within a second', async () => {
@@ -231,11 +186,7 @@ test('two windows, one behind a slow and uneven network, device clocks an hour a
     if (times % 5 === 4) await server.command(id, 'switch');
     const { version } = await server.ask('GET', `/v1/sessions/${id}`);
     await Promise.all(pages.map((page) => versionIs(page, id, version, 5000)));
-    const shown = await Promise.all(pages.map((page) => page.evaluate(() => {
-      const active = [...window.client.session(Object.keys(window.versions)[0]).participants].find((one) => one.is_active).participant_id;
-      return { endsMs: window.client.remaining(active) + window.trueNow() };
-    })));
-    apart.push(Math.abs(shown[0].endsMs - shown[1].endsMs));
+    apart.push(await apartMs(pages, id));
   }
   assert.ok(Math.max(...apart) <= WITHIN_MS, `${apart.map((ms) => ms.toFixed(1)).join(', ')} ms apart`);
   await Promise.all(pages.map((page) => page.context().close()));
