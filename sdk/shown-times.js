@@ -4,7 +4,7 @@
  * @import {Snapshot} from './types.js'
  */
 
-import { shownMs, statusAt } from './clock.js';
+import { read, shownMs, startsInMs, statusAt } from './clock.js';
 
 export class ShownTimes {
   /** @type {Map<string, number>} By the id of the clock: the steps shown. */
@@ -60,7 +60,7 @@ export class ShownTimes {
    */
   nextChangeInMs(snapshot, nowMs) {
     const waits = [...this.#steps.keys()].map((id) => this.#nextStepInMs(snapshot, id, nowMs));
-    const next = Math.min(...waits, nextInstantInMs(snapshot, nowMs));
+    const next = Math.min(...waits, startsInMs(snapshot, nowMs) ?? Infinity);
     return next === Infinity ? null : next;
   }
 
@@ -70,26 +70,18 @@ export class ShownTimes {
    * @param {number} nowMs
    */
   #nextStepInMs(snapshot, id, nowMs) {
-    const ms = shownMs(snapshot, id, nowMs);
+    const { shown_ms: ms, delay_left_ms: delayMs, is_running: isRunning } = read(snapshot, id, nowMs);
     const moved = shownMs(snapshot, id, nowMs + this.stepMs) - ms;
-    if (moved === 0) return Infinity;
     const over = ms % this.stepMs;
     // A countdown leaves its step just after the step's beginning, a stopwatch at the beginning of the next.
-    return moved > 0 ? this.stepMs - over : over + 1;
+    if (moved > 0 && moved <= this.stepMs) return this.stepMs - over;
+    // What rises by more is a countdown that goes on with its next period.
+    const isCounting = moved !== 0 || (isRunning && delayMs > 0);
+    return isCounting ? delayMs + over + 1 : Infinity;
   }
 
   /** @param {number} ms */
   #stepsOf(ms) {
     return Math.floor(ms / this.stepMs);
   }
-}
-
-/**
- * @param {Snapshot} snapshot
- * @param {number} nowMs
- */
-function nextInstantInMs(snapshot, nowMs) {
-  const owners = [snapshot, ...snapshot.participants, ...(snapshot.groups ?? [])];
-  const instants = owners.flatMap((owner) => owner.edges ?? []).map((edge) => Date.parse(edge.at) - nowMs);
-  return Math.min(Infinity, ...instants.filter((ms) => ms > 0));
 }
