@@ -6,21 +6,30 @@
  * @property {string} sessionId
  * @property {string|null} last The newest position delivered.
  * @property {number} heartbeatMs
- * @property {string|null} token
+ * @property {string|null} token It stands in no address: proxies log them.
  */
 
 /**
- * The address of a stream. Only an `EventSource` has its token here, because it cannot send headers: proxies log
- * addresses.
+ * The address of the stream of one session.
  *
  * @param {Address} address
  * @param {'ws'|'events'} kind
  */
-export function streamUrl({ base, sessionId, last, heartbeatMs, token }, kind) {
+export function streamUrl({ base, sessionId, last, heartbeatMs }, kind) {
   const url = sessionUrl(base, sessionId, kind);
   url.searchParams.set('heartbeat_ms', String(heartbeatMs));
   if (last) url.searchParams.set('last', last);
-  if (token && kind === 'events') url.searchParams.set('token', token);
+  return url;
+}
+
+/**
+ * The address of the WebSocket of many sessions.
+ *
+ * @param {{base: string, heartbeatMs: number}} address
+ */
+export function sharedUrl({ base, heartbeatMs }) {
+  const url = new URL('/v1/ws', base);
+  url.searchParams.set('heartbeat_ms', String(heartbeatMs));
   return url;
 }
 
@@ -31,4 +40,14 @@ export function streamUrl({ base, sessionId, last, heartbeatMs, token }, kind) {
  */
 export function sessionUrl(base, sessionId, kind) {
   return new URL(`/v1/sessions/${encodeURIComponent(sessionId)}/${kind}`, base);
+}
+
+/**
+ * The header that carries a token.
+ *
+ * @param {string|null|undefined} token
+ * @returns {Record<string, string>}
+ */
+export function authorization(token) {
+  return token ? { Authorization: `Bearer ${token}` } : {};
 }

@@ -2,7 +2,7 @@
  * Which clock runs, and since when. A display computes everything from that one instant, so
  * a running session needs no messages.
  *
- * @import {Clock, Snapshot} from './types.js'
+ * @import {Clock, Participant, Snapshot} from './types.js'
  */
 
 import { msOf } from './instant.js';
@@ -54,10 +54,10 @@ export function activeGroupId(snapshot) {
 
 /**
  * @param {Snapshot} snapshot
- * @returns {Clock[]}
+ * @returns {Participant[]}
  */
 export function inTurnOrder(snapshot) {
-  const seat = (/** @type {Clock} */ clock) => clock.participant_index ?? 0;
+  const seat = (/** @type {Participant} */ one) => one.participant_index ?? 0;
   return [...snapshot.participants].sort((a, b) => seat(a) - seat(b));
 }
 
@@ -66,23 +66,42 @@ export function isSimultaneous(snapshot) {
   return snapshot.concurrency === 'simultaneous';
 }
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {Clock|null} clock
+ * @param {number} nowMs
+ */
 function anchorMs(snapshot, clock, nowMs) {
   if (clock && isSimultaneous(snapshot)) return anchorOf(clock, snapshot, nowMs);
   if (clock && !isActive(snapshot, clock)) return null;
   return anchorOf(snapshot, snapshot, nowMs);
 }
 
+/**
+ * @param {Pick<Clock, 'status'|'cycle_started_at'>} timed
+ * @param {Snapshot} snapshot
+ * @param {number} nowMs
+ */
 function anchorOf(timed, snapshot, nowMs) {
   if (timed.status === 'running') return msOf(timed.cycle_started_at);
   return timed.status === 'pending' && hasBegun(snapshot, nowMs) ? msOf(snapshot.starts_at) : null;
 }
 
-// A scheduled start happens at its own instant, even before its frame arrives.
+/**
+ * A scheduled start happens at its own instant, even before its frame arrives.
+ *
+ * @param {Snapshot} snapshot
+ * @param {number} nowMs
+ */
 function hasBegun(snapshot, nowMs) {
   const startsAt = msOf(snapshot.starts_at);
   return startsAt !== null && startsAt <= nowMs;
 }
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {Clock} clock
+ */
 function isActive(snapshot, clock) {
   if (clock.participant_id === undefined) return clock.group_id === activeGroupId(snapshot);
   return clock.participant_id === activeId(snapshot);

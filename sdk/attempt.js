@@ -34,24 +34,32 @@ export class Attempt {
   isOpen = false;
   #hasReceived = false;
   #isOver = false;
+  /** Nothing was heard on it for too long. */
+  #isSuspect = false;
   #openedAtMs = 0;
   /** @type {Stream|null} */
   #stream = null;
+  /** @type {any} */
   #timer = null;
 
   /** @param {{name: string, transport: Transport, address: Address, timers: Timers, isNew: (frame: Frame) => boolean, watcher: Watcher}} parts */
   constructor({ name, transport, address, timers, isNew, watcher }) {
-    Object.assign(this, { name, transport, address, timers, isNew, watcher });
+    this.name = name;
+    this.transport = transport;
+    this.address = address;
+    this.timers = timers;
+    this.isNew = isNew;
+    this.watcher = watcher;
     this.liveness = new Liveness({
       timers,
       heartbeatMs: address.heartbeatMs,
-      stale: () => this.watcher.stale(),
-      dead: () => this.#end(1006, 'nothing heard', this.#hasReceived ? 'silent' : 'unheard'),
+      stale: () => this.#stale(),
+      dead: () => this.#silent(this.#hasReceived ? 'silent' : 'unheard'),
     });
   }
 
   open() {
-    this.#timer = this.timers.set(() => this.#end(1006, 'no answer', 'unheard'), OPEN_TIMEOUT_MS);
+    this.#timer = this.timers.set(() => this.#silent('unheard'), OPEN_TIMEOUT_MS);
     try {
       this.#stream = this.transport(this.address, this.#listener());
     } catch {
@@ -64,7 +72,7 @@ export class Attempt {
 
   /** Sends a frame; null if the transport only receives, or is not open. */
   get send() {
-    return this.isOpen ? this.#stream.send : null;
+    return this.isOpen ? (this.#stream?.send ?? null) : null;
   }
 
   /** How long it has been open. */
@@ -72,19 +80,33 @@ export class Attempt {
     return this.isOpen ? this.timers.nowMs() - this.#openedAtMs : 0;
   }
 
+  /** Whether a frame was ever received. */
+  get wasLive() {
+    return this.#hasReceived;
+  }
+
+  /**
+   * Ends within `ms` unless a frame is received. The transport is not to blame: the page or the network slept.
+   *
+   * @param {number} ms
+   */
+  probe(ms) {
+    this.liveness.expect(ms, () => this.#silent(null));
+  }
+
   /** Ends it without a further call of the watcher. */
   close() {
     this.#isOver = true;
     this.timers.clear(this.#timer);
     this.liveness.stop();
-    this.#stream?.close();
+    this.#stream?.close(this.#isSuspect);
   }
 
   #listener() {
     return {
       opened: () => this.#isOver || this.#opened(),
-      frame: (frame) => this.#isOver || this.#received(frame),
-      closed: (code, reason) => this.#end(code, reason, this.#blameFor(code)),
+      frame: (/** @type {Frame} */ frame) => this.#isOver || this.#received(frame),
+      closed: (/** @type {number} */ code, /** @type {string} */ reason) => this.#end(code, reason, this.#blameFor(code)),
     };
   }
 
@@ -96,12 +118,29 @@ export class Attempt {
     this.watcher.opened(this);
   }
 
+  /** @param {Frame} frame */
   #received(frame) {
     this.#hasReceived = true;
+    this.#isSuspect = false;
     this.liveness.received();
     this.watcher.frame(this, frame);
   }
 
+  #stale() {
+    this.#isSuspect = true;
+    this.watcher.stale();
+  }
+
+  /** @param {Blame|null} blame */
+  #silent(blame) {
+    this.#isSuspect = true;
+    this.#end(1006, 'nothing heard', blame);
+  }
+
+  /**
+   * @param {number} code
+   * @returns {Blame|null}
+   */
   #blameFor(code) {
     // The server chose this code, so its frames get through.
     if (code === 1012 || code >= 4000) return null;
@@ -110,6 +149,11 @@ export class Attempt {
     return this.aliveMs < SHORT_LIVED_MS ? 'cut' : null;
   }
 
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @param {Blame|null} blame
+   */
   #end(code, reason, blame) {
     if (this.#isOver) return;
     this.close();

@@ -1,7 +1,7 @@
 /** The pause before a retry: longer each time, with jitter, so that clients do not return all at once. */
 
 // A restart takes seconds; the plateau keeps clients from waiting much longer than that.
-const RECONNECT = { firstMs: 250, plateauMs: 1500, plateauTries: 20, maxMs: 15_000 };
+export const RECONNECT = { firstMs: 250, plateauMs: 1500, plateauTries: 20, maxMs: 15_000 };
 
 export class Backoff {
   #tries = 0;
@@ -13,7 +13,11 @@ export class Backoff {
    * @param {{firstMs: number, maxMs: number, plateauMs?: number, plateauTries?: number}} [spans]
    */
   constructor(random = Math.random, { firstMs, maxMs, plateauMs = maxMs, plateauTries = 0 } = RECONNECT) {
-    Object.assign(this, { random, firstMs, maxMs, plateauMs, plateauTries });
+    this.random = random;
+    this.firstMs = firstMs;
+    this.maxMs = maxMs;
+    this.plateauMs = Math.max(plateauMs, firstMs);
+    this.plateauTries = plateauTries;
   }
 
   /** The next pause: between half and the whole of a growing span. */

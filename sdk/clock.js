@@ -3,7 +3,8 @@
  * computed from the last anchor, by the rules of the server, so two screens that agree on
  * now agree on the clock.
  *
- * @import {Clock, Phase, Snapshot} from './types.js'
+ * @import {Clock, Phase, Snapshot, TimeControl} from './types.js'
+ * @import {Bank, Spent} from './control.js'
  *
  * @typedef {object} Reading
  * @property {number} shown_ms Remaining; in `count_up`, elapsed.
@@ -13,6 +14,8 @@
  * @property {Phase} phase
  * @property {boolean} is_running
  * @property {boolean} is_out
+ *
+ * @typedef {Spent & Partial<Reading>} Shown What the clock itself tells of a reading.
  */
 
 import { activeGroupId, activeId, elapsedMs, inTurnOrder, isRunning } from './anchor.js';
@@ -69,7 +72,7 @@ export function shownMs(snapshot, id, nowMs) {
  */
 export function clockIds(snapshot) {
   if (snapshot.sync_mode === 'global' || snapshot.sync_mode === 'count_up') return [SESSION];
-  if (snapshot.sync_mode === 'per_group') return (snapshot.groups ?? []).map((group) => group.group_id);
+  if (snapshot.sync_mode === 'per_group') return snapshot.groups?.map((group) => group.group_id) ?? [];
   return inTurnOrder(snapshot).map((one) => one.participant_id);
 }
 
@@ -96,15 +99,25 @@ export function statusAt(snapshot, nowMs) {
   return hasBegun ? 'running' : snapshot.status;
 }
 
-// Only a session whose clocks continue past zero has overruns.
+/**
+ * Only a session whose clocks continue past zero has overruns.
+ *
+ * @param {Snapshot} snapshot
+ * @param {Clock|null} clock
+ * @param {number} nowMs
+ */
 function overrunMs(snapshot, clock, nowMs) {
   if (snapshot.action_on_timeout?.type !== 'continue') return 0;
   const owner = clock ?? snapshot;
-  const left = (owner.total_time_ms ?? 0) + (owner.delay_left_ms ?? 0);
+  const left = (owner.total_time_ms ?? 0) + (clock?.delay_left_ms ?? 0);
   return (owner.overrun_ms ?? 0) + Math.max(0, elapsedMs(snapshot, clock, nowMs) - left);
 }
 
-/** @returns {Clock|null} null is the session's own clock. */
+/**
+ * @param {Snapshot} snapshot
+ * @param {string|null} id
+ * @returns {Clock|null} null is the session's own clock.
+ */
 function clockOf(snapshot, id) {
   if (snapshot.sync_mode === 'global' || snapshot.sync_mode === 'count_up') return null;
   const group = snapshot.groups?.find((one) => one.group_id === id);
@@ -113,10 +126,20 @@ function clockOf(snapshot, id) {
   return group ?? snapshot.groups?.find((one) => one.group_id === participant?.group_id) ?? null;
 }
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {string|null} id
+ */
 function activeOr(snapshot, id) {
   return id === SESSION ? activeId(snapshot) : id;
 }
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {Clock|null} clock
+ * @param {number} nowMs
+ * @returns {Shown}
+ */
 function readBank(snapshot, clock, nowMs) {
   if (!clock) return out(MAIN);
   const control = clock.time_control ?? snapshot.time_control ?? {};
@@ -126,6 +149,11 @@ function readBank(snapshot, clock, nowMs) {
   return spend(bankOf(clock, control), elapsed);
 }
 
+/**
+ * @param {Pick<Clock, 'total_time_ms'> & Partial<Clock>} clock
+ * @param {TimeControl} control
+ * @returns {Bank}
+ */
 function bankOf(clock, control) {
   return {
     left_ms: clock.total_time_ms ?? 0,
@@ -135,42 +163,75 @@ function bankOf(clock, control) {
   };
 }
 
-// The first cycles of a participant may be free; the clock then stands still during the turn.
+/**
+ * The first cycles of a participant may be free; the clock then stands still during the turn.
+ *
+ * @param {Snapshot} snapshot
+ * @param {Clock} clock
+ * @param {TimeControl} control
+ */
 function isFree(snapshot, clock, control) {
-  const isActive = (one) => one.participant_id === activeId(snapshot);
+  const isActive = (/** @type {Clock} */ one) => one.participant_id === activeId(snapshot);
   const player = clock.participant_id === undefined ? snapshot.participants.find(isActive) : clock;
   return (player?.cycle_count ?? 0) < (control.free_cycles ?? 0);
 }
 
-// The time one participant uses goes to the other, live, until the running one is out. The sum never
-// changes, so even a participant that is out may gain time again.
+/**
+ * The time one participant uses goes to the other, live, until the running one is out. The sum never
+ * changes, so even a participant that is out may gain time again.
+ *
+ * @param {Snapshot} snapshot
+ * @param {Clock} clock
+ * @param {number} nowMs
+ * @returns {Shown}
+ */
 function readHourglass(snapshot, clock, nowMs) {
-  const used = (one) => Math.min(one.total_time_ms ?? 0, elapsedMs(snapshot, one, nowMs));
+  const used = (/** @type {Clock} */ one) => Math.min(one.total_time_ms ?? 0, elapsedMs(snapshot, one, nowMs));
   const gained = snapshot.participants.filter((one) => one !== clock).reduce((sum, one) => sum + used(one), 0);
   const shown = spend({ ...bankOf(clock, {}), left_ms: (clock.total_time_ms ?? 0) + gained }, used(clock));
   return { ...shown, is_out: shown.is_out || Boolean(clock.has_expired) };
 }
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {Clock|null} _clock
+ * @param {number} nowMs
+ * @returns {Shown}
+ */
 function readGlobal(snapshot, _clock, nowMs) {
   return spend(bankOf(snapshot, {}), elapsedMs(snapshot, null, nowMs));
 }
 
+/**
+ * @param {Snapshot} snapshot
+ * @param {Clock|null} _clock
+ * @param {number} nowMs
+ * @returns {Shown}
+ */
 function readElapsed(snapshot, _clock, nowMs) {
   const shown = (snapshot.time_used_ms ?? 0) + elapsedMs(snapshot, null, nowMs);
   const limit = snapshot.max_time_ms ?? Infinity;
   return { shown_ms: Math.min(shown, limit), delay_left_ms: 0, phase: MAIN, is_out: shown >= limit };
 }
 
-// The cycle's own time, then the reserve. A waiting participant shows the full cycle of its next turn.
+/**
+ * The cycle's own time, then the reserve. A waiting participant shows the full cycle of its next turn.
+ *
+ * @param {Snapshot} snapshot
+ * @param {Clock|null} clock
+ * @param {number} nowMs
+ * @returns {Shown}
+ */
 function readCycle(snapshot, clock, nowMs) {
   const reserve = clock?.total_time_ms ?? 0;
   const isTurn = !clock || clock.participant_id === activeId(snapshot);
   const cycleMs = isTurn ? snapshot.total_time_ms : null;
-  const left = (cycleMs ?? snapshot.time_per_cycle_ms) - elapsedMs(snapshot, clock, nowMs);
+  const left = (cycleMs ?? snapshot.time_per_cycle_ms ?? 0) - elapsedMs(snapshot, clock, nowMs);
   if (left > 0) return { shown_ms: left, delay_left_ms: 0, reserve_ms: reserve, phase: MAIN, is_out: false };
   return { ...spendReserve(reserve + left), reserve_ms: Math.max(0, reserve + left) };
 }
 
+/** @param {number} left */
 function spendReserve(left) {
   const phase = /** @type {Phase} */ ({ type: 'reserve' });
   return left > 0 ? { shown_ms: left, delay_left_ms: 0, phase, is_out: false } : out(phase);

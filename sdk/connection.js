@@ -3,31 +3,42 @@
  * reconnects by itself and catches up with the newest state. It merges by position, so it
  * never shows an old state again.
  *
- * @import {Frame, Snapshot} from './types.js'
- * @import {Blame, Loss} from './attempt.js'
+ * @import {CommandAnswer, Frame, Snapshot} from './types.js'
+ * @import {Blame, Loss, Watcher} from './attempt.js'
  * @import {Timers} from './timers.js'
  * @import {Transport} from './websocket.js'
  *
  * @typedef {'connecting'|'live'|'stale'|'away'|'closed'} State
  *   `stale`: the stream is open, but no frame arrives. `away`: no stream; the next attempt comes
  *   soon. `closed`: until `open()` is called again; `ended` says why.
+ *
+ * @typedef {object} Lost A stream was lost, or did not open.
+ * @property {number} code
+ * @property {string} reason
+ * @property {number} failures How many tries in a row failed.
+ * @property {number} delayMs How long until the next one.
  */
 
-import { Backoff, isRetryable } from './backoff.js';
+import { Backoff, RECONNECT, isRetryable } from './backoff.js';
 import { Cursor } from './cursor.js';
 import { Exchange } from './exchange.js';
 import { AUTOMATIC, Fallback } from './fallback.js';
-import { bodyOf } from './frame.js';
+import { ByRest } from './by-rest.js';
+import { bodyOf, isUnderstood } from './frame.js';
 import { Attempt } from './attempt.js';
 import { Listeners } from './listeners.js';
 import { merge } from './merge.js';
 import { PendingCommands } from './pending.js';
 import { isNewer, parsePosition } from './position.js';
-import { closed } from './problem.js';
+import { closed, problemOf } from './problem.js';
 import { Rest } from './rest.js';
 import { ClockSync } from './sync.js';
+import { Throttle } from './throttle.js';
+import { TOKEN_REFUSED } from './token-transport.js';
 import { systemTimers } from './timers.js';
-import { transportsHere } from './transports.js';
+import { transportsFor } from './transports.js';
+import { Trials } from './trials.js';
+import { Wakes } from './wakes.js';
 
 // A stream is given up after three missed heartbeats: nine seconds of silence.
 const HEARTBEAT_INTERVAL_MS = 3000;
@@ -35,11 +46,21 @@ const HEARTBEAT_INTERVAL_MS = 3000;
 // After so many failures without one success, commands go over REST: this network lets no stream through.
 const REST_AFTER_FAILURES = 2;
 
+// After a wake a stream that can answer must do so in this time.
+const PROBE_MS = 500;
+
+// How often the whole state is asked for because of frames that were not understood.
+const MEND_INTERVAL_MS = 5000;
+
 // A stream that lives this long marks its transport as stable.
 const STABLE_AFTER_MS = 30_000;
 
-/** The close code if there is no such session; a stream that never opened cannot deliver it. */
-export const NO_SUCH_SESSION = 4502;
+/** The end of a stream by the status of a plain read; a stream that did not open cannot deliver it. @type {Record<number, [number, string]>} */
+const ENDS = {
+  401: [TOKEN_REFUSED, 'token refused or expired'],
+  403: [4501, 'not allowed'],
+  404: [4502, 'no such session'],
+};
 
 export class Connection {
   /** @type {Snapshot|null} */
@@ -49,17 +70,18 @@ export class Connection {
   /** @type {{code: number, reason: string}|null} */
   ended = null;
 
-  /** The stream in use, and the trial of a better one beside it. @type {Attempt|null} */
+  /** The stream in use. @type {Attempt|null} */
   #attempt = null;
-  /** @type {Attempt|null} */
-  #trial = null;
+  /** How many frames were not understood: no JSON, of an unknown type, or of a newer form. */
+  ignoredFrames = 0;
   #isFollowing = false;
   /** Counts the calls of `open()`, so that an answer to an earlier one changes nothing. */
   #run = 0;
   #wasOpened = false;
   #failures = 0;
+  /** @type {any} */
   #timer = null;
-  #trialTimer = null;
+  #unwatch = () => {};
   #cursor = new Cursor();
   #listeners = new Listeners();
 
@@ -73,6 +95,10 @@ export class Connection {
    * @param {Record<string, Transport>} [parts.transports] Best first; by default those of the platform.
    * @param {Rest} [parts.rest]
    * @param {ClockSync} [parts.sync]
+   * @param {import('./shared-exchange.js').Member} [parts.exchange] Measures the offset; by default it does so alone.
+   * @param {Wakes} [parts.wakes]
+   * @param {{firstMs?: number, maxMs?: number}} [parts.retry] The first and the longest wait of `Backoff`.
+   * @param {number} [parts.commandTimeoutMs]
    * @param {Timers} [parts.timers]
    * @param {() => number} [parts.random]
    */
@@ -81,17 +107,28 @@ export class Connection {
     this.rest = parts.rest ?? new Rest({ base, token });
     this.sync = parts.sync ?? new ClockSync();
     this.timers = parts.timers ?? systemTimers;
-    this.backoff = new Backoff(parts.random);
+    this.backoff = new Backoff(parts.random, { ...RECONNECT, ...parts.retry });
     this.fallback = new Fallback({ ...transportsFor(transport, parts.transports), random: parts.random });
-    this.exchange = new Exchange({ sync: this.sync, timers: this.timers });
-    this.pending = new PendingCommands({ timers: this.timers, send: (frame) => this.#send(frame) });
+    this.exchange = parts.exchange ?? new Exchange({ sync: this.sync, timers: this.timers });
+    this.wakes = parts.wakes ?? new Wakes({ timers: this.timers });
+    const [timers, timeoutMs] = [this.timers, parts.commandTimeoutMs];
+    this.pending = new PendingCommands({ timers, timeoutMs, send: (frame) => this.#send(frame) });
+    this.trials = new Trials({
+      fallback: this.fallback,
+      timers,
+      newAttempt: (name, watcher) => this.#newAttempt(name, watcher),
+      adopt: (attempt, frame) => this.#adopt(attempt, frame),
+      failed: () => this.#listeners.emit('transport', this.transport),
+    });
+    this.byRest = new ByRest({ sessionId, rest: this.rest, pending: this.pending, exchange: this.exchange });
+    this.mending = new Throttle({ timers, intervalMs: MEND_INTERVAL_MS, run: () => this.#resynchronise() });
   }
 
   /**
-   * `session` (the snapshot), `state`, `transport` (it changed, or a trial failed), `expired` and
+   * `session` (the snapshot), `state`, `lost` (a `Lost`), `transport` (it changed, or a trial failed), `expired` and
    * `warning` (their payloads), and `frame` for every frame. Returns a function that removes the listener.
    *
-   * @param {'session'|'state'|'transport'|'expired'|'warning'|'frame'} name
+   * @param {'session'|'state'|'lost'|'transport'|'expired'|'warning'|'frame'} name
    * @param {Function} listener
    */
   on(name, listener) {
@@ -105,6 +142,7 @@ export class Connection {
     this.#isFollowing = true;
     this.#run += 1;
     if (isReopened) this.#reset();
+    this.#unwatch = this.wakes.watch((sleptMs) => this.#woke(sleptMs));
     this.#connect();
     return this;
   }
@@ -114,6 +152,8 @@ export class Connection {
     if (this.ended) return;
     this.#isFollowing = false;
     this.#disconnect();
+    this.#unwatch();
+    this.mending.stop();
     this.timers.clear(this.#timer);
     this.ended = { code, reason };
     this.pending.failAll(closed());
@@ -131,9 +171,22 @@ export class Connection {
     this.fallback.choose(this.fallback.choice);
   }
 
+  // The page or the device slept, or the network changed: what looks open may be dead.
+  /** @param {number} sleptMs */
+  #woke(sleptMs) {
+    if (sleptMs > 0) this.sync.unsettle();
+    const attempt = this.#attempt;
+    if (this.state !== 'live' || !attempt) return this.reconnectNow();
+    if (attempt.liveness.isOverdue) return this.#connect();
+    this.exchange.start((frame) => this.#send(frame));
+    if (attempt.send) attempt.probe(PROBE_MS);
+    else this.#readSession();
+    this.reconnectNow();
+  }
+
   /** Reconnects at once instead of waiting: the network is back, or the page is visible again. */
   reconnectNow() {
-    if (this.state === 'live' && !this.#trial) this.#startTrial(this.fallback.better);
+    if (this.state === 'live' && !this.trials.isRunning) this.trials.start(this.fallback.better);
     if (this.state !== 'away' && this.state !== 'stale') return;
     this.backoff.reset();
     this.#connect();
@@ -164,24 +217,25 @@ export class Connection {
   }
 
   /**
-   * Sends any command of a session. Resolves with the snapshot and its `outcome`, rejects with a `Problem`.
+   * Sends any command of a session. Resolves with the snapshot and its `outcome`, rejects with a `SyncKairosError`.
    *
    * @param {string} command
    * @param {object} [fields]
-   * @returns {Promise<Snapshot & {outcome: any}>}
+   * @returns {Promise<CommandAnswer>}
    */
   async command(command, fields = {}) {
     if (this.ended) throw closed();
     const run = this.#run;
     try {
       const answer = await this.pending.add(command, fields);
-      const { outcome: _outcome, ...snapshot } = answer;
+      const { outcome: _outcome, position: _position, replayed: _replayed, ...snapshot } = answer;
       if (this.#isCurrent(run)) this.#merge(snapshot);
       return answer;
-    } catch (problem) {
+    } catch (error) {
       // A refusal brings the present snapshot.
-      if (problem.body?.session && this.#isCurrent(run)) this.#merge(problem.body.session);
-      throw problem;
+      const { session } = problemOf(error);
+      if (session && this.#isCurrent(run)) this.#merge(session);
+      throw error;
     }
   }
 
@@ -191,6 +245,7 @@ export class Connection {
   }
 
   // A listener may close, or open again, while it is called: then the run it was called for is over.
+  /** @param {number} run */
   #isCurrent(run) {
     return this.#isFollowing && this.#run === run;
   }
@@ -204,12 +259,17 @@ export class Connection {
     if (this.#attempt === attempt) attempt.open();
   }
 
+  /**
+   * @param {string} name
+   * @param {Watcher} watcher
+   */
   #newAttempt(name, watcher) {
     const address = { ...this.address, last: this.#cursor.last };
     const transport = this.fallback.transports[name];
     return new Attempt({ name, transport, address, timers: this.timers, isNew: this.#cursor.reader(), watcher });
   }
 
+  /** @type {Watcher} */
   #watcher = {
     opened: () => this.#opened(),
     frame: (attempt, frame) => this.#receive(attempt, frame),
@@ -225,15 +285,14 @@ export class Connection {
 
   #measure() {
     this.exchange.start((frame) => this.#send(frame));
-    this.#planTrial();
+    this.trials.plan();
   }
 
   #disconnect() {
     this.#attempt?.close();
-    this.#trial?.close();
-    this.#attempt = this.#trial = null;
+    this.#attempt = null;
+    this.trials.stop();
     this.exchange.stop();
-    this.timers.clear(this.#trialTimer);
   }
 
   /**
@@ -243,11 +302,13 @@ export class Connection {
   #lost(attempt, { code, reason, blame }) {
     this.#disconnect();
     if (!isRetryable(code)) return this.close(code, reason);
-    this.#failures += 1;
+    this.#failures = attempt.wasLive ? 0 : this.#failures + 1;
     this.timers.clear(this.#timer);
-    this.#timer = this.timers.set(() => this.#connect(), this.backoff.nextMs());
+    const delayMs = this.backoff.nextMs();
+    this.#timer = this.timers.set(() => this.#connect(), delayMs);
     const run = this.#run;
     this.#setState('away');
+    if (this.#isCurrent(run)) this.#listeners.emit('lost', { code, reason, failures: this.#failures, delayMs });
     if (!blame || !this.#isCurrent(run)) return;
     if (!attempt.isOpen) this.pending.resend();
     this.#readSession(() => this.#fallBack(attempt.name, blame));
@@ -260,15 +321,17 @@ export class Connection {
       const session = await this.rest.read(this.address.sessionId);
       if (this.#isCurrent(run)) this.#merge(session);
       if (this.#isCurrent(run)) onAnswer();
-    } catch (problem) {
-      if (!this.#isCurrent(run)) return;
-      if (problem.status === 404) this.close(NO_SUCH_SESSION, 'no such session');
-      if (problem.status === 401) this.close(4500, 'token refused or expired');
-      if (problem.status === 403) this.close(4501, 'not allowed');
+    } catch (error) {
+      const end = ENDS[problemOf(error).status];
+      if (end && this.#isCurrent(run)) this.close(...end);
     }
   }
 
   // The server answers, so the network does not let this transport through.
+  /**
+   * @param {string} name
+   * @param {Blame} blame
+   */
   #fallBack(name, blame) {
     if (this.ended || this.fallback.name !== name || this.#attempt?.isOpen) return;
     if (this.fallback.reportFailure(blame)) {
@@ -278,53 +341,32 @@ export class Connection {
     this.#listeners.emit('transport', this.transport);
   }
 
-  #planTrial() {
-    this.timers.clear(this.#trialTimer);
-    const { better } = this.fallback;
-    if (better.length > 0) this.#trialTimer = this.timers.set(() => this.#startTrial(better), this.fallback.nextTrialMs());
-  }
-
-  // The present stream goes on until the better one delivers a frame.
-  #startTrial([name, ...lesser]) {
-    this.timers.clear(this.#trialTimer);
-    if (!name) return this.#planTrial();
-    this.#trial = this.#newAttempt(name, {
-      opened: (attempt) => attempt.send?.({ type: 'PING', timestamp: 0 }),
-      frame: (attempt, frame) => this.#adopt(attempt, frame),
-      stale: () => {},
-      lost: (_attempt, loss) => this.#failedTrial(name, loss, lesser),
-    });
-    this.#trial.open();
-  }
-
-  #failedTrial(name, { blame }, lesser) {
-    this.#trial = null;
-    this.fallback.failedTrial(name, blame);
-    this.#startTrial(lesser);
-    this.#listeners.emit('transport', this.transport);
-  }
-
+  /**
+   * @param {Attempt} attempt
+   * @param {Frame} frame
+   */
   #adopt(attempt, frame) {
     this.#attempt?.close();
     this.#attempt = attempt;
-    this.#trial = null;
     attempt.watcher = this.#watcher;
-    this.fallback.returned(attempt.name);
     this.#measure();
     this.#listeners.emit('transport', this.transport);
     if (this.#attempt === attempt) this.#receive(attempt, frame);
   }
 
   // Returns whether it was sent. A command that was not waits in `pending` until a stream opens.
+  /** @param {any} frame */
   #send(frame) {
-    if (!this.#attempt?.send) return Boolean(this.#byRest[frame.type]?.(frame));
-    this.#attempt.send(frame);
+    const send = this.#attempt?.send;
+    if (!send) return Boolean(this.#ways[frame.type]?.(frame));
+    send(frame);
     return true;
   }
 
-  #byRest = {
-    COMMAND: (frame) => this.#mayUseRest() && this.#sendByRest(frame),
-    PING: (frame) => this.#pingByRest(frame),
+  /** @type {Record<string, (frame: object) => unknown>} */
+  #ways = {
+    COMMAND: (frame) => this.#mayUseRest() && this.byRest.command(frame),
+    PING: (frame) => this.byRest.ping(frame),
     RECONNECT: () => this.#readSession(),
   };
 
@@ -332,28 +374,22 @@ export class Connection {
     return this.#attempt?.isOpen || (!this.#wasOpened && this.#failures >= REST_AFTER_FAILURES);
   }
 
-  async #sendByRest({ type, id, command, idempotency_key: key, ...fields }) {
-    try {
-      this.pending.applied(id, await this.rest.command(this.address.sessionId, command, fields, key));
-    } catch (problem) {
-      if (problem.code !== 'unreachable') this.pending.refused(id, problem.body);
-    }
-  }
-
-  async #pingByRest({ timestamp }) {
-    const stamps = await this.rest.time(timestamp).catch(() => null);
-    if (stamps) this.exchange.pong({ timestamp, received_at_ms: stamps.receive_ms, sent_at_ms: stamps.transmit_ms });
-  }
-
+  /**
+   * @param {Attempt} attempt
+   * @param {Frame} frame
+   */
   #receive(attempt, frame) {
     this.backoff.reset();
     if (attempt.aliveMs > STABLE_AFTER_MS) this.fallback.markStable();
     this.#setState('live');
-    if (this.#attempt !== attempt || !attempt.isNew(frame)) return;
+    if (this.#attempt !== attempt) return;
+    if (!isUnderstood(frame)) return this.#ignore();
+    if (!attempt.isNew(frame)) return;
     this.#handlers[frame.type]?.(frame, bodyOf(frame));
     this.#listeners.emit('frame', frame);
   }
 
+  /** @type {Record<string, (frame: Frame, body: any) => void>} */
   #handlers = {
     STATE_SYNC: (_frame, body) => this.#merge(body),
     STATE_UPDATE: (frame, body) => this.#merge(body, frame.partial),
@@ -361,11 +397,15 @@ export class Connection {
     TIME_WARNING: (_frame, body) => this.#listeners.emit('warning', body),
     HEARTBEAT: (frame, body) => this.#check(frame.position ?? body.position),
     PONG: (_frame, body) => this.exchange.pong(body),
-    ACK: (frame, body) => this.pending.applied(frame.id, body),
-    ERROR: (frame, body) => this.pending.refused(frame.id, body),
+    ACK: (frame, body) => this.pending.applied(String(frame.id), body),
+    ERROR: (frame, body) => this.pending.refused(String(frame.id), body),
     SESSION_DELETED: () => this.close(4503, 'session deleted'),
   };
 
+  /**
+   * @param {Snapshot} incoming
+   * @param {boolean} [isPartial]
+   */
   #merge(incoming, isPartial = false) {
     const merged = merge(this.session, incoming, isPartial);
     if (merged === this.session) return;
@@ -374,6 +414,13 @@ export class Connection {
     this.#listeners.emit('session', merged);
   }
 
+  // It may have told a change, so the whole state is asked for.
+  #ignore() {
+    this.ignoredFrames += 1;
+    this.mending.ask();
+  }
+
+  /** @param {string|undefined} text */
   #check(text) {
     const position = parsePosition(text);
     if (position && isNewer(position, this.session)) this.#resynchronise();
@@ -384,15 +431,10 @@ export class Connection {
     this.#send({ type: 'RECONNECT', last_known_version: this.session?.version ?? 0 });
   }
 
+  /** @param {State} state */
   #setState(state) {
     if (this.state === state || (this.ended && state !== 'closed')) return;
     this.state = state;
     this.#listeners.emit('state', state);
   }
-}
-
-// A transport of the caller has no alternatives.
-function transportsFor(transport, transports = transportsHere()) {
-  if (typeof transport === 'function') return { transports: { own: transport }, choice: 'own' };
-  return { transports, choice: transport };
 }

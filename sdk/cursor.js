@@ -3,6 +3,7 @@
  * each frame of a write must still be delivered once.
  *
  * @import {Frame} from './types.js'
+ * @import {Position} from './position.js'
  */
 
 import { isNewer, parsePosition, positionText } from './position.js';
@@ -11,6 +12,7 @@ import { isNewer, parsePosition, positionText } from './position.js';
 const WRITE_FRAMES = new Set(['STATE_UPDATE', 'TIME_EXPIRED']);
 
 export class Cursor {
+  /** @type {Position|null} */
   #newest = null;
   // How many frames of the newest position were delivered. A whole state counts as all of them.
   #delivered = 0;
@@ -26,7 +28,8 @@ export class Cursor {
    * @returns {(frame: Frame) => boolean}
    */
   reader() {
-    let here = null;
+    /** @type {string|undefined} */
+    let here;
     let count = 0;
     return (frame) => {
       const position = parsePosition(frame.position);
@@ -38,10 +41,15 @@ export class Cursor {
     };
   }
 
-  // The same write has the same frames in the same order on every stream, so counting them is enough.
+  /**
+   * The same write has the same frames in the same order on every stream, so counting them is enough.
+   *
+   * @param {Position} position
+   * @param {number} count
+   */
   #reach(position, count) {
     const isFurther = isNewer(position, this.#newest);
-    const isSame = !isFurther && !isNewer(this.#newest, position);
+    const isSame = this.#newest !== null && !isFurther && !isNewer(this.#newest, position);
     if (!isFurther && !(isSame && count > this.#delivered)) return false;
     this.#newest = position;
     this.#delivered = count;

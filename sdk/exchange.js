@@ -17,8 +17,10 @@ export class Exchange {
   /** @type {Map<number, number>} From the timestamp of a PING to its exact origin stamp. */
   #origins = new Map();
   #sent = 0;
+  /** @type {any} */
   #timer = null;
-  #send = null;
+  /** @type {(frame: object) => void} */
+  #send = () => {};
 
   /** @param {{sync: ClockSync, timers: Timers}} parts */
   constructor({ sync, timers }) {
@@ -37,17 +39,17 @@ export class Exchange {
   stop() {
     this.timers.clear(this.#timer);
     this.#origins.clear();
-    this.#send = null;
   }
 
-  /** @param {{timestamp: number, received_at_ms: number, sent_at_ms: number}} pong */
+  /** @param {{timestamp: number, received_at_ms: number, sent_at_ms: number, uncertainty_ms?: number}} pong */
   pong(pong) {
     const destination = this.sync.monotonicMs();
     const origin = this.#origins.get(pong.timestamp);
     if (origin === undefined) return;
     this.#origins.delete(pong.timestamp);
     const [receive, transmit] = [pong.received_at_ms, pong.sent_at_ms];
-    this.sync.take({ origin_ms: origin, receive_ms: receive, transmit_ms: transmit, destination_ms: destination });
+    const own = { uncertainty_ms: pong.uncertainty_ms };
+    this.sync.take({ origin_ms: origin, receive_ms: receive, transmit_ms: transmit, destination_ms: destination, ...own });
   }
 
   #ping() {
@@ -59,11 +61,12 @@ export class Exchange {
   }
 
   // Whole milliseconds travel through any JSON reader unchanged; the fraction stays here.
+  /** @param {number} origin */
   #mark(origin) {
     let timestamp = Math.floor(origin);
     while (this.#origins.has(timestamp)) timestamp += 1;
     this.#origins.set(timestamp, origin);
-    if (this.#origins.size > MAX_OUTSTANDING_PINGS) this.#origins.delete(this.#origins.keys().next().value);
+    if (this.#origins.size > MAX_OUTSTANDING_PINGS) this.#origins.delete([...this.#origins.keys()][0]);
     return timestamp;
   }
 }

@@ -26,6 +26,10 @@ export class Fallback {
   /** @param {{transports: Record<string, Transport>, choice?: string, random?: () => number}} parts Best first. */
   constructor({ transports, choice = AUTOMATIC, random }) {
     this.transports = transports;
+    /** @type {string[]} */
+    this.names = [];
+    /** @type {string} */
+    this.choice = choice;
     this.trials = new Backoff(random, TRIAL);
     this.choose(choice);
   }
@@ -45,7 +49,7 @@ export class Fallback {
     this.trials.reset();
   }
 
-  /** The name of the transport to use now. */
+  /** The name of the transport to use now. @returns {string} */
   get name() {
     return this.names[this.#at];
   }

@@ -31,14 +31,20 @@ export function spokenText(ms) {
   return units.join(' ') || 'no time';
 }
 
+/** @param {number} seconds */
 function parts(seconds) {
   return [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
 }
 
+/** @param {number} number */
 function two(number) {
   return String(number).padStart(2, '0');
 }
 
+/**
+ * @param {number} number
+ * @param {string} unit
+ */
 function counted(number, unit) {
   return number === 0 ? '' : `${number} ${unit}${number === 1 ? '' : 's'}`;
 }

@@ -16,10 +16,20 @@ export class Listeners {
   }
 
   /**
+   * A listener that throws does not keep the others from being called; its error is reported like any uncaught one.
+   *
    * @param {string} name
    * @param {...any} values
    */
   emit(name, ...values) {
-    for (const listener of [...(this.#byName.get(name) ?? [])]) listener(...values);
+    for (const listener of [...(this.#byName.get(name) ?? [])]) {
+      try {
+        listener(...values);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }

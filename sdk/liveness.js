@@ -13,12 +13,16 @@ const DEAD_AFTER_HEARTBEATS = 3;
 const SLACK_MS = 500;
 
 export class Liveness {
+  /** @type {any} */
   #timer = null;
   #receivedAtMs = 0;
 
   /** @param {{timers: Timers, heartbeatMs: number, stale: () => void, dead: () => void}} parts */
   constructor({ timers, heartbeatMs, stale, dead }) {
-    Object.assign(this, { timers, heartbeatMs, stale, dead });
+    this.timers = timers;
+    this.heartbeatMs = heartbeatMs;
+    this.stale = stale;
+    this.dead = dead;
   }
 
   /** A frame was received, or the stream opened. */
@@ -27,9 +31,24 @@ export class Liveness {
     this.#wait(STALE_AFTER_HEARTBEATS * this.heartbeatMs + SLACK_MS, () => this.#missed());
   }
 
+  /**
+   * A frame is due within `ms`; otherwise `missed` is called.
+   *
+   * @param {number} ms
+   * @param {() => void} missed
+   */
+  expect(ms, missed) {
+    this.#wait(ms, missed);
+  }
+
   /** No frame is expected any more. */
   stop() {
     this.timers.clear(this.#timer);
+  }
+
+  /** Whether a heartbeat should have been received since the last frame. */
+  get isOverdue() {
+    return this.silentMs > this.heartbeatMs + SLACK_MS;
   }
 
   /** How long ago the last frame was received. */
@@ -42,6 +61,10 @@ export class Liveness {
     this.stale();
   }
 
+  /**
+   * @param {number} ms
+   * @param {() => void} then
+   */
   #wait(ms, then) {
     this.timers.clear(this.#timer);
     this.#timer = this.timers.set(then, ms);

@@ -2,7 +2,9 @@
  * Merges an incoming snapshot into the current one. Frames, answers and reads may come in
  * any order and twice; the position decides.
  *
- * @import {Clock, Snapshot} from './types.js'
+ * @import {Clock, Group, Participant, Snapshot} from './types.js'
+ *
+ * @typedef {Snapshot & {changed?: Participant[], changed_groups?: Group[]}} Incoming A snapshot, or a part of one.
  */
 
 import { isNewer } from './position.js';
@@ -12,7 +14,7 @@ import { isNewer } from './position.js';
  * version before it is missing, so that the caller must fetch a whole snapshot.
  *
  * @param {Snapshot|null} current
- * @param {Snapshot & {changed?: Clock[], changed_groups?: Clock[]}} incoming
+ * @param {Incoming} incoming
  * @param {boolean} [isPartial] It has only the `changed` clocks.
  * @returns {Snapshot|null}
  */
@@ -22,20 +24,36 @@ export function merge(current, incoming, isPartial = false) {
   return current && follows(current, incoming) ? patch(current, incoming) : null;
 }
 
+/**
+ * @param {Snapshot} current
+ * @param {Incoming} incoming
+ */
 function follows(current, incoming) {
   return current.epoch === incoming.epoch && current.version + 1 === incoming.version;
 }
 
+/**
+ * @param {Snapshot} current
+ * @param {Incoming} incoming
+ * @returns {Snapshot}
+ */
 function patch(current, { changed, changed_groups: changedGroups, ...incoming }) {
   return {
     ...current,
     ...incoming,
-    participants: replace(current.participants, changed, 'participant_id'),
-    groups: replace(current.groups, changedGroups, 'group_id'),
+    participants: replace('participant_id', current.participants, changed),
+    groups: replace('group_id', current.groups, changedGroups),
   };
 }
 
-function replace(current = [], changed = [], key) {
+/**
+ * @template {Clock} T
+ * @param {'participant_id'|'group_id'} key
+ * @param {T[]} [current]
+ * @param {T[]} [changed]
+ * @returns {T[]}
+ */
+function replace(key, current = [], changed = []) {
   const byId = new Map(changed.map((one) => [one[key], one]));
   return current.map((one) => byId.get(one[key]) ?? one);
 }

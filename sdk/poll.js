@@ -4,11 +4,18 @@
  * the same frames that streams bring.
  *
  * @import {Address} from './address.js'
- * @import {Listener, Transport} from './websocket.js'
+ * @import {Listener, Stream, Transport} from './websocket.js'
+ * @import {Frame} from './types.js'
  * @import {Timers} from './timers.js'
+ *
+ * @typedef {object} Answer
+ * @property {string} position
+ * @property {Frame[]} [events]
+ * @property {import('./types.js').Snapshot|null} [session]
+ * @property {number} [next_poll_ms]
  */
 
-import { sessionUrl } from './address.js';
+import { authorization, sessionUrl } from './address.js';
 import { isNewer, parsePosition } from './position.js';
 import { systemTimers } from './timers.js';
 
@@ -19,6 +26,7 @@ const FIRST_TIMEOUT_MS = 1000;
 const UNCHANGED_PAUSE_MS = 1000;
 
 // The close code of a stream for each status of a refused request.
+/** @type {Record<number, number>} */
 const CLOSE_CODES = { 401: 4500, 403: 4501, 404: 4502, 429: 4008 };
 const TEMPORARY_CODE = 4004;
 
@@ -30,23 +38,36 @@ export function longPolls({ fetch = (...args) => globalThis.fetch(...args), time
   return (address, listener) => {
     const poll = new LongPoll({ address, listener, fetch, timers });
     poll.run();
-    return { send: null, close: () => poll.stop() };
+    return poll;
   };
 }
 
+/** @implements {Stream} */
 class LongPoll {
+  /** It only receives. @type {null} */
+  send = null;
   #controller = new AbortController();
+  /** @type {any} */
   #timer = null;
   #isOpen = false;
 
+  /** @param {{address: Address, listener: Listener, fetch: typeof globalThis.fetch, timers: Timers}} parts */
   constructor({ address, listener, fetch, timers }) {
-    Object.assign(this, { address, listener, fetch, timers });
+    this.address = address;
+    this.listener = listener;
+    this.fetch = fetch;
+    this.timers = timers;
     this.since = address.last;
   }
 
-  stop() {
+  close() {
     this.#controller.abort();
     this.timers.clear(this.#timer);
+  }
+
+  /** @param {string} token For the next request. */
+  renew(token) {
+    this.address = { ...this.address, token };
   }
 
   get isOver() {
@@ -64,10 +85,18 @@ class LongPoll {
     }
   }
 
-  // The answer; null if the poll has ended.
+  /**
+   * The answer; null if the poll has ended.
+   *
+   * @param {number} timeoutMs
+   * @returns {Promise<Answer|null>}
+   */
   async #request(timeoutMs) {
+    const { token } = this.address;
     try {
       const response = await this.fetch(this.#url(timeoutMs).href, this.#init());
+      // It waited beyond the end of a token that was renewed meanwhile.
+      if (response.status === 401 && token !== this.address.token) return await this.#request(timeoutMs);
       if (!response.ok) return this.#end(CLOSE_CODES[response.status] ?? TEMPORARY_CODE, response.statusText);
       return await response.json();
     } catch {
@@ -75,6 +104,7 @@ class LongPoll {
     }
   }
 
+  /** @param {number} timeoutMs */
   #url(timeoutMs) {
     const url = sessionUrl(this.address.base, this.address.sessionId, 'poll');
     if (this.since) url.searchParams.set('since', this.since);
@@ -83,11 +113,11 @@ class LongPoll {
   }
 
   #init() {
-    const { token } = this.address;
-    const headers = { Accept: 'application/json', ...(token && { Authorization: `Bearer ${token}` }) };
-    return { headers, cache: 'no-store', signal: this.#controller.signal };
+    const headers = { Accept: 'application/json', ...authorization(this.address.token) };
+    return /** @type {RequestInit} */ ({ headers, cache: 'no-store', signal: this.#controller.signal });
   }
 
+  /** @param {Answer} answer */
   #deliver({ position, events = [], session }) {
     if (!this.#isOpen) this.listener.opened();
     this.#isOpen = true;
@@ -99,21 +129,27 @@ class LongPoll {
     this.since = position;
   }
 
+  /** @param {Frame} frame */
   #frame(frame) {
     if (!this.isOver) this.listener.frame(frame);
   }
 
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
   #end(code, reason) {
     if (this.isOver) return null;
-    this.stop();
+    this.close();
     this.listener.closed(code, reason);
     return null;
   }
 
+  /** @param {number} ms */
   #wait(ms) {
     if (ms <= 0 || this.isOver) return null;
-    return new Promise((done) => {
+    return /** @type {Promise<void>} */ (new Promise((done) => {
       this.#timer = this.timers.set(done, ms);
-    });
+    }));
   }
 }

@@ -2,34 +2,54 @@
  * Plain requests: to create, to read, and to command where no stream works.
  *
  * @import {Snapshot} from './types.js'
+ * @import {Tokens} from './tokens.js'
  */
 
+import { authorization } from './address.js';
 import { newKey } from './keys.js';
-import { Problem, unreachable } from './problem.js';
+import { SyncKairosError, unreachable } from './problem.js';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
+// A request that could not be sent, by the codes of Node; browsers do not tell.
+const UNSENT_CODES = ['ECONNREFUSED', 'ENOTFOUND'];
+
+/** @typedef {{method: string, path: string, body?: object}} Route */
+
 // Participants are a resource of their own in REST; streams have these commands instead.
+/** @type {Record<string, (fields: any) => Route>} */
 const ROUTES = {
-  add_participant: (body) => ({ method: 'POST', path: 'participants', body }),
+  add_participant: (body) => ({ method: 'POST', path: '/participants', body }),
   change_participant: ({ participant_id: id, ...body }) => ({ method: 'PATCH', path: participantPath(id), body }),
   remove_participant: ({ participant_id: id, ...body }) => ({ method: 'DELETE', path: participantPath(id), body }),
+  clone: ({ new_session_id: id, ...body }) => ({ method: 'POST', path: '/clone', body: { session_id: id, ...body } }),
+  delete: (body) => ({ method: 'DELETE', path: '', body }),
 };
 
 export class Rest {
-  /** @param {{base: string, token?: string|null, fetch?: typeof fetch}} parts */
-  constructor({ base, token = null, fetch = (...args) => globalThis.fetch(...args) }) {
+  /**
+   * @param {object} parts
+   * @param {string} parts.base
+   * @param {string|null} [parts.token]
+   * @param {Tokens} [parts.tokens] In place of `token`: where it is renewed.
+   * @param {typeof globalThis.fetch} [parts.fetch]
+   * @param {number} [parts.timeoutMs]
+   */
+  constructor({ base, token = null, tokens, fetch = (...args) => globalThis.fetch(...args), timeoutMs = REQUEST_TIMEOUT_MS }) {
     this.base = base;
     this.token = token;
+    this.tokens = tokens;
     this.fetch = fetch;
+    this.timeoutMs = timeoutMs;
   }
 
   /**
    * @param {object} config
+   * @param {string} [key] The same for every retry.
    * @returns {Promise<Snapshot>}
    */
-  create(config) {
-    return this.#request('POST', '/v1/sessions', config, newKey());
+  create(config, key = newKey()) {
+    return this.#request('POST', '/v1/sessions', config, key);
   }
 
   /**
@@ -45,18 +65,18 @@ export class Rest {
    * @param {string} command
    * @param {object} fields
    * @param {string} key The same for every retry of one command.
-   * @returns {Promise<Snapshot & {outcome: object}>}
+   * @returns {Promise<import('./types.js').CommandAnswer>}
    */
   command(sessionId, command, fields, key) {
-    const route = ROUTES[command]?.(fields) ?? { method: 'POST', path: command, body: fields };
-    return this.#request(route.method, `${pathOf(sessionId)}/${route.path}`, route.body, key);
+    const route = ROUTES[command]?.(fields) ?? { method: 'POST', path: `/${command}`, body: fields };
+    return this.#request(route.method, pathOf(sessionId) + route.path, route.body, key);
   }
 
   /**
    * The server's half of a four-stamp exchange.
    *
    * @param {number} originMs
-   * @returns {Promise<{receive_ms: number, transmit_ms: number}>}
+   * @returns {Promise<{receive_ms: number, transmit_ms: number, uncertainty_ms?: number}>}
    */
   time(originMs) {
     return this.#request('POST', '/v1/time', { origin_ms: originMs });
@@ -100,36 +120,72 @@ export class Rest {
     return this.#request('POST', `${pathOf(sessionId)}/tokens`, request, newKey());
   }
 
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @param {string} [key]
+   * @returns {Promise<any>}
+   */
   async #request(method, path, body, key) {
-    const answer = await this.#send(method, path, body, key);
+    const token = await this.#token();
+    const init = { method, headers: headersOf(body, key, token), body: body && JSON.stringify(body) };
+    const answer = await this.#send(path, init);
+    if (answer.ok) this.tokens?.accepted();
+    if (answer.status === 401 && (await this.tokens?.refused(token))) return this.#request(method, path, body, key);
     const read = await answer.json().catch(() => null);
-    if (!answer.ok) throw new Problem({ status: answer.status, ...read });
+    if (!answer.ok) throw new SyncKairosError({ status: answer.status, ...read });
     return read;
   }
 
-  async #send(method, path, body, key) {
-    const headers = this.#headers(body, key);
-    const init = { method, headers, body: body && JSON.stringify(body), cache: 'no-store' };
-    try {
-      return await this.fetch(this.base + path, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
-    } catch {
-      throw unreachable();
-    }
+  async #token() {
+    return this.tokens ? this.tokens.get() : this.token;
   }
 
-  #headers(body, key) {
-    const headers = { Accept: 'application/json' };
-    if (body) headers['Content-Type'] = 'application/json';
-    if (key) headers['Idempotency-Key'] = key;
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
-    return headers;
+  /**
+   * @param {string} path
+   * @param {RequestInit} init
+   */
+  async #send(path, init) {
+    try {
+      return await this.fetch(this.base + path, { ...init, cache: 'no-store', signal: AbortSignal.timeout(this.timeoutMs) });
+    } catch (error) {
+      throw unreachable(error);
+    }
   }
 }
 
+/**
+ * Whether a request that could not be done was certainly not sent.
+ *
+ * @param {unknown} error
+ */
+export function isUnsent(error) {
+  const { cause } = /** @type {any} */ (error);
+  return globalThis.navigator?.onLine === false || UNSENT_CODES.includes((cause?.cause ?? cause)?.code);
+}
+
+/**
+ * @param {object|undefined} body
+ * @param {string|undefined} key
+ * @param {string|null} token
+ * @returns {Record<string, string>}
+ */
+function headersOf(body, key, token) {
+  return {
+    Accept: 'application/json',
+    ...(body && { 'Content-Type': 'application/json' }),
+    ...(key && { 'Idempotency-Key': key }),
+    ...authorization(token),
+  };
+}
+
+/** @param {string} sessionId */
 function pathOf(sessionId) {
   return `/v1/sessions/${encodeURIComponent(sessionId)}`;
 }
 
+/** @param {string} id */
 function participantPath(id) {
-  return `participants/${encodeURIComponent(id)}`;
+  return `/participants/${encodeURIComponent(id)}`;
 }

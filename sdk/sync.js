@@ -10,8 +10,9 @@
  * @property {number} receive_ms Theirs.
  * @property {number} transmit_ms Theirs.
  * @property {number} destination_ms Ours, on receiving.
+ * @property {number} [uncertainty_ms] How far their clock itself may be off.
  *
- * @typedef {{offset: number, roundTrip: number, atMs: number}} Sample
+ * @typedef {{offset: number, roundTrip: number, atMs: number, ownMs: number}} Sample
  */
 
 const WINDOW_SIZE = 8;
@@ -34,16 +35,21 @@ export class ClockSync {
   #taken = 0;
   #offset = 0;
   #slewedAtMs = 0;
+  #isKnown = false;
+  /** The newest reading, so that none is earlier. */
+  #newest = -Infinity;
 
-  /** @param {{monotonicMs?: () => number}} [parts] */
-  constructor({ monotonicMs = pageMonotonicMs } = {}) {
+  /** @param {{monotonicMs?: () => number, taken?: () => void}} [parts] `taken` is called after each exchange. */
+  constructor({ monotonicMs = pageMonotonicMs, taken = () => {} } = {}) {
     this.monotonicMs = monotonicMs;
+    this.taken = taken;
   }
 
-  /** Cluster time in ms; the device's own time until the first exchange. */
+  /** Cluster time in ms, never backwards but for a step; the device's own time until the first exchange. */
   now() {
     this.#slew();
-    return this.monotonicMs() + this.#offset;
+    this.#newest = Math.max(this.#newest, this.monotonicMs() + this.#offset);
+    return this.#newest;
   }
 
   /** Their clock minus our monotonic one, as applied just now. */
@@ -55,6 +61,12 @@ export class ClockSync {
   /** The round trip of the best exchange; null before the first one. */
   get roundTrip() {
     return this.#best()?.roundTrip ?? null;
+  }
+
+  /** How far `now` may be off; null before the first exchange. */
+  get uncertainty() {
+    const best = this.#best();
+    return best && uncertainty(best, this.monotonicMs()) + best.ownMs + Math.abs(this.#error());
   }
 
   get hasSample() {
@@ -78,11 +90,25 @@ export class ClockSync {
     if (this.#contradicts(sample)) this.#forget();
     this.#window = [...this.#window, sample].slice(-WINDOW_SIZE);
     this.#taken += 1;
-    if (!this.isSettled || Math.abs(this.#error()) > MIN_STEP_MS) this.#offset = this.#best().offset;
+    if (!this.isSettled || Math.abs(this.#error()) > MIN_STEP_MS) this.#step();
+    this.taken();
+  }
+
+  /** The device slept: the next exchanges correct at once instead of slewing. */
+  unsettle() {
+    this.#taken = 0;
+  }
+
+  #step() {
+    // A large step, and the first one, may go back; within a second a reading waits instead.
+    if (!this.#isKnown || Math.abs(this.#error()) > MIN_STEP_MS) this.#newest = -Infinity;
+    this.#isKnown = true;
+    this.#offset += this.#error();
   }
 
   // The true offset lies within half the round trip of every sample. If two samples have no offset
   // in common, a clock was moved, and the window is out of date.
+  /** @param {Sample} sample */
   #contradicts(sample) {
     const best = this.#best();
     if (!best) return false;
@@ -96,7 +122,7 @@ export class ClockSync {
 
   #best() {
     const at = this.monotonicMs();
-    const better = (a, b) => (uncertainty(b, at) < uncertainty(a, at) ? b : a);
+    const better = (/** @type {Sample} */ a, /** @type {Sample} */ b) => (uncertainty(b, at) < uncertainty(a, at) ? b : a);
     return this.#window.length ? this.#window.reduce(better) : null;
   }
 
@@ -121,14 +147,19 @@ export function pageMonotonicMs() {
  * @param {Stamps} stamps
  * @returns {Sample}
  */
-export function sampleOf({ origin_ms, receive_ms, transmit_ms, destination_ms }) {
+export function sampleOf({ origin_ms, receive_ms, transmit_ms, destination_ms, uncertainty_ms: ownMs = 0 }) {
   return {
     offset: (receive_ms - origin_ms + (transmit_ms - destination_ms)) / 2,
     roundTrip: destination_ms - origin_ms - (transmit_ms - receive_ms),
     atMs: destination_ms,
+    ownMs,
   };
 }
 
+/**
+ * @param {Sample} sample
+ * @param {number} atMs
+ */
 function uncertainty(sample, atMs) {
   return sample.roundTrip / 2 + Math.max(0, atMs - sample.atMs) * MAX_DRIFT_PER_MS;
 }

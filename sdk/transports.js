@@ -1,19 +1,37 @@
 /**
- * The transports of this platform, by name, best first. A browser has all of them; elsewhere the
- * caller may pass its own.
+ * The transports of this platform, by name, best first. Where there is no `WebSocket`, as in Node 20, the others remain.
  *
+ * @import {Timers} from './timers.js'
  * @import {Transport} from './websocket.js'
  */
 
 import { longPolls } from './poll.js';
+import { sharedSockets } from './shared-socket.js';
 import { serverSentEvents } from './sse.js';
 import { webSockets } from './websocket.js';
 
-/** @returns {Record<string, Transport>} */
-export function transportsHere() {
+/**
+ * @param {object} [parts]
+ * @param {typeof globalThis.fetch} [parts.fetch]
+ * @param {Timers} [parts.timers]
+ * @param {boolean} [parts.isShared] All sessions share one WebSocket.
+ * @returns {Record<string, Transport>}
+ */
+export function transportsHere({ fetch, timers, isShared = false } = {}) {
   return {
-    ...(globalThis.WebSocket && { websocket: webSockets() }),
-    ...(globalThis.EventSource && { sse: serverSentEvents() }),
-    poll: longPolls(),
+    ...(globalThis.WebSocket && { websocket: isShared ? sharedSockets() : webSockets() }),
+    sse: serverSentEvents({ fetch }),
+    poll: longPolls({ fetch, timers }),
   };
+}
+
+/**
+ * The transports of a connection, and which of them it uses. A transport of the caller has no alternatives.
+ *
+ * @param {string|Transport} transport
+ * @param {Record<string, Transport>} [transports]
+ */
+export function transportsFor(transport, transports = transportsHere()) {
+  if (typeof transport === 'function') return { transports: { own: transport }, choice: 'own' };
+  return { transports, choice: transport };
 }

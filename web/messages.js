@@ -8,6 +8,7 @@ export const MESSAGES = {
   unanswered: 'The server did not answer in time. Look at the clock before you try again.',
   unsent: 'The server is away.',
   closed: 'This clock is not followed any more.',
+  no_token: 'This link has no access any more. Ask the organiser for a new one.',
   malformed: 'The server cannot read the request.',
   not_found: 'There is nothing at this address.',
   method_not_allowed: 'The server does not do that here.',

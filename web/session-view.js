@@ -70,7 +70,6 @@ class SessionView {
     connection.on('state', () => this.#onState());
     connection.on('warning', (warning) => this.cues.once({ ...warning, type: 'warning' }));
     connection.on('frame', (frame) => this.#onFrame(frame));
-    addEventListener('online', () => connection.reconnectNow());
     document.addEventListener('visibilitychange', () => this.#onSeen());
   }
 
@@ -88,7 +87,6 @@ class SessionView {
 
   #onSeen() {
     if (document.hidden) return;
-    this.connection.reconnectNow();
     this.frameLoop.wake();
     if (this.connection.session) keepAwake(this.#status() === 'running');
   }

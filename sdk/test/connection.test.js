@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Backoff, isRetryable } from '../backoff.js';
 import { Connection } from '../connection.js';
-import { Problem } from '../problem.js';
+import { SyncKairosError } from '../problem.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
 
 const snapshot = (version, more = {}) => ({ session_id: 's', epoch: 9, version, participants: [], ...more });
@@ -131,7 +131,7 @@ test('a refusal is a problem with the present snapshot', async () => {
   const answer = connection.command('pause');
   const payload = { code: 'not_running', status: 409, detail: 'it is paused', session: snapshot(6) };
   frame({ type: 'ERROR', id: network.sent('COMMAND')[0].id, payload });
-  await assert.rejects(answer, (problem) => problem instanceof Problem && problem.code === 'not_running');
+  await assert.rejects(answer, (problem) => problem instanceof SyncKairosError && problem.code === 'not_running');
   assert.equal(connection.session.version, 6);
 });
 
@@ -184,7 +184,7 @@ test('where no stream works, commands go over REST with the same key', async () 
 });
 
 test('a stream that does not open for lack of a session is closed for good', async () => {
-  const rest = fakeRest({ read: async () => { throw new Problem({ status: 404, code: 'session_not_found' }); } });
+  const rest = fakeRest({ read: async () => { throw new SyncKairosError({ status: 404, code: 'session_not_found' }); } });
   const { connection, network } = following({ rest });
   network.last.listener.closed(1006, '');
   await settle();
@@ -219,3 +219,34 @@ test('fields beside the payload are read as well', () => {
   assert.ok(connection.sync.hasSample);
 });
 
+test('nothing else may rest on a stream on which nothing was heard', () => {
+  const unanswered = following();
+  unanswered.timers.pass(8001);
+  const silent = following();
+  silent.open(1);
+  silent.timers.pass(15_001);
+  const stale = following();
+  stale.open(1);
+  stale.timers.pass(10_501);
+  stale.connection.reconnectNow();
+  const left = following();
+  left.open(1);
+  left.connection.close();
+  assert.deepEqual([unanswered, silent, stale, left].map(({ network }) => network.streams[0].isSuspect), [true, true, true, false]);
+});
+
+test('a loss is told with the failures in a row, and a live stream begins anew', () => {
+  const { connection, network, timers, open } = following();
+  const lost = [];
+  connection.on('lost', ({ code, failures }) => lost.push([code, failures]));
+  const lose = (code) => {
+    network.last.listener.closed(code, '');
+    timers.pass(2000);
+  };
+  lose(1006);
+  lose(1006);
+  open(1);
+  lose(1012);
+  lose(1006);
+  assert.deepEqual(lost, [[1006, 1], [1006, 2], [1012, 0], [1006, 1]]);
+});

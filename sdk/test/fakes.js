@@ -25,7 +25,7 @@ export class FakeTimers {
     const end = this.now + ms;
     for (let next = this.#next(end); next; next = this.#next(end)) {
       this.clear(next);
-      this.now = next.at;
+      this.now = Math.max(this.now, next.at);
       next.run();
     }
     this.now = end;
@@ -46,10 +46,10 @@ export class FakeNetwork {
   }
 
   transport = (address, listener) => {
-    const stream = { address, listener, sent: [], isClosed: false };
+    const stream = { address, listener, sent: [], renewed: [], isClosed: false };
     this.streams.push(stream);
     const send = this.listens ? null : (frame) => stream.sent.push(frame);
-    return { send, close: () => (stream.isClosed = true) };
+    return { send, close: (isSuspect = false) => Object.assign(stream, { isClosed: true, isSuspect }), renew: (token) => stream.renewed.push(token) };
   };
 
   get last() {

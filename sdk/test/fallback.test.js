@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection } from '../connection.js';
-import { Problem } from '../problem.js';
+import { SyncKairosError } from '../problem.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
 
 const snapshot = (version) => ({ session_id: 's', epoch: 9, version, participants: [] });
@@ -15,7 +15,7 @@ function world({ transport = 'automatic', isAway = false } = {}) {
   const timers = new FakeTimers();
   const w = { websocket, sse, poll, timers, isAway, frames: [], told: [] };
   const answering = (give) => async () => {
-    if (w.isAway) throw new Problem({ code: 'unreachable' });
+    if (w.isAway) throw new SyncKairosError({ code: 'unreachable' });
     return give();
   };
   w.rest = fakeRest({

@@ -112,3 +112,12 @@ test('a close amid an answer stops its delivery', async () => {
   await settle().then(settle);
   assert.deepEqual(told, ['9-5']);
 });
+
+test('a request that outlived its token is repeated with the new one', async () => {
+  const { asked, told, stream } = polling('9-3');
+  stream.renew('t2');
+  await asked[0].answer({}, 401);
+  assert.equal(asked[1].headers.Authorization, 'Bearer t2');
+  await asked[1].answer({}, 401);
+  assert.deepEqual(told, [4500]);
+});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection } from '../connection.js';
 import { longPolls } from '../poll.js';
-import { Problem } from '../problem.js';
+import { SyncKairosError } from '../problem.js';
 import { FakeNetwork, FakeTimers, fakeRest, settle } from './fakes.js';
 
 const snapshot = (version, epoch = 9) => ({ session_id: 's', epoch, version, participants: [] });
@@ -218,7 +218,7 @@ test('an answer to a read of an earlier run does not end this one', async () => 
   connection.close();
   connection.open();
   open();
-  answer(new Problem({ status: 404, code: 'session_not_found' }));
+  answer(new SyncKairosError({ status: 404, code: 'session_not_found' }));
   await settle();
   assert.deepEqual([connection.state, connection.ended], ['live', null]);
 });

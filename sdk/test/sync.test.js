@@ -89,3 +89,42 @@ test('the error is within half the round trip for any asymmetry', () => {
     assert.ok(Math.abs(w.error()) <= w.sync.roundTrip / 2 + 0.01);
   }
 });
+
+test('a reading never goes back, also while the first exchanges correct it', () => {
+  const w = world();
+  w.exchange(40, 0);
+  const first = w.sync.now();
+  w.exchange(0, 1);
+  assert.ok(w.sync.now() >= first, 'the better exchange is 20 ms behind');
+  w.ms += 30;
+  assert.ok(Math.abs(w.error()) < 1);
+});
+
+test('before the first exchange it tells the device’s time, from which it may go back', () => {
+  const w = world(-60_000);
+  assert.equal(w.sync.now(), w.ms);
+  w.exchange(1, 1);
+  assert.ok(Math.abs(w.error()) <= 1);
+});
+
+test('after a sleep a small error is corrected at once instead of slewed', () => {
+  const w = world();
+  for (let i = 0; i < 5; i += 1) w.exchange(1, 1);
+  w.ahead += 600;
+  w.sync.unsettle();
+  w.exchange(1, 1);
+  assert.ok(Math.abs(w.error()) <= 1);
+});
+
+test('the uncertainty holds the error, and grows with the age of the best exchange', () => {
+  const w = world();
+  assert.equal(w.sync.uncertainty, null);
+  w.exchange(30, 10);
+  assert.ok(w.sync.uncertainty >= Math.abs(w.error()) && w.sync.uncertainty < 21);
+  const before = w.sync.uncertainty;
+  w.ms += 60_000;
+  assert.ok(w.sync.uncertainty > before + 2);
+  const own = new ClockSync({ monotonicMs: () => 0 });
+  own.take({ origin_ms: 0, receive_ms: 0, transmit_ms: 0, destination_ms: 0, uncertainty_ms: 3 });
+  assert.equal(own.uncertainty, 3);
+});

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { EventSource } from 'eventsource';
 import { Connection, longPolls, serverSentEvents } from '../../sdk/index.js';
 import { fallbackMessage } from '../../web/messages.js';
 import { Nginx } from '../service/nginx.mjs';
@@ -81,7 +80,7 @@ describe('nginx', { concurrency: true }, () => {
 
   test('deaf: where events are held back the library goes on by long-poll, says why, and misses nothing', async () => {
     const id = await server.createBlitz();
-    const transports = { sse: serverSentEvents(EventSource), poll: longPolls() };
+    const transports = { sse: serverSentEvents(), poll: longPolls() };
     const connection = new Connection({ base: nginx.bases.deaf, sessionId: id, transports });
     const versions = [];
     connection.on('frame', ({ type, payload }) => type.startsWith('STATE') && versions.push(payload.version));
