@@ -153,8 +153,8 @@ function suite(release) {
     await page.waitForFunction(() => document.getElementById('time').textContent !== 'none');
     assert.equal(await page.evaluate(() => window.held().sockets), 1);
     await page.evaluate(() => window.unmount());
-    // The socket takes a moment to close.
-    await until('the socket is closed', () => page.evaluate(() => window.held().sockets === 0));
+    // The socket takes a moment to close, and so does a request that is under way.
+    await until('the socket is closed', () => page.evaluate(() => window.held().sockets + window.held().requests === 0));
     assert.deepEqual(await page.evaluate(() => window.held()), before);
     assert.equal(await page.evaluate(() => window.sockets), 1, 'StrictMode mounts twice, over one socket');
     await close(opening);
