@@ -13,6 +13,7 @@ import { FUNCTION, ID, check, oneOf } from './checks.js';
 import { clockIds, shownMs } from './clock.js';
 import { Connection } from './connection.js';
 import { EVENTS } from './events.js';
+import { AUTOMATIC } from './fallback.js';
 import { Followed } from './followed.js';
 import { Listeners } from './listeners.js';
 import { checkedBase, checkedOptions } from './options.js';
@@ -359,6 +360,7 @@ export class SyncKairosClient {
   #transports() {
     const { transport, transports, fetch, timers } = this.options;
     const chosen = transportsFor(transport, transports ?? transportsHere({ fetch, timers, isShared: true }));
+    check(chosen.choice, 'options.transport', oneOf([AUTOMATIC, ...Object.keys(chosen.transports)]));
     const { tokens } = this;
     if (!tokens) return chosen;
     const all = Object.entries(chosen.transports).map(([name, one]) => [name, withTokens(one, tokens)]);

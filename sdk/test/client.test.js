@@ -126,6 +126,7 @@ test('arguments that make no sense throw at once, naming the field, and nothing 
     'base must be an address': () => new SyncKairosClient('timers.example'),
     'options.maxAttempts must be a whole number above 0': () => new SyncKairosClient('http://x', { maxAttempts: 0 }),
     'options.url is not known': () => new SyncKairosClient('http://x', { url: 'y' }),
+    'options.transport must be one of automatic, sse, poll': () => new SyncKairosClient('http://x', { transports: { sse: () => {}, poll: () => {} }, transport: 'websocket' }),
     'options.token must be': () => new SyncKairosClient('http://x', { token: 5 }),
   };
   for (const [message, call] of Object.entries(wrong)) {

@@ -219,3 +219,34 @@ test('fields beside the payload are read as well', () => {
   assert.ok(connection.sync.hasSample);
 });
 
+test('nothing else may rest on a stream on which nothing was heard', () => {
+  const unanswered = following();
+  unanswered.timers.pass(8001);
+  const silent = following();
+  silent.open(1);
+  silent.timers.pass(15_001);
+  const stale = following();
+  stale.open(1);
+  stale.timers.pass(10_501);
+  stale.connection.reconnectNow();
+  const left = following();
+  left.open(1);
+  left.connection.close();
+  assert.deepEqual([unanswered, silent, stale, left].map(({ network }) => network.streams[0].isSuspect), [true, true, true, false]);
+});
+
+test('a loss is told with the failures in a row, and a live stream begins anew', () => {
+  const { connection, network, timers, open } = following();
+  const lost = [];
+  connection.on('lost', ({ code, failures }) => lost.push([code, failures]));
+  const lose = (code) => {
+    network.last.listener.closed(code, '');
+    timers.pass(2000);
+  };
+  lose(1006);
+  lose(1006);
+  open(1);
+  lose(1012);
+  lose(1006);
+  assert.deepEqual(lost, [[1006, 1], [1006, 2], [1012, 0], [1006, 1]]);
+});

@@ -49,7 +49,7 @@ export class FakeNetwork {
     const stream = { address, listener, sent: [], renewed: [], isClosed: false };
     this.streams.push(stream);
     const send = this.listens ? null : (frame) => stream.sent.push(frame);
-    return { send, close: () => (stream.isClosed = true), renew: (token) => stream.renewed.push(token) };
+    return { send, close: (isSuspect = false) => Object.assign(stream, { isClosed: true, isSuspect }), renew: (token) => stream.renewed.push(token) };
   };
 
   get last() {
