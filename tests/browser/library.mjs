@@ -22,6 +22,10 @@ const RIGHT_WITHIN_MS = 1000;
 const FALLBACK_WITHIN_MS = 10_000;
 const RETURNS_WITHIN_MS = 40_000;
 const FROZEN_MS = 12_000;
+const TOKEN_LIFE_MS = 12_000;
+const LOAD_MS = 60_000;
+const TRACED_MS = 10_000;
+const FRAME_MS = 16;
 
 const windows = await Windows.open();
 /** @type {Server[]} */
@@ -131,14 +135,17 @@ describe('faults', { concurrency: 3 }, () => {
   test('a token that ends is renewed on each transport, and the stream goes on', async () => {
     const server = await startedServer({ env: { JWT_SECRET: SECRET }, token: signed({ role: 'operator' }) });
     const id = await server.createBlitz();
-    for (const transport of ['websocket', 'sse', 'poll']) {
-      const tokens = [signed({ role: 'operator', lifeMs: 4000 }), signed({ role: 'operator' })];
-      const page = await clientIn(server.base, { tokens, options: { transport } });
-      await follow(page, id);
-      const beganMs = performance.now();
-      await until('the first token has ended', () => performance.now() - beganMs > 5000, 10_000);
-      await versionIs(page, id, versionOf(await server.command(id, 'adjust', { participant_id: 'p1', add_ms: 1000 })), 5000);
-      const [failed, lost] = [await told(page, 'error'), await told(page, 'disconnected')];
+    const pages = await Promise.all(['websocket', 'sse', 'poll'].map((transport) => {
+      const tokens = [signed({ role: 'operator', lifeMs: TOKEN_LIFE_MS }), signed({ role: 'operator' })];
+      return clientIn(server.base, { tokens, options: { transport } });
+    }));
+    const beganMs = performance.now();
+    for (const page of pages) await follow(page, id);
+    await until('the first tokens have ended', () => performance.now() - beganMs > TOKEN_LIFE_MS + 1000, TOKEN_LIFE_MS + 10_000);
+    const version = versionOf(await server.command(id, 'adjust', { participant_id: 'p1', add_ms: 1000 }));
+    for (const page of pages) {
+      await versionIs(page, id, version, 5000);
+      const [transport, failed, lost] = [await page.evaluate((one) => window.client.transport(one), id), await told(page, 'error'), await told(page, 'disconnected')];
       assert.deepEqual([failed, lost], [[], []], transport);
       await nothingMissed(page, id);
       await page.context().close();
@@ -208,48 +215,46 @@ test('a thousand updates a second: frames stay short, and memory stays level', a
     return metrics.find(({ name }) => name === 'JSHeapUsedSize').value / 1e6;
   };
   const beganMs = performance.now();
-  const after = (ms) => until(`${ms} ms have passed`, () => performance.now() - beganMs > ms, ms + 5000);
-  await after(10_000);
-  await page.evaluate(() => (window.frameMs = []));
+  const passed = (ms) => until(`${ms} ms have passed`, () => performance.now() - beganMs > ms, ms + 5000);
+  const frames = await framesOf(page, () => passed(TRACED_MS));
   const before = await heap();
-  await after(60_000);
-  const [grown, frames, updates] = [(await heap()) - before, await page.evaluate(() => window.frameMs), await page.evaluate(() => window.updates)];
+  await passed(TRACED_MS + LOAD_MS);
+  const [grown, updates] = [(await heap()) - before, await page.evaluate(() => window.updates)];
   const rate = updates / ((performance.now() - beganMs) / 1000);
   const p95 = frames.sort((a, b) => a - b)[Math.floor(frames.length * 0.95)];
   console.log(`# ${Math.round(rate)} updates a second, ${frames.length} frames, p95 ${p95.toFixed(1)} ms, memory ${before.toFixed(1)} MB and ${grown.toFixed(2)} MB more`);
   assert.ok(rate > 900, `${rate} updates a second`);
-  assert.ok(p95 < 16, `a frame takes ${p95} ms`);
+  assert.ok(frames.length > 50 && p95 < FRAME_MS, `${frames.length} frames, p95 ${p95} ms`);
   assert.ok(grown < 1, `memory grew by ${grown} MB`);
   await page.evaluate(() => window.client.disconnect());
   await page.context().close();
   await flood.stop();
 });
 
-// A frame's time is what the page works for it: the messages that came since the last one, then what is painted.
 function followAndPaint(ids) {
   window.updates = 0;
-  window.frameMs = [];
-  let messagesMs = 0;
-  const { addEventListener } = WebSocket.prototype;
-  WebSocket.prototype.addEventListener = function timed(name, listener) {
-    addEventListener.call(this, name, (event) => {
-      const beganMs = performance.now();
-      listener(event);
-      messagesMs += performance.now() - beganMs;
-    });
-  };
   for (const id of ids) window.client.connect(id, () => (window.updates += 1));
   const clock = document.body.appendChild(document.createElement('p'));
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = ({ data: beganMs }) => {
-    window.frameMs.push(messagesMs + performance.now() - beganMs);
-    messagesMs = 0;
-  };
   const paint = () => {
-    const beganMs = performance.now();
     clock.textContent = ids.map((id) => window.client.remaining('p1', id)).join(' ');
-    port2.postMessage(beganMs);
     requestAnimationFrame(paint);
   };
   requestAnimationFrame(paint);
+}
+
+/**
+ * How long the page's thread worked for each frame: the messages since the frame before, and the frame itself. By the
+ * processor's time, so that it is the same on a busy machine.
+ */
+async function framesOf(page, during) {
+  const browser = page.context().browser();
+  await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline'] });
+  await during();
+  const { traceEvents } = JSON.parse(await browser.stopTracing());
+  const painted = traceEvents.filter(({ name }) => name === 'FireAnimationFrame').sort((a, b) => a.ts - b.ts);
+  const { pid, tid } = painted[0];
+  const tasks = traceEvents.filter((event) => event.name === 'RunTask' && event.pid === pid && event.tid === tid && event.tdur !== undefined);
+  assert.ok(tasks.length > painted.length, `${tasks.length} tasks of ${painted.length} frames`);
+  const ends = painted.map((frame) => tasks.find((task) => task.ts <= frame.ts && task.ts + task.dur >= frame.ts)).filter(Boolean).map((task) => task.ts);
+  return ends.slice(1).map((end, at) => tasks.filter((task) => task.ts > ends[at] && task.ts <= end).reduce((sum, task) => sum + task.tdur, 0) / 1000);
 }

@@ -7,10 +7,11 @@ const count = (name) => {
   if (globalThis.drawn) globalThis.drawn[name] += 1;
 };
 
-export function App({ client, id, participantId, parts = ['clock'] }) {
+export function App({ client, id, participantId, otherId, parts = ['clock'] }) {
   return (
     <SyncKairosProvider client={client}>
       {parts.includes('clock') && <Clock id={id} client={client} participantId={participantId} />}
+      {otherId && <Other id={otherId} />}
       {parts.includes('second') && <Second id={id} />}
       {parts.includes('silent') && <Silent id={id} />}
       {parts.includes('now') && <Now />}
@@ -37,6 +38,11 @@ function Clock({ id, client, participantId }) {
       <button id="complete" onClick={view.completeSession}>Complete</button>
     </section>
   );
+}
+
+// Another session, with the same client.
+function Other({ id }) {
+  return <output id="other">{useSession(id).error?.code ?? 'none'}</output>;
 }
 
 // With the provider's client, and whole seconds.
