@@ -48,16 +48,28 @@ pub trait DeploymentStore: Send + Sync {
     /// Sessions may have gone on elsewhere, so each must be compared with the ledger before its
     /// next use.
     async fn require_restore(&self) -> Result<(), StoreError>;
+
+    /// Like [`recall`](Self::recall), and stores `new` in the place of the id `old`, unless another
+    /// id has taken it.
+    async fn replace(&self, old: &str, new: &str) -> Result<(Option<String>, String), StoreError>;
 }
 
-/// Another deployment owns the ledger.
+/// Why this deployment may not write to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the ledger is written by another deployment, {owner}: give this one a DATABASE_URL of its own, or say \
-     --takes-over, once, if it is to take the other's place: whoever of that still runs then stops answering"
-)]
-pub struct LedgerTaken {
-    owner: String,
+pub enum ClaimRefused {
+    /// Another deployment owns it.
+    #[error(
+        "the ledger is written by another deployment, {0}: give this one a DATABASE_URL of its own, or say \
+         --takes-over, once, if it is to take the other's place: whoever of that still runs then stops answering"
+    )]
+    Taken(String),
+    /// The deployment has another ledger.
+    #[error(
+        "the deployment called {0} in Redis writes to another ledger, and this one has no mark of it: give the other \
+         ledger's DATABASE_URL, or a REDIS_PREFIX of its own if this is another deployment. Say --takes-over, once, \
+         if that ledger is lost or moved: whoever still writes to it then stops answering"
+    )]
+    Elsewhere(String),
 }
 
 /// A claim to the ledger, and its state so far.
@@ -67,12 +79,15 @@ pub struct LedgerOwnership {
     claim: Claim,
     contest: Option<Contest>,
     owner: LedgerOwner,
+    /// The id under which this process last owned the ledger.
+    owned_as: Option<String>,
 }
 
 /// Another owner in the ledger, and how its heartbeat count has changed.
 #[derive(Debug)]
 struct Contest {
-    owner: Deployment,
+    /// None in a ledger that this deployment has never written to, though it has a ledger.
+    owner: Option<Deployment>,
     /// Only time can tell whether that owner is alive.
     is_open: bool,
     since: Instant,
@@ -82,13 +97,14 @@ struct Contest {
 }
 
 impl Contest {
-    fn of(owner: Deployment, is_open: bool) -> Self {
+    fn of(owner: Option<Deployment>, is_open: bool) -> Self {
         let now = Instant::now();
         Self { owner, is_open, since: now, beats_seen: 0, last_beat: now }
     }
 
-    fn updated(self, owner: Deployment, is_open: bool) -> Self {
-        let has_beaten = owner.beats != self.owner.beats;
+    fn updated(self, owner: Option<Deployment>, is_open: bool) -> Self {
+        let beats = |owner: &Option<Deployment>| owner.as_ref().map(|owner| owner.beats);
+        let has_beaten = beats(&owner) != beats(&self.owner);
         let last_beat = if has_beaten { Instant::now() } else { self.last_beat };
         let beats_seen = self.beats_seen + u32::from(has_beaten);
         Self { owner, is_open, since: self.since, beats_seen, last_beat }
@@ -96,20 +112,27 @@ impl Contest {
 
     /// The heartbeat count, if it has stalled for so long that the owner is dead.
     fn stalled_beats(&self) -> Option<i64> {
-        (self.last_beat.elapsed() >= DEAD_AFTER).then_some(self.owner.beats)
+        self.owner.as_ref().filter(|_| self.last_beat.elapsed() >= DEAD_AFTER).map(|owner| owner.beats)
     }
 
     /// Whether the ledger is lost. An open contest lasts at least `limit`.
     fn is_loss(&self, limit: Duration) -> bool {
-        // One beat may be of a start beside this one that is about to be refused.
+        // One beat may be of a start beside this one that is about to be refused. A ledger without a mark may get
+        // one from a take-over that is under way.
         let is_alive = self.beats_seen > 1 && self.last_beat.elapsed() < ALIVE_WITHIN;
-        !self.is_open || is_alive && self.since.elapsed() >= limit
+        !self.is_open || (is_alive || self.owner.is_none()) && self.since.elapsed() >= limit
     }
 
-    fn error(&self) -> LedgerTaken {
-        let Deployment { name, address, .. } = &self.owner;
-        let shared = || format!("called {name} in Redis, at {address}");
-        LedgerTaken { owner: if name.is_empty() { "a process without REDIS_URL".to_owned() } else { shared() } }
+    fn refusal(&self, name: &str) -> ClaimRefused {
+        match &self.owner {
+            None => ClaimRefused::Elsewhere(name.to_owned()),
+            Some(Deployment { name, .. }) if name.is_empty() => {
+                ClaimRefused::Taken("a process without REDIS_URL".to_owned())
+            }
+            Some(Deployment { name, address, .. }) => {
+                ClaimRefused::Taken(format!("called {name} in Redis, at {address}"))
+            }
+        }
     }
 }
 
@@ -118,13 +141,13 @@ impl LedgerOwnership {
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, store: Arc<dyn DeploymentStore>, claim: Claim) -> Self {
         metrics::gauge!(LEDGER_CONTESTED).set(0);
-        Self { ledger, store, claim, contest: None, owner: LedgerOwner::Unknown }
+        Self { ledger, store, claim, contest: None, owner: LedgerOwner::Unknown, owned_as: None }
     }
 
     /// Claims the ledger, and waits while only time can tell its owner. While the ledger or Redis
     /// does not answer, the owner stays unknown and the ledger is not written; [`run`](Self::run)
     /// finds out.
-    pub async fn begin(&mut self) -> Result<(), LedgerTaken> {
+    pub async fn begin(&mut self) -> Result<(), ClaimRefused> {
         if self.claim.takes_over {
             // All instances that start at the same moment take it over under one id.
             self.claim.id = Some(self.claim.new_id.clone());
@@ -132,7 +155,7 @@ impl LedgerOwnership {
         self.claim_until_held().await
     }
 
-    async fn claim_until_held(&mut self) -> Result<(), LedgerTaken> {
+    async fn claim_until_held(&mut self) -> Result<(), ClaimRefused> {
         loop {
             match self.claim_or_take_over().await {
                 Ok(true) => {
@@ -149,7 +172,7 @@ impl LedgerOwnership {
                 }
             }
             if let Some(lost) = self.contest.as_ref().filter(|contest| contest.is_loss(STARTUP_CONTEST_TIMEOUT)) {
-                return Err(lost.error());
+                return Err(lost.refusal(&self.claim.name));
             }
             sleep(STARTUP_CLAIM_INTERVAL).await;
         }
@@ -167,16 +190,37 @@ impl LedgerOwnership {
 
     async fn take_over(&mut self) -> Result<bool, StoreError> {
         self.store.require_restore().await?;
-        self.apply_claim(self.claim.clone()).await
+        if self.is_elsewhere() { self.move_here().await } else { self.apply_claim(self.claim.clone()).await }
+    }
+
+    /// Moves the deployment to a ledger without a mark, under a new id: the ledger that it had is no
+    /// longer its own. Of several instances one does, and the others find its mark.
+    async fn move_here(&mut self) -> Result<bool, StoreError> {
+        let old = self.claim.id.clone().unwrap_or_default();
+        let first = Claim { id: None, takes_over: false, ..self.claim.clone() };
+        if !self.apply_claim(first).await? {
+            return Ok(false);
+        }
+        (self.claim.id, self.claim.process) = self.store.replace(&old, &self.claim.new_id).await?;
+        Ok(self.claim.id.as_ref() == Some(&self.claim.new_id))
+    }
+
+    /// Whether this deployment has another ledger: this one has no mark, or still the one from before
+    /// a move.
+    fn is_elsewhere(&self) -> bool {
+        self.contest.as_ref().is_some_and(|contest| match &contest.owner {
+            None => true,
+            Some(owner) => self.owned_as.as_ref() == Some(&owner.id) && self.claim.id != self.owned_as,
+        })
     }
 
     /// Claims the ledger again each second. Closes `fence` while another deployment owns it, and
-    /// returns then if sessions are in memory.
+    /// returns then if sessions are in memory, or if the deployment has another ledger.
     pub async fn run(mut self, fence: Fence) {
         let mut every = interval(CLAIM_INTERVAL);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        fence.set(self.owner);
         loop {
-            fence.set(self.owner);
             every.tick().await;
             let was = self.owner;
             self.owner = self.claim_again().await;
@@ -185,6 +229,10 @@ impl LedgerOwnership {
                 self.log_change(is_lost);
             }
             if is_lost && self.claim.name.is_empty() {
+                return;
+            }
+            fence.set(self.owner);
+            if is_lost && self.is_elsewhere() {
                 return;
             }
         }
@@ -222,9 +270,8 @@ impl LedgerOwnership {
     /// of this deployment go on as well.
     async fn prepare_takeover(&mut self) -> Result<(), StoreError> {
         self.store.require_restore().await?;
-        let Some(Contest { owner, .. }) = self.contest.as_ref().filter(|_| self.claim.id.is_none()) else {
-            return Ok(());
-        };
+        let contest = self.contest.as_ref().filter(|_| self.claim.id.is_none());
+        let Some(owner) = contest.and_then(|contest| contest.owner.as_ref()) else { return Ok(()) };
         let is_known = owner.name == self.claim.name;
         let id = if is_known { &owner.id } else { &self.claim.new_id };
         if is_known {
@@ -237,14 +284,17 @@ impl LedgerOwnership {
     async fn apply_claim(&mut self, claim: Claim) -> Result<bool, StoreError> {
         match timeout(CLAIM_TIMEOUT, self.ledger.claim(&claim)).await?? {
             ClaimOutcome::Held(id) => self.remember(id).await,
-            ClaimOutcome::Foreign(owner) => Ok(self.record_contest(owner, false)),
-            ClaimOutcome::Behind(owner) | ClaimOutcome::Unclear(owner) => Ok(self.record_contest(owner, true)),
+            ClaimOutcome::Foreign(owner) => Ok(self.record_contest(Some(owner), false)),
+            ClaimOutcome::Behind(owner) | ClaimOutcome::Unclear(owner) => Ok(self.record_contest(Some(owner), true)),
+            ClaimOutcome::Unmarked => Ok(self.record_contest(None, true)),
         }
     }
 
     /// Stores the id in Redis, unless Redis has another by now.
     async fn remember(&mut self, id: String) -> Result<bool, StoreError> {
         self.contest = None;
+        self.claim.has_owned = true;
+        self.owned_as = Some(id.clone());
         if self.claim.id.is_some() {
             return Ok(true);
         }
@@ -254,7 +304,7 @@ impl LedgerOwnership {
         Ok(is_ours)
     }
 
-    fn record_contest(&mut self, owner: Deployment, is_open: bool) -> bool {
+    fn record_contest(&mut self, owner: Option<Deployment>, is_open: bool) -> bool {
         self.contest = Some(match self.contest.take() {
             Some(contest) => contest.updated(owner, is_open),
             None => Contest::of(owner, is_open),
@@ -265,7 +315,10 @@ impl LedgerOwnership {
     fn log_change(&self, is_lost: bool) {
         metrics::gauge!(LEDGER_CONTESTED).set(u8::from(is_lost));
         match &self.contest {
-            Some(Contest { owner, .. }) if is_lost => error!(
+            Some(_) if is_lost && self.is_elsewhere() => {
+                error!(deployment = self.claim.name, "this deployment writes to another ledger: stopping");
+            }
+            Some(Contest { owner: Some(owner), .. }) if is_lost => error!(
                 other = owner.name,
                 address = owner.address,
                 "another deployment writes to the ledger: nothing is written or answered from here until it is gone"

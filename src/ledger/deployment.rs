@@ -6,6 +6,9 @@
 //! The row also names the Redis processes that held the sessions. Two of them may have the same
 //! id, after a failover or from a copy: the later one is right.
 //!
+//! A Redis that has an id has a ledger with a row. So a ledger without one is another ledger: it
+//! is refused, as both would have a part of every history.
+//!
 //! No clock is read: an owner is alive while the row's heartbeat count increases.
 
 /// The most Redis processes in the row.
@@ -28,6 +31,8 @@ pub struct Claim {
     pub stalled_beats: Option<i64>,
     /// Whether it takes the ledger from any owner.
     pub takes_over: bool,
+    /// Whether this process has owned the ledger: one without a row is still the same, then.
+    pub has_owned: bool,
 }
 
 /// The owner of the ledger, as recorded in it.
@@ -56,6 +61,8 @@ pub enum ClaimOutcome {
     Unclear(Deployment),
     /// Another deployment owns the ledger.
     Foreign(Deployment),
+    /// The ledger has no owner, but the claim's deployment has a ledger already.
+    Unmarked,
 }
 
 impl Deployment {
@@ -66,7 +73,10 @@ impl Deployment {
 
 /// The owner to record if the claim holds.
 pub(super) fn apply_claim(current: Option<Deployment>, claim: &Claim) -> Result<Deployment, ClaimOutcome> {
-    let Some(owner) = current else { return Ok(new_owner(claim, 0)) };
+    let Some(owner) = current else {
+        let is_first = claim.id.is_none() || claim.has_owned || claim.takes_over;
+        return if is_first { Ok(new_owner(claim, 0)) } else { Err(ClaimOutcome::Unmarked) };
+    };
     match decide(owner, claim) {
         // From now on, the later process of the same deployment counts as the older one.
         Err(ClaimOutcome::Behind(owner)) if claim.takes_over => Ok(renewed(owner, claim)),
@@ -141,8 +151,16 @@ mod tests {
 
     #[test]
     fn the_first_claim_of_a_new_ledger_holds() {
-        assert_eq!(apply_claim(None, &claim(Some("a"), "sk", "p")), Ok(owner("a", "sk", "p", 1)));
         assert_eq!(apply_claim(None, &claim(None, "sk", "p")), Ok(owner("new", "sk", "p", 1)));
+    }
+
+    #[test]
+    fn a_deployment_with_a_ledger_gets_no_other_unless_it_says_so() {
+        let known = claim(Some("a"), "sk", "p");
+        assert_eq!(apply_claim(None, &known), Err(ClaimOutcome::Unmarked));
+        for claim in [Claim { has_owned: true, ..known.clone() }, Claim { takes_over: true, ..known }] {
+            assert_eq!(apply_claim(None, &claim), Ok(owner("a", "sk", "p", 1)));
+        }
     }
 
     #[test]

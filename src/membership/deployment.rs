@@ -27,7 +27,20 @@ impl RedisDeployment {
     /// The deployment's id, if it is known, and the run id of Redis. An id that the ledger
     /// remembered is stored again where Redis has lost it.
     pub async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), RedisError> {
-        let arguments = vec![remembered.unwrap_or_default().to_owned().into()];
+        self.recall_or_replace(remembered.unwrap_or_default(), "").await
+    }
+
+    /// The same, and `new` takes the place of the id `old`, unless another has.
+    pub async fn replace(&self, old: &str, new: &str) -> Result<(Option<String>, String), RedisError> {
+        self.recall_or_replace(new, old).await
+    }
+
+    async fn recall_or_replace(
+        &self,
+        remembered: &str,
+        replaced: &str,
+    ) -> Result<(Option<String>, String), RedisError> {
+        let arguments = [remembered, replaced].map(|id| id.to_owned().into()).to_vec();
         let reply = self.redis.run(&RECALL, &[self.keys.deployment()], arguments).await?;
         let [id, run_id]: [String; 2] = reply
             .convert::<Vec<String>>()

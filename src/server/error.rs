@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::audit::ownership::LedgerTaken;
+use crate::audit::ownership::ClaimRefused;
 use crate::domain::id::InvalidId;
 use crate::ledger;
 use crate::redis;
@@ -50,9 +50,9 @@ pub enum Error {
         "Redis has maxmemory-policy {0}, and may evict sessions when it is full: set it to noeviction, or pass --allow-eviction"
     )]
     MayEvict(String),
-    /// Another deployment owns the ledger.
+    /// The ledger is another deployment's, or the deployment's is another ledger.
     #[error(transparent)]
-    Taken(#[from] LedgerTaken),
+    ClaimRefused(#[from] ClaimRefused),
     /// A worker has no shared store to drain.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
     NoSharedStore,

@@ -29,6 +29,10 @@ impl DeploymentStore for InRedis {
         Ok(self.0.recall(remembered).await?)
     }
 
+    async fn replace(&self, old: &str, new: &str) -> Result<(Option<String>, String), StoreError> {
+        Ok(self.0.replace(old, new).await?)
+    }
+
     async fn require_restore(&self) -> Result<(), StoreError> {
         Ok(self.0.begin_generations().await?)
     }
@@ -38,6 +42,11 @@ impl DeploymentStore for InRedis {
 impl DeploymentStore for InMemory {
     async fn recall(&self, remembered: Option<&str>) -> Result<(Option<String>, String), StoreError> {
         Ok((remembered.map(str::to_owned), self.0.clone()))
+    }
+
+    /// No other process has its id.
+    async fn replace(&self, _: &str, new: &str) -> Result<(Option<String>, String), StoreError> {
+        self.recall(Some(new)).await
     }
 
     /// An embedded store keeps nothing to restore over.
@@ -76,7 +85,8 @@ fn random() -> String {
 }
 
 /// Renews the claim until `background` begins to stop. When the ledger is lost for good, `front`
-/// is stopped: sessions in memory could not move to the deployment that goes on.
+/// is stopped: sessions in memory could not move to the deployment that goes on, and an instance
+/// with the wrong ledger is in the way of the others.
 pub(super) fn keep(ownership: LedgerOwnership, fence: &Fence, background: &Shutdown, front: &Shutdown) {
     let (fence, front) = (fence.clone(), front.clone());
     fence.set(ownership.owner());

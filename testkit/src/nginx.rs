@@ -14,7 +14,7 @@ const SHIPPED: &str = include_str!("../../docker/nginx.conf");
 pub struct Nginx {
     /// Where it listens.
     pub address: SocketAddr,
-    _process: Process,
+    process: Process,
     _folder: TempDir,
 }
 
@@ -29,7 +29,13 @@ impl Nginx {
         command.args(["-g", "daemon off; master_process off; pid nginx.pid;"]).stdin(Stdio::null());
         let mut process = Process::spawn(command, &folder.path().join("log"));
         process.until_listening(address.port()).await;
-        Self { address, _process: process, _folder: folder }
+        Self { address, process, _folder: folder }
+    }
+
+    /// Everything that it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 }
 

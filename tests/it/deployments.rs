@@ -211,6 +211,50 @@ async fn a_ledger_that_another_deployment_writes_to_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_whose_deployment_has_another_ledger_is_refused() {
+    let (backends, host, process, _) = at_home().await;
+    let session = host.caller().running(blitz()).await;
+    let postgres = postgres::Server::own(&[]).await;
+    let elsewhere = migrated(&postgres).await;
+    let stranger = || backends.lead(Host::new()).with("DATABASE_URL", &elsewhere);
+    let strangers = [("serve", stranger()), ("worker", stranger())];
+    for refused in join_all(strangers.iter().map(async |(command, host)| host.run(&[command]).await)).await {
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        let told = ["called sk in Redis writes to another ledger", "REDIS_PREFIX", "--takes-over"];
+        assert!(told.iter().all(|part| said(&refused).contains(part)), "{}", said(&refused));
+    }
+    // One that cannot ask its ledger at first finds out later.
+    postgres.kill();
+    let late = stranger();
+    let serving = late.serve().await;
+    postgres.start().await;
+    let (ended, log) = serving.ended().await;
+    assert!(ended.success() && log.contains("writes to another ledger: stopping"), "{ended} {log}");
+    host.caller().command(&session, "switch").await;
+    until_recorded(&host, &session, 3).await;
+
+    // On purpose, with several at the same moment.
+    let movers = [stranger(), stranger()];
+    let moving = join_all(movers.iter().map(|mover| mover.start(&["serve", "--takes-over"]))).await;
+    let (ended, log) = process.ended().await;
+    assert!(ended.success() && log.contains("writes to another ledger: stopping"), "{ended} {log}");
+    for (mover, version) in movers.iter().zip(4..) {
+        assert_eq!(mover.caller().command(&session, "switch").await.version(), version);
+    }
+    let history = format!("{}/history", session.path());
+    eventually("the new ledger has it", async || {
+        let told = movers[0].caller().get(&history).await.expect(200).body;
+        told["changes"].as_array()?.iter().any(|change| change["version"] == 5).then_some(())
+    })
+    .await;
+    let refused = host.run(&["serve"]).await;
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    for process in moving {
+        assert!(process.terminate().await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_takeover_goes_on_and_stops_the_other_deployment() {
     let (backends, host, process, other) = at_home().await;
     let session = host.caller().running(blitz()).await;

@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod behind_proxy;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod cli;

@@ -24,7 +24,8 @@ pub(super) async fn of_concurrent_claims_one_holds(ledger: &dyn Ledger) {
 
 pub(super) async fn an_owner_stays_until_a_take_over(ledger: &dyn Ledger) {
     let held = |id: &str| ClaimOutcome::Held(id.to_owned());
-    assert_eq!(ledger.claim(&claim("f", Some("a"))).await.unwrap(), held("a"));
+    assert_eq!(ledger.claim(&claim("f", Some("a"))).await.unwrap(), ClaimOutcome::Unmarked);
+    assert_eq!(ledger.claim(&claim("a", None)).await.unwrap(), held("a"));
     assert_eq!(ledger.claim(&claim("f", Some("a"))).await.unwrap(), held("a"));
     let ClaimOutcome::Foreign(owner) = ledger.claim(&claim("f", Some("b"))).await.unwrap() else { panic!("it is a's") };
     assert_eq!((owner.id.as_str(), owner.beats), ("a", 2));
