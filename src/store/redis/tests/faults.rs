@@ -18,7 +18,7 @@ use testkit::redis::Keeps;
 
 #[tokio::test]
 async fn a_write_that_is_sent_twice_happens_once() {
-    let (server, setup) = Setup::start(Keeps::Nothing).await;
+    let (_server, setup) = Setup::start(Keeps::Nothing).await;
     let (key, running) = setup.running("a").await;
     let once = switching(&key, &running);
     let first = setup.stored(once.clone()).await;

@@ -42,7 +42,7 @@ async fn a_waiting_consumer_hears_of_a_write_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_share_the_partitions_and_each_is_woken_for_its_own() {
-    let (server, setup) = Setup::start(Keeps::Nothing).await;
+    let (_server, setup) = Setup::start(Keeps::Nothing).await;
     let consumers = setup.outbox.consumers();
     for consumer in &consumers {
         while !consumer.oldest(10, Duration::from_millis(100)).await.unwrap().is_empty() {}
@@ -68,7 +68,7 @@ async fn consumers_share_the_partitions_and_each_is_woken_for_its_own() {
 
 #[tokio::test]
 async fn an_entry_comes_as_it_was_committed() {
-    let (server, setup) = Setup::start(Keeps::Nothing).await;
+    let (_server, setup) = Setup::start(Keeps::Nothing).await;
     let key = key("a");
     let write = commit(&key, None, created(&key), Some(repeat("k")));
     setup.stored(write.clone()).await;
@@ -77,7 +77,7 @@ async fn an_entry_comes_as_it_was_committed() {
 
 #[tokio::test]
 async fn superseded_bodies_are_shed_and_links_never() {
-    let (server, setup) = Setup::start(Keeps::Nothing).await;
+    let (_server, setup) = Setup::start(Keeps::Nothing).await;
     let mut newest = Vec::new();
     for session in ["a", "b", "c"] {
         let (key, mut base) = setup.running(session).await;
