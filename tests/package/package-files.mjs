@@ -15,8 +15,9 @@ export const SDK = fileURLToPath(new URL('../../sdk/', HERE));
 /** The repository. */
 export const ROOT = fileURLToPath(new URL('../../', HERE));
 
-/** The compiler of these tests' lock file. */
-export const TSC = fileURLToPath(new URL('node_modules/.bin/tsc', HERE));
+/** The compilers of these tests' lock file: the one that makes the types, and the one before it. */
+export const TSC = fileURLToPath(new URL('node_modules/typescript/bin/tsc', HERE));
+export const EARLIER_TSC = fileURLToPath(new URL('node_modules/typescript-5/bin/tsc', HERE));
 
 /** A folder of a test of its own, and what removes it. */
 export async function scratch(name) {

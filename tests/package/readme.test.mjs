@@ -52,6 +52,8 @@ test('a clock that is made in one window runs alike in a second one', async () =
   await first.click('text=New clock');
   await first.waitForSelector('text=1:00.0');
   const second = await windows.window({ path: first.url(), clockAheadMs: 3_600_000 });
+  const isOfService = (socket) => socket.url().endsWith('/v1/ws?heartbeat_ms=3000');
+  await Promise.all([second.waitForEvent('websocket', isOfService), second.reload()]);
   pages = [first, second];
   await second.click('text=Start');
   for (const page of pages) await page.waitForSelector('text=Pause');

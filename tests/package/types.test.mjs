@@ -8,7 +8,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Server } from '../service/server.mjs';
-import { ROOT, SDK, TSC, pack, run, scratch } from './package-files.mjs';
+import { EARLIER_TSC, ROOT, SDK, TSC, pack, run, scratch } from './package-files.mjs';
 import { constants, documented, golden, vectors } from './wire-types.mjs';
 
 const OPTIONS = {
@@ -44,7 +44,7 @@ after(async () => {
 });
 
 test('the library compiles strictly', async () => {
-  await run(TSC, ['--project', join(SDK, 'tsconfig.json'), '--noEmit']);
+  await run(process.execPath, [TSC, '--project', join(SDK, 'tsconfig.json'), '--noEmit']);
 });
 
 test('every vector is a session that may be created, and every command of it one that may be given', async () => {
@@ -101,9 +101,9 @@ test('a doc line stands at every field of the snapshot that its name does not ex
   assert.deepEqual(bare.filter((name) => !plain.includes(name)), []);
 });
 
-test('an app uses every entry under the strictest settings', async () => {
-  await compiles(APP, 'app.tsx');
-});
+for (const [release, compiler] of [['TypeScript 7', TSC], ['TypeScript 5', EARLIER_TSC]]) {
+  test(`an app uses every entry under the strictest settings of ${release}`, () => compiles(APP, 'app.tsx', compiler));
+}
 
 const APP = `import { SyncKairosClient, SyncKairosError, clockText, shownMs, type Events, type Options, type Snapshot } from '@synckairos/client';
 import { SyncKairosProvider, useNow, useServerTime, useSession, useSyncKairos } from '@synckairos/client/react';
@@ -154,7 +154,7 @@ async function linkTypes(name) {
 let count = 0;
 
 /** Compiles a text beside the installed package. */
-async function compiles(text, name = 'wire.ts') {
+async function compiles(text, name = 'wire.ts', compiler = TSC) {
   const folder = join(place.folder, `case-${(count += 1)}`);
   await mkdir(folder);
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
@@ -162,7 +162,7 @@ async function compiles(text, name = 'wire.ts') {
   const imports = `import type { Change, Command, Deep, Frame, SessionConfig, Snapshot } from './deep.js';\n`;
   await writeFile(join(folder, name), name === 'wire.ts' ? imports + text : text);
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: OPTIONS, files: ['deep.ts', name] }));
-  await run(TSC, ['--project', folder]);
+  await run(process.execPath, [compiler, '--project', folder]);
 }
 
 function isFirstOfMode({ create }, place, all) {

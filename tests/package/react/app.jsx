@@ -7,16 +7,23 @@ const count = (name) => {
   if (globalThis.drawn) globalThis.drawn[name] += 1;
 };
 
-export function App({ client, id, participantId, parts = ['clock'] }) {
+export function App({ client, id, participantId, otherId, parts = ['clock'] }) {
   return (
     <SyncKairosProvider client={client}>
       {parts.includes('clock') && <Clock id={id} client={client} participantId={participantId} />}
+      {otherId && <Other id={otherId} />}
       {parts.includes('second') && <Second id={id} />}
       {parts.includes('silent') && <Silent id={id} />}
       {parts.includes('now') && <Now />}
       {parts.includes('time') && <Time />}
     </SyncKairosProvider>
   );
+}
+
+/** With no provider above it. */
+export function Alone({ id }) {
+  const { text } = clockText(useSession(id).getParticipantTime() ?? 0);
+  return <output id="alone">{text}</output>;
 }
 
 function Clock({ id, client, participantId }) {
@@ -37,6 +44,11 @@ function Clock({ id, client, participantId }) {
       <button id="complete" onClick={view.completeSession}>Complete</button>
     </section>
   );
+}
+
+// Another session, with the same client.
+function Other({ id }) {
+  return <output id="other">{useSession(id).error?.code ?? 'none'}</output>;
 }
 
 // With the provider's client, and whole seconds.
