@@ -272,7 +272,7 @@ export class SyncKairosClient {
     return this.#time();
   }
 
-  /** Cluster time in ms since 1970, never backwards; the device's own until the first exchange. */
+  /** Cluster time in ms since 1970, never backwards but for a correction of over a second; the device's own until the first exchange. */
   getServerTime() {
     return this.clock.now();
   }

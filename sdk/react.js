@@ -83,7 +83,7 @@ export function useSession(sessionId, participantId, options) {
  * Follows a session while the component is mounted.
  *
  * @param {string|null} sessionId null: none yet.
- * @param {SyncKairosClient|null} client null: on a server.
+ * @param {SyncKairosClient|null} client null: on a server. Make it outside of components: another one begins anew.
  * @param {string} [participantId] For whom commands are given, and whose time is asked for.
  * @param {SessionOptions} [options]
  * @returns {SessionView}
@@ -121,10 +121,16 @@ export function useServerTime(client) {
   const used = client ?? own;
   const [measured, setMeasured] = useState(UNMEASURED);
   useEffect(() => {
+    if (used?.clock.hasSample) setMeasured(measuredBy(used));
     measure(used);
     return used?.on('timeSynced', setMeasured);
   }, [used]);
   return { ...measured, now: () => used?.getServerTime() ?? Date.now() };
+}
+
+/** @param {SyncKairosClient} client */
+function measuredBy({ clock }) {
+  return { offset: clock.now() - Date.now(), roundTrip: clock.roundTrip, uncertainty: clock.uncertainty };
 }
 
 /**

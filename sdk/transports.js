@@ -5,22 +5,26 @@
  * @import {Transport} from './websocket.js'
  */
 
+import { atMost } from './at-most.js';
 import { longPolls } from './poll.js';
 import { sharedSockets } from './shared-socket.js';
 import { serverSentEvents } from './sse.js';
 import { webSockets } from './websocket.js';
 
+// Half of the connections that a browser has to a host.
+const MAX_EVENT_STREAMS = 3;
+
 /**
  * @param {object} [parts]
  * @param {typeof globalThis.fetch} [parts.fetch]
  * @param {Timers} [parts.timers]
- * @param {boolean} [parts.isShared] All sessions share one WebSocket.
+ * @param {boolean} [parts.isShared] All sessions share one WebSocket, and leave connections for commands.
  * @returns {Record<string, Transport>}
  */
 export function transportsHere({ fetch, timers, isShared = false } = {}) {
   return {
     ...(globalThis.WebSocket && { websocket: isShared ? sharedSockets() : webSockets() }),
-    sse: serverSentEvents({ fetch }),
+    sse: isShared ? atMost(MAX_EVENT_STREAMS, serverSentEvents({ fetch })) : serverSentEvents({ fetch }),
     poll: longPolls({ fetch, timers }),
   };
 }

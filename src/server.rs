@@ -107,7 +107,7 @@ impl Instance {
         let router = http::metrics::router(recorder, &config.metrics_hosts);
         let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
         let metrics_address = listener::serve(listener, config, &front).await?;
-        let router = http::router(&api, &streams);
+        let router = http::router(&api, &streams, &config.cors_origins);
         let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
         let address = listener::serve(listener, config, &front).await?;
         Ok(Self { address, metrics_address, front })

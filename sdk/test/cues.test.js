@@ -73,6 +73,22 @@ test('what was stopped before its instant is not given', () => {
   assert.deepEqual(given, []);
 });
 
+test('nor where that is heard only after its instant', () => {
+  const { cues, timers, given } = cueing();
+  cues.update(snapshot(3, { edges }));
+  timers.now = 50_300;
+  cues.update(snapshot(4, { status: 'paused', updated_at: at(49_900) }));
+  timers.pass(60_000);
+  assert.deepEqual(given, []);
+});
+
+test('what was passed before the first snapshot is not given', () => {
+  const { cues, timers, given } = cueing({ ms: 56_000 });
+  cues.update(snapshot(3, { edges }));
+  timers.pass(4000);
+  assert.deepEqual(given, ['expiry 60']);
+});
+
 test('what happened just before a change is given with it', () => {
   const { cues, timers, given } = cueing();
   cues.update(snapshot(3, { edges }));
@@ -115,6 +131,17 @@ test('a stopped one leaves no timer', () => {
   const { cues, timers } = cueing();
   cues.update(snapshot(3, { edges }));
   cues.stop();
+  assert.equal(timers.waiting, 0);
+});
+
+test('the client waits for cues once cluster time is known', () => {
+  const { client, timers, open, setTime } = world();
+  client.connect('s');
+  open(update(3, { edges }));
+  const before = timers.waiting;
+  setTime(0);
+  assert.equal(timers.waiting, before + 1);
+  client.disconnect();
   assert.equal(timers.waiting, 0);
 });
 

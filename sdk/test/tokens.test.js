@@ -83,6 +83,33 @@ test('the same dead token again is an error, then connectionFailed, and never a 
   }
 });
 
+test('every stream is refused at once when a token ends, and that is one refusal', async () => {
+  let asked = 0;
+  const { client, network, timers, names } = world({ token: () => `made-${(asked += 1)}` });
+  for (const id of ['a', 'b', 'c', 'd', 'e']) client.connect(id);
+  await settle();
+  for (const stream of [...network.streams]) stream.listener.closed(4500, 'expired');
+  await settle();
+  timers.pass(500);
+  await settle();
+  assert.deepEqual([asked, network.streams.slice(5).map(({ address }) => address.token)], [2, Array(5).fill('made-2')]);
+  assert.ok(!names().includes('error'));
+  client.disconnect();
+});
+
+test('a stream that is refused later with the same dead token does not ask again', async () => {
+  let asked = 0;
+  const { client, network, names } = world({ token: () => (asked += 1, 'dead') });
+  client.connect('s');
+  client.connect('t');
+  await settle();
+  for (const stream of [...network.streams]) {
+    stream.listener.closed(4500, 'expired');
+    await settle();
+  }
+  assert.deepEqual([asked, names().filter((name) => name === 'connectionFailed').length], [2, 2]);
+});
+
 test('ever new tokens that are refused come to an end as well', async () => {
   let asked = 0;
   const { client, network, timers, names } = world({ token: () => `made-${(asked += 1)}` });

@@ -54,6 +54,8 @@ pub struct Config {
     pub durable: Durable,
     /// The key of tokens; `None` is open mode.
     pub jwt_secret: Option<Secret>,
+    /// Other origins whose pages may call, each as browsers send it.
+    pub cors_origins: Vec<String>,
     /// Connections to serve at once; `None` derives it from the limit of file descriptors.
     pub max_connections: Option<usize>,
     /// How many of them may be without a valid token; `None` is a quarter.
@@ -281,6 +283,7 @@ impl Default for Config {
             audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
+            cors_origins: Vec::new(),
             max_connections: None,
             max_unauthenticated: None,
             max_unauthenticated_per_address: None,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use url::{Position, Url};
 
 use super::{Address, Database, Durable, LogFormat};
 
@@ -56,6 +57,14 @@ pub(super) fn show_list<T: ToString>(items: &[T], default: &str) -> String {
 pub(super) fn host_name(text: &str) -> Option<String> {
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (!text.is_empty() && text.bytes().all(is_valid)).then(|| text.to_ascii_lowercase())
+}
+
+/// An origin, if it is written as browsers send it: nothing else would ever equal one.
+pub(super) fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_of_pages = url.has_host() && !matches!(url.scheme(), "ws" | "wss" | "file");
+    let is_plain = !text.contains(['@', '*']) && &url[..Position::AfterPort] == text;
+    (is_of_pages && is_plain).then(|| text.to_owned())
 }
 
 pub(super) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, ValueError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::read::{
     ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
-    prefix, put, redis, show_list, show_or, within,
+    origin, prefix, put, redis, show_list, show_or, within,
 };
 use super::{Address, Config, Secret};
 
@@ -128,6 +128,11 @@ settings! {
         accepts: "at least 32 bytes long",
         read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
         show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}"));
+    CORS_ORIGINS "none: pages of this service only"
+        "Other origins whose pages may call, in open mode too, such as `http://localhost:5173,https://app.example.com`. Each as browsers send it, and compared exactly. Once set, a WebSocket from any further origin is refused."
+        accepts: "origins as browsers send them, such as http://localhost:5173 or https://app.example.com, separated by commas: scheme, host and any port, in lower case, without a path, a slash at the end, the scheme's own port, * or null",
+        read: |config, text| put(&mut config.cors_origins, list(text, origin)),
+        show: |config| show_list(&config.cors_origins, "none: pages of this service only");
     MAX_CONNECTIONS "the limit of file descriptors, less a quarter of it, at least 64 and at most 128"
         "Connections served at once. A sixteenth of them, at most 64, stays free for callers without a token, such as `/health`."
         accepts: "a number from 16 to 10000000",
@@ -255,6 +260,53 @@ mod tests {
             let rows = reference.matches(&format!("| `{}` |", setting.name)).count();
             assert_eq!(rows, usize::from(setting.is_built()), "{}", setting.name);
             assert_eq!(SETTINGS.iter().filter(|other| other.name == setting.name).count(), 1, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        for text in [
+            "http://localhost:5173",
+            "https://app.example.com",
+            "https://app.example.com:8443",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+            "https://xn--mnchen-3ya.example",
+            "capacitor://localhost",
+            "chrome-extension://abcdefghijklmnop",
+        ] {
+            assert_eq!(origin(text).as_deref(), Some(text));
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "localhost:5173",
+            "app.example.com",
+            "//app.example.com",
+            "http://",
+            "http://localhost:5173/",
+            "https://app.example.com/app",
+            "https://app.example.com?a",
+            "https://app.example.com#a",
+            "https://*.example.com",
+            "HTTPS://app.example.com",
+            "https://App.example.com",
+            "https://münchen.example",
+            "https://app.example.com:443",
+            "http://localhost:80",
+            "http://localhost:",
+            "http://localhost:05173",
+            "http://me@localhost:5173",
+            "http://:pw@localhost:5173",
+            "http://127.1:3000",
+            "http://[0:0::1]:3000",
+            "ws://localhost:5173",
+            "wss://app.example.com",
+            "file:///a.html",
+            "http://a b",
+        ] {
+            assert_eq!(origin(bad), None, "{bad}");
         }
     }
 

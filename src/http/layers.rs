@@ -18,6 +18,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer};
 
 use super::api::Api;
+use super::cors::Cors;
 use super::error::PendingProblem;
 use super::host;
 use super::{accept, auth};
@@ -33,13 +34,19 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Which request it is, by its caller's name or ours.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What a request is observed with.
+struct Observer {
+    api: Arc<Api>,
+    cors: Option<Cors>,
+}
+
 /// Puts the layers around every route.
-pub fn around(router: Router, api: Arc<Api>) -> Router {
+pub(super) fn around(router: Router, api: Arc<Api>, cors: Option<Cors>) -> Router {
     let compressed = SizeAbove::new(MIN_COMPRESSED_BYTES).and(NotForContentType::const_new("text/event-stream"));
     let body_deadline = api.body_deadline;
     // In one: each by itself would be boxed and cloned with every request.
     let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(api, observed))
+        .layer(from_fn_with_state(Arc::new(Observer { api, cors }), observed))
         .layer(CompressionLayer::new().compress_when(compressed))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RequestBodyDeadlineLayer::new(body_deadline))
@@ -68,19 +75,24 @@ impl RequestId {
     }
 }
 
-async fn observed(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
+async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
+    let (began, Observer { api, cors }) = (Instant::now(), &*observer);
     let id = RequestId::of(request.headers(), &api.ids);
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let is_secret = auth::is_in_address(request.uri());
     request.extensions_mut().insert(id.clone());
+    let cors = cors.as_ref().map(|cors| (cors, cors.look_at(&mut request)));
     let settled = host::settle(&mut request).err().or_else(|| refused_form(&request, route));
-    let response = match settled {
-        Some(refused) => refused.into_response(),
-        None => next.run(request).await,
+    let mut response = match (settled, &cors) {
+        (Some(refused), _) => refused.into_response(),
+        (None, Some((cors, asked))) if asked.is_preflight => cors.preflight(request).await,
+        (None, _) => next.run(request).await,
     };
+    if let Some((_, asked)) = cors {
+        asked.say_in(&mut response);
+    }
     let status = response.status();
     metrics::record_request(route, method_label(&method), status.as_u16(), began.elapsed());
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {

@@ -7,6 +7,7 @@ pub mod metrics;
 mod accept;
 mod assets;
 mod auth;
+mod cors;
 mod extract;
 mod host;
 mod layers;
@@ -26,14 +27,15 @@ use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 use self::api::Api;
+use self::cors::Cors;
 #[cfg(test)]
 pub(crate) use self::v1::stream_routes;
 use crate::net::front::Handler;
 use crate::stream::Streams;
 
 /// The whole service: the API and the streams under each of their names, the page,
-/// and what operators ask.
-pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
+/// and what operators ask. Pages of `cors_origins` may call all of it.
+pub fn router(api: &Arc<Api>, streams: &Arc<Streams>, cors_origins: &[String]) -> Router {
     let v1 = || v1::routes(streams);
     let service = Router::new()
         .nest("/v1", v1())
@@ -43,7 +45,8 @@ pub fn router(api: &Arc<Api>, streams: &Arc<Streams>) -> Router {
         .route("/ready", get(operations::ready))
         .merge(assets::routes())
         .with_state(Arc::clone(api));
-    layers::around(service, Arc::clone(api))
+    let cors = Cors::of(cors_origins, &service);
+    layers::around(service, Arc::clone(api), cors)
 }
 
 impl Handler for Router {

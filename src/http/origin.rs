@@ -1,5 +1,7 @@
-//! Open mode trusts whoever reaches the loopback address, and so does every
-//! browser on this machine: pages of other origins are kept out.
+//! Pages of other origins are kept out where their browser would let them in.
+//!
+//! Open mode trusts whoever reaches the loopback address, and every browser on this machine
+//! reaches it. A WebSocket a browser opens for any page, and shows it everything.
 
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -8,17 +10,37 @@ use axum::http::{HeaderMap, HeaderName, Uri, header};
 use crate::wire::error::ApiError;
 use crate::wire::problem::Code;
 
+/// Whether `CORS_ORIGINS` lists the origin of a request: an extension of the request, which
+/// is absent where the setting lists nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IsListed(pub bool);
+
 /// Refuses a request that a page of another origin, or of a name that merely
 /// resolves to this machine, makes a browser send. What cannot be read is refused too.
 pub fn check(parts: &Parts) -> Result<(), ApiError> {
-    let is_ours = asked_of(parts).is_some_and(|host| is_loopback(host) && is_from(&parts.headers, host));
+    let is_listed = parts.extensions.get() == Some(&IsListed(true));
+    let is_ours = |host: &str| is_loopback(host) && (is_listed || is_from(&parts.headers, host));
+    let is_ours = asked_of(parts).is_some_and(is_ours);
     if is_ours {
         return Ok(());
     }
     Err(ApiError::with_detail(
         Code::Forbidden,
         "without JWT_SECRET only programs and pages on this machine may call: the Host must be localhost or a loopback \
-         address, and an Origin the same",
+         address, and an Origin the same or one that CORS_ORIGINS lists",
+    ))
+}
+
+/// Refuses a WebSocket for a page of another origin, where `CORS_ORIGINS` says which may call:
+/// what a browser keeps from such a page otherwise, it gives it over a WebSocket.
+pub fn check_websocket(parts: &Parts) -> Result<(), ApiError> {
+    let is_unlisted = parts.extensions.get() == Some(&IsListed(false));
+    if !is_unlisted || asked_of(parts).is_some_and(|host| is_from(&parts.headers, host)) {
+        return Ok(());
+    }
+    Err(ApiError::with_detail(
+        Code::Forbidden,
+        "the Origin of a WebSocket must be the same as the Host, or one that CORS_ORIGINS lists",
     ))
 }
 
@@ -42,9 +64,10 @@ fn is_from(headers: &HeaderMap, host: &str) -> bool {
 }
 
 /// Several values, or one that is no text.
-struct NotOne;
+pub struct NotOne;
 
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, NotOne> {
+/// The value of a header that stands there once.
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, NotOne> {
     let mut values = headers.get_all(name).into_iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

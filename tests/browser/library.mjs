@@ -109,6 +109,23 @@ describe('faults', { concurrency: 3 }, () => {
     await proxy.close();
   });
 
+  test('many sessions where no WebSocket is let through: all are followed, and commands get through', async () => {
+    const server = await startedServer();
+    const proxy = await FaultyProxy.before(server.port);
+    proxy.disturb('websocket', 'refuse');
+    // More than the connections that a browser has to a host.
+    const ids = await Promise.all(Array.from({ length: 8 }, () => server.createBlitz()));
+    const page = await clientIn(proxy.base);
+    await follow(page, ...ids);
+    for (const id of ids) {
+      const { version } = await page.evaluate((one) => window.client.startSession(one), id);
+      await versionIs(page, id, version, FALLBACK_WITHIN_MS);
+    }
+    assert.equal(await page.evaluate((all) => all.filter((id) => window.client.transport(id) === 'sse').length, ids), 3);
+    await page.context().close();
+    await proxy.close();
+  });
+
   test('a server that is killed and replaced: the client returns by itself, and commands go on', async () => {
     const server = await startedServer();
     const ids = [await server.createBlitz(), await server.createBlitz()];

@@ -2,20 +2,15 @@
  * Every kind of clock: made through the form, started, commanded as its people would, and shown
  * alike in two windows.
  *
- *   node presets.mjs BASE_URL
+ *   SYNCKAIROS_TEST_PROGRAM=target/debug/synckairos node presets.mjs
  */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PRESETS } from '../../web/presets.js';
+import { Server } from '../service/server.mjs';
 import { agree, stepped } from './agreement.mjs';
 import { Windows, choose, overhang, pressTwice, smallTargets, untilSettled } from './windows.mjs';
-
-const [base] = process.argv.slice(2);
-if (!base) {
-  console.error('usage: node presets.mjs BASE_URL');
-  process.exit(2);
-}
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark' };
 const WRONG_BY_MS = 67 * 60_000;
@@ -155,14 +150,20 @@ const STORIES = {
   },
 };
 
+/** @type {Server} */
+let server;
 /** @type {Windows} */
 let windows;
 
 before(async () => {
-  windows = await Windows.open(base);
+  server = await Server.start();
+  windows = await Windows.open(server.base);
 });
 
-after(() => windows.close());
+after(async () => {
+  await windows.close();
+  await server.end();
+});
 
 test('every preset has its story', () => {
   assert.deepEqual(Object.keys(STORIES).sort(), PRESETS.map((preset) => preset.key).sort());

@@ -1,38 +1,38 @@
 /**
- * Two windows, one clock: the page in real browser windows against a running server.
+ * Two windows, one clock: the page in real browser windows against a server of its own.
  *
- *   node two-windows.mjs BASE_URL [--suspend-pid PID]
+ *   SYNCKAIROS_TEST_PROGRAM=target/debug/synckairos node two-windows.mjs
  *
- * The process named by `--suspend-pid` is stopped and continued, to see that silence is shown.
  * Window `a` is an ordinary one; the device clock of window `b` is an hour and seven minutes wrong.
  */
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { parseArgs } from 'node:util';
+import { Server } from '../service/server.mjs';
 import { WITHIN_MS, agree, stepped as steppedIn } from './agreement.mjs';
 import { Windows, changes, choose, overhang, pressTwice, smallTargets, untilSettled } from './windows.mjs';
 
 const WRONG_BY_MS = 67 * 60_000;
 const TARGET_PX = 44;
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { 'suspend-pid': { type: 'string' } } });
-const base = positionals[0];
-if (!base) {
-  console.error('usage: node two-windows.mjs BASE_URL [--suspend-pid PID]');
-  process.exit(2);
-}
-
+/** @type {Server} */
+let server;
 /** @type {Windows} */
 let windows;
 let a;
 let b;
 
 before(async () => {
-  windows = await Windows.open(base);
+  server = await Server.start();
+  windows = await Windows.open(server.base);
 });
 
-after(() => windows.close());
+after(async () => {
+  await windows.close();
+  // One signal is enough, and it ends well.
+  await server.stop();
+  await server.end();
+});
 
 test('a chess clock is made in one window, and its link opens it in another', async () => {
   a = await windows.window();
@@ -203,15 +203,14 @@ test('a session that is not there is not shown as one', async () => {
   await page.context().close();
 });
 
-test('silence is shown as stale, and its end as live', { skip: !values['suspend-pid'] && 'no --suspend-pid' }, async () => {
-  const pid = Number(values['suspend-pid']);
-  process.kill(pid, 'SIGSTOP');
+test('silence is shown as stale, and its end as live', async () => {
+  server.signal('SIGSTOP');
   try {
     await Promise.all([a, b].map((page) => page.waitForSelector('#status[data-state=stale]')));
     assert.match(await a.locator('#status').textContent(), /^Stale for \d+ s$/);
     assert.ok(await a.locator('#banner').isVisible());
   } finally {
-    process.kill(pid, 'SIGCONT');
+    server.signal('SIGCONT');
   }
   await Promise.all([a, b].map((page) => page.waitForSelector('#status[data-state=live]')));
   await untilSettled(a, b);
@@ -220,8 +219,7 @@ test('silence is shown as stale, and its end as live', { skip: !values['suspend-
 
 test('a deleted session says so', async () => {
   const id = await a.evaluate(() => window.synckairos.session.session_id);
-  const answer = await fetch(new URL(`/v1/sessions/${id}`, base), { method: 'DELETE' });
-  assert.equal(answer.status, 204);
+  await server.ask('DELETE', `/v1/sessions/${id}`);
   for (const page of [a, b]) {
     await page.waitForSelector('#dead-end:visible');
     assert.match(await page.locator('#dead-end-title').textContent(), /deleted/i);

@@ -20,6 +20,8 @@ mod commands;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod create;
 #[cfg(test)]
 mod dead_connections;

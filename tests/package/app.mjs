@@ -21,11 +21,20 @@ export class App {
     const app = new App();
     app.place = await scratch('app');
     app.folder = join(app.place.folder, 'app');
-    await cp(EMPTY, app.folder, { recursive: true, filter: (path) => !path.includes('node_modules') });
-    await run('npm', ['ci', '--prefer-offline'], { cwd: app.folder });
-    app.registry = await serveRegistry(await pack(app.place.folder));
-    await appendFile(join(app.folder, '.npmrc'), `@synckairos:registry=${app.registry.base}/\n`);
-    return app;
+    try {
+      await app.#install();
+      return app;
+    } catch (error) {
+      await app.end();
+      throw error;
+    }
+  }
+
+  async #install() {
+    await cp(EMPTY, this.folder, { recursive: true, filter: (path) => !path.includes('node_modules') });
+    await run('npm', ['ci', '--prefer-offline'], { cwd: this.folder });
+    this.registry = await serveRegistry(await pack(this.place.folder));
+    await appendFile(join(this.folder, '.npmrc'), `@synckairos:registry=${this.registry.base}/\n`);
   }
 
   /** A command line as somebody types it, to its end. */

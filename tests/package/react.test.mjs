@@ -177,6 +177,12 @@ function suite(release) {
     await close(opening);
   });
 
+  test('without a provider the client is for the page itself', async () => {
+    const opening = await opened({ aloneId: await server.createBlitz() });
+    await shows(page, '#alone', '5:00');
+    await close(opening);
+  });
+
   test('a refusal is the error, and the next success clears it', async () => {
     const id = await server.createBlitz();
     const opening = await opened({ id, participantId: 'p2' });
@@ -223,6 +229,10 @@ function suite(release) {
     assert.ok(now > 10, `${now} times in 500 ms`);
     const [offset, uncertainty] = (await page.textContent('#time')).split(' ').map(Number);
     assert.ok(Math.abs(offset) <= uncertainty + 5, `${offset} ms, ± ${uncertainty} ms; the true offset is 0`);
+    await page.evaluate(() => window.again({ parts: [] }));
+    await page.evaluate(() => window.again({ parts: ['time'] }));
+    // Nothing measures any more: what was measured before stands.
+    await page.waitForFunction(() => /^-?[\d.]+ [\d.]+$/.test(document.getElementById('time')?.textContent));
     await close(opening);
   });
 

@@ -11,6 +11,12 @@ const READY_WITHIN_MS = 15_000;
 const STOPPED_WITHIN_MS = 15_000;
 const LOOK_AGAIN_MS = 10;
 
+// Below the ports of outgoing connections, so that a server that is started again finds its own free; and below those
+// of testkit/src/ports.rs.
+const FIRST_PORT = 10_000;
+const PORT_COUNT = 10_000;
+const PORTS_APART = 211;
+
 /** A condition by its deadline; what it gave, once that is anything. */
 export async function until(what, condition, withinMs = 15_000) {
   for (const endMs = performance.now() + withinMs; performance.now() < endMs; await pause(LOOK_AGAIN_MS)) {
@@ -20,13 +26,21 @@ export async function until(what, condition, withinMs = 15_000) {
   throw new Error(`${what}: not within ${withinMs} ms`);
 }
 
-/** A port of this machine that nobody listens on. */
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
+let asked = 0;
+
+/** A port that nobody listens on. Suites run side by side, each a process: they look for theirs apart. */
+export async function freePort() {
+  for (;;) {
+    const port = FIRST_PORT + ((process.pid * PORTS_APART + asked) % PORT_COUNT);
+    asked += 1;
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port) {
+  return new Promise((resolve) => {
+    const probe = createServer().once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
   });
 }
 

@@ -62,6 +62,11 @@ impl RawResponse {
         self.headers.iter().find(|(each, _)| each == name).map_or("", |(_, value)| value)
     }
 
+    /// Every value of a header.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(each, _)| each == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }

@@ -1,7 +1,5 @@
 //! Watchers: clients that follow sessions on a stream.
 
-use std::net::SocketAddr;
-
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -22,26 +20,32 @@ pub enum Transport {
 pub struct Watching {
     caller: Caller,
     path: String,
+    origin: Option<String>,
 }
 
 impl Watching {
     pub fn of(caller: Caller, session: &Session) -> Self {
-        Self { caller, path: format!("{}/ws", session.path()) }
+        Self::at(caller, &format!("{}/ws", session.path()))
     }
 
     /// Many sessions on one stream.
     pub fn many(caller: Caller) -> Self {
-        Self { caller, path: "/v1/ws".to_owned() }
+        Self::at(caller, "/v1/ws")
     }
 
     /// What is upgraded at that path.
     pub fn at(caller: Caller, path: &str) -> Self {
-        Self { caller, path: path.to_owned() }
+        Self { caller, path: path.to_owned(), origin: None }
     }
 
     pub fn asking(mut self, query: &str) -> Self {
         self.path = format!("{}?{query}", self.path);
         self
+    }
+
+    /// For a page of that origin.
+    pub fn of_page(self, origin: Option<&str>) -> Self {
+        Self { origin: origin.map(str::to_owned), ..self }
     }
 
     /// A watcher that is let in.
@@ -55,15 +59,18 @@ impl Watching {
     /// A watcher, or the status it is refused with before the upgrade.
     pub async fn attempt(self, transport: Transport) -> Result<Watcher, u16> {
         match transport {
-            Transport::WebSocket => websocket(self.caller.address(), &self.path, self.caller.token()).await,
+            Transport::WebSocket => websocket(&self).await,
         }
     }
 }
 
-async fn websocket(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Watcher, u16> {
-    let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-    if let Some(token) = token {
+async fn websocket(Watching { caller, path, origin }: &Watching) -> Result<Watcher, u16> {
+    let mut request = format!("ws://{}{path}", caller.address()).into_client_request().unwrap();
+    if let Some(token) = caller.token() {
         request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    if let Some(origin) = origin {
+        request.headers_mut().insert("origin", origin.parse().unwrap());
     }
     match soon("an upgrade", connect_async(request)).await {
         Ok((stream, _)) => Ok(Watcher { stream }),

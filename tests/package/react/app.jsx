@@ -20,6 +20,12 @@ export function App({ client, id, participantId, otherId, parts = ['clock'] }) {
   );
 }
 
+/** With no provider above it. */
+export function Alone({ id }) {
+  const { text } = clockText(useSession(id).getParticipantTime() ?? 0);
+  return <output id="alone">{text}</output>;
+}
+
 function Clock({ id, client, participantId }) {
   count('clock');
   const view = useSyncKairos(id, client, participantId);

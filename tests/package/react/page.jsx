@@ -3,13 +3,13 @@
 import { StrictMode } from 'react';
 import { createRoot, hydrateRoot } from 'react-dom/client';
 import { SyncKairosClient } from '../../../sdk/index.js';
-import { App } from './app.jsx';
+import { Alone, App } from './app.jsx';
 
 window.drawn = { clock: 0, second: 0, silent: 0, now: 0, time: 0 };
 window.client = new SyncKairosClient(location.origin);
 
 const root = document.getElementById('root');
-const shown = (props) => <StrictMode><App client={window.client} {...props} /></StrictMode>;
+const shown = ({ aloneId, ...props }) => <StrictMode>{aloneId ? <Alone id={aloneId} /> : <App client={window.client} {...props} />}</StrictMode>;
 
 /** Draws the parts that are named, in StrictMode, into what a server rendered if there is anything. */
 window.mount = (props) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::request::Parts;
 
+use super::handshake;
 use crate::auth::Denied;
 use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey};
@@ -24,12 +25,15 @@ const CURSOR_PARAMS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
 const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
-/// The caller. A page of another origin is not let in at all in open mode: its browser
-/// would show it our stream.
+/// The caller. A page of another origin is not let in at all in open mode, nor over a
+/// WebSocket unless it may call: its browser would show it our stream.
 pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
         return Ok(streams.authenticate(None));
+    }
+    if handshake::is_asked_for(&parts.headers) {
+        origin::check_websocket(parts)?;
     }
     let token = auth::token(parts, TokenSources::Stream);
     Ok(token.and_then(|token| streams.authenticate(token)))
