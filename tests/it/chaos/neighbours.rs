@@ -11,7 +11,8 @@ use super::testbed::Testbed;
 use crate::harness::process::Host;
 use crate::harness::{Session, stopwatch, with};
 
-/// One of another name and one in another database play, and one wants the ledger.
+/// One of another name and one in another database play. One wants the ledger, and one takes the
+/// deployment of that Redis for its own, with another ledger.
 pub async fn neighbours(testbed: &mut Testbed, load: Load) {
     let url = format!("redis://{}", testbed.redis_door().address);
     let places = [
@@ -19,20 +20,30 @@ pub async fn neighbours(testbed: &mut Testbed, load: Load) {
         Host::new().with("REDIS_URL", &format!("{url}/1")),
     ];
     let thief = Host::new().with("REDIS_URL", &format!("{url}/2")).with("DATABASE_URL", &testbed.database);
+    let stray = Host::new().with("REDIS_URL", &url).with("DATABASE_URL", &ledger_beside(testbed).await);
     let playing = async {
         join_all(places.map(async |host| plays(testbed, host, load).await)).await;
     };
-    let ((), refused) = tokio::join!(playing, thief.run(&["serve"]));
+    let refused = [(thief, "another deployment"), (stray, "another ledger")].map(is_refused);
+    tokio::join!(playing, join_all(refused));
+}
+
+async fn is_refused((host, why): (Host, &str)) {
+    let refused = host.run(&["serve"]).await;
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(1) && said.contains("another deployment"), "{said}");
+    assert!(refused.status.code() == Some(1) && said.contains(why), "{said}");
+}
+
+async fn ledger_beside(testbed: &Testbed) -> String {
+    let database = testbed.postgres.database().await;
+    PostgresLedger::migrate(&database, "neighbour").await.unwrap();
+    database
 }
 
 /// Sessions called as those of the testbed are its own here, each switch is one version, and
 /// nobody else has any.
 async fn plays(testbed: &Testbed, host: Host, load: Load) {
-    let database = testbed.postgres.database().await;
-    PostgresLedger::migrate(&database, "neighbour").await.unwrap();
-    let host = host.with("DATABASE_URL", &database);
+    let host = host.with("DATABASE_URL", &ledger_beside(testbed).await);
     let process = host.serve().await;
     let caller = host.caller();
     let sessions = join_all((0..load.sessions).map(async |number| {
