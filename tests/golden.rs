@@ -22,8 +22,8 @@ use synckairos::telemetry::metrics::{METRICS, Metric};
 use synckairos::wire::change::Details;
 use synckairos::wire::command::{self, CommandInput};
 use synckairos::wire::create::CreateBody;
+use synckairos::wire::error_code::Code;
 use synckairos::wire::history;
-use synckairos::wire::problem::Code;
 use testkit::golden;
 
 /// Every golden file: one that no test reads is refused.

@@ -12,7 +12,7 @@ use crate::domain::session::{self, Owner, Session};
 use crate::domain::time::Timestamp;
 use crate::wire::command::{self, CommandInput, ParseError};
 use crate::wire::create::CreateBody;
-use crate::wire::problem::Code;
+use crate::wire::error_code::Code;
 use crate::wire::snapshot::Snapshot;
 
 /// A difference and the step it showed in; 0 is the creation.

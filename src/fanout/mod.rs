@@ -40,7 +40,7 @@ pub use self::transport::Transport;
 pub use self::update::{Encoding, Update, UpdateKind};
 use crate::domain::id::SessionKey;
 use crate::domain::position::Position;
-use crate::wire::problem::Code;
+use crate::wire::error_code::Code;
 
 /// The newest state of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use crate::auth::Denied;
 use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
 use crate::telemetry::outage::{LogThrottle, chain};
-use crate::wire::error::ApiError;
-use crate::wire::problem::{Code, Problem, ShownSession};
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
+use crate::wire::problem::{Problem, ShownSession};
 
 impl From<Error> for ApiError {
     /// The problem of a use case. What is broken is logged here, once; the caller sees only the code.

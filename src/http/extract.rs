@@ -22,9 +22,9 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::net::admission;
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 use crate::wire::json;
-use crate::wire::problem::Code;
 
 /// Longest body, unless a route says otherwise.
 const MAX_BODY: usize = 64 * 1024;

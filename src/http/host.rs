@@ -3,8 +3,8 @@
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Request, Version, header};
 
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 /// Refuses a request that names no host, several, or what can be none. Where the target
 /// names one, the `Host` header says the same afterwards.

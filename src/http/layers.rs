@@ -25,8 +25,9 @@ use super::{accept, auth};
 use crate::ids::Ids;
 use crate::stream::poll::MIN_COMPRESSED_BYTES;
 use crate::telemetry::metrics;
-use crate::wire::error::ApiError;
-use crate::wire::problem::{Code, Problem};
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
+use crate::wire::problem::Problem;
 
 /// A body that pauses for longer is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,7 +99,7 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(request.id = id.as_str(), route, %method, status = status.as_u16(), "a request failed");
     }
-    with_fixed_headers(with_problem(response, &id, &api), id, is_secret)
+    with_fixed_headers(with_problem(response, &id, api), id, is_secret)
 }
 
 /// Nothing is done for whoever could not take the answer.

@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 /// Whether `CORS_ORIGINS` lists the origin of a request: an extension of the request, which
 /// is absent where the setting lists nothing.

@@ -6,7 +6,7 @@
 use axum::http::Uri;
 use serde::de::DeserializeOwned;
 
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
 
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1_000;

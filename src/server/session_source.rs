@@ -9,8 +9,8 @@ use crate::app::sessions::Sessions;
 use crate::domain::id::SessionKey;
 use crate::domain::session::Status;
 use crate::fanout::{NewestState, Source, Unavailable};
+use crate::wire::error_code::Code;
 use crate::wire::frame;
-use crate::wire::problem::Code;
 
 /// Sessions as a source of snapshots.
 pub struct SessionSource(pub Arc<Sessions>);

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::wire::problem::Code;
+    use crate::wire::error_code::Code;
 
     fn read(frame: &Bytes) -> Value {
         serde_json::from_slice(frame).unwrap()

@@ -14,8 +14,8 @@ use super::Streams;
 use super::feed::Feed;
 use crate::domain::position::Position;
 use crate::fanout::{Delivery, Unavailable, Update, UpdateKind};
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 /// A read that is under way when a stop begins may take so long.
 const LAST_READ: Duration = Duration::from_millis(200);

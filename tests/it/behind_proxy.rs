@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::harness::backends::Backends;
 use crate::harness::caller::{Authority, Caller, client};
 use crate::harness::process::Host;
-use crate::harness::raw::Kept;
+use crate::harness::raw::KeepAliveConnection;
 use crate::harness::{Session, soon, stopwatch};
 
 /// nginx gives up a silent instance after four seconds, and another one answers at once.
@@ -72,8 +72,8 @@ async fn a_hung_instance_delays_its_requests_by_seconds_and_repeats_nothing() {
 }
 
 /// Opens a connection to the proxy with that request.
-async fn requested(site: &Site, request: &str) -> Kept {
-    let mut connection = Kept::open(site.nginx.address).await;
+async fn requested(site: &Site, request: &str) -> KeepAliveConnection {
+    let mut connection = KeepAliveConnection::open(site.nginx.address).await;
     connection.say(request).await;
     connection
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::golden;
 
 use crate::harness::process::Host;
-use crate::harness::raw::{Kept, Said};
+use crate::harness::raw::{KeepAliveConnection, RawResponse};
 use crate::harness::token::{claims, signed};
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Authority, Caller, Cluster, Session, blitz, eventually, soon, with};
@@ -202,14 +202,14 @@ async fn without_the_setting_nothing_is_said_of_origins() {
 }
 
 /// What is answered first to a request that is written as it stands.
-async fn raw(caller: &Caller, path: &str, more: &str) -> (Kept, Said) {
-    let mut kept = Kept::open(caller.address()).await;
+async fn raw(caller: &Caller, path: &str, more: &str) -> (KeepAliveConnection, RawResponse) {
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     kept.ask(path, &Host::authorization(), more).await;
     let said = soon("an answer", kept.answer()).await.unwrap_or_else(|| panic!("an answer to {path}"));
     (kept, said)
 }
 
-fn is_readable(said: &Said) -> bool {
+fn is_readable(said: &RawResponse) -> bool {
     said.header("access-control-allow-origin") == APP
         && said.header("access-control-expose-headers").contains("retry-after")
         && said.headers("vary").contains(&"origin")
@@ -273,7 +273,7 @@ async fn a_poll_that_is_refused_while_it_waits_says_who_may_read_it() {
     let path = format!("{}/poll?since={}-{}", session.path(), snapshot["epoch"], snapshot["version"]);
     let ends = cluster.now_ms() / 1_000 + 2;
     let brief = format!("Bearer {}", signed(&with(claims("acme", "operator"), json!({"exp": ends}))));
-    let mut kept = Kept::open(caller.address()).await;
+    let mut kept = KeepAliveConnection::open(caller.address()).await;
     kept.ask(&path, &brief, &format!("origin: {APP}\r\n")).await;
     let ended = soon("the end of the token", kept.answer()).await.unwrap();
     assert!(ended.status == 401 && is_readable(&ended), "{ended:?}");

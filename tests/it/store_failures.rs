@@ -22,8 +22,8 @@ use synckairos::ids::Ids;
 use synckairos::store::outbox::EntryId;
 use synckairos::store::partition::Partitions;
 use synckairos::store::{Commit, Committed, Error, LedgerProgress, SessionStore, Store, StoredSession};
+use synckairos::wire::api_error::ApiError;
 use synckairos::wire::command::CommandInput;
-use synckairos::wire::error::ApiError;
 use tokio::sync::mpsc;
 
 use crate::harness::cluster::TENANT;

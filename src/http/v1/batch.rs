@@ -23,10 +23,11 @@ use crate::http::extract::{Body, Caller, Preconditions, checked_key};
 use crate::http::layers::RequestId;
 use crate::http::response;
 use crate::http::response::CommandBody;
+use crate::wire::api_error::ApiError;
 use crate::wire::command::ParseError;
-use crate::wire::error::ApiError;
+use crate::wire::error_code::Code;
 use crate::wire::frame;
-use crate::wire::problem::{Code, Problem};
+use crate::wire::problem::Problem;
 
 /// A batch holds so many commands.
 const MAX_COMMANDS: usize = 500;

@@ -14,7 +14,7 @@ use crate::http::api::Api;
 use crate::http::extract::Caller;
 use crate::http::response;
 use crate::stream::Commands;
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
 use crate::wire::problem::Problem;
 
 #[async_trait]

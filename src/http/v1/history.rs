@@ -18,7 +18,7 @@ use crate::http::api::Api;
 use crate::http::extract::{Caller, SessionPath};
 use crate::http::query::{Query, limit};
 use crate::http::response;
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
 use crate::wire::frame;
 use crate::wire::history::{Item, RestoreNote};
 use crate::wire::instant::{Instant, parse};

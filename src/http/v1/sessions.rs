@@ -18,10 +18,10 @@ use crate::http::api::Api;
 use crate::http::extract::{Body, Caller, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in};
 use crate::http::response;
 use crate::ids;
+use crate::wire::api_error::ApiError;
 use crate::wire::command;
 use crate::wire::create::{self, CreateBody};
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::error_code::Code;
 
 type HandlerResult = Result<Response, ApiError>;
 

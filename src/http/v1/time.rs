@@ -11,8 +11,8 @@ use crate::domain::time::Timestamp;
 use crate::http::api::Api;
 use crate::http::extract::Body;
 use crate::http::response;
+use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
-use crate::wire::error::ApiError;
 use crate::wire::instant::Instant;
 
 #[derive(Serialize)]

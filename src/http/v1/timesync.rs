@@ -16,8 +16,8 @@ use super::time::ms;
 use crate::http::api::Api;
 use crate::http::extract::Body;
 use crate::http::response;
+use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
-use crate::wire::error::ApiError;
 
 /// The only method there is.
 const METHOD: &str = "timesync";

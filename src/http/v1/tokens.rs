@@ -18,10 +18,10 @@ use crate::domain::time::Timestamp;
 use crate::http::api::Api;
 use crate::http::extract::{Body, Caller, Operator, Preconditions, SessionPath, digest};
 use crate::http::response;
+use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
-use crate::wire::error::ApiError;
+use crate::wire::error_code::Code;
 use crate::wire::instant::Instant;
-use crate::wire::problem::Code;
 
 const DEFAULT_TTL_MS: i64 = 3_600_000;
 const MIN_TTL_MS: i64 = 1_000;

@@ -22,7 +22,7 @@ use crate::fanout::{Delivery, Encoding, Update, UpdateKind};
 use crate::net::idle::Idle;
 use crate::net::takeover::{Continuation, TakenConnection};
 use crate::telemetry::metrics as names;
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
 use crate::wire::instant;
 
 /// The request that a poll came with.

@@ -11,8 +11,8 @@ use crate::fanout::Delivery;
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
 use crate::stream::placement::has_ended;
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 /// A poll that has its place and may have to wait.
 pub struct LongPoll {

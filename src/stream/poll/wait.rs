@@ -16,9 +16,9 @@ use crate::fanout::{Delivery, Update, UpdateKind};
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
 use crate::stream::lifetime::Lifetime;
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 use crate::wire::frame;
-use crate::wire::problem::Code;
 
 /// Those an instance sends away come back within so long: a poll is no stream that the
 /// drain waits for, and the next instance may be there already.

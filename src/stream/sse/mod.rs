@@ -26,8 +26,8 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Encoding, Transport, Unavailable, Update};
 use crate::net::stream_end::StreamEnd;
 use crate::net::takeover::Continuation;
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 impl SseEvents {
     /// Looks the sessions up and begins; each has its own cursor in `cursors`.

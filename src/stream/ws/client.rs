@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::stream::frames::Regarding;
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 use crate::wire::json;
-use crate::wire::problem::{Code, Problem};
+use crate::wire::problem::Problem;
 
 /// An `id` longer than this is not echoed.
 const MAX_ID: usize = 256;

@@ -27,9 +27,10 @@ use crate::stream::frames::Regarding;
 use crate::stream::lifetime::Lifetime;
 use crate::stream::params::StreamParams;
 use crate::stream::{Streams, frames};
+use crate::wire::api_error::ApiError;
 use crate::wire::close::Close;
-use crate::wire::error::ApiError;
-use crate::wire::problem::{Code, Problem};
+use crate::wire::error_code::Code;
+use crate::wire::problem::Problem;
 
 /// Messages taken from a client before others get their turn.
 const MAX_MESSAGES_PER_TURN: usize = 16;

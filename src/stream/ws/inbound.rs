@@ -16,9 +16,10 @@ use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::stream::frames::Regarding;
 use crate::stream::{MAX_SESSIONS, frames};
+use crate::wire::api_error::ApiError;
 use crate::wire::close::Close;
-use crate::wire::error::ApiError;
-use crate::wire::problem::{Code, Problem};
+use crate::wire::error_code::Code;
+use crate::wire::problem::Problem;
 
 /// Frames that were not understood before the connection ends.
 const MAX_INVALID_FRAMES: u8 = 3;

@@ -10,9 +10,9 @@ use crate::domain::id::SessionId;
 use crate::fanout::{Update, UpdateKind};
 use crate::stream::frames;
 use crate::stream::frames::Regarding;
+use crate::wire::api_error::ApiError;
 use crate::wire::close::Close;
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::error_code::Code;
 
 impl<S: Wire> Connection<S> {
     /// A session has its place. A whole state that comes first stands for what was missed.

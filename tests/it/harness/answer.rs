@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use http::response::Parts;
 use serde_json::Value;
-use synckairos::wire::problem::Code;
+use synckairos::wire::error_code::Code;
 
 /// Words that only a library would say.
 const FOREIGN_WORDS: &[&str] = &[

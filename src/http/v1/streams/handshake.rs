@@ -12,8 +12,8 @@ use tungstenite::handshake::derive_accept_key;
 use crate::http::auth;
 use crate::net::headers::says;
 use crate::net::takeover::Takeover;
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 /// Whether a request asks for a WebSocket.
 pub fn is_asked_for(headers: &HeaderMap) -> bool {

@@ -18,7 +18,7 @@ use crate::http::response;
 use crate::net::takeover::Takeover;
 use crate::stream::Streams;
 use crate::stream::poll::{LongPoll, PollRequest};
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
 
 const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 1_000..=60_000;
 const DEFAULT_TIMEOUT_MS: u64 = 30_000;

@@ -16,8 +16,8 @@ use crate::http::query::Query;
 use crate::net::admission;
 use crate::stream::Streams;
 use crate::stream::params::StreamParams;
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 
 /// What a cursor is called. Clients that resume add their own name to the address they were
 /// given, so what stood there from the start counts last.

@@ -25,9 +25,9 @@ use crate::net::takeover::Takeover;
 use crate::stream::params::StreamParams;
 use crate::stream::sse::SseEvents;
 use crate::stream::{MAX_SESSIONS, Streams};
-use crate::wire::error::ApiError;
+use crate::wire::api_error::ApiError;
+use crate::wire::error_code::Code;
 use crate::wire::instant::http_date;
-use crate::wire::problem::Code;
 
 /// `GET /sessions/{id}/events`.
 pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {

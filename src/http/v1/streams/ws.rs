@@ -19,9 +19,9 @@ use crate::fanout::Transport;
 use crate::http::extract::SessionPath;
 use crate::net::admission::Peer;
 use crate::stream::{Streams, ws};
+use crate::wire::api_error::ApiError;
 use crate::wire::close::Close;
-use crate::wire::error::ApiError;
-use crate::wire::problem::Code;
+use crate::wire::error_code::Code;
 
 /// What a WebSocket is to follow.
 enum Target {

@@ -28,7 +28,8 @@ use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
 use crate::stream::status::{StatusPublisher, StatusSource};
 use crate::stream::{Commands, Streams, StreamsParts, Timing};
-use crate::wire::problem::{Code, Problem};
+use crate::wire::error_code::Code;
+use crate::wire::problem::Problem;
 use crate::wire::status::InstanceStatus;
 use crate::{http, net};
 

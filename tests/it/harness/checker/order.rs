@@ -10,7 +10,7 @@ use synckairos::domain::session::command::Command;
 use synckairos::domain::session::event::Step as Judged;
 use synckairos::domain::session::restore::{OUTAGE_MS, Outage};
 use synckairos::domain::time::Timestamp;
-use synckairos::wire::problem::Code;
+use synckairos::wire::error_code::Code;
 
 use super::case::{Case, Known};
 use super::replay::command_of;

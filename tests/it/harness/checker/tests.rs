@@ -64,7 +64,7 @@ impl Honest {
                 done(&change)
             }
             Step::Refused(why) => {
-                let code = synckairos::wire::problem::Code::from(why).as_str().to_owned();
+                let code = synckairos::wire::error_code::Code::from(why).as_str().to_owned();
                 Answer::Refused { code, shown: ShownSession::of(&snapshot(&self.session)) }
             }
             Step::Due(..) => panic!("settle first"),

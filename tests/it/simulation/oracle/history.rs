@@ -11,8 +11,8 @@ use synckairos::domain::session::restore::Outage;
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Row;
+use synckairos::wire::error_code::Code;
 use synckairos::wire::frame;
-use synckairos::wire::problem::Code;
 
 use super::lines::Line;
 use super::{Case, Complaint};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::command::{COMMANDS, ParseError};
+use super::error_code::Code;
 use super::json::{JsonError, MAX_DEPTH};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 
 /// What a handler answers when it does not do as asked.
 #[derive(Debug)]
