@@ -16,6 +16,9 @@ use crate::ledger::deployment::{Claim, ClaimOutcome, Deployment};
 use crate::store::fence::{Fence, LedgerOwner};
 use crate::telemetry::metrics::LEDGER_CONTESTED;
 
+#[cfg(test)]
+mod tests;
+
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Shorter at the start, where an operator waits.
@@ -188,21 +191,24 @@ impl LedgerOwnership {
         Ok(is_held)
     }
 
+    /// Takes the ledger over. A deployment that had another one moves here under a new id: the other
+    /// is no longer its own. Redis decides which id counts, and it may change until the ledger has it,
+    /// as several instances do this at the same moment.
     async fn take_over(&mut self) -> Result<bool, StoreError> {
         self.store.require_restore().await?;
-        if self.is_elsewhere() { self.move_here().await } else { self.apply_claim(self.claim.clone()).await }
-    }
-
-    /// Moves the deployment to a ledger without a mark, under a new id: the ledger that it had is no
-    /// longer its own. Of several instances one does, and the others find its mark.
-    async fn move_here(&mut self) -> Result<bool, StoreError> {
-        let old = self.claim.id.clone().unwrap_or_default();
-        let first = Claim { id: None, takes_over: false, ..self.claim.clone() };
-        if !self.apply_claim(first).await? {
-            return Ok(false);
+        if self.is_elsewhere() {
+            let old = self.claim.id.clone().unwrap_or_default();
+            self.store.replace(&old, &self.claim.new_id).await?;
         }
-        (self.claim.id, self.claim.process) = self.store.replace(&old, &self.claim.new_id).await?;
-        Ok(self.claim.id.as_ref() == Some(&self.claim.new_id))
+        (self.claim.id, self.claim.process) = self.store.recall(self.claim.id.as_deref()).await?;
+        loop {
+            let claimed = self.claim.id.clone();
+            let is_held = self.apply_claim(self.claim.clone()).await?;
+            (self.claim.id, self.claim.process) = self.store.recall(claimed.as_deref()).await?;
+            if self.claim.id == claimed {
+                return Ok(is_held);
+            }
+        }
     }
 
     /// Whether this deployment has another ledger: this one has no mark, or still the one from before
