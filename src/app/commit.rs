@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey};
+use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::principal::Principal;
 use crate::domain::session::Status;
 use crate::domain::session::command::Command;

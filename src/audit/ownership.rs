@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::ledger::Ledger;
 use crate::ledger::deployment::{Claim, ClaimOutcome, Deployment};
-use crate::store::fence::{Fence, LedgerOwner};
+use crate::store::ledger_fence::{Fence, LedgerOwner};
 use crate::telemetry::metrics::LEDGER_CONTESTED;
 
 #[cfg(test)]

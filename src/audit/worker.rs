@@ -16,7 +16,7 @@ use crate::jobs::{BatchWork, Failure, RetryPolicy, Source};
 use crate::ledger::{AuditSink, Error};
 use crate::store;
 use crate::store::LedgerProgress;
-use crate::store::fence::Fence;
+use crate::store::ledger_fence::Fence;
 use crate::store::outbox::{Backlog, Outbox, OutboxEntry, OutboxError};
 use crate::telemetry::metrics::{AUDIT_BACKLOG, AUDIT_JOBS_TOTAL, count_fork};
 use crate::telemetry::outage::chain;

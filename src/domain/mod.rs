@@ -5,6 +5,7 @@ pub mod access;
 pub mod chain;
 pub mod entry;
 pub mod id;
+pub mod idempotency;
 pub mod position;
 pub mod principal;
 pub mod session;

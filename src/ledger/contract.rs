@@ -27,8 +27,8 @@ use self::pages::{
 };
 use super::{Error, Filter, Ledger};
 use crate::domain::chain::Digest;
-use crate::domain::entry::IdempotencyKey;
 use crate::domain::id::{SessionId, TenantId};
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::time::Timestamp;
 
 macro_rules! contract {

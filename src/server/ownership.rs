@@ -14,7 +14,7 @@ use crate::ledger::deployment::Claim;
 use crate::membership::deployment::RedisDeployment;
 use crate::redis::Redis;
 use crate::shutdown::Shutdown;
-use crate::store::fence::Fence;
+use crate::store::ledger_fence::Fence;
 
 struct InRedis(RedisDeployment);
 

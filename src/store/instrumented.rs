@@ -7,14 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::fence::Fence;
+use super::ledger_fence::Fence;
 use super::outbox::EntryId;
 use super::partition::Partitions;
 use super::{Commit, Committed, Error, LedgerProgress, SessionStore, Store, StoredSession};
 use crate::breaker::{Breaker, Settings};
 use crate::domain::chain::Digest;
-use crate::domain::entry::IdempotencyRecord;
 use crate::domain::id::SessionKey;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::STORE_OPERATION_DURATION_SECONDS;

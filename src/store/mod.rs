@@ -1,8 +1,8 @@
 //! Live sessions, shared by all instances.
 
-pub mod fence;
 pub mod instrumented;
 pub mod keys;
+pub mod ledger_fence;
 pub mod memory;
 pub mod outbox;
 pub mod partition;
@@ -21,8 +21,9 @@ use self::outbox::EntryId;
 use self::partition::Partitions;
 use crate::breaker::Open;
 use crate::domain::chain::Digest;
-use crate::domain::entry::{Entry, IdempotencyRecord};
+use crate::domain::entry::Entry;
 use crate::domain::id::SessionKey;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::domain::session::Session;
 use crate::domain::session::stored::Unreadable;

@@ -12,7 +12,7 @@ use super::*;
 use crate::app::sessions::SessionsParts;
 use crate::bus::memory::MemoryHub;
 use crate::domain::chain::Digest;
-use crate::domain::entry::IdempotencyRecord;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::ids::Ids;
 use crate::ledger::sqlite::{Durability, SqliteLedger};

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::fixtures::{as_row, changed, first, ids, key};
 use crate::domain::chain::Digest;
-use crate::domain::entry::{Entry, IdempotencyKey};
+use crate::domain::entry::Entry;
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::{DeadLetterSummary, Filter, Ledger};

@@ -16,8 +16,9 @@ use testkit::postgres::Server;
 
 use super::PostgresLedger;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey};
+use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::{AuditSink as _, Error, Filter, Ledger as _, LedgerHealth as _};

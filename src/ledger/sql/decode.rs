@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::connection::SqlRow;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey, IdempotencyRecord};
+use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::idempotency::{IdempotencyKey, IdempotencyRecord};
 use crate::domain::position::Position;
 use crate::domain::time::Timestamp;
 use crate::ledger::error::refused;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::Bench;
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey};
+use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::session::Session;
 use crate::domain::session::command::{Command, Switch};
 use crate::domain::session::control::{Rules, SyncMode};

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use super::Bench;
 use super::bench::Memory;
 use super::fixtures::{NOW, START, commanded, commit, created, first, key, repeat};
-use crate::domain::entry::IdempotencyRecord;
+use crate::domain::idempotency::IdempotencyRecord;
 use crate::domain::position::Position;
 use crate::domain::session::Status;
 use crate::domain::session::command::Command;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::scripts::SCRIPTS;
-use crate::domain::entry::IDEMPOTENCY_TTL_MS;
+use crate::domain::idempotency::IDEMPOTENCY_TTL_MS;
 use crate::redis::{Argument, Redis, RedisError, Reply};
 
 /// Commits in one script. Redis does nothing else meanwhile, so the script must be short.

@@ -8,8 +8,8 @@ use serde::de::Error as _;
 
 use super::fencing::Generation;
 use crate::domain::chain::Digest;
-use crate::domain::entry::{IdempotencyKey, IdempotencyRecord};
 use crate::domain::id::SessionKey;
+use crate::domain::idempotency::{IdempotencyKey, IdempotencyRecord};
 use crate::domain::session::Session;
 use crate::domain::session::stored::Unreadable;
 use crate::domain::time::Timestamp;

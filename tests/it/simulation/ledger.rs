@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::{Entry, IdempotencyRecord};
+use synckairos::domain::entry::Entry;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
+use synckairos::domain::idempotency::IdempotencyRecord;
 use synckairos::domain::position::Position;
 use synckairos::domain::session::restore::{OUTAGE_MS, Outage};
 use synckairos::domain::session::{Session, Status};

@@ -13,7 +13,8 @@ use fred::types::Value;
 
 use super::super::{EntryId, OutboxEntry};
 use crate::domain::chain::{Digest, Link};
-use crate::domain::entry::{Entry, IdempotencyKey};
+use crate::domain::entry::Entry;
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::time::Timestamp;
 use crate::redis::RedisError;
 use crate::store::keys;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::{Entry, IdempotencyRecord};
+use synckairos::domain::entry::Entry;
 use synckairos::domain::id::SessionKey;
+use synckairos::domain::idempotency::IdempotencyRecord;
 use synckairos::domain::position::Position;
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;

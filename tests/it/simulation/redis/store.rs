@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use synckairos::domain::chain::Digest;
-use synckairos::domain::entry::IdempotencyRecord;
 use synckairos::domain::id::SessionKey;
+use synckairos::domain::idempotency::IdempotencyRecord;
 use synckairos::domain::position::Position;
 use synckairos::domain::time::Timestamp;
 use synckairos::store::outbox::EntryId;
