@@ -12,7 +12,7 @@ async function codesIn(file, pattern) {
 }
 
 test('the page has a text for every code, and for no other', async () => {
-  const server = await codesIn('../../src/wire/problem.rs', /^ {4}[A-Z]\w+ "(\w+)" \d{3} "/gm);
+  const server = await codesIn('../../src/wire/error_code.rs', /^ {4}[A-Z]\w+ "(\w+)" \d{3} "/gm);
   const client = await codesIn('../problem.js', /new SyncKairosError\(\{ code: '(\w+)'/g);
   assert.ok(server.length > 30 && client.length > 3, `${server.length} and ${client.length} codes were read`);
   assert.deepEqual(Object.keys(MESSAGES).sort(), [...server, ...client].sort());
