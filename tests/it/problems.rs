@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::answer::teaches;
 use crate::harness::watch::Transport;
-use crate::harness::{Authority, Cluster, blitz, with};
+use crate::harness::{Authority, Cluster, blitz, eventually, with};
 
 /// The six that every problem has, wherever it stands.
 #[track_caller]
@@ -123,7 +123,10 @@ async fn json_that_can_be_read_in_two_ways_changes_nothing() {
         assert_eq!(refused.body["errors"][0]["pointer"], *pointer, "{body}: {}", refused.body);
     }
     assert_eq!(caller.snapshot(&session).await["version"], before["version"]);
-    assert_eq!(caller.get("/v1/sessions").await.body["sessions"].as_array().unwrap().len(), 1);
+    // The list is the ledger's, which hears of the one session a little later.
+    let listed = async || caller.get("/v1/sessions").await.expect(200).body["sessions"].as_array().unwrap().len();
+    eventually("the session in the list", async || (listed().await > 0).then_some(())).await;
+    assert_eq!(listed().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
