@@ -54,7 +54,6 @@ pub struct Permit<'a> {
 
 impl Breaker {
     /// A closed one before the service `of`, such as `store`.
-    #[must_use]
     pub fn new(of: &'static str, settings: Settings) -> Self {
         metrics::gauge!(BREAKER_OPEN, "of" => of).set(0);
         metrics::counter!(BREAKER_OPENED_TOTAL, "of" => of).increment(0);
@@ -64,7 +63,6 @@ impl Breaker {
     }
 
     /// The state of the circuit.
-    #[must_use]
     pub fn state(&self) -> State {
         self.circuit.lock().state()
     }

@@ -29,27 +29,23 @@ pub enum Ids {
 
 impl Ids {
     /// The sequence of `seed`.
-    #[must_use]
     pub const fn seeded(seed: u64) -> Self {
         Self::Seeded { seed, count: AtomicU64::new(0) }
     }
 
     /// A `UUIDv7` of `now`: they sort by time. Its text is valid as any identifier of the
     /// domain.
-    #[must_use]
     pub fn uuid(&self, now: Timestamp) -> Uuid {
         let ms = u64::try_from(now.as_ms()).unwrap_or(0);
         Builder::from_unix_timestamp_millis(ms, &self.random()).into_uuid()
     }
 
     /// An id for a session whose caller gave none.
-    #[must_use]
     pub fn session(&self, now: Timestamp) -> SessionId {
         SessionId::from_uuid(self.uuid(now).into_bytes())
     }
 
     /// An id for a participant whose caller gave none.
-    #[must_use]
     pub fn participant(&self, now: Timestamp) -> ParticipantId {
         ParticipantId::from_uuid(self.uuid(now).into_bytes())
     }
@@ -58,7 +54,6 @@ impl Ids {
     ///
     /// The first is random; the next ones follow in steps that spread over all numbers, so that
     /// those of two processes collide no sooner than random ones.
-    #[must_use]
     pub fn nonce(&self) -> u64 {
         static FIRST: LazyLock<u64> = LazyLock::new(|| u64::from_be_bytes(prefix(&from_system())));
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -69,7 +64,6 @@ impl Ids {
     }
 
     /// An id for a request without one: 16 hexadecimal digits.
-    #[must_use]
     pub fn request(&self) -> String {
         format!("{:016x}", self.nonce())
     }
@@ -87,7 +81,6 @@ impl Ids {
 /// It follows from the caller and the key alone, so a retry finds the session of the first
 /// attempt, on any instance. No other caller's key gives the same id: each part is hashed
 /// with its length.
-#[must_use]
 pub fn derived(tenant: &TenantId, subject: &str, key: &str) -> SessionId {
     let mut bytes = Vec::new();
     for part in ["create", tenant.as_str(), subject, key] {

@@ -54,7 +54,6 @@ pub enum Finished {
 
 impl Shutdown {
     /// A stop that has not begun.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -70,7 +69,6 @@ impl Shutdown {
     }
 
     /// A token that is cancelled once a stop is announced, or has begun.
-    #[must_use]
     pub fn draining(&self) -> CancellationToken {
         self.0.announced.clone()
     }
@@ -93,7 +91,6 @@ impl Shutdown {
     }
 
     /// Whether the soft stop has begun.
-    #[must_use]
     pub fn is_begun(&self) -> bool {
         self.0.is_begun.load(Ordering::Acquire)
     }
@@ -104,7 +101,6 @@ impl Shutdown {
     }
 
     /// The soft stop as a token.
-    #[must_use]
     pub fn soft(&self) -> CancellationToken {
         self.0.soft.clone()
     }
@@ -134,7 +130,6 @@ impl Shutdown {
     }
 
     /// Like [`Self::spawn`]; the handle drops the task at its next await.
-    #[must_use]
     pub fn spawn_abortable<F>(&self, name: &'static str, task: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
@@ -178,20 +173,17 @@ impl Shutdown {
     }
 
     /// How many tasks still run.
-    #[must_use]
     pub fn leftovers(&self) -> usize {
         self.0.tasks.len()
     }
 
     /// Which tasks still run, each name once.
-    #[must_use]
     pub fn running(&self) -> Vec<&'static str> {
         let names: BTreeSet<_> = self.0.running.lock().values().map(|task| task.name).collect();
         names.into_iter().collect()
     }
 
     /// How many tasks ended in a panic.
-    #[must_use]
     pub fn panics(&self) -> usize {
         self.0.panics.load(Ordering::Relaxed)
     }

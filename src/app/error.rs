@@ -113,7 +113,6 @@ impl From<store::Error> for Error {
 
 impl Error {
     /// When a retry makes sense, where that is known.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::StoreUnavailable(error) => error.retry_after(),
@@ -124,7 +123,6 @@ impl Error {
 
     /// Whether something is broken, rather than refused. An open breaker has logged that
     /// already, once for all callers.
-    #[must_use]
     pub fn is_failure(&self) -> bool {
         self.retry_after().is_none()
             && matches!(

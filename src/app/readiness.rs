@@ -56,7 +56,6 @@ pub struct Readiness {
 
 impl Readiness {
     /// Knows nothing yet.
-    #[must_use]
     pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<dyn LedgerHealth>, needs_ledger: bool) -> Self {
         Self {
             store,
@@ -69,7 +68,6 @@ impl Readiness {
     }
 
     /// For the worker to set: whether the ledger takes writes.
-    #[must_use]
     pub fn ledger_accepts_writes(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.accepts_writes)
     }

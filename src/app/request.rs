@@ -20,7 +20,6 @@ pub enum Precondition {
 
 impl Precondition {
     /// Whether the session is at that version.
-    #[must_use]
     pub fn is_met_at(self, position: Position) -> bool {
         match self {
             Self::Version(version) => version == position.version,
@@ -44,7 +43,6 @@ pub struct CommandRequest {
 
 impl CommandRequest {
     /// A command with nothing else.
-    #[must_use]
     pub const fn of(input: CommandInput) -> Self {
         Self { input, expected: Vec::new(), idempotency: None, lag_ms: 0 }
     }

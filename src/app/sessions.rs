@@ -83,7 +83,6 @@ pub struct Sessions {
 
 impl Sessions {
     /// Puts the parts together.
-    #[must_use]
     pub fn new(parts: SessionsParts) -> Self {
         let SessionsParts { store, ledger, clock, ids, due_hints, audience, is_durable, least_advance, idle } = parts;
         let (idle_check, least_advance_ms) = (IdleCheck::new(audience, whole_ms(idle)), whole_ms(least_advance));
@@ -107,19 +106,16 @@ impl Sessions {
     }
 
     /// The same, over a store that keeps sessions for so long.
-    #[must_use]
     pub fn with_retention(self, retention: Retention) -> Self {
         Self { restorer: self.restorer.with_retention(retention), ..self }
     }
 
     /// The same, where others may not read the newest format.
-    #[must_use]
     pub fn with_write_format(self, format: WriteFormat) -> Self {
         Self { restorer: self.restorer.with_write_format(format.clone()), write_format: format, ..self }
     }
 
     /// How many sessions are cached for their next commit, and how many ids as missing.
-    #[must_use]
     pub fn cache_sizes(&self) -> [(&'static str, usize); 2] {
         [("sessions", self.cache.len()), ("unknown_ids", self.restorer.negative_cache_len())]
     }
@@ -310,7 +306,6 @@ fn check_timeout(give_up_at: Instant) -> Result<(), Error> {
 
 impl CommandResult {
     /// The position of its version, for the `ETag`.
-    #[must_use]
     pub fn position(&self) -> Position {
         self.stored.session.position
     }

@@ -141,7 +141,6 @@ impl Contest {
 
 impl LedgerOwnership {
     /// Claims `ledger` for the deployment in `store`, as `claim` says.
-    #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, store: Arc<dyn DeploymentStore>, claim: Claim) -> Self {
         metrics::gauge!(LEDGER_CONTESTED).set(0);
         Self { ledger, store, claim, contest: None, owner: LedgerOwner::Unknown, owned_as: None }
@@ -256,7 +255,6 @@ impl LedgerOwnership {
     }
 
     /// The owner, as far as this process knows.
-    #[must_use]
     pub const fn owner(&self) -> LedgerOwner {
         self.owner
     }

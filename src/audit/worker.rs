@@ -39,25 +39,21 @@ pub struct Worker {
 
 impl Worker {
     /// Records the entries of `outbox` in `ledger`.
-    #[must_use]
     pub fn new(outbox: Arc<dyn Outbox>, ledger: Arc<dyn AuditSink>, now: Now) -> Self {
         Self { outbox, ledger, store: None, now, policy: RetryPolicy::default(), fence: Fence::default() }
     }
 
     /// With the store of the entries, which keeps sessions that the ledger refuses.
-    #[must_use]
     pub fn with_store(self, store: Arc<dyn LedgerProgress>) -> Self {
         Self { store: Some(store), ..self }
     }
 
     /// Behind `fence`: while it is closed, entries stay in the outbox.
-    #[must_use]
     pub fn with_fence(self, fence: Fence) -> Self {
         Self { fence, ..self }
     }
 
     /// With another retry policy.
-    #[must_use]
     pub fn with_retries(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
     }

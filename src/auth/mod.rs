@@ -56,13 +56,11 @@ impl Authenticator {
     }
 
     /// Whether callers need no token.
-    #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.0, Mode::Open(_))
     }
 
     /// How many verified tokens are cached.
-    #[must_use]
     pub fn cached(&self) -> usize {
         match &self.0 {
             Mode::Open(_) => 0,

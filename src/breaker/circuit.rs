@@ -63,13 +63,11 @@ enum Phase {
 
 impl Circuit {
     /// A closed one.
-    #[must_use]
     pub const fn new(settings: Settings) -> Self {
         Self { settings, phase: Phase::Closed { failures: 0 }, phase_id: 0, wait: settings.first }
     }
 
     /// Its state.
-    #[must_use]
     pub const fn state(&self) -> State {
         match self.phase {
             Phase::Closed { .. } => State::Closed,

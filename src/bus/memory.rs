@@ -37,14 +37,12 @@ impl MemoryHub {
     }
 
     /// Whether any instance is subscribed to that session. It never waits.
-    #[must_use]
     pub fn has_subscriber(&self, key: &SessionKey) -> bool {
         let subscribers = self.subscribers.read();
         subscribers.iter().any(|subscriber| subscriber.is_subscribed(key))
     }
 
     /// Attaches another instance.
-    #[must_use]
     pub fn attach(&self) -> MemoryBus {
         let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
         let subscriber = Arc::new(Subscriber { sessions: RwLock::default(), sender, has_gap: AtomicBool::new(false) });

@@ -27,7 +27,6 @@ pub struct RedisBus {
 
 impl RedisBus {
     /// A bus on a connection of its own, for the channels of `keys`.
-    #[must_use]
     pub fn new(redis: Redis, keys: Keys) -> Self {
         let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
         let receiver = Mutex::new(Some(receiver));
@@ -70,7 +69,6 @@ pub struct RedisAudience {
 
 impl RedisAudience {
     /// An audience on that connection, which must hold no subscription.
-    #[must_use]
     pub const fn new(redis: Redis, keys: Keys) -> Self {
         Self { redis, keys }
     }

@@ -92,7 +92,6 @@ pub enum Failure {
 
 impl Failure {
     /// Tells the caller on standard error (help on standard output) and gives the exit code.
-    #[must_use]
     pub fn report(self) -> ExitCode {
         match self {
             Self::Usage(usage) => {

@@ -89,7 +89,6 @@ impl Call {
 }
 
 /// The whole command line.
-#[must_use]
 pub fn command() -> Command {
     Command::new("synckairos")
         .version(env!("CARGO_PKG_VERSION"))

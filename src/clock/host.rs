@@ -12,7 +12,6 @@ pub struct HostCounter(Instant);
 
 impl HostCounter {
     /// Counts from now on.
-    #[must_use]
     pub fn start() -> Self {
         Self(Instant::now())
     }

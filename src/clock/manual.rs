@@ -14,7 +14,6 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// A clock that stands at `at`.
-    #[must_use]
     pub fn at(at: Timestamp) -> Self {
         Self { now: watch::channel(at).0 }
     }

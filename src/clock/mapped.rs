@@ -23,7 +23,6 @@ pub struct MappedClock<C> {
 
 impl<C: Counter> MappedClock<C> {
     /// Starts with `mapping`.
-    #[must_use]
     pub fn new(counter: C, mapping: Mapping) -> Self {
         Self { counter, mapping: AtomicCell::new(mapping), newest_us: AtomicI64::new(i64::MIN) }
     }

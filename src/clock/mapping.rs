@@ -23,21 +23,18 @@ pub struct Mapping {
 
 impl Mapping {
     /// The time at `count`. It rises with every count.
-    #[must_use]
     pub fn at(self, count: i64) -> i64 {
         let counted = count - self.from;
         self.at + counted + self.corrected(counted)
     }
 
     /// How far that may be from the truth.
-    #[must_use]
     pub fn uncertainty(self, count: i64) -> i64 {
         let left = self.pending_correction - self.corrected(count - self.from);
         self.half + (count - self.measured).max(0) / MIN_US_PER_DRIFT + left.abs()
     }
 
     /// The mapping from `count` on that slews to `target`.
-    #[must_use]
     pub fn slewing_to(self, target: i64, count: i64) -> Self {
         let at = self.at(count);
         Self { from: count, at, pending_correction: target - at, ..self }

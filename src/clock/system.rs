@@ -17,7 +17,6 @@ pub struct SystemClock(MappedClock<HostCounter>);
 
 impl SystemClock {
     /// A clock that agrees with the host's calendar clock now.
-    #[must_use]
     pub fn start() -> Self {
         Self::start_at(calendar_us())
     }

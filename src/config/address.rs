@@ -8,19 +8,16 @@ pub struct Address(Box<str>);
 
 impl Address {
     /// The address `url`.
-    #[must_use]
     pub fn new(url: &str) -> Self {
         Self(url.into())
     }
 
     /// The address itself.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The database number in a Redis URL; a cluster has only one database.
-    #[must_use]
     pub fn database(&self) -> Option<u8> {
         let shown = self.shown();
         let (scheme, place) = shown.split_once("://")?;
@@ -29,7 +26,6 @@ impl Address {
     }
 
     /// The address without user, password and parameters.
-    #[must_use]
     pub fn shown(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
         let place = rest.split(['?', '#']).next().unwrap_or_default();

@@ -44,7 +44,6 @@ pub struct Resolved {
 
 impl Resolved {
     /// A line for each setting: name, value, source. It shows no secret.
-    #[must_use]
     pub fn report(&self) -> String {
         SETTINGS.iter().filter_map(|setting| self.line(setting)).collect()
     }

@@ -156,7 +156,6 @@ pub enum ForeignLedger {
 
 impl ForeignLedger {
     /// The choice that the flag `--takes-over` makes.
-    #[must_use]
     pub const fn of(takes_over: bool) -> Self {
         if takes_over { Self::TakeOver } else { Self::Refuse }
     }
@@ -198,13 +197,11 @@ impl Secret {
     pub const MIN_BYTES: usize = 32;
 
     /// A secret of `text`, if that is long enough.
-    #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         (text.len() >= Self::MIN_BYTES).then(|| Self(text.into()))
     }
 
     /// The key itself.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -305,7 +302,6 @@ impl Default for Config {
 
 impl Config {
     /// Where the ledger's `SQLite` file is, if it is one.
-    #[must_use]
     pub fn ledger_file(&self) -> PathBuf {
         match &self.database {
             Database::Sqlite(Some(file)) => file.clone(),
@@ -314,7 +310,6 @@ impl Config {
     }
 
     /// Where the ledger is, as it may be shown.
-    #[must_use]
     pub fn ledger(&self) -> String {
         match &self.database {
             Database::Sqlite(_) => format!("sqlite://{}", self.ledger_file().display()),
@@ -324,7 +319,6 @@ impl Config {
 
     /// The prefix of every name of this deployment in Redis. A channel reaches all databases of
     /// a Redis, so the prefix has the database number, except for the first.
-    #[must_use]
     pub fn redis_name(&self) -> String {
         match self.redis.as_ref().and_then(Address::database) {
             None | Some(0) => self.redis_prefix.clone(),
@@ -333,26 +327,22 @@ impl Config {
     }
 
     /// Whether every caller is `operator` of tenant `local`.
-    #[must_use]
     pub const fn is_open(&self) -> bool {
         self.jwt_secret.is_none()
     }
 
     /// The name of this instance, for others.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.instance_id.as_deref().unwrap_or("unnamed")
     }
 
     /// Whether no other instance serves these sessions.
-    #[must_use]
     pub const fn is_sole_instance(&self) -> bool {
         self.redis.is_none() || self.single_instance
     }
 
     /// How long a stopping instance serves though not ready. A sole instance has no other to send
     /// clients to, so it does not wait.
-    #[must_use]
     pub fn drain_grace(&self) -> Duration {
         self.drain_grace.unwrap_or(if self.is_sole_instance() { Duration::ZERO } else { DEFAULT_DRAIN_GRACE })
     }

@@ -17,7 +17,6 @@ pub struct InvalidNetwork;
 
 impl Network {
     /// Whether `address` lies in it. An IPv4 address within IPv6 counts as itself.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let is_same_family = address.is_ipv4() == self.address.is_ipv4();

@@ -32,26 +32,22 @@ pub(super) enum Form {
 
 impl Setting {
     /// The name of its flag, without the dashes before it.
-    #[must_use]
     pub fn flag(&self) -> String {
         self.name.to_ascii_lowercase().replace('_', "-")
     }
 
     /// Its key in the settings file.
-    #[must_use]
     pub fn key(&self) -> String {
         self.name.to_ascii_lowercase()
     }
 
     /// Whether this version has it.
-    #[must_use]
     pub const fn is_built(&self) -> bool {
         matches!(self.form, Form::Built { .. })
     }
 }
 
 /// The table as Markdown, for `docs/CONFIGURATION.md`.
-#[must_use]
 pub fn reference() -> String {
     let head = "| setting | default | what it does |\n| --- | --- | --- |\n".to_owned();
     let row = |setting: &Setting| format!("| `{}` | {} | {} |\n", setting.name, setting.default, setting.doc);

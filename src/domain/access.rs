@@ -52,7 +52,6 @@ impl Access<'_> {
 }
 
 /// The role of a token that an operator has issued: it is for one participant, or for a viewer.
-#[must_use]
 pub const fn issued_role(participant: Option<&ParticipantId>) -> Role {
     match participant {
         Some(_) => Role::Participant,
@@ -62,20 +61,17 @@ pub const fn issued_role(participant: Option<&ParticipantId>) -> Role {
 
 impl Principal {
     /// Whether it may see `session`. What it may not see does not exist for it.
-    #[must_use]
     pub fn sees(&self, session: &SessionId) -> bool {
         self.sessions.as_ref().is_none_or(|allowed| allowed.contains(session))
     }
 
     /// Whether its role has the right at all. This is asked before anything is read, so that
     /// neither a refusal nor the repeat of another role's request shows what only that role may see.
-    #[must_use]
     pub fn may(&self, access: Access<'_>) -> bool {
         self.role >= access.least_role()
     }
 
     /// Whether it may do this to a session in that state.
-    #[must_use]
     pub fn may_command(&self, command: &Command, session: &Session) -> bool {
         match Access::Command(command).least_role() {
             least if self.role < least => false,

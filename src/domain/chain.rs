@@ -26,7 +26,6 @@ impl Digest {
     pub const NONE: Self = Self([0; 32]);
 
     /// The digest of `bytes`.
-    #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut of = [0; 32];
         of.copy_from_slice(digest(&SHA256, bytes).as_ref());
@@ -34,7 +33,6 @@ impl Digest {
     }
 
     /// The digest as stored.
-    #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -106,7 +104,6 @@ pub struct Link {
 
 impl Link {
     /// The predecessor that the next link names.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         let Self { position, at, previous, body } = self;
         let numbers = [position.epoch.to_be_bytes(), position.version.to_be_bytes(), at.as_ms().to_be_bytes()];

@@ -23,7 +23,6 @@ pub struct Entry {
 
 impl Entry {
     /// Roughly how much memory it takes, in bytes.
-    #[must_use]
     pub fn size_bytes(&self) -> usize {
         const FIXED: usize = 256;
         FIXED + self.body.as_ref().map_or(0, Bytes::len) + self.change.len()

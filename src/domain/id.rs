@@ -38,13 +38,11 @@ macro_rules! identifier {
             }
 
             /// The identifier that is a UUID's text, which is always valid.
-            #[must_use]
             pub fn from_uuid(bytes: [u8; 16]) -> Self {
                 Self(uuid_text(u128::from_be_bytes(bytes)).into())
             }
 
             /// The identifier as it is written everywhere.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -35,7 +35,6 @@ pub const IDEMPOTENCY_TTL_MS: i64 = 10 * 60_000;
 
 impl IdempotencyKey {
     /// Identifies a caller's key, with the digest of the body it came with.
-    #[must_use]
     pub fn of(key: &SessionKey, subject: &str, text: &str, body: Digest) -> Self {
         // Lengths keep the parts apart: no two callers share a digest.
         let (session, len) = (key.to_string(), subject.len());

@@ -21,7 +21,6 @@ pub enum Role {
 
 impl Role {
     /// The role as a token names it.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -32,7 +31,6 @@ impl Role {
     }
 
     /// The role a token's text names.
-    #[must_use]
     pub fn named(text: &str) -> Option<Self> {
         [Self::Viewer, Self::Participant, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == text)
     }
@@ -74,7 +72,6 @@ pub struct Principal {
 impl Principal {
     /// The identity that idempotency keys belong to: a token that another subject requested is
     /// not the same caller.
-    #[must_use]
     pub fn identity(&self) -> Cow<'_, str> {
         match &self.provenance.made_by {
             None => Cow::Borrowed(&self.subject),
@@ -83,7 +80,6 @@ impl Principal {
     }
 
     /// Whether `renewed` is the same caller with no more rights over sessions.
-    #[must_use]
     pub fn is_renewed_by(&self, renewed: &Self) -> bool {
         let narrower = match (&self.sessions, &renewed.sessions) {
             (None, _) => true,

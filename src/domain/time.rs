@@ -18,13 +18,11 @@ impl Timestamp {
     pub const NEVER: Self = Self(i64::MAX);
 
     /// The instant `ms` milliseconds after the Unix epoch.
-    #[must_use]
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms)
     }
 
     /// Milliseconds since the Unix epoch.
-    #[must_use]
     pub const fn as_ms(self) -> i64 {
         self.0
     }
@@ -33,7 +31,6 @@ impl Timestamp {
     ///
     /// Zero if `earlier` is still to come: two instances may disagree by a few
     /// milliseconds, and a participant must never gain time from that.
-    #[must_use]
     pub const fn since(self, earlier: Self) -> i64 {
         let span = self.0.saturating_sub(earlier.0);
         if span < 0 { 0 } else { span }

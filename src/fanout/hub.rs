@@ -23,7 +23,6 @@ pub struct Hub {
 
 impl Hub {
     /// A hub and its tasks. They end once a stop has begun and the last subscriber has left.
-    #[must_use]
     pub fn start(parts: HubParts, settings: Settings, shutdown: &Shutdown) -> Arc<Self> {
         let received = parts.bus.events();
         let shared = Arc::new(Shared::new(parts, settings));
@@ -45,7 +44,6 @@ impl Hub {
     }
 
     /// Watches a session from now on, or from `last` on if every later write is known here.
-    #[must_use]
     pub fn subscribe(&self, key: &SessionKey, last: Option<Position>, transport: Transport) -> Subscription {
         Subscription::new(Arc::clone(&self.shared), key, last, transport)
     }
@@ -61,31 +59,26 @@ impl Hub {
     }
 
     /// Whether subscribers are known to see the newest state.
-    #[must_use]
     pub fn health(&self) -> Health {
         self.shared.source_health.health()
     }
 
     /// How many subscriptions there are.
-    #[must_use]
     pub fn subscribers(&self) -> usize {
         self.shared.subscribers()
     }
 
     /// How many subscriptions each transport has.
-    #[must_use]
     pub fn subscribers_by_transport(&self) -> impl IntoIterator<Item = (Transport, usize)> + use<> {
         self.shared.subscriber_counts.all()
     }
 
     /// How many sessions this instance listens to, including those that linger without a subscriber.
-    #[must_use]
     pub fn watched(&self) -> usize {
         self.shared.topics().len()
     }
 
     /// How many sessions have a planned warning.
-    #[must_use]
     pub fn planned_warnings(&self) -> usize {
         self.shared.planned_warnings.load(Ordering::Relaxed)
     }

@@ -69,7 +69,6 @@ impl Unavailable {
 
     /// Whether the failure outlasts a short wait: an outage of the ledger, or a stored form
     /// that this release cannot read. A store that fails over is back within seconds.
-    #[must_use]
     pub const fn is_lasting(&self) -> bool {
         matches!(self.code, Code::LedgerUnavailable | Code::NeedsRepair)
     }

@@ -84,25 +84,21 @@ impl Subscription {
     }
 
     /// Another subscription to the same session, which begins with the newest state.
-    #[must_use]
     pub fn fresh(&self) -> Self {
         Self::new(Arc::clone(&self.shared), &self.topic.key, None, self.transport)
     }
 
     /// The session it watches.
-    #[must_use]
     pub fn key(&self) -> &SessionKey {
         &self.topic.key
     }
 
     /// The position it was last handed, or has resumed from; `None` before the first state.
-    #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.position.filter(|_| self.place.is_some())
     }
 
     /// Whether there is nothing more to hand out now.
-    #[must_use]
     pub fn is_up_to_date(&self) -> bool {
         self.place == Some(self.topic.next())
     }
@@ -126,7 +122,6 @@ impl Subscription {
 
     /// Why it has no place yet, if the last read of the session failed. After this call the
     /// next failed read wakes it.
-    #[must_use]
     pub fn unavailable(&self) -> Option<Unavailable> {
         self.topic.await_failure()
     }

@@ -17,7 +17,6 @@ impl Transport {
     const ALL: [Self; 3] = [Self::WebSocket, Self::Sse, Self::Poll];
 
     /// Its name in metrics and in the status of an instance.
-    #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",

@@ -61,7 +61,6 @@ impl Encoding {
 
 impl Update {
     /// An update with these frames, received now.
-    #[must_use]
     pub fn new(kind: UpdateKind, position: Option<Position>, frames: Box<[Bytes]>) -> Self {
         Self { kind, position, frames, received_at: Instant::now(), snapshot: None, encodings: Default::default() }
     }
@@ -92,13 +91,11 @@ impl Update {
     }
 
     /// The whole snapshot after a write, if its frame carries one.
-    #[must_use]
     pub fn snapshot(&self) -> Option<&Bytes> {
         self.snapshot.as_ref()
     }
 
     /// The size of its frames in bytes.
-    #[must_use]
     pub fn size(&self) -> usize {
         self.frames.iter().map(Bytes::len).sum()
     }

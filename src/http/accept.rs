@@ -15,7 +15,6 @@ const EVENTS: Forms = &["text/event-stream"];
 const NONE: Forms = &[];
 
 /// The forms in which that route answers that method.
-#[must_use]
 pub fn forms(route: &str, method: &Method) -> Forms {
     match route.rsplit('/').next().unwrap_or_default() {
         "ws" => NONE,
@@ -28,7 +27,6 @@ pub fn forms(route: &str, method: &Method) -> Forms {
 
 /// Whether the caller takes one of `forms`. Without an `Accept`, or with one that cannot
 /// be read, anything is taken.
-#[must_use]
 pub fn takes(headers: &HeaderMap, forms: Forms) -> bool {
     let values = headers.get_all(header::ACCEPT);
     // What most send needs no reading.

@@ -42,13 +42,11 @@ pub fn token(parts: &Parts, carriers: TokenSources) -> Result<Option<&str>, Deni
 }
 
 /// Whether a request's address holds a token, wherever it may count.
-#[must_use]
 pub fn is_in_address(uri: &Uri) -> bool {
     query_token(uri).is_some()
 }
 
 /// Whether the client offers our subprotocol.
-#[must_use]
 pub fn offers_subprotocol(parts: &Parts) -> bool {
     subprotocols(parts).any(|offered| offered == SUBPROTOCOL)
 }

@@ -34,14 +34,12 @@ pub enum Error {
 
 impl Error {
     /// When a retry may succeed, if a breaker has refused.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let Self::Unavailable(source) = self else { return None };
         source.downcast_ref::<Open>().map(|open| open.retry_after)
     }
 
     /// Whether no server accepts connections: it may come back by itself.
-    #[must_use]
     pub fn is_away(&self) -> bool {
         let Self::Unavailable(source) = self else { return false };
         source.downcast_ref::<sqlx::Error>().is_some_and(is_away)

@@ -45,7 +45,6 @@ pub struct FairShare {
 
 impl FairShare {
     /// Shares `inner`, which has so many readers.
-    #[must_use]
     pub fn new(inner: Arc<dyn Ledger>, readers: u32, on_drop: OnDrop) -> Self {
         let permits = (readers as usize / 2).max(1);
         Self { inner, shares: Arc::new(TenantShares { permits, tenants: Mutex::default() }), on_drop }

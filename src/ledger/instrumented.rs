@@ -65,13 +65,11 @@ impl Breakers {
 
 impl Instrumented {
     /// Puts breakers before `inner`; `backend` is its name in the metric.
-    #[must_use]
     pub fn new(backend: &'static str, inner: Arc<dyn Ledger>) -> Self {
         Self::with(backend, inner, settings())
     }
 
     /// The same, with other breaker settings.
-    #[must_use]
     pub fn with(backend: &'static str, inner: Arc<dyn Ledger>, settings: Settings) -> Self {
         let instrumented = Self::of(backend, Some(Breakers::new(settings)));
         instrumented.connected(inner);
@@ -79,7 +77,6 @@ impl Instrumented {
     }
 
     /// Measures `inner` only: a file needs no breaker.
-    #[must_use]
     pub fn without_breakers(backend: &'static str, inner: Arc<dyn Ledger>) -> Self {
         let instrumented = Self::of(backend, None);
         instrumented.connected(inner);
@@ -87,7 +84,6 @@ impl Instrumented {
     }
 
     /// Unavailable until it is [connected](Self::connected).
-    #[must_use]
     pub fn disconnected(backend: &'static str) -> Self {
         Self::of(backend, Some(Breakers::new(settings())))
     }

@@ -62,7 +62,6 @@ pub struct Recorded {
 
 impl Recorded {
     /// Adds new rows that made no fork.
-    #[must_use]
     pub fn with_new(self, new: u64) -> Self {
         Self { new: self.new + new, ..self }
     }

@@ -33,7 +33,6 @@ pub struct HistoryRow {
 
 impl<T> Page<T> {
     /// The first `limit` of `rows`, which hold one more if there are more.
-    #[must_use]
     pub fn of(mut rows: Vec<T>, limit: u32) -> Self {
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);

@@ -36,7 +36,6 @@ pub struct Interruption {
 impl RunHistory {
     /// What happened to a session of the epoch that began at `epoch`, until the run that started
     /// at `started_at`. If no run is known to have held it, the stop was not in order.
-    #[must_use]
     pub fn since(&self, epoch: Timestamp, started_at: Timestamp) -> Interruption {
         let first = self.runs.iter().rposition(|run| run.started_at <= epoch);
         let held = first.map_or(&[][..], |first| &self.runs[first..]);

@@ -80,7 +80,6 @@ impl SqliteLedger {
     }
 
     /// The newest migration if a newer release made it. It only added to the schema.
-    #[must_use]
     pub const fn newer_migration(&self) -> Option<i64> {
         self.newer_migration
     }

@@ -72,7 +72,6 @@ impl Drop for StreamPermit {
 
 impl StreamQuota {
     /// No streams yet. Counts are published while it [runs](Self::run).
-    #[must_use]
     pub fn new(leases: Arc<dyn Leases>, membership: Arc<Membership>) -> Arc<Self> {
         let locks = std::array::from_fn(|_| AsyncMutex::default());
         Arc::new(Self { leases, membership, counts: Mutex::default(), locks, changed: Notify::new() })
@@ -97,7 +96,6 @@ impl StreamQuota {
 
     /// Counts one more stream without a check, for callers that must not fail while the
     /// leases are away. It is published later.
-    #[must_use]
     pub fn acquire_unchecked(self: &Arc<Self>, subject: Subject) -> StreamPermit {
         let mut counts = self.counts.lock();
         counts.increment(subject);

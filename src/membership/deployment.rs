@@ -19,7 +19,6 @@ pub struct RedisDeployment {
 
 impl RedisDeployment {
     /// Over that connection.
-    #[must_use]
     pub const fn new(redis: Redis, keys: Keys) -> Self {
         Self { redis, keys }
     }

@@ -64,7 +64,6 @@ impl Lease {
 
 impl Membership {
     /// An instance without a lease yet; [`run`](Self::run) makes it a member.
-    #[must_use]
     pub fn new(leases: Arc<dyn Leases>, me: Member, timers: LeaseTimers) -> Self {
         let lease = Lease { until: Instant::now(), live_members: Arc::default(), roles: Roles::default() };
         Self {
@@ -80,7 +79,6 @@ impl Membership {
     }
 
     /// The id of this instance.
-    #[must_use]
     pub fn instance(&self) -> InstanceId {
         self.me.lock().instance
     }
@@ -91,13 +89,11 @@ impl Membership {
     }
 
     /// Whether its lease is valid at this moment.
-    #[must_use]
     pub fn is_member(&self) -> bool {
         self.lease.borrow().is_valid()
     }
 
     /// Its roles at this moment: none, once its lease has ended.
-    #[must_use]
     pub fn roles(&self) -> Roles {
         let lease = self.lease.borrow();
         if lease.is_valid() { lease.roles } else { Roles::default() }
@@ -105,32 +101,27 @@ impl Membership {
 
     /// Its roles, and their changes. A caller that is about to act must ask for
     /// [`roles`](Self::roles), which end on time even where no task runs.
-    #[must_use]
     pub fn changes(&self) -> watch::Receiver<Roles> {
         self.roles.subscribe()
     }
 
     /// The partitions whose outbox it moves to the ledger, and their changes.
-    #[must_use]
     pub fn audited(&self) -> watch::Receiver<Partitions> {
         self.audited.subscribe()
     }
 
     /// The members of the newest renewal, itself among them.
-    #[must_use]
     pub fn live_members(&self) -> Arc<[Member]> {
         Arc::clone(&self.lease.borrow().live_members)
     }
 
     /// The format to write: the newest that every live member can read. While its lease is
     /// not valid, it is the oldest that this release reads.
-    #[must_use]
     pub fn write_format(&self) -> WriteFormat {
         self.write_format.clone()
     }
 
     /// Counts its new leases: counts of streams from an earlier one may be lost.
-    #[must_use]
     pub fn restarts(&self) -> watch::Receiver<u64> {
         self.restarts.subscribe()
     }

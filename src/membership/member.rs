@@ -13,7 +13,6 @@ pub struct InstanceId(u64);
 
 impl InstanceId {
     /// From a unique random number.
-    #[must_use]
     pub const fn new(nonce: u64) -> Self {
         Self(nonce)
     }
@@ -49,13 +48,11 @@ impl Work {
     const EACH: [(&str, Self); 3] = [("all", Self::All), ("serving", Self::Serving), ("auditing", Self::Auditing)];
 
     /// Whether it serves and fires deadlines.
-    #[must_use]
     pub const fn serves(self) -> bool {
         matches!(self, Self::All | Self::Serving)
     }
 
     /// Whether it moves outbox entries to the ledger.
-    #[must_use]
     pub const fn audits(self) -> bool {
         matches!(self, Self::All | Self::Auditing)
     }
@@ -130,13 +127,11 @@ pub struct Subject([u8; 32]);
 
 impl Subject {
     /// The subject of that name in the tenant.
-    #[must_use]
     pub fn new(tenant: &TenantId, name: &str) -> Self {
         Self(*Digest::of(format!("{tenant}/{name}").as_bytes()).as_bytes())
     }
 
     /// One of 64 shards of all subjects.
-    #[must_use]
     pub fn shard(self) -> usize {
         usize::from(self.0[0] % 64)
     }

@@ -28,7 +28,6 @@ struct MemoryLease {
 
 impl MemoryLeases {
     /// Leases of that length.
-    #[must_use]
     pub fn new(lease: Duration) -> Self {
         Self { lease, leases: Arc::default() }
     }

@@ -21,7 +21,6 @@ pub enum Ownership {
 
 impl Ownership {
     /// Its roles at this moment.
-    #[must_use]
     pub fn roles(&self) -> Roles {
         match self {
             Self::All => Roles { owner: Partitions::ALL, second: Partitions::NONE },
@@ -30,7 +29,6 @@ impl Ownership {
     }
 
     /// Changes with its share; none, where it owns all.
-    #[must_use]
     pub fn changes(&self) -> Option<watch::Receiver<Roles>> {
         match self {
             Self::All => None,
@@ -39,7 +37,6 @@ impl Ownership {
     }
 
     /// The format of stored sessions to write.
-    #[must_use]
     pub fn write_format(&self) -> WriteFormat {
         match self {
             Self::All => WriteFormat::new(FORMAT),

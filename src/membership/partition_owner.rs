@@ -20,7 +20,6 @@ pub struct Roles {
 /// Every pair of an instance and a partition has a weight; the heaviest instance owns
 /// the partition, the next is its second. So when a member leaves, only what it owned
 /// changes hands, and each second becomes the owner.
-#[must_use]
 pub fn roles(me: InstanceId, live: &[InstanceId]) -> Roles {
     Partition::all().fold(Roles::default(), |roles, partition| {
         let own = weight(me, partition);

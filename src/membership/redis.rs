@@ -42,7 +42,6 @@ pub struct RedisLeases {
 
 impl RedisLeases {
     /// Leases of that length.
-    #[must_use]
     pub const fn new(redis: Redis, keys: Keys, lease: Duration) -> Self {
         Self { redis, keys, lease }
     }

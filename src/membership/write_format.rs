@@ -10,13 +10,11 @@ pub struct WriteFormat(Arc<AtomicU16>);
 
 impl WriteFormat {
     /// That format, until the membership sets another.
-    #[must_use]
     pub fn new(format: u16) -> Self {
         Self(Arc::new(format.into()))
     }
 
     /// The format to write now.
-    #[must_use]
     pub fn get(&self) -> u16 {
         self.0.load(Ordering::Relaxed)
     }

@@ -103,7 +103,6 @@ pub(super) struct RequestGuard(Arc<Peer>);
 
 impl Connections {
     /// Those of a listener, none so far.
-    #[must_use]
     pub fn new(listener: &'static str, limits: Limits) -> Arc<Self> {
         let open = metrics::gauge!(names::CONNECTIONS, "listener" => listener);
         open.increment(0);
@@ -117,7 +116,6 @@ impl Connections {
 
     /// Takes a connection from `address` in; the oldest of those without a token may
     /// have to go. `is_proxy`: many clients share that address.
-    #[must_use]
     pub fn admit(self: &Arc<Self>, address: SocketAddr, is_proxy: bool) -> ConnectionPermit {
         let mut counts = self.counts.lock();
         let peer = Arc::new(Peer {
@@ -153,7 +151,6 @@ impl Connections {
     }
 
     /// Whether there is room for another: each that had to go holds a descriptor until it has gone.
-    #[must_use]
     pub fn has_room(&self) -> bool {
         let counts = self.counts.lock();
         counts.open < counts.authenticated + counts.unauthenticated.len() + MAX_CLOSING
@@ -264,13 +261,11 @@ impl Counts {
 
 impl Peer {
     /// Its address and port.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
 
     /// Whether it is a trusted reverse proxy: its clients are somewhere else.
-    #[must_use]
     pub fn is_proxy(&self) -> bool {
         self.is_proxy
     }
@@ -302,13 +297,11 @@ impl Peer {
 
 impl ConnectionPermit {
     /// Who is at the other end.
-    #[must_use]
     pub fn peer(&self) -> &Arc<Peer> {
         &self.0
     }
 
     /// What [`Connections::remember`] knows it by.
-    #[must_use]
     pub fn id(&self) -> u64 {
         self.0.id
     }

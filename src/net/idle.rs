@@ -72,7 +72,6 @@ impl Idle {
     /// The head of the request that comes next, if what was read holds all of it and
     /// nothing in it can be read in two ways: each line ends in CR and LF, and no empty
     /// line comes first (RFC 9112, section 2.2, lets parsers be lenient about both).
-    #[must_use]
     pub fn head(&self) -> Option<Bytes> {
         let end = self.read.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = &self.read[..end];

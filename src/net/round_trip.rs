@@ -9,14 +9,12 @@ use tokio::net::TcpStream;
 
 /// The smallest round trip of the last minutes; `None` where the kernel does not tell.
 #[cfg(target_os = "linux")]
-#[must_use]
 pub fn round_trip(io: &TcpStream) -> Option<Duration> {
     linux::round_trip(io).map(|micros| Duration::from_micros(micros.into()))
 }
 
 /// The smallest round trip of the last minutes; `None` where the kernel does not tell.
 #[cfg(not(target_os = "linux"))]
-#[must_use]
 pub fn round_trip(_: &TcpStream) -> Option<Duration> {
     None
 }

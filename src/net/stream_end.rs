@@ -41,7 +41,6 @@ pub(super) struct StreamExecutor {
 impl StreamEnd {
     /// That of the request. Whoever takes it ends the stream when its time has come, for
     /// an answer that may have nothing to say for long.
-    #[must_use]
     pub fn of(parts: &mut Parts) -> Option<Self> {
         let end = parts.extensions.remove::<Self>();
         if let Some(end) = &end {

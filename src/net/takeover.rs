@@ -51,25 +51,21 @@ struct Accepted;
 
 impl Takeover {
     /// A chance for a request; `head` is its head as it came, where that is known for certain.
-    #[must_use]
     pub fn new(slot: &Arc<Slot>, head: Option<Bytes>) -> Self {
         Self { slot: Arc::clone(slot), head }
     }
 
     /// The chance a request has, if it has one: an answer to `HEAD` has no body to go on with.
-    #[must_use]
     pub fn of(parts: &mut Parts) -> Option<Self> {
         parts.extensions.remove::<Self>().filter(|_| parts.method == Method::GET)
     }
 
     /// The request's head, byte for byte, to know a repeat by. It is never parsed again.
-    #[must_use]
     pub fn head(&self) -> Option<&Bytes> {
         self.head.as_ref()
     }
 
     /// Takes the connection once `answer` has passed the layers.
-    #[must_use]
     pub fn accept<B>(self, mut answer: Response<B>, onward: Continuation) -> Response<B> {
         *self.slot.onward.lock() = Some(onward);
         answer.extensions_mut().insert(Accepted);

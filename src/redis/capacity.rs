@@ -20,13 +20,11 @@ pub struct Capacity {
 impl Capacity {
     /// Whether nothing is evicted. Any policy other than `noeviction` may lose sessions and
     /// outbox entries.
-    #[must_use]
     pub fn keeps_all(&self) -> bool {
         self.policy == "noeviction"
     }
 
     /// The outbox's share, unless a setting says otherwise: a quarter.
-    #[must_use]
     pub fn outbox_bytes(&self) -> Option<u64> {
         self.max_bytes.map(|bytes| bytes / 4)
     }

@@ -47,7 +47,6 @@ impl Redis {
     }
 
     /// Whether keys are spread over several masters.
-    #[must_use]
     pub fn is_cluster(&self) -> bool {
         self.client.is_clustered()
     }

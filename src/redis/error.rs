@@ -38,7 +38,6 @@ const NOT_APPLIED_PREFIXES: &[&str] = &[
 
 impl RedisError {
     /// From an error of the client library.
-    #[must_use]
     pub fn of(error: Error) -> Self {
         if is_unsent(&error) || is_rejected(&error) {
             Self::not_applied(error)
@@ -48,19 +47,16 @@ impl RedisError {
     }
 
     /// From an error that came before any effect.
-    #[must_use]
     pub fn not_applied(error: Error) -> Self {
         Self::NotApplied(error.into())
     }
 
     /// From the error that a server gave for one command of a script.
-    #[must_use]
     pub fn from_reply(text: &str) -> Self {
         Self::of(Error::new(ErrorKind::Unknown, text.to_owned()))
     }
 
     /// A copy, for another caller of the same batch.
-    #[must_use]
     pub fn duplicate(&self) -> Self {
         match self {
             Self::NotApplied(source) => Self::NotApplied(source.to_string().into()),
@@ -69,13 +65,11 @@ impl RedisError {
     }
 
     /// An unexpected answer.
-    #[must_use]
     pub fn protocol() -> Self {
         Self::Indeterminate("the answer makes no sense".into())
     }
 
     /// The cause.
-    #[must_use]
     pub fn into_source(self) -> Source {
         match self {
             Self::NotApplied(source) | Self::Indeterminate(source) => source,

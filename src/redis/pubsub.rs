@@ -62,7 +62,6 @@ impl Redis {
 
 impl PubSub {
     /// Without a subscription yet.
-    #[must_use]
     pub fn new(redis: Redis) -> Self {
         Self { redis, wanted: Mutex::default() }
     }

@@ -37,7 +37,6 @@ pub struct Reply {
 
 impl Script {
     /// A script of several files; the last one is the body.
-    #[must_use]
     pub fn new(files: &[&str]) -> Self {
         let text = files.concat();
         Self { digest: sha1_hash(&text).into(), text }

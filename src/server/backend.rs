@@ -184,7 +184,6 @@ impl Backend {
 
     /// Evicts sessions that have been idle since then; returns how many are left. Redis expires
     /// them by itself.
-    #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> Option<usize> {
         match &self.mode {
             Mode::Embedded { store, .. } => Some(store.evict(idle_since)),
@@ -193,7 +192,6 @@ impl Backend {
     }
 
     /// How many sessions this process stores itself.
-    #[must_use]
     pub fn stored_sessions(&self) -> Option<usize> {
         match &self.mode {
             Mode::Embedded { store, .. } => Some(store.sessions()),
@@ -202,7 +200,6 @@ impl Backend {
     }
 
     /// The live instances, as this one sees them.
-    #[must_use]
     pub fn membership(&self) -> Option<&Arc<Membership>> {
         match &self.mode {
             Mode::Embedded { .. } => None,

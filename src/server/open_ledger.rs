@@ -92,14 +92,12 @@ async fn open_with(config: &Config, newer: NewerSchema) -> Result<Arc<dyn Ledger
 }
 
 /// A ledger in a file, with a fair share for each tenant.
-#[must_use]
 pub fn fair_sqlite(ledger: SqliteLedger) -> FairShare {
     let measured = Arc::new(Instrumented::without_breakers("sqlite", Arc::new(ledger)));
     FairShare::new(measured, sqlite::MAX_CONCURRENT_READS, OnDrop::Cancel)
 }
 
 /// A ledger in a server, with a fair share for each tenant, behind breakers.
-#[must_use]
 pub fn fair_postgres(ledger: PostgresLedger) -> FairShare {
     with_fair_share(Arc::new(Instrumented::new("postgres", Arc::new(ledger))))
 }

@@ -50,7 +50,6 @@ pub struct Services {
 
 impl Services {
     /// Puts the services together and starts the tasks behind them.
-    #[must_use]
     pub fn start(
         config: &Config,
         clock: Arc<dyn Clock>,
@@ -100,7 +99,6 @@ impl Services {
     }
 
     /// Live sessions.
-    #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.backend.store)
     }
@@ -147,7 +145,6 @@ impl Services {
 
     /// Evicts sessions that have been idle for long; returns how many are left, if this process
     /// stores them.
-    #[must_use]
     pub fn evict(&self) -> Option<usize> {
         self.backend.evict(self.clock.now() - self.idle_ms)
     }

@@ -29,19 +29,16 @@ pub struct InstrumentedStore {
 
 impl InstrumentedStore {
     /// Measures `inner` under the name of its `backend`.
-    #[must_use]
     pub fn new(inner: Arc<dyn Store>, backend: &'static str) -> Self {
         Self { inner, backend, breaker: None, fence: Fence::default() }
     }
 
     /// The same, behind a breaker.
-    #[must_use]
     pub fn with_breaker(self, settings: Settings) -> Self {
         Self { breaker: Some(Breaker::new("store", settings)), ..self }
     }
 
     /// The same, behind `fence`: while it is closed, nothing is read or written.
-    #[must_use]
     pub fn with_fence(self, fence: Fence) -> Self {
         Self { fence, ..self }
     }

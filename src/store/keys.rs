@@ -50,111 +50,93 @@ impl Default for Keys {
 
 impl Keys {
     /// The names of a deployment, by its name. Braces in it would take the place of the tag.
-    #[must_use]
     pub fn new(prefix: &str) -> Self {
         let partition_prefixes = TAGS.map(|tag| format!("{prefix}:{{{tag}}}:"));
         Self(Arc::new(Names { prefix: prefix.to_owned(), partition_prefixes }))
     }
 
     /// The prefix of every name.
-    #[must_use]
     pub fn prefix(&self) -> &str {
         &self.0.prefix
     }
 
     /// The names of a session.
-    #[must_use]
     pub fn session(&self, key: &SessionKey) -> SessionNames<'_> {
         let partition = Partition::of(key);
         SessionNames { partition, member: key.to_string(), prefix: self.partition_prefix(partition) }
     }
 
     /// The store generation of a partition.
-    #[must_use]
     pub fn generation(&self, partition: Partition) -> String {
         self.of_partition(partition, "life")
     }
 
     /// Sessions by due time.
-    #[must_use]
     pub fn due(&self, partition: Partition) -> String {
         self.of_partition(partition, "due")
     }
 
     /// The stream of entries that the ledger does not hold yet.
-    #[must_use]
     pub fn outbox(&self, partition: Partition) -> String {
         self.of_partition(partition, "outbox")
     }
 
     /// The bodies of those entries, by entry id.
-    #[must_use]
     pub fn bodies(&self, partition: Partition) -> String {
         self.of_partition(partition, "bodies")
     }
 
     /// The channel that announces the first entry in an empty outbox.
-    #[must_use]
     pub fn wake(&self, partition: Partition) -> String {
         self.of_partition(partition, "wake")
     }
 
     /// The offset from a master's time to cluster time; the master that holds it is the reference.
-    #[must_use]
     pub fn clock(&self) -> String {
         format!("{}:{{clock}}", self.prefix())
     }
 
     /// The end of each instance's lease.
-    #[must_use]
     pub fn leases(&self) -> String {
         self.of_members("leases")
     }
 
     /// Each instance's description of itself.
-    #[must_use]
     pub fn members(&self) -> String {
         self.of_members("members")
     }
 
     /// The count of a subject's streams on each instance.
-    #[must_use]
     pub fn streams(&self, subject: &str) -> String {
         format!("{}:{subject}", self.of_members("streams"))
     }
 
     /// The id of the deployment.
-    #[must_use]
     pub fn deployment(&self) -> String {
         self.of_members("deployment")
     }
 
     /// The newest version of a session.
-    #[must_use]
     pub fn state(&self, key: &SessionKey) -> String {
         self.of_session(key, "state")
     }
 
     /// The prefix of the states of a partition's sessions.
-    #[must_use]
     pub fn state_prefix(&self, partition: Partition) -> String {
         self.of_partition(partition, "state:")
     }
 
     /// The idempotency records of a session: the recent ones and the earlier ones.
-    #[must_use]
     pub fn answers(&self, key: &SessionKey) -> [String; 2] {
         ["answers", "answers-old"].map(|kind| self.of_session(key, kind))
     }
 
     /// The channel that announces a session's writes.
-    #[must_use]
     pub fn frames(&self, key: &SessionKey) -> String {
         self.of_session(key, "frames")
     }
 
     /// The partition of a wake channel.
-    #[must_use]
     pub fn partition_of_wake(&self, channel: &str) -> Option<Partition> {
         let prefix = channel.strip_suffix("wake")?;
         Partition::all().find(|partition| self.partition_prefix(*partition) == prefix)
@@ -189,7 +171,6 @@ pub struct SessionNames<'k> {
 
 impl SessionNames<'_> {
     /// Every key that a write touches, in the order of its script.
-    #[must_use]
     pub fn written(&self) -> [Name<'_>; 7] {
         let shared = |kind| self.shared(kind);
         let [answers, earlier] = ["answers", "answers-old"].map(|kind| self.name(kind));
@@ -197,13 +178,11 @@ impl SessionNames<'_> {
     }
 
     /// The channel that announces its writes.
-    #[must_use]
     pub fn frames(&self) -> Name<'_> {
         self.name("frames")
     }
 
     /// The channel that announces the first entry in an empty outbox.
-    #[must_use]
     pub fn wake(&self) -> Name<'_> {
         self.shared("wake")
     }
@@ -218,28 +197,24 @@ impl SessionNames<'_> {
 }
 
 /// The session of a frames channel; none for any other channel.
-#[must_use]
 pub fn session_of_frames(channel: &str) -> Option<SessionKey> {
     let (_, member) = channel.split_once("}:frames:")?;
     session(member)
 }
 
 /// The session of that name in sets and entries.
-#[must_use]
 pub fn session(member: &str) -> Option<SessionKey> {
     let (tenant, session) = member.split_once('/')?;
     Some(SessionKey { tenant: tenant.parse().ok()?, session: session.parse().ok()? })
 }
 
 /// The announcement of a write, in parts: `1 <position>`, a line feed, the frames.
-#[must_use]
 pub const fn announcement<'a>(position: &'a str, frames: &'a [u8]) -> [&'a [u8]; 4] {
     [b"1 ", position.as_bytes(), b"\n", frames]
 }
 
 /// The position and the frames of an announcement; none, if another release made it in a
 /// form of its own.
-#[must_use]
 pub fn announced(message: &Bytes) -> Option<(Position, Bytes)> {
     let end = message.iter().position(|byte| *byte == b'\n')?;
     let header = std::str::from_utf8(&message[..end]).ok()?;

@@ -31,7 +31,6 @@ impl Fence {
     }
 
     /// Whether entries may be written to the ledger; they lose nothing by waiting.
-    #[must_use]
     pub fn may_write(&self) -> bool {
         self.owner() == LedgerOwner::Us as u8
     }

@@ -58,27 +58,23 @@ struct Slot {
 
 impl MemoryStore {
     /// An empty store, from `started_at` on, that announces by `announce` and appends to `outbox`.
-    #[must_use]
     pub fn new(announce: Announce, outbox: Arc<MemoryOutbox>, started_at: Timestamp) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Mutex::default()).collect();
         Self { partitions, announce, is_watched: Box::new(|_| false), outbox, started_at }
     }
 
     /// The same, without the eviction of watched sessions.
-    #[must_use]
     pub fn with_watchers(self, is_watched: IsWatched) -> Self {
         Self { is_watched, ..self }
     }
 
     /// The number of sessions.
-    #[must_use]
     pub fn sessions(&self) -> usize {
         self.partitions.iter().map(|partition| partition.lock().sessions.len()).sum()
     }
 
     /// Evicts sessions that are idle since `idle_since`, not due, not watched, and in the
     /// ledger. Returns the number of sessions left.
-    #[must_use]
     pub fn evict(&self, idle_since: Timestamp) -> usize {
         self.partitions.iter().map(|partition| self.evict_from(&mut partition.lock(), idle_since)).sum()
     }

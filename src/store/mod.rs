@@ -95,7 +95,6 @@ pub enum Error {
 
 impl Error {
     /// When a retry is worth it, where a breaker has said so.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let Self::Unavailable(source) = self else { return None };
         source.downcast_ref::<Open>().map(|open| open.retry_after)

@@ -15,7 +15,6 @@ pub struct Partition(u8);
 
 impl Partition {
     /// The partition of a session, by its full name, so that a tenant's sessions are spread.
-    #[must_use]
     pub fn of(key: &SessionKey) -> Self {
         let digest = Digest::of(key.to_string().as_bytes());
         Self(digest.as_bytes()[0] % 64)
@@ -27,7 +26,6 @@ impl Partition {
     }
 
     /// Its number, from 0.
-    #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -44,43 +42,36 @@ impl Partitions {
     pub const NONE: Self = Self(0);
 
     /// Whether the partition is in the set.
-    #[must_use]
     pub const fn contains(self, partition: Partition) -> bool {
         self.0 & (1 << partition.0) != 0
     }
 
     /// The set with one more partition.
-    #[must_use]
     pub const fn with(self, partition: Partition) -> Self {
         Self(self.0 | 1 << partition.0)
     }
 
     /// The union of both.
-    #[must_use]
     pub const fn union(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
     /// The set without the others.
-    #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
     /// The intersection of both.
-    #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 & others.0)
     }
 
     /// The number of partitions in the set.
-    #[must_use]
     pub const fn len(self) -> u32 {
         self.0.count_ones()
     }
 
     /// Whether the set is empty.
-    #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -69,7 +69,6 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store over a connection of its own, under those names. A session expires once it has
     /// been idle for `idle`. A generation starts when it is noticed, by `now`.
-    #[must_use]
     pub fn new(redis: Redis, keys: Keys, idle: Duration, now: Now) -> Self {
         let idle_ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         let generations = Generations::new(redis, keys, now);
@@ -79,7 +78,6 @@ impl RedisStore {
 
     /// Counts the new generations that were noticed. After each, running sessions must be
     /// swept, and watched ones read again.
-    #[must_use]
     pub fn generation_changes(&self) -> watch::Receiver<u64> {
         self.generations.changes()
     }

@@ -85,7 +85,6 @@ pub struct Streams {
 
 impl Streams {
     /// Streams over `parts`, and the task that wakes them when a stop begins.
-    #[must_use]
     pub fn start(parts: StreamsParts) -> Arc<Self> {
         let frames = |direction| metrics::counter!(names::FRAMES_TOTAL, "direction" => direction);
         let (hub, status, stop) = (Arc::clone(&parts.hub), Arc::clone(&parts.status), parts.shutdown.soft());
@@ -98,7 +97,6 @@ impl Streams {
     }
 
     /// Whether nobody needs a token.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.parts.authenticator.is_open()
     }
@@ -112,31 +110,26 @@ impl Streams {
     }
 
     /// A feed of a session, from `last` on if that is known here.
-    #[must_use]
     pub fn follow(&self, key: &SessionKey, last: Option<Position>, transport: Transport) -> Box<dyn Feed> {
         Box::new(self.parts.hub.subscribe(key, last, transport))
     }
 
     /// A feed of this instance's status.
-    #[must_use]
     pub fn follow_status(&self, last: Option<Position>) -> Box<dyn Feed> {
         Box::new(self.parts.status.follow(last))
     }
 
     /// Whether the instance is going away.
-    #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.parts.shutdown.is_begun()
     }
 
     /// Between two heartbeats, where the caller asks for nothing else.
-    #[must_use]
     pub fn default_heartbeat(&self) -> Duration {
         self.parts.timing.heartbeat
     }
 
     /// The present instant of cluster time.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }

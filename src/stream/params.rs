@@ -19,7 +19,6 @@ pub struct StreamParams {
 
 impl StreamParams {
     /// Whether it names a cursor, be that of use or not.
-    #[must_use]
     pub fn has_cursor(&self) -> bool {
         !self.cursors.is_empty()
     }

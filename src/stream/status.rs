@@ -43,7 +43,6 @@ pub struct StatusPublisher {
 
 impl StatusPublisher {
     /// The status by `source`, and the task that computes it.
-    #[must_use]
     pub fn start(epoch: i64, source: Arc<dyn StatusSource>, shutdown: &Shutdown) -> Arc<Self> {
         let status = Arc::new(Self { epoch, newest: watch::Sender::new(None), followed: Notify::new() });
         let running = Arc::clone(&status);
@@ -81,7 +80,6 @@ impl StatusPublisher {
     }
 
     /// A feed of it, from its newest state on, unless that is the one at `last`.
-    #[must_use]
     pub fn follow(self: &Arc<Self>, last: Option<Position>) -> StatusFeed {
         let changes = WatchStream::from_changes(self.newest.subscribe());
         self.followed.notify_one();

@@ -220,7 +220,6 @@ pub struct Recorder(PrometheusHandle);
 
 impl Recorder {
     /// The text of a scrape.
-    #[must_use]
     pub fn render(&self) -> String {
         self.0.render() + &process::render()
     }

@@ -55,7 +55,6 @@ pub fn start(filter: &str, lines: Lines) -> Result<(), Error> {
 }
 
 /// The part of a URI that may be logged.
-#[must_use]
 pub fn path(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or("")
 }

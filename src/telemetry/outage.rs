@@ -34,7 +34,6 @@ struct Ended {
 
 impl OutageLog {
     /// An outage of `of`, its name in the log, with its two lines.
-    #[must_use]
     pub const fn new(of: &'static str, begins: &'static str, ends: &'static str) -> Self {
         Self { of, begins, ends, state: Mutex::new(State { began: None, waiting: 0, affected: 0 }) }
     }
@@ -90,7 +89,6 @@ pub struct OutageTracker<'a> {
 
 impl<'a> OutageTracker<'a> {
     /// A caller that is in no outage yet.
-    #[must_use]
     pub const fn of(outage: &'a OutageLog) -> Self {
         Self { outage, is_waiting: false }
     }
@@ -140,7 +138,6 @@ struct Throttle {
 
 impl LogThrottle {
     /// A throttle that has logged nothing.
-    #[must_use]
     pub const fn new() -> Self {
         Self(Mutex::new(Throttle { logged_at: None, unlogged: 0 }))
     }
@@ -164,7 +161,6 @@ impl Throttle {
 }
 
 /// An error with all its causes: a log line in JSON would show only the first.
-#[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for each in std::iter::successors(Some(error), |error| (*error).source()) {

@@ -19,7 +19,6 @@ struct Usage {
 }
 
 /// The metrics, as the text of a scrape.
-#[must_use]
 pub fn render() -> String {
     let mut text = String::new();
     if let Some(usage) = usage() {

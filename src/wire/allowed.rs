@@ -14,7 +14,6 @@ const WARNING: &str = "a whole number of milliseconds from 1 to 3162240000000 (a
 const _: () = assert!(MAX_SPAN_TEXT.len() == 13 && MAX_SPAN_MS == 3_162_240_000_000, "the words name the bound");
 
 /// What the field at `pointer` takes, by its name: a name means the same wherever it stands.
-#[must_use]
 pub fn value(pointer: &str) -> Option<&'static str> {
     let is_index = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let (list, name) = match pointer.rsplit_once('/') {
@@ -50,7 +49,6 @@ pub fn value(pointer: &str) -> Option<&'static str> {
 }
 
 /// A type as a caller knows it, by the name that the library gives it.
-#[must_use]
 pub fn type_named(name: &str) -> &'static str {
     match name {
         "i64" => "a whole number from -9223372036854775808 to 9223372036854775807",

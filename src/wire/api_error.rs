@@ -18,51 +18,43 @@ const LEAST_RETRY_AFTER_MS: u64 = 50;
 
 impl ApiError {
     /// A problem with nothing more to say.
-    #[must_use]
     pub fn of(code: Code) -> Self {
         Self(Box::new(Problem::new(code, None)))
     }
 
     /// A problem, and what is the matter in this case.
-    #[must_use]
     pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem::new(code, Some(detail.into()))))
     }
 
     /// One part of the request is not valid.
-    #[must_use]
     pub fn invalid(pointer: impl AsRef<str>, detail: impl Into<String>) -> Self {
         Self::at(Code::Invalid, pointer, detail)
     }
 
     /// A problem with one part of the request.
-    #[must_use]
     pub fn at(code: Code, pointer: impl AsRef<str>, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem::at(code, pointer.as_ref(), detail.into())))
     }
 
     /// The same, without the snapshot that a refusal shows.
-    #[must_use]
     pub fn without_session(mut self) -> Self {
         self.0.session = None;
         self
     }
 
     /// Waiting helps.
-    #[must_use]
     pub fn unavailable(code: Code) -> Self {
         Self::unavailable_for(code, None)
     }
 
     /// The same problem, with what is the matter in this case.
-    #[must_use]
     pub fn with_cause(mut self, detail: String) -> Self {
         self.0.detail = detail.into();
         self
     }
 
     /// Waiting helps, and for how long may be known.
-    #[must_use]
     pub fn unavailable_for(code: Code, retry_after: Option<Duration>) -> Self {
         let mut problem = Problem::new(code, None);
         let ms = retry_after.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));

@@ -26,7 +26,6 @@ pub struct Details<'a> {
 
 impl<'a> Details<'a> {
     /// What `command` did between two versions.
-    #[must_use]
     pub fn of(command: Option<&'a Command>, before: Option<&'a Session>, after: &'a Session) -> Self {
         let arguments = command.filter(|command| says_something(command)).map(Arguments);
         let Some(before) = before else { return Self { arguments, ..Self::default() } };

@@ -36,13 +36,11 @@ pub enum Close {
 
 impl Close {
     /// The number on the wire.
-    #[must_use]
     pub const fn code(self) -> u16 {
         self as u16
     }
 
     /// The words that go with it.
-    #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Normal => "goodbye",

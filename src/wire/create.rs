@@ -112,7 +112,6 @@ impl From<ParticipantChangeBody> for ParticipantChange {
 
 impl CreateBody {
     /// The session to be created; `None` without a sync mode.
-    #[must_use]
     pub fn into_new(self, session_id: SessionId) -> Option<NewSession> {
         let sync_mode = self.sync_mode?;
         let rules = Rules {

@@ -14,25 +14,21 @@ macro_rules! codes {
             pub const ALL: &[Self] = &[$(Self::$code,)*];
 
             /// As on the wire.
-            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$code => $text,)* }
             }
 
             /// The HTTP status it goes with.
-            #[must_use]
             pub const fn status(self) -> u16 {
                 match self { $(Self::$code => $status,)* }
             }
 
             /// What it means, in a line.
-            #[must_use]
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$code => $title,)* }
             }
 
             /// What to do about it, where there is nothing more to say of the case.
-            #[must_use]
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$code => $advice,)* }
             }

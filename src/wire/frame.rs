@@ -59,7 +59,6 @@ struct ExpiredBody<'a> {
 }
 
 /// The frames of one change; `before` is the version it was made from.
-#[must_use]
 pub fn of_change(command: &'static str, details: &Details<'_>, before: Option<&Session>, change: &Change) -> Bytes {
     let session = &change.session;
     let mut out = Vec::with_capacity(room(session));
@@ -144,7 +143,6 @@ impl<'a> Partial<'a> {
 }
 
 /// A whole snapshot, as bytes.
-#[must_use]
 pub fn snapshot(session: &Session, as_of: Timestamp) -> Bytes {
     let mut out = Vec::with_capacity(room(session));
     // Numbers, texts and maps with text keys: it always serialises.
@@ -153,7 +151,6 @@ pub fn snapshot(session: &Session, as_of: Timestamp) -> Bytes {
 }
 
 /// A snapshot that is written already, with fields of `more` behind its own.
-#[must_use]
 pub fn snapshot_and<T: Serialize>(snapshot: &[u8], more: &T) -> Bytes {
     let mut out = Vec::with_capacity(snapshot.len() + 256);
     out.extend_from_slice(snapshot);
@@ -173,13 +170,11 @@ fn room(session: &Session) -> usize {
 }
 
 /// A snapshot, ready to stand in another document.
-#[must_use]
 pub fn raw_snapshot(session: &Session, as_of: Timestamp) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&Snapshot::of(session, as_of)).ok()
 }
 
 /// `STATE_SYNC` with a snapshot that is written already.
-#[must_use]
 pub fn state_sync(session_id: &SessionId, position: Position, snapshot: &[u8]) -> Bytes {
     let head = format!(r#"{{"type":"STATE_SYNC","session_id":"{session_id}","position":"{position}""#);
     let mut out = BytesMut::with_capacity(head.len() + PAYLOAD.len() + snapshot.len() + 1);
@@ -191,14 +186,12 @@ pub fn state_sync(session_id: &SessionId, position: Position, snapshot: &[u8]) -
 }
 
 /// `SESSION_DELETED`, where a read found the deletion and no frame announced it.
-#[must_use]
 pub fn session_deleted(session_id: &SessionId, position: Position) -> Bytes {
     let head = r#"{"type":"SESSION_DELETED","session_id":""#;
     format!(r#"{head}{session_id}","position":"{position}","payload":{{}}}}"#).into()
 }
 
 /// The whole snapshot inside a message, if it has one.
-#[must_use]
 pub fn snapshot_in(message: &Bytes) -> Option<Bytes> {
     let (head, payload) = split(&lines(message).next()?)?;
     let is_whole = head.starts_with(br#"{"type":"STATE_UPDATE""#) && !head.ends_with(br#""partial":true"#);
@@ -206,7 +199,6 @@ pub fn snapshot_in(message: &Bytes) -> Option<Bytes> {
 }
 
 /// The payload of a frame, which stands last in it.
-#[must_use]
 pub fn payload_in(frame: &Bytes) -> Option<Bytes> {
     split(frame).map(|(_, payload)| payload)
 }
@@ -218,7 +210,6 @@ fn split(frame: &Bytes) -> Option<(Bytes, Bytes)> {
 }
 
 /// Whether a message says that the session is gone.
-#[must_use]
 pub fn is_deletion(message: &[u8]) -> bool {
     message.starts_with(br#"{"type":"SESSION_DELETED""#)
 }
@@ -240,7 +231,6 @@ pub fn lines(message: &Bytes) -> impl Iterator<Item = Bytes> {
 }
 
 /// `TIME_WARNING`: each instance sends it to its own subscribers, with no position.
-#[must_use]
 pub fn warning(session_id: &SessionId, warning: &Warning) -> Bytes {
     #[derive(Serialize)]
     struct Body<'a> {

@@ -49,7 +49,6 @@ pub struct RestoreNote {
 
 impl RestoreNote {
     /// The session was paused for that outage.
-    #[must_use]
     pub fn of(outage: Outage) -> Self {
         Self { reason: "outage", from: Instant(outage.from), until: Instant(outage.until) }
     }
@@ -79,7 +78,6 @@ struct ExpiredBody<'a> {
 
 /// The audit entry of a change: command, author and outcome; and the outage before it, if the
 /// session was restored since the last change.
-#[must_use]
 pub fn changed(
     command: &'static str,
     details: &Details<'_>,
@@ -119,7 +117,6 @@ pub fn changed(
 }
 
 /// The outcome in an audit entry.
-#[must_use]
 pub fn outcome_in(change: &[u8]) -> Option<Outcome> {
     #[derive(Deserialize)]
     struct OutcomeOnly {
@@ -152,7 +149,6 @@ pub struct LinkBody {
 
 impl Item {
     /// A row of the ledger as the wire shows it.
-    #[must_use]
     pub fn of(link: &Link, change: &[u8], superseded: bool) -> Self {
         Self {
             position: link.position.to_string(),

@@ -16,7 +16,6 @@ use crate::domain::time::Timestamp;
 pub struct Instant(pub Timestamp);
 
 /// Reads an RFC 3339 text of any offset, floored to whole milliseconds.
-#[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let ms = at.unix_timestamp_nanos().div_euclid(1_000_000);
@@ -24,7 +23,6 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 }
 
 /// As in HTTP's `Date` (RFC 9110, section 5.6.7).
-#[must_use]
 pub fn http_date(at: Timestamp) -> String {
     const FORM: &[BorrowedFormatItem<'_>] =
         format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");

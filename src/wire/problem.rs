@@ -28,7 +28,6 @@ pub struct ShownSession {
 
 impl ShownSession {
     /// A session as of its last change, until [`Problem::show_as_of`] says when it is shown.
-    #[must_use]
     pub fn of(session: &Arc<Session>) -> Self {
         Self { session: Arc::clone(session), as_of: session.updated_at }
     }
@@ -68,7 +67,6 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of that code, with what there is to say of this case; else what to do.
-    #[must_use]
     pub fn new(code: Code, detail: Option<String>) -> Self {
         let detail = detail.filter(|detail| !detail.is_empty());
         Self {
@@ -86,7 +84,6 @@ impl Problem {
     }
 
     /// A problem with one part of the request, named by its JSON pointer.
-    #[must_use]
     pub fn at(code: Code, pointer: &str, detail: String) -> Self {
         let pointer = shortened(pointer);
         let said = if pointer.is_empty() { detail.clone() } else { format!("{pointer} {detail}") };
@@ -110,7 +107,6 @@ impl Problem {
     }
 
     /// The document.
-    #[must_use]
     pub fn json(&self) -> Vec<u8> {
         // Texts and numbers only: it always serialises.
         serde_json::to_vec(self).unwrap_or_default()
@@ -129,7 +125,6 @@ fn shortened(pointer: &str) -> String {
 }
 
 /// The beginning of a text that may be long.
-#[must_use]
 pub fn cut(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),

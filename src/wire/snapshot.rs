@@ -154,7 +154,6 @@ pub struct EdgeBody<'a> {
 
 impl<'a> Snapshot<'a> {
     /// `session` as it stands, said at `as_of`.
-    #[must_use]
     pub fn of(session: &'a Session, as_of: Timestamp) -> Self {
         let rules = &*session.rules;
         let shown = shown_clock(session);
@@ -225,7 +224,6 @@ fn used(session: &Session) -> i64 {
 }
 
 /// One participant as the wire shows it.
-#[must_use]
 pub fn participant(session: &Session, seat: usize) -> ParticipantBody<'_> {
     participant_at(session, seat, session.updated_at)
 }
@@ -254,7 +252,6 @@ fn participant_at(session: &Session, seat: usize, as_of: Timestamp) -> Participa
 }
 
 /// One group as the wire shows it.
-#[must_use]
 pub fn group(session: &Session, place: usize) -> GroupBody<'_> {
     group_at(session, place, session.updated_at)
 }

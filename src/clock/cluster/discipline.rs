@@ -111,13 +111,11 @@ impl ReferenceState {
 
 impl Discipline {
     /// Nothing is known yet.
-    #[must_use]
     pub const fn new(settings: Settings) -> Self {
         Self { settings, reference: None, mapping: None }
     }
 
     /// The mapping to cluster time, once enough exchanges support one.
-    #[must_use]
     pub const fn mapping(&self) -> Option<Mapping> {
         self.mapping
     }

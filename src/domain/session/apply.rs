@@ -9,7 +9,6 @@ impl Session {
     /// The outcome of `command`, arrived at `now`.
     ///
     /// The writer fills in `previous` of the new version: only it knows the digest of the last write.
-    #[must_use]
     pub fn next(&self, command: &Command, now: Timestamp) -> Step {
         let now = now.max(self.updated_at);
         if self.status == Status::Deleted {
@@ -34,7 +33,6 @@ impl Session {
     }
 
     /// Settles what is due by `now`.
-    #[must_use]
     pub fn settled(&self, now: Timestamp) -> Change {
         let mut session = self.clone();
         session.attended_at = self.attended();

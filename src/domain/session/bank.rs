@@ -100,7 +100,6 @@ impl Bank {
     }
 
     /// A clock that holds `base_ms`; in overtime at once if that is zero.
-    #[must_use]
     pub fn new(base_ms: Option<i64>, control: &TimeControl) -> Self {
         let granted_ms = base_ms.unwrap_or(0);
         let mut bank = Self { base_ms, left_ms: base_ms, granted_ms, ..Self::default() };
@@ -125,7 +124,6 @@ impl Bank {
     }
 
     /// The stage of the main time it is in or was in last.
-    #[must_use]
     pub const fn stage(&self) -> u32 {
         match self.phase {
             Phase::Main { stage } => stage,
@@ -337,7 +335,6 @@ impl Bank {
     }
 
     /// What it shows at `now`: the rest of the main time, period or block.
-    #[must_use]
     pub fn remaining(&self, now: Timestamp, control: &TimeControl) -> Option<i64> {
         let left = self.left_ms?;
         let Some(dry) = self.dry_at() else {

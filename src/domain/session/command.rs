@@ -144,7 +144,6 @@ pub enum Command {
 
 impl Command {
     /// As in the URL, the audit and the metrics.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",

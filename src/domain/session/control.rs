@@ -28,7 +28,6 @@ impl SyncMode {
     pub const ALL: &[Self] = &[Self::PerParticipant, Self::PerCycle, Self::PerGroup, Self::Global, Self::CountUp];
 
     /// As on the wire.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PerParticipant => "per_participant",
@@ -69,7 +68,6 @@ pub enum Delay {
 
 impl Delay {
     /// Its length.
-    #[must_use]
     pub const fn ms(self) -> i64 {
         match self {
             Self::Simple { delay_ms } | Self::Bronstein { delay_ms } => delay_ms,
@@ -115,7 +113,6 @@ pub enum Overtime {
 
 impl Overtime {
     /// One period or block.
-    #[must_use]
     pub const fn period_ms(self) -> i64 {
         match self {
             Self::Byoyomi { period_ms, .. } | Self::Canadian { period_ms, .. } => period_ms,
@@ -146,13 +143,11 @@ pub struct TimeControl {
 
 impl TimeControl {
     /// The increment that holds in `stage`, `base` being the first.
-    #[must_use]
     pub fn increment_in(&self, stage: u32, base: i64) -> i64 {
         self.passed(stage).rev().find_map(|entry| entry.increment_ms).unwrap_or(base)
     }
 
     /// The delay that holds in `stage`.
-    #[must_use]
     pub fn delay_in(&self, stage: u32) -> Option<Delay> {
         self.passed(stage).rev().find_map(|entry| entry.delay).or(self.delay)
     }
@@ -252,7 +247,6 @@ pub enum Action {
 
 impl Action {
     /// As on the wire.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Expire => "expire",
@@ -311,7 +305,6 @@ pub struct Rules {
 
 impl Rules {
     /// What happens when a clock runs out, `auto_advance` taken into account.
-    #[must_use]
     pub const fn action(&self) -> Action {
         if self.auto_advance { Action::Advance } else { self.action_on_timeout }
     }

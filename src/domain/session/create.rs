@@ -73,7 +73,6 @@ impl Session {
     }
 
     /// A new pending session of the same configuration.
-    #[must_use]
     pub fn blueprint(&self, session_id: SessionId) -> NewSession {
         let participants = self.participants.iter().zip(0..).map(|(each, index)| NewParticipant {
             participant_id: each.participant_id.clone(),

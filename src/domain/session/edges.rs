@@ -25,7 +25,6 @@ pub enum EdgeKind {
 
 impl EdgeKind {
     /// As on the wire.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -52,7 +51,6 @@ pub struct Edge {
 
 impl Session {
     /// What will happen to one clock, soonest first.
-    #[must_use]
     pub fn edges_of(&self, owner: Owner) -> Vec<Edge> {
         let bank = self.bank(owner);
         let (Some(dry), Some(left)) = (bank.dry_at(), bank.left_ms) else {
@@ -71,7 +69,6 @@ impl Session {
     }
 
     /// What will happen to the session, soonest first.
-    #[must_use]
     pub fn edges(&self) -> Vec<Edge> {
         if let Some(at) = self.starts_at {
             let mut started = self.clone();

@@ -52,13 +52,11 @@ pub struct Outcome {
 
 impl Outcome {
     /// One that charged nothing.
-    #[must_use]
     pub const fn of(kind: Kind) -> Self {
         Self::charging(kind, 0)
     }
 
     /// One that charged a cycle.
-    #[must_use]
     pub const fn charging(kind: Kind, charged_ms: i64) -> Self {
         Self {
             kind,

@@ -35,7 +35,6 @@ impl From<ValidationError> for Explanation {
 
 impl Session {
     /// Why the rules refuse `command`.
-    #[must_use]
     pub fn explain(&self, command: &Command, why: Refused) -> Explanation {
         let status = self.status.as_str();
         match why {
@@ -65,7 +64,6 @@ impl Session {
     }
 
     /// The commands that the session's state and mode allow now, by name.
-    #[must_use]
     pub fn possible(&self) -> Vec<&'static str> {
         let by_status: &[_] = match self.status {
             Status::Pending => &["start"],
@@ -180,7 +178,6 @@ impl Session {
     }
 
     /// That there is no such participant, and who there is.
-    #[must_use]
     pub fn unknown_to(&self, id: &ParticipantId) -> String {
         unknown("participant", id.as_str(), self.participants.iter().map(|each| each.participant_id.as_str()))
     }

@@ -11,7 +11,6 @@ impl Session {
     ///
     /// All others apply however large a session is: a running clock can always be handed on,
     /// stopped and ended. So the first reason of a pause may exceed the bound too.
-    #[must_use]
     pub fn may_outgrow(&self, command: &Command) -> bool {
         match command {
             Command::AddParticipant(_) | Command::ChangeParticipant { .. } | Command::Revert { .. } => true,

@@ -13,7 +13,6 @@ pub const IDLE_REASON: &str = "idle";
 
 impl NewSession {
     /// Whether its turns would advance by themselves more often than every `least_ms`.
-    #[must_use]
     pub fn advances_faster_than(&self, least_ms: i64) -> bool {
         self.rules.action() == Action::Advance && self.rules.time_per_cycle_ms.is_some_and(|ms| ms < least_ms)
     }
@@ -28,7 +27,6 @@ impl Session {
 
     /// When a caller or subscriber was last seen, where it advances by itself without end.
     /// A scheduled start counts as one.
-    #[must_use]
     pub fn attended(&self) -> Option<Timestamp> {
         match self.status {
             Status::Pending => self.starts_at,
@@ -37,7 +35,6 @@ impl Session {
     }
 
     /// Settles what is due by `now`, with a subscriber seen now.
-    #[must_use]
     pub fn settled_attended(&self, now: Timestamp) -> Change {
         let mut change = self.settled(now);
         change.session.attended_at = change.session.attended_at.map(|_| now);
@@ -45,7 +42,6 @@ impl Session {
     }
 
     /// The same for an idle session: the cycle that would begin now waits for a resume.
-    #[must_use]
     pub fn settled_idle(&self, now: Timestamp) -> Change {
         let mut session = self.clone();
         let expired = session.settle(now);

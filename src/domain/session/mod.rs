@@ -72,7 +72,6 @@ pub enum Status {
 
 impl Status {
     /// As on the wire.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -86,7 +85,6 @@ impl Status {
     }
 
     /// Whether no command changes it any more.
-    #[must_use]
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Expired | Self::Completed | Self::Cancelled | Self::Deleted)
     }
@@ -180,19 +178,16 @@ pub enum Owner {
 
 impl Session {
     /// All clocks at once?
-    #[must_use]
     pub fn is_simultaneous(&self) -> bool {
         self.rules.concurrency == Concurrency::Simultaneous
     }
 
     /// Whether each participant, or each group, has a bank of its own.
-    #[must_use]
     pub const fn has_own_banks(&self) -> bool {
         matches!(self.sync_mode, SyncMode::PerParticipant | SyncMode::PerGroup)
     }
 
     /// The clock of an owner.
-    #[must_use]
     pub fn bank(&self, owner: Owner) -> &Bank {
         match owner {
             Owner::Session => &self.clock,
@@ -214,7 +209,6 @@ impl Session {
     }
 
     /// The control an owner's clock goes by.
-    #[must_use]
     pub fn control(&self, owner: Owner) -> &TimeControl {
         match owner {
             _ if !self.has_own_banks() => &PLAIN,
@@ -226,7 +220,6 @@ impl Session {
     }
 
     /// Whose bank `seat` uses: its own, its group's, or the session's.
-    #[must_use]
     pub fn owner_of(&self, seat: usize) -> Owner {
         match self.sync_mode {
             SyncMode::PerParticipant => Owner::Participant(seat),
@@ -241,7 +234,6 @@ impl Session {
     }
 
     /// The clock that runs, where one at a time does.
-    #[must_use]
     pub fn running(&self) -> Option<Owner> {
         if self.status != Status::Running || self.is_simultaneous() {
             return None;
@@ -278,31 +270,26 @@ impl Session {
     }
 
     /// Whether a position belongs to an earlier session of this id, which was deleted.
-    #[must_use]
     pub fn is_before_its_beginning(&self, position: Position) -> bool {
         self.predecessor.is_some_and(|end| position <= end)
     }
 
     /// The seat of a participant.
-    #[must_use]
     pub fn seat(&self, id: &ParticipantId) -> Option<usize> {
         self.participants.iter().position(|participant| participant.participant_id == *id)
     }
 
     /// The place of a group.
-    #[must_use]
     pub fn place(&self, id: &GroupId) -> Option<usize> {
         self.groups.iter().position(|group| group.group_id == *id)
     }
 
     /// The place of the group a seat belongs to.
-    #[must_use]
     pub fn group_of(&self, seat: usize) -> Option<usize> {
         self.participants[seat].group_id.as_ref().and_then(|id| self.place(id))
     }
 
     /// The participant whose time is being used.
-    #[must_use]
     pub fn active_participant(&self) -> Option<&Participant> {
         self.active.and_then(|seat| self.participants.get(seat)).map(Arc::as_ref)
     }

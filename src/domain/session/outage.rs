@@ -28,7 +28,6 @@ pub enum Gap {
 
 impl Gap {
     /// The span.
-    #[must_use]
     pub const fn outage(&self) -> Outage {
         match self {
             Self::Outage(span) | Self::Stop(span) => *span,

@@ -9,7 +9,6 @@ impl Session {
     /// where time counts up. `None` if it has no clock to show.
     ///
     /// Valid up to the next instant at which settling changes anything.
-    #[must_use]
     pub fn remaining(&self, owner: Owner, now: Timestamp) -> Option<i64> {
         let now = now.max(self.updated_at);
         match owner {

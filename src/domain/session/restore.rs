@@ -8,14 +8,12 @@ use crate::domain::time::Timestamp;
 
 impl Session {
     /// The same version in a new epoch, made at `now` because it was lost in `outage`.
-    #[must_use]
     pub fn restored(&self, outage: Option<Outage>, now: Timestamp) -> Self {
         self.restored_after(outage.map(Gap::Outage), true, now)
     }
 
     /// The same version in a new epoch, made at `now`; no caller could act on it in `gap`. It is
     /// marked as recovered only if it was lost, not if it was idle or its process stopped in order.
-    #[must_use]
     pub fn restored_after(&self, gap: Option<Gap>, is_lost: bool, now: Timestamp) -> Self {
         let mut session = self.clone();
         let epoch = now.as_ms().max(self.position.epoch.saturating_add(1));

@@ -35,7 +35,6 @@ impl Ahead {
 
 impl Session {
     /// Whether anything is due by `now` that is not in this state yet.
-    #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.ahead().is_some_and(|ahead| ahead.certain_at <= now)
     }
@@ -68,7 +67,6 @@ impl Session {
     }
 
     /// When the running clock is out for good if nobody acts.
-    #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         if self.is_simultaneous() {
             return self.bank(self.soonest()?).dry_at();
@@ -88,7 +86,6 @@ impl Session {
     }
 
     /// Of simultaneous clocks, the one that runs out first.
-    #[must_use]
     pub fn soonest(&self) -> Option<Owner> {
         let dry = |owner| self.bank(owner).dry_at().map(|at| (at, owner));
         self.owners().filter_map(dry).min_by_key(|(at, _)| *at).map(|(_, owner)| owner)

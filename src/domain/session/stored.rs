@@ -29,7 +29,6 @@ struct Numbered {
 
 impl Session {
     /// The stored form, in the format that the session carries.
-    #[must_use]
     pub fn stored(&self) -> Vec<u8> {
         let mut stored = Vec::with_capacity(1_024 + 256 * self.participants.len());
         // Every part is a number, a text or a map with text keys: it always serialises.

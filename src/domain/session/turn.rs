@@ -41,7 +41,6 @@ impl Session {
     /// Whether the session's rights let the active participant hand on so: to the next in
     /// turn, or to anyone else where they say `any`. What the rules refuse anyway passes,
     /// so that the refusal can say why.
-    #[must_use]
     pub fn lets_hand_on(&self, next: &Next) -> bool {
         let (Some(active), Ok(Some(seat))) = (self.active, self.successor(next)) else { return true };
         if self.earns_from_itself(active, seat, next) {

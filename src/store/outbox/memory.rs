@@ -33,7 +33,6 @@ pub struct MemoryOutbox {
 
 impl MemoryOutbox {
     /// An empty outbox that sheds bodies past `max_bytes`.
-    #[must_use]
     pub fn new(max_bytes: usize) -> Self {
         Self { queue: Mutex::new(Queue::new(max_bytes)), appended: Notify::new(), first: watch::channel(0).0 }
     }

@@ -118,7 +118,6 @@ impl RedisOutbox {
     }
 
     /// The consumers, each of its own part of the partitions.
-    #[must_use]
     pub fn consumers(self: &Arc<Self>) -> Vec<Arc<dyn Outbox>> {
         let of = |number| Partition::all().filter(|each| each.index() % CONSUMER_COUNT == number).collect();
         (0..CONSUMER_COUNT)

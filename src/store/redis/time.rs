@@ -25,7 +25,6 @@ pub struct RedisTime {
 
 impl RedisTime {
     /// Over `redis`, which should serve nothing else.
-    #[must_use]
     pub const fn new(redis: Redis, keys: Keys) -> Self {
         Self { redis, keys }
     }

@@ -49,7 +49,6 @@ struct PollConnection {
 
 impl LongPoll {
     /// Waits on its connection alone, from answer to answer.
-    #[must_use]
     pub fn on_connection(self, request: &PollRequest<'_>) -> Continuation {
         let connection = Box::new(PollConnection::new(self, request));
         Box::new(|taken| Box::pin(connection.serve(taken)))

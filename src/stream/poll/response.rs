@@ -46,7 +46,6 @@ impl PollResponse {
     }
 
     /// Where the caller has got to with it, and the body, a JSON object.
-    #[must_use]
     pub fn into_parts(self) -> (Position, Bytes) {
         (self.position, self.body)
     }

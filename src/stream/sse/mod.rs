@@ -68,7 +68,6 @@ impl SseEvents {
     }
 
     /// Goes on with the connection itself, so that nothing is held for a stream that waits.
-    #[must_use]
     pub fn on_connection(self) -> Continuation {
         Box::new(|taken| connection::serve(self, taken))
     }

@@ -160,7 +160,6 @@ impl Header {
 }
 
 /// Text messages, one after another.
-#[must_use]
 pub fn texts(frames: &[Bytes]) -> Bytes {
     let size = frames.iter().map(|frame| frame.len() + 10).sum();
     let mut out = BytesMut::with_capacity(size);
@@ -171,25 +170,21 @@ pub fn texts(frames: &[Bytes]) -> Bytes {
 }
 
 /// A text message.
-#[must_use]
 pub fn text(frame: &Bytes) -> Bytes {
     texts(std::slice::from_ref(frame))
 }
 
 /// A ping.
-#[must_use]
 pub fn ping(payload: &[u8]) -> Bytes {
     control(PING, payload)
 }
 
 /// The answer to a ping.
-#[must_use]
 pub fn pong(payload: &[u8]) -> Bytes {
     control(PONG, payload)
 }
 
 /// A goodbye, and why.
-#[must_use]
 pub fn close(close: Close) -> Bytes {
     control(CLOSE, &[&close.code().to_be_bytes(), close.reason().as_bytes()].concat())
 }

@@ -40,7 +40,6 @@ use crate::wire::close::Close;
 
 /// Serves a WebSocket on a connection that is handed over: one feed, or as many sessions as
 /// the client names.
-#[must_use]
 pub fn serve(
     streams: Arc<Streams>,
     principal: Arc<Principal>,
@@ -64,7 +63,6 @@ pub fn serve(
 }
 
 /// Tells the client by a close code why it gets no stream, and ends.
-#[must_use]
 pub fn refuse(streams: &Streams, close: Close) -> Continuation {
     let within = streams.parts.timing.goodbye;
     Box::new(move |taken| {
