@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::cluster::{BEGIN_MS, TENANT};
 use crate::harness::token::{SECRET, claims, signed, signed_by};
-use crate::harness::{Authority, Caller, Cluster, blitz, with};
+use crate::harness::{Authority, Caller, Cluster, blitz, eventually, with};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq)]
