@@ -16,9 +16,23 @@ pub fn is_ready(url: &str) -> bool {
 /// # Errors
 /// With what `psql` says of the first that fails.
 pub fn execute(url: &str, statements: &[String]) -> Result<(), String> {
+    psql(url, statements.iter().map(String::as_str)).map(drop)
+}
+
+/// The answer to a question, a row a line.
+///
+/// # Errors
+/// With what `psql` says.
+pub fn query(url: &str, question: &str) -> Result<String, String> {
+    psql(url, [question])
+}
+
+fn psql<'a>(url: &str, statements: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
     let mut command = Command::new(binary("psql"));
-    command.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", url]).stdin(Stdio::null());
-    command.args(statements.iter().flat_map(|statement| ["--command", statement]));
+    command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]).stdin(Stdio::null());
+    command.args(["--set", "ON_ERROR_STOP=1", "--dbname", url]);
+    command.args(statements.into_iter().flat_map(|statement| ["--command", statement]));
     let done = command.output().map_err(|error| error.to_string())?;
-    if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::client::{execute, is_ready};
+use super::client::{execute, is_ready, query};
 use super::disk::Disk;
 use super::installation::{USER, as_its_user, binary, copy, template};
 use crate::ports::{free_port, is_listening};
@@ -25,6 +25,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many ports are tried: a program outside the tests may take one.
 const MAX_START_ATTEMPTS: usize = 5;
+
+/// What the names of the tests' databases begin with; the process id and a number follow.
+const DATABASE_PREFIX: &str = "sk_test_";
 
 /// One server and its folder; both end when the last owner drops it.
 pub struct Server {
@@ -147,13 +150,20 @@ impl Server {
     pub async fn database(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sk_test_{}_{number}", std::process::id());
+        let name = format!("{DATABASE_PREFIX}{}_{number}", std::process::id());
         let maintenance = match &self.place {
             Place::Local(local) => local.url("postgres"),
             Place::External { url } => url.clone(),
         };
         let statements = [format!("drop database if exists {name}"), format!("create database {name}")];
-        tokio::task::spawn_blocking(move || execute(&maintenance, &statements)).await.unwrap().unwrap();
+        let is_external = matches!(self.place, Place::External { .. });
+        let create = move || {
+            if is_external {
+                drop_abandoned(&maintenance);
+            }
+            execute(&maintenance, &statements)
+        };
+        tokio::task::spawn_blocking(create).await.unwrap().unwrap();
         self.url(&name)
     }
 }
@@ -231,6 +241,21 @@ impl Drop for Local {
     }
 }
 
+/// Drops the databases of test processes that have ended. Another process may do the same at once, so a failure is
+/// left to the next one.
+fn drop_abandoned(maintenance: &str) {
+    let names = query(maintenance, &format!("select datname from pg_database where datname like '{DATABASE_PREFIX}%'"));
+    for name in names.iter().flat_map(|names| names.lines()).filter(|name| is_abandoned(name)) {
+        let _ = execute(maintenance, &[format!("drop database if exists {name} with (force)")]);
+    }
+}
+
+/// Whether the process that made a database has ended.
+fn is_abandoned(database: &str) -> bool {
+    let pid = database.strip_prefix(DATABASE_PREFIX).and_then(|rest| rest.split('_').next());
+    pid.and_then(|pid| pid.parse::<u32>().ok()).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+}
+
 fn folder() -> TempDir {
     tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
@@ -277,6 +302,16 @@ fn run(folder: &Path, port: u16, settings: &[String]) -> Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_outlives_its_process_by_little() {
+        assert!(!is_abandoned(&format!("{DATABASE_PREFIX}{}_0", std::process::id())));
+        // No process has the largest number.
+        assert!(is_abandoned(&format!("{DATABASE_PREFIX}{}_0", u32::MAX)));
+        for other in ["postgres", "sk_test_", "sk_test_x_1", "production_1_2"] {
+            assert!(!is_abandoned(other), "{other}");
+        }
+    }
 
     #[test]
     fn the_database_of_an_address_is_replaced() {
