@@ -239,6 +239,7 @@ fn changes_in_the_ledger() {
         role: Role::Operator,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     };

@@ -136,6 +136,7 @@ fn proven(
         role: issued_role(wanted.participant_id.as_ref()),
         participant_id: wanted.participant_id,
         sessions: Some(BTreeSet::from([session])),
+        locations: caller.locations.clone(),
         expires_at: None,
         provenance: Provenance {
             token_id: Some(made.token_id.clone()),

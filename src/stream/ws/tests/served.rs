@@ -143,6 +143,7 @@ pub fn caller(sessions: Option<&[&str]>) -> Principal {
         role: Role::Viewer,
         participant_id: None,
         sessions: sessions.map(|sessions| sessions.iter().map(name).collect::<BTreeSet<_>>()),
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     }
