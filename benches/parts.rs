@@ -74,6 +74,7 @@ impl Service {
             role: Role::Operator,
             participant_id: None,
             sessions: None,
+            locations: None,
             expires_at: None,
             provenance: Provenance::default(),
         };

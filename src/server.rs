@@ -8,6 +8,7 @@ mod clock_reference;
 pub mod connect;
 mod error;
 mod eviction_policy;
+mod limits;
 mod listener;
 mod lock;
 mod open_ledger;
@@ -67,10 +68,14 @@ impl Instance {
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
         let authenticator = Arc::new(Authenticator::new(secret)?);
+        let (callers, tenants) = (limits::of_callers(config, &services.clock), limits::of_tenants(services));
+        front.spawn_until_stopped("limits", Arc::clone(&callers).run(tenants.clone()));
         let api = Arc::new(Api {
             sessions: Arc::clone(&services.sessions),
             readiness: Arc::clone(&services.readiness),
             authenticator: Arc::clone(&authenticator),
+            limits: Arc::clone(&callers),
+            tenants: Arc::clone(&tenants),
             clock: Arc::clone(&services.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
@@ -79,8 +84,9 @@ impl Instance {
         });
         let hub = watch(config, services, &front).await?;
         let (sessions, backend) = (Arc::clone(&services.sessions), Arc::clone(&services.backend));
-        let caches =
-            CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), backend };
+        let authenticates = Arc::clone(&authenticator);
+        let limits = (Arc::clone(&callers), tenants);
+        let caches = CacheMetrics { sessions, authenticator: authenticates, hub: Arc::clone(&hub), backend, limits };
         let recorder = metrics::install();
         // A scrape may come as soon as it is ready.
         caches.report();
@@ -99,6 +105,7 @@ impl Instance {
             status,
             commands: Arc::clone(&api) as _,
             authenticator,
+            limits: callers,
             clock: Arc::clone(&services.clock),
             shutdown: front.clone(),
             timing: timing(config),

@@ -11,6 +11,7 @@ use clap::Command as Clap;
 use serde_json::{Map, Value};
 use synckairos::cli;
 use synckairos::config::SETTINGS;
+use synckairos::domain::access::{COMMANDS, CommandRight};
 use synckairos::domain::id::SessionId;
 use synckairos::domain::principal::{Principal, Provenance, Role};
 use synckairos::domain::session::Session;
@@ -18,6 +19,8 @@ use synckairos::domain::session::command::Command;
 use synckairos::domain::session::event::{Change, Step};
 use synckairos::domain::session::stored::FORMAT;
 use synckairos::domain::time::Timestamp;
+use synckairos::http::routes::{ROOT, Route, V1};
+use synckairos::limits::Class;
 use synckairos::telemetry::metrics::{METRICS, Metric};
 use synckairos::wire::change::Details;
 use synckairos::wire::command::{self, CommandInput};
@@ -34,6 +37,7 @@ const FILES: &[&str] = &[
     "metrics.txt",
     "outbox-entry.hex",
     "projections.json",
+    "rights.txt",
     "routes.txt",
     "sessions-1.jsonl",
     "settings.txt",
@@ -105,13 +109,37 @@ fn without_settings(help: &str) -> String {
 
 #[test]
 fn routes() {
-    let mut found = BTreeSet::new();
+    let mut found: BTreeSet<_> = ROOT.iter().map(|route| format!("{} {}", route.path, route.method)).collect();
+    let mut by_path: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    V1.iter().for_each(|route| by_path.entry(route.path).or_default().push(route.method));
+    found.extend(by_path.into_iter().map(|(path, methods)| format!("{path} {}", in_order(&methods))));
     for file in rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = fs::read_to_string(file).expect("a source file");
         found.extend(calls(&text, ".nest(").map(|(path, _)| format!("{path} ...")));
         found.extend(calls(&text, ".route(").map(|(path, handlers)| format!("{path} {}", methods(handlers))));
     }
     golden::check("routes.txt", &lines(found));
+}
+
+/// Methods in the order that [`methods`] gives them.
+fn in_order(methods: &[&str]) -> String {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+    known.into_iter().filter(|method| methods.contains(method)).collect::<Vec<_>>().join(" ")
+}
+
+/// Who may use what, and what limits it: each route, and each command.
+#[test]
+fn rights() {
+    let route = |route: &Route| {
+        let class = route.class.map_or("never limited", Class::as_str);
+        let Route { method, path, right, scope, weight, max_body, .. } = route;
+        format!("{method} {path}: {right:?}, {scope:?}, {class}, {weight:?}, body {max_body}")
+    };
+    let command = |command: &CommandRight| {
+        let CommandRight { name, least_role, participant_fields } = command;
+        format!("{name}: {least_role:?}, a participant names {participant_fields:?}")
+    };
+    golden::check("rights.txt", &lines(ROOT.iter().chain(V1).map(route).chain(COMMANDS.iter().map(command))));
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
@@ -239,6 +267,7 @@ fn changes_in_the_ledger() {
         role: Role::Operator,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     };

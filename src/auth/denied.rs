@@ -19,3 +19,11 @@ pub enum Denied {
     #[error("several tokens were given")]
     Several,
 }
+
+impl Denied {
+    /// Whether it counts against the address that it came from. Nothing was tried where no token
+    /// came, and one that has expired proved its bearer before.
+    pub const fn is_counted(self) -> bool {
+        !matches!(self, Self::Missing | Self::Expired)
+    }
+}

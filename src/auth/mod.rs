@@ -102,6 +102,7 @@ fn local_operator() -> Result<Principal, InvalidId> {
         role: Role::Operator,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     })

@@ -33,6 +33,7 @@ struct Claims {
     nbf: Option<f64>,
     participant_id: Option<ParticipantId>,
     sessions: Option<BTreeSet<SessionId>>,
+    locations: Option<BTreeSet<String>>,
     iat: Option<f64>,
     jti: Option<String>,
     made_by: Option<String>,
@@ -58,6 +59,8 @@ struct WrittenClaims<'a> {
     participant_seat: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions: &'a Option<BTreeSet<SessionId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locations: &'a Option<BTreeSet<String>>,
 }
 
 /// Who `token` proves at `now`.
@@ -112,6 +115,7 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
         role: Role::named(&claims.role).ok_or(Denied::Invalid)?,
         participant_id: claims.participant_id,
         sessions: claims.sessions,
+        locations: claims.locations,
         expires_at: Some(end),
         provenance: Provenance {
             token_id: claims.jti,
@@ -137,6 +141,7 @@ pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingK
         participant_seat: *seat,
         participant_id: &principal.participant_id,
         sessions: &principal.sessions,
+        locations: &principal.locations,
     };
     let token = encode(&Header::new(Algorithm::HS256), &written, key).ok()?;
     Some(Signed { token, expires_at: Timestamp::from_ms(exp.saturating_mul(1_000)) })
@@ -176,6 +181,7 @@ mod tests {
         assert_eq!((principal.subject.as_str(), principal.role), ("s", Role::Participant));
         assert_eq!(principal.participant_id, ParticipantId::new("white").ok());
         assert_eq!(principal.sessions.unwrap().len(), 2);
+        assert_eq!(principal.locations, Some(BTreeSet::from(["x".to_owned()])));
         assert_eq!(principal.expires_at, Some(Timestamp::from_ms(1_000_750)));
     }
 
@@ -207,6 +213,8 @@ mod tests {
             json!({"participant_id": ""}),
             json!({"sessions": "a"}),
             json!({"sessions": ["a/b"]}),
+            json!({"locations": "x"}),
+            json!({"locations": [7]}),
         ] {
             assert_eq!(with(&change), Err(Denied::Invalid), "{change}");
         }

@@ -35,6 +35,7 @@ impl Args {
                 role: Role::named(text("role")).unwrap_or(Role::Viewer),
                 participant_id: matches.get_one::<ParticipantId>("participant-id").cloned(),
                 sessions,
+                locations: None,
                 expires_at: None,
                 provenance: Provenance::default(),
             },

@@ -7,6 +7,7 @@
 mod address;
 mod layers;
 mod network;
+mod rate_limit;
 mod read;
 mod table;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use address::Address;
 pub use layers::{Pairs, Resolved, Source, resolve};
 pub use network::Network;
+pub use rate_limit::{RateLimit, RateLimits};
 pub use table::{SETTINGS, Setting, reference};
 
 /// Long enough for a balancer, which asks every few seconds whether an instance is ready.
@@ -64,6 +66,8 @@ pub struct Config {
     pub max_unauthenticated_per_address: Option<usize>,
     /// The addresses of reverse proxies: round trips of their connections are not the client's.
     pub trusted_proxies: Vec<Network>,
+    /// How much one caller may ask of this instance, by class.
+    pub rate_limits: RateLimits,
     /// Host names under which `/metrics` answers, beside those that no public name server knows.
     pub metrics_hosts: Vec<String>,
     /// How long an idle session stays in the store.
@@ -285,6 +289,7 @@ impl Default for Config {
             max_unauthenticated: None,
             max_unauthenticated_per_address: None,
             trusted_proxies: Vec::new(),
+            rate_limits: RateLimits::default(),
             metrics_hosts: Vec::new(),
             session_idle_ttl: Duration::from_hours(1),
             least_advance: Duration::from_secs(1),

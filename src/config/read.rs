@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::{Position, Url};
 
-use super::{Address, Database, Durable, LogFormat};
+use super::{Address, Database, Durable, LogFormat, RateLimit};
 
 /// Why a value was refused.
 pub(super) enum ValueError {
@@ -41,6 +41,10 @@ pub(super) fn count(text: &str, min: u64) -> Result<usize, ValueError> {
 
 pub(super) fn show_or(number: Option<usize>, default: &str) -> String {
     number.map_or_else(|| default.to_owned(), |number| number.to_string())
+}
+
+pub(super) fn rate(text: &str) -> Result<Option<RateLimit>, ValueError> {
+    RateLimit::or_none(text).map_err(|_| ValueError::Value)
 }
 
 pub(super) fn list<T>(text: &str, read: fn(&str) -> Option<T>) -> Result<Vec<T>, ValueError> {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::read::{
     ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
-    origin, prefix, put, redis, show_list, show_or, within,
+    origin, prefix, put, rate, redis, show_list, show_or, within,
 };
-use super::{Address, Config, Secret};
+use super::{Address, Config, RateLimit, Secret};
 
 /// One setting.
 pub struct Setting {
@@ -147,10 +147,35 @@ settings! {
             show_or(config.max_unauthenticated_per_address, "a quarter of MAX_UNAUTHENTICATED_CONNECTIONS")
         };
     TRUSTED_PROXIES "none: clients connect directly"
-        "Addresses of reverse proxies, such as `10.0.0.7,fd00::/8`. From them a connection's lag is what its pings say; from others never more than the kernel's own round trip. No header changes this."
+        "Addresses of reverse proxies, such as `10.0.0.7,fd00::/8`. From them a connection's lag is what its pings say; from others never more than the kernel's own round trip. Rate limits of an address then count the nearest address of `X-Forwarded-For` or `Forwarded` that is no proxy of these. No header changes this for others."
         accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
         read: |config, text| put(&mut config.trusted_proxies, list(text, |each| each.parse().ok())),
         show: |config| show_list(&config.trusted_proxies, "none: clients connect directly");
+    RATE_LIMIT_READ "`none`"
+        "Reads of one caller: snapshots, polls, the time, and the frames `PING`, `SUBSCRIBE` and `RECONNECT`. Such as `600/min` or `10/s,burst=50`; without `burst` as many at once as in a window. A caller is tenant and subject of a token; without a token it is an address. On each instance."
+        accepts: "none, or a number from 1 to 1000000 a window of s, min or h and perhaps a burst, such as 600/min or 10/s,burst=50",
+        read: |config, text| put(&mut config.rate_limits.read, rate(text)),
+        show: |config| RateLimit::shown(config.rate_limits.read);
+    RATE_LIMIT_COMMAND "`none`"
+        "The same of commands, creates and tokens; each command of a batch counts."
+        accepts: "none, or a number from 1 to 1000000 a window of s, min or h and perhaps a burst, such as 600/min or 10/s,burst=50",
+        read: |config, text| put(&mut config.rate_limits.command, rate(text)),
+        show: |config| RateLimit::shown(config.rate_limits.command);
+    RATE_LIMIT_CONNECT "`none`"
+        "The same of new streams: WebSockets and event streams. Each session that `/v1/events` names counts as a read as well."
+        accepts: "none, or a number from 1 to 1000000 a window of s, min or h and perhaps a burst, such as 600/min or 10/s,burst=50",
+        read: |config, text| put(&mut config.rate_limits.connect, rate(text)),
+        show: |config| RateLimit::shown(config.rate_limits.connect);
+    RATE_LIMIT_BULK "`none`"
+        "The same of lists, histories and batches. A page counts once for each 100 rows that it may hold."
+        accepts: "none, or a number from 1 to 1000000 a window of s, min or h and perhaps a burst, such as 600/min or 10/s,burst=50",
+        read: |config, text| put(&mut config.rate_limits.bulk, rate(text)),
+        show: |config| RateLimit::shown(config.rate_limits.bulk);
+    RATE_LIMIT_REFUSED_TOKEN "`60/min`"
+        "Tokens of one IPv4 address or IPv6 /64 that are refused with 401; past it they are refused with 429. A good token from there still counts, and one that has only expired is not held against it."
+        accepts: "none, or a number from 1 to 1000000 a window of s, min or h and perhaps a burst, such as 600/min or 10/s,burst=50",
+        read: |config, text| put(&mut config.rate_limits.refused_token, rate(text)),
+        show: |config| RateLimit::shown(config.rate_limits.refused_token);
     METRICS_HOSTS "none: names that only this network knows"
         "More host names under which `/metrics` answers, separated by commas. IP addresses, `localhost`, names without a dot and those below `.internal`, `.local`, `.localhost`, `.lan`, `.home.arpa` or `.test` always do; a page in a browser cannot make another one point here."
         accepts: "host names without a port, separated by commas",
@@ -211,10 +236,6 @@ settings! {
     JWT_PUBLIC_KEY_FILE "Key of tokens that others sign.";
     JWT_JWKS_URL "Where the keys of tokens that others sign are published.";
     MAX_STREAMS_PER_SUBJECT "Streams one caller may hold.";
-    RATE_LIMIT_SESSIONS "Sessions one caller may create a minute.";
-    RATE_LIMIT_READS "Reads one caller may ask for a minute.";
-    RATE_LIMIT_COMMANDS "Commands one caller may send a minute.";
-    RATE_LIMIT_REFUSED_TOKENS "Refused tokens one address may send a minute.";
 }
 
 #[cfg(test)]

@@ -51,6 +51,64 @@ impl Access<'_> {
     }
 }
 
+/// What one command asks of its caller, by its name over REST, in a batch and on a socket.
+#[derive(Debug)]
+pub struct CommandRight {
+    /// Its name.
+    pub name: &'static str,
+    /// The least role that may send it.
+    pub least_role: Role,
+    /// The fields that a participant may name in it; an operator may name all that it has.
+    pub participant_fields: &'static [&'static str],
+}
+
+/// Every command. Whoever may send one may still not send it to every session:
+/// [`Principal::may_command`] asks the session as well.
+pub const COMMANDS: &[CommandRight] = &[
+    CommandRight::of_operators("start"),
+    CommandRight::of_participants(
+        "switch",
+        &["current_participant_id", "next_participant_id", "next_group_id", "client_time_ms"],
+    ),
+    CommandRight::of_participants("pause", &["reason", "participant_id", "group_id"]),
+    CommandRight::of_participants("resume", &["reason", "participant_id", "group_id"]),
+    CommandRight::of_participants("complete", &["participant_id", "group_id"]),
+    CommandRight::of_operators("cancel"),
+    CommandRight::of_operators("reset"),
+    CommandRight::of_operators("adjust"),
+    CommandRight::of_operators("extend"),
+    CommandRight::of_operators("revert"),
+    CommandRight::of_operators("add_participant"),
+    CommandRight::of_operators("change_participant"),
+    CommandRight::of_operators("remove_participant"),
+    CommandRight::of_operators("clone"),
+    CommandRight::of_operators("delete"),
+];
+
+/// Fields that go with every command, whoever sends it.
+const COMMON_FIELDS: &[&str] = &["expected_version", "idempotency_key"];
+
+impl CommandRight {
+    const fn of_operators(name: &'static str) -> Self {
+        Self { name, least_role: Role::Operator, participant_fields: &[] }
+    }
+
+    const fn of_participants(name: &'static str, participant_fields: &'static [&'static str]) -> Self {
+        Self { name, least_role: Role::Participant, participant_fields }
+    }
+
+    /// The right of the command called `name`; there may be no such command.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        COMMANDS.iter().find(|right| right.name == name)
+    }
+
+    /// The first of `fields` that a caller of that role may not name.
+    pub fn closed_field<'a>(&self, role: Role, mut fields: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        let is_open = |field: &str| COMMON_FIELDS.contains(&field) || self.participant_fields.contains(&field);
+        if role >= Role::Operator { None } else { fields.find(|field| !is_open(field)) }
+    }
+}
+
 /// The role of a token that an operator has issued: it is for one participant, or for a viewer.
 pub const fn issued_role(participant: Option<&ParticipantId>) -> Role {
     match participant {
@@ -126,5 +184,42 @@ fn may_lift(reason: Option<&str>, own: &ParticipantId, session: &Session) -> boo
     match reason {
         Some(reason) => !bank.reasons.contains(reason) || bank.own_reasons.contains(reason),
         None => bank.reasons.is_empty() || !bank.own_reasons.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_participant_names_only_the_fields_of_its_commands() {
+        let right = CommandRight::named("switch").unwrap();
+        let open = ["current_participant_id", "expected_version", "idempotency_key"];
+        assert_eq!(right.closed_field(Role::Participant, open.into_iter()), None);
+        let closed = ["next_group_id", "time_per_cycle_ms"];
+        assert_eq!(right.closed_field(Role::Participant, closed.into_iter()), Some("time_per_cycle_ms"));
+        assert_eq!(right.closed_field(Role::Operator, closed.into_iter()), None);
+        assert!(CommandRight::named("settle").is_none(), "nobody sends what happens by itself");
+    }
+
+    #[test]
+    fn the_table_agrees_with_the_rules() {
+        let commands = [
+            Command::Start { at: None, participant: None },
+            Command::Pause { reason: None, target: Target::Session, by_participant: false },
+            Command::Resume { reason: None, target: Target::Session, by_participant: false },
+            Command::Complete { target: Target::Session },
+            Command::Cancel,
+            Command::Reset,
+            Command::Extend,
+            Command::Delete,
+        ];
+        for command in commands {
+            let right = CommandRight::named(command.name()).unwrap();
+            assert_eq!(right.least_role, Access::Command(&command).least_role(), "{}", right.name);
+        }
+        for (name, access) in [("revert", Access::Revert), ("clone", Access::Operate)] {
+            assert_eq!(CommandRight::named(name).unwrap().least_role, access.least_role(), "{name}");
+        }
     }
 }

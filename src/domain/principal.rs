@@ -63,6 +63,8 @@ pub struct Principal {
     pub participant_id: Option<ParticipantId>,
     /// The sessions it is limited to; `None` is all of the tenant's.
     pub sessions: Option<BTreeSet<SessionId>>,
+    /// The locations it is limited to; `None` is all of the tenant's.
+    pub locations: Option<BTreeSet<String>>,
     /// When its token ends; `None` in open mode.
     pub expires_at: Option<Timestamp>,
     /// Where its token comes from.
@@ -79,13 +81,26 @@ impl Principal {
         }
     }
 
-    /// Whether `renewed` is the same caller with no more rights over sessions.
+    /// Whether `renewed` is the same caller in the same role, with no more sessions or locations.
+    ///
+    /// Whoever watches a stream has seen it opened by this caller: a role or a participant that
+    /// changes on the way would be another one.
     pub fn is_renewed_by(&self, renewed: &Self) -> bool {
-        let narrower = match (&self.sessions, &renewed.sessions) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(old), Some(new)) => new.is_subset(old),
-        };
-        self.subject == renewed.subject && self.tenant == renewed.tenant && narrower
+        let is_same = self.tenant == renewed.tenant
+            && self.subject == renewed.subject
+            && self.role == renewed.role
+            && self.participant_id == renewed.participant_id;
+        let is_no_wider = is_within(self.sessions.as_ref(), renewed.sessions.as_ref())
+            && is_within(self.locations.as_ref(), renewed.locations.as_ref());
+        is_same && is_no_wider
+    }
+}
+
+/// Whether `new` opens nothing that `old` does not; `None` opens all.
+fn is_within<T: Ord>(old: Option<&BTreeSet<T>>, new: Option<&BTreeSet<T>>) -> bool {
+    match (old, new) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(old), Some(new)) => new.is_subset(old),
     }
 }

@@ -2,36 +2,26 @@
 //!
 //! Each route answers in one form, so nothing is chosen: either it is taken, or 406.
 
-use axum::http::{HeaderMap, Method, header};
-
-use super::assets;
+use axum::http::{HeaderMap, header};
 
 /// What a route answers with: the forms, each as type and subtype.
 pub type Forms = &'static [&'static str];
 
-const JSON: Forms = &["application/json", "application/problem+json"];
-const EVENTS: Forms = &["text/event-stream"];
+pub const JSON: Forms = &["application/json", "application/problem+json"];
+pub const EVENTS: Forms = &["text/event-stream"];
 /// No body, or no route: there is nothing to take or not to take.
-const NONE: Forms = &[];
+pub const NONE: Forms = &[];
 
-/// The forms in which that route answers that method.
-pub fn forms(route: &str, method: &Method) -> Forms {
-    match route.rsplit('/').next().unwrap_or_default() {
-        "ws" => NONE,
-        "events" if matches!(*method, Method::GET | Method::HEAD) => EVENTS,
-        "{id}" if method == Method::DELETE => NONE,
-        _ if assets::is_page(route) => assets::forms(route),
-        _ => JSON,
-    }
+/// Whether the caller takes whatever comes, as most say: nothing needs to be looked up for them.
+pub fn takes_anything(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().all(|value| value == "*/*")
 }
 
 /// Whether the caller takes one of `forms`. Without an `Accept`, or with one that cannot
 /// be read, anything is taken.
 pub fn takes(headers: &HeaderMap, forms: Forms) -> bool {
     let values = headers.get_all(header::ACCEPT);
-    // What most send needs no reading.
-    let is_plain = values.iter().all(|value| value == "*/*");
-    if is_plain || forms.is_empty() {
+    if forms.is_empty() {
         return true;
     }
     let ranges: Vec<_> = values.iter().filter_map(|value| value.to_str().ok()).flat_map(ranges).collect();
@@ -135,18 +125,5 @@ mod tests {
             assert!(does_take(&[value], EVENTS), "{}", String::from_utf8_lossy(value));
         }
         assert!(!does_take(&[b"json, application/json"], EVENTS), "the part that can be read counts");
-    }
-
-    #[test]
-    fn each_route_has_its_forms() {
-        assert_eq!(forms("/v1/sessions/{id}/events", &Method::GET), EVENTS);
-        assert_eq!(forms("/v1/events", &Method::GET), EVENTS);
-        assert_eq!(forms("/v1/sessions/{id}/poll", &Method::GET), JSON);
-        assert_eq!(forms("/v1/sessions/{id}", &Method::GET), JSON);
-        assert_eq!(forms("/v1/sessions/{id}", &Method::DELETE), NONE);
-        assert_eq!(forms("/v1/ws", &Method::GET), NONE);
-        assert_eq!(forms("/", &Method::GET), ["text/html"]);
-        assert!(forms("/sdk/clock.js", &Method::GET).contains(&"text/javascript"));
-        assert_eq!(forms("/health", &Method::GET), JSON);
     }
 }

@@ -10,6 +10,7 @@ use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::ids::Ids;
+use crate::limits::{RateLimits, TenantQuotas};
 
 /// What handlers work with.
 pub struct Api {
@@ -19,6 +20,10 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
+    /// How much a caller may ask.
+    pub limits: Arc<RateLimits>,
+    /// How much a tenant may ask, over all instances.
+    pub tenants: Arc<TenantQuotas>,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
     /// Where identifiers come from.

@@ -17,7 +17,7 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
 
 /// Headers of answers that clients read, beside those that every page may read.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "allow, etag, idempotent-replayed, link, location, retry-after, www-authenticate, x-request-id",
+    "allow, etag, idempotent-replayed, link, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id",
 );
 
 /// How long a browser may remember the answer to a preflight, in seconds. Some take no more.

@@ -1,6 +1,8 @@
 //! What handlers take: who calls, when it arrived, which session, what it says.
-//! A handler's parameters are its access rule.
+//!
+//! A handler takes its caller first: by then the table of routes has been asked whether it may.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -11,23 +13,22 @@ use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
+use super::access;
 use super::api::Api;
 use super::auth::{self, TokenSources};
 use super::origin;
+use super::routes::{MAX_BODY, Route};
 use crate::app::Precondition;
-use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
+use crate::limits;
 use crate::net::admission;
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 use crate::wire::json;
-
-/// Longest body, unless a route says otherwise.
-const MAX_BODY: usize = 64 * 1024;
 
 /// A body that is too long is read up to here and dropped: who is still sending
 /// would find the connection broken, and never the answer.
@@ -43,6 +44,15 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// When the request arrived.
     pub arrived: Timestamp,
+    /// In open mode, where it calls from: everybody is the same principal there.
+    pub address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// As whom its requests are counted.
+    pub fn counted(&self) -> limits::Caller<'_> {
+        self.address.map_or(limits::Caller::Principal(&self.principal), limits::Caller::Address)
+    }
 }
 
 impl<S> FromRequestParts<S> for Caller
@@ -54,23 +64,27 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let api = Arc::<Api>::from_ref(state);
-        let arrived = api.clock.now();
-        let token = if api.authenticator.is_open() {
+        let (arrived, is_open) = (api.clock.now(), api.authenticator.is_open());
+        let token = if is_open {
             origin::check(parts)?;
-            None
+            Ok(None)
         } else {
-            auth::token(parts, TokenSources::Header)?
+            auth::token(parts, TokenSources::Header)
         };
-        let principal = api.authenticator.authenticate(token, arrived)?;
+        let principal = token.and_then(|token| api.authenticator.authenticate(token, arrived));
+        let principal = principal.map_err(|denied| access::refuse(&api.limits, parts, denied))?;
         admission::authenticate(parts);
-        Ok(Self { principal, arrived })
+        let address = is_open.then(|| access::address(&api.limits, parts));
+        let caller = Self { principal, arrived, address };
+        access::check(&api.limits, parts, &caller.principal, caller.counted())?;
+        Ok(caller)
     }
 }
 
-/// A caller that operates sessions. It is asked before a body is read.
-pub struct Operator(pub Caller);
+/// Anybody, with or without a token.
+pub struct Anyone;
 
-impl<S> FromRequestParts<S> for Operator
+impl<S> FromRequestParts<S> for Anyone
 where
     Arc<Api>: FromRef<S>,
     S: Send + Sync,
@@ -78,8 +92,8 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.principal.may(Access::Operate) { Ok(Self(caller)) } else { Err(ApiError::of(Code::Forbidden)) }
+        access::check_anyone(&Arc::<Api>::from_ref(state).limits, parts)?;
+        Ok(Self)
     }
 }
 
@@ -191,12 +205,8 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// The longest body a route takes, as an extension of its requests.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyLimit(pub usize);
-
 async fn bytes(request: Request) -> Result<Bytes, ApiError> {
-    let longest = request.extensions().get().map_or(MAX_BODY, |BodyLimit(longest)| *longest);
+    let longest = request.extensions().get::<&'static Route>().map_or(MAX_BODY, |route| route.max_body);
     let waits = request.headers().contains_key(header::EXPECT);
     // The body's own hint is lost in the layers.
     let declared = declared_length(request.headers());

@@ -17,12 +17,15 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer};
 
+use super::access::ShownStanding;
 use super::api::Api;
 use super::cors::Cors;
 use super::error::PendingProblem;
 use super::host;
-use super::{accept, auth};
+use super::routes::Route;
+use super::{accept, assets, auth};
 use crate::ids::Ids;
+use crate::limits::Standing;
 use crate::stream::poll::MIN_COMPRESSED_BYTES;
 use crate::telemetry::metrics;
 use crate::wire::api_error::ApiError;
@@ -84,6 +87,10 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let is_secret = auth::is_in_address(request.uri());
     request.extensions_mut().insert(id.clone());
+    let standing = api.limits.are_shown().then(ShownStanding::default);
+    if let Some(standing) = &standing {
+        request.extensions_mut().insert(standing.clone());
+    }
     let cors = cors.as_ref().map(|cors| (cors, cors.look_at(&mut request)));
     let settled = host::settle(&mut request).err().or_else(|| refused_form(&request, route));
     let mut response = match (settled, &cors) {
@@ -93,6 +100,9 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
     };
     if let Some((_, asked)) = cors {
         asked.say_in(&mut response);
+    }
+    if let Some(standing) = standing.and_then(|standing| standing.take()) {
+        show_standing(&mut response, &standing);
     }
     let status = response.status();
     metrics::record_request(route, method_label(&method), status.as_u16(), began.elapsed());
@@ -104,12 +114,34 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
 
 /// Nothing is done for whoever could not take the answer.
 fn refused_form(request: &Request, route: &str) -> Option<ApiError> {
-    let forms: accept::Forms = if route == "unmatched" { &[] } else { accept::forms(route, request.method()) };
+    if accept::takes_anything(request.headers()) {
+        return None;
+    }
+    let forms = forms(route, request.method());
     if accept::takes(request.headers(), forms) {
         return None;
     }
     let said = format!("this path answers in {}; Accept must take that, or be left out", forms[0]);
     Some(ApiError::with_detail(Code::NotAcceptable, said))
+}
+
+/// The forms in which that route answers that method; a method that it does not have is refused in JSON.
+fn forms(route: &str, method: &axum::http::Method) -> accept::Forms {
+    match Route::matched(route, method.as_str()) {
+        Some(row) => row.forms,
+        None if route == "unmatched" => accept::NONE,
+        None if assets::is_page(route) => assets::forms(route),
+        None => accept::JSON,
+    }
+}
+
+/// Where the caller stands now; a refusal says it already.
+fn show_standing(response: &mut Response, standing: &Standing) {
+    for (name, value) in standing.fields().headers() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().entry(name).or_insert(value);
+        }
+    }
 }
 
 /// A label takes few values, whatever callers send.
@@ -164,4 +196,26 @@ fn unexplained(response: &Response) -> Option<Problem> {
     };
     let is_ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     (!is_ours).then(|| Problem::new(code, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+
+    use super::*;
+
+    #[test]
+    fn each_route_has_its_forms() {
+        assert_eq!(forms("/v1/sessions/{id}/events", &Method::GET), accept::EVENTS);
+        assert_eq!(forms("/v1/events", &Method::GET), accept::EVENTS);
+        assert_eq!(forms("/v1/sessions/{id}/poll", &Method::GET), accept::JSON);
+        assert_eq!(forms("/v1/sessions/{id}", &Method::GET), accept::JSON);
+        assert_eq!(forms("/v1/sessions/{id}", &Method::DELETE), accept::NONE);
+        assert_eq!(forms("/v1/sessions/{id}/events", &Method::POST), accept::JSON);
+        assert_eq!(forms("/v1/ws", &Method::GET), accept::NONE);
+        assert_eq!(forms("/", &Method::GET), ["text/html"]);
+        assert!(forms("/sdk/clock.js", &Method::GET).contains(&"text/javascript"));
+        assert_eq!(forms("/health", &Method::GET), accept::JSON);
+        assert_eq!(forms("unmatched", &Method::GET), accept::NONE);
+    }
 }

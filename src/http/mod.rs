@@ -3,8 +3,10 @@
 pub mod api;
 pub mod error;
 pub mod metrics;
+pub mod routes;
 
 mod accept;
+mod access;
 mod assets;
 mod auth;
 mod cors;
@@ -22,7 +24,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use axum::routing::get;
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
@@ -41,8 +42,7 @@ pub fn router(api: &Arc<Api>, streams: &Arc<Streams>, cors_origins: &[String]) -
         .nest("/v1", v1())
         .nest("/api/v1", v1())
         .nest("/api", v1())
-        .route("/health", get(operations::health))
-        .route("/ready", get(operations::ready))
+        .merge(operations::routes())
         .merge(assets::routes())
         .with_state(Arc::clone(api));
     let cors = Cors::of(cors_origins, &service);

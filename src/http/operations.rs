@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::routing::get;
 use serde::Serialize;
 
 use super::api::Api;
 use super::response;
+use super::routes::{Endpoint, ROOT};
 use crate::app::readiness::Reachable;
 
 #[derive(Serialize)]
@@ -23,6 +26,15 @@ struct Ready {
     ledger: bool,
     uncertainty_ms: f64,
     draining: bool,
+}
+
+/// The routes from the root on, by their table.
+pub(super) fn routes() -> Router<Arc<Api>> {
+    ROOT.iter().fold(Router::new(), |router, route| match route.endpoint {
+        Endpoint::Health => router.route(route.path, get(health)),
+        Endpoint::Ready => router.route(route.path, get(ready)),
+        _ => router,
+    })
 }
 
 /// `GET /health`.

@@ -94,7 +94,7 @@ impl TenantShares {
     async fn acquire(self: &Arc<Self>, tenant: &TenantId) -> Result<SharePermit, Error> {
         let (permits, mut user) = self.register(tenant);
         let Ok(permit) = timeout(QUEUE_TIMEOUT, permits.acquire_owned()).await else {
-            ::metrics::counter!(metrics::RATE_LIMITED_TOTAL, "bucket" => "ledger").increment(1);
+            ::metrics::counter!(metrics::RATE_LIMITED_TOTAL, "class" => "ledger").increment(1);
             return Err(Error::Busy);
         };
         // The semaphore is never closed.

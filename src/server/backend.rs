@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use super::{connect, eviction_policy};
+use super::{connect, eviction_policy, limits};
 use crate::audit::worker::Worker;
 use crate::breaker;
 use crate::bus::memory::MemoryHub;
@@ -22,6 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::jobs::RetryPolicy;
 use crate::ledger::Ledger;
+use crate::limits::{MemoryPool, Pool, RedisPool};
 use crate::membership::redis::RedisLeases;
 use crate::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use crate::redis::Redis;
@@ -70,6 +71,8 @@ pub struct Backend {
     pub embedded_since: Option<Timestamp>,
     /// Counts partitions whose store generation changed.
     pub generation_changes: watch::Receiver<u64>,
+    /// What tenants' quotas are drawn from.
+    pub(super) quota_pool: Arc<dyn Pool>,
     /// The subscribers of all instances.
     pub(super) audience: Arc<dyn Audience>,
     /// Closed while the ledger is another deployment's.
@@ -130,6 +133,7 @@ impl Backend {
             ownership: Ownership::All,
             embedded_since: Some(started),
             generation_changes: watch::channel(0).1,
+            quota_pool: Arc::new(MemoryPool::new(limits::now_from(clock))),
             audience: Arc::new(hub.clone()),
             fence: Fence::default(),
             mode: Mode::Embedded { store, hub },
@@ -162,6 +166,7 @@ impl Backend {
             outbox,
             retry_policy: retry_policy(config),
             ownership: Ownership::Shared(Arc::clone(&membership)),
+            quota_pool: Arc::new(RedisPool::new(redis.duplicate().await?, keys.clone())),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
             embedded_since: None,
             mode: Mode::Clustered { redis, keys, membership, renewing },

@@ -9,6 +9,7 @@ use super::backend::Backend;
 use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::fanout::Hub;
+use crate::limits::{RateLimits, TenantQuotas};
 use crate::telemetry::metrics;
 
 /// Counting takes a lock of each cache.
@@ -20,6 +21,7 @@ pub(super) struct CacheMetrics {
     pub authenticator: Arc<Authenticator>,
     pub hub: Arc<Hub>,
     pub backend: Arc<Backend>,
+    pub limits: (Arc<RateLimits>, Arc<TenantQuotas>),
 }
 
 impl CacheMetrics {
@@ -41,6 +43,9 @@ impl CacheMetrics {
         metrics::set_cache_entries("tokens", self.authenticator.cached());
         metrics::set_cache_entries("topics", self.hub.watched());
         metrics::set_cache_entries("warnings", self.hub.planned_warnings());
+        let (callers, tenants) = &self.limits;
+        callers.report();
+        metrics::set_cache_entries("tenant_quotas", tenants.len());
         if let Some(sessions) = self.backend.stored_sessions() {
             metrics::set_cache_entries("stored_sessions", sessions);
         }

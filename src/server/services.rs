@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger;
 use crate::ledger::Ledger;
+use crate::limits::{NoTenantLimits, TenantLimits};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
@@ -39,6 +40,8 @@ pub struct Services {
     pub ledger: Arc<dyn Ledger>,
     /// The store of live sessions.
     pub backend: Arc<Backend>,
+    /// How much tenants may ask; without settings of theirs as much as they like.
+    pub tenant_limits: Arc<dyn TenantLimits>,
     /// How long an idle session stays in the store.
     idle_ms: i64,
     /// Deadlines and housekeeping; stops once no request is under way.
@@ -77,7 +80,9 @@ impl Services {
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let backend = Arc::new(backend);
-        let services = Self { clock, sessions, readiness, ledger, backend, idle_ms, background, audit, audit_stop };
+        let tenant_limits = Arc::new(NoTenantLimits);
+        let services =
+            Self { clock, sessions, readiness, ledger, backend, tenant_limits, idle_ms, background, audit, audit_stop };
         if config.audit == Audit::InProcess {
             services.backend.audit(&services.ledger, &services.clock, &services.audit, &services.audit_stop);
         }

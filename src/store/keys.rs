@@ -111,6 +111,12 @@ impl Keys {
         format!("{}:{subject}", self.of_members("streams"))
     }
 
+    /// When a tenant's bucket of some resource is full again. Each tenant has a tag of its own, so
+    /// that tenants spread over the nodes of a cluster.
+    pub fn quota(&self, resource: &str, tenant: &str) -> String {
+        format!("{}:{{quota:{tenant}}}:{resource}", self.prefix())
+    }
+
     /// The id of the deployment.
     pub fn deployment(&self) -> String {
         self.of_members("deployment")

@@ -94,6 +94,7 @@ mod tests {
             role: Role::Viewer,
             participant_id: None,
             sessions: None,
+            locations: None,
             expires_at: expires_at.map(Timestamp::from_ms),
             provenance: Provenance::default(),
         }

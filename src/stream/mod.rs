@@ -13,6 +13,7 @@ mod placement;
 mod timing;
 mod write_queue;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,6 +33,7 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::fanout::{Hub, Transport};
+use crate::limits::{self, Class, RateLimited, RateLimits};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics as names;
 use crate::wire::close::Close;
@@ -67,6 +69,8 @@ pub struct StreamsParts {
     pub commands: Arc<dyn Commands>,
     /// Who calls.
     pub authenticator: Arc<Authenticator>,
+    /// How much a caller may ask.
+    pub limits: Arc<RateLimits>,
     /// Cluster time.
     pub clock: Arc<dyn Clock>,
     /// Streams end when it begins, spread over [`Timing::drain`].
@@ -107,6 +111,21 @@ impl Streams {
     /// Why it proves nobody.
     pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
         self.parts.authenticator.authenticate(token, self.parts.clock.now())
+    }
+
+    /// How much a caller may ask.
+    pub fn limits(&self) -> &RateLimits {
+        &self.parts.limits
+    }
+
+    /// As whom a caller is counted: in open mode everybody is the same principal, so by address.
+    pub fn counted<'a>(&self, principal: &'a Principal, address: IpAddr) -> limits::Caller<'a> {
+        if self.is_open() { limits::Caller::Address(address) } else { limits::Caller::Principal(principal) }
+    }
+
+    /// Counts what a caller asks on a stream that it has, as if it were a request.
+    fn count(&self, class: Class, principal: &Principal, address: IpAddr) -> Result<(), RateLimited> {
+        self.parts.limits.check(class, 1, || self.counted(principal, address)).map(drop)
     }
 
     /// A feed of a session, from `last` on if that is known here.

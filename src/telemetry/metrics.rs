@@ -108,10 +108,13 @@ metrics! {
     CONNECTIONS "synckairos_connections" Gauge ["listener"] "Connections that are open: to requests or metrics";
     CONNECTIONS_DROPPED_TOTAL "synckairos_connections_dropped_total" Counter ["listener", "reason"]
         "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)";
-    RATE_LIMITED_TOTAL "synckairos_rate_limited_total" Counter ["bucket"] "Requests rejected by a rate limit";
+    RATE_LIMITED_TOTAL "synckairos_rate_limited_total" Counter ["class"]
+        "Rejected by a rate limit: read, command, connect, bulk, refused_token, tenant_commands, tenant_creates, or ledger";
+    RATE_LIMIT_KEYS "synckairos_rate_limit_keys" Gauge ["class", "kind"]
+        "Callers with a bucket of their own (100,000 at most), and callers with a penalty (10,000 at most)";
     CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]
         "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
-        topics (watched, or left within a minute), warnings (of topics), stored_sessions (embedded, until idle)";
+        topics (watched, or left within a minute), warnings (of topics), tenant_quotas (10,000), stored_sessions (embedded, until idle)";
     BUILD_INFO "synckairos_build_info" Gauge ["version", "commit"] "Always 1; the labels say what is running";
 }
 
@@ -174,6 +177,13 @@ pub fn count_fork() {
 #[expect(clippy::cast_precision_loss, reason = "no process has that many")]
 pub fn set_cache_entries(cache: &'static str, entries: usize) {
     metrics::gauge!(CACHE_ENTRIES, "cache" => cache).set(entries as f64);
+}
+
+/// Sets how many callers a class of limits counts, and how many it has refused of late.
+#[expect(clippy::cast_precision_loss, reason = "there are not that many callers")]
+pub fn set_rate_limit_keys(class: &'static str, callers: usize, penalties: usize) {
+    metrics::gauge!(RATE_LIMIT_KEYS, "class" => class, "kind" => "callers").set(callers as f64);
+    metrics::gauge!(RATE_LIMIT_KEYS, "class" => class, "kind" => "penalties").set(penalties as f64);
 }
 
 /// Counts a read of a session that the store did not hold.

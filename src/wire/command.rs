@@ -264,6 +264,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_command_has_a_right() {
+        let rights: Vec<_> = crate::domain::access::COMMANDS.iter().map(|right| right.name).collect();
+        assert_eq!(rights, COMMANDS);
+    }
+
+    #[test]
     fn a_parsed_command_has_the_name_it_was_read_by() {
         for (name, body) in [
             ("start", json!({})),

@@ -39,6 +39,22 @@ impl Serialize for ShownSession {
     }
 }
 
+/// Where a caller stands with a rate limit, as the header fields say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimitFields {
+    /// `RateLimit-Policy`.
+    pub policy: String,
+    /// `RateLimit`.
+    pub standing: String,
+}
+
+impl RateLimitFields {
+    /// The fields by name.
+    pub fn headers(&self) -> [(&'static str, String); 2] {
+        [("ratelimit-policy", self.policy.clone()), ("ratelimit", self.standing.clone())]
+    }
+}
+
 /// Why something did not happen.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
@@ -60,6 +76,9 @@ pub struct Problem {
     /// When it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The limit that was met.
+    #[serde(skip)]
+    pub rate_limit: Option<Box<RateLimitFields>>,
     /// Where the codes come from.
     #[serde(skip)]
     pub of: Code,
@@ -79,6 +98,7 @@ impl Problem {
             errors: Vec::new(),
             session: None,
             retry_after_ms: None,
+            rate_limit: None,
             of: code,
         }
     }
@@ -95,8 +115,9 @@ impl Problem {
     /// The header fields that go with it.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let challenge = (self.status == 401).then(|| ("www-authenticate", "Bearer".to_owned()));
-        let retry_after = self.retry_after_ms.map(|ms| ("retry-after", ms.div_ceil(1_000).to_string()));
-        challenge.into_iter().chain(retry_after)
+        let retry_after = self.retry_after_ms.map(|ms| ("retry-after", ms.div_ceil(1_000).max(1).to_string()));
+        let rate_limit = self.rate_limit.iter().flat_map(|limit| limit.headers()).collect::<Vec<_>>();
+        challenge.into_iter().chain(retry_after).chain(rate_limit)
     }
 
     /// The answer is written at `now`: the session is shown as of then.

@@ -235,6 +235,7 @@ fn operator() -> Arc<Principal> {
         role: Role::Operator,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     })

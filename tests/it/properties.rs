@@ -188,6 +188,7 @@ fn operator() -> Principal {
         role: Role::Operator,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     }

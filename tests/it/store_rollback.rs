@@ -69,6 +69,7 @@ impl House {
             role: Role::Operator,
             participant_id: None,
             sessions: None,
+            locations: None,
             expires_at: None,
             provenance: Provenance::default(),
         };

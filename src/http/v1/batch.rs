@@ -23,6 +23,7 @@ use crate::http::extract::{Body, Caller, Preconditions, checked_key};
 use crate::http::layers::RequestId;
 use crate::http::response;
 use crate::http::response::CommandBody;
+use crate::limits::Class;
 use crate::wire::api_error::ApiError;
 use crate::wire::command::ParseError;
 use crate::wire::error_code::Code;
@@ -90,6 +91,7 @@ pub(super) async fn batch(
         return Err(ApiError::with_detail(Code::Invalid, detail));
     }
     let batch = Batch::read(body, conditions.key)?;
+    api.count_batch(&caller, &batch).await?;
     let mut outcomes = api.outcomes(&caller, &batch).await;
     for ApiError(problem) in outcomes.iter_mut().filter_map(|(_, outcome)| outcome.as_mut().err()) {
         id.as_str().clone_into(&mut problem.request_id);
@@ -130,6 +132,13 @@ impl Batch {
 }
 
 impl Api {
+    /// Each command of a batch counts as a command.
+    async fn count_batch(&self, caller: &Caller, batch: &Batch) -> Result<(), ApiError> {
+        let Some(count) = u32::try_from(batch.commands.len()).ok().filter(|count| *count > 0) else { return Ok(()) };
+        self.limits.check(Class::Command, count, || caller.counted())?;
+        self.take_commands(caller, count).await
+    }
+
     async fn outcomes(&self, caller: &Caller, batch: &Batch) -> Vec<CommandOutcome> {
         let commands = batch.commands.iter().cloned().zip(0..);
         let asked = commands.map(|(command, place)| self.one(caller, command, batch.key_at(place)));
@@ -156,7 +165,7 @@ impl Api {
         let id = id.ok_or_else(|| ApiError::of(Code::SessionNotFound))?;
         let (name, mut conditions) = named(&mut body)?;
         conditions.key = conditions.key.or(key);
-        let answer = self.commanded(caller, &id, NamedCommand { name: &name, body, conditions, lag_ms: 0 }).await;
+        let answer = self.counted(caller, &id, NamedCommand { name: &name, body, conditions, lag_ms: 0 }).await;
         answer.map_err(ApiError::without_session)
     }
 

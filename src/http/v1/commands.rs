@@ -26,7 +26,7 @@ impl Commands for Api {
         mut body: Map<String, Value>,
         lag_ms: i64,
     ) -> Result<Bytes, Box<Problem>> {
-        let caller = Caller { principal: Arc::clone(principal), arrived: self.clock.now() };
+        let caller = Caller { principal: Arc::clone(principal), arrived: self.clock.now(), address: None };
         let answer = match named(&mut body) {
             Ok((name, conditions)) => {
                 self.commanded(&caller, session, NamedCommand { name: &name, body, conditions, lag_ms }).await

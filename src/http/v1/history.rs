@@ -18,6 +18,7 @@ use crate::http::api::Api;
 use crate::http::extract::{Caller, SessionPath};
 use crate::http::query::{Query, limit};
 use crate::http::response;
+use crate::limits::Class;
 use crate::wire::api_error::ApiError;
 use crate::wire::frame;
 use crate::wire::history::{Item, RestoreNote};
@@ -25,6 +26,9 @@ use crate::wire::instant::{Instant, parse};
 
 /// A page of snapshots takes no more, unless the first alone does.
 const PAGE_BYTES: usize = 1024 * 1024;
+
+/// So many rows of a page count as much as a request.
+const COUNTED_ROWS: u32 = 100;
 
 /// So many metadata entries may stand in a filter.
 const MAX_LABELS: usize = 8;
@@ -46,6 +50,7 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(query.as_deref())?;
     let limit = limit(&mut query)?;
+    api.count_rows(&caller, limit)?;
     let cursor = query
         .take("cursor")
         .map(|id| SessionId::new(id).map_err(|_| ApiError::invalid("/cursor", "must be the next_cursor of a page")));
@@ -119,6 +124,17 @@ fn instant(pointer: &str, text: &str) -> Result<Timestamp, ApiError> {
         .ok_or_else(|| ApiError::invalid(pointer, "must be an RFC 3339 instant, such as 2026-01-01T00:00:00.000Z"))
 }
 
+impl Api {
+    /// A page of many rows counts as several requests; one was counted already.
+    fn count_rows(&self, caller: &Caller, limit: u32) -> Result<(), ApiError> {
+        let more = limit.div_ceil(COUNTED_ROWS).saturating_sub(1);
+        if more > 0 {
+            self.limits.check(Class::Bulk, more, || caller.counted())?;
+        }
+        Ok(())
+    }
+}
+
 #[derive(Serialize)]
 struct HistoryBody {
     session_id: SessionId,
@@ -134,12 +150,13 @@ struct HistoryBody {
 /// `GET /sessions/{id}/history`.
 pub(super) async fn history(
     State(api): State<Arc<Api>>,
-    SessionPath(id): SessionPath,
     caller: Caller,
+    SessionPath(id): SessionPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(query.as_deref())?;
     let limit = limit(&mut query)?;
+    api.count_rows(&caller, limit)?;
     let after = query.take("cursor").or(query.take("after"));
     let after = after.map(|text| text.parse::<Position>());
     let after = after
@@ -159,8 +176,8 @@ pub(super) async fn history(
 /// `GET /sessions/{id}/at?time=`.
 pub(super) async fn at(
     State(api): State<Arc<Api>>,
-    SessionPath(id): SessionPath,
     caller: Caller,
+    SessionPath(id): SessionPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(query.as_deref())?;

@@ -10,14 +10,17 @@ use serde_json::{Map, Value};
 use crate::app::command_metrics;
 use crate::app::create::IdSource;
 use crate::app::{CommandRequest, CommandResult, Precondition};
+use crate::domain::access::CommandRight;
 use crate::domain::chain::Digest;
 use crate::domain::id::{InvalidId, SessionId};
+use crate::domain::principal::Role;
 use crate::domain::session::control::SyncMode;
 use crate::domain::session::new::NewSession;
 use crate::http::api::Api;
-use crate::http::extract::{Body, Caller, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in};
+use crate::http::extract::{Body, Caller, ParticipantPath, Preconditions, SessionPath, digest, position_in};
 use crate::http::response;
 use crate::ids;
+use crate::limits::count_exhausted;
 use crate::wire::api_error::ApiError;
 use crate::wire::command;
 use crate::wire::create::{self, CreateBody};
@@ -28,7 +31,7 @@ type HandlerResult = Result<Response, ApiError>;
 /// `POST /sessions`.
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
-    Operator(caller): Operator,
+    caller: Caller,
     conditions: Preconditions,
     Body(mut body): Body,
 ) -> HandlerResult {
@@ -52,8 +55,8 @@ fn needs_mode() -> ApiError {
 /// `POST /sessions/{id}/clone`.
 pub(super) async fn clone(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     SessionPath(id): SessionPath,
-    Operator(caller): Operator,
     conditions: Preconditions,
     Body(mut body): Body,
 ) -> HandlerResult {
@@ -87,6 +90,8 @@ impl Api {
         name: IdSource,
         key: Option<(String, Digest)>,
     ) -> Result<CommandResult, ApiError> {
+        let taken = self.tenants.take_create(&caller.principal.tenant).await;
+        taken.inspect_err(count_exhausted)?;
         let answer = self.sessions.create(&caller.principal, new, name, key, caller.arrived).await;
         command_metrics::count(command, answer.as_ref());
         Ok(answer?)
@@ -101,13 +106,36 @@ impl Api {
         response
     }
 
-    /// Does what the command called `name` says, the same over REST, in a batch and on a socket.
+    /// Does what a command says, as part of the tenant's quota.
     pub(super) async fn commanded(
+        &self,
+        caller: &Caller,
+        id: &SessionId,
+        named: NamedCommand<'_>,
+    ) -> Result<CommandResult, ApiError> {
+        self.take_commands(caller, 1).await?;
+        self.counted(caller, id, named).await
+    }
+
+    /// Takes commands out of the tenant's quota.
+    pub(super) async fn take_commands(&self, caller: &Caller, count: u32) -> Result<(), ApiError> {
+        let taken = self.tenants.take_commands(&caller.principal.tenant, count).await;
+        taken.inspect_err(count_exhausted).map_err(Into::into)
+    }
+
+    /// Does what the command called `name` says, the same over REST, in a batch and on a socket.
+    /// Role and fields come before all else.
+    pub(super) async fn counted(
         &self,
         caller: &Caller,
         id: &SessionId,
         mut named: NamedCommand<'_>,
     ) -> Result<CommandResult, ApiError> {
+        let role = caller.principal.role;
+        if named.right().is_some_and(|right| role < right.least_role) {
+            return Err(ApiError::of(Code::Forbidden));
+        }
+        let closed = named.closed_field(role);
         if named.name == "clone" {
             return self.cloned(caller, id, named).await;
         }
@@ -116,7 +144,11 @@ impl Api {
         if named.name == "add_participant" {
             create::name_participant(&mut named.body, || self.ids.participant(caller.arrived));
         }
+        // A field that the command does not have is no question of rights.
         let asked = CommandRequest { idempotency: key, ..named.asked()? };
+        if let Some(field) = closed {
+            return Err(ApiError::at(Code::Forbidden, format!("/{field}"), "is for an operator to name"));
+        }
         if is_delete {
             Ok(self.sessions.delete(&caller.principal, id, asked, caller.arrived).await?)
         } else {
@@ -166,6 +198,16 @@ pub(super) struct NamedCommand<'a> {
 }
 
 impl NamedCommand<'_> {
+    /// What a command of that name asks of its caller, if there is one.
+    fn right(&self) -> Option<&'static CommandRight> {
+        CommandRight::named(self.name)
+    }
+
+    /// The first of its fields that a caller of that role may not name.
+    fn closed_field(&self, role: Role) -> Option<String> {
+        self.right()?.closed_field(role, self.body.keys().map(String::as_str)).map(str::to_owned)
+    }
+
     /// The command that is asked for, without its idempotency key.
     fn asked(self) -> Result<CommandRequest, ApiError> {
         let (input, expected_version) = command::read(self.name, self.body)?;
@@ -181,8 +223,8 @@ impl NamedCommand<'_> {
 /// `GET /sessions/{id}`.
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
-    SessionPath(id): SessionPath,
     caller: Caller,
+    SessionPath(id): SessionPath,
     headers: HeaderMap,
 ) -> HandlerResult {
     let held = api.sessions.read(&caller.principal, &id).await?;
@@ -196,9 +238,9 @@ pub(super) async fn read(
 /// `POST /sessions/{id}/{command}`, for the commands that are written in the URL.
 pub(super) async fn command(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     SessionPath(id): SessionPath,
     ParticipantPath(name): ParticipantPath,
-    caller: Caller,
     conditions: Preconditions,
     Body(body): Body,
 ) -> HandlerResult {
@@ -218,8 +260,8 @@ const IN_URL: &[&str] =
 /// `DELETE /sessions/{id}`.
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
-    SessionPath(id): SessionPath,
     caller: Caller,
+    SessionPath(id): SessionPath,
     conditions: Preconditions,
 ) -> HandlerResult {
     let named = NamedCommand { name: "delete", body: Map::new(), conditions, lag_ms: 0 };
@@ -230,8 +272,8 @@ pub(super) async fn delete(
 /// `POST /sessions/{id}/participants`.
 pub(super) async fn add_participant(
     State(api): State<Arc<Api>>,
-    SessionPath(id): SessionPath,
     caller: Caller,
+    SessionPath(id): SessionPath,
     conditions: Preconditions,
     Body(body): Body,
 ) -> HandlerResult {
@@ -243,9 +285,9 @@ pub(super) async fn add_participant(
 /// `PATCH /sessions/{id}/participants/{pid}`.
 pub(super) async fn change_participant(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     SessionPath(id): SessionPath,
     ParticipantPath(participant): ParticipantPath,
-    caller: Caller,
     conditions: Preconditions,
     Body(body): Body,
 ) -> HandlerResult {
@@ -255,9 +297,9 @@ pub(super) async fn change_participant(
 /// `DELETE /sessions/{id}/participants/{pid}`.
 pub(super) async fn remove_participant(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     SessionPath(id): SessionPath,
     ParticipantPath(participant): ParticipantPath,
-    caller: Caller,
     conditions: Preconditions,
     Body(body): Body,
 ) -> HandlerResult {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
 use crate::http::api::Api;
-use crate::http::extract::Body;
+use crate::http::extract::{Anyone, Body};
 use crate::http::response;
 use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
@@ -43,12 +43,12 @@ pub(super) fn ms(us: i64) -> f64 {
 }
 
 /// `GET /time`.
-pub(super) async fn read(State(api): State<Arc<Api>>) -> Response {
+pub(super) async fn read(State(api): State<Arc<Api>>, _: Anyone) -> Response {
     time_response(&api, None)
 }
 
 /// `POST /time`.
-pub(super) async fn exchange(State(api): State<Arc<Api>>, Body(body): Body) -> Result<Response, ApiError> {
+pub(super) async fn exchange(State(api): State<Arc<Api>>, _: Anyone, Body(body): Body) -> Result<Response, ApiError> {
     let received_us = api.clock.now_us();
     let Exchange { origin_ms } = parsed(body)?;
     Ok(time_response(&api, Some((origin_ms, received_us))))

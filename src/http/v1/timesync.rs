@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::time::ms;
 use crate::http::api::Api;
-use crate::http::extract::Body;
+use crate::http::extract::{Anyone, Body};
 use crate::http::response;
 use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
@@ -45,7 +45,7 @@ struct Reply {
 }
 
 /// `POST /timesync`.
-pub(super) async fn answer(State(api): State<Arc<Api>>, Body(body): Body) -> Result<Response, ApiError> {
+pub(super) async fn answer(State(api): State<Arc<Api>>, _: Anyone, Body(body): Body) -> Result<Response, ApiError> {
     let id = checked(parsed(body)?)?;
     let reply = Reply { jsonrpc: "2.0", id, result: ms(api.clock.now_us()) };
     let mut response = response::json(StatusCode::OK, &reply);

@@ -16,7 +16,7 @@ use crate::domain::principal::{Principal, Provenance};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::http::api::Api;
-use crate::http::extract::{Body, Caller, Operator, Preconditions, SessionPath, digest};
+use crate::http::extract::{Body, Caller, Preconditions, SessionPath, digest};
 use crate::http::response;
 use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
@@ -54,8 +54,8 @@ struct SignedToken {
 /// `POST /sessions/{id}/tokens`: for a participant if one is named, else for a viewer.
 pub(super) async fn sign(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     SessionPath(id): SessionPath,
-    Operator(caller): Operator,
     conditions: Preconditions,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
@@ -136,6 +136,7 @@ fn proven(
         role: issued_role(wanted.participant_id.as_ref()),
         participant_id: wanted.participant_id,
         sessions: Some(BTreeSet::from([session])),
+        locations: caller.locations.clone(),
         expires_at: None,
         provenance: Provenance {
             token_id: Some(made.token_id.clone()),

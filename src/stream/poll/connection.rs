@@ -6,6 +6,7 @@
 //! library, which asks the handler anew. Nothing that was parsed once is parsed again.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -19,6 +20,7 @@ use super::repeat::RepeatedRequest;
 use super::response::PollResponse;
 use super::wait::PollOutcome;
 use crate::fanout::{Delivery, Encoding, Update, UpdateKind};
+use crate::limits::Class;
 use crate::net::idle::Idle;
 use crate::net::takeover::{Continuation, TakenConnection};
 use crate::telemetry::metrics as names;
@@ -33,6 +35,8 @@ pub struct PollRequest<'a> {
     pub headers: &'a HeaderMap,
     /// Its route, as the metrics call it.
     pub route: &'a str,
+    /// Where it comes from.
+    pub address: IpAddr,
 }
 
 /// A poll on its connection, and what it needs to go on from answer to answer.
@@ -44,6 +48,7 @@ struct PollConnection {
     /// The client names its requests itself.
     is_named: bool,
     route: Box<str>,
+    address: IpAddr,
     answered: Histogram,
 }
 
@@ -57,13 +62,14 @@ impl LongPoll {
 
 impl PollConnection {
     fn new(poll: LongPoll, request: &PollRequest<'_>) -> Self {
-        let PollRequest { head, headers, route } = request;
+        let PollRequest { head, headers, route, address } = request;
         Self {
             poll,
             again: head.clone().and_then(RepeatedRequest::of),
             form: if takes_gzip(headers) { Encoding::PollAnswerZipped } else { Encoding::PollAnswer },
             is_named: headers.contains_key("x-request-id"),
             route: (*route).into(),
+            address: *address,
             answered: names::request_histogram(route, "GET", 200),
         }
     }
@@ -73,9 +79,12 @@ impl PollConnection {
         let mut head = Head::of(&head, self.is_named);
         let stop = self.poll.streams.parts.shutdown.soft();
         let mut asked_at = Instant::now();
+        let mut limited = None;
         loop {
             let LongPoll { streams, feed, principal, timeout, first } = &mut self.poll;
-            let waited = if let Some(first) = first.take() {
+            let waited = if let Some(limited) = limited.take() {
+                Err(limited)
+            } else if let Some(first) = first.take() {
                 Ok(first)
             } else {
                 tokio::select! {
@@ -105,6 +114,9 @@ impl PollConnection {
             let Some(length) = self.next(&idle.read) else { return Some(idle) };
             // What follows holds the memory of all that was read with it.
             idle.read = Bytes::copy_from_slice(&idle.read[length..]);
+            // No layer has seen it, and it is a request like any other.
+            let LongPoll { streams, principal, .. } = &self.poll;
+            limited = streams.count(Class::Read, principal, self.address).err().map(ApiError::from);
         }
     }
 

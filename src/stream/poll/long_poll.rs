@@ -8,6 +8,7 @@ use super::wait::PollOutcome;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::Delivery;
+use crate::limits::RateLimits;
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
 use crate::stream::placement::has_ended;
@@ -42,6 +43,11 @@ impl LongPoll {
             first => first.map(PollOutcome::Told),
         };
         Ok(Self { streams, feed, principal, timeout, first })
+    }
+
+    /// How much a caller may ask.
+    pub fn limits(&self) -> &RateLimits {
+        self.streams.limits()
     }
 
     /// Waits for the one answer.

@@ -4,12 +4,14 @@
 //! does not read is not read from either, and holds a place in a ring instead of memory.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Client;
 use super::budget::{Budget, REFUSED};
 use super::codec;
 use super::codec::Incoming;
@@ -55,6 +57,7 @@ pub struct Connection<S> {
     pub(super) streams: Arc<Streams>,
     pub(super) socket: Socket<S>,
     pub(super) principal: Arc<Principal>,
+    pub(super) address: IpAddr,
     pub(super) subscriptions: Subscriptions,
     pub(super) pulse: Keepalive,
     /// While there are commands.
@@ -77,12 +80,12 @@ impl<S: Wire> Connection<S> {
         principal: Arc<Principal>,
         mut subscriptions: Subscriptions,
         opening: &StreamParams,
-        is_proxied: bool,
+        client: Client,
     ) -> Self {
         let now = Instant::now();
         Self {
             socket,
-            pulse: Keepalive::start(opening.heartbeat, is_proxied, now),
+            pulse: Keepalive::start(opening.heartbeat, client.is_proxied, now),
             commanding: None,
             lifetime: Lifetime::of(&principal, streams.parts.clock.now()),
             write_by: None,
@@ -91,6 +94,7 @@ impl<S: Wire> Connection<S> {
             budget: Budget::full(now),
             wants_warnings: opening.warnings,
             ended: None,
+            address: client.address,
             streams,
             principal,
             subscriptions,

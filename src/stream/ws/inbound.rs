@@ -10,10 +10,12 @@ use super::client::{ClientRequest, Frame, InvalidFrame};
 use super::commands::QueuedCommand;
 use super::connection::{Connection, End};
 use super::followed_feed::{PendingRequest, RequestKind};
+use super::rights;
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
+use crate::limits::{Caller, Class};
 use crate::stream::frames::Regarding;
 use crate::stream::{MAX_SESSIONS, frames};
 use crate::wire::api_error::ApiError;
@@ -49,6 +51,10 @@ impl<S: Wire> Connection<S> {
         if regarding.session.is_none() {
             regarding.session = self.subscriptions.session().cloned();
         }
+        if let Err(refused) = self.admit(&wanted) {
+            self.send_error(&regarding, *refused.0);
+            return Ok(());
+        }
         let done = match wanted {
             ClientRequest::Ping { timestamp } => {
                 self.pong(&regarding, &timestamp, received_us);
@@ -64,6 +70,13 @@ impl<S: Wire> Connection<S> {
             self.send_error(&regarding, *error.0);
         }
         Ok(())
+    }
+
+    /// Whether its sender may send such a frame, and has not sent too many.
+    fn admit(&self, wanted: &ClientRequest) -> Result<(), ApiError> {
+        let right = rights::right(wanted);
+        self.streams.count(right.class, &self.principal, self.address)?;
+        if self.principal.role < right.least_role { Err(ApiError::of(Code::Forbidden)) } else { Ok(()) }
     }
 
     fn pong(&mut self, regarding: &Regarding, timestamp: &Value, received_us: i64) {
@@ -112,11 +125,15 @@ impl<S: Wire> Connection<S> {
         Ok(())
     }
 
-    /// A token that does not prove the same caller, with no more sessions, ends the stream.
+    /// A token that does not prove the same caller in the same role, with no more sessions, ends
+    /// the stream. One that proves nobody counts against its address.
     fn renew(&mut self, regarding: &Regarding, token: &str) -> Result<(), End> {
         self.budget.charge(TOKEN);
         let now = self.streams.parts.clock.now();
         let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
+        if matches!(renewed, Err(denied) if denied.is_counted()) {
+            let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || Caller::Address(self.address));
+        }
         let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
         self.principal = renewed.ok_or(Close::TokenRefused)?;
         self.lifetime.renew(&self.principal, now);

@@ -10,6 +10,7 @@ mod goodbye;
 mod inbound;
 mod keepalive;
 mod placement;
+mod rights;
 mod socket;
 mod subscriptions;
 mod timers;
@@ -17,6 +18,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -38,6 +40,15 @@ use crate::domain::principal::Principal;
 use crate::net::takeover::{Continuation, TakenConnection};
 use crate::wire::close::Close;
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// Where it calls from.
+    pub address: IpAddr,
+    /// A reverse proxy stands between.
+    pub is_proxied: bool,
+}
+
 /// Serves a WebSocket on a connection that is handed over: one feed, or as many sessions as
 /// the client names.
 pub fn serve(
@@ -45,7 +56,7 @@ pub fn serve(
     principal: Arc<Principal>,
     feed: Option<Box<dyn Feed>>,
     params: StreamParams,
-    is_proxied: bool,
+    client: Client,
 ) -> Continuation {
     Box::new(move |taken| {
         let subscriptions = match feed {
@@ -57,7 +68,7 @@ pub fn serve(
             None => Subscriptions::many(&streams),
         };
         let socket = socket(taken);
-        let connection = Box::new(Connection::new(streams, socket, principal, subscriptions, &params, is_proxied));
+        let connection = Box::new(Connection::new(streams, socket, principal, subscriptions, &params, client));
         Box::pin(connection.serve().map(|()| None))
     })
 }

@@ -194,6 +194,7 @@ fn principal(subject: &str) -> Principal {
         role: Role::Operator,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     }

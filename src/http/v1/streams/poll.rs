@@ -9,9 +9,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
-use super::request::{admitted, caller, check_status_access, key};
+use super::request::{admitted, counted, key};
 use crate::domain::position::Position;
 use crate::fanout::Transport;
+use crate::http::access;
 use crate::http::extract::{SessionPath, position_in};
 use crate::http::query::Query;
 use crate::http::response;
@@ -50,7 +51,7 @@ impl PollParams {
 pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = caller(&streams, &parts)??;
+    let principal = counted(&streams, &parts)??;
     admitted(&parts)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
@@ -63,9 +64,9 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
 pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = caller(&streams, &parts)??;
+    let principal = counted(&streams, &parts)??;
     admitted(&parts)?;
-    check_status_access(&principal)?;
+    access::check_role(&parts, &principal)?;
     let feed = streams.follow_status(since);
     let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
     answer(poll, parts).await
@@ -75,7 +76,9 @@ pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Re
 async fn answer(poll: LongPoll, mut parts: Parts) -> Result<Response, ApiError> {
     if let Some(takeover) = Takeover::of(&mut parts) {
         let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-        let request = PollRequest { head: takeover.head().cloned(), headers: &parts.headers, route };
+        access::hide_standing(&parts);
+        let address = access::address(poll.limits(), &parts);
+        let request = PollRequest { head: takeover.head().cloned(), headers: &parts.headers, route, address };
         let continuation = poll.on_connection(&request);
         return Ok(takeover.accept(Response::new(Body::empty()), continuation));
     }

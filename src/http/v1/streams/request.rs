@@ -7,12 +7,13 @@ use axum::http::request::Parts;
 
 use super::handshake;
 use crate::auth::Denied;
-use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
+use crate::http::access;
 use crate::http::auth::{self, TokenSources};
 use crate::http::origin;
 use crate::http::query::Query;
+use crate::limits::Class;
 use crate::net::admission;
 use crate::stream::Streams;
 use crate::stream::params::StreamParams;
@@ -25,9 +26,9 @@ const CURSOR_PARAMS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
 const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
-/// The caller. A page of another origin is not let in at all in open mode, nor over a
+/// The caller. A token that proves nobody is counted. A page of another origin is not let in at all in open mode, nor over a
 /// WebSocket unless it may call: its browser would show it our stream.
-pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
+fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
         return Ok(streams.authenticate(None));
@@ -36,18 +37,38 @@ pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>,
         origin::check_websocket(parts)?;
     }
     let token = auth::token(parts, TokenSources::Stream);
-    Ok(token.and_then(|token| streams.authenticate(token)))
+    let caller = token.and_then(|token| streams.authenticate(token));
+    if let Err(denied) = caller {
+        access::check_refused(streams.limits(), parts, denied)?;
+    }
+    Ok(caller)
+}
+
+/// The caller, with its request counted: it may ask no more than its share.
+pub fn counted(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
+    let caller = caller(streams, parts)?;
+    if let (Ok(principal), Some(class)) = (&caller, access::route(parts)?.class) {
+        count(streams, parts, principal, class, 1)?;
+    }
+    Ok(caller)
+}
+
+/// Counts what the request of a stream asks.
+pub fn count(
+    streams: &Streams,
+    parts: &Parts,
+    principal: &Principal,
+    class: Class,
+    weight: u32,
+) -> Result<(), ApiError> {
+    let limits = streams.limits();
+    access::count(limits, parts, class, weight, || streams.counted(principal, access::address(limits, parts)))
 }
 
 /// Lets the caller of a stream keep its connection: one without a place among those of
 /// callers may be dropped at any time, and a stream on it would.
 pub fn admitted(parts: &Parts) -> Result<(), ApiError> {
     if admission::authenticate(parts) { Ok(()) } else { Err(ApiError::unavailable(Code::TooManyConnections)) }
-}
-
-/// Whether the caller may follow the status of the instance.
-pub fn check_status_access(principal: &Principal) -> Result<(), ApiError> {
-    if principal.may(Access::FollowStatus) { Ok(()) } else { Err(ApiError::of(Code::Forbidden)) }
 }
 
 /// The key of a session the caller can see.

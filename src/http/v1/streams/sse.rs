@@ -14,12 +14,15 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 
 use super::request;
-use super::request::{admitted, caller, check_status_access};
+use super::request::{admitted, count, counted};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::fanout::Encoding;
+use crate::http::access;
 use crate::http::extract::SessionPath;
 use crate::http::query::Query;
+use crate::http::routes::Weight;
+use crate::limits::Class;
 use crate::net::stream_end::StreamEnd;
 use crate::net::takeover::Takeover;
 use crate::stream::params::StreamParams;
@@ -104,9 +107,15 @@ async fn open(
     parts: &mut Parts,
     request: Result<SseRequest, ApiError>,
 ) -> Result<Response, ApiError> {
-    let principal = caller(streams, parts)??;
+    let principal = counted(streams, parts)??;
+    access::check_role(parts, &principal)?;
     admitted(parts)?;
     let (followed, params) = request?;
+    if access::route(parts)?.weight == Weight::Sessions {
+        // Each session is read, as with a `SUBSCRIBE`.
+        let reads = u32::try_from(followed.count()).unwrap_or(u32::MAX);
+        count(streams, parts, &principal, Class::Read, reads)?;
+    }
     let last_event_id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let texts = last_event_id.into_iter().chain(params.cursors.iter().map(String::as_str));
     let cursors = cursors(texts, followed.count());
@@ -117,7 +126,6 @@ async fn open(
             SseEvents::open(streams, &principal, sessions, &cursors, &params, encoding).await?
         }
         Followed::Status => {
-            check_status_access(&principal)?;
             let last = cursors.first().copied().flatten();
             let feed = streams.follow_status(last);
             SseEvents::open_one(streams, &principal, feed, last, &params, encoding).await?

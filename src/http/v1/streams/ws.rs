@@ -11,12 +11,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::handshake;
-use super::request::{admitted, caller, check_status_access, params};
+use super::request::{admitted, counted, params};
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
 use crate::fanout::Transport;
+use crate::http::access;
 use crate::http::extract::SessionPath;
+use crate::http::routes::{Endpoint, Route, StreamEndpoint};
 use crate::net::admission::Peer;
 use crate::stream::{Streams, ws};
 use crate::wire::api_error::ApiError;
@@ -37,7 +39,7 @@ type HandlerResult = Result<Response, ApiError>;
 pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (mut parts, _) = request.into_parts();
     let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
-    let caller = caller(&streams, &parts)?;
+    let caller = counted(&streams, &parts)?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, Some(session)));
     }
@@ -53,7 +55,7 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
 /// `GET /ws`.
 pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = caller(&streams, &parts)?;
+    let caller = counted(&streams, &parts)?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
@@ -66,13 +68,14 @@ pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Re
 /// `GET /status/ws`.
 pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = caller(&streams, &parts)?;
+    let caller = counted(&streams, &parts)?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
     match caller {
         Ok(principal) => {
-            let allowed = check_status_access(&principal).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
+            let allowed = access::check_role(&parts, &principal).map(|()| Target::Status);
+            let allowed = allowed.map_err(|_| Close::NotAllowed);
             open(streams, parts, principal, allowed)
         }
         Err(_) => refuse(&streams, parts, Close::TokenRefused),
@@ -82,10 +85,13 @@ pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: 
 /// For the route of a session itself: an upgrade on it follows the session.
 pub(in crate::http::v1) async fn upgrade_or_next(
     streams: State<Arc<Streams>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if handshake::is_asked_for(request.headers()) {
+        if let Some(route) = Route::of_endpoint(Endpoint::Stream(StreamEndpoint::SocketOfSession)) {
+            request.extensions_mut().insert(route);
+        }
         return follow(streams, request).await.into_response();
     }
     next.run(request).await
@@ -118,6 +124,7 @@ fn open(
         Err(close) => return refuse(&streams, parts, close),
     };
     let is_proxied = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| peer.is_proxy());
+    let client = ws::Client { address: access::address(streams.limits(), &parts), is_proxied };
     let (response, takeover) = handshake::accept(&mut parts)?;
     let feed = match target {
         Target::Session(session) => {
@@ -127,7 +134,7 @@ fn open(
         Target::Status => Some(streams.follow_status(params.last)),
         Target::Many => None,
     };
-    Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, is_proxied)))
+    Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, client)))
 }
 
 fn refuse(streams: &Streams, mut parts: Parts, close: Close) -> HandlerResult {

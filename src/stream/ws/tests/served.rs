@@ -23,6 +23,7 @@ use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use crate::fanout::Settings;
 use crate::fanout::tests::house::{House, START, settings};
+use crate::limits::RateLimits;
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
@@ -114,6 +115,7 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
         status: StatusPublisher::start(1, Arc::new(StubStatus), &house.shutdown),
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
+        limits: Arc::new(RateLimits::none()),
         clock: Arc::clone(&house.clock) as _,
         shutdown: house.shutdown.clone(),
         timing,
@@ -143,6 +145,7 @@ pub fn caller(sessions: Option<&[&str]>) -> Principal {
         role: Role::Viewer,
         participant_id: None,
         sessions: sessions.map(|sessions| sessions.iter().map(name).collect::<BTreeSet<_>>()),
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     }
