@@ -66,11 +66,15 @@ impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
-        let authenticator = Arc::new(Authenticator::new(secret)?);
+        let authenticator = Authenticator::new(secret)?.with_validity(Arc::clone(&services.control) as _);
+        let authenticator = Arc::new(authenticator);
         let api = Arc::new(Api {
             sessions: Arc::clone(&services.sessions),
             readiness: Arc::clone(&services.readiness),
             authenticator: Arc::clone(&authenticator),
+            administration: Arc::clone(&services.administration),
+            tickets: Arc::clone(&services.backend.tickets),
+            security: Arc::clone(&services.security),
             clock: Arc::clone(&services.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
@@ -99,6 +103,8 @@ impl Instance {
             status,
             commands: Arc::clone(&api) as _,
             authenticator,
+            tickets: Arc::clone(&services.backend.tickets),
+            security: Arc::clone(&services.security),
             clock: Arc::clone(&services.clock),
             shutdown: front.clone(),
             timing: timing(config),

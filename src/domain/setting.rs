@@ -71,7 +71,20 @@ macro_rules! settings {
 settings! {
     MAX_SESSION_BYTES "max_session_bytes" NUMBER_OF_BYTES, SettingValue::Number(MAX_SESSION_DEFAULT),
         "The most bytes that a session may take as it is stored; one that is larger already may shrink";
+    ANOMALIES "anomalies" SettingType::Flag, SettingValue::Flag(true),
+        "Whether principals that leave their usual range are told in the security events";
+    ANOMALY_FLOOR "anomaly_floor" SettingType::Number { least: 1, most: 1_000_000 }, SettingValue::Number(60),
+        "Up to this number a minute, refusals, replays and wrong tokens of one principal are usual";
+    ANOMALY_COMMAND_FLOOR "anomaly_command_floor" SettingType::Number { least: 1, most: 10_000_000 },
+        SettingValue::Number(6_000),
+        "Up to this number a minute, commands of one principal are usual";
+    ANOMALY_FACTOR "anomaly_factor" SettingType::Number { least: 2, most: 1_000 }, SettingValue::Number(5),
+        "Past the floor, up to this multiple of a principal's own mean is usual";
+    ANOMALY_EXEMPT_SUBJECTS "anomaly_exempt_subjects" SUBJECTS, SettingValue::Texts(Vec::new()),
+        "Subjects that are never told as anomalous, such as a service that acts in bursts";
 }
+
+const SUBJECTS: SettingType = SettingType::Texts { most: 100, item: "a subject (sub) of 1 to 256 bytes", is_item: |_| true };
 
 /// A session with a few participants fits into the least.
 const NUMBER_OF_BYTES: SettingType = SettingType::Number { least: 4_096, most: MAX_SESSION_DEFAULT };

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::app::administration::Administration;
 use crate::app::readiness::Readiness;
 use crate::app::sessions::Sessions;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Tickets};
 use crate::clock::Clock;
 use crate::ids::Ids;
+use crate::security::Security;
 
 /// What handlers work with.
 pub struct Api {
@@ -19,6 +21,12 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
+    /// What administrators do.
+    pub administration: Arc<Administration>,
+    /// Tickets in place of tokens, for streams.
+    pub tickets: Arc<dyn Tickets>,
+    /// The security log.
+    pub security: Arc<dyn Security>,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
     /// Where identifiers come from.

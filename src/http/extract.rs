@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use bytes::BytesMut;
@@ -15,6 +15,7 @@ use super::api::Api;
 use super::auth::{self, TokenSources};
 use super::origin;
 use crate::app::Precondition;
+use crate::auth::Denied;
 use crate::domain::access::Access;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
@@ -22,6 +23,7 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::net::admission;
+use crate::security::{EventKind, Security, SecurityEvent};
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 use crate::wire::json;
@@ -59,11 +61,53 @@ where
             origin::check(parts)?;
             None
         } else {
-            auth::token(parts, TokenSources::Header)?
+            auth::token(parts, TokenSources::Header)
+                .inspect_err(|denied| auth::record_refusal(&*api.security, *denied, parts))?
         };
-        let principal = api.authenticator.authenticate(token, arrived)?;
+        let proven = match token {
+            None if auth::ticket(&parts.uri).is_some() && !api.authenticator.is_open() => Err(Denied::Misplaced),
+            token => authenticate(&api, token, arrived).await,
+        };
+        let principal = proven.inspect_err(|denied| auth::record_refusal(&*api.security, *denied, parts))?;
         admission::authenticate(parts);
         Ok(Self { principal, arrived })
+    }
+}
+
+/// Waits for what is revoked only while that is not known.
+async fn authenticate(api: &Api, token: Option<&str>, arrived: Timestamp) -> Result<Arc<Principal>, Denied> {
+    match api.authenticator.authenticate(token, arrived) {
+        Err(Denied::Unknown) if api.authenticator.validity().is_known().await => {
+            api.authenticator.authenticate(token, arrived)
+        }
+        authenticated => authenticated,
+    }
+}
+
+/// Refuses a caller, and reports it.
+pub fn forbidden(security: &dyn Security, caller: &Principal, parts: &Parts) -> ApiError {
+    let place = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let event = SecurityEvent::of(EventKind::Forbidden).by(caller).from(auth::address(parts));
+    security.record(event.detail(format!("{} {place}", parts.method)));
+    ApiError::of(Code::Forbidden)
+}
+
+/// A caller that administers its tenant. It is asked before a body is read.
+pub struct Administrator(pub Caller);
+
+impl<S> FromRequestParts<S> for Administrator
+where
+    Arc<Api>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.principal.may_administer() {
+            return Ok(Self(caller));
+        }
+        Err(forbidden(&*Arc::<Api>::from_ref(state).security, &caller.principal, parts))
     }
 }
 
@@ -79,7 +123,10 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.principal.may(Access::Operate) { Ok(Self(caller)) } else { Err(ApiError::of(Code::Forbidden)) }
+        if caller.principal.may(Access::Operate) {
+            return Ok(Self(caller));
+        }
+        Err(forbidden(&*Arc::<Api>::from_ref(state).security, &caller.principal, parts))
     }
 }
 
@@ -151,7 +198,8 @@ pub fn position_in(tag: &str) -> Option<Position> {
     tag.trim().trim_start_matches("W/").trim_matches('"').parse().ok()
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+/// The idempotency key of a request, if it has one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().unwrap_or_default();
     checked_key(key).map(Some)

@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::{connect, eviction_policy};
 use crate::audit::worker::Worker;
+use crate::auth::Tickets;
 use crate::breaker;
 use crate::bus::memory::MemoryHub;
 use crate::bus::redis::{RedisAudience, RedisBus};
 use crate::bus::{Audience, Bus, Message};
 use crate::clock::Clock;
 use crate::config::{Config, Durable};
+use crate::control::{MemoryTickets, RedisCopy, RedisTickets, SharedControl};
 use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
@@ -72,6 +74,10 @@ pub struct Backend {
     pub generation_changes: watch::Receiver<u64>,
     /// The subscribers of all instances.
     pub(super) audience: Arc<dyn Audience>,
+    /// What instances share of the control plane.
+    pub(super) control: Option<SharedControl>,
+    /// Tickets in place of tokens.
+    pub(super) tickets: Arc<dyn Tickets>,
     /// Closed while the ledger is another deployment's.
     pub(super) fence: Fence,
     mode: Mode,
@@ -131,6 +137,8 @@ impl Backend {
             embedded_since: Some(started),
             generation_changes: watch::channel(0).1,
             audience: Arc::new(hub.clone()),
+            control: None,
+            tickets: Arc::new(MemoryTickets::default()),
             fence: Fence::default(),
             mode: Mode::Embedded { store, hub },
             tasks: Shutdown::new(),
@@ -163,6 +171,11 @@ impl Backend {
             retry_policy: retry_policy(config),
             ownership: Ownership::Shared(Arc::clone(&membership)),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
+            control: Some(SharedControl {
+                copy: RedisCopy::new(Arc::clone(&redis), keys.clone()),
+                news: membership.control_news(),
+            }),
+            tickets: Arc::new(RedisTickets::new(Arc::clone(&redis), keys.clone())),
             embedded_since: None,
             mode: Mode::Clustered { redis, keys, membership, renewing },
             tasks,

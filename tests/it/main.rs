@@ -82,11 +82,17 @@ mod refused_versions;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod revocations;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod roaming_clients;
+#[cfg(test)]
+mod security_events;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

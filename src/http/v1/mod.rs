@@ -3,8 +3,12 @@
 mod batch;
 mod commands;
 mod history;
+mod revocations;
+mod security;
 mod sessions;
+mod settings;
 mod streams;
+mod tickets;
 mod time;
 mod timesync;
 mod tokens;
@@ -48,5 +52,10 @@ pub(super) fn routes(streams: &Arc<Streams>) -> Router<Arc<Api>> {
         .route("/sessions/{id}/{command}", post(sessions::command))
         .route("/time", get(time::read).merge(post(time::exchange).layer(Extension(short))))
         .route("/timesync", post(timesync::answer).layer(Extension(short)))
+        .route("/settings", get(settings::read).patch(settings::change))
+        .route("/revocations", get(revocations::list).post(revocations::add))
+        .route("/revocations/{id}", delete(revocations::remove))
+        .route("/security/events", get(security::events))
+        .route("/tickets", post(tickets::issue))
         .merge(streams::routes().with_state(Arc::clone(streams)))
 }

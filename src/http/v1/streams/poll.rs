@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
-use super::request::{admitted, caller, check_status_access, key};
+use super::request::{TicketUse, admitted, caller, check_status_access, key};
 use crate::domain::position::Position;
 use crate::fanout::Transport;
 use crate::http::extract::{SessionPath, position_in};
@@ -50,7 +50,7 @@ impl PollParams {
 pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = caller(&streams, &parts)??;
+    let principal = caller(&streams, &parts, TicketUse::Never).await??;
     admitted(&parts)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
@@ -63,9 +63,9 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
 pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = caller(&streams, &parts)??;
+    let principal = caller(&streams, &parts, TicketUse::Never).await??;
     admitted(&parts)?;
-    check_status_access(&principal)?;
+    check_status_access(&streams, &principal, &parts)?;
     let feed = streams.follow_status(since);
     let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
     answer(poll, parts).await

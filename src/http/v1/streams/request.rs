@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Method;
 use axum::http::request::Parts;
 
 use super::handshake;
@@ -11,6 +12,7 @@ use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
 use crate::http::auth::{self, TokenSources};
+use crate::http::extract::forbidden;
 use crate::http::origin;
 use crate::http::query::Query;
 use crate::net::admission;
@@ -25,9 +27,22 @@ const CURSOR_PARAMS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
 const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
+/// Whether a stream may be opened by a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TicketUse {
+    /// Once.
+    Once,
+    /// Never: the same request is to come again and again.
+    Never,
+}
+
 /// The caller. A page of another origin is not let in at all in open mode, nor over a
 /// WebSocket unless it may call: its browser would show it our stream.
-pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
+pub async fn caller(
+    streams: &Streams,
+    parts: &Parts,
+    tickets: TicketUse,
+) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
         return Ok(streams.authenticate(None));
@@ -35,8 +50,15 @@ pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>,
     if handshake::is_asked_for(&parts.headers) {
         origin::check_websocket(parts)?;
     }
-    let token = auth::token(parts, TokenSources::Stream);
-    Ok(token.and_then(|token| streams.authenticate(token)))
+    let proven = match (auth::token(parts, TokenSources::Stream), auth::ticket(&parts.uri)) {
+        (Ok(None), Some(ticket)) if tickets == TicketUse::Once && parts.method == Method::GET => {
+            streams.redeem(ticket).await.map_err(|_| ApiError::unavailable(Code::StoreUnavailable))?
+        }
+        (Ok(None), Some(_)) => Err(Denied::Misplaced),
+        (Ok(token), _) => streams.authenticate_known(token).await,
+        (Err(denied), _) => Err(denied),
+    };
+    Ok(proven.inspect_err(|denied| auth::record_refusal(streams.security(), *denied, parts)))
 }
 
 /// Lets the caller of a stream keep its connection: one without a place among those of
@@ -46,8 +68,8 @@ pub fn admitted(parts: &Parts) -> Result<(), ApiError> {
 }
 
 /// Whether the caller may follow the status of the instance.
-pub fn check_status_access(principal: &Principal) -> Result<(), ApiError> {
-    if principal.may(Access::FollowStatus) { Ok(()) } else { Err(ApiError::of(Code::Forbidden)) }
+pub fn check_status_access(streams: &Streams, principal: &Principal, parts: &Parts) -> Result<(), ApiError> {
+    if principal.may(Access::FollowStatus) { Ok(()) } else { Err(forbidden(streams.security(), principal, parts)) }
 }
 
 /// The key of a session the caller can see.

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 
 use super::request;
-use super::request::{admitted, caller, check_status_access};
+use super::request::{TicketUse, admitted, caller, check_status_access};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::fanout::Encoding;
@@ -104,7 +104,7 @@ async fn open(
     parts: &mut Parts,
     request: Result<SseRequest, ApiError>,
 ) -> Result<Response, ApiError> {
-    let principal = caller(streams, parts)??;
+    let principal = caller(streams, parts, TicketUse::Once).await??;
     admitted(parts)?;
     let (followed, params) = request?;
     let last_event_id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -117,7 +117,7 @@ async fn open(
             SseEvents::open(streams, &principal, sessions, &cursors, &params, encoding).await?
         }
         Followed::Status => {
-            check_status_access(&principal)?;
+            check_status_access(streams, &principal, parts)?;
             let last = cursors.first().copied().flatten();
             let feed = streams.follow_status(last);
             SseEvents::open_one(streams, &principal, feed, last, &params, encoding).await?

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::handshake;
-use super::request::{admitted, caller, check_status_access, params};
+use super::request::{TicketUse, admitted, caller, check_status_access, params};
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
@@ -37,7 +37,7 @@ type HandlerResult = Result<Response, ApiError>;
 pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (mut parts, _) = request.into_parts();
     let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
-    let caller = caller(&streams, &parts)?;
+    let caller = caller(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, Some(session)));
     }
@@ -46,36 +46,36 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
             let seen = session.ok().filter(|session| principal.sees(session)).ok_or(Close::NoSuchSession);
             open(streams, parts, principal, seen.map(Target::Session))
         }
-        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+        Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
 
 /// `GET /ws`.
 pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = caller(&streams, &parts)?;
+    let caller = caller(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
     match caller {
         Ok(principal) => open(streams, parts, principal, Ok(Target::Many)),
-        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+        Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
 
 /// `GET /status/ws`.
 pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = caller(&streams, &parts)?;
+    let caller = caller(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
     match caller {
         Ok(principal) => {
-            let allowed = check_status_access(&principal).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
+            let allowed = check_status_access(&streams, &principal, &parts).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
             open(streams, parts, principal, allowed)
         }
-        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+        Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
 
@@ -128,6 +128,14 @@ fn open(
         Target::Many => None,
     };
     Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, is_proxied)))
+}
+
+/// By which code the client is told.
+const fn refusal(denied: Denied) -> Close {
+    match denied {
+        Denied::Unknown => Close::StoreUnavailable,
+        _ => Close::TokenRefused,
+    }
 }
 
 fn refuse(streams: &Streams, mut parts: Parts, close: Close) -> HandlerResult {

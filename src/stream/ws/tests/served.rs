@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::control::MemoryTickets;
+use crate::security::NoSecurity;
 use crate::auth::Authenticator;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
@@ -114,6 +116,8 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
         status: StatusPublisher::start(1, Arc::new(StubStatus), &house.shutdown),
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
+        tickets: Arc::new(MemoryTickets::default()),
+        security: Arc::new(NoSecurity),
         clock: Arc::clone(&house.clock) as _,
         shutdown: house.shutdown.clone(),
         timing,
