@@ -18,12 +18,22 @@ pub enum Denied {
     /// More than one header with a token.
     #[error("several tokens were given")]
     Several,
+    /// A token that was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// A ticket that was used, has ended, or was never issued.
+    #[error("the ticket is not good")]
+    Ticket,
+    /// It is not known yet which tokens are revoked.
+    #[error("it is not known which tokens are revoked")]
+    Unknown,
 }
 
 impl Denied {
     /// Whether it counts against the address that it came from. Nothing was tried where no token
-    /// came, and one that has expired proved its bearer before.
+    /// came, one that has expired proved its bearer before, and nobody is to blame
+    /// for what is not known.
     pub const fn is_counted(self) -> bool {
-        !matches!(self, Self::Missing | Self::Expired)
+        !matches!(self, Self::Missing | Self::Expired | Self::Unknown)
     }
 }

@@ -3,12 +3,15 @@
 //! Browsers' `EventSource` and `WebSocket` set no headers, hence the other two. A URI
 //! with `?token=` must never be logged: log the path alone.
 
+use std::net::IpAddr;
+
 use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 
 use crate::auth::Denied;
 use crate::net::headers::says;
+use crate::security::{EventKind, Security, SecurityEvent};
 
 /// The subprotocol a WebSocket is answered with, where the client offered it.
 pub const SUBPROTOCOL: &str = "synckairos.v1";
@@ -41,9 +44,23 @@ pub fn token(parts: &Parts, carriers: TokenSources) -> Result<Option<&str>, Deni
     }
 }
 
-/// Whether a request's address holds a token, wherever it may count.
+/// Whether a request's address holds a token or a ticket, wherever it may count.
 pub fn is_in_address(uri: &Uri) -> bool {
-    query_token(uri).is_some()
+    query_token(uri).is_some() || ticket(uri).is_some()
+}
+
+/// The ticket in a request's address.
+pub fn ticket(uri: &Uri) -> Option<&str> {
+    in_query_of(uri, "ticket=")
+}
+
+/// Reports a token or ticket that proves nobody. One that did not come is no attack, and while
+/// nobody can tell, nobody is to blame.
+pub fn record_refusal(security: &dyn Security, denied: Denied, address: IpAddr) {
+    if !matches!(denied, Denied::Missing | Denied::Unknown) {
+        let event = SecurityEvent::of(EventKind::TokenRefused).from(Some(address)).detail(denied.to_string());
+        security.record(event);
+    }
 }
 
 /// Whether the client offers our subprotocol.
@@ -71,7 +88,11 @@ fn in_query(parts: &Parts) -> Option<&str> {
 
 /// As it stands: nothing in a token is ever escaped in a query.
 fn query_token(uri: &Uri) -> Option<&str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
+    in_query_of(uri, "token=")
+}
+
+fn in_query_of<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix(name))
 }
 
 #[cfg(test)]

@@ -44,6 +44,13 @@ pub enum Endpoint {
     ChangeParticipant,
     RemoveParticipant,
     Command,
+    ReadSettings,
+    ChangeSettings,
+    ListRevocations,
+    AddRevocation,
+    RemoveRevocation,
+    SecurityEvents,
+    IssueTicket,
     Stream(StreamEndpoint),
 }
 
@@ -140,11 +147,17 @@ pub const V1: &[Route] = &[
     row(Endpoint::ChangeParticipant, "PATCH", PARTICIPANT_PATH, OPERATOR, Class::Command),
     row(Endpoint::RemoveParticipant, "DELETE", PARTICIPANT_PATH, OPERATOR, Class::Command),
     post(Endpoint::Command, "/sessions/{id}/{command}", Right::CommandInPath, Class::Command),
-    stream(SocketOfMany, "/ws", VIEWER, Class::Connect).of(Scope::Tenant).answers(NONE),
-    stream(EventsOfMany, "/events", VIEWER, Class::Connect)
+    get(Endpoint::ReadSettings, "/settings", ADMIN, Class::Read).of(Scope::Tenant),
+    row(Endpoint::ChangeSettings, "PATCH", "/settings", ADMIN, Class::Command).of(Scope::Tenant),
+    get(Endpoint::ListRevocations, "/revocations", ADMIN, Class::Bulk).of(Scope::Tenant).weighs(Weight::Rows),
+    post(Endpoint::AddRevocation, "/revocations", ADMIN, Class::Command).of(Scope::Tenant),
+    row(Endpoint::RemoveRevocation, "DELETE", "/revocations/{revocation}", ADMIN, Class::Command)
         .of(Scope::Tenant)
-        .weighs(Weight::Sessions)
-        .answers(EVENTS),
+        .answers(NONE),
+    get(Endpoint::SecurityEvents, "/security/events", ADMIN, Class::Bulk).of(Scope::Tenant).weighs(Weight::Rows),
+    post(Endpoint::IssueTicket, "/tickets", VIEWER, Class::Connect).of(Scope::Tenant),
+    stream(SocketOfMany, "/ws", VIEWER, Class::Connect).of(Scope::Tenant).answers(NONE),
+    stream(EventsOfMany, "/events", VIEWER, Class::Connect).of(Scope::Tenant).weighs(Weight::Sessions).answers(EVENTS),
     stream(SocketOfStatus, "/status/ws", OPERATOR, Class::Connect).of(Scope::Service).answers(NONE),
     stream(EventsOfStatus, "/status/events", OPERATOR, Class::Connect).of(Scope::Service).answers(EVENTS),
     stream(PollOfStatus, "/status/poll", OPERATOR, Class::Read).of(Scope::Service),
@@ -160,6 +173,7 @@ pub const ROOT: &[Route] = &[
 ];
 
 const VIEWER: Right = Right::Least(Role::Viewer);
+const ADMIN: Right = Right::Least(Role::Admin);
 const OPERATOR: Right = Right::Least(Role::Operator);
 const PARTICIPANT_PATH: &str = "/sessions/{id}/participants/{participant_id}";
 
@@ -229,6 +243,7 @@ impl Route {
     pub fn admits(&self, caller: &Principal, path: &str) -> bool {
         let least = match self.right {
             Right::Anyone => return true,
+            Right::Least(Role::Admin) => return caller.may_administer(),
             Right::Least(role) => role,
             Right::CommandInPath => {
                 let name = path.rsplit('/').next().unwrap_or_default();

@@ -29,8 +29,8 @@ use tokio::time::interval;
 
 use self::buckets::MAX_KEYS;
 pub use self::class::Class;
-use self::key::KeyHasher;
 pub use self::key::Caller;
+use self::key::KeyHasher;
 pub use self::pool::{Drawn, LeaseRequest, MemoryPool, Pool, PoolError, RedisPool, Resource};
 use self::rates::ClassLimiter;
 pub use self::rates::{Now, Rate, RateLimited, Standing};

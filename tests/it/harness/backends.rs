@@ -141,7 +141,8 @@ impl Backends {
         }
     }
 
-    async fn execute(&self, statement: &str) {
+    /// Executes a statement.
+    pub async fn execute(&self, statement: &str) {
         let statement = sqlx::AssertSqlSafe(statement);
         match self {
             Self::Embedded { .. } => {
