@@ -174,6 +174,7 @@ mod tests {
             role: Role::Viewer,
             participant_id: None,
             sessions: None,
+            locations: None,
             expires_at: None,
             provenance: Provenance {
                 token_id: id.map(str::to_owned),

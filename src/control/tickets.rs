@@ -47,6 +47,7 @@ struct StoredPrincipal {
     role: String,
     participant_id: Option<ParticipantId>,
     sessions: Option<BTreeSet<SessionId>>,
+    locations: Option<BTreeSet<String>>,
     expires_at: Option<Timestamp>,
     token_id: Option<String>,
     issued_at: Option<Timestamp>,
@@ -132,7 +133,8 @@ impl Tickets for MemoryTickets {
 
 impl StoredPrincipal {
     fn of(principal: &Principal, ticket_expires_at: Timestamp) -> Self {
-        let Principal { tenant, subject, role, participant_id, sessions, expires_at, provenance } = principal.clone();
+        let Principal { tenant, subject, role, participant_id, sessions, locations, expires_at, provenance } =
+            principal.clone();
         let Provenance { token_id, issued_at, made_by, seat } = provenance;
         let role = role.as_str().to_owned();
         Self {
@@ -141,6 +143,7 @@ impl StoredPrincipal {
             role,
             participant_id,
             sessions,
+            locations,
             expires_at,
             token_id,
             issued_at,
@@ -151,11 +154,22 @@ impl StoredPrincipal {
     }
 
     fn principal(self) -> Option<Principal> {
-        let Self { tenant, subject, participant_id, sessions, expires_at, token_id, issued_at, made_by, seat, .. } =
-            self;
+        let Self {
+            tenant,
+            subject,
+            participant_id,
+            sessions,
+            locations,
+            expires_at,
+            token_id,
+            issued_at,
+            made_by,
+            seat,
+            ..
+        } = self;
         let provenance = Provenance { token_id, issued_at, made_by, seat };
         let role = Role::named(&self.role)?;
-        Some(Principal { tenant, subject, role, participant_id, sessions, expires_at, provenance })
+        Some(Principal { tenant, subject, role, participant_id, sessions, locations, expires_at, provenance })
     }
 }
 
@@ -170,6 +184,7 @@ mod tests {
             role: Role::Participant,
             participant_id: ParticipantId::new("white").ok(),
             sessions: Some(BTreeSet::from([SessionId::new("a").unwrap()])),
+            locations: Some(BTreeSet::from(["north".to_owned()])),
             expires_at: Some(Timestamp::from_ms(9)),
             provenance: Provenance {
                 token_id: Some("j".to_owned()),

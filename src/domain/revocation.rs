@@ -68,6 +68,7 @@ mod tests {
             role: Role::Viewer,
             participant_id: None,
             sessions: None,
+            locations: None,
             expires_at: None,
             provenance,
         }

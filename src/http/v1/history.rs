@@ -126,7 +126,7 @@ fn instant(pointer: &str, text: &str) -> Result<Timestamp, ApiError> {
 
 impl Api {
     /// A page of many rows counts as several requests; one was counted already.
-    fn count_rows(&self, caller: &Caller, limit: u32) -> Result<(), ApiError> {
+    pub(super) fn count_rows(&self, caller: &Caller, limit: u32) -> Result<(), ApiError> {
         let more = limit.div_ceil(COUNTED_ROWS).saturating_sub(1);
         if more > 0 {
             self.limits.check(Class::Bulk, more, || caller.counted())?;
