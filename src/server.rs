@@ -15,6 +15,7 @@ mod ownership;
 mod services;
 mod session_source;
 mod status_source;
+pub mod token_keys;
 mod worker;
 
 use std::io;
@@ -25,8 +26,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::auth::Authenticator;
-use crate::config::{Audit, Config, Secret, Timers};
+use crate::config::{Audit, Config, Timers};
 use crate::fanout;
 use crate::fanout::Hub;
 use crate::http;
@@ -65,8 +65,7 @@ pub struct Instance {
 impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
-        let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
-        let authenticator = Arc::new(Authenticator::new(secret)?);
+        let authenticator = token_keys::start(config, &front).await?;
         let api = Arc::new(Api {
             sessions: Arc::clone(&services.sessions),
             readiness: Arc::clone(&services.readiness),

@@ -61,7 +61,7 @@ where
         } else {
             auth::token(parts, TokenSources::Header)?
         };
-        let principal = api.authenticator.authenticate(token, arrived)?;
+        let principal = api.authenticator.authenticate_with_any_key(token, arrived).await?;
         admission::authenticate(parts);
         Ok(Self { principal, arrived })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Streams;
-use crate::domain::principal::Principal;
+use crate::domain::principal::{KeyMark, Principal};
 use crate::domain::time::Timestamp;
 use crate::wire::close::Close;
 
@@ -21,12 +21,17 @@ pub struct Lifetime {
     look_at: Option<Instant>,
     /// When it goes, since its instance does.
     leave_at: Option<Instant>,
+    /// The key that proved its token.
+    key: Option<KeyMark>,
+    /// How often keys had gone when it was last asked whether that one has.
+    key_losses: u64,
 }
 
 impl Lifetime {
     /// As long as the caller's token.
     pub fn of(principal: &Principal, now: Timestamp) -> Self {
-        let mut lifetime = Self { token_end: principal.expires_at, look_at: None, leave_at: None };
+        let key = principal.provenance.key;
+        let mut lifetime = Self { token_end: principal.expires_at, look_at: None, leave_at: None, key, key_losses: 0 };
         lifetime.look(now);
         lifetime
     }
@@ -34,6 +39,7 @@ impl Lifetime {
     /// As long as another token.
     pub fn renew(&mut self, principal: &Principal, now: Timestamp) {
         self.token_end = principal.expires_at;
+        self.key = principal.provenance.key;
         self.look(now);
     }
 
@@ -44,11 +50,23 @@ impl Lifetime {
         });
     }
 
-    /// A stop has begun: each goes at its own instant, so that they do not all come back at once.
+    /// The key of its token may have gone. Or a stop has begun: each goes at its own instant, so
+    /// that they do not all come back at once.
     pub fn prepare_to_leave(&mut self, streams: &Streams) {
+        self.end_with_key(streams);
         if self.leave_at.is_none() && streams.parts.shutdown.is_begun() {
             self.leave_at = Some(Instant::now() + streams.share_of_drain());
         }
+    }
+
+    /// A token whose key has gone ends at once. Keys go seldom, so mostly one number is compared.
+    fn end_with_key(&mut self, streams: &Streams) {
+        let authenticator = &streams.parts.authenticator;
+        let losses = authenticator.key_losses();
+        if self.key_losses != losses && !authenticator.still_trusts_key(self.key) {
+            (self.token_end, self.look_at) = (Some(Timestamp::from_ms(0)), Some(Instant::now()));
+        }
+        self.key_losses = losses;
     }
 
     /// Whether it is time to go, since the instance does.

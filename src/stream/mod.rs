@@ -93,6 +93,7 @@ impl Streams {
             hub.wake_all();
             status.wake_all();
         });
+        wake_without_keys(&parts);
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }
 
@@ -105,8 +106,8 @@ impl Streams {
     ///
     /// # Errors
     /// Why it proves nobody.
-    pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
-        self.parts.authenticator.authenticate(token, self.parts.clock.now())
+    pub async fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
+        self.parts.authenticator.authenticate_with_any_key(token, self.parts.clock.now()).await
     }
 
     /// A feed of a session, from `last` on if that is known here.
@@ -147,6 +148,18 @@ impl Streams {
         let part = u32::try_from(turn >> 54).unwrap_or(0);
         span * part / 1_024
     }
+}
+
+/// Wakes all streams whenever keys go: some of them may have been proven by one.
+fn wake_without_keys(parts: &StreamsParts) {
+    let Some(mut losses) = parts.authenticator.follow_key_losses() else { return };
+    let (hub, status) = (Arc::clone(&parts.hub), Arc::clone(&parts.status));
+    parts.shutdown.spawn_until_stopped("stream keys", async move {
+        while losses.changed().await.is_ok() {
+            hub.wake_all();
+            status.wake_all();
+        }
+    });
 }
 
 /// Counts a stream that the service closed.

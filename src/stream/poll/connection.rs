@@ -153,6 +153,7 @@ impl PollConnection {
         let now = streams.parts.clock.now();
         let is_plain = feed.position() == Some(since)
             && principal.expires_at.is_none_or(|at| now < at)
+            && streams.parts.authenticator.still_trusts(principal)
             && !streams.parts.shutdown.is_begun();
         is_plain.then_some(length)
     }

@@ -78,6 +78,9 @@ impl Streams {
             if self.parts.shutdown.is_begun() {
                 return Poll::Ready(Ok(PollOutcome::GoingAway(self.share_of(UNAVAILABLE_AFTER))));
             }
+            if !self.parts.authenticator.still_trusts(principal) {
+                return Poll::Ready(Err(ApiError::of(Code::Unauthenticated)));
+            }
             ready!(timer.as_mut().poll(context));
             let is_valid = lifetime.check_token(self.parts.clock.now());
             Poll::Ready(is_valid.map(|()| PollOutcome::InTime).map_err(|_| ApiError::of(Code::TokenExpired)))

@@ -1,6 +1,7 @@
 //! What a connection does with what its client says.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde_json::Value;
 
@@ -10,10 +11,13 @@ use super::client::{ClientRequest, Frame, InvalidFrame};
 use super::commands::QueuedCommand;
 use super::connection::{Connection, End};
 use super::followed_feed::{PendingRequest, RequestKind};
+use super::renewal::Renewal;
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
+use crate::auth::Denied;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
+use crate::domain::principal::Principal;
 use crate::stream::frames::Regarding;
 use crate::stream::{MAX_SESSIONS, frames};
 use crate::wire::api_error::ApiError;
@@ -116,15 +120,34 @@ impl<S: Wire> Connection<S> {
     fn renew(&mut self, regarding: &Regarding, token: &str) -> Result<(), End> {
         self.budget.charge(TOKEN);
         let now = self.streams.parts.clock.now();
-        let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
-        let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
+        match self.streams.parts.authenticator.authenticate(Some(token), now) {
+            Err(Denied::UnknownKey) => {
+                self.renewing = Some(Renewal::begin(&self.streams, regarding.clone(), token.to_owned()));
+                Ok(())
+            }
+            proven => self.renewed(regarding, proven),
+        }
+    }
+
+    /// Goes on as whom a token of `AUTH` proved.
+    fn renewed(&mut self, regarding: &Regarding, proven: Result<Arc<Principal>, Denied>) -> Result<(), End> {
+        let renewed = proven.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
         self.principal = renewed.ok_or(Close::TokenRefused)?;
-        self.lifetime.renew(&self.principal, now);
+        self.lifetime.renew(&self.principal, self.streams.parts.clock.now());
         self.leave_hidden()?;
         if regarding.id.is_some() {
             self.send(&frames::ack(regarding, EMPTY_ANSWER));
         }
         Ok(())
+    }
+
+    /// Takes the answer to an `AUTH` that waits for a key. Whether there was one.
+    pub(super) fn take_renewal(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        let Some(renewal) = &mut self.renewing else { return Ok(false) };
+        let Poll::Ready((regarding, proven)) = renewal.poll(context) else { return Ok(false) };
+        self.renewing = None;
+        self.renewed(&regarding, proven)?;
+        Ok(true)
     }
 
     /// A narrower token may have closed a session to its bearer.

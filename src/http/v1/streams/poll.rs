@@ -50,7 +50,7 @@ impl PollParams {
 pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = caller(&streams, &parts)??;
+    let principal = caller(&streams, &parts).await??;
     admitted(&parts)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
@@ -63,7 +63,7 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
 pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = caller(&streams, &parts)??;
+    let principal = caller(&streams, &parts).await??;
     admitted(&parts)?;
     check_status_access(&principal)?;
     let feed = streams.follow_status(since);

@@ -27,16 +27,18 @@ const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
 /// The caller. A page of another origin is not let in at all in open mode, nor over a
 /// WebSocket unless it may call: its browser would show it our stream.
-pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
+pub async fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
-        return Ok(streams.authenticate(None));
+        return Ok(streams.authenticate(None).await);
     }
     if handshake::is_asked_for(&parts.headers) {
         origin::check_websocket(parts)?;
     }
-    let token = auth::token(parts, TokenSources::Stream);
-    Ok(token.and_then(|token| streams.authenticate(token)))
+    match auth::token(parts, TokenSources::Stream) {
+        Ok(token) => Ok(streams.authenticate(token).await),
+        Err(denied) => Ok(Err(denied)),
+    }
 }
 
 /// Lets the caller of a stream keep its connection: one without a place among those of

@@ -104,7 +104,7 @@ async fn open(
     parts: &mut Parts,
     request: Result<SseRequest, ApiError>,
 ) -> Result<Response, ApiError> {
-    let principal = caller(streams, parts)??;
+    let principal = caller(streams, parts).await??;
     admitted(parts)?;
     let (followed, params) = request?;
     let last_event_id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());

@@ -37,7 +37,7 @@ type HandlerResult = Result<Response, ApiError>;
 pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (mut parts, _) = request.into_parts();
     let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
-    let caller = caller(&streams, &parts)?;
+    let caller = caller(&streams, &parts).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, Some(session)));
     }
@@ -53,7 +53,7 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
 /// `GET /ws`.
 pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = caller(&streams, &parts)?;
+    let caller = caller(&streams, &parts).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
@@ -66,7 +66,7 @@ pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Re
 /// `GET /status/ws`.
 pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = caller(&streams, &parts)?;
+    let caller = caller(&streams, &parts).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
