@@ -15,6 +15,7 @@
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
 //! - [`breaker`]: circuit breakers
 //! - [`auth`]: from a token to a proven caller
+//! - [`outgoing`]: requests that this service sends to others
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`conformance`]: runs clock vectors
 //! - [`wire`]: every shape that leaves the process
@@ -43,6 +44,7 @@ pub mod membership;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod net;
+pub mod outgoing;
 pub mod redis;
 pub mod security;
 pub mod server;

@@ -16,6 +16,7 @@ mod ownership;
 mod services;
 mod session_source;
 mod status_source;
+pub mod token_keys;
 mod worker;
 
 use std::io;
@@ -26,8 +27,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::auth::Authenticator;
-use crate::config::{Audit, Config, Secret, Timers};
+use crate::config::{Audit, Config, Timers};
 use crate::fanout;
 use crate::fanout::Hub;
 use crate::http;
@@ -66,9 +66,7 @@ pub struct Instance {
 impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
-        let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
-        let authenticator = Authenticator::new(secret)?.with_validity(Arc::clone(&services.control) as _);
-        let authenticator = Arc::new(authenticator);
+        let authenticator = token_keys::start(config, Arc::clone(&services.control) as _, &front).await?;
         let (callers, tenants) = (limits::of_callers(config, &services.clock), limits::of_tenants(services));
         front.spawn_until_stopped("limits", Arc::clone(&callers).run(tenants.clone()));
         let api = Arc::new(Api {

@@ -137,7 +137,7 @@ impl Deployment {
     /// The given token, or one signed with the given key.
     pub fn token(&self) -> Result<Option<String>, Failure> {
         match &self.jwt_secret {
-            Some(secret) => crate::token::sign(secret, &self.tenant).map(Some),
+            Some(secret) => Ok(Some(crate::token::sign(secret, &self.tenant))),
             None => Ok(self.token.clone()),
         }
     }

@@ -29,7 +29,4 @@ pub enum Failure {
     /// Invalid JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// A token could not be signed.
-    #[error(transparent)]
-    Token(#[from] jsonwebtoken::errors::Error),
 }

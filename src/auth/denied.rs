@@ -12,6 +12,18 @@ pub enum Denied {
     /// A token whose end has passed.
     #[error("the token has expired")]
     Expired,
+    /// A token that begins, or was made, later than now.
+    #[error("the token does not count yet")]
+    Early,
+    /// A token that lives longer than one may.
+    #[error("the token lives too long")]
+    TooLong,
+    /// A token of another issuer, or for another audience.
+    #[error("the token is for another service")]
+    Elsewhere,
+    /// A token that names a key which is not known here, and may be known soon.
+    #[error("the token names an unknown key")]
+    UnknownKey,
     /// A token that came where this request may not carry one.
     #[error("the token stands where it does not count")]
     Misplaced,

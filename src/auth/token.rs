@@ -1,18 +1,19 @@
-//! A JSON Web Token, HS256 and nothing else, to a principal and back.
+//! From a proven token's claims to a principal, and back.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::denied::Denied;
+use super::jws;
+use super::jws::Jws;
+use super::key::Key;
+use super::rules::TokenRules;
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
-use crate::domain::principal::{Principal, Provenance, Role};
+use crate::domain::principal::{KeyMark, Principal, Provenance, Role, is_valid_name};
 use crate::domain::time::Timestamp;
-
-/// A subject is written into every change, so it is bounded.
-const MAX_SUBJECT_BYTES: usize = 256;
 
 /// A token and when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +32,21 @@ struct Claims {
     role: String,
     exp: f64,
     nbf: Option<f64>,
+    iss: Option<Value>,
+    aud: Option<Value>,
     participant_id: Option<ParticipantId>,
+    /// `null` is no list: whoever wrote it meant none, and would get all.
+    #[serde(default, deserialize_with = "list")]
     sessions: Option<BTreeSet<SessionId>>,
     locations: Option<BTreeSet<String>>,
     iat: Option<f64>,
     jti: Option<String>,
     made_by: Option<String>,
     participant_seat: Option<u64>,
+}
+
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeSet<SessionId>>, D::Error> {
+    BTreeSet::deserialize(deserializer).map(Some)
 }
 
 /// The claims that we write.
@@ -47,6 +56,10 @@ struct WrittenClaims<'a> {
     tenant: &'a TenantId,
     role: &'static str,
     exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,35 +76,31 @@ struct WrittenClaims<'a> {
     locations: &'a Option<BTreeSet<String>>,
 }
 
-/// Who `token` proves at `now`.
-pub(super) fn verify(token: &str, key: &DecodingKey, now: Timestamp) -> Result<Principal, Denied> {
-    let token = decode::<Claims>(token, key, &signature_only()).map_err(|_| Denied::Invalid)?;
-    // An extension that must be understood, and is not.
-    if token.header.crit.is_some() {
-        return Err(Denied::Invalid);
+/// Who `token` proves at `now`. `key` has signed it.
+pub(super) fn principal(token: &Jws<'_>, key: &Key, rules: &TokenRules, now: Timestamp) -> Result<Principal, Denied> {
+    let claims: Claims = token.claims()?;
+    let end = check_span(&claims, rules, now)?;
+    if !rules.accepts_issuer(claims.iss.as_ref()) || !rules.accepts_audience(claims.aud.as_ref()) {
+        return Err(Denied::Elsewhere);
     }
-    let claims = token.claims;
+    proven(claims, end, key.mark())
+}
+
+/// When a token ends that counts at `now`.
+fn check_span(claims: &Claims, rules: &TokenRules, now: Timestamp) -> Result<Timestamp, Denied> {
     let end = instant(claims.exp)?;
     if now >= end {
         return Err(Denied::Expired);
     }
-    if let Some(start) = claims.nbf.map(instant).transpose()?
-        && now < start
-    {
-        return Err(Denied::Invalid);
+    let (start, issued_at) = (claims.nbf.map(instant).transpose()?, claims.iat.map(instant).transpose()?);
+    // One that was made in the future would outlive every bound, and every revocation of what was made until now.
+    if [start, issued_at].into_iter().flatten().any(|at| !rules.has_begun(at, now)) {
+        return Err(Denied::Early);
     }
-    principal(claims, end)
-}
-
-/// The library would judge `exp` and `nbf` by the host's clock, so we do, by ours.
-/// No setting names an audience or issuer, so neither can be judged.
-fn signature_only() -> Validation {
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation
+    if !rules.is_short_lived(issued_at, end, now) {
+        return Err(Denied::TooLong);
+    }
+    Ok(end)
 }
 
 /// An instant as tokens say it: seconds, perhaps with a fraction.
@@ -105,8 +114,10 @@ fn seconds(at: Timestamp) -> f64 {
     at.as_ms() as f64 / 1_000.0
 }
 
-fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
-    if claims.sub.is_empty() || claims.sub.len() > MAX_SUBJECT_BYTES {
+/// Names and ids of tokens are written into the history, so each must show as what it is.
+fn proven(claims: Claims, end: Timestamp, key: KeyMark) -> Result<Principal, Denied> {
+    let names = [Some(&claims.sub), claims.jti.as_ref(), claims.made_by.as_ref()];
+    if !names.into_iter().flatten().all(|name| is_valid_name(name)) {
         return Err(Denied::Invalid);
     }
     Ok(Principal {
@@ -122,19 +133,22 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
             issued_at: claims.iat.map(instant).transpose()?,
             made_by: claims.made_by,
             seat: claims.participant_seat,
+            key: Some(key),
         },
     })
 }
 
-/// A token that proves `principal` until the whole second of `expires_at`.
-pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingKey) -> Option<Signed> {
+/// A token that proves `principal` until the whole second of `expires_at`, and that our own rules accept.
+pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &Key, rules: &TokenRules) -> Option<Signed> {
     let exp = expires_at.as_ms().div_euclid(1_000);
-    let Provenance { token_id, issued_at, made_by, seat } = &principal.provenance;
+    let Provenance { token_id, issued_at, made_by, seat, .. } = &principal.provenance;
     let written = WrittenClaims {
         sub: &principal.subject,
         tenant: &principal.tenant,
         role: principal.role.as_str(),
         exp,
+        iss: rules.issuers.first(),
+        aud: rules.audiences.first(),
         iat: issued_at.map(seconds),
         jti: token_id,
         made_by,
@@ -143,32 +157,34 @@ pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingK
         sessions: &principal.sessions,
         locations: &principal.locations,
     };
-    let token = encode(&Header::new(Algorithm::HS256), &written, key).ok()?;
+    let token = jws::sign(&serde_json::to_vec(&written).ok()?, key)?;
     Some(Signed { token, expires_at: Timestamp::from_ms(exp.saturating_mul(1_000)) })
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     const SECRET: &[u8] = b"a key of thirty-two bytes or more";
     const NOW: Timestamp = Timestamp::from_ms(1_000_500);
 
-    fn with_header(header: &Header, claims: &Value) -> Result<Principal, Denied> {
-        let token = encode(header, claims, &EncodingKey::from_secret(SECRET)).unwrap();
-        verify(&token, &DecodingKey::from_secret(SECRET), NOW)
+    fn key() -> Key {
+        Key::secret(SECRET).unwrap()
     }
 
-    fn with(change: &Value) -> Result<Principal, Denied> {
+    fn by_rules(rules: &TokenRules, change: &Value) -> Result<Principal, Denied> {
         let mut claims = json!({"sub": "s", "tenant": "t", "role": "viewer", "exp": 1001});
         for (name, value) in change.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        with_header(&Header::new(Algorithm::HS256), &claims)
+        let token = jws::sign(claims.to_string().as_bytes(), &key()).unwrap();
+        principal(&Jws::read(&token)?, &key(), rules, NOW)
+    }
+
+    fn with(change: &Value) -> Result<Principal, Denied> {
+        by_rules(&TokenRules { leeway_ms: 0, ..TokenRules::default() }, change)
     }
 
     #[test]
@@ -183,6 +199,7 @@ mod tests {
         assert_eq!(principal.sessions.unwrap().len(), 2);
         assert_eq!(principal.locations, Some(BTreeSet::from(["x".to_owned()])));
         assert_eq!(principal.expires_at, Some(Timestamp::from_ms(1_000_750)));
+        assert_eq!(principal.provenance.key, Some(key().mark()));
     }
 
     #[test]
@@ -191,7 +208,64 @@ mod tests {
         assert_eq!(with(&json!({"exp": 1000.5})), Err(Denied::Expired));
         assert_eq!(with(&json!({"exp": 1000})), Err(Denied::Expired));
         assert!(with(&json!({"nbf": 1000.5})).is_ok());
-        assert_eq!(with(&json!({"nbf": 1001})), Err(Denied::Invalid));
+        assert_eq!(with(&json!({"nbf": 1001})), Err(Denied::Early));
+    }
+
+    #[test]
+    fn a_beginning_has_leeway_and_an_end_has_none() {
+        let rules = TokenRules::default();
+        for name in ["nbf", "iat"] {
+            assert!(by_rules(&rules, &json!({name: 1005.5, "exp": 1010})).is_ok(), "{name}");
+            assert_eq!(by_rules(&rules, &json!({name: 1005.501, "exp": 1010})), Err(Denied::Early), "{name}");
+        }
+        assert_eq!(by_rules(&rules, &json!({"exp": 1000.5})), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn a_token_lives_for_a_day_at_most() {
+        for (change, is_accepted) in [
+            (json!({"exp": 1000.5 + 86_400.0}), true),
+            (json!({"exp": 1000.501 + 86_400.0}), false),
+            (json!({"exp": 1_000_000 + 86_400, "iat": 1_000_000}), false),
+            (json!({"exp": 1_000 + 86_400, "iat": 1_000}), true),
+            (json!({"exp": 1_001 + 86_400, "iat": 1_000}), false),
+            (json!({"exp": 9e15}), false),
+            (json!({"exp": 1e10}), false),
+        ] {
+            let proven = with(&change);
+            assert_eq!(proven.is_ok(), is_accepted, "{change}: {proven:?}");
+        }
+        assert_eq!(with(&json!({"exp": 1e10})), Err(Denied::TooLong));
+    }
+
+    #[test]
+    fn what_is_for_another_service_is_refused() {
+        let rules = TokenRules {
+            issuers: vec!["us".into()],
+            audiences: vec!["timers".into(), "clock".into()],
+            ..TokenRules::default()
+        };
+        assert!(by_rules(&rules, &json!({"iss": "us", "aud": ["x", "clock"]})).is_ok());
+        for change in [
+            json!({}),
+            json!({"iss": "us"}),
+            json!({"aud": "timers"}),
+            json!({"iss": "them", "aud": "timers"}),
+            json!({"iss": ["us"], "aud": "timers"}),
+            json!({"iss": "us", "aud": "Timers"}),
+        ] {
+            assert_eq!(by_rules(&rules, &change), Err(Denied::Elsewhere), "{change}");
+        }
+    }
+
+    #[test]
+    fn what_we_sign_we_accept() {
+        let rules =
+            TokenRules { issuers: vec!["us".into()], audiences: vec!["timers".into()], ..TokenRules::default() };
+        let mut asked = by_rules(&TokenRules::default(), &json!({"sessions": ["a"], "jti": "x", "iat": 1000})).unwrap();
+        let signed = sign(&asked, Timestamp::from_ms(1_001_999), &key(), &rules).unwrap();
+        asked.expires_at = Some(signed.expires_at);
+        assert_eq!(principal(&Jws::read(&signed.token).unwrap(), &key(), &rules, NOW), Ok(asked));
     }
 
     #[test]
@@ -201,6 +275,10 @@ mod tests {
             json!({"sub": ""}),
             json!({"sub": 7}),
             json!({"sub": "s".repeat(257)}),
+            json!({"sub": "a\nb"}),
+            json!({"sub": "a\u{202e}b"}),
+            json!({"made_by": "a\u{0}"}),
+            json!({"jti": "j".repeat(257)}),
             json!({"tenant": null}),
             json!({"tenant": "a/b"}),
             json!({"role": "root"}),
@@ -210,31 +288,18 @@ mod tests {
             json!({"exp": -1}),
             json!({"exp": 1e300}),
             json!({"nbf": "x"}),
+            json!({"iat": "x"}),
             json!({"participant_id": ""}),
             json!({"sessions": "a"}),
+            json!({"sessions": null}),
             json!({"sessions": ["a/b"]}),
             json!({"locations": "x"}),
             json!({"locations": [7]}),
         ] {
             assert_eq!(with(&change), Err(Denied::Invalid), "{change}");
         }
-    }
-
-    #[test]
-    fn the_algorithm_is_ours_to_choose() {
-        let claims = json!({"sub": "s", "tenant": "t", "role": "admin", "exp": 1001});
-        for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-            assert_eq!(with_header(&Header::new(algorithm), &claims), Err(Denied::Invalid));
-        }
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let unsigned = format!("{}.{}.", part(&json!({"alg": "none"})), part(&claims));
-        assert_eq!(verify(&unsigned, &DecodingKey::from_secret(SECRET), NOW), Err(Denied::Invalid));
-    }
-
-    #[test]
-    fn an_extension_that_must_be_understood_is_not() {
-        let claims = json!({"sub": "s", "tenant": "t", "role": "admin", "exp": 1001});
-        let header = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
-        assert_eq!(with_header(&header, &claims), Err(Denied::Invalid));
+        let list = jws::sign(br#"["s", "t", "viewer", 1001]"#, &key()).unwrap();
+        let list = principal(&Jws::read(&list).unwrap(), &key(), &TokenRules::default(), NOW);
+        assert_eq!(list, Err(Denied::Invalid));
     }
 }

@@ -42,6 +42,16 @@ impl TokenCache {
         self.principals.insert(self.fingerprint(token), principal);
     }
 
+    /// Forgets a token.
+    pub fn remove(&self, token: &str) {
+        self.principals.remove(&self.fingerprint(token));
+    }
+
+    /// Forgets all tokens but those.
+    pub fn retain(&self, is_kept: impl Fn(&Principal) -> bool) {
+        self.principals.retain(|_, principal| is_kept(principal));
+    }
+
     /// How many are cached.
     pub fn len(&self) -> usize {
         self.principals.len()

@@ -36,8 +36,14 @@ pub enum Failure {
     /// An invalid lifetime of a token.
     #[error("--ttl must be a number and s, m, h or d, such as 90s or 1h, and at most ten years")]
     Ttl,
+    /// A lifetime that the service would refuse.
+    #[error(
+        "--ttl must be at most {0} ms, the longest life of a token: the service would refuse it (MAX_TOKEN_LIFE_MS sets \
+             that bound, for the service as well)"
+    )]
+    TtlTooLong(i64),
     /// A token without a key to sign it with.
-    #[error("failed to sign: JWT_SECRET is not set")]
+    #[error("failed to sign: JWT_SECRET is not set, nor JWT_SECRET_FILE")]
     NoSigningKey(#[from] NoSigningKey),
     /// Logging cannot start.
     #[error(transparent)]
@@ -114,6 +120,8 @@ impl Failure {
             | Self::NotUnicode(_)
             | Self::SettingsFile { .. }
             | Self::Ttl
+            | Self::TtlTooLong(_)
+            | Self::Server(server::Error::Keys(_) | server::Error::IssuerAddress | server::Error::Authorities { .. })
             | Self::NoLedger(_) => 2,
             _ => 1,
         }

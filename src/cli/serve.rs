@@ -61,17 +61,27 @@ pub(super) fn command() -> Command {
 pub(super) async fn run(args: &Args, mut settings: Resolved) -> Result<(), Failure> {
     settings.config = args.apply(settings.config);
     settings.config.check()?;
+    server::token_keys::check(&settings.config)?;
     if args.has_flag("check") {
-        stdout().write_all(settings.report().as_bytes())?;
+        stdout().write_all(report(&settings).as_bytes())?;
         return Ok(());
     }
-    warn_if_open(&settings.config);
+    warn(&settings.config);
     let shutdown = Shutdown::new();
     stop_on_signals(&shutdown)?;
     Ok(server::serve(settings.config, shutdown).await?)
 }
 
-fn warn_if_open(config: &Config) {
+/// What the settings resolve to, and what an operator should think about.
+fn report(settings: &Resolved) -> String {
+    let warnings = settings.config.warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
+    settings.report() + &warnings.collect::<String>()
+}
+
+fn warn(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!(target: "security", "{warning}");
+    }
     if config.is_open() {
         tracing::warn!("JWT_SECRET is not set: every caller is operator of tenant local, on loopback only");
     }

@@ -6,13 +6,13 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Failure;
-use crate::auth::Authenticator;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
-use crate::domain::principal::{Principal, Provenance, Role};
+use crate::domain::principal::{Principal, Provenance, Role, is_valid_name};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
+use crate::server::token_keys;
 
 /// Ten years.
 const MAX_TTL_MS: i64 = 3_660 * 24 * 3_600_000;
@@ -70,7 +70,8 @@ fn tenant(text: &str) -> Result<String, crate::domain::id::InvalidId> {
 }
 
 fn subject(text: &str) -> Result<String, &'static str> {
-    if (1..=256).contains(&text.len()) { Ok(text.to_owned()) } else { Err("must be 1 to 256 bytes") }
+    let accepted = "must be 1 to 256 bytes, without control characters and marks of direction";
+    if is_valid_name(text) { Ok(text.to_owned()) } else { Err(accepted) }
 }
 
 /// Parses a span as people write it; a bare number is seconds.
@@ -93,7 +94,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<(), Failure> {
 }
 
 fn sign(args: &Args, config: &Config, now: Timestamp) -> Result<String, Failure> {
-    let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes))?;
+    // Only what the secret signs: whoever prints a token needs no other key.
+    let only_secret = Config { jwt_public_key_file: None, jwt_jwks_url: None, ..config.clone() };
+    let authenticator = token_keys::authenticator(&only_secret, None)?;
+    if !authenticator.is_open() && args.ttl_ms > authenticator.max_life_ms() {
+        return Err(Failure::TtlTooLong(authenticator.max_life_ms()));
+    }
     let token_id = Some(Ids::default().uuid(now).to_string());
     let provenance = Provenance { token_id, issued_at: Some(now), ..Provenance::default() };
     let principal = Principal { provenance, ..args.principal.clone() };
@@ -103,6 +109,10 @@ fn sign(args: &Args, config: &Config, now: Timestamp) -> Result<String, Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Authenticator;
+    use crate::config::Secret;
+
+    const SECRET: &str = "a key of thirty-two bytes or more";
 
     const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
@@ -112,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_printed_token_proves_what_was_asked_for() {
-        let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
+        let config = Config { jwt_secret: Secret::new(SECRET), ..Config::default() };
         let args = args("token --tenant t --role participant --sub s --participant-id white --session a --session b");
         let token = sign(&args.unwrap(), &config, NOW).unwrap();
         let authenticator = Authenticator::new(config.jwt_secret.as_ref().map(Secret::as_bytes)).unwrap();
@@ -130,12 +140,30 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_the_service_would_refuse_is_not_printed() {
+        let config = Config {
+            jwt_secret: Secret::new(SECRET),
+            jwt_issuers: vec!["us".into()],
+            jwt_audiences: vec!["timers".into()],
+            ..Config::default()
+        };
+        let asked = |ttl: &str| args(&format!("token --tenant t --role viewer --sub s --ttl {ttl}")).unwrap();
+        assert!(matches!(sign(&asked("1441m"), &config, NOW), Err(Failure::TtlTooLong(86_400_000))));
+        let longest = Config { max_token_life: std::time::Duration::from_hours(48), ..config.clone() };
+        for (ttl, config) in [("1d", &config), ("2d", &longest)] {
+            let token = sign(&asked(ttl), config, NOW).unwrap();
+            assert!(token_keys::authenticator(config, None).unwrap().authenticate(Some(&token), NOW).is_ok(), "{ttl}");
+        }
+    }
+
+    #[test]
     fn bad_arguments_are_refused() {
         for line in [
             "token --tenant t --role admin",
             "token --tenant a/b --role admin --sub s",
             "token --tenant t --role root --sub s",
             "token --tenant t --role viewer --sub s --session a/b",
+            "token --tenant t --role viewer --sub s\u{202e}",
             "token --tenant t --role viewer --sub s --ttl soon",
         ] {
             assert!(args(line).is_err(), "{line}");

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use super::read::ValueError;
+use super::secret;
 use super::table::Form;
 use super::{Config, Error, SETTINGS, Setting};
 
@@ -49,8 +51,12 @@ impl Resolved {
     }
 
     fn line(&self, setting: &Setting) -> Option<String> {
-        let Form::Built { show, .. } = setting.form else { return None };
-        Some(format!("{:<20} {}  ({})\n", setting.name, show(&self.config), self.source(setting)))
+        let shown = match setting.form {
+            Form::Built { show, .. } => show(&self.config),
+            Form::FileOf(of) => self.config.files.get(of).map_or("none".into(), |file| file.display().to_string()),
+            Form::NotBuilt => return None,
+        };
+        Some(format!("{:<20} {shown}  ({})\n", setting.name, self.source(setting)))
     }
 
     fn source(&self, setting: &Setting) -> Source {
@@ -67,6 +73,20 @@ impl Resolved {
         }
         Ok(())
     }
+
+    /// Reads the settings that stand in files. Which of two values counts, nobody would remember.
+    fn apply_files(&mut self) -> Result<(), Error> {
+        for (name, file) in self.config.files.clone() {
+            if self.sources.contains_key(name) {
+                return Err(Error::BothGiven(name));
+            }
+            let setting = SETTINGS.iter().find(|setting| setting.name == name);
+            let text =
+                secret::read(&file).map_err(|error| Error::UnreadableFile { name, file, error: error.kind() })?;
+            setting.map_or(Ok(()), |setting| read(&mut self.config, setting, &text))?;
+        }
+        Ok(())
+    }
 }
 
 /// Resolves the file's text, the environment and the flags.
@@ -75,13 +95,20 @@ pub fn resolve(file: Option<&str>, environment: &Pairs, flags: &Pairs) -> Result
     resolved.apply(Source::File, &file.map_or(Ok(Pairs::new()), read_file)?)?;
     resolved.apply(Source::Environment, environment)?;
     resolved.apply(Source::Flag, flags)?;
+    resolved.apply_files()?;
     Ok(resolved)
 }
 
 fn read(config: &mut Config, setting: &Setting, value: &str) -> Result<(), Error> {
     let name = setting.name;
-    let Form::Built { accepts: accepted, read, .. } = setting.form else {
-        return Err(Error::NotBuilt(name.to_owned()));
+    let (accepted, read) = match setting.form {
+        Form::Built { accepts, read, .. } => (accepts, read),
+        Form::FileOf(of) if !value.is_empty() => {
+            config.files.insert(of, PathBuf::from(value));
+            return Ok(());
+        }
+        Form::FileOf(_) => return Err(Error::Value { name, accepted: "a file", value: value.to_owned() }),
+        Form::NotBuilt => return Err(Error::NotBuilt(name.to_owned())),
     };
     read(config, value).map_err(|error| match error {
         ValueError::Value => Error::Value { name, accepted, value: value.to_owned() },
@@ -166,14 +193,19 @@ mod tests {
     #[test]
     fn no_error_and_no_report_repeats_a_secret() {
         let short = from_environment("JWT_SECRET", "hunter2").unwrap_err().to_string();
-        assert_eq!(short, "JWT_SECRET must be at least 32 bytes long");
+        assert_eq!(
+            short,
+            "JWT_SECRET must be at least 32 bytes long, 8 of them different ones; openssl rand -base64 32 makes one"
+        );
+        let typed = from_environment("JWT_SECRET", &"hunter2".repeat(6)).unwrap_err().to_string();
+        assert_eq!(typed, short);
         let url = from_environment("DATABASE_URL", "mysql://u:hunter2@h/d").unwrap_err().to_string();
         assert!(!url.contains("hunter2"), "{url}");
         let broken = resolve(Some("data_dir = 'x'\njwt_secret = 'hunter2"), &Pairs::new(), &Pairs::new()).unwrap_err();
         assert_eq!(broken, Error::NotToml { line: 2 });
-        let long = "hunter2".repeat(6);
+        let long = "hunter23".repeat(6);
         let report = from_environment("JWT_SECRET", &long).unwrap().report();
-        assert!(report.contains("a secret of 42 bytes") && !report.contains("hunter2"), "{report}");
+        assert!(report.contains("a secret of 48 bytes") && !report.contains("hunter2"), "{report}");
         for name in ["REDIS_URL", "DATABASE_URL"] {
             let url = from_environment(name, "http://u:hunter2@h/d").unwrap_err().to_string();
             assert!(!url.contains("hunter2"), "{url}");
@@ -182,6 +214,33 @@ mod tests {
         assert!(report.contains("redis://h/0") && !report.contains("hunter2"), "{report}");
         let report = from_environment("DATABASE_URL", "postgres://u:hunter2@h/d").unwrap().report();
         assert!(report.contains("postgres://h/d") && !report.contains("hunter2"), "{report}");
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let given = |more: &[(&str, &str)]| {
+            let pairs = pairs(&[&[("REDIS_URL_FILE", path)], more].concat());
+            resolve(None, &pairs, &Pairs::new()).map(|resolved| (resolved.config.redis.clone(), resolved.report()))
+        };
+        std::fs::write(path, "redis://u:hunter2@h/1\n").unwrap();
+        let (redis, report) = given(&[]).unwrap();
+        assert_eq!(redis, Some(super::super::Address::new("redis://u:hunter2@h/1")));
+        assert!(report.contains(&format!("REDIS_URL_FILE       {path}  (environment)")), "{report}");
+        assert!(!report.contains("hunter2"), "{report}");
+        assert_eq!(given(&[("REDIS_URL", "redis://h")]).err(), Some(Error::BothGiven("REDIS_URL")));
+        let mixed = resolve(Some("redis_url = 'redis://h'"), &pairs(&[("REDIS_URL_FILE", path)]), &Pairs::new());
+        assert_eq!(mixed.err(), Some(Error::BothGiven("REDIS_URL")));
+        std::fs::write(path, "hunter2").unwrap();
+        let error = given(&[]).unwrap_err().to_string();
+        assert!(error.starts_with("REDIS_URL must be") && !error.contains("hunter2"), "{error}");
+        std::fs::write(path, [0xff]).unwrap();
+        assert!(matches!(given(&[]), Err(Error::UnreadableFile { name: "REDIS_URL", .. })));
+        let missing = from_environment("JWT_SECRET_FILE", "/nowhere").unwrap_err().to_string();
+        assert_eq!(missing, "failed to read /nowhere, which JWT_SECRET_FILE names: entity not found");
+        assert!(matches!(from_environment("JWT_SECRET_FILE", ""), Err(Error::Value { .. })));
+        assert!(from_environment("DATABASE_URL_FILE", "/proc/self/mem").is_err());
     }
 
     #[test]

@@ -9,9 +9,11 @@ mod layers;
 mod network;
 mod rate_limit;
 mod read;
+mod secret;
 mod table;
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +22,7 @@ pub use address::Address;
 pub use layers::{Pairs, Resolved, Source, resolve};
 pub use network::Network;
 pub use rate_limit::{RateLimit, RateLimits};
+pub use secret::{Secret, content};
 pub use table::{SETTINGS, Setting, reference};
 
 /// Long enough for a balancer, which asks every few seconds whether an instance is ready.
@@ -54,8 +57,24 @@ pub struct Config {
     pub audit: Audit,
     /// When an acknowledged command is on disk.
     pub durable: Durable,
-    /// The key of tokens; `None` is open mode.
+    /// The key of tokens that this service signs; without any key it is open mode.
     pub jwt_secret: Option<Secret>,
+    /// Public keys of tokens that others sign.
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// Where such keys are published.
+    pub jwt_jwks_url: Option<Address>,
+    /// Certificate authorities for that address; `None` are those of the host.
+    pub jwt_jwks_ca_file: Option<PathBuf>,
+    /// Who may have made a token (`iss`); empty is whoever has a key.
+    pub jwt_issuers: Vec<String>,
+    /// For whom a token must be (`aud`); empty is anybody.
+    pub jwt_audiences: Vec<String>,
+    /// How far ahead `nbf` and `iat` of a token may lie.
+    pub jwt_leeway: Duration,
+    /// The longest life of a token.
+    pub max_token_life: Duration,
+    /// The files that settings were read from, by the name of the setting.
+    pub files: BTreeMap<&'static str, PathBuf>,
     /// Other origins whose pages may call, each as browsers send it.
     pub cors_origins: Vec<String>,
     /// Connections to serve at once; `None` derives it from the limit of file descriptors.
@@ -119,6 +138,18 @@ pub struct Timers {
     pub idle: Duration,
     /// How long a write to a client may make no progress.
     pub write_wait: Duration,
+    /// Between two looks at files of keys.
+    pub key_file_check: Duration,
+    /// Between two fetches of the issuer's keys.
+    pub jwks_refresh: Duration,
+    /// Between two such fetches that tokens with unknown keys cause, and before a failed one is tried again.
+    pub jwks_min_interval: Duration,
+    /// How long a caller with an unknown key waits for one.
+    pub jwks_wait: Duration,
+    /// How long a fetch may take.
+    pub jwks_timeout: Duration,
+    /// How long the last good answer holds.
+    pub jwks_keep: Duration,
 }
 
 impl Default for Timers {
@@ -136,6 +167,12 @@ impl Default for Timers {
             request_body: Duration::from_secs(30),
             idle: Duration::from_mins(1),
             write_wait: Duration::from_secs(10),
+            key_file_check: Duration::from_secs(10),
+            jwks_refresh: Duration::from_mins(10),
+            jwks_min_interval: Duration::from_secs(10),
+            jwks_wait: Duration::from_secs(1),
+            jwks_timeout: Duration::from_secs(5),
+            jwks_keep: Duration::from_hours(24),
         }
     }
 }
@@ -192,31 +229,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// A key that tokens are signed with. It never appears in an output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// Shorter keys can be guessed offline from one token.
-    pub const MIN_BYTES: usize = 32;
-
-    /// A secret of `text`, if that is long enough.
-    pub fn new(text: &str) -> Option<Self> {
-        (text.len() >= Self::MIN_BYTES).then(|| Self(text.into()))
-    }
-
-    /// The key itself.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a secret of {} bytes", self.0.len())
-    }
-}
-
 /// Why the settings cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -253,8 +265,30 @@ pub enum Error {
     /// A key with a value that is neither text nor a number.
     #[error("failed to read the settings file: {0} must be a text or a whole number")]
     Shape(&'static str),
+    /// A setting that is given as it is and as a file.
+    #[error("{0} and {0}_FILE are both set: give one of them")]
+    BothGiven(&'static str),
+    /// The file of a setting cannot be read.
+    #[error("failed to read {}, which {name}_FILE names: {error}", file.display())]
+    UnreadableFile {
+        /// The setting.
+        name: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The system's error.
+        error: io::ErrorKind,
+    },
+    /// A rule for tokens where no token counts.
+    #[error("{0} is a rule for tokens, and there is no key: set JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL too")]
+    NoKey(&'static str),
+    /// Authorities for an address that is not set.
+    #[error("JWT_JWKS_CA_FILE is for JWT_JWKS_URL, which is not set")]
+    NoAddress,
     /// Open mode on an address that others can reach.
-    #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
+    #[error(
+        "LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL, or listen on \
+             127.0.0.1"
+    )]
     OpenModeExposed(SocketAddr),
     /// Instances share sessions, but the ledger is a file of one of them.
     #[error(
@@ -284,6 +318,14 @@ impl Default for Config {
             audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
+            jwt_public_key_file: None,
+            jwt_jwks_url: None,
+            jwt_jwks_ca_file: None,
+            jwt_issuers: Vec::new(),
+            jwt_audiences: Vec::new(),
+            jwt_leeway: Duration::from_secs(5),
+            max_token_life: Duration::from_hours(24),
+            files: BTreeMap::new(),
             cors_origins: Vec::new(),
             max_connections: None,
             max_unauthenticated: None,
@@ -333,7 +375,7 @@ impl Config {
 
     /// Whether every caller is `operator` of tenant `local`.
     pub const fn is_open(&self) -> bool {
-        self.jwt_secret.is_none()
+        self.jwt_secret.is_none() && self.jwt_public_key_file.is_none() && self.jwt_jwks_url.is_none()
     }
 
     /// The name of this instance, for others.
@@ -355,6 +397,7 @@ impl Config {
     /// Checks that the settings fit together: open mode needs a loopback address, and shared
     /// sessions need a shared ledger.
     pub fn check(&self) -> Result<(), Error> {
+        self.check_tokens()?;
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
             return Err(Error::OpenModeExposed(self.listen_addr));
         }
@@ -365,6 +408,36 @@ impl Config {
             return Err(Error::NoAuditor);
         }
         Ok(())
+    }
+
+    fn check_tokens(&self) -> Result<(), Error> {
+        let rules = [("JWT_ISSUER", &self.jwt_issuers), ("JWT_AUDIENCE", &self.jwt_audiences)];
+        if let Some((name, _)) = rules.into_iter().find(|(_, list)| self.is_open() && !list.is_empty()) {
+            return Err(Error::NoKey(name));
+        }
+        if self.jwt_jwks_ca_file.is_some() && self.jwt_jwks_url.is_none() {
+            return Err(Error::NoAddress);
+        }
+        Ok(())
+    }
+
+    /// What an operator should think about, though it can be served.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let has_issuer = self.jwt_jwks_url.is_some() || self.jwt_public_key_file.is_some();
+        let says = |is_so: bool, what| is_so.then_some(what);
+        [
+            says(
+                has_issuer && self.jwt_audiences.is_empty(),
+                "JWT_AUDIENCE is not set: a token that the issuer made for another service counts here as well",
+            ),
+            says(
+                has_issuer && self.jwt_issuers.is_empty(),
+                "JWT_ISSUER is not set: whoever holds one of the keys may name any issuer",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }
 
@@ -383,17 +456,33 @@ mod tests {
         }
         for addr in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
             assert!(matches!(listening(addr).check(), Err(Error::OpenModeExposed(_))), "{addr}");
-            let closed = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..listening(addr) };
+            let closed = Config { jwt_secret: Secret::new("a key of thirty-two bytes or more"), ..listening(addr) };
             assert_eq!(closed.check(), Ok(()), "{addr}");
         }
     }
 
     #[test]
-    fn a_secret_is_long_and_never_shown() {
-        assert_eq!(Secret::new(&"k".repeat(31)), None);
-        let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
-        let shown = format!("{config:?}");
-        assert!(shown.contains("a secret of 32 bytes") && !shown.contains("kkk"), "{shown}");
+    fn any_key_ends_open_mode() {
+        let config = listening("0.0.0.0:1");
+        for keyed in [
+            Config { jwt_public_key_file: Some("keys.pem".into()), ..config.clone() },
+            Config { jwt_jwks_url: Some(Address::new("https://id.example/jwks")), ..config.clone() },
+        ] {
+            assert_eq!((keyed.check(), keyed.is_open()), (Ok(()), false));
+            assert_eq!(keyed.warnings().len(), 2);
+        }
+    }
+
+    #[test]
+    fn rules_for_tokens_need_a_key() {
+        let issuers = Config { jwt_issuers: vec!["us".into()], ..Config::default() };
+        assert_eq!(issuers.check(), Err(Error::NoKey("JWT_ISSUER")));
+        let audiences = Config { jwt_audiences: vec!["us".into()], ..Config::default() };
+        assert_eq!(audiences.check(), Err(Error::NoKey("JWT_AUDIENCE")));
+        let authorities = Config { jwt_jwks_ca_file: Some("ca.pem".into()), ..Config::default() };
+        assert_eq!(authorities.check(), Err(Error::NoAddress));
+        let keyed = Config { jwt_secret: Secret::new("a key of thirty-two bytes or more"), ..issuers };
+        assert_eq!((keyed.check(), keyed.warnings()), (Ok(()), vec![]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
-use url::{Position, Url};
+use url::{Host, Position, Url};
 
 use super::{Address, Database, Durable, LogFormat, RateLimit};
 
@@ -69,6 +69,34 @@ pub(super) fn origin(text: &str) -> Option<String> {
     let is_of_pages = url.has_host() && !matches!(url.scheme(), "ws" | "wss" | "file");
     let is_plain = !text.contains(['@', '*']) && &url[..Position::AfterPort] == text;
     (is_of_pages && is_plain).then(|| text.to_owned())
+}
+
+/// Who makes a token or takes it, as a claim names it.
+pub(super) fn word(text: &str) -> Option<String> {
+    (!text.is_empty() && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control()))
+        .then(|| text.to_owned())
+}
+
+/// Where keys are fetched: whoever could alter the answer could sign tokens, so in the clear only within this host.
+/// A query may hold a password, so no error shows it.
+pub(super) fn jwks_url(text: &str) -> Result<Address, ValueError> {
+    let url = Url::parse(text).map_err(|_| ValueError::Secret)?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let is_safe = match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_loopback(&url),
+        _ => false,
+    };
+    if is_plain && is_safe { Ok(Address::new(url.as_str())) } else { Err(ValueError::Secret) }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 pub(super) fn millis(text: &str, min: u64, max: u64) -> Result<Duration, ValueError> {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::read::{
-    ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
-    origin, prefix, put, rate, redis, show_list, show_or, within,
+    ValueError, address, count, database, durable, host_name, jwks_url, list, log_filter, log_format, millis, name,
+    non_empty, origin, prefix, put, rate, redis, show_list, show_or, within, word,
 };
 use super::{Address, Config, RateLimit, Secret};
 
@@ -23,6 +23,8 @@ pub struct Setting {
 pub(super) enum Form {
     /// A setting of a later version; to name it is an error.
     NotBuilt,
+    /// It names a file that holds the value of another setting.
+    FileOf(&'static str),
     Built {
         accepts: &'static str,
         read: fn(&mut Config, &str) -> Result<(), ValueError>,
@@ -43,7 +45,7 @@ impl Setting {
 
     /// Whether this version has it.
     pub const fn is_built(&self) -> bool {
-        matches!(self.form, Form::Built { .. })
+        !matches!(self.form, Form::NotBuilt)
     }
 }
 
@@ -54,10 +56,11 @@ pub fn reference() -> String {
     SETTINGS.iter().filter(|setting| setting.is_built()).map(row).fold(head, |table, row| table + &row)
 }
 
-/// The table as [`SETTINGS`]: first those of this version, then those of a later one.
+/// The table as [`SETTINGS`]: first those of this version, then files of some of them, then those of a later one.
 macro_rules! settings {
     (
         $($name:ident $default:literal $doc:literal accepts: $accepts:expr, read: $read:expr, show: $show:expr;)*
+        @files $($file:ident $of:ident $file_doc:literal;)*
         @later $($later:ident $later_doc:literal;)*
     ) => {
         /// Every setting, in the order of the reference.
@@ -68,6 +71,12 @@ macro_rules! settings {
                 doc: $doc,
                 form: Form::Built { accepts: $accepts, read: $read, show: $show },
             },)*
+            $(Setting {
+                name: stringify!($file),
+                default: "none",
+                doc: $file_doc,
+                form: Form::FileOf(stringify!($of)),
+            },)*
             $(Setting { name: stringify!($later), default: "", doc: $later_doc, form: Form::NotBuilt },)*
         ];
     };
@@ -75,7 +84,7 @@ macro_rules! settings {
 
 settings! {
     LISTEN_ADDR "`127.0.0.1:8080`"
-        "Address and port of REST, the streams and the page. Other than loopback only with `JWT_SECRET`."
+        "Address and port of REST, the streams and the page. Other than loopback only with a key: `JWT_SECRET`, `JWT_PUBLIC_KEY_FILE` or `JWT_JWKS_URL`."
         accepts: "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
         read: |config, text| put(&mut config.listen_addr, address(text)),
         show: |config| config.listen_addr.to_string();
@@ -120,10 +129,52 @@ settings! {
         read: |config, text| put(&mut config.durable, durable(text)),
         show: |config| format!("{:?}", config.durable).to_lowercase();
     JWT_SECRET "none: open mode, loopback only"
-        "Key of the tokens (HS256), 32 bytes or more. Without it every caller is `operator` of tenant `local`."
-        accepts: "at least 32 bytes long",
+        "Key of the tokens that this service signs (HS256): 32 bytes or more, 8 of them different ones. Without any key every caller is `operator` of tenant `local`."
+        accepts: "at least 32 bytes long, 8 of them different ones; openssl rand -base64 32 makes one",
         read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
         show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}"));
+    JWT_PUBLIC_KEY_FILE "none"
+        "Public keys of tokens that others sign (RS256, ES256, EdDSA): in PEM, or as a JSON Web Key Set, which may hold shared secrets as well. Looked at every 10 s."
+        accepts: "a file",
+        read: |config, text| {
+            put(&mut config.jwt_public_key_file, non_empty(text).map(|file| Some(PathBuf::from(file))))
+        },
+        show: |config| config.jwt_public_key_file.as_ref().map_or("none".into(), |file| file.display().to_string());
+    JWT_JWKS_URL "none"
+        "Where an identity provider publishes such keys, as a JSON Web Key Set. Fetched at the start, every 10 minutes, and when a token names an unknown key."
+        accepts: "https:// and a host, or http:// and a loopback address, without user, password or fragment",
+        read: |config, text| put(&mut config.jwt_jwks_url, jwks_url(text).map(Some)),
+        show: |config| config.jwt_jwks_url.as_ref().map_or("none".into(), Address::shown);
+    JWT_JWKS_CA_FILE "none: whom the host trusts"
+        "Certificates, in PEM, of who may sign for `JWT_JWKS_URL`."
+        accepts: "a file",
+        read: |config, text| put(&mut config.jwt_jwks_ca_file, non_empty(text).map(|file| Some(PathBuf::from(file)))),
+        show: |config| {
+            config
+                .jwt_jwks_ca_file
+                .as_ref()
+                .map_or("none: whom the host trusts".into(), |file| file.display().to_string())
+        };
+    JWT_ISSUER "none: whoever holds a key"
+        "Who may have made a token (`iss`), separated by commas and compared exactly. Tokens that this service signs name the first."
+        accepts: "issuers without spaces, separated by commas",
+        read: |config, text| put(&mut config.jwt_issuers, list(text, word)),
+        show: |config| show_list(&config.jwt_issuers, "none: whoever holds a key");
+    JWT_AUDIENCE "none: any"
+        "For whom a token must be (`aud`): one of these, separated by commas and compared exactly. Tokens that this service signs name the first."
+        accepts: "audiences without spaces, separated by commas",
+        read: |config, text| put(&mut config.jwt_audiences, list(text, word)),
+        show: |config| show_list(&config.jwt_audiences, "none: any");
+    JWT_LEEWAY_MS "`5000`"
+        "How far ahead of cluster time `nbf` and `iat` of a token may lie. `exp` has no leeway."
+        accepts: "milliseconds from 0 to 300000",
+        read: |config, text| put(&mut config.jwt_leeway, millis(text, 0, 300_000)),
+        show: |config| config.jwt_leeway.as_millis().to_string();
+    MAX_TOKEN_LIFE_MS "`86400000`"
+        "The longest life of a token: from `iat`, or else from now, to `exp`. One that lives longer is refused."
+        accepts: "milliseconds from 1000 to 3155760000000 (a hundred years)",
+        read: |config, text| put(&mut config.max_token_life, millis(text, 1_000, 3_155_760_000_000)),
+        show: |config| config.max_token_life.as_millis().to_string();
     CORS_ORIGINS "none: pages of this service only"
         "Other origins whose pages may call, in open mode too, such as `http://localhost:5173,https://app.example.com`. Each as browsers send it, and compared exactly. Once set, a WebSocket from any further origin is refused."
         accepts: "origins as browsers send them, such as http://localhost:5173 or https://app.example.com, separated by commas: scheme, host and any port, in lower case, without a path, a slash at the end, the scheme's own port, * or null",
@@ -231,10 +282,13 @@ settings! {
             config.log_format.map_or("by terminal".into(), |format| format!("{format:?}").to_lowercase())
         };
 
+    @files
+    JWT_SECRET_FILE JWT_SECRET "A file that holds `JWT_SECRET`, but for one end of line. Looked at every 10 s.";
+    REDIS_URL_FILE REDIS_URL "A file that holds `REDIS_URL`, but for one end of line. Read at the start.";
+    DATABASE_URL_FILE DATABASE_URL "A file that holds `DATABASE_URL`, but for one end of line. Read at the start.";
+
     @later
     NTP_SERVERS "What UTC is compared with.";
-    JWT_PUBLIC_KEY_FILE "Key of tokens that others sign.";
-    JWT_JWKS_URL "Where the keys of tokens that others sign are published.";
     MAX_STREAMS_PER_SUBJECT "Streams one caller may hold.";
 }
 
@@ -248,7 +302,7 @@ mod tests {
     fn built() -> impl Iterator<Item = (&'static Setting, Read, String)> {
         SETTINGS.iter().filter_map(|setting| match setting.form {
             Form::Built { read, show, .. } => Some((setting, read, show(&Config::default()))),
-            Form::NotBuilt => None,
+            Form::FileOf(_) | Form::NotBuilt => None,
         })
     }
 
@@ -336,6 +390,34 @@ mod tests {
         }
         for bad in ["h:6379", "redis://", "http://h", "redis-ring://h"] {
             assert!(matches!(redis(bad), Err(ValueError::Secret)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_fetched_by_https_or_from_this_host() {
+        for url in [
+            "https://id.example/jwks",
+            "https://id.example:8443/realms/a/certs?x=1",
+            "http://127.0.0.1:1/jwks",
+            "http://[::1]:1/",
+            "http://localhost/k",
+        ] {
+            assert!(jwks_url(url).is_ok(), "{url}");
+        }
+        for bad in [
+            "",
+            "id.example",
+            "http://id.example/jwks",
+            "http://10.0.0.1/jwks",
+            "http://127.0.0.1.id.example/",
+            "http://localhost.id.example/",
+            "ftp://127.0.0.1/",
+            "file:///keys",
+            "https://u:p@id.example/",
+            "https://u@id.example/",
+            "https://id.example/#a",
+        ] {
+            assert!(matches!(jwks_url(bad), Err(ValueError::Secret)), "{bad}");
         }
     }
 

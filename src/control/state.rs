@@ -181,6 +181,7 @@ mod tests {
                 issued_at: Some(Timestamp::from_ms(issued_ms)),
                 made_by: made_by.map(str::to_owned),
                 seat: None,
+                key: None,
             },
         }
     }

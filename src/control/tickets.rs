@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{Ticket, TicketError, Tickets};
 use crate::domain::chain::Digest;
 use crate::domain::id::{ParticipantId, SessionId, TenantId};
-use crate::domain::principal::{Principal, Provenance, Role};
+use crate::domain::principal::{KeyMark, Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::redis::{Redis, RedisError};
@@ -53,6 +53,7 @@ struct StoredPrincipal {
     issued_at: Option<Timestamp>,
     made_by: Option<String>,
     seat: Option<u64>,
+    key: Option<u64>,
     ticket_expires_at: Timestamp,
 }
 
@@ -135,7 +136,7 @@ impl StoredPrincipal {
     fn of(principal: &Principal, ticket_expires_at: Timestamp) -> Self {
         let Principal { tenant, subject, role, participant_id, sessions, locations, expires_at, provenance } =
             principal.clone();
-        let Provenance { token_id, issued_at, made_by, seat } = provenance;
+        let Provenance { token_id, issued_at, made_by, seat, key } = provenance;
         let role = role.as_str().to_owned();
         Self {
             tenant,
@@ -149,6 +150,7 @@ impl StoredPrincipal {
             issued_at,
             made_by,
             seat,
+            key: key.map(|KeyMark(mark)| mark),
             ticket_expires_at,
         }
     }
@@ -165,9 +167,10 @@ impl StoredPrincipal {
             issued_at,
             made_by,
             seat,
+            key,
             ..
         } = self;
-        let provenance = Provenance { token_id, issued_at, made_by, seat };
+        let provenance = Provenance { token_id, issued_at, made_by, seat, key: key.map(KeyMark) };
         let role = Role::named(&self.role)?;
         Some(Principal { tenant, subject, role, participant_id, sessions, locations, expires_at, provenance })
     }
@@ -191,6 +194,7 @@ mod tests {
                 issued_at: Some(Timestamp::from_ms(1)),
                 made_by: Some("m".to_owned()),
                 seat: Some(3),
+                key: Some(KeyMark(7)),
             },
         }
     }

@@ -36,6 +36,10 @@ impl Role {
     }
 }
 
+/// Which key proved a token: the same key has the same mark, from wherever it was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyMark(pub u64);
+
 /// What a token says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Provenance {
@@ -48,6 +52,31 @@ pub struct Provenance {
     /// The version that added its participant, 0 for a participant from the beginning: the token
     /// is for that seat, not for a later holder of the id.
     pub seat: Option<u64>,
+    /// The key that proved it; `None` in open mode, and for a principal that no token has proved yet.
+    pub key: Option<KeyMark>,
+}
+
+/// The longest name of a caller, in bytes: it is written into every change.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Whether `text` can name a caller: it is not empty, not long, and shows as what it is.
+///
+/// Control characters and those that turn the direction of writing would let one name pass for
+/// another wherever it is shown. The two joiners stay: names in several scripts need them.
+pub fn is_valid_name(text: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&text.len()) && !text.chars().any(is_invisible)
+}
+
+/// Controls (Cc), line and paragraph separators (Zl, Zp) and format characters (Cf), but for U+200C and U+200D.
+fn is_invisible(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+                | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}'
+        )
 }
 
 /// A proven caller.
@@ -102,5 +131,38 @@ fn is_within<T: Ord>(old: Option<&BTreeSet<T>>, new: Option<&BTreeSet<T>>) -> bo
         (None, _) => true,
         (Some(_), None) => false,
         (Some(old), Some(new)) => new.is_subset(old),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_shows_as_what_it_is() {
+        let longest = "s".repeat(MAX_NAME_BYTES);
+        for name in ["s", "auth0|5f7c8ec7", "Ann O'Neil", "زه‌ره", "👩‍🚀", "a b", &longest] {
+            assert!(is_valid_name(name), "{name:?}");
+        }
+        let too_long = "s".repeat(MAX_NAME_BYTES + 1);
+        for name in [
+            "",
+            "a\0",
+            "a\r\nb",
+            "a\u{1b}[31m",
+            "a\u{7f}",
+            "a\u{85}",
+            "a\u{202e}b",
+            "\u{2066}a",
+            "a\u{200f}",
+            "a\u{200b}",
+            "a\u{2028}b",
+            "\u{feff}a",
+            "a\u{ad}",
+            "a\u{e0041}",
+            &too_long,
+        ] {
+            assert!(!is_valid_name(name), "{name:?}");
+        }
     }
 }

@@ -125,6 +125,25 @@ impl From<Denied> for ApiError {
                 Code::Unauthenticated,
                 "the token is not one that this service signed, or lacks sub, tenant, role or exp; get another",
             ),
+            Denied::Early => Self::with_detail(
+                Code::Unauthenticated,
+                "the token does not count yet: its nbf or iat is later than now; send it later, or set the clock of whoever \
+                 signs",
+            ),
+            Denied::TooLong => Self::with_detail(
+                Code::Unauthenticated,
+                "the token is valid for longer than the setting MAX_TOKEN_LIFE_MS allows, from its iat or else from now to \
+                 its exp; get one that ends sooner",
+            ),
+            Denied::Elsewhere => Self::with_detail(
+                Code::Unauthenticated,
+                "the token is for another service: its iss or aud is none that this one accepts; get another",
+            ),
+            Denied::UnknownKey => Self::with_detail(
+                Code::Unauthenticated,
+                "the token is signed with a key (kid) that this service does not know; get another, or wait until the \
+                 issuer's keys are fetched again",
+            ),
             Denied::Misplaced => Self::with_detail(
                 Code::Unauthenticated,
                 "a token in the query counts only on GET of .../ws, .../events and .../poll, a ticket on the first two, one in \

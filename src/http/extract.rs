@@ -74,7 +74,7 @@ where
         };
         let proven = match token {
             Ok(None) if !is_open && auth::ticket(&parts.uri).is_some() => Err(Denied::Misplaced),
-            Ok(token) => authenticate(&api, token, arrived).await,
+            Ok(token) => api.authenticator.authenticate_or_wait(token, arrived).await,
             Err(denied) => Err(denied),
         };
         let principal = proven.map_err(|denied| access::refuse(&api.limits, &*api.security, parts, denied))?;
@@ -83,16 +83,6 @@ where
         let caller = Self { principal, arrived, address };
         access::check(&api.limits, &*api.security, parts, &caller.principal, caller.counted())?;
         Ok(caller)
-    }
-}
-
-/// Waits for what is revoked only while that is not known.
-async fn authenticate(api: &Api, token: Option<&str>, arrived: Timestamp) -> Result<Arc<Principal>, Denied> {
-    match api.authenticator.authenticate(token, arrived) {
-        Err(Denied::Unknown) if api.authenticator.validity().is_known().await => {
-            api.authenticator.authenticate(token, arrived)
-        }
-        authenticated => authenticated,
     }
 }
 

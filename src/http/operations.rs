@@ -50,7 +50,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let draining = api.draining.is_cancelled();
     let uncertainty_ms = api.clock.uncertainty_ms();
     // Who may be let in is not known before it is known what was revoked.
-    let lets_in = api.authenticator.validity().generation() != UNKNOWN;
+    let lets_in = api.authenticator.generation() != UNKNOWN;
     let can_serve = store && lets_in && (ledger || !api.readiness.needs_ledger);
     let is_ready = can_serve && !draining && uncertainty_ms <= api.max_uncertainty_ms;
     let (code, status) =

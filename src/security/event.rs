@@ -33,7 +33,6 @@ kinds! {
     Replayed "replayed" "A signed request that came before.",
     AddressDenied "address_denied" "An address that is not let in.",
     TokenIssued "token_issued" "An operator had a token made.",
-    TokenRenewed "token_renewed" "A stream goes on with a token of another role or participant.",
     RevocationAdded "revocation_added" "Tokens were revoked.",
     RevocationRemoved "revocation_removed" "A revocation was taken back.",
     SettingsChanged "settings_changed" "Settings of the tenant were changed.",

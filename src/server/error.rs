@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::audit::ownership::ClaimRefused;
-use crate::domain::id::InvalidId;
+use crate::auth::SetupError;
+use crate::auth::sources::FileError;
 use crate::ledger;
 use crate::redis;
 
@@ -56,7 +57,21 @@ pub enum Error {
     /// A worker has no shared store to drain.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
     NoSharedStore,
-    /// The identifiers of open mode are invalid.
+    /// Callers cannot be authenticated.
     #[error("failed to set up tokens")]
-    Tokens(#[from] InvalidId),
+    Tokens(#[from] SetupError),
+    /// The file of public keys cannot be used.
+    #[error("failed to use JWT_PUBLIC_KEY_FILE")]
+    Keys(#[from] FileError),
+    /// The address of keys is no address.
+    #[error("failed to use JWT_JWKS_URL: it is no address that can be asked")]
+    IssuerAddress,
+    /// The certificates that judge the issuer's address cannot be used.
+    #[error("failed to use {file} for JWT_JWKS_URL")]
+    Authorities {
+        /// The file, or where they are.
+        file: String,
+        /// What is wrong.
+        source: io::Error,
+    },
 }

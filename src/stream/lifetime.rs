@@ -37,7 +37,7 @@ pub struct Lifetime {
     look_at: Option<Instant>,
     /// When it goes, since its instance does.
     leave_at: Option<Instant>,
-    /// The generation of revocations that its token was last checked against.
+    /// The generation of revocations and keys that its token was last checked against.
     checked: u64,
     /// When to ask again, as it was not known what is revoked.
     recheck_at: Option<Instant>,
@@ -95,15 +95,15 @@ impl Lifetime {
     /// Whether the token of `principal` is still good. It is looked for among what is revoked
     /// only after that has changed.
     pub fn standing(&mut self, streams: &Streams, principal: &Principal) -> Standing {
-        let validity = streams.parts.authenticator.validity();
-        let generation = validity.generation();
+        let authenticator = &streams.parts.authenticator;
+        let generation = authenticator.generation();
         if generation == UNKNOWN {
             self.recheck_at = Some(Instant::now() + RECHECK_INTERVAL);
             return Standing::Unknown;
         }
         self.recheck_at = None;
         if generation != self.checked {
-            if validity.is_revoked(principal, streams.parts.clock.now()) {
+            if authenticator.is_revoked(principal, streams.parts.clock.now()) {
                 return Standing::Revoked;
             }
             self.checked = generation;

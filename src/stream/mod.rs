@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use metrics::Counter;
 use serde_json::{Map, Value};
 
@@ -103,14 +104,7 @@ impl Streams {
             hub.wake_all();
             status.wake_all();
         });
-        let (hub, status) = (Arc::clone(&parts.hub), Arc::clone(&parts.status));
-        let mut changes = parts.authenticator.validity().changes();
-        parts.shutdown.spawn_until_stopped("stream validity", async move {
-            while changes.changed().await.is_ok() {
-                hub.wake_all();
-                status.wake_all();
-            }
-        });
+        wake_on_revocation(&parts);
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }
 
@@ -123,8 +117,8 @@ impl Streams {
     ///
     /// # Errors
     /// Why it proves nobody.
-    pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
-        self.parts.authenticator.authenticate(token, self.parts.clock.now())
+    pub async fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
+        self.parts.authenticator.authenticate_or_wait(token, self.parts.clock.now()).await
     }
 
     /// How much a caller may ask.
@@ -142,23 +136,12 @@ impl Streams {
         self.parts.limits.check(class, 1, || self.counted(principal, address)).map(drop)
     }
 
-    /// The same; waits for what is revoked only while that is not known.
-    ///
-    /// # Errors
-    /// Why it proves nobody.
-    pub async fn authenticate_known(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
-        match self.authenticate(token) {
-            Err(Denied::Unknown) if self.parts.authenticator.validity().is_known().await => self.authenticate(token),
-            authenticated => authenticated,
-        }
-    }
-
     /// Uses a ticket up: the caller whom it was issued to, if neither has ended.
     ///
     /// # Errors
     /// The tickets cannot be reached.
     pub async fn redeem(&self, ticket: &str) -> Result<Result<Arc<Principal>, Denied>, TicketError> {
-        if !self.parts.authenticator.validity().is_known().await {
+        if !self.parts.authenticator.is_known().await {
             return Ok(Err(Denied::Unknown));
         }
         let now = self.parts.clock.now();
@@ -209,6 +192,18 @@ impl Streams {
         let part = u32::try_from(turn >> 54).unwrap_or(0);
         span * part / 1_024
     }
+}
+
+/// Wakes all streams whenever tokens are revoked or keys go: each may have been opened by one.
+fn wake_on_revocation(parts: &StreamsParts) {
+    let mut changes = parts.authenticator.changes();
+    let (hub, status) = (Arc::clone(&parts.hub), Arc::clone(&parts.status));
+    parts.shutdown.spawn_until_stopped("stream validity", async move {
+        while changes.next().await.is_some() {
+            hub.wake_all();
+            status.wake_all();
+        }
+    });
 }
 
 /// Counts a stream that the service closed.

@@ -125,6 +125,15 @@ metrics! {
         "Principals and addresses that left their usual range: refusals, replays, wrong_tokens or commands";
     CONTROL_REVISION "synckairos_control_revision" Gauge []
         "The revision of settings and revocations in force on this instance; -1 while it knows none";
+    TOKEN_KEYS "synckairos_token_keys" Gauge ["source"]
+        "Keys that prove tokens: of the secret, the file of public keys, or the issuer's address";
+    TOKEN_KEYS_LEFT_OUT "synckairos_token_keys_left_out" Gauge ["source", "reason"]
+        "Keys in a source that prove nothing: weak, invalid, unsupported, other_use, shared_secret, private_key, \
+        duplicate or too_many";
+    TOKEN_KEY_LOADS_TOTAL "synckairos_token_key_loads_total" Counter ["source", "outcome"]
+        "Loads of keys after a change of a file, and fetches from the issuer's address: loaded, or why not";
+    TOKEN_KEYS_AGE_SECONDS "synckairos_token_keys_age_seconds" Gauge []
+        "How long ago the issuer's keys were fetched, or the start without a fetch; 0 where none are fetched";
     BUILD_INFO "synckairos_build_info" Gauge ["version", "commit"] "Always 1; the labels say what is running";
 }
 
@@ -215,6 +224,28 @@ pub fn count_anomaly(kind: &'static str) {
 #[expect(clippy::cast_precision_loss, reason = "nobody changes settings that often")]
 pub fn set_control_revision(revision: Option<u64>) {
     metrics::gauge!(CONTROL_REVISION).set(revision.map_or(-1.0, |revision| revision as f64));
+}
+
+/// Sets the number of keys of a source that prove tokens.
+#[expect(clippy::cast_precision_loss, reason = "a source has a hundred at most")]
+pub fn set_token_keys(source: &'static str, keys: usize) {
+    metrics::gauge!(TOKEN_KEYS, "source" => source).set(keys as f64);
+}
+
+/// Sets the number of keys of a source that are left out for a reason.
+#[expect(clippy::cast_precision_loss, reason = "a source has some thousands at most")]
+pub fn set_token_keys_left_out(source: &'static str, reason: &'static str, keys: usize) {
+    metrics::gauge!(TOKEN_KEYS_LEFT_OUT, "source" => source, "reason" => reason).set(keys as f64);
+}
+
+/// Counts a load of the keys of a source.
+pub fn count_token_key_load(source: &'static str, outcome: &'static str) {
+    metrics::counter!(TOKEN_KEY_LOADS_TOTAL, "source" => source, "outcome" => outcome).increment(1);
+}
+
+/// Sets how long ago the issuer's keys were fetched.
+pub fn set_token_keys_age(age: Duration) {
+    metrics::gauge!(TOKEN_KEYS_AGE_SECONDS).set(age.as_secs_f64());
 }
 
 /// Counts a read of a session that the store did not hold.

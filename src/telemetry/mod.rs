@@ -22,8 +22,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// Libraries whose debug lines may hold headers or frames, so a token. They log at most `info`,
 /// whatever the filter asks for.
-const QUIET_TARGETS: [&str; 5] =
-    ["h2=info", "hyper=info", "tungstenite=info", "tokio_tungstenite=info", "jsonwebtoken=info"];
+const QUIET_TARGETS: [&str; 6] =
+    ["h2=info", "hyper=info", "hyper_util=info", "rustls=info", "tungstenite=info", "tokio_tungstenite=info"];
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

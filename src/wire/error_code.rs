@@ -98,7 +98,7 @@ codes! {
     Internal "internal" 500 "Something is broken here"
         "report it with the request_id; the log of the service has the cause",
     NoSigningKey "no_signing_key" 501 "There is no key to sign with"
-        "start the service with JWT_SECRET; without it nobody needs a token",
+        "start the service with JWT_SECRET; in open mode nobody needs a token, else ask whoever signs them",
     StoreUnavailable "store_unavailable" 503 "The store is unavailable"
         "nothing was changed; repeat the request after retry_after_ms",
     LedgerUnavailable "ledger_unavailable" 503 "The ledger is unavailable"

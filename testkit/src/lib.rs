@@ -2,6 +2,7 @@
 //! as processes, and a proxy that cuts connections. It installs nothing and knows nothing of the service's code.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot start its servers has failed")]
 
+pub mod certificates;
 pub mod golden;
 pub mod nginx;
 pub mod ports;

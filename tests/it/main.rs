@@ -48,6 +48,10 @@ mod history;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod key_faults;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod ledger_outage;
 #[cfg(test)]
 mod limits;

@@ -15,8 +15,8 @@ use source::{Source, everything, places, segments};
 
 /// Each room and what it may name. Rows name only rows above; [`ALL_ABOVE`] is each of them.
 ///
-/// `auth` is pure and stands by itself because both `http` and `cli` need it: a token is
-/// verified by the one and signed by both. `fanout` tells warnings at an instant, so it needs
+/// `auth` stands by itself because both `http` and `cli` need it: a token is verified by the one
+/// and signed by both. The keys of others come to it by `outgoing`. `fanout` tells warnings at an instant, so it needs
 /// `clock`, and its tasks are stopped like all others, so it needs `shutdown`. `redis` is
 /// the connection that `store`, `bus` and `membership` stand on; it knows no keys. `mutants` is
 /// in no build that is shipped.
@@ -29,7 +29,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("breaker", &["telemetry"]),
     ("redis", &["telemetry"]),
     ("ids", &["domain"]),
-    ("auth", &["domain"]),
+    ("outgoing", &[]),
+    ("auth", &["domain", "outgoing", "telemetry"]),
     ("wire", &["domain"]),
     ("conformance", &["domain", "wire"]),
     ("clock", &["domain", "telemetry"]),

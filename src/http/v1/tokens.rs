@@ -12,7 +12,7 @@ use crate::app::StoredSession;
 use crate::domain::access::issued_role;
 use crate::domain::chain::Digest;
 use crate::domain::id::{ParticipantId, SessionId};
-use crate::domain::principal::{Principal, Provenance};
+use crate::domain::principal::{Principal, Provenance, is_valid_name};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::http::api::Api;
@@ -83,11 +83,14 @@ pub(super) async fn sign(
 impl Api {
     /// A new token's own facts. It never outlives the token of whoever asks for it.
     fn made(&self, caller: &Caller, held: &StoredSession, wanted: &TokenBody) -> Result<SignedToken, ApiError> {
-        let ttl_ms = wanted.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
-        if !(MIN_TTL_MS..=MAX_TTL_MS).contains(&ttl_ms) {
+        let longest = self.authenticator.max_life_ms().min(MAX_TTL_MS);
+        let ttl_ms = wanted.ttl_ms.unwrap_or(DEFAULT_TTL_MS.min(longest));
+        if !(MIN_TTL_MS..=longest).contains(&ttl_ms) {
             return Err(ApiError::invalid(
                 "/ttl_ms",
-                "must be a whole number of milliseconds from 1000 to 86400000 (a day)",
+                format!(
+                    "must be a whole number of milliseconds from {MIN_TTL_MS} to {longest}, the longest life of a token"
+                ),
             ));
         }
         let issued_at = caller.arrived;
@@ -132,8 +135,11 @@ fn proven(
 ) -> Result<Principal, ApiError> {
     let named = wanted.participant_id.as_ref().map(|id| id.as_str().to_owned());
     let subject = wanted.sub.or(named).unwrap_or_else(|| "viewer".to_owned());
-    if !(1..=256).contains(&subject.len()) {
-        return Err(ApiError::invalid("/sub", "must be a text of 1 to 256 bytes"));
+    if !is_valid_name(&subject) {
+        return Err(ApiError::invalid(
+            "/sub",
+            "must be a text of 1 to 256 bytes, without control characters and marks of direction",
+        ));
     }
     Ok(Principal {
         tenant: caller.tenant.clone(),
@@ -148,6 +154,7 @@ fn proven(
             issued_at: Some(made.issued_at),
             made_by: Some(caller.subject.clone()),
             seat: made.seat,
+            key: None,
         },
     })
 }

@@ -19,6 +19,7 @@ use super::commands::CommandQueue;
 use super::followed_feed::SubscriptionEvent;
 use super::goodbye::goodbye;
 use super::keepalive::Keepalive;
+use super::renewal::Renewal;
 use super::socket::{Socket, SocketError, Wire};
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
@@ -62,6 +63,8 @@ pub struct Connection<S> {
     pub(super) pulse: Keepalive,
     /// While there are commands.
     pub(super) commanding: Option<Box<CommandQueue>>,
+    /// While a token waits for its key.
+    pub(super) renewing: Option<Box<Renewal>>,
     pub(super) lifetime: Lifetime,
     pub(super) write_by: Option<Instant>,
     /// When somebody may have waited for a place for too long.
@@ -87,6 +90,7 @@ impl<S: Wire> Connection<S> {
             socket,
             pulse: Keepalive::start(opening.heartbeat, client.is_proxied, now),
             commanding: None,
+            renewing: None,
             lifetime: Lifetime::of(&principal, streams.parts.clock.now()),
             write_by: None,
             place_by: subscriptions.waits_until(),
@@ -142,6 +146,7 @@ impl<S: Wire> Connection<S> {
         }
         if is_written {
             self.lifetime.prepare_to_leave(&self.streams);
+            went_on |= self.take_renewal(context)?;
             if standing == Standing::Good {
                 went_on |= self.take_updates(context)?;
             }
@@ -257,7 +262,7 @@ impl<S: Wire> Connection<S> {
     /// Whether what the client says next can be kept until it is answered.
     pub(super) fn may_hear(&self) -> bool {
         let may_command = self.commanding.as_ref().is_none_or(|commanding| commanding.has_room());
-        may_command && (self.place_by.is_none() || self.subscriptions.has_room())
+        may_command && self.renewing.is_none() && (self.place_by.is_none() || self.subscriptions.has_room())
     }
 
     fn take(&mut self, incoming: Incoming) -> Result<(), End> {

@@ -1,6 +1,7 @@
 //! What a connection does with what its client says.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::client::{ClientRequest, Frame, InvalidFrame};
 use super::commands::QueuedCommand;
 use super::connection::{Connection, End};
 use super::followed_feed::{PendingRequest, RequestKind};
+use super::renewal::Renewal;
 use super::rights;
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
@@ -136,18 +138,31 @@ impl<S: Wire> Connection<S> {
     fn renew(&mut self, regarding: &Regarding, token: &str) -> Result<(), End> {
         self.budget.charge(TOKEN);
         let now = self.streams.parts.clock.now();
-        let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
-        if matches!(renewed, Err(denied) if denied.is_counted()) {
+        match self.streams.parts.authenticator.authenticate(Some(token), now) {
+            Err(Denied::UnknownKey | Denied::Unknown) => {
+                self.renewing = Some(Renewal::begin(&self.streams, regarding.clone(), token.to_owned()));
+                Ok(())
+            }
+            proven => self.renewed(regarding, proven),
+        }
+    }
+
+    /// Goes on as whom a token of `AUTH` proved.
+    fn renewed(&mut self, regarding: &Regarding, proven: Result<Arc<Principal>, Denied>) -> Result<(), End> {
+        if matches!(proven, Err(denied) if denied.is_counted()) {
             let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || Caller::Address(self.address));
         }
-        if renewed.as_ref().is_err_and(|denied| *denied == Denied::Unknown) {
+        if proven.as_ref().is_err_and(|denied| *denied == Denied::Unknown) {
             self.send_error(regarding, *ApiError::from(Denied::Unknown).0);
             return Ok(());
         }
-        let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
-        self.record_renewal(renewed.as_deref());
+        let renewed = proven.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
+        if renewed.is_none() {
+            let event = SecurityEvent::of(EventKind::TokenRefused).by(&self.principal).from(Some(self.address));
+            self.streams.security().record(event.detail("AUTH on a stream"));
+        }
         self.principal = renewed.ok_or(Close::TokenRefused)?;
-        self.lifetime.renew(&self.principal, now);
+        self.lifetime.renew(&self.principal, self.streams.parts.clock.now());
         self.leave_hidden()?;
         if regarding.id.is_some() {
             self.send(&frames::ack(regarding, EMPTY_ANSWER));
@@ -155,18 +170,13 @@ impl<S: Wire> Connection<S> {
         Ok(())
     }
 
-    /// A token that is refused, or that brings another role or participant, is an event.
-    fn record_renewal(&self, renewed: Option<&Principal>) {
-        let before = &self.principal;
-        let event = match renewed {
-            None => SecurityEvent::of(EventKind::TokenRefused).by(before).detail("AUTH on a stream"),
-            Some(renewed) if renewed.role != before.role || renewed.participant_id != before.participant_id => {
-                let detail = format!("AUTH on a stream: from {} to {}", before.role.as_str(), renewed.role.as_str());
-                SecurityEvent::of(EventKind::TokenRenewed).by(renewed).detail(detail)
-            }
-            Some(_) => return,
-        };
-        self.streams.security().record(event);
+    /// Takes the answer to an `AUTH` that waits for a key. Whether there was one.
+    pub(super) fn take_renewal(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        let Some(renewal) = &mut self.renewing else { return Ok(false) };
+        let Poll::Ready((regarding, proven)) = renewal.poll(context) else { return Ok(false) };
+        self.renewing = None;
+        self.renewed(&regarding, proven)?;
+        Ok(true)
     }
 
     /// A narrower token may have closed a session to its bearer.

@@ -10,6 +10,7 @@ mod goodbye;
 mod inbound;
 mod keepalive;
 mod placement;
+mod renewal;
 mod rights;
 mod socket;
 mod subscriptions;

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::time::Instant;
-use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::followed_feed::{FollowedFeed, PendingRequest, SubscriptionEvent};
@@ -20,7 +20,6 @@ use crate::stream::{MAX_SESSIONS, Streams};
 const MAX_PENDING_REQUESTS: usize = MAX_SESSIONS + 64;
 
 /// What is followed.
-#[derive(Debug)]
 pub enum Subscriptions {
     /// The feed that the path names.
     One(FollowedFeed),
@@ -29,7 +28,7 @@ pub enum Subscriptions {
 }
 
 /// Sessions that come and go.
-#[derive(Debug)]
+
 pub struct ManySessions {
     followed: Vec<FollowedFeed>,
     /// Who is asked first, so that a busy session does not keep the others waiting.
@@ -37,7 +36,7 @@ pub struct ManySessions {
     /// Whoever follows nothing is not woken by anything else when a stop begins.
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Nor when its token is revoked.
-    revocations: WatchStream<u64>,
+    revocations: BoxStream<'static, ()>,
 }
 
 /// Too many sessions at once.
@@ -51,7 +50,7 @@ impl Subscriptions {
 
     pub fn many(streams: &Streams) -> Self {
         let stop = Box::pin(streams.parts.shutdown.soft().cancelled_owned());
-        let revocations = WatchStream::from_changes(streams.parts.authenticator.validity().changes());
+        let revocations = streams.parts.authenticator.changes();
         Self::Many(Box::new(ManySessions { followed: Vec::new(), turn: 0, stop, revocations }))
     }
 

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::backends::{Backends, is_shared};
 use super::bus_tap::BusTap;
 use super::caller::{Authority, Caller, Client, client};
-use super::token::SECRET;
+use super::token::{SECRET, TOKEN_LIFE};
 use super::watch::Watching;
 use super::{Session, eventually};
 
@@ -157,6 +157,7 @@ impl Cluster {
             listen_addr: "127.0.0.1:0".parse().unwrap(),
             metrics_addr: "127.0.0.1:0".parse().unwrap(),
             jwt_secret: Secret::new(SECRET),
+            max_token_life: TOKEN_LIFE,
             drain_timeout: Duration::from_millis(400),
             timers: short(),
             ..Config::default()

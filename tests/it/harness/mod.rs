@@ -13,6 +13,8 @@ pub mod cluster;
 pub mod events;
 pub mod follow;
 pub mod history;
+pub mod issuer;
+pub mod key_server;
 pub mod process;
 pub mod raw;
 pub mod rng;

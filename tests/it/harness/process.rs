@@ -9,7 +9,7 @@ use testkit::ports::free_address;
 use testkit::process::Process;
 
 use super::caller::{Authority, Caller, Client, client};
-use super::token::{SECRET, claims, signed};
+use super::token::{SECRET, TOKEN_LIFE, claims, signed};
 
 /// A data folder, addresses and settings, for processes that serve from them.
 pub struct Host {
@@ -27,6 +27,7 @@ impl Host {
     pub fn new() -> Self {
         let settings = vec![
             ("JWT_SECRET", SECRET.to_owned()),
+            ("MAX_TOKEN_LIFE_MS", TOKEN_LIFE.as_millis().to_string()),
             ("DRAIN_TIMEOUT_MS", "2000".to_owned()),
             // No balancer has to notice.
             ("DRAIN_GRACE_MS", "0".to_owned()),

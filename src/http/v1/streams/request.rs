@@ -45,7 +45,7 @@ async fn caller(
 ) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
-        return Ok(streams.authenticate(None));
+        return Ok(streams.authenticate(None).await);
     }
     if handshake::is_asked_for(&parts.headers) {
         origin::check_websocket(parts)?;
@@ -55,7 +55,7 @@ async fn caller(
             streams.redeem(ticket).await.map_err(|_| ApiError::unavailable(Code::StoreUnavailable))?
         }
         (Ok(None), Some(_)) => Err(Denied::Misplaced),
-        (Ok(token), _) => streams.authenticate_known(token).await,
+        (Ok(token), _) => streams.authenticate(token).await,
         (Err(denied), _) => Err(denied),
     };
     if let Err(denied) = proven {

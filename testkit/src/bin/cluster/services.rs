@@ -20,6 +20,9 @@ const POSTGRES_TIMEOUT: Duration = Duration::from_secs(30);
 pub const INSTANCE_TIMEOUT: Duration = Duration::from_secs(30);
 const NGINX_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The token that is printed is good for so long: a cluster may stay up for weeks.
+const TOKEN_LIFE_MS: i64 = 30 * 24 * 3_600_000;
+
 const KEY_BYTES: usize = 32;
 
 impl Cluster {
@@ -87,7 +90,7 @@ impl Cluster {
         let key = key.map(|byte| format!("{byte:02x}")).concat();
         let text = format!(
             "redis_url = \"{redis_url}\"\ndatabase_url = \"{database_url}\"\njwt_secret = \"{key}\"\n\
-             log_format = \"text\"\ndrain_grace_ms = 0\n"
+             max_token_life_ms = {TOKEN_LIFE_MS}\nlog_format = \"text\"\ndrain_grace_ms = 0\n"
         );
         self.write("settings.toml", &text)
     }
