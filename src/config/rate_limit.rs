@@ -118,8 +118,24 @@ mod tests {
     #[test]
     fn what_is_no_rate_is_refused() {
         for text in [
-            "", "600", "0/min", "-1/min", "+5/s", "1.5/s", "600/m", "600/minute", "/min", "600/min,", "600/min,50",
-            "600/min,burst=0", "600/min,burst=", "1000001/s", "600/min,burst=1000001", "None", "off", "600/min/s",
+            "",
+            "600",
+            "0/min",
+            "-1/min",
+            "+5/s",
+            "1.5/s",
+            "600/m",
+            "600/minute",
+            "/min",
+            "600/min,",
+            "600/min,50",
+            "600/min,burst=0",
+            "600/min,burst=",
+            "1000001/s",
+            "600/min,burst=1000001",
+            "None",
+            "off",
+            "600/min/s",
         ] {
             assert_eq!(RateLimit::or_none(text), Err(InvalidRate), "{text}");
         }

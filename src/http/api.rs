@@ -10,7 +10,7 @@ use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::ids::Ids;
-use crate::limits::{RateLimits, TenantQuotas};
+use crate::limits::{CallerLimits, TenantQuotas};
 
 /// What handlers work with.
 pub struct Api {
@@ -21,7 +21,7 @@ pub struct Api {
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
     /// How much a caller may ask.
-    pub limits: Arc<RateLimits>,
+    pub limits: Arc<CallerLimits>,
     /// How much a tenant may ask, over all instances.
     pub tenants: Arc<TenantQuotas>,
     /// Where now comes from.

@@ -141,10 +141,7 @@ pub const V1: &[Route] = &[
     row(Endpoint::RemoveParticipant, "DELETE", PARTICIPANT_PATH, OPERATOR, Class::Command),
     post(Endpoint::Command, "/sessions/{id}/{command}", Right::CommandInPath, Class::Command),
     stream(SocketOfMany, "/ws", VIEWER, Class::Connect).of(Scope::Tenant).answers(NONE),
-    stream(EventsOfMany, "/events", VIEWER, Class::Connect)
-        .of(Scope::Tenant)
-        .weighs(Weight::Sessions)
-        .answers(EVENTS),
+    stream(EventsOfMany, "/events", VIEWER, Class::Connect).of(Scope::Tenant).weighs(Weight::Sessions).answers(EVENTS),
     stream(SocketOfStatus, "/status/ws", OPERATOR, Class::Connect).of(Scope::Service).answers(NONE),
     stream(EventsOfStatus, "/status/events", OPERATOR, Class::Connect).of(Scope::Service).answers(EVENTS),
     stream(PollOfStatus, "/status/poll", OPERATOR, Class::Read).of(Scope::Service),

@@ -37,11 +37,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Vec<&'a str>> {
 }
 
 /// The last address that is not trusted, or the first of all; `None` if one on the way is none.
-fn nearest(
-    items: &[&str],
-    read: fn(&str) -> Option<IpAddr>,
-    is_trusted: impl Fn(IpAddr) -> bool,
-) -> Option<IpAddr> {
+fn nearest(items: &[&str], read: fn(&str) -> Option<IpAddr>, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let mut farthest = None;
     for item in items.iter().rev() {
         let address = read(item)?;
@@ -124,7 +120,9 @@ mod tests {
 
     #[test]
     fn garbage_is_the_peers_address() {
-        for list in [&b""[..], b"unknown", b"203.0.113.9, _hidden", b"203.0.113.9,", b"\xff\xfe", b"203.0.113.999", b"*"] {
+        for list in
+            [&b""[..], b"unknown", b"203.0.113.9, _hidden", b"203.0.113.9,", b"\xff\xfe", b"203.0.113.999", b"*"]
+        {
             let shown = String::from_utf8_lossy(list);
             assert_eq!(client(PROXY, &[("x-forwarded-for", list)]), PROXY, "{shown}");
             assert_eq!(client(PROXY, &[("forwarded", list)]), PROXY, "{shown}");

@@ -68,7 +68,8 @@ impl From<TenantQuotaError> for ApiError {
             Resource::Commands => format!("{quota} commands a second"),
             Resource::Creates => format!("{quota} new sessions a minute"),
         };
-        let said = format!("{allowed} are allowed to this tenant, over all instances; wait as long as retry_after_ms says");
+        let said =
+            format!("{allowed} are allowed to this tenant, over all instances; wait as long as retry_after_ms says");
         Self::unavailable_for(Code::RateLimited, Some(wait)).with_cause(said)
     }
 }
@@ -89,11 +90,9 @@ mod tests {
         assert_eq!((problem.of, problem.retry_after_ms), (Code::RateLimited, Some(1_200)));
         assert!(problem.detail.contains("600 reads a minute") && problem.detail.contains("50 at once"));
         let headers: Vec<_> = problem.headers().collect();
-        for expected in [
-            ("retry-after", "2"),
-            ("ratelimit-policy", "\"read\";q=600;w=60"),
-            ("ratelimit", "\"read\";r=0;t=2"),
-        ] {
+        for expected in
+            [("retry-after", "2"), ("ratelimit-policy", "\"read\";q=600;w=60"), ("ratelimit", "\"read\";r=0;t=2")]
+        {
             assert!(headers.contains(&(expected.0, expected.1.to_owned())), "{expected:?} in {headers:?}");
         }
     }

@@ -74,6 +74,8 @@ mod properties;
 #[cfg(test)]
 mod query_parameters;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod refusals;
@@ -85,6 +87,8 @@ mod restart;
 mod resume;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod rights_table;
 #[cfg(test)]
 mod roaming_clients;
 #[cfg(test)]

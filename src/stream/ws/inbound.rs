@@ -15,7 +15,7 @@ use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
-use crate::limits::{Caller, Class};
+use crate::limits::{CallerIdentity, Class};
 use crate::stream::frames::Regarding;
 use crate::stream::{MAX_SESSIONS, frames};
 use crate::wire::api_error::ApiError;
@@ -132,7 +132,7 @@ impl<S: Wire> Connection<S> {
         let now = self.streams.parts.clock.now();
         let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
         if matches!(renewed, Err(denied) if denied.is_counted()) {
-            let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || Caller::Address(self.address));
+            let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || CallerIdentity::Address(self.address));
         }
         let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
         self.principal = renewed.ok_or(Close::TokenRefused)?;
