@@ -80,6 +80,8 @@ mod readme;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod refused_tokens;
+#[cfg(test)]
 mod refused_versions;
 #[cfg(test)]
 mod restart;
@@ -103,6 +105,8 @@ mod store_failures;
 mod store_rollback;
 #[cfg(test)]
 mod takeover;
+#[cfg(test)]
+mod tenant_quotas;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
