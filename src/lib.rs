@@ -7,7 +7,7 @@
 //! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to subscribers, inside one instance
-//! - [`limits`]: quotas of a subject over all instances
+//! - [`limits`]: how much a caller may ask of an instance, and a tenant or subject of all of them
 //! - [`membership`]: live instances, and the partitions that each owns
 //! - [`audit`]: drains the outbox of the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL

@@ -10,7 +10,6 @@ use super::client::{ClientRequest, Frame, InvalidFrame};
 use super::commands::QueuedCommand;
 use super::connection::{Connection, End};
 use super::followed_feed::{PendingRequest, RequestKind};
-use super::rights;
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
@@ -74,7 +73,7 @@ impl<S: Wire> Connection<S> {
 
     /// Whether its sender may send such a frame, and has not sent too many.
     fn admit(&self, wanted: &ClientRequest) -> Result<(), ApiError> {
-        let right = rights::right(wanted);
+        let right = wanted.right();
         self.streams.count(right.class, &self.principal, self.address)?;
         if self.principal.role < right.least_role { Err(ApiError::of(Code::Forbidden)) } else { Ok(()) }
     }
