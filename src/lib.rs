@@ -7,7 +7,7 @@
 //! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to subscribers, inside one instance
-//! - [`limits`]: quotas of a subject over all instances
+//! - [`limits`]: how much a caller may ask of an instance, and a tenant or subject of all of them
 //! - [`security`]: the log of what was refused, limited, revoked and changed
 //! - [`control`]: settings and revocations, changed while the service runs
 //! - [`membership`]: live instances, and the partitions that each owns

@@ -13,7 +13,7 @@ use super::auth;
 use super::routes::Route;
 use crate::auth::Denied;
 use crate::domain::principal::Principal;
-use crate::limits::{Caller, Class, RateLimits, Standing};
+use crate::limits::{CallerIdentity, CallerLimits, Class, Standing};
 use crate::net::admission::Peer;
 use crate::security::{EventKind, Security, SecurityEvent};
 use crate::wire::api_error::ApiError;
@@ -37,14 +37,14 @@ pub(super) fn route(parts: &Parts) -> Result<&'static Route, ApiError> {
 }
 
 /// Where the request comes from. One without a connection, as in tests, comes from nowhere.
-pub(super) fn address(limits: &RateLimits, parts: &Parts) -> IpAddr {
+pub(super) fn address(limits: &CallerLimits, parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<Arc<Peer>>();
     peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| limits.client_address(peer.address().ip(), &parts.headers))
 }
 
 /// The answer to whoever no token proves. It counts against the address that it comes from,
 /// unless there was none, or it once was good.
-pub(super) fn refuse(limits: &RateLimits, security: &dyn Security, parts: &Parts, denied: Denied) -> ApiError {
+pub(super) fn refuse(limits: &CallerLimits, security: &dyn Security, parts: &Parts, denied: Denied) -> ApiError {
     match check_refused(limits, security, parts, denied) {
         Err(limited) => limited,
         Ok(()) => denied.into(),
@@ -56,7 +56,7 @@ pub(super) fn refuse(limits: &RateLimits, security: &dyn Security, parts: &Parts
 /// # Errors
 /// There are too many from that address.
 pub(super) fn check_refused(
-    limits: &RateLimits,
+    limits: &CallerLimits,
     security: &dyn Security,
     parts: &Parts,
     denied: Denied,
@@ -65,17 +65,17 @@ pub(super) fn check_refused(
     if !denied.is_counted() {
         return Ok(());
     }
-    limits.check(Class::RefusedToken, 1, || Caller::Address(address(limits, parts)))?;
+    limits.check(Class::RefusedToken, 1, || CallerIdentity::Address(address(limits, parts)))?;
     Ok(())
 }
 
 /// Counts a request against its caller's share, then asks for its role.
 pub(super) fn check(
-    limits: &RateLimits,
+    limits: &CallerLimits,
     security: &dyn Security,
     parts: &Parts,
     principal: &Principal,
-    counted: Caller<'_>,
+    counted: CallerIdentity<'_>,
 ) -> Result<(), ApiError> {
     let route = route(parts)?;
     if let Some(class) = route.class {
@@ -101,20 +101,20 @@ pub(super) fn check_role(
 }
 
 /// Counts a request that needs no token, by its address.
-pub(super) fn check_anyone(limits: &RateLimits, parts: &Parts) -> Result<(), ApiError> {
+pub(super) fn check_anyone(limits: &CallerLimits, parts: &Parts) -> Result<(), ApiError> {
     match route(parts)?.class {
-        Some(class) => count(limits, parts, class, 1, || Caller::Address(address(limits, parts))),
+        Some(class) => count(limits, parts, class, 1, || CallerIdentity::Address(address(limits, parts))),
         None => Ok(()),
     }
 }
 
 /// Counts what a request asks.
 pub(super) fn count<'a>(
-    limits: &RateLimits,
+    limits: &CallerLimits,
     parts: &Parts,
     class: Class,
     weight: u32,
-    counted: impl FnOnce() -> Caller<'a>,
+    counted: impl FnOnce() -> CallerIdentity<'a>,
 ) -> Result<(), ApiError> {
     let standing = limits.check(class, weight, counted)?;
     if let (Some(standing), Some(shown)) = (standing, parts.extensions.get::<ShownStanding>()) {

@@ -11,7 +11,7 @@ use crate::app::sessions::Sessions;
 use crate::auth::{Authenticator, Tickets};
 use crate::clock::Clock;
 use crate::ids::Ids;
-use crate::limits::{RateLimits, TenantQuotas};
+use crate::limits::{CallerLimits, TenantQuotas};
 use crate::security::Security;
 
 /// What handlers work with.
@@ -23,7 +23,7 @@ pub struct Api {
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
     /// How much a caller may ask.
-    pub limits: Arc<RateLimits>,
+    pub limits: Arc<CallerLimits>,
     /// How much a tenant may ask, over all instances.
     pub tenants: Arc<TenantQuotas>,
     /// What administrators do.

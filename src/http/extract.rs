@@ -51,8 +51,8 @@ pub struct Caller {
 
 impl Caller {
     /// As whom its requests are counted.
-    pub fn counted(&self) -> limits::Caller<'_> {
-        self.address.map_or(limits::Caller::Principal(&self.principal), limits::Caller::Address)
+    pub fn counted(&self) -> limits::CallerIdentity<'_> {
+        self.address.map_or(limits::CallerIdentity::Principal(&self.principal), limits::CallerIdentity::Address)
     }
 }
 

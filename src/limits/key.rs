@@ -10,7 +10,7 @@ use crate::domain::principal::Principal;
 
 /// A caller, as limits know it.
 #[derive(Debug, Clone, Copy)]
-pub enum Caller<'a> {
+pub enum CallerIdentity<'a> {
     /// Whom a valid token proves.
     Principal(&'a Principal),
     /// Whoever has shown none, by where it calls from.
@@ -27,10 +27,10 @@ pub(super) struct KeyHasher([RandomState; 2]);
 
 impl KeyHasher {
     /// The bucket of a caller. A token that another subject requested is not that subject.
-    pub(super) fn key(&self, caller: Caller<'_>) -> Key {
+    pub(super) fn key(&self, caller: CallerIdentity<'_>) -> Key {
         match caller {
-            Caller::Principal(of) => self.hash(&(&of.tenant, &of.subject, &of.provenance.made_by)),
-            Caller::Address(address) => self.hash(&network(address)),
+            CallerIdentity::Principal(of) => self.hash(&(&of.tenant, &of.subject, &of.provenance.made_by)),
+            CallerIdentity::Address(address) => self.hash(&network(address)),
         }
     }
 
@@ -91,17 +91,17 @@ mod tests {
         let (ann, bob, other) = (principal("acme", "ann"), principal("acme", "bob"), principal("other", "ann"));
         let mut made = ann.clone();
         made.provenance.made_by = Some("op".to_owned());
-        let keys = [&ann, &bob, &other, &made].map(|of| hasher.key(Caller::Principal(of)));
+        let keys = [&ann, &bob, &other, &made].map(|of| hasher.key(CallerIdentity::Principal(of)));
         for (place, key) in keys.iter().enumerate() {
             assert!(!keys[..place].contains(key), "{place}");
         }
-        assert_eq!(hasher.key(Caller::Principal(&ann.clone())), keys[0]);
+        assert_eq!(hasher.key(CallerIdentity::Principal(&ann.clone())), keys[0]);
     }
 
     #[test]
     fn an_ipv6_address_counts_by_its_64() {
         let hasher = KeyHasher::default();
-        let key = |text: &str| hasher.key(Caller::Address(text.parse().unwrap()));
+        let key = |text: &str| hasher.key(CallerIdentity::Address(text.parse().unwrap()));
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_eq!(key("10.0.0.1"), key("::ffff:10.0.0.1"));

@@ -3,7 +3,7 @@
 //!
 //! A layer around the router sees one request where there are several: the frames of a socket,
 //! the polls of a connection, the commands of a batch. So each place that begins some work asks
-//! [`RateLimits::check`] itself.
+//! [`CallerLimits::check`] itself.
 
 mod buckets;
 mod class;
@@ -29,11 +29,11 @@ use tokio::time::interval;
 
 use self::buckets::MAX_KEYS;
 pub use self::class::Class;
-pub use self::key::Caller;
+pub use self::key::CallerIdentity;
 use self::key::KeyHasher;
 pub use self::pool::{Drawn, LeaseRequest, MemoryPool, Pool, PoolError, RedisPool, Resource};
 use self::rates::ClassLimiter;
-pub use self::rates::{Now, Rate, RateLimited, Standing};
+pub use self::rates::{Rate, RateLimited, Standing, TimeSource};
 pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
 pub use self::tenant_quota::{Instances, NoTenantLimits, TenantLimits, TenantQuotaError, TenantQuotas};
 use crate::telemetry::metrics as names;
@@ -45,16 +45,16 @@ const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 pub type IsTrusted = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// The limits of this instance: one limiter a class, where that has a limit.
-pub struct RateLimits {
+pub struct CallerLimits {
     limiters: [Option<Box<ClassLimiter>>; Class::ALL.len()],
     rejected: [Counter; Class::ALL.len()],
     hasher: KeyHasher,
     is_trusted: IsTrusted,
 }
 
-impl RateLimits {
+impl CallerLimits {
     /// Limits by class; `None` is without limit.
-    pub fn new(rates: impl Fn(Class) -> Option<Rate>, is_trusted: IsTrusted, now: &Now) -> Self {
+    pub fn new(rates: impl Fn(Class) -> Option<Rate>, is_trusted: IsTrusted, now: &TimeSource) -> Self {
         let limiter =
             |class| rates(class).map(|rate| Box::new(ClassLimiter::new(class, rate, Arc::clone(now), MAX_KEYS)));
         let rejected = |class: Class| {
@@ -69,7 +69,7 @@ impl RateLimits {
 
     /// No limits at all.
     pub fn none() -> Self {
-        Self::new(|_| None, Box::new(|_| false), &(Arc::new(|| Duration::ZERO) as Now))
+        Self::new(|_| None, Box::new(|_| false), &(Arc::new(|| Duration::ZERO) as TimeSource))
     }
 
     /// Whether callers see where they stand: not where only refused tokens are limited.
@@ -85,7 +85,7 @@ impl RateLimits {
         &self,
         class: Class,
         weight: u32,
-        caller: impl FnOnce() -> Caller<'a>,
+        caller: impl FnOnce() -> CallerIdentity<'a>,
     ) -> Result<Option<Standing>, RateLimited> {
         let Some(limiter) = &self.limiters[class as usize] else { return Ok(None) };
         let caller = caller();
@@ -97,13 +97,13 @@ impl RateLimits {
     }
 
     /// A caller is refused: the one place where that is known of all classes.
-    fn refused(&self, class: Class, caller: Caller<'_>) {
+    fn refused(&self, class: Class, caller: CallerIdentity<'_>) {
         self.rejected[class as usize].increment(1);
         match caller {
-            Caller::Principal(principal) => {
+            CallerIdentity::Principal(principal) => {
                 tracing::debug!(class = class.as_str(), tenant.id = %principal.tenant, "a caller is over its limit");
             }
-            Caller::Address(address) => {
+            CallerIdentity::Address(address) => {
                 tracing::debug!(class = class.as_str(), %address, "an address is over its limit");
             }
         }

@@ -95,12 +95,12 @@ impl Penalties {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Caller;
+    use crate::limits::CallerIdentity;
     use crate::limits::key::KeyHasher;
 
     fn keys(count: u32) -> Vec<Key> {
         let hasher = KeyHasher::default();
-        (0..count).map(|number| hasher.key(Caller::Address(std::net::Ipv4Addr::from(number).into()))).collect()
+        (0..count).map(|number| hasher.key(CallerIdentity::Address(std::net::Ipv4Addr::from(number).into()))).collect()
     }
 
     const fn at(seconds: u64) -> Duration {

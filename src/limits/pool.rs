@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::rates::Now;
+use super::rates::TimeSource;
 use crate::domain::id::TenantId;
 use crate::redis::{Argument, Redis, RedisError, Script};
 use crate::store::keys::Keys;
@@ -76,14 +76,14 @@ impl Resource {
 
 /// The pool of an instance that is alone.
 pub struct MemoryPool {
-    now: Now,
+    now: TimeSource,
     /// When each bucket is full again.
     full_at: Mutex<HashMap<(TenantId, Resource), Duration>>,
 }
 
 impl MemoryPool {
     /// Full buckets.
-    pub fn new(now: Now) -> Self {
+    pub fn new(now: TimeSource) -> Self {
         Self { now, full_at: Mutex::default() }
     }
 }

@@ -15,7 +15,7 @@ use super::key::Key;
 use super::penalty::Penalties;
 
 /// The time since some instant, which never goes back.
-pub type Now = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub type TimeSource = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// How much a caller may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct RateLimited(pub Standing);
 pub(super) struct ClassLimiter {
     class: Class,
     rate: Rate,
-    now: Now,
+    now: TimeSource,
     began: Duration,
     limiter: RateLimiter<Key, Buckets, HandedIn, StateInformationMiddleware>,
     buckets: Buckets,
@@ -57,7 +57,7 @@ pub(super) struct ClassLimiter {
 }
 
 /// The clock that is handed in, as the limiter reads it.
-struct HandedIn(Now);
+struct HandedIn(TimeSource);
 
 impl Clock for HandedIn {
     type Instant = Nanos;
@@ -75,7 +75,7 @@ impl Rate {
 }
 
 impl ClassLimiter {
-    pub(super) fn new(class: Class, rate: Rate, now: Now, max_keys: usize) -> Self {
+    pub(super) fn new(class: Class, rate: Rate, now: TimeSource, max_keys: usize) -> Self {
         let quota = Quota::with_period(rate.interval()).unwrap_or(Quota::per_second(rate.count));
         let buckets = Buckets::new(max_keys);
         let limiter = RateLimiter::new(quota.allow_burst(rate.burst), buckets.clone(), HandedIn(Arc::clone(&now)));

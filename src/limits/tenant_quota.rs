@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::pool::{Drawn, LeaseRequest, Pool, PoolError, Resource};
-use super::rates::Now;
+use super::rates::TimeSource;
 use crate::domain::id::TenantId;
 
 /// A lease is a tenant's share of this span.
@@ -75,7 +75,7 @@ pub struct TenantQuotas {
     limits: Arc<dyn TenantLimits>,
     pool: Arc<dyn Pool>,
     instances: Instances,
-    now: Now,
+    now: TimeSource,
     holders: RwLock<HashMap<(TenantId, Resource), Arc<Holder>>>,
 }
 
@@ -144,7 +144,7 @@ impl TenantQuota {
 
 impl TenantQuotas {
     /// Quotas by `limits`, drawn from `pool`.
-    pub fn new(limits: Arc<dyn TenantLimits>, pool: Arc<dyn Pool>, instances: Instances, now: Now) -> Self {
+    pub fn new(limits: Arc<dyn TenantLimits>, pool: Arc<dyn Pool>, instances: Instances, now: TimeSource) -> Self {
         Self { limits, pool, instances, now, holders: RwLock::default() }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Now;
+use super::TimeSource;
 use crate::domain::id::TenantId;
 use crate::domain::principal::{Principal, Provenance, Role};
 
@@ -17,7 +17,7 @@ use crate::domain::principal::{Principal, Provenance, Role};
 pub(super) struct TestTime(Arc<AtomicU64>);
 
 impl TestTime {
-    pub(super) fn now(&self) -> Now {
+    pub(super) fn now(&self) -> TimeSource {
         let ms = Arc::clone(&self.0);
         // As far from zero as cluster time is.
         Arc::new(move || Duration::from_millis(1_767_225_600_000 + ms.load(Ordering::Relaxed)))

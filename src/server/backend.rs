@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use super::{connect, eviction_policy, limits};
+use super::{connect, eviction_policy};
 use crate::audit::worker::Worker;
 use crate::auth::Tickets;
 use crate::breaker;
@@ -24,7 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::jobs::RetryPolicy;
 use crate::ledger::Ledger;
-use crate::limits::{MemoryPool, Pool, RedisPool};
+use crate::limits::{MemoryPool, Pool, RedisPool, TimeSource};
 use crate::membership::redis::RedisLeases;
 use crate::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use crate::redis::Redis;
@@ -108,6 +108,12 @@ pub(super) fn now_from(clock: &Arc<dyn Clock>) -> Now {
     Arc::new(move || clock.now())
 }
 
+/// The time that limits count in: cluster time never goes back, and is never stepped.
+pub(super) fn time_source(clock: &Arc<dyn Clock>) -> TimeSource {
+    let clock = Arc::clone(clock);
+    Arc::new(move || Duration::from_micros(u64::try_from(clock.now_us()).unwrap_or(0)))
+}
+
 impl Backend {
     /// Embedded without `redis`; else clustered, as an instance that does `work`.
     pub async fn start(
@@ -139,7 +145,7 @@ impl Backend {
             ownership: Ownership::All,
             embedded_since: Some(started),
             generation_changes: watch::channel(0).1,
-            quota_pool: Arc::new(MemoryPool::new(limits::now_from(clock))),
+            quota_pool: Arc::new(MemoryPool::new(time_source(clock))),
             audience: Arc::new(hub.clone()),
             control: None,
             tickets: Arc::new(MemoryTickets::default()),

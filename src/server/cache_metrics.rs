@@ -9,7 +9,7 @@ use super::backend::Backend;
 use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::fanout::Hub;
-use crate::limits::{RateLimits, TenantQuotas};
+use crate::limits::{CallerLimits, TenantQuotas};
 use crate::telemetry::metrics;
 
 /// Counting takes a lock of each cache.
@@ -21,7 +21,7 @@ pub(super) struct CacheMetrics {
     pub authenticator: Arc<Authenticator>,
     pub hub: Arc<Hub>,
     pub backend: Arc<Backend>,
-    pub limits: (Arc<RateLimits>, Arc<TenantQuotas>),
+    pub limits: (Arc<CallerLimits>, Arc<TenantQuotas>),
 }
 
 impl CacheMetrics {

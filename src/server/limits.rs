@@ -1,15 +1,15 @@
 //! From settings to limits: of callers of this instance, and of tenants over all of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::backend::time_source;
 use super::services::Services;
 use crate::clock::Clock;
 use crate::config::{Config, RateLimit};
 use crate::control::Current;
 use crate::domain::id::TenantId;
 use crate::domain::setting::{COMMANDS_PER_S, CREATES_PER_MIN, Setting};
-use crate::limits::{Class, Instances, IsTrusted, Now, Rate, RateLimits, TenantLimits, TenantQuotas};
+use crate::limits::{CallerLimits, Class, Instances, IsTrusted, Rate, TenantLimits, TenantQuotas};
 
 /// How much tenants may ask, by the settings in force.
 pub(super) struct SettingLimits(pub Current);
@@ -31,14 +31,8 @@ impl TenantLimits for SettingLimits {
     }
 }
 
-/// The time that limits count in: cluster time never goes back, and is never stepped.
-pub(super) fn now_from(clock: &Arc<dyn Clock>) -> Now {
-    let clock = Arc::clone(clock);
-    Arc::new(move || Duration::from_micros(u64::try_from(clock.now_us()).unwrap_or(0)))
-}
-
 /// The limits of callers.
-pub(super) fn of_callers(config: &Config, clock: &Arc<dyn Clock>) -> Arc<RateLimits> {
+pub(super) fn of_callers(config: &Config, clock: &Arc<dyn Clock>) -> Arc<CallerLimits> {
     let limits = config.rate_limits;
     let rate = move |class| {
         let limit = match class {
@@ -52,7 +46,7 @@ pub(super) fn of_callers(config: &Config, clock: &Arc<dyn Clock>) -> Arc<RateLim
     };
     let proxies = config.trusted_proxies.clone();
     let is_trusted: IsTrusted = Box::new(move |address| proxies.iter().any(|proxy| proxy.contains(address)));
-    Arc::new(RateLimits::new(rate, is_trusted, &now_from(clock)))
+    Arc::new(CallerLimits::new(rate, is_trusted, &time_source(clock)))
 }
 
 /// The quotas of tenants, which this instance shares with the others.
@@ -61,5 +55,5 @@ pub(super) fn of_tenants(services: &Services) -> Arc<TenantQuotas> {
     let instances: Instances =
         Arc::new(move || membership.as_ref().map_or(1, |membership| membership.live_members().len()));
     let (limits, pool) = (Arc::clone(&services.tenant_limits), Arc::clone(&services.backend.quota_pool));
-    Arc::new(TenantQuotas::new(limits, pool, instances, now_from(&services.clock)))
+    Arc::new(TenantQuotas::new(limits, pool, instances, time_source(&services.clock)))
 }

@@ -34,7 +34,7 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::fanout::{Hub, Transport};
-use crate::limits::{self, Class, RateLimited, RateLimits};
+use crate::limits::{self, CallerLimits, Class, RateLimited};
 use crate::security::Security;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics as names;
@@ -72,7 +72,7 @@ pub struct StreamsParts {
     /// Who calls.
     pub authenticator: Arc<Authenticator>,
     /// How much a caller may ask.
-    pub limits: Arc<RateLimits>,
+    pub limits: Arc<CallerLimits>,
     /// Tickets in place of tokens.
     pub tickets: Arc<dyn Tickets>,
     /// The security log.
@@ -122,13 +122,17 @@ impl Streams {
     }
 
     /// How much a caller may ask.
-    pub fn limits(&self) -> &RateLimits {
+    pub fn limits(&self) -> &CallerLimits {
         &self.parts.limits
     }
 
     /// As whom a caller is counted: in open mode everybody is the same principal, so by address.
-    pub fn counted<'a>(&self, principal: &'a Principal, address: IpAddr) -> limits::Caller<'a> {
-        if self.is_open() { limits::Caller::Address(address) } else { limits::Caller::Principal(principal) }
+    pub fn counted<'a>(&self, principal: &'a Principal, address: IpAddr) -> limits::CallerIdentity<'a> {
+        if self.is_open() {
+            limits::CallerIdentity::Address(address)
+        } else {
+            limits::CallerIdentity::Principal(principal)
+        }
     }
 
     /// Counts what a caller asks on a stream that it has, as if it were a request.

@@ -78,9 +78,13 @@ mod properties;
 #[cfg(test)]
 mod query_parameters;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod refused_tokens;
 #[cfg(test)]
 mod refused_versions;
 #[cfg(test)]
@@ -91,6 +95,8 @@ mod resume;
 mod revocations;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod rights_table;
 #[cfg(test)]
 mod roaming_clients;
 #[cfg(test)]
@@ -109,6 +115,8 @@ mod store_failures;
 mod store_rollback;
 #[cfg(test)]
 mod takeover;
+#[cfg(test)]
+mod tenant_quotas;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

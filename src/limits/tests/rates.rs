@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{TestTime, principal};
 use crate::limits::key::KeyHasher;
 use crate::limits::rates::ClassLimiter;
-use crate::limits::{Caller, Class, Rate, RateLimited, RateLimits};
+use crate::limits::{CallerIdentity, CallerLimits, Class, Rate, RateLimited};
 
 fn rate(count: u32, window: u64, burst: u32) -> Rate {
     let (count, burst) = (NonZeroU32::new(count).unwrap(), NonZeroU32::new(burst).unwrap());
@@ -20,12 +20,12 @@ fn limiter(rate: Rate, max_keys: usize) -> (ClassLimiter, TestTime, KeyHasher) {
     (ClassLimiter::new(Class::Read, rate, time.now(), max_keys), time, KeyHasher::default())
 }
 
-fn address(number: u32) -> Caller<'static> {
-    Caller::Address(Ipv4Addr::from(number).into())
+fn address(number: u32) -> CallerIdentity<'static> {
+    CallerIdentity::Address(Ipv4Addr::from(number).into())
 }
 
 /// How many of `tries` pass.
-fn passed(limiter: &ClassLimiter, hasher: &KeyHasher, caller: Caller<'_>, tries: u32) -> u32 {
+fn passed(limiter: &ClassLimiter, hasher: &KeyHasher, caller: CallerIdentity<'_>, tries: u32) -> u32 {
     let key = hasher.key(caller);
     (0..tries).map(|_| u32::from(limiter.check(key, 1).is_ok())).sum()
 }
@@ -111,15 +111,15 @@ fn a_bucket_that_is_owed_to_is_not_forgotten() {
 fn a_class_without_a_limit_looks_nobody_up() {
     let time = TestTime::default();
     let only_commands = |class| (class == Class::Command).then(|| rate(1, 1, 1));
-    let limits = RateLimits::new(only_commands, Box::new(|_| false), &time.now());
+    let limits = CallerLimits::new(only_commands, Box::new(|_| false), &time.now());
     for class in [Class::Read, Class::Connect, Class::Bulk, Class::RefusedToken] {
         assert_eq!(limits.check(class, 1, || panic!("nobody asks")), Ok(None));
     }
     let (ann, bob) = (principal("acme", "ann"), principal("acme", "bob"));
-    assert!(limits.check(Class::Command, 1, || Caller::Principal(&ann)).unwrap().is_some());
-    assert!(limits.check(Class::Command, 1, || Caller::Principal(&ann)).is_err());
-    assert!(limits.check(Class::Command, 1, || Caller::Principal(&bob)).is_ok());
-    assert!(limits.are_shown() && !RateLimits::none().are_shown());
+    assert!(limits.check(Class::Command, 1, || CallerIdentity::Principal(&ann)).unwrap().is_some());
+    assert!(limits.check(Class::Command, 1, || CallerIdentity::Principal(&ann)).is_err());
+    assert!(limits.check(Class::Command, 1, || CallerIdentity::Principal(&bob)).is_ok());
+    assert!(limits.are_shown() && !CallerLimits::none().are_shown());
 }
 
 #[test]

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 use super::TestTime;
 use crate::domain::id::TenantId;
 use crate::limits::{
-    Drawn, LeaseRequest, MemoryPool, Now, Pool, PoolError, RedisPool, TenantLimits, TenantQuotaError, TenantQuotas,
+    Drawn, LeaseRequest, MemoryPool, Pool, PoolError, RedisPool, TenantLimits, TenantQuotaError, TenantQuotas,
+    TimeSource,
 };
 use crate::redis::{Redis, RedisError, RedisUrl};
 use crate::store::keys::Keys;
@@ -147,7 +148,7 @@ async fn a_quota_of_nothing_lets_nothing_through_and_creates_count_by_the_minute
     assert!(instances[0].is_empty());
 }
 
-fn host_time() -> Now {
+fn host_time() -> TimeSource {
     let began = Instant::now();
     Arc::new(move || began.elapsed())
 }

@@ -8,7 +8,7 @@ use super::wait::PollOutcome;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::Delivery;
-use crate::limits::RateLimits;
+use crate::limits::CallerLimits;
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
 use crate::stream::placement::has_ended;
@@ -46,7 +46,7 @@ impl LongPoll {
     }
 
     /// How much a caller may ask.
-    pub fn limits(&self) -> &RateLimits {
+    pub fn limits(&self) -> &CallerLimits {
         self.streams.limits()
     }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::rights;
+use super::rights::FrameRight;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::stream::frames::Regarding;
@@ -40,6 +42,18 @@ pub enum ClientRequest {
 }
 
 impl ClientRequest {
+    /// The row of the table of frames.
+    pub const fn right(&self) -> &'static FrameRight {
+        match self {
+            Self::Ping { .. } => &rights::PING,
+            Self::Reconnect { .. } => &rights::RECONNECT,
+            Self::Command(_) => &rights::COMMAND,
+            Self::Auth { .. } => &rights::AUTH,
+            Self::Subscribe { .. } => &rights::SUBSCRIBE,
+            Self::Unsubscribe => &rights::UNSUBSCRIBE,
+        }
+    }
+
     /// The fields such a frame has beside those that all have.
     const fn fields(&self) -> &'static str {
         match self {
@@ -52,9 +66,6 @@ impl ClientRequest {
         }
     }
 }
-
-/// Every type of frame that a client may send.
-const TYPES: &[&str] = &["PING", "RECONNECT", "COMMAND", "AUTH", "SUBSCRIBE", "UNSUBSCRIBE"];
 
 /// A frame that was not understood, and why.
 #[derive(Debug)]
@@ -87,7 +98,12 @@ fn wanted(fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<
         Some("AUTH") => ClientRequest::Auth { token: token(fields)? },
         Some("SUBSCRIBE") => ClientRequest::Subscribe { last: last(fields) },
         Some("UNSUBSCRIBE") => ClientRequest::Unsubscribe,
-        _ => return Err(ApiError::invalid("/type", format!("must be one of {}", TYPES.join(", ")))),
+        _ => {
+            return Err(ApiError::invalid(
+                "/type",
+                format!("must be one of {}", rights::FRAMES.map(|right| right.kind).join(", ")),
+            ));
+        }
     };
     match fields.keys().next() {
         Some(field) => {
@@ -153,6 +169,22 @@ mod tests {
 
     fn wanted(frame: &Value) -> ClientRequest {
         read(&frame.to_string()).unwrap().wanted
+    }
+
+    #[test]
+    fn each_frame_has_the_row_of_its_type() {
+        let frames = [
+            json!({"type": "PING"}),
+            json!({"type": "RECONNECT", "last_known_version": 1}),
+            json!({"type": "COMMAND", "command": "start"}),
+            json!({"type": "AUTH", "token": "t"}),
+            json!({"type": "SUBSCRIBE", "session_id": "s"}),
+            json!({"type": "UNSUBSCRIBE", "session_id": "s"}),
+        ];
+        assert_eq!(frames.len(), rights::FRAMES.len());
+        for (frame, right) in frames.iter().zip(rights::FRAMES) {
+            assert_eq!((wanted(frame).right(), &frame["type"]), (right, &json!(right.kind)));
+        }
     }
 
     #[test]

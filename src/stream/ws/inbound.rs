@@ -12,14 +12,13 @@ use super::commands::QueuedCommand;
 use super::connection::{Connection, End};
 use super::followed_feed::{PendingRequest, RequestKind};
 use super::renewal::Renewal;
-use super::rights;
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::auth::Denied;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
-use crate::limits::{Caller, Class};
+use crate::limits::{CallerIdentity, Class};
 use crate::security::{EventKind, SecurityEvent};
 use crate::stream::frames::Regarding;
 use crate::stream::{MAX_SESSIONS, frames};
@@ -79,7 +78,7 @@ impl<S: Wire> Connection<S> {
 
     /// Whether its sender may send such a frame, and has not sent too many.
     fn admit(&self, wanted: &ClientRequest) -> Result<(), ApiError> {
-        let right = rights::right(wanted);
+        let right = wanted.right();
         self.streams.count(right.class, &self.principal, self.address)?;
         if self.principal.role < right.least_role { Err(ApiError::of(Code::Forbidden)) } else { Ok(()) }
     }
@@ -150,7 +149,7 @@ impl<S: Wire> Connection<S> {
     /// Goes on as whom a token of `AUTH` proved.
     fn renewed(&mut self, regarding: &Regarding, proven: Result<Arc<Principal>, Denied>) -> Result<(), End> {
         if matches!(proven, Err(denied) if denied.is_counted()) {
-            let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || Caller::Address(self.address));
+            let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || CallerIdentity::Address(self.address));
         }
         if proven.as_ref().is_err_and(|denied| *denied == Denied::Unknown) {
             self.send_error(regarding, *ApiError::from(Denied::Unknown).0);

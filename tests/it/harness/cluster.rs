@@ -14,6 +14,7 @@ use synckairos::config::{Config, Secret, Timers};
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::time::Timestamp;
 use synckairos::ledger::Ledger;
+use synckairos::limits::{NoTenantLimits, TenantLimits};
 use synckairos::membership::Work;
 use synckairos::server::{Backend, Instance, Leftovers, Services, connect};
 use synckairos::shutdown::{Finished, Shutdown};
@@ -43,6 +44,7 @@ pub struct Plan {
     is_shared: bool,
     keeps: Keeps,
     ledger: Option<Arc<dyn Ledger>>,
+    tenant_limits: Arc<dyn TenantLimits>,
     config: Config,
 }
 
@@ -67,6 +69,11 @@ impl Plan {
     /// On that ledger instead of a file. What it put aside as dead, the test looks after.
     pub fn on(self, ledger: Arc<dyn Ledger>) -> Self {
         Self { ledger: Some(ledger), ..self }
+    }
+
+    /// With limits of tenants.
+    pub fn limiting_tenants(self, tenant_limits: Arc<dyn TenantLimits>) -> Self {
+        Self { tenant_limits, ..self }
     }
 
     /// Without a key: everyone is operator of tenant `local`.
@@ -115,7 +122,8 @@ impl Plan {
                 Some(ledger) => Arc::clone(ledger),
                 None => cluster.backends.ledger().await,
             };
-            let parts = cluster.started(&config, ledger).await;
+            let mut parts = cluster.started(&config, ledger).await;
+            parts.tenant_limits = Arc::clone(&self.tenant_limits);
             cluster.parts.push(parts);
         }
         cluster.until_members(processes).await;
@@ -162,7 +170,15 @@ impl Cluster {
             timers: short(),
             ..Config::default()
         };
-        Plan { instances, is_real: false, is_shared: is_shared(), keeps: Keeps::Nothing, ledger: None, config }
+        Plan {
+            instances,
+            is_real: false,
+            is_shared: is_shared(),
+            keeps: Keeps::Nothing,
+            ledger: None,
+            tenant_limits: Arc::new(NoTenantLimits),
+            config,
+        }
     }
 
     /// An operator of tenant `acme`, who asks that instance.

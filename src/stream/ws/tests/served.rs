@@ -24,7 +24,7 @@ use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use crate::fanout::Settings;
 use crate::fanout::tests::house::{House, START, settings};
-use crate::limits::RateLimits;
+use crate::limits::CallerLimits;
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
@@ -117,7 +117,7 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
         status: StatusPublisher::start(1, Arc::new(StubStatus), &house.shutdown),
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
-        limits: Arc::new(RateLimits::none()),
+        limits: Arc::new(CallerLimits::none()),
         tickets: Arc::new(MemoryTickets::default()),
         security: Arc::new(NoSecurity),
         clock: Arc::clone(&house.clock) as _,
