@@ -177,7 +177,10 @@ impl Administration {
     /// The change is committed. If it cannot be read back now, it is within seconds.
     async fn bring_into_force(&self) {
         if let Err(error) = self.plane.refresh().await {
-            tracing::warn!(error = chain(&error), "failed to read a change back: it is in force once the ledger answers");
+            tracing::warn!(
+                error = chain(&error),
+                "failed to read a change back: it is in force once the ledger answers"
+            );
         }
     }
 

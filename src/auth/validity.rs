@@ -37,7 +37,9 @@ pub trait Validity: Send + Sync {
             return true;
         }
         let mut changes = self.changes();
-        timeout(KNOWN_TIMEOUT, changes.wait_for(|generation| *generation != UNKNOWN)).await.is_ok_and(|known| known.is_ok())
+        timeout(KNOWN_TIMEOUT, changes.wait_for(|generation| *generation != UNKNOWN))
+            .await
+            .is_ok_and(|known| known.is_ok())
     }
 
     /// Refuses a principal that is revoked, and everyone while that is not known.

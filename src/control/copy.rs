@@ -61,7 +61,9 @@ impl RedisCopy {
 
     /// Publishes `changes` since the revision `since`, or all of `state` if the copy is behind that.
     pub async fn publish(&self, since: u64, changes: &ControlChanges, state: &ControlState) -> Result<(), RedisError> {
-        if changes.is_whole || self.run("since", since, changes.revision, Fields::of_changes(changes)).await? == "behind" {
+        if changes.is_whole
+            || self.run("since", since, changes.revision, Fields::of_changes(changes)).await? == "behind"
+        {
             self.run("all", 0, state.revision, Fields::of_state(state)).await?;
         }
         Ok(())
@@ -99,7 +101,12 @@ fn decode(fields: &HashMap<String, String>) -> Option<ControlChanges> {
         let Some((tenant, name)) = tenant.and_then(|tenant| TenantId::new(tenant).ok()).zip(name) else { continue };
         match kind {
             Some(SETTING) => {
-                changes.settings.push(SettingRow { tenant, name: name.to_owned(), value: Some(value.clone()), revision });
+                changes.settings.push(SettingRow {
+                    tenant,
+                    name: name.to_owned(),
+                    value: Some(value.clone()),
+                    revision,
+                });
             }
             // What cannot be read would be a revocation that is not in force.
             Some(REVOCATION) => changes.revocations.push(revocation(tenant, name, value)?),

@@ -71,7 +71,8 @@ impl Tickets for RedisTickets {
         let stored = serde_json::to_string(&stored).unwrap_or_default();
         let life = Some(Expiration::PX(TICKET_LIFE_MS));
         let commands = self.redis.commands().await?;
-        let set = commands.set::<(), _, _>(self.keys.ticket(&digest.to_string()), stored, life, Some(SetOptions::NX), false);
+        let set =
+            commands.set::<(), _, _>(self.keys.ticket(&digest.to_string()), stored, life, Some(SetOptions::NX), false);
         set.await.map_err(RedisError::of)?;
         Ok(ticket)
     }
@@ -114,7 +115,8 @@ impl Tickets for MemoryTickets {
             tickets.retain(|_, (expires_at, _)| *expires_at > now);
         }
         if tickets.len() >= MAX_TICKETS
-            && let Some(oldest) = tickets.iter().min_by_key(|(_, (expires_at, _))| *expires_at).map(|(digest, _)| *digest)
+            && let Some(oldest) =
+                tickets.iter().min_by_key(|(_, (expires_at, _))| *expires_at).map(|(digest, _)| *digest)
         {
             tickets.remove(&oldest);
         }
@@ -149,7 +151,8 @@ impl StoredPrincipal {
     }
 
     fn principal(self) -> Option<Principal> {
-        let Self { tenant, subject, participant_id, sessions, expires_at, token_id, issued_at, made_by, seat, .. } = self;
+        let Self { tenant, subject, participant_id, sessions, expires_at, token_id, issued_at, made_by, seat, .. } =
+            self;
         let provenance = Provenance { token_id, issued_at, made_by, seat };
         let role = Role::named(&self.role)?;
         Some(Principal { tenant, subject, role, participant_id, sessions, expires_at, provenance })

@@ -99,7 +99,11 @@ mod tests {
             ("x", at(Some(6), Some("s")), false),
             ("x", at(Some(5), Some("y")), false),
         ] {
-            assert_eq!(revoked.include(&principal(subject, provenance.clone())), is_revoked, "{subject} {provenance:?}");
+            assert_eq!(
+                revoked.include(&principal(subject, provenance.clone())),
+                is_revoked,
+                "{subject} {provenance:?}"
+            );
         }
     }
 }

@@ -84,7 +84,8 @@ settings! {
         "Subjects that are never told as anomalous, such as a service that acts in bursts";
 }
 
-const SUBJECTS: SettingType = SettingType::Texts { most: 100, item: "a subject (sub) of 1 to 256 bytes", is_item: |_| true };
+const SUBJECTS: SettingType =
+    SettingType::Texts { most: 100, item: "a subject (sub) of 1 to 256 bytes", is_item: |_| true };
 
 /// A session with a few participants fits into the least.
 const NUMBER_OF_BYTES: SettingType = SettingType::Number { least: 4_096, most: MAX_SESSION_DEFAULT };
@@ -120,7 +121,8 @@ impl SettingType {
             Self::Flag => value.as_bool().map(SettingValue::Flag),
             Self::Texts { most, is_item, .. } => {
                 let items = value.as_array().filter(|items| items.len() <= most)?;
-                let text = |item: &Value| item.as_str().filter(|text| is_text(text) && is_item(text)).map(str::to_owned);
+                let text =
+                    |item: &Value| item.as_str().filter(|text| is_text(text) && is_item(text)).map(str::to_owned);
                 let texts: Vec<_> = items.iter().map(text).collect::<Option<_>>()?;
                 let is_each_once = texts.iter().enumerate().all(|(at, text)| !texts[..at].contains(text));
                 is_each_once.then_some(SettingValue::Texts(texts))

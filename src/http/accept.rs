@@ -18,6 +18,8 @@ const NONE: Forms = &[];
 pub fn forms(route: &str, method: &Method) -> Forms {
     match route.rsplit('/').next().unwrap_or_default() {
         "ws" => NONE,
+        // A list, not a stream.
+        "events" if route.ends_with("/security/events") => JSON,
         "events" if matches!(*method, Method::GET | Method::HEAD) => EVENTS,
         "{id}" if method == Method::DELETE => NONE,
         _ if assets::is_page(route) => assets::forms(route),

@@ -138,8 +138,9 @@ impl From<Denied> for ApiError {
                 Code::Unauthenticated,
                 "the ticket was used, has ended, or was never issued; get another by POST /v1/tickets",
             ),
-            Denied::Unknown => Self::unavailable(Code::LedgerUnavailable)
-                .with_cause("it is not known yet which tokens are revoked; repeat the request after retry_after_ms".to_owned()),
+            Denied::Unknown => Self::unavailable(Code::LedgerUnavailable).with_cause(
+                "it is not known yet which tokens are revoked; repeat the request after retry_after_ms".to_owned(),
+            ),
             Denied::Several => Self::with_detail(Code::Unauthenticated, "send one Authorization header, not several"),
         }
     }

@@ -206,8 +206,7 @@ impl ControlLedger for FairShare {
         limit: u32,
     ) -> Result<Page<SecurityRow>, Error> {
         let (owned, filter) = (tenant.clone(), filter.clone());
-        let read =
-            move |ledger: Arc<dyn Ledger>| async move { ledger.security_events(&owned, &filter, limit).await };
+        let read = move |ledger: Arc<dyn Ledger>| async move { ledger.security_events(&owned, &filter, limit).await };
         self.read(tenant, read).await
     }
 

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 
 use self::connection::SqlConnection;
 use super::control::{
-    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow, SettingsChange,
-    SettingsOutcome,
+    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow,
+    SettingsChange, SettingsOutcome,
 };
 use super::deployment::{Claim, ClaimOutcome};
 use super::{

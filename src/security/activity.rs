@@ -130,9 +130,7 @@ impl Activity {
         let counts = match actors.entry(key) {
             Entry::Occupied(counts) => counts.into_mut(),
             Entry::Vacant(_) if is_full => return,
-            Entry::Vacant(vacant) => {
-                vacant.insert(ActorCounts { actor: actor(), kinds: Default::default(), idle: 0 })
-            }
+            Entry::Vacant(vacant) => vacant.insert(ActorCounts { actor: actor(), kinds: Default::default(), idle: 0 }),
         };
         let window = &mut counts.kinds[kind as usize].windows[0];
         *window = window.saturating_add(1);
@@ -158,11 +156,7 @@ impl Activity {
 }
 
 impl ActorCounts {
-    fn end_window(
-        &mut self,
-        range: impl Fn(&Actor, ActivityKind) -> Option<UsualRange>,
-        anomalies: &mut Vec<Anomaly>,
-    ) {
+    fn end_window(&mut self, range: impl Fn(&Actor, ActivityKind) -> Option<UsualRange>, anomalies: &mut Vec<Anomaly>) {
         let is_idle = self.kinds.iter().all(|counts| counts.windows[0] == 0);
         self.idle = if is_idle { self.idle + 1 } else { 0 };
         for kind in ActivityKind::ALL {

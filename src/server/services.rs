@@ -70,10 +70,8 @@ impl Services {
         mut backend: Backend,
         background: Shutdown,
     ) -> Self {
-        let control =
-            Arc::new(ControlPlane::new(Arc::clone(&ledger), backend.control.take(), now_from(&clock)));
-        let (log, recorder) =
-            SecurityLog::new(Arc::clone(&ledger), control.current().clone(), now_from(&clock));
+        let control = Arc::new(ControlPlane::new(Arc::clone(&ledger), backend.control.take(), now_from(&clock)));
+        let (log, recorder) = SecurityLog::new(Arc::clone(&ledger), control.current().clone(), now_from(&clock));
         let security: Arc<dyn Security> = Arc::new(log);
         let (due_hints, hints) = mpsc::channel(HINT_CAPACITY);
         let retention = Retention { idle_ttl: config.session_idle_ttl, is_embedded: backend.embedded_since.is_some() };

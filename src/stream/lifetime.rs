@@ -46,7 +46,8 @@ pub struct Lifetime {
 impl Lifetime {
     /// As long as the caller's token.
     pub fn of(principal: &Principal, now: Timestamp) -> Self {
-        let mut lifetime = Self { token_end: principal.expires_at, look_at: None, leave_at: None, checked: UNKNOWN, recheck_at: None };
+        let mut lifetime =
+            Self { token_end: principal.expires_at, look_at: None, leave_at: None, checked: UNKNOWN, recheck_at: None };
         lifetime.look(now);
         lifetime
     }

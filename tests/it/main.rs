@@ -82,9 +82,9 @@ mod refused_versions;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
-mod revocations;
-#[cfg(test)]
 mod resume;
+#[cfg(test)]
+mod revocations;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]

@@ -72,7 +72,9 @@ async fn a_subject_is_revoked_up_to_an_instant_with_the_tokens_it_made() {
     let caller = cluster.caller(0);
     let session = caller.create(blitz()).await;
     let get = async |authority: Authority| caller.being(authority).get(session.path()).await.status;
-    let of = |sub: &str, iat: Option<i64>| token(with(json!({"sub": sub}), iat.map_or(json!({}), |iat| json!({"iat": iat}))));
+    let of = |sub: &str, iat: Option<i64>| {
+        token(with(json!({"sub": sub}), iat.map_or(json!({}), |iat| json!({"iat": iat}))))
+    };
     // The operator has a token made for a screen, and is revoked ten seconds later.
     let made = caller.post(format!("{}/tokens", session.path()), json!({"sub": "screen"})).await.expect(201);
     let screen = Authority::Token(made.body["token"].as_str().unwrap().to_owned());
@@ -111,7 +113,8 @@ async fn open_streams_of_a_revoked_token_end_everywhere() {
         let mut events = Events::open(&bearer, &format!("{}/events", session.path()), None).await;
         events.next().await.unwrap();
         let mut poll = KeepAliveConnection::open(bearer.address()).await;
-        let position = bearer.get(session.path()).await.header("etag").trim_start_matches("W/").trim_matches('"').to_owned();
+        let position =
+            bearer.get(session.path()).await.header("etag").trim_start_matches("W/").trim_matches('"').to_owned();
         let authorization = format!("Bearer {}", bearer.token().unwrap());
         poll.ask(&format!("{}/poll?since={position}&timeout_ms=60000", session.path()), &authorization, "").await;
         let mut other = cluster.watch(instance, &session).over(Transport::WebSocket).await;
@@ -315,7 +318,10 @@ async fn a_ticket_opens_one_stream_on_any_instance() {
     let anonymous = cluster.caller(1).being(Authority::Anonymous);
     let ticket = async || {
         let made = viewer.post("/v1/tickets", json!({})).await.expect(201);
-        assert_eq!((made.header("cache-control"), &made.body["expires_at"]), ("no-store", &json!("2026-01-01T00:00:30.000Z")));
+        assert_eq!(
+            (made.header("cache-control"), &made.body["expires_at"]),
+            ("no-store", &json!("2026-01-01T00:00:30.000Z"))
+        );
         made.body["ticket"].as_str().unwrap().to_owned()
     };
     let events = |ticket: &str| format!("{}/events?ticket={ticket}", session.path());
@@ -324,9 +330,11 @@ async fn a_ticket_opens_one_stream_on_any_instance() {
     assert_eq!(stream.next().await.unwrap().kind, "STATE_SYNC");
     anonymous.get(events(&first)).await.expect(401).refused("unauthenticated");
     let second = ticket().await;
-    let mut watcher = Watching::of(anonymous.clone(), &session).asking(&format!("ticket={second}")).over(Transport::WebSocket).await;
+    let mut watcher =
+        Watching::of(anonymous.clone(), &session).asking(&format!("ticket={second}")).over(Transport::WebSocket).await;
     watcher.until("STATE_SYNC").await;
-    let mut used = Watching::of(anonymous.clone(), &session).asking(&format!("ticket={second}")).over(Transport::WebSocket).await;
+    let mut used =
+        Watching::of(anonymous.clone(), &session).asking(&format!("ticket={second}")).over(Transport::WebSocket).await;
     assert_eq!(used.until_closed().await, 4500);
     // It is for whom it was issued to.
     watcher.say(json!({"type": "COMMAND", "id": 1, "command": "switch"})).await;
@@ -342,11 +350,12 @@ async fn a_ticket_counts_on_streams_alone_and_ends_with_its_token() {
     let session: Session = cluster.caller(0).create(blitz()).await;
     let bearer = cluster.caller(0).being(token(json!({"jti": "t"})));
     let anonymous = cluster.caller(0).being(Authority::Anonymous);
-    let ticket = async || {
-        bearer.post("/v1/tickets", json!({})).await.expect(201).body["ticket"].as_str().unwrap().to_owned()
-    };
+    let ticket =
+        async || bearer.post("/v1/tickets", json!({})).await.expect(201).body["ticket"].as_str().unwrap().to_owned();
     let one = ticket().await;
-    for path in [session.path(), format!("{}/poll", session.path()), "/v1/sessions".to_owned(), "/v1/tickets".to_owned()] {
+    for path in
+        [session.path(), format!("{}/poll", session.path()), "/v1/sessions".to_owned(), "/v1/tickets".to_owned()]
+    {
         let method = if path == "/v1/tickets" { Method::POST } else { Method::GET };
         anonymous.asking(method, format!("{path}?ticket={one}")).send().await.expect(401);
     }
@@ -391,7 +400,7 @@ async fn an_instance_that_starts_without_the_ledger_lets_in_by_the_copy_or_not_a
     // Redis has lost the copy: nobody knows what is revoked.
     redis.say(&["FLUSHALL"]);
     redis.set_clock_offset_ms(0);
-    let third = host();
+    let third = second;
     let process = third.spawn(&["serve"]);
     eventually("it serves", async || process.log().contains("serving").then_some(())).await;
     let refused = as_of(&third, Authority::Operator).get(session.path()).await.expect(503);

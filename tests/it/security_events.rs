@@ -34,7 +34,12 @@ async fn refusals_and_changes_are_recorded_for_their_tenant() {
     let session = cluster.caller(0).running(blitz()).await;
     viewer.post("/v1/sessions", blitz()).await.expect(403);
     viewer.command_with(&session, "pause", json!({})).await.expect(403);
-    admin.asking(Method::PATCH, "/v1/settings").json(&json!({"anomaly_floor": 70, "anomalies": null})).send().await.expect(200);
+    admin
+        .asking(Method::PATCH, "/v1/settings")
+        .json(&json!({"anomaly_floor": 70, "anomalies": null}))
+        .send()
+        .await
+        .expect(200);
     let made = admin.post("/v1/revocations", json!({"jti": "j"})).await.expect(201).body;
     let path = format!("/v1/revocations/{}", made["id"].as_str().unwrap());
     admin.asking(Method::DELETE, path).send().await.expect(204);
@@ -55,6 +60,7 @@ async fn refusals_and_changes_are_recorded_for_their_tenant() {
     assert!(all.is_sorted_by_key(|event| std::cmp::Reverse(event["id"].as_str().unwrap().to_owned())), "{all:?}");
     let rival = cluster.caller(0).being(Authority::Foreign).get(PATH).await.expect(200).body;
     assert_eq!(rival["events"], json!([]));
+    admin.asking(Method::GET, PATH).header("accept", "application/json").send().await.expect(200);
     for authority in [Authority::Viewer, Authority::Participant("white"), Authority::Operator] {
         cluster.caller(0).being(authority).get(PATH).await.expect(403);
     }
@@ -118,7 +124,10 @@ async fn a_token_that_changes_on_a_stream_is_recorded() {
     watcher.until("STATE_SYNC").await;
     watcher.ask(json!({"type": "AUTH", "token": of("operator")})).await;
     let renewed = &events(&admin(&cluster), "token_renewed", 1).await[0];
-    assert_eq!((&renewed["sub"], &renewed["detail"]), (&json!("somebody"), &json!("AUTH on a stream: from viewer to operator")));
+    assert_eq!(
+        (&renewed["sub"], &renewed["detail"]),
+        (&json!("somebody"), &json!("AUTH on a stream: from viewer to operator"))
+    );
     watcher.say(json!({"type": "AUTH", "token": of("viewer") + "x"})).await;
     assert_eq!(watcher.until_closed().await, 4500);
     let refused = &events(&admin(&cluster), "token_refused", 1).await[0];
@@ -150,7 +159,10 @@ async fn wrong_tokens_are_in_the_log_alone_and_without_their_text() {
     let admin = host.caller().being(Authority::Admin);
     events(&admin, "forbidden", 1).await;
     // Found within a minute: after the window of ten seconds in which they came.
-    eventually_slowly("the address is anomalous", async || process.log().contains("wrong_tokens in the last minute").then_some(())).await;
+    eventually_slowly("the address is anomalous", async || {
+        process.log().contains("wrong_tokens in the last minute").then_some(())
+    })
+    .await;
     let log = process.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("token_refused")).collect();
     assert!((1..10).contains(&lines.len()), "{lines:#?}");

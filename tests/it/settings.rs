@@ -151,8 +151,10 @@ async fn the_most_bytes_of_a_session_are_the_tenants_on_every_instance() {
     patch(&admin(&cluster, 0), &json!({"max_session_bytes": 5_000})).await.expect(200);
     let changed = Instant::now();
     caller.post("/v1/sessions", large()).await.expect(413).refused("too_large");
-    eventually("it is in force elsewhere", async || (other.post("/v1/sessions", large()).await.status == 413).then_some(()))
-        .await;
+    eventually("it is in force elsewhere", async || {
+        (other.post("/v1/sessions", large()).await.status == 413).then_some(())
+    })
+    .await;
     assert!(changed.elapsed() < IN_FORCE, "{:?}", changed.elapsed());
     // One that is larger already goes on, and does not grow.
     other.command(&before, "start").await;
@@ -162,8 +164,10 @@ async fn the_most_bytes_of_a_session_are_the_tenants_on_every_instance() {
     caller.create(blitz()).await;
     caller.being(Authority::Foreign).create(large()).await;
     patch(&admin(&cluster, 1), &json!({"max_session_bytes": null})).await.expect(200);
-    eventually("the default is back", async || (caller.post("/v1/sessions", large()).await.status == 201).then_some(()))
-        .await;
+    eventually("the default is back", async || {
+        (caller.post("/v1/sessions", large()).await.status == 201).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,10 +40,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("audit", &["domain", "store", "ledger", "jobs", "shutdown", "telemetry"]),
     ("membership", &["domain", "redis", "store", "shutdown", "telemetry"]),
     ("limits", &["domain", "membership", "redis", "shutdown", "telemetry"]),
-    (
-        "control",
-        &["domain", "auth", "ids", "ledger", "membership", "redis", "store", "telemetry"],
-    ),
+    ("control", &["domain", "auth", "ids", "ledger", "membership", "redis", "store", "telemetry"]),
     ("security", &["domain", "control", "ids", "ledger", "store", "telemetry"]),
     ("fanout", &["domain", "wire", "clock", "store", "bus", "shutdown", "telemetry"]),
     (

@@ -82,9 +82,10 @@ pub(super) async fn add(
 fn tokens(body: RevokeBody, now: Timestamp) -> Result<RevokedTokens, ApiError> {
     match body {
         RevokeBody { jti: Some(id), sub: None, before: None } => Ok(RevokedTokens::Token(text("/jti", id)?)),
-        RevokeBody { jti: Some(_), sub: None, before: Some(_) } => {
-            Err(ApiError::invalid("/before", "goes with sub alone: a token of that jti is revoked whenever it was made"))
-        }
+        RevokeBody { jti: Some(_), sub: None, before: Some(_) } => Err(ApiError::invalid(
+            "/before",
+            "goes with sub alone: a token of that jti is revoked whenever it was made",
+        )),
         RevokeBody { jti: None, sub: Some(subject), before } => {
             let before = before.map_or(now, |Instant(before)| before);
             if before > now {
@@ -92,13 +93,20 @@ fn tokens(body: RevokeBody, now: Timestamp) -> Result<RevokedTokens, ApiError> {
             }
             Ok(RevokedTokens::Subject { subject: text("/sub", subject)?, before })
         }
-        _ => Err(ApiError::invalid("", "must hold jti, the id of a token, or sub, whose tokens are revoked; one of the two")),
+        _ => Err(ApiError::invalid(
+            "",
+            "must hold jti, the id of a token, or sub, whose tokens are revoked; one of the two",
+        )),
     }
 }
 
 fn text(pointer: &str, text: String) -> Result<String, ApiError> {
     let is_fine = (1..=MAX_TEXT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
-    if is_fine { Ok(text) } else { Err(ApiError::invalid(pointer, "must be 1 to 256 bytes without control characters")) }
+    if is_fine {
+        Ok(text)
+    } else {
+        Err(ApiError::invalid(pointer, "must be 1 to 256 bytes without control characters"))
+    }
 }
 
 /// `GET /revocations`.

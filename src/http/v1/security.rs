@@ -67,9 +67,8 @@ fn filter(query: &mut Query) -> Result<SecurityFilter, ApiError> {
         return Err(ApiError::invalid("/kind", format!("must be one of {}", names.join(", "))));
     }
     let since = query.take("since").map(|text| {
-        parse(&text).ok_or_else(|| {
-            ApiError::invalid("/since", "must be an RFC 3339 instant, such as 2026-01-01T00:00:00.000Z")
-        })
+        parse(&text)
+            .ok_or_else(|| ApiError::invalid("/since", "must be an RFC 3339 instant, such as 2026-01-01T00:00:00.000Z"))
     });
     Ok(SecurityFilter { kind, since: since.transpose()?, before: query.take("cursor") })
 }

@@ -105,7 +105,8 @@ fn tag_in(headers: &HeaderMap, name: &header::HeaderName) -> Result<Option<u64>,
         return Ok(None);
     }
     let revision = text.trim_start_matches("W/").trim_matches('"').parse().ok();
-    let unreadable = || ApiError::with_detail(Code::Invalid, "If-Match must be * or the entity tag of the settings, such as \"7\"");
+    let unreadable =
+        || ApiError::with_detail(Code::Invalid, "If-Match must be * or the entity tag of the settings, such as \"7\"");
     revision.map(Some).ok_or_else(unreadable)
 }
 

@@ -28,11 +28,7 @@ struct TicketBody {
 }
 
 /// `POST /tickets`: for the caller itself.
-pub(super) async fn issue(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn issue(State(api): State<Arc<Api>>, caller: Caller, Body(body): Body) -> Result<Response, ApiError> {
     let TicketRequest {} = parsed(body)?;
     let ticket = api.tickets.issue(&caller.principal, caller.arrived).await.map_err(|error| {
         tracing::debug!(error = chain(&error), "failed to issue a ticket");

@@ -29,7 +29,8 @@ fn change(of: &str, values: &[(&'static str, Option<&str>)]) -> SettingsChange {
 
 fn revocation(of: &str, id: &str, expires_at: Timestamp) -> RevocationRequest {
     let tokens = RevokedTokens::Subject { subject: "s\u{e9}".to_owned(), before: NOW };
-    let revocation = Revocation { id: id.to_owned(), tenant: tenant(of), tokens, at: NOW, by: "a".to_owned(), expires_at };
+    let revocation =
+        Revocation { id: id.to_owned(), tenant: tenant(of), tokens, at: NOW, by: "a".to_owned(), expires_at };
     RevocationRequest { revocation, limit: 3, idempotency: None }
 }
 

@@ -68,11 +68,7 @@ fn as_number(revision: u64) -> i64 {
 }
 
 /// The revision is read first: what is committed meanwhile may be read too, and is read again.
-pub(super) async fn changes(
-    database: &impl SqlDatabase,
-    since: u64,
-    now: Timestamp,
-) -> Result<ControlChanges, Error> {
+pub(super) async fn changes(database: &impl SqlDatabase, since: u64, now: Timestamp) -> Result<ControlChanges, Error> {
     let mut reader = database.reader().await?;
     let revision = read_revision(&mut *reader).await?;
     if revision == since && since > 0 {

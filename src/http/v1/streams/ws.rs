@@ -72,7 +72,9 @@ pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: 
     }
     match caller {
         Ok(principal) => {
-            let allowed = check_status_access(&streams, &principal, &parts).map(|()| Target::Status).map_err(|_| Close::NotAllowed);
+            let allowed = check_status_access(&streams, &principal, &parts)
+                .map(|()| Target::Status)
+                .map_err(|_| Close::NotAllowed);
             open(streams, parts, principal, allowed)
         }
         Err(denied) => refuse(&streams, parts, refusal(denied)),

@@ -17,9 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::control::MemoryTickets;
-use crate::security::NoSecurity;
 use crate::auth::Authenticator;
+use crate::control::MemoryTickets;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
@@ -28,6 +27,7 @@ use crate::fanout::tests::house::{House, START, settings};
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
+use crate::security::NoSecurity;
 use crate::stream::status::{StatusPublisher, StatusSource};
 use crate::stream::{Commands, Streams, StreamsParts, Timing};
 use crate::wire::error_code::Code;
