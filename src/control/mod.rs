@@ -13,6 +13,9 @@ mod plane;
 mod state;
 mod tickets;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::copy::RedisCopy;
 pub use self::current::Current;
 pub use self::marker::Marker;

@@ -105,7 +105,7 @@ async fn open(
     request: Result<SseRequest, ApiError>,
 ) -> Result<Response, ApiError> {
     let principal = caller(streams, parts, TicketUse::Once).await??;
-    admitted(parts)?;
+    admitted(streams, &principal, parts)?;
     let (followed, params) = request?;
     let last_event_id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let texts = last_event_id.into_iter().chain(params.cursors.iter().map(String::as_str));
