@@ -9,7 +9,7 @@ use crate::domain::chain::Digest;
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::principal::Principal;
 use crate::domain::revocation::{Revocation, RevokedTokens};
-use crate::domain::setting::{Setting, SettingValue, TenantSettings, setting};
+use crate::domain::setting::{SettingValue, TenantSetting, TenantSettings, setting};
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger;
@@ -92,7 +92,7 @@ impl Administration {
     pub async fn change_settings(
         &self,
         by: &Principal,
-        values: Vec<(&'static Setting, Option<SettingValue>)>,
+        values: Vec<(&'static TenantSetting, Option<SettingValue>)>,
         expected: Option<u64>,
         key: RequestKey,
         at: Timestamp,

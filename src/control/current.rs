@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::state::ControlState;
 use crate::domain::id::TenantId;
-use crate::domain::setting::{Setting, TenantSettings};
+use crate::domain::setting::{TenantSetting, TenantSettings};
 
 /// A handle to what is in force. The default has nothing, and stays so.
 #[derive(Debug, Clone, Default)]
@@ -31,12 +31,12 @@ impl Current {
     }
 
     /// The number that a tenant has set.
-    pub fn number(&self, tenant: &TenantId, setting: &Setting) -> i64 {
+    pub fn number(&self, tenant: &TenantId, setting: &TenantSetting) -> i64 {
         self.settings(tenant, |settings| settings.number(setting))
     }
 
     /// The flag that a tenant has set.
-    pub fn flag(&self, tenant: &TenantId, setting: &Setting) -> bool {
+    pub fn flag(&self, tenant: &TenantId, setting: &TenantSetting) -> bool {
         self.settings(tenant, |settings| settings.flag(setting))
     }
 

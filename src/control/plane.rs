@@ -5,7 +5,7 @@
 //! anything counts as known.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::copy::RedisCopy;
 use super::current::Current;
+use super::marker::Marker;
 use crate::auth::{UNKNOWN, Validity};
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
@@ -42,6 +43,8 @@ pub struct SharedControl {
     pub copy: RedisCopy,
     /// What the newest renewal of the lease told.
     pub news: watch::Receiver<ControlNews>,
+    /// Tells a Redis that lost the copy from a new one.
+    pub marker: Marker,
 }
 
 /// Settings and revocations in force on this instance.
@@ -55,6 +58,8 @@ pub struct ControlPlane {
     /// The same while it is known, else [`UNKNOWN`]: streams read it on each wake-up.
     generation: AtomicU64,
     changes: watch::Sender<u64>,
+    /// Whether what is in force was read, and not only taken for nothing in a new deployment.
+    is_read: AtomicBool,
     /// Held by whoever reads and applies.
     refreshing: Mutex<()>,
 }
@@ -70,6 +75,7 @@ impl ControlPlane {
             revocations: AtomicU64::new(UNKNOWN),
             generation: AtomicU64::new(UNKNOWN),
             changes: watch::channel(UNKNOWN).0,
+            is_read: AtomicBool::new(false),
             refreshing: Mutex::default(),
         }
     }
@@ -95,7 +101,7 @@ impl ControlPlane {
             outage.record(outcome.as_ref().err());
             let pause = match told {
                 _ if self.generation() == UNKNOWN => RETRY_INTERVAL,
-                Some(told) if !told.is_valid() => UNLEASED_POLL_INTERVAL,
+                Some(told) if !told.is_valid() || !self.is_read.load(Ordering::Acquire) => UNLEASED_POLL_INTERVAL,
                 _ => POLL_INTERVAL,
             };
             match &mut news {
@@ -121,6 +127,9 @@ impl ControlPlane {
     /// Reads what is new, and publishes what Redis lacks.
     async fn follow(&self, told: Option<ControlNews>) -> Result<(), ledger::Error> {
         self.refresh().await?;
+        if !self.is_read.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let (Some(told), Some(shared)) = (told.filter(ControlNews::is_valid), &self.shared) else { return Ok(()) };
         let state = self.current.load();
         let published = match told.revision {
@@ -151,6 +160,7 @@ impl ControlPlane {
         match self.ledger.control_changes(since, (self.now)()).await {
             Ok(changes) => {
                 self.apply(&changes);
+                self.remember_read().await;
                 self.publish(since, &changes).await;
                 Ok(())
             }
@@ -160,9 +170,15 @@ impl ControlPlane {
 
     /// Others are told by it; whoever does not hear reads the ledger some time.
     async fn publish(&self, since: u64, changes: &ControlChanges) {
-        let Some(shared) = self.shared.as_ref().filter(|_| !changes.is_whole && changes.revision > since) else {
-            return;
+        let Some(shared) = &self.shared else { return };
+        let is_told = if changes.is_whole {
+            shared.news.borrow().revision == Some(changes.revision)
+        } else {
+            changes.revision == since
         };
+        if is_told {
+            return;
+        }
         if let Err(error) = shared.copy.publish(since, changes, &self.current.load()).await {
             tracing::debug!(error = chain(&error), "failed to publish a change: instances read it from the ledger");
         }
@@ -178,6 +194,13 @@ impl ControlPlane {
                 if !is_known || copy.revision > self.current.revision() {
                     self.apply(&copy);
                 }
+                self.remember_read().await;
+                Ok(())
+            }
+            Ok(None) if self.is_new_deployment(&shared.marker).await => {
+                if !is_known {
+                    self.apply(&ControlChanges { is_whole: true, ..ControlChanges::default() });
+                }
                 Ok(())
             }
             // The lease tells that nothing has changed.
@@ -187,6 +210,20 @@ impl ControlPlane {
                 Err(away)
             }
         }
+    }
+
+    async fn remember_read(&self) {
+        if !self.is_read.swap(true, Ordering::AcqRel)
+            && let Some(shared) = &self.shared
+        {
+            shared.marker.set().await;
+        }
+    }
+
+    /// Whether no instance with this data folder has ever read anything: then Redis has no copy
+    /// because nothing was ever changed.
+    async fn is_new_deployment(&self, marker: &Marker) -> bool {
+        !self.is_read.load(Ordering::Acquire) && !marker.is_set().await
     }
 
     /// Whether no other process changes anything: what was known once is known on.

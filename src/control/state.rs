@@ -53,6 +53,15 @@ impl ControlState {
         self.tenants.values().map(|tenant| tenant.revocations.len()).sum()
     }
 
+    /// Whether another state has the same revocations.
+    fn has_revocations_of(&self, other: &Self) -> bool {
+        let in_other = |tenant: &TenantId| other.tenant(tenant).map(|state| &state.revocations);
+        let is_same = |(tenant, state): (&TenantId, &TenantState)| {
+            in_other(tenant).map_or(state.revocations.is_empty(), |revocations| *revocations == state.revocations)
+        };
+        self.revocations() == other.revocations() && self.tenants().all(is_same)
+    }
+
     /// Every tenant that has changed something.
     pub(super) fn tenants(&self) -> impl Iterator<Item = (&TenantId, &TenantState)> {
         self.tenants.iter().map(|(tenant, state)| (tenant, &**state))
@@ -80,7 +89,9 @@ impl ControlState {
             }
         }
         state.revision = changes.revision;
-        Applied { has_new_revocations: changes.is_whole || !changes.revocations.is_empty(), state }
+        let has_new_revocations =
+            if changes.is_whole { !self.has_revocations_of(&state) } else { !changes.revocations.is_empty() };
+        Applied { has_new_revocations, state }
     }
 }
 
@@ -220,6 +231,13 @@ mod tests {
         let removed = RevocationChange { is_removed: true, ..revoked("1", tokens, 2_000) };
         let changes = ControlChanges { revision: 4, revocations: vec![removed], ..ControlChanges::default() };
         let state = state.apply(&changes, Timestamp::from_ms(3_000)).state;
+        let whole =
+            |revocations| ControlChanges { revision: 4, is_whole: true, revocations, ..ControlChanges::default() };
+        let same = whole(vec![revoked("3", subject("s", 500), 9_000)]);
+        assert!(!state.apply(&same, NOW).has_new_revocations);
+        for other in [Vec::new(), vec![revoked("4", subject("s", 500), 9_000)]] {
+            assert!(state.apply(&whole(other), NOW).has_new_revocations);
+        }
         assert!(!is_revoked(&state, &principal("t", "x", Some("j"), None, 0), NOW));
         assert_eq!(state.revocations(), 1, "one was taken back, and one has ended");
     }
@@ -242,6 +260,7 @@ mod tests {
             );
         }
         let whole = ControlChanges { revision: 1, is_whole: true, ..ControlChanges::default() };
-        assert!(state.apply(&whole, NOW).state.tenants.is_empty());
+        let Applied { state, has_new_revocations } = state.apply(&whole, NOW);
+        assert!(state.tenants.is_empty() && !has_new_revocations, "no stream need look");
     }
 }

@@ -43,7 +43,7 @@ pub enum SettingValue {
 
 /// One row of the table.
 #[derive(Debug)]
-pub struct Setting {
+pub struct TenantSetting {
     /// Its name.
     pub name: &'static str,
     /// Its type and bounds.
@@ -59,12 +59,12 @@ macro_rules! settings {
     ($($constant:ident $name:literal $kind:expr, $default:expr, $description:literal;)*) => {
         $(
             #[doc = $description]
-            pub static $constant: Setting =
-                Setting { name: $name, kind: $kind, default: $default, description: $description };
+            pub static $constant: TenantSetting =
+                TenantSetting { name: $name, kind: $kind, default: $default, description: $description };
         )*
 
         /// Every setting, by name.
-        pub static SETTINGS: &[&Setting] = &[$(&$constant),*];
+        pub static SETTINGS: &[&TenantSetting] = &[$(&$constant),*];
     };
 }
 
@@ -98,14 +98,14 @@ const NUMBER_OF_BYTES: SettingType = SettingType::Number { least: 4_096, most: M
 const MAX_SESSION_DEFAULT: i64 = MAX_STORED_BYTES as i64;
 
 /// The setting of that name.
-pub fn setting(name: &str) -> Option<&'static Setting> {
+pub fn setting(name: &str) -> Option<&'static TenantSetting> {
     SETTINGS.iter().copied().find(|setting| setting.name == name)
 }
 
 /// Texts of lists are names and addresses, so they are short.
 const MAX_TEXT_BYTES: usize = 256;
 
-impl Setting {
+impl TenantSetting {
     /// Reads a value.
     ///
     /// # Errors
@@ -182,7 +182,7 @@ impl TenantSettings {
     }
 
     /// Sets `setting`, or puts it back to its default.
-    pub fn set(&mut self, setting: &'static Setting, value: Option<SettingValue>) {
+    pub fn set(&mut self, setting: &'static TenantSetting, value: Option<SettingValue>) {
         match value {
             Some(value) => self.0.insert(setting.name, value),
             None => self.0.remove(setting.name),
@@ -200,12 +200,12 @@ impl TenantSettings {
     }
 
     /// The value of `setting`.
-    pub fn value<'a>(&'a self, setting: &'a Setting) -> &'a SettingValue {
+    pub fn value<'a>(&'a self, setting: &'a TenantSetting) -> &'a SettingValue {
         self.0.get(setting.name).unwrap_or(&setting.default)
     }
 
     /// The value of a number; 0 for any other setting.
-    pub fn number(&self, setting: &Setting) -> i64 {
+    pub fn number(&self, setting: &TenantSetting) -> i64 {
         match self.value(setting) {
             SettingValue::Number(number) => *number,
             SettingValue::Flag(_) | SettingValue::Texts(_) => 0,
@@ -213,12 +213,12 @@ impl TenantSettings {
     }
 
     /// The value of a flag; false for any other setting.
-    pub fn flag(&self, setting: &Setting) -> bool {
+    pub fn flag(&self, setting: &TenantSetting) -> bool {
         *self.value(setting) == SettingValue::Flag(true)
     }
 
     /// The value of a list; empty for any other setting.
-    pub fn texts<'a>(&'a self, setting: &'a Setting) -> &'a [String] {
+    pub fn texts<'a>(&'a self, setting: &'a TenantSetting) -> &'a [String] {
         match self.value(setting) {
             SettingValue::Texts(texts) => texts,
             SettingValue::Number(_) | SettingValue::Flag(_) => &[],

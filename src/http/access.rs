@@ -86,7 +86,7 @@ pub(super) fn check(
 
 /// Whether the caller's role may use the route at all. Who may not is reported.
 pub(super) fn check_role(
-    limits: &RateLimits,
+    limits: &CallerLimits,
     security: &dyn Security,
     parts: &Parts,
     principal: &Principal,

@@ -18,7 +18,7 @@ use crate::bus::redis::{RedisAudience, RedisBus};
 use crate::bus::{Audience, Bus, Message};
 use crate::clock::Clock;
 use crate::config::{Config, Durable};
-use crate::control::{MemoryTickets, RedisCopy, RedisTickets, SharedControl};
+use crate::control::{Marker, MemoryTickets, RedisCopy, RedisTickets, SharedControl};
 use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
@@ -185,6 +185,7 @@ impl Backend {
             control: Some(SharedControl {
                 copy: RedisCopy::new(Arc::clone(&redis), keys.clone()),
                 news: membership.control_news(),
+                marker: Marker::new(&config.data_dir),
             }),
             tickets: Arc::new(RedisTickets::new(Arc::clone(&redis), keys.clone())),
             embedded_since: None,

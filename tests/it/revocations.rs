@@ -400,9 +400,9 @@ async fn an_instance_that_starts_without_the_ledger_lets_in_by_the_copy_or_not_a
     // Redis has lost the copy: nobody knows what is revoked.
     redis.say(&["FLUSHALL"]);
     redis.set_clock_offset_ms(0);
-    let third = host();
-    let process = third.spawn(&["serve"]);
-    eventually("it serves", async || process.log().contains("serving").then_some(())).await;
+    let third = second;
+    let mut process = third.spawn(&["serve"]);
+    process.until_listening(third.address().port()).await;
     let refused = as_of(&third, Authority::Operator).get(session.path()).await.expect(503);
     assert_eq!(refused.code(), "ledger_unavailable");
     assert_eq!(third.caller().get("/ready").await.status, 503);

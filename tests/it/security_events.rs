@@ -60,6 +60,7 @@ async fn refusals_and_changes_are_recorded_for_their_tenant() {
     assert!(all.is_sorted_by_key(|event| std::cmp::Reverse(event["id"].as_str().unwrap().to_owned())), "{all:?}");
     let rival = cluster.caller(0).being(Authority::Foreign).get(PATH).await.expect(200).body;
     assert_eq!(rival["events"], json!([]));
+    admin.asking(Method::GET, PATH).header("accept", "application/json").send().await.expect(200);
     for authority in [Authority::Viewer, Authority::Participant("white"), Authority::Operator] {
         cluster.caller(0).being(authority).get(PATH).await.expect(403);
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::app::administration::SettingsAtRevision;
-use crate::domain::setting::{SETTINGS, Setting, SettingType, SettingValue, setting};
+use crate::domain::setting::{SETTINGS, SettingType, SettingValue, TenantSetting, setting};
 use crate::http::api::Api;
 use crate::http::extract::{Body, Caller, digest, idempotency_key};
 use crate::http::response;
@@ -40,7 +40,7 @@ struct SettingBody {
 }
 
 impl SettingBody {
-    fn of(setting: &Setting, value: &SettingValue) -> Self {
+    fn of(setting: &TenantSetting, value: &SettingValue) -> Self {
         let (least, most, most_items) = match setting.kind {
             SettingType::Number { least, most } => (Some(least), Some(most), None),
             SettingType::Flag => (None, None, None),
@@ -110,7 +110,7 @@ fn tag_in(headers: &HeaderMap, name: &header::HeaderName) -> Result<Option<u64>,
     revision.map(Some).ok_or_else(unreadable)
 }
 
-type ChangedValues = Vec<(&'static Setting, Option<SettingValue>)>;
+type ChangedValues = Vec<(&'static TenantSetting, Option<SettingValue>)>;
 
 /// Every wrong part is told at once.
 fn values(body: &Map<String, Value>) -> Result<ChangedValues, ApiError> {
@@ -128,7 +128,7 @@ fn values(body: &Map<String, Value>) -> Result<ChangedValues, ApiError> {
     Err(error)
 }
 
-fn read_value(name: &str, value: &Value) -> Result<(&'static Setting, Option<SettingValue>), String> {
+fn read_value(name: &str, value: &Value) -> Result<(&'static TenantSetting, Option<SettingValue>), String> {
     let Some(setting) = setting(name) else {
         let names = SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>();
         return Err(format!("is not a setting; there are {}", names.join(", ")));

@@ -29,6 +29,10 @@ const UPSERT_SETTING: &str = "insert into setting (tenant, name, value, revision
     set value = excluded.value, revision = excluded.revision, at = excluded.at, changed_by = excluded.changed_by \
     where setting.value <> excluded.value";
 
+/// One that was never set has no row, and needs none.
+const RESET_SETTING: &str = "update setting set value = '', revision = $3, at = $4, changed_by = $5 \
+    where tenant = $1 and name = $2 and value <> ''";
+
 const REVOCATIONS_SINCE: &str = "select tenant, id, kind, target, before, at, revoked_by, expires_at, removed_at \
     from revocation where revision > $1 and expires_at > $2 order by revision";
 const REVOCATIONS_OF: &str = "select tenant, id, kind, target, before, at, revoked_by, expires_at, removed_at \
@@ -121,17 +125,15 @@ async fn write_settings(
     change: &SettingsChange,
     revision: u64,
 ) -> Result<Vec<&'static str>, Error> {
+    let (revision, at, by) = (Number(as_number(revision)), Number(change.at.as_ms()), Text(&change.by));
     let mut names = Vec::new();
     for (name, value) in &change.values {
-        let values = [
-            Text(change.tenant.as_str()),
-            Text(name),
-            Text(value.as_deref().unwrap_or_default()),
-            Number(as_number(revision)),
-            Number(change.at.as_ms()),
-            Text(&change.by),
-        ];
-        if writer.execute(UPSERT_SETTING, &values).await? > 0 {
+        let key = [Text(change.tenant.as_str()), Text(name)];
+        let changed = match value {
+            Some(value) => writer.execute(UPSERT_SETTING, &[key[0], key[1], Text(value), revision, at, by]).await?,
+            None => writer.execute(RESET_SETTING, &[key[0], key[1], revision, at, by]).await?,
+        };
+        if changed > 0 {
             names.push(*name);
         }
     }

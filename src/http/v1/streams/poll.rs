@@ -52,7 +52,7 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
     let (mut parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
     let principal = counted(&streams, &parts, TicketUse::Never).await??;
-    admitted(&parts)?;
+    admitted(&streams, &principal, &parts)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
     let feed = streams.follow(&key, since, Transport::Poll);
@@ -65,7 +65,7 @@ pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Re
     let (parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
     let principal = counted(&streams, &parts, TicketUse::Never).await??;
-    admitted(&parts)?;
+    admitted(&streams, &principal, &parts)?;
     check_role(&streams, &parts, &principal)?;
     let feed = streams.follow_status(since);
     let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;

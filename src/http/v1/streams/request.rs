@@ -16,6 +16,7 @@ use crate::http::origin;
 use crate::http::query::Query;
 use crate::limits::Class;
 use crate::net::admission;
+use crate::security::{EventKind, SecurityEvent};
 use crate::stream::Streams;
 use crate::stream::params::StreamParams;
 use crate::wire::api_error::ApiError;
@@ -91,8 +92,13 @@ pub fn count(
 
 /// Lets the caller of a stream keep its connection: one without a place among those of
 /// callers may be dropped at any time, and a stream on it would.
-pub fn admitted(parts: &Parts) -> Result<(), ApiError> {
-    if admission::authenticate(parts) { Ok(()) } else { Err(ApiError::unavailable(Code::TooManyConnections)) }
+pub fn admitted(streams: &Streams, principal: &Principal, parts: &Parts) -> Result<(), ApiError> {
+    if admission::authenticate(parts) {
+        return Ok(());
+    }
+    let event = SecurityEvent::of(EventKind::Limited).by(principal).from(auth::address(parts));
+    streams.security().record(event.detail("connections of callers with tokens"));
+    Err(ApiError::unavailable(Code::TooManyConnections))
 }
 
 /// Whether the caller's role may follow this at all.

@@ -109,7 +109,7 @@ async fn open(
 ) -> Result<Response, ApiError> {
     let principal = counted(streams, parts, TicketUse::Once).await??;
     check_role(streams, parts, &principal)?;
-    admitted(parts)?;
+    admitted(streams, &principal, parts)?;
     let (followed, params) = request?;
     if access::route(parts)?.weight == Weight::Sessions {
         // Each session is read, as with a `SUBSCRIBE`.

@@ -126,7 +126,9 @@ fn open(
     let params = params(&streams, parts.uri.query())?;
     let target = match target {
         Ok(_) if streams.is_stopping() => return refuse(&streams, parts, Close::GoingAway),
-        Ok(_) if admitted(&parts).is_err() => return refuse(&streams, parts, Close::TooManyConnections),
+        Ok(_) if admitted(&streams, &principal, &parts).is_err() => {
+            return refuse(&streams, parts, Close::TooManyConnections);
+        }
         Ok(target) => target,
         Err(close) => return refuse(&streams, parts, close),
     };
