@@ -28,7 +28,9 @@ pub enum Origin {
 
 /// The text is no JSON Web Key Set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a JSON Web Key Set: a JSON object with a list of \"keys\"")]
+#[error(
+    "not a JSON Web Key Set, a JSON object with a list of \"keys\"; a discovery document names its address as jwks_uri"
+)]
 pub struct NotJwks;
 
 #[derive(Deserialize)]

@@ -174,13 +174,14 @@ impl Authenticator {
     async fn wait_for_key(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
         let Mode::Keyed(keyed) = &self.mode else { return Err(Denied::UnknownKey) };
         let Some(refresh) = &keyed.refresh else { return Err(Denied::UnknownKey) };
-        let fetches = refresh.follow();
-        // A fetch may have ended since.
-        match self.authenticate(token, now) {
-            Err(Denied::UnknownKey) => refresh.wait(fetches).await,
-            decided => return decided,
+        let mut waiting = refresh.ask();
+        loop {
+            // First at once: a fetch may have ended since.
+            match self.authenticate(token, now) {
+                Err(Denied::UnknownKey) if waiting.next().await => {}
+                decided => return decided,
+            }
         }
-        self.authenticate(token, now)
     }
 
     /// A principal that was proven before, if its token has neither ended nor been revoked, and its key still counts.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// What callers who meet an unknown key share with the task that fetches keys.
 #[derive(Debug)]
 pub struct Refresh {
     wanted: Notify,
-    fetches: watch::Sender<u64>,
+    /// The number of the fetch that ended last.
+    ended: watch::Sender<u64>,
     schedule: Mutex<Schedule>,
     /// Between two fetches that callers cause.
     interval: Duration,
@@ -21,42 +22,40 @@ pub struct Refresh {
 #[derive(Debug)]
 struct Schedule {
     is_wanted: bool,
-    is_under_way: bool,
+    /// The number of the fetch that began last.
+    begun: u64,
     next_allowed: Instant,
 }
 
+/// A caller that waits for fetches: the one under way, which may have begun before its key was
+/// published, and the next one.
+#[derive(Debug)]
+pub struct Waiting {
+    ended: watch::Receiver<u64>,
+    /// The fetch whose keys were looked at.
+    looked: u64,
+    /// The last fetch that is worth waiting for.
+    last: u64,
+    until: Instant,
+}
+
 impl Refresh {
-    /// At most one fetch in `interval` is caused; a caller waits for it no longer than `patience`.
+    /// At most one fetch in `interval` is caused; a caller waits no longer than `patience`.
     pub fn new(interval: Duration, patience: Duration) -> Self {
-        let schedule = Schedule { is_wanted: false, is_under_way: false, next_allowed: Instant::now() };
-        Self {
-            wanted: Notify::new(),
-            fetches: watch::Sender::new(0),
-            schedule: Mutex::new(schedule),
-            interval,
-            patience,
-        }
+        let schedule = Schedule { is_wanted: false, begun: 0, next_allowed: Instant::now() };
+        Self { wanted: Notify::new(), ended: watch::Sender::new(0), schedule: Mutex::new(schedule), interval, patience }
     }
 
-    /// Follows the fetches that end from now on.
-    pub fn follow(&self) -> watch::Receiver<u64> {
-        self.fetches.subscribe()
-    }
-
-    /// Asks for a fetch, and waits until one has ended. Returns early where none would end in time.
-    pub async fn wait(&self, mut fetches: watch::Receiver<u64>) {
-        if self.ask() {
-            // Whether it ended or not, what is known then is looked at.
-            let _ = timeout(self.patience, fetches.changed()).await;
-        }
-    }
-
-    /// Whether a fetch may end while a caller waits.
-    fn ask(&self) -> bool {
+    /// Asks for a fetch. It comes, though perhaps after its caller has gone.
+    pub fn ask(&self) -> Waiting {
         let mut schedule = self.schedule.lock();
         schedule.is_wanted = true;
         self.wanted.notify_one();
-        schedule.is_under_way || schedule.next_allowed <= Instant::now() + self.patience
+        let until = Instant::now() + self.patience;
+        let next = u64::from(schedule.next_allowed <= until);
+        let ended = self.ended.subscribe();
+        let looked = *ended.borrow();
+        Waiting { ended, looked, last: schedule.begun + next, until }
     }
 
     /// Ready once a caller has asked and a fetch is allowed. What was asked is not lost if this is dropped.
@@ -80,13 +79,31 @@ impl Refresh {
     /// A fetch begins, for all who have asked until now.
     pub fn begin(&self) {
         let mut schedule = self.schedule.lock();
-        (schedule.is_wanted, schedule.is_under_way) = (false, true);
+        schedule.is_wanted = false;
+        schedule.begun += 1;
     }
 
     /// A fetch has ended, and what it brought is in force.
     pub fn end(&self) {
-        self.schedule.lock().is_under_way = false;
-        self.fetches.send_modify(|fetches| *fetches += 1);
+        let begun = self.schedule.lock().begun;
+        self.ended.send_replace(begun);
+    }
+}
+
+impl Waiting {
+    /// Whether another fetch has ended, so that it is worth looking again.
+    pub async fn next(&mut self) -> bool {
+        let looked = self.looked;
+        if looked >= self.last {
+            return false;
+        }
+        match timeout_at(self.until, self.ended.wait_for(|ended| *ended > looked)).await {
+            Ok(Ok(ended)) => {
+                self.looked = *ended;
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -97,20 +114,48 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(10);
     const PATIENCE: Duration = Duration::from_secs(1);
 
+    /// How many fetches a caller saw the end of.
+    async fn seen(mut waiting: Waiting) -> usize {
+        let mut seen = 0;
+        while waiting.next().await {
+            seen += 1;
+        }
+        seen
+    }
+
+    async fn fetch(refresh: &Refresh, takes: Duration) {
+        refresh.begin();
+        tokio::time::sleep(takes).await;
+        refresh.end();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn many_callers_cause_one_fetch_and_wait_for_it() {
         let refresh = Refresh::new(INTERVAL, PATIENCE);
-        let callers = futures::future::join_all((0..100).map(|_| refresh.wait(refresh.follow())));
+        let callers = futures::future::join_all((0..100).map(|_| seen(refresh.ask())));
         let fetching = async {
             refresh.wanted().await;
-            refresh.begin();
-            tokio::time::sleep(PATIENCE / 2).await;
-            refresh.end();
+            fetch(&refresh, PATIENCE / 2).await;
         };
         let began = Instant::now();
-        tokio::join!(callers, fetching);
-        assert_eq!(began.elapsed(), PATIENCE / 2);
+        let (seen, ()) = tokio::join!(callers, fetching);
+        assert_eq!((seen, began.elapsed()), (vec![1; 100], PATIENCE / 2));
         assert_eq!(refresh.next_wanted(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_during_a_fetch_waits_for_the_next_one_too() {
+        let refresh = Refresh::new(INTERVAL, PATIENCE);
+        refresh.begin();
+        let waiting = seen(refresh.ask());
+        let fetching = async {
+            tokio::time::sleep(PATIENCE / 4).await;
+            refresh.end();
+            refresh.wanted().await;
+            fetch(&refresh, PATIENCE / 4).await;
+        };
+        let (seen, ()) = tokio::join!(waiting, fetching);
+        assert_eq!(seen, 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -119,12 +164,10 @@ mod tests {
         let began = Instant::now();
         refresh.ask();
         refresh.wanted().await;
-        refresh.begin();
-        refresh.end();
-        refresh.wait(refresh.follow()).await;
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        fetch(&refresh, Duration::ZERO).await;
+        assert_eq!((seen(refresh.ask()).await, began.elapsed()), (0, Duration::ZERO));
         // Dropped halfway, as in a `select!`.
-        assert!(timeout(INTERVAL / 2, refresh.wanted()).await.is_err());
+        assert!(tokio::time::timeout(INTERVAL / 2, refresh.wanted()).await.is_err());
         refresh.wanted().await;
         assert_eq!(began.elapsed(), INTERVAL);
     }
@@ -134,7 +177,6 @@ mod tests {
         let refresh = Refresh::new(INTERVAL, PATIENCE);
         refresh.begin();
         let began = Instant::now();
-        refresh.wait(refresh.follow()).await;
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!((seen(refresh.ask()).await, began.elapsed()), (0, PATIENCE));
     }
 }

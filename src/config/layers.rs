@@ -81,8 +81,7 @@ impl Resolved {
                 return Err(Error::BothGiven(name));
             }
             let setting = SETTINGS.iter().find(|setting| setting.name == name);
-            let text =
-                secret::read(&file).map_err(|error| Error::UnreadableFile { name, file, error: error.kind() })?;
+            let text = secret::read(&file).map_err(|error| Error::UnreadableFile(name, file.clone(), error.kind()))?;
             setting.map_or(Ok(()), |setting| read(&mut self.config, setting, &text))?;
         }
         Ok(())
@@ -236,7 +235,7 @@ mod tests {
         let error = given(&[]).unwrap_err().to_string();
         assert!(error.starts_with("REDIS_URL must be") && !error.contains("hunter2"), "{error}");
         std::fs::write(path, [0xff]).unwrap();
-        assert!(matches!(given(&[]), Err(Error::UnreadableFile { name: "REDIS_URL", .. })));
+        assert!(matches!(given(&[]), Err(Error::UnreadableFile("REDIS_URL", ..))));
         let missing = from_environment("JWT_SECRET_FILE", "/nowhere").unwrap_err().to_string();
         assert_eq!(missing, "failed to read /nowhere, which JWT_SECRET_FILE names: entity not found");
         assert!(matches!(from_environment("JWT_SECRET_FILE", ""), Err(Error::Value { .. })));

@@ -11,6 +11,7 @@ mod rate_limit;
 mod read;
 mod secret;
 mod table;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -268,22 +269,12 @@ pub enum Error {
     /// A setting that is given as it is and as a file.
     #[error("{0} and {0}_FILE are both set: give one of them")]
     BothGiven(&'static str),
-    /// The file of a setting cannot be read.
-    #[error("failed to read {}, which {name}_FILE names: {error}", file.display())]
-    UnreadableFile {
-        /// The setting.
-        name: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// The system's error.
-        error: io::ErrorKind,
-    },
-    /// A rule for tokens where no token counts.
-    #[error("{0} is a rule for tokens, and there is no key: set JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL too")]
-    NoKey(&'static str),
-    /// Authorities for an address that is not set.
-    #[error("JWT_JWKS_CA_FILE is for JWT_JWKS_URL, which is not set")]
-    NoAddress,
+    /// The file of a setting cannot be read: the setting, the file and the system's error.
+    #[error("failed to read {file}, which {0}_FILE names: {2}", file = .1.display())]
+    UnreadableFile(&'static str, PathBuf, io::ErrorKind),
+    /// A setting that means nothing without another one.
+    #[error("{0} needs {1}, which is not set")]
+    Alone(&'static str, &'static str),
     /// Open mode on an address that others can reach.
     #[error(
         "LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL, or listen on \
@@ -409,36 +400,6 @@ impl Config {
         }
         Ok(())
     }
-
-    fn check_tokens(&self) -> Result<(), Error> {
-        let rules = [("JWT_ISSUER", &self.jwt_issuers), ("JWT_AUDIENCE", &self.jwt_audiences)];
-        if let Some((name, _)) = rules.into_iter().find(|(_, list)| self.is_open() && !list.is_empty()) {
-            return Err(Error::NoKey(name));
-        }
-        if self.jwt_jwks_ca_file.is_some() && self.jwt_jwks_url.is_none() {
-            return Err(Error::NoAddress);
-        }
-        Ok(())
-    }
-
-    /// What an operator should think about, though it can be served.
-    pub fn warnings(&self) -> Vec<&'static str> {
-        let has_issuer = self.jwt_jwks_url.is_some() || self.jwt_public_key_file.is_some();
-        let says = |is_so: bool, what| is_so.then_some(what);
-        [
-            says(
-                has_issuer && self.jwt_audiences.is_empty(),
-                "JWT_AUDIENCE is not set: a token that the issuer made for another service counts here as well",
-            ),
-            says(
-                has_issuer && self.jwt_issuers.is_empty(),
-                "JWT_ISSUER is not set: whoever holds one of the keys may name any issuer",
-            ),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
 }
 
 #[cfg(test)]
@@ -459,30 +420,6 @@ mod tests {
             let closed = Config { jwt_secret: Secret::new("a key of thirty-two bytes or more"), ..listening(addr) };
             assert_eq!(closed.check(), Ok(()), "{addr}");
         }
-    }
-
-    #[test]
-    fn any_key_ends_open_mode() {
-        let config = listening("0.0.0.0:1");
-        for keyed in [
-            Config { jwt_public_key_file: Some("keys.pem".into()), ..config.clone() },
-            Config { jwt_jwks_url: Some(Address::new("https://id.example/jwks")), ..config.clone() },
-        ] {
-            assert_eq!((keyed.check(), keyed.is_open()), (Ok(()), false));
-            assert_eq!(keyed.warnings().len(), 2);
-        }
-    }
-
-    #[test]
-    fn rules_for_tokens_need_a_key() {
-        let issuers = Config { jwt_issuers: vec!["us".into()], ..Config::default() };
-        assert_eq!(issuers.check(), Err(Error::NoKey("JWT_ISSUER")));
-        let audiences = Config { jwt_audiences: vec!["us".into()], ..Config::default() };
-        assert_eq!(audiences.check(), Err(Error::NoKey("JWT_AUDIENCE")));
-        let authorities = Config { jwt_jwks_ca_file: Some("ca.pem".into()), ..Config::default() };
-        assert_eq!(authorities.check(), Err(Error::NoAddress));
-        let keyed = Config { jwt_secret: Secret::new("a key of thirty-two bytes or more"), ..issuers };
-        assert_eq!((keyed.check(), keyed.warnings()), (Ok(()), vec![]));
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl From<Denied> for ApiError {
             Denied::Missing => Self::of(Code::Unauthenticated),
             Denied::Invalid => Self::with_detail(
                 Code::Unauthenticated,
-                "the token is not one that this service signed, or lacks sub, tenant, role or exp; get another",
+                "the token is signed with no key of this service, is of another typ, or lacks sub, tenant, role or exp; get another",
             ),
             Denied::Early => Self::with_detail(
                 Code::Unauthenticated,

@@ -172,7 +172,7 @@ async fn the_last_good_keys_do_not_hold_for_ever() {
     let cluster = Cluster::of(1).with(|config| {
         config.jwt_jwks_url = address;
         config.timers.jwks_refresh = Duration::from_millis(50);
-        config.timers.jwks_keep = Duration::from_secs(2);
+        config.timers.jwks_keep = Duration::from_secs(3);
     });
     let cluster = cluster.start().await;
     let caller = with_token(&cluster, issuer.token(&operator()));
@@ -215,8 +215,8 @@ async fn settings_of_keys_that_cannot_be_are_refused_with_the_reason() {
         (&[("JWT_PUBLIC_KEY_FILE", "/nowhere/at/all")], "failed to read /nowhere/at/all"),
         (&[("JWT_JWKS_URL", "http://id.example/jwks")], "JWT_JWKS_URL must be https://"),
         (&[("JWT_JWKS_URL", "https://id.example/jwks"), ("JWT_JWKS_CA_FILE", &*empty)], "for JWT_JWKS_URL"),
-        (&[("JWT_JWKS_CA_FILE", &*empty)], "JWT_JWKS_CA_FILE is for JWT_JWKS_URL"),
-        (&[("JWT_SECRET", ""), ("JWT_ISSUER", "us")], "JWT_ISSUER is a rule for tokens"),
+        (&[("JWT_JWKS_CA_FILE", &*empty)], "JWT_JWKS_CA_FILE needs JWT_JWKS_URL"),
+        (&[("JWT_SECRET", ""), ("JWT_ISSUER", "us")], "JWT_ISSUER needs a key"),
         (&[("JWT_LEEWAY_MS", "300001")], "JWT_LEEWAY_MS must be"),
         (&[("MAX_TOKEN_LIFE_MS", "0")], "MAX_TOKEN_LIFE_MS must be"),
     ] {
