@@ -31,6 +31,8 @@ pub mod config;
 pub mod conformance;
 pub mod domain;
 pub mod fanout;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod ids;
 pub mod jobs;

@@ -7,6 +7,7 @@
 mod address;
 mod layers;
 mod network;
+mod overlap;
 mod read;
 mod table;
 
@@ -19,6 +20,8 @@ pub use address::Address;
 pub use layers::{Pairs, Resolved, Source, resolve};
 pub use network::Network;
 pub use table::{SETTINGS, Setting, reference};
+
+use overlap::overlap;
 
 /// Long enough for a balancer, which asks every few seconds whether an instance is ready.
 const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -252,6 +255,9 @@ pub enum Error {
     /// Open mode on an address that others can reach.
     #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
     OpenModeExposed(SocketAddr),
+    /// Metrics where everyone is served.
+    #[error("METRICS_ADDR {0} is taken by LISTEN_ADDR: metrics need an address of their own, which only scrapers reach")]
+    MetricsExposed(SocketAddr),
     /// Instances share sessions, but the ledger is a file of one of them.
     #[error(
         "REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
@@ -347,9 +353,12 @@ impl Config {
         self.drain_grace.unwrap_or(if self.is_sole_instance() { Duration::ZERO } else { DEFAULT_DRAIN_GRACE })
     }
 
-    /// Checks that the settings fit together: open mode needs a loopback address, and shared
-    /// sessions need a shared ledger.
+    /// Checks that the settings fit together: open mode needs a loopback address, metrics need
+    /// one of their own, and shared sessions need a shared ledger.
     pub fn check(&self) -> Result<(), Error> {
+        if overlap(self.listen_addr, self.metrics_addr) {
+            return Err(Error::MetricsExposed(self.metrics_addr));
+        }
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
             return Err(Error::OpenModeExposed(self.listen_addr));
         }

@@ -64,6 +64,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("http", &["domain", "wire", "clock", "ids", "auth", "app", "fanout", "net", "stream", "telemetry"]),
     ("server", ALL_ABOVE),
     ("cli", ALL_ABOVE),
+    // In no build that is shipped either.
+    ("fuzzing", ALL_ABOVE),
     ("main", ALL_ABOVE),
 ];
 

@@ -2,7 +2,7 @@
 
 mod batch;
 mod commands;
-mod history;
+pub(crate) mod history;
 mod sessions;
 mod streams;
 mod time;
@@ -21,6 +21,8 @@ use crate::stream::Streams;
 
 #[cfg(test)]
 pub(crate) use self::streams::routes as stream_routes;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::streams::{request, sse};
 
 /// Longest body of what may list many.
 const MAX_LONG_BODY: usize = 1024 * 1024;

@@ -23,7 +23,7 @@ use crate::wire::error_code::Code;
 /// given, so what stood there from the start counts last.
 const CURSOR_PARAMS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
-const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
+pub(crate) const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
 /// The caller. A page of another origin is not let in at all in open mode, nor over a
 /// WebSocket unless it may call: its browser would show it our stream.
@@ -64,7 +64,7 @@ pub fn params(streams: &Streams, query: Option<&str>) -> Result<StreamParams, Ap
     read(query, streams.default_heartbeat())
 }
 
-fn read(query: Option<&str>, default_heartbeat: Duration) -> Result<StreamParams, ApiError> {
+pub(crate) fn read(query: Option<&str>, default_heartbeat: Duration) -> Result<StreamParams, ApiError> {
     rest(Query::of(query)?, default_heartbeat)
 }
 
