@@ -15,6 +15,7 @@
 //! - [`auth`]: from a token to a proven caller
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`conformance`]: runs clock vectors
+//! - `fuzzing`: what fuzzing asks of readers of foreign bytes, in no build that is shipped
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
 //! - [`redis`]: connections to Redis, however it is deployed

@@ -256,7 +256,9 @@ pub enum Error {
     #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
     OpenModeExposed(SocketAddr),
     /// Metrics where everyone is served.
-    #[error("METRICS_ADDR {0} is taken by LISTEN_ADDR: metrics need an address of their own, which only scrapers reach")]
+    #[error(
+        "METRICS_ADDR {0} is taken by LISTEN_ADDR: metrics need an address of their own, which only scrapers reach"
+    )]
     MetricsExposed(SocketAddr),
     /// Instances share sessions, but the ledger is a file of one of them.
     #[error(

@@ -10,8 +10,11 @@ mod cursor;
 mod token;
 mod websocket;
 
+/// Takes any bytes, and panics on a fault.
+pub type Check = fn(&[u8]);
+
 /// Every target by its name, which is that of its folder of kept inputs.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Check)] = &[
     ("client_frame", client_frame::check),
     ("conformance", conformance::check),
     ("create", create::check),

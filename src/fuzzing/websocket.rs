@@ -78,7 +78,7 @@ fn compared(ours: &Heard, theirs: &Heard, completed: impl Fn() -> Heard) -> Resu
 
 /// The bytes and what the frame at their end may lack.
 fn completed(bytes: &[u8]) -> Vec<u8> {
-    [bytes, &[0; MAX_MESSAGE + 16]].concat()
+    [bytes, &vec![0; MAX_MESSAGE + 16]].concat()
 }
 
 fn ours(bytes: &[u8], size: usize) -> Heard {

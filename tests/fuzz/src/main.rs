@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use synckairos::fuzzing::TARGETS;
+use synckairos::fuzzing::{Check, TARGETS};
 
-static CHECK: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static CHECK: LazyLock<Check> = LazyLock::new(|| {
     let wanted = std::env::var("SYNCKAIROS_FUZZ_TARGET").unwrap_or_default();
     let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
     let found = TARGETS.iter().find(|(name, _)| *name == wanted);

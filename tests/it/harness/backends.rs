@@ -25,9 +25,16 @@ use super::sql::connect;
 
 /// What is beneath the instances.
 pub enum Backends {
-    Embedded { folder: TempDir },
+    Embedded {
+        folder: TempDir,
+    },
     /// `database` is the address by which its owner comes, `serving` that of the role that serves.
-    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String, serving: String },
+    Shared {
+        redis: Server,
+        postgres: Arc<postgres::Server>,
+        database: String,
+        serving: String,
+    },
 }
 
 /// Processes share nothing but the backends, and each has settings of its own.

@@ -31,10 +31,14 @@ const RIGHTS: &[(&str, &str)] = &[
 impl TestDatabase {
     /// A role of which these statements are carried out; gives its name and its address.
     async fn role(&mut self, name: &str, before: &str) -> (String, String) {
-        let database: String = sqlx::query_scalar("select current_database()::text").fetch_one(&mut self.sql).await.unwrap();
+        let database: String =
+            sqlx::query_scalar("select current_database()::text").fetch_one(&mut self.sql).await.unwrap();
         let role = format!("{name}_of_{database}");
-        self.execute(&format!("drop role if exists {role}; create role {role} login; {}", before.replace("ROLE", &role)))
-            .await;
+        self.execute(&format!(
+            "drop role if exists {role}; create role {role} login; {}",
+            before.replace("ROLE", &role)
+        ))
+        .await;
         let mut url: url::Url = self.url.parse().unwrap();
         url.set_username(&role).unwrap();
         (role, url.into())
@@ -107,7 +111,7 @@ async fn who_serves_can_add_to_history_and_not_alter_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_serves_can_do_all_that_the_service_does() {
-    let mut database = TestDatabase::new().await;
+    let database = TestDatabase::new().await;
     let url = serving(&database.url).await;
     let ledger = PostgresLedger::open(&url, "serving").await.unwrap();
     ledger.ping().await.unwrap();
@@ -155,12 +159,14 @@ async fn a_role_with_more_rights_keeps_those_that_are_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_may_insert_what_is_new_is_given_its_rights_by_migrate() {
     let mut database = TestDatabase::new().await;
-    let (role, _) = database.role("early", "create schema later; alter default privileges grant insert on tables to ROLE").await;
+    let (role, _) =
+        database.role("early", "create schema later; alter default privileges grant insert on tables to ROLE").await;
     let later = format!("{}?options=-csearch_path%3Dlater", database.url);
     database.execute(&format!("grant usage on schema later to {role}")).await;
     PostgresLedger::migrate(&later, "test").await.unwrap();
     let rights = database.rights(&role).await;
-    let names: Vec<_> = rights.iter().map(|(thing, rights)| (thing.trim_start_matches("later."), rights.as_str())).collect();
+    let names: Vec<_> =
+        rights.iter().map(|(thing, rights)| (thing.trim_start_matches("later."), rights.as_str())).collect();
     assert_eq!(names, RIGHTS);
 }
 
@@ -168,7 +174,8 @@ async fn a_role_that_may_insert_what_is_new_is_given_its_rights_by_migrate() {
 async fn who_owns_the_tables_is_not_one_that_serves() {
     let mut database = TestDatabase::new().await;
     let owner: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut database.sql).await.unwrap();
-    let refused = sqlx::query(AssertSqlSafe(format!("select ledger_grant('{owner}')"))).execute(&mut database.sql).await;
+    let refused =
+        sqlx::query(AssertSqlSafe(format!("select ledger_grant('{owner}')"))).execute(&mut database.sql).await;
     assert!(refused.unwrap_err().to_string().contains("owns the tables"));
 }
 
