@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
                 read_command(choice, body);
             }
         }
-        Err(refused) => is_problem(&refused.problem.json()),
+        Err(refused) => check_problem(&refused.problem.json()),
     }
 }
 
@@ -34,12 +34,12 @@ fn read_command(choice: u8, mut body: serde_json::Map<String, Value>) {
     let name = named.as_ref().and_then(Value::as_str);
     let name = name.unwrap_or(command::COMMANDS[usize::from(choice) % command::COMMANDS.len()]);
     if let Err(error) = command::read(name, body) {
-        is_problem(&ApiError::from(error).0.json());
+        check_problem(&ApiError::from(error).0.json());
     }
 }
 
 /// A refusal is a JSON object that names its code, and is no larger than what is worth sending.
-fn is_problem(json: &[u8]) {
+fn check_problem(json: &[u8]) {
     let problem: Value = serde_json::from_slice(json).expect("a problem document is JSON");
     assert!(problem["code"].is_string(), "a refusal without a code: {problem}");
     assert!(json.len() < 8 * 1_024, "a refusal of {} bytes", json.len());

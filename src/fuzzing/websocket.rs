@@ -12,14 +12,14 @@ use crate::wire::close::Close;
 
 /// What was found in the bytes.
 #[derive(Debug, PartialEq)]
-struct Heard {
-    messages: Vec<Said>,
+struct Reading {
+    messages: Vec<Parsed>,
     end: Ending,
 }
 
 /// A message, as far as both keep it.
 #[derive(Debug, PartialEq)]
-enum Said {
+enum Parsed {
     Text(String),
     Binary,
     Ping(Vec<u8>),
@@ -53,7 +53,7 @@ pub fn check(input: &[u8]) {
 /// They may differ in when they refuse. We refuse a frame by its header, the library once all of it has come, which
 /// `completed` shows. The library refuses a text by its first broken part, we at its end; until then other frames may
 /// stand between.
-fn compared(ours: &Heard, theirs: &Heard, completed: impl Fn() -> Heard) -> Result<(), &'static str> {
+fn compared(ours: &Reading, theirs: &Reading, completed: impl Fn() -> Reading) -> Result<(), &'static str> {
     let shared = theirs.messages.len().min(ours.messages.len());
     if ours.messages[..shared] != theirs.messages[..shared] {
         return Err("other messages");
@@ -61,15 +61,15 @@ fn compared(ours: &Heard, theirs: &Heard, completed: impl Fn() -> Heard) -> Resu
     if theirs.messages.len() > shared {
         return Err("a message less");
     }
-    let is_data = |said: &Said| matches!(said, Said::Text(_) | Said::Binary);
+    let is_data = |said: &Parsed| matches!(said, Parsed::Text(_) | Parsed::Binary);
     match (ours.end, theirs.end) {
         (_, Ending::NotText) if !ours.messages[shared..].iter().any(is_data) => Ok(()),
         _ if ours.messages.len() > shared => Err("a message more"),
         (Ending::Open, Ending::Open) => Ok(()),
         (Ending::Open, _) => Err("not refused"),
         (_, Ending::Open) => match completed() {
-            Heard { end: Ending::Open, .. } => Err("refused without need"),
-            Heard { messages, .. } if messages.len() > shared => Err("refused, and it is a message"),
+            Reading { end: Ending::Open, .. } => Err("refused without need"),
+            Reading { messages, .. } if messages.len() > shared => Err("refused, and it is a message"),
             _ => Ok(()),
         },
         _ => Ok(()),
@@ -81,7 +81,7 @@ fn completed(bytes: &[u8]) -> Vec<u8> {
     [bytes, &vec![0; MAX_MESSAGE + 16]].concat()
 }
 
-fn ours(bytes: &[u8], size: usize) -> Heard {
+fn ours(bytes: &[u8], size: usize) -> Reading {
     let mut decoder = Decoder::default();
     let mut messages = Vec::new();
     for piece in bytes.chunks(size) {
@@ -90,46 +90,46 @@ fn ours(bytes: &[u8], size: usize) -> Heard {
             let said = match decoder.next() {
                 Ok(None) => break,
                 Ok(Some(Incoming::Fragment(_))) => continue,
-                Ok(Some(Incoming::Text(text))) => Said::Text(text),
-                Ok(Some(Incoming::Binary)) => Said::Binary,
-                Ok(Some(Incoming::Ping(payload))) => Said::Ping(payload),
-                Ok(Some(Incoming::Pong(payload))) => Said::Pong(payload),
-                Ok(Some(Incoming::Close)) => Said::Close,
-                Err(Close::NotText) => return Heard { messages, end: Ending::NotText },
-                Err(_) => return Heard { messages, end: Ending::Refused },
+                Ok(Some(Incoming::Text(text))) => Parsed::Text(text),
+                Ok(Some(Incoming::Binary)) => Parsed::Binary,
+                Ok(Some(Incoming::Ping(payload))) => Parsed::Ping(payload),
+                Ok(Some(Incoming::Pong(payload))) => Parsed::Pong(payload),
+                Ok(Some(Incoming::Close)) => Parsed::Close,
+                Err(Close::NotText) => return Reading { messages, end: Ending::NotText },
+                Err(_) => return Reading { messages, end: Ending::Refused },
             };
-            let is_over = said == Said::Close;
+            let is_over = said == Parsed::Close;
             messages.push(said);
             if is_over {
-                return Heard { messages, end: Ending::Open };
+                return Reading { messages, end: Ending::Open };
             }
         }
     }
-    Heard { messages, end: Ending::Open }
+    Reading { messages, end: Ending::Open }
 }
 
-fn theirs(bytes: &[u8]) -> Heard {
+fn theirs(bytes: &[u8]) -> Reading {
     let limits = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let mut socket = WebSocket::from_raw_socket(Arrived(bytes), Role::Server, Some(limits));
     let mut messages = Vec::new();
     loop {
         let said = match socket.read() {
-            Ok(Message::Text(text)) => Said::Text(text.to_string()),
-            Ok(Message::Binary(_)) => Said::Binary,
-            Ok(Message::Ping(payload)) => Said::Ping(payload.to_vec()),
-            Ok(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
+            Ok(Message::Text(text)) => Parsed::Text(text.to_string()),
+            Ok(Message::Binary(_)) => Parsed::Binary,
+            Ok(Message::Ping(payload)) => Parsed::Ping(payload.to_vec()),
+            Ok(Message::Pong(payload)) => Parsed::Pong(payload.to_vec()),
             Ok(Message::Close(Some(frame))) if is_rewritten(&frame) => {
-                return Heard { messages, end: Ending::Refused };
+                return Reading { messages, end: Ending::Refused };
             }
             Ok(Message::Close(_)) => {
-                messages.push(Said::Close);
-                return Heard { messages, end: Ending::Open };
+                messages.push(Parsed::Close);
+                return Reading { messages, end: Ending::Open };
             }
             // One part of a message is never handed out.
             Ok(Message::Frame(_)) => continue,
-            Err(Error::Io(_)) => return Heard { messages, end: Ending::Open },
-            Err(Error::Utf8(_)) => return Heard { messages, end: Ending::NotText },
-            Err(_) => return Heard { messages, end: Ending::Refused },
+            Err(Error::Io(_)) => return Reading { messages, end: Ending::Open },
+            Err(Error::Utf8(_)) => return Reading { messages, end: Ending::NotText },
+            Err(_) => return Reading { messages, end: Ending::Refused },
         };
         messages.push(said);
     }
@@ -163,26 +163,26 @@ impl Write for Arrived<'_> {
 mod tests {
     use super::*;
 
-    fn heard(texts: &[&str], end: Ending) -> Heard {
-        Heard { messages: texts.iter().map(|text| Said::Text((*text).to_owned())).collect(), end }
+    fn reading(texts: &[&str], end: Ending) -> Reading {
+        Reading { messages: texts.iter().map(|text| Parsed::Text((*text).to_owned())).collect(), end }
     }
 
     #[test]
     fn each_difference_is_seen() {
         use Ending::{NotText, Open, Refused};
         for (ours, theirs, says) in [
-            (heard(&["a"], Open), heard(&["b"], Open), "other messages"),
-            (heard(&[], Refused), heard(&["a"], Open), "a message less"),
-            (heard(&["a"], Open), heard(&[], Refused), "a message more"),
-            (heard(&["a"], Open), heard(&[], NotText), "a message more"),
-            (heard(&[], Open), heard(&[], Refused), "not refused"),
-            (heard(&[], Refused), heard(&[], Open), "refused without need"),
+            (reading(&["a"], Open), reading(&["b"], Open), "other messages"),
+            (reading(&[], Refused), reading(&["a"], Open), "a message less"),
+            (reading(&["a"], Open), reading(&[], Refused), "a message more"),
+            (reading(&["a"], Open), reading(&[], NotText), "a message more"),
+            (reading(&[], Open), reading(&[], Refused), "not refused"),
+            (reading(&[], Refused), reading(&[], Open), "refused without need"),
         ] {
-            assert_eq!(compared(&ours, &theirs, || heard(&[], Open)), Err(says), "{ours:?} {theirs:?}");
+            assert_eq!(compared(&ours, &theirs, || reading(&[], Open)), Err(says), "{ours:?} {theirs:?}");
         }
-        let late = compared(&heard(&[], Refused), &heard(&[], Open), || heard(&["a"], Refused));
+        let late = compared(&reading(&[], Refused), &reading(&[], Open), || reading(&["a"], Refused));
         assert_eq!(late, Err("refused, and it is a message"));
-        assert_eq!(compared(&heard(&[], Refused), &heard(&[], Open), || heard(&[], Refused)), Ok(()));
-        assert_eq!(compared(&heard(&["a"], Refused), &heard(&["a"], Refused), || heard(&[], Open)), Ok(()));
+        assert_eq!(compared(&reading(&[], Refused), &reading(&[], Open), || reading(&[], Refused)), Ok(()));
+        assert_eq!(compared(&reading(&["a"], Refused), &reading(&["a"], Refused), || reading(&[], Open)), Ok(()));
     }
 }
