@@ -18,6 +18,7 @@
 //! - [`outgoing`]: requests that this service sends to others
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`conformance`]: runs clock vectors
+//! - `fuzzing`: what fuzzing asks of readers of foreign bytes, in no build that is shipped
 //! - [`wire`]: every shape that leaves the process
 //! - [`domain`]: the rules, pure
 //! - [`redis`]: connections to Redis, however it is deployed
@@ -35,6 +36,8 @@ pub mod conformance;
 pub mod control;
 pub mod domain;
 pub mod fanout;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod ids;
 pub mod jobs;

@@ -119,6 +119,22 @@ fn containers_are_given_settings_that_exist() {
     }
 }
 
+#[test]
+fn redis_gives_the_service_what_the_documentation_lists() {
+    let documented = read("docs/RELIABILITY.md").replace(['\\', '\''], " ");
+    let documented =
+        documented.split("ACL SETUSER").nth(1).and_then(|rest| rest.split("```").next()).unwrap().to_owned();
+    let users = read("docker/redis.acl");
+    let given =
+        users.lines().find_map(|line| line.strip_prefix("user ")?.starts_with("synckairos ").then_some(line)).unwrap();
+    let rights = |text: &str| -> BTreeSet<String> {
+        text.split_whitespace().filter(|word| word.starts_with(['+', '-', '~', '&'])).map(str::to_owned).collect()
+    };
+    assert!(rights(given).len() > 40, "{given}");
+    assert_eq!(rights(given), rights(&documented));
+    assert!(users.starts_with("user default off\n"), "{users}");
+}
+
 /// That the program understands this command line.
 fn is_command(line: &str) {
     if let Err(error) = cli::command().try_get_matches_from(line.split(' ')) {

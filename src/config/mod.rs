@@ -7,6 +7,7 @@
 mod address;
 mod layers;
 mod network;
+mod overlap;
 mod rate_limit;
 mod read;
 mod secret;
@@ -25,6 +26,8 @@ pub use network::Network;
 pub use rate_limit::{RateLimit, RateLimits};
 pub use secret::{Secret, content};
 pub use table::{SETTINGS, Setting, reference};
+
+use overlap::overlap;
 
 /// Long enough for a balancer, which asks every few seconds whether an instance is ready.
 const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -281,6 +284,11 @@ pub enum Error {
              127.0.0.1"
     )]
     OpenModeExposed(SocketAddr),
+    /// Metrics where everyone is served.
+    #[error(
+        "METRICS_ADDR {0} is taken by LISTEN_ADDR: metrics need an address of their own, which only scrapers reach"
+    )]
+    MetricsExposed(SocketAddr),
     /// Instances share sessions, but the ledger is a file of one of them.
     #[error(
         "REDIS_URL shares sessions among instances, and a ledger in SQLite is one instance's: set DATABASE_URL to a \
@@ -385,10 +393,13 @@ impl Config {
         self.drain_grace.unwrap_or(if self.is_sole_instance() { Duration::ZERO } else { DEFAULT_DRAIN_GRACE })
     }
 
-    /// Checks that the settings fit together: open mode needs a loopback address, and shared
-    /// sessions need a shared ledger.
+    /// Checks that the settings fit together: open mode needs a loopback address, metrics need
+    /// one of their own, and shared sessions need a shared ledger.
     pub fn check(&self) -> Result<(), Error> {
         self.check_tokens()?;
+        if overlap(self.listen_addr, self.metrics_addr) {
+            return Err(Error::MetricsExposed(self.metrics_addr));
+        }
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
             return Err(Error::OpenModeExposed(self.listen_addr));
         }

@@ -8,16 +8,16 @@ pub mod routes;
 mod accept;
 mod access;
 mod assets;
-mod auth;
+pub(crate) mod auth;
 mod cors;
-mod extract;
+pub(crate) mod extract;
 mod host;
 mod layers;
 mod operations;
 mod origin;
-mod query;
+pub(crate) mod query;
 mod response;
-mod v1;
+pub(crate) mod v1;
 
 use std::sync::Arc;
 

@@ -91,6 +91,24 @@ async fn is_watched(host: &Host, session: &Session) {
     }
 }
 
+/// What was recorded stays, whatever the role that serves is told to do.
+async fn alters_no_history(serves: &str) {
+    let mut connection = connect(serves).await.unwrap();
+    for attempt in [
+        "update session_snapshot set body = null",
+        "delete from session_snapshot",
+        "truncate session_snapshot",
+        "drop table session_snapshot",
+        "select session_snapshot_forget('2100-01-01')",
+        "delete from session",
+    ] {
+        let refused = sqlx::query(attempt).execute(&mut connection).await.expect_err(attempt);
+        let why = refused.to_string();
+        assert!(why.contains("permission denied") || why.contains("must be owner"), "{attempt}: {why}");
+    }
+    connection.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_rights_are_enough() {
     let ((redis, redis_url), (server, [migrates, serves])) = (redis(), ledger().await);
@@ -134,4 +152,5 @@ async fn the_documented_rights_are_enough() {
         .await
         .unwrap();
     assert!(months >= 4, "{months} months were made");
+    alters_no_history(&serves).await;
 }

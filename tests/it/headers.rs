@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::json;
 
+use crate::cors::routes;
 use crate::harness::raw::RawConnection;
 use crate::harness::{Authority, Cluster, blitz};
 
@@ -105,6 +106,43 @@ async fn an_answer_for_one_caller_is_not_cacheable() {
     );
     let refused = caller.being(Authority::Anonymous).get(session.path()).await.expect(401);
     assert_eq!(refused.header("cache-control"), "no-store");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_of_any_route_is_guessed_at_or_kept() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    for (path, methods) in routes() {
+        let others = ["GET", "HEAD", "OPTIONS", "POST", "BREW"].map(str::to_owned);
+        for method in methods.into_iter().chain(others) {
+            for caller in [caller.clone(), caller.being(Authority::Anonymous)] {
+                let asking = caller.asking(Method::from_bytes(method.as_bytes()).unwrap(), &path);
+                let answer = asking.header("origin", "https://elsewhere.example").begin().await;
+                let (status, headers) = (answer.status(), answer.headers());
+                assert_eq!(headers["x-content-type-options"], "nosniff", "{method} {path}: {status}");
+                let kept = headers["cache-control"].to_str().unwrap();
+                let is_page = !path.contains("/v1") && !path.contains("/api");
+                assert!(kept == "no-store" || (is_page && kept == "no-cache"), "{method} {path}: {status} {kept}");
+                let is_html = headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+                assert!(!is_html || path == "/", "{method} {path}: {status} is a page");
+                assert!(!is_html || headers.contains_key("content-security-policy"), "{method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_for_everyone_tells_no_metrics() {
+    let cluster = Cluster::of(1).start().await;
+    let caller = cluster.caller(0);
+    for path in ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/v1/metrics", "/api/metrics", "/api/v1/metrics"] {
+        for caller in [caller.clone(), caller.being(Authority::Anonymous)] {
+            for method in [Method::GET, Method::POST] {
+                let answer = caller.asking(method, path).send().await.expect(404);
+                assert!(!String::from_utf8_lossy(&answer.bytes).contains("synckairos_"), "{path}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

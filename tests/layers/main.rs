@@ -88,6 +88,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ),
     ("server", ALL_ABOVE),
     ("cli", ALL_ABOVE),
+    // In no build that is shipped either.
+    ("fuzzing", ALL_ABOVE),
     ("main", ALL_ABOVE),
 ];
 

@@ -81,7 +81,7 @@ impl ListBody {
     }
 }
 
-fn filter(query: &mut Query) -> Result<Filter, ApiError> {
+pub(crate) fn filter(query: &mut Query) -> Result<Filter, ApiError> {
     let status = query.take("status");
     one_of("/status", status.as_deref(), STATUSES)?;
     let sync_mode = query.take("sync_mode");

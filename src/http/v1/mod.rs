@@ -2,7 +2,7 @@
 
 mod batch;
 mod commands;
-mod history;
+pub(crate) mod history;
 mod revocations;
 mod security;
 mod sessions;
@@ -27,6 +27,8 @@ use crate::stream::Streams;
 
 #[cfg(test)]
 pub(crate) use self::streams::routes as stream_routes;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::streams::{request, sse};
 
 /// Every route of the API, below `/v1`: the rows of the table.
 pub(super) fn routes(streams: &Arc<Streams>) -> Router<Arc<Api>> {

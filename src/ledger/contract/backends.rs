@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use testkit::postgres::Server;
+use testkit::postgres::{Server, serving};
 
 use crate::ledger::postgres::PostgresLedger;
 use crate::ledger::sqlite::{Durability, SqliteLedger};
@@ -22,7 +22,7 @@ impl Sqlite {
     }
 }
 
-/// The same in a server that the tests share.
+/// The same in a server that the tests share, opened by a role that may do what the service needs and no more.
 pub(super) struct Postgres {
     _server: Arc<Server>,
     url: String,
@@ -33,7 +33,7 @@ impl Postgres {
         let server = Server::shared().await;
         let url = server.database().await;
         PostgresLedger::migrate(&url, "test").await.unwrap();
-        Self { _server: server, url }
+        Self { _server: server, url: serving(&url).await }
     }
 
     pub async fn open(&self) -> PostgresLedger {

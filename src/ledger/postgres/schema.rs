@@ -19,6 +19,13 @@ pub(super) const MONTHS_AHEAD: i32 = 3;
 
 const APPLIED_MIGRATIONS: &str =
     "select version, description, success, checksum from _sqlx_migrations order by version";
+/// Gives the roles that serve what this release needs, and no more. They are those that may insert history and do not
+/// own it.
+const RENEW_RIGHTS: &str = "select ledger_grant(grantee::regrole) \
+    from (select distinct grantee \
+        from pg_class, aclexplode(relacl) \
+        where oid = 'session_snapshot'::regclass and privilege_type = 'INSERT' \
+        and grantee <> 0 and not pg_has_role(grantee, relowner, 'member')) serving";
 const PREPARE_MONTHS: &str = "select session_snapshot_prepare((extract(epoch from now()) * 1000)::bigint, $1)";
 
 /// Why this release cannot work with the schema.
@@ -49,6 +56,7 @@ pub(super) async fn migrate(options: PgConnectOptions) -> Result<(), Error> {
     migrations.set_ignore_missing(true);
     // `run` does the same, but the compiler cannot prove its future `Send`, as a task needs.
     migrations.run_direct(None, &mut connection, false).await.map_err(unavailable)?;
+    sqlx::query(RENEW_RIGHTS).execute(&mut connection).await.map_err(failed)?;
     prepare(&mut connection).await?;
     connection.close().await.map_err(failed)
 }

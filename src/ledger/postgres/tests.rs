@@ -2,6 +2,7 @@
 
 mod copy;
 mod months;
+mod rights;
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;

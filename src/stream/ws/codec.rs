@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use crate::wire::close::Close;
 
@@ -109,7 +109,7 @@ impl Decoder {
 
     fn frame(&mut self, header: &Header, payload: Vec<u8>) -> Result<Incoming, Close> {
         match header.opcode {
-            CLOSE => return Ok(Incoming::Close),
+            CLOSE => return goodbye(&payload),
             PING => return Ok(Incoming::Ping(payload)),
             PONG => return Ok(Incoming::Pong(payload)),
             _ => {}
@@ -131,6 +131,17 @@ impl Decoder {
         }
         self.message = Some(message);
         Ok(Incoming::Fragment(length))
+    }
+}
+
+/// A goodbye says nothing, or a code that may be sent and perhaps a text.
+fn goodbye(payload: &[u8]) -> Result<Incoming, Close> {
+    match payload.split_first_chunk() {
+        None if payload.is_empty() => Ok(Incoming::Close),
+        Some((code, reason)) if CloseCode::from(u16::from_be_bytes(*code)).is_allowed() => {
+            std::str::from_utf8(reason).map(|_| Incoming::Close).map_err(|_| Close::NotText)
+        }
+        _ => Err(Close::Protocol),
     }
 }
 
@@ -278,6 +289,9 @@ mod tests {
             (frame(9, b""), Close::Protocol),
             (frame(FINAL | 9, &[0; 126]), Close::Protocol),
             (frame(FINAL, b"x"), Close::Protocol),
+            (frame(FINAL | 8, &[3]), Close::Protocol),
+            (frame(FINAL | 8, &[3, 237]), Close::Protocol),
+            (frame(FINAL | 8, &[3, 232, 0xff]), Close::NotText),
             ([frame(1, b"x"), frame(1, b"y")].concat(), Close::Protocol),
             (frame(FINAL | 1, &[0xff]), Close::NotText),
             (frame(FINAL | 1, &vec![b'x'; MAX_MESSAGE + 1]), Close::TooBig),

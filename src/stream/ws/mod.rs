@@ -1,8 +1,8 @@
 //! WebSockets: for one feed, and for many sessions.
 
 mod budget;
-mod client;
-mod codec;
+pub(crate) mod client;
+pub(crate) mod codec;
 mod commands;
 mod connection;
 mod followed_feed;

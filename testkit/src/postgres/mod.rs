@@ -6,8 +6,10 @@
 mod client;
 mod disk;
 mod installation;
+mod role;
 mod server;
 
 pub use self::client::{execute, is_ready};
 pub use self::installation::find_binary;
+pub use self::role::serving;
 pub use self::server::Server;

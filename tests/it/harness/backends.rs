@@ -25,16 +25,25 @@ use super::sql::connect;
 
 /// What is beneath the instances.
 pub enum Backends {
-    Embedded { folder: TempDir },
-    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String, folder: TempDir },
+    Embedded {
+        folder: TempDir,
+    },
+    /// `database` is the address by which its owner comes, `serving` that of the role that serves.
+    Shared {
+        redis: Server,
+        postgres: Arc<postgres::Server>,
+        database: String,
+        serving: String,
+        folder: TempDir,
+    },
 }
 
 /// Processes share nothing but the backends, and each has settings of its own.
 impl Backends {
     /// The settings of a process that lead to it.
     pub fn lead(&self, host: Host) -> Host {
-        let Self::Shared { redis, database, .. } = self else { panic!("processes share no memory") };
-        host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", database)
+        let Self::Shared { redis, serving, .. } = self else { panic!("processes share no memory") };
+        host.with("REDIS_URL", &redis.url()).with("DATABASE_URL", serving)
     }
 }
 
@@ -60,17 +69,18 @@ impl Backends {
         redis.set_clock_offset_ms(0);
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "test").await.unwrap();
-        Self::Shared { redis, postgres, database, folder: tempfile::tempdir().unwrap() }
+        let serving = postgres::serving(&database).await;
+        Self::Shared { redis, postgres, database, serving, folder: tempfile::tempdir().unwrap() }
     }
 
     /// The settings that lead to it.
     pub fn settled(&self, config: Config) -> Config {
         match self {
             Self::Embedded { folder } => Config { data_dir: folder.path().to_path_buf(), ..config },
-            Self::Shared { redis, database, folder, .. } => Config {
+            Self::Shared { redis, serving, folder, .. } => Config {
                 data_dir: folder.path().to_path_buf(),
                 redis: Some(Address::new(&redis.url())),
-                database: synckairos::config::Database::Postgres(Address::new(database)),
+                database: synckairos::config::Database::Postgres(Address::new(serving)),
                 ..config
             },
         }
@@ -82,8 +92,8 @@ impl Backends {
             Self::Embedded { .. } => {
                 Arc::new(fair_sqlite(SqliteLedger::open(&self.file(), Durability::Flush).await.unwrap()))
             }
-            Self::Shared { database, .. } => {
-                Arc::new(fair_postgres(PostgresLedger::open(database, "test").await.unwrap()))
+            Self::Shared { serving, .. } => {
+                Arc::new(fair_postgres(PostgresLedger::open(serving, "test").await.unwrap()))
             }
         }
     }

@@ -5,8 +5,8 @@ pub(super) mod ws;
 
 mod handshake;
 mod poll;
-mod request;
-mod sse;
+pub(crate) mod request;
+pub(crate) mod sse;
 
 use std::sync::Arc;
 

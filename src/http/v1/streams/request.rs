@@ -26,7 +26,7 @@ use crate::wire::error_code::Code;
 /// given, so what stood there from the start counts last.
 const CURSOR_PARAMS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
-const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
+pub(crate) const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
 /// Whether a stream may be opened by a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub fn admitted(streams: &Streams, principal: &Principal, parts: &Parts) -> Resu
     if admission::authenticate(parts) {
         return Ok(());
     }
-    let event = SecurityEvent::of(EventKind::Limited).by(principal).from(auth::address(parts));
+    let event = SecurityEvent::of(EventKind::Limited).by(principal).from(Some(access::address(streams.limits(), parts)));
     streams.security().record(event.detail("connections of callers with tokens"));
     Err(ApiError::unavailable(Code::TooManyConnections))
 }
@@ -120,7 +120,7 @@ pub fn params(streams: &Streams, query: Option<&str>) -> Result<StreamParams, Ap
     read(query, streams.default_heartbeat())
 }
 
-fn read(query: Option<&str>, default_heartbeat: Duration) -> Result<StreamParams, ApiError> {
+pub(crate) fn read(query: Option<&str>, default_heartbeat: Duration) -> Result<StreamParams, ApiError> {
     rest(Query::of(query)?, default_heartbeat)
 }
 

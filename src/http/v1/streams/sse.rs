@@ -139,7 +139,7 @@ async fn open(
 
 /// Each session's cursor, by the first text that is one. Fewer cursors than sessions, or
 /// more, were given for other sessions and count for none of these.
-fn cursors<'a>(mut texts: impl Iterator<Item = &'a str>, sessions: usize) -> Vec<Option<Position>> {
+pub(crate) fn cursors<'a>(mut texts: impl Iterator<Item = &'a str>, sessions: usize) -> Vec<Option<Position>> {
     let read = |text: &str| {
         let cursors: Vec<Option<Position>> = text.split(',').map(|each| each.trim().parse().ok()).collect();
         (cursors.len() == sessions && cursors.iter().any(Option::is_some)).then_some(cursors)
