@@ -91,6 +91,7 @@ async fn of_many_who_use_a_ticket_one_is_let_in() {
         role: Role::Viewer,
         participant_id: None,
         sessions: None,
+        locations: None,
         expires_at: None,
         provenance: Provenance::default(),
     };

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, RateLimit};
 use crate::control::Current;
 use crate::domain::id::TenantId;
-use crate::domain::setting::{COMMANDS_PER_S, CREATES_PER_MIN, Setting};
+use crate::domain::setting::{COMMANDS_PER_S, CREATES_PER_MIN, TenantSetting};
 use crate::limits::{CallerLimits, Class, Instances, IsTrusted, Rate, TenantLimits, TenantQuotas};
 
 /// How much tenants may ask, by the settings in force.
@@ -16,7 +16,7 @@ pub(super) struct SettingLimits(pub Current);
 
 impl SettingLimits {
     /// A limit of zero is none.
-    fn limit(&self, tenant: &TenantId, setting: &Setting) -> Option<u32> {
+    fn limit(&self, tenant: &TenantId, setting: &TenantSetting) -> Option<u32> {
         u32::try_from(self.0.number(tenant, setting)).ok().filter(|limit| *limit > 0)
     }
 }

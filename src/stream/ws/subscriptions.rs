@@ -28,7 +28,6 @@ pub enum Subscriptions {
 }
 
 /// Sessions that come and go.
-
 pub struct ManySessions {
     followed: Vec<FollowedFeed>,
     /// Who is asked first, so that a busy session does not keep the others waiting.

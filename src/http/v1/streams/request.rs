@@ -96,7 +96,8 @@ pub fn admitted(streams: &Streams, principal: &Principal, parts: &Parts) -> Resu
     if admission::authenticate(parts) {
         return Ok(());
     }
-    let event = SecurityEvent::of(EventKind::Limited).by(principal).from(Some(access::address(streams.limits(), parts)));
+    let event =
+        SecurityEvent::of(EventKind::Limited).by(principal).from(Some(access::address(streams.limits(), parts)));
     streams.security().record(event.detail("connections of callers with tokens"));
     Err(ApiError::unavailable(Code::TooManyConnections))
 }

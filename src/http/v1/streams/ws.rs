@@ -41,7 +41,7 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
     let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
     let caller = counted(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
-        return Err(no_upgrade(&parts, caller, Some(session)));
+        return Err(no_upgrade(&streams, &parts, caller, Some(session)));
     }
     match caller {
         Ok(principal) => {
@@ -57,7 +57,7 @@ pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Re
     let (parts, _) = request.into_parts();
     let caller = counted(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
-        return Err(no_upgrade(&parts, caller, None));
+        return Err(no_upgrade(&streams, &parts, caller, None));
     }
     match caller {
         Ok(principal) => open(streams, parts, principal, Ok(Target::Many)),
@@ -70,7 +70,7 @@ pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: 
     let (parts, _) = request.into_parts();
     let caller = counted(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
-        return Err(no_upgrade(&parts, caller, None));
+        return Err(no_upgrade(&streams, &parts, caller, None));
     }
     match caller {
         Ok(principal) => {
@@ -99,11 +99,12 @@ pub(in crate::http::v1) async fn upgrade_or_next(
 
 /// What a request gets that asks for no upgrade.
 fn no_upgrade(
+    streams: &Streams,
     parts: &Parts,
     caller: Result<Arc<Principal>, Denied>,
     session: Option<Result<SessionId, ApiError>>,
 ) -> ApiError {
-    if let Some(forbidden) = caller.as_ref().ok().and_then(|principal| access::check_role(parts, principal).err()) {
+    if let Some(forbidden) = caller.as_ref().ok().and_then(|principal| check_role(streams, parts, principal).err()) {
         return forbidden;
     }
     match (caller, session) {
