@@ -50,7 +50,6 @@ fn network(address: IpAddr) -> IpAddr {
 
 impl Key {
     /// One of `count` parts of a map.
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is smaller than `count`")]
     pub(super) const fn shard(self, count: usize) -> usize {
         ((self.0 >> 96) % count as u128) as usize
     }

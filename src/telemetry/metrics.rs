@@ -109,7 +109,7 @@ metrics! {
     CONNECTIONS_DROPPED_TOTAL "synckairos_connections_dropped_total" Counter ["listener", "reason"]
         "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)";
     RATE_LIMITED_TOTAL "synckairos_rate_limited_total" Counter ["class"]
-        "Rejected by a rate limit: read, command, connect, bulk, refused_token, tenant_commands, tenant_creates, or ledger";
+        "Requests, frames and tokens rejected by a limit of callers, of tenants, or of the ledger";
     RATE_LIMIT_KEYS "synckairos_rate_limit_keys" Gauge ["class", "kind"]
         "Callers with a bucket of their own (100,000 at most), and callers with a penalty (10,000 at most)";
     CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]

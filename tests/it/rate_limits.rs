@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use synckairos::config::{Config, RateLimits};
 
 use crate::harness::answer::Answer;
