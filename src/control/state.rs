@@ -91,7 +91,7 @@ impl ControlState {
         state.revision = changes.revision;
         let has_new_revocations =
             if changes.is_whole { !self.has_revocations_of(&state) } else { !changes.revocations.is_empty() };
-        Applied { has_new_revocations, state }
+        Applied { state, has_new_revocations }
     }
 }
 

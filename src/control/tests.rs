@@ -102,7 +102,7 @@ async fn of_many_who_use_a_ticket_one_is_let_in() {
     assert!((1..=30_000).contains(&left_ms), "{left_ms}");
     let used = join_all((0..8).map(|_| tickets.redeem(&ticket.text, NOW))).await;
     let principals: Vec<_> = used.into_iter().filter_map(Result::unwrap).collect();
-    assert_eq!(principals.iter().map(|each| (**each).clone()).collect::<Vec<_>>(), [principal.clone()]);
+    assert!(principals.len() == 1 && *principals[0] == principal, "{principals:?}");
     let late = tickets.issue(&principal, NOW).await.unwrap();
     assert_eq!(tickets.redeem(&late.text, late.expires_at).await.unwrap(), None, "by cluster time it has ended");
     assert_eq!(tickets.redeem(&"x".repeat(10_000), NOW).await.unwrap(), None);

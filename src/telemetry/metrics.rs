@@ -122,7 +122,7 @@ metrics! {
     SECURITY_EVENTS_SHED_TOTAL "synckairos_security_events_shed_total" Counter []
         "Security events that are not in the ledger, as there were too many or it was away for too long";
     ANOMALIES_TOTAL "synckairos_anomalies_total" Counter ["kind"]
-        "Principals and addresses that left their usual range: refusals, replays, wrong_tokens or commands";
+        "Principals and addresses that left their usual range: refusals, replays, wrong tokens or commands";
     CONTROL_REVISION "synckairos_control_revision" Gauge []
         "The revision of settings and revocations in force on this instance; -1 while it knows none";
     TOKEN_KEYS "synckairos_token_keys" Gauge ["source"]

@@ -148,10 +148,19 @@ async fn metrics_are_told_apart_from_requests_and_name_no_session() {
     .await;
     caller.get("/metrics").await.expect(404);
     let scraped = caller.scrape(cluster.instance(0).metrics_address).await;
-    // A metric with labels shows once something was counted; here nobody watched or was turned away, and
-    // no other clock was asked.
-    let silent =
-        ["frames", "subscribers", "snapshots_skipped", "stream_closes", "rate_limited", "breaker", "clock_exchanges"];
+    // A metric with labels shows once something was counted; here nobody watched, was turned away or attacked,
+    // and no other clock was asked.
+    let silent = [
+        "frames",
+        "subscribers",
+        "snapshots_skipped",
+        "stream_closes",
+        "rate_limited",
+        "breaker",
+        "clock_exchanges",
+        "anomalies",
+        "security_events_total",
+    ];
     let is_told = |name: &str| silent.iter().all(|of| !name.contains(of));
     for metric in METRICS.iter().filter(|metric| is_told(metric.name)) {
         assert!(scraped.contains(&format!("# TYPE {} ", metric.name)), "{} in {scraped}", metric.name);

@@ -18,8 +18,8 @@ fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
 }
 
-fn key(text: &str, body: &str) -> Option<IdempotencyKey> {
-    Some(IdempotencyKey { key: Digest::of(text.as_bytes()), body: Digest::of(body.as_bytes()) })
+fn key(text: &str, body: &str) -> IdempotencyKey {
+    IdempotencyKey { key: Digest::of(text.as_bytes()), body: Digest::of(body.as_bytes()) }
 }
 
 fn change(of: &str, values: &[(&'static str, Option<&str>)]) -> SettingsChange {
@@ -81,21 +81,22 @@ pub(super) async fn of_concurrent_changes_each_has_a_revision_of_its_own(ledger:
 }
 
 pub(super) async fn a_repeat_of_a_change_is_recognised(ledger: &dyn Ledger) {
-    let first = SettingsChange { expected: Some(0), idempotency: key("k", "1"), ..change("t", &[("a", Some("1"))]) };
+    let first =
+        SettingsChange { expected: Some(0), idempotency: Some(key("k", "1")), ..change("t", &[("a", Some("1"))]) };
     assert_eq!(changed(ledger, first.clone()).await, ["a"]);
     let replayed = SettingsOutcome::Changed { names: Vec::new(), is_replay: true };
     assert_eq!(ledger.change_settings(&first).await.unwrap(), replayed);
-    let other = SettingsChange { idempotency: key("k", "2"), ..first.clone() };
+    let other = SettingsChange { idempotency: Some(key("k", "2")), ..first.clone() };
     assert_eq!(ledger.change_settings(&other).await.unwrap(), SettingsOutcome::Mismatch);
     let later = SettingsChange { expected: None, at: NOW + IDEMPOTENCY_TTL_MS + 1, ..other };
     assert!(changed(ledger, later).await.is_empty(), "the key is free again, and the value is the same");
     let end = Timestamp::NEVER;
-    let request = RevocationRequest { idempotency: key("r", "1"), ..revocation("t", "1", end) };
+    let request = RevocationRequest { idempotency: Some(key("r", "1")), ..revocation("t", "1", end) };
     let made = request.revocation.clone();
     assert_eq!(ledger.add_revocation(&request).await.unwrap(), RevocationOutcome::Added(made.clone()));
-    let again = RevocationRequest { idempotency: key("r", "1"), ..revocation("t", "2", end) };
+    let again = RevocationRequest { idempotency: Some(key("r", "1")), ..revocation("t", "2", end) };
     assert_eq!(ledger.add_revocation(&again).await.unwrap(), RevocationOutcome::Replayed(made));
-    let other = RevocationRequest { idempotency: key("r", "2"), ..again };
+    let other = RevocationRequest { idempotency: Some(key("r", "2")), ..again };
     assert_eq!(ledger.add_revocation(&other).await.unwrap(), RevocationOutcome::Mismatch);
 }
 
