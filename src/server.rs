@@ -65,6 +65,8 @@ pub struct Instance {
 impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
+        // First: what is told before the recorder is installed never counts.
+        let recorder = metrics::install();
         let authenticator = token_keys::start(config, &front).await?;
         let api = Arc::new(Api {
             sessions: Arc::clone(&services.sessions),
@@ -80,7 +82,6 @@ impl Instance {
         let (sessions, backend) = (Arc::clone(&services.sessions), Arc::clone(&services.backend));
         let caches =
             CacheMetrics { sessions, authenticator: Arc::clone(&authenticator), hub: Arc::clone(&hub), backend };
-        let recorder = metrics::install();
         // A scrape may come as soon as it is ready.
         caches.report();
         front.spawn_until_stopped("caches", caches.run());
