@@ -66,6 +66,8 @@ pub struct Instance {
 impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
+        // First: what is told before the recorder is installed never counts.
+        let recorder = metrics::install();
         let authenticator = token_keys::start(config, Arc::clone(&services.control) as _, &front).await?;
         let (callers, tenants) = (limits::of_callers(config, &services.clock), limits::of_tenants(services));
         front.spawn_until_stopped("limits", Arc::clone(&callers).run(tenants.clone()));
@@ -89,7 +91,6 @@ impl Instance {
         let authenticates = Arc::clone(&authenticator);
         let limits = (Arc::clone(&callers), tenants);
         let caches = CacheMetrics { sessions, authenticator: authenticates, hub: Arc::clone(&hub), backend, limits };
-        let recorder = metrics::install();
         // A scrape may come as soon as it is ready.
         caches.report();
         front.spawn_until_stopped("caches", caches.run());

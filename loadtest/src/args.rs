@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::failure::Failure;
 use crate::host::meter::Groups;
 use crate::scenario::expiry::Expiry;
 use crate::scenario::fanout::Fanout;

@@ -1,7 +1,7 @@
 //! The little of DER that a public key is written in (X.690; RFC 5280, 8017 and 8410).
 
 use super::key::Key;
-use super::left_out::LeftOut;
+use super::key_fault::KeyFault;
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
@@ -14,19 +14,19 @@ const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
 /// A public key with its algorithm (`SubjectPublicKeyInfo`).
-pub fn public_key(der: &[u8]) -> Result<Key, LeftOut> {
-    let (algorithm, parameters, bits) = subject_public_key_info(der).ok_or(LeftOut::Invalid)?;
+pub fn public_key(der: &[u8]) -> Result<Key, KeyFault> {
+    let (algorithm, parameters, bits) = subject_public_key_info(der).ok_or(KeyFault::Invalid)?;
     match (algorithm, parameters) {
         (RSA, _) => rsa_public_key(bits),
         (EC, Some(P256)) => Key::p256(bits),
         (ED25519, _) => Key::ed25519(bits),
-        _ => Err(LeftOut::Unsupported),
+        _ => Err(KeyFault::Unsupported),
     }
 }
 
 /// An RSA key alone (`RSAPublicKey`).
-pub fn rsa_public_key(der: &[u8]) -> Result<Key, LeftOut> {
-    let (n, e) = modulus_and_exponent(der).ok_or(LeftOut::Invalid)?;
+pub fn rsa_public_key(der: &[u8]) -> Result<Key, KeyFault> {
+    let (n, e) = modulus_and_exponent(der).ok_or(KeyFault::Invalid)?;
     Key::rsa(n, e)
 }
 
@@ -120,8 +120,8 @@ mod tests {
     fn another_curve_is_another_kind_and_a_short_key_is_none() {
         let p384 = [0x2b, 0x81, 0x04, 0x00, 0x22];
         let unsupported = info(&[element(OBJECT, EC), element(OBJECT, &p384)], &[4; 97]);
-        assert_eq!(public_key(&unsupported).err(), Some(LeftOut::Unsupported));
-        assert_eq!(public_key(&info(&[element(OBJECT, ED25519)], &[7; 31])).err(), Some(LeftOut::Invalid));
+        assert_eq!(public_key(&unsupported).err(), Some(KeyFault::Unsupported));
+        assert_eq!(public_key(&info(&[element(OBJECT, ED25519)], &[7; 31])).err(), Some(KeyFault::Invalid));
     }
 
     #[test]

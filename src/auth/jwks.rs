@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::key::{Algorithm, Key};
+use super::key_fault::KeyFault;
 use super::key_list::KeyList;
-use super::left_out::LeftOut;
 
 /// Some write the padding that RFC 7518 leaves out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -66,10 +66,10 @@ pub fn read(text: &[u8], origin: Origin) -> Result<KeyList, NotJwks> {
     if is_one_key { Ok(KeyList::of([usable(text, origin)])) } else { Err(NotJwks) }
 }
 
-fn usable(text: &[u8], origin: Origin) -> Result<Key, LeftOut> {
-    let jwk: Jwk = serde_json::from_slice(text).map_err(|_| LeftOut::Invalid)?;
+fn usable(text: &[u8], origin: Origin) -> Result<Key, KeyFault> {
+    let jwk: Jwk = serde_json::from_slice(text).map_err(|_| KeyFault::Invalid)?;
     if !jwk.is_for_signatures() {
-        return Err(LeftOut::OtherUse);
+        return Err(KeyFault::OtherUse);
     }
     jwk.key(origin)?.named(jwk.kid.as_deref())
 }
@@ -80,39 +80,39 @@ impl Jwk {
         self.used_for.as_deref().is_none_or(|used_for| used_for == "sig") && self.key_ops.as_ref().is_none_or(verifies)
     }
 
-    fn key(&self, origin: Origin) -> Result<Key, LeftOut> {
+    fn key(&self, origin: Origin) -> Result<Key, KeyFault> {
         match (&*self.kty, self.crv.as_deref()) {
-            ("oct", _) if origin == Origin::Address => Err(LeftOut::SharedSecret),
-            (_, _) if self.d.is_some() => Err(LeftOut::PrivateKey),
-            ("oct", _) => self.is_for(Algorithm::Hs256).and_then(|()| Key::secret(&bytes(self.k.as_ref())?)),
+            ("oct", _) if origin == Origin::Address => Err(KeyFault::SharedSecret),
+            (_, _) if self.d.is_some() => Err(KeyFault::PrivateKey),
+            ("oct", _) => self.check_algorithm(Algorithm::Hs256).and_then(|()| Key::secret(&bytes(self.k.as_ref())?)),
             ("RSA", _) => self
-                .is_for(Algorithm::Rs256)
+                .check_algorithm(Algorithm::Rs256)
                 .and_then(|()| Key::rsa(&bytes(self.n.as_ref())?, &bytes(self.e.as_ref())?)),
-            ("EC", Some("P-256")) => self.is_for(Algorithm::Es256).and_then(|()| self.point()),
+            ("EC", Some("P-256")) => self.check_algorithm(Algorithm::Es256).and_then(|()| self.point()),
             ("OKP", Some("Ed25519")) => {
-                self.is_for(Algorithm::EdDsa).and_then(|()| Key::ed25519(&bytes(self.x.as_ref())?))
+                self.check_algorithm(Algorithm::EdDsa).and_then(|()| Key::ed25519(&bytes(self.x.as_ref())?))
             }
-            _ => Err(LeftOut::Unsupported),
+            _ => Err(KeyFault::Unsupported),
         }
     }
 
-    /// Whether the key names no other algorithm.
-    fn is_for(&self, algorithm: Algorithm) -> Result<(), LeftOut> {
+    /// Refuses a key that names another algorithm.
+    fn check_algorithm(&self, algorithm: Algorithm) -> Result<(), KeyFault> {
         let named = self.alg.as_deref().map(Algorithm::named);
-        if named.is_none_or(|named| named == Some(algorithm)) { Ok(()) } else { Err(LeftOut::Unsupported) }
+        if named.is_none_or(|named| named == Some(algorithm)) { Ok(()) } else { Err(KeyFault::Unsupported) }
     }
 
-    fn point(&self) -> Result<Key, LeftOut> {
+    fn point(&self) -> Result<Key, KeyFault> {
         let (x, y) = (bytes(self.x.as_ref())?, bytes(self.y.as_ref())?);
         if x.len() != 32 || y.len() != 32 {
-            return Err(LeftOut::Invalid);
+            return Err(KeyFault::Invalid);
         }
         Key::p256(&[&[4], &x[..], &y].concat())
     }
 }
 
-fn bytes(text: Option<&String>) -> Result<Vec<u8>, LeftOut> {
-    text.and_then(|text| BASE64.decode(text).ok()).ok_or(LeftOut::Invalid)
+fn bytes(text: Option<&String>) -> Result<Vec<u8>, KeyFault> {
+    text.and_then(|text| BASE64.decode(text).ok()).ok_or(KeyFault::Invalid)
 }
 
 #[cfg(test)]
@@ -160,28 +160,28 @@ mod tests {
     fn what_cannot_be_used_is_left_out_with_its_reason() {
         let short = json!({"kty": "EC", "crv": "P-256", "x": BASE64.encode([7; 31]), "y": BASE64.encode([7; 32])});
         for (key, why) in [
-            (rsa(1_024), LeftOut::Weak),
-            (with(rsa(2_048), &json!({"e": "AQ"})), LeftOut::Invalid),
-            (with(rsa(2_048), &json!({"n": "!"})), LeftOut::Invalid),
-            (with(rsa(2_048), &json!({"n": null})), LeftOut::Invalid),
-            (with(rsa(2_048), &json!({"alg": "PS256"})), LeftOut::Unsupported),
-            (with(rsa(2_048), &json!({"alg": "HS256"})), LeftOut::Unsupported),
-            (with(rsa(2_048), &json!({"use": "enc"})), LeftOut::OtherUse),
-            (with(rsa(2_048), &json!({"key_ops": ["encrypt"]})), LeftOut::OtherUse),
-            (with(rsa(2_048), &json!({"d": "AQ"})), LeftOut::PrivateKey),
-            (with(rsa(2_048), &json!({"kid": 7})), LeftOut::Invalid),
-            (with(rsa(2_048), &json!({"kid": ""})), LeftOut::Invalid),
-            (okp(31), LeftOut::Invalid),
-            (okp(0), LeftOut::Invalid),
-            (okp(33), LeftOut::Invalid),
-            (short, LeftOut::Invalid),
-            (json!({"kty": "EC", "crv": "P-384", "x": "AQ", "y": "AQ"}), LeftOut::Unsupported),
-            (json!({"kty": "OKP", "crv": "X25519", "x": "AQ"}), LeftOut::Unsupported),
-            (json!({"kty": "AKP", "alg": "ML-DSA-44"}), LeftOut::Unsupported),
-            (json!({"kty": "oct", "k": BASE64.encode([7; 64])}), LeftOut::SharedSecret),
-            (json!({"crv": "P-256"}), LeftOut::Invalid),
-            (json!([]), LeftOut::Invalid),
-            (json!(null), LeftOut::Invalid),
+            (rsa(1_024), KeyFault::Weak),
+            (with(rsa(2_048), &json!({"e": "AQ"})), KeyFault::Invalid),
+            (with(rsa(2_048), &json!({"n": "!"})), KeyFault::Invalid),
+            (with(rsa(2_048), &json!({"n": null})), KeyFault::Invalid),
+            (with(rsa(2_048), &json!({"alg": "PS256"})), KeyFault::Unsupported),
+            (with(rsa(2_048), &json!({"alg": "HS256"})), KeyFault::Unsupported),
+            (with(rsa(2_048), &json!({"use": "enc"})), KeyFault::OtherUse),
+            (with(rsa(2_048), &json!({"key_ops": ["encrypt"]})), KeyFault::OtherUse),
+            (with(rsa(2_048), &json!({"d": "AQ"})), KeyFault::PrivateKey),
+            (with(rsa(2_048), &json!({"kid": 7})), KeyFault::Invalid),
+            (with(rsa(2_048), &json!({"kid": ""})), KeyFault::Invalid),
+            (okp(31), KeyFault::Invalid),
+            (okp(0), KeyFault::Invalid),
+            (okp(33), KeyFault::Invalid),
+            (short, KeyFault::Invalid),
+            (json!({"kty": "EC", "crv": "P-384", "x": "AQ", "y": "AQ"}), KeyFault::Unsupported),
+            (json!({"kty": "OKP", "crv": "X25519", "x": "AQ"}), KeyFault::Unsupported),
+            (json!({"kty": "AKP", "alg": "ML-DSA-44"}), KeyFault::Unsupported),
+            (json!({"kty": "oct", "k": BASE64.encode([7; 64])}), KeyFault::SharedSecret),
+            (json!({"crv": "P-256"}), KeyFault::Invalid),
+            (json!([]), KeyFault::Invalid),
+            (json!(null), KeyFault::Invalid),
         ] {
             let list = set(&[key.clone(), with(okp(32), &json!({"kid": "good"}))], Origin::Address);
             assert_eq!((list.keys.len(), list.left_out.of(why), list.left_out.total()), (1, 1, 1), "{key}");
@@ -193,7 +193,7 @@ mod tests {
         let oct = |secret: &[u8]| json!({"kty": "oct", "kid": "old", "k": BASE64.encode(secret)});
         let list = set(&[oct(b"a key of thirty-two bytes or more")], Origin::File);
         assert_eq!((list.keys[0].algorithm(), list.keys[0].id()), (Algorithm::Hs256, Some("old")));
-        assert_eq!(set(&[oct(&[7; 64])], Origin::File).left_out.of(LeftOut::Weak), 1);
+        assert_eq!(set(&[oct(&[7; 64])], Origin::File).left_out.of(KeyFault::Weak), 1);
     }
 
     #[test]
@@ -205,9 +205,9 @@ mod tests {
             })
             .collect();
         let list = set(&keys, Origin::Address);
-        assert_eq!((list.keys.len(), list.left_out.of(LeftOut::TooMany)), (100, 2_900));
+        assert_eq!((list.keys.len(), list.left_out.of(KeyFault::TooMany)), (100, 2_900));
         let doubled = [with(okp(32), &json!({"kid": "a"})), with(keys[1].clone(), &json!({"kid": "a"}))];
-        assert_eq!(set(&doubled, Origin::Address).left_out.of(LeftOut::Duplicate), 2);
+        assert_eq!(set(&doubled, Origin::Address).left_out.of(KeyFault::Duplicate), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
-use super::left_out::LeftOut;
+use super::key_fault::KeyFault;
 use crate::domain::principal::KeyMark;
 
 /// Shorter secrets can be guessed offline from one token.
@@ -77,45 +77,47 @@ enum Material {
 /// Whether a secret is long and mixed enough that nobody guesses it.
 pub fn is_strong_secret(secret: &[u8]) -> bool {
     let mut seen = [false; 256];
-    secret.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+    for byte in secret {
+        seen[usize::from(*byte)] = true;
+    }
     secret.len() >= MIN_SECRET_BYTES && seen.iter().filter(|is_seen| **is_seen).count() >= MIN_DIFFERENT_BYTES
 }
 
 impl Key {
     /// A shared secret, for HS256.
-    pub fn secret(secret: &[u8]) -> Result<Self, LeftOut> {
+    pub fn secret(secret: &[u8]) -> Result<Self, KeyFault> {
         if !is_strong_secret(secret) {
-            return Err(LeftOut::Weak);
+            return Err(KeyFault::Weak);
         }
         Ok(Self::new(&[secret], Material::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret))))
     }
 
     /// An RSA key by its modulus and exponent, big-endian, for RS256.
-    pub fn rsa(n: &[u8], e: &[u8]) -> Result<Self, LeftOut> {
+    pub fn rsa(n: &[u8], e: &[u8]) -> Result<Self, KeyFault> {
         let (n, e) = (without_zeros(n), without_zeros(e));
         if !RSA_BITS.contains(&bits(n)) {
-            return Err(LeftOut::Weak);
+            return Err(KeyFault::Weak);
         }
         // 1 would let anybody sign; the library refuses the others, which nobody uses.
         let is_exponent = matches!(e, [.., last] if last % 2 == 1) && (2..=33).contains(&bits(e));
         if !is_exponent {
-            return Err(LeftOut::Invalid);
+            return Err(KeyFault::Invalid);
         }
         Ok(Self::new(&[n, e], Material::Rsa(RsaPublicKeyComponents { n: n.to_vec(), e: e.to_vec() })))
     }
 
     /// A point on P-256, uncompressed, for ES256.
-    pub fn p256(point: &[u8]) -> Result<Self, LeftOut> {
+    pub fn p256(point: &[u8]) -> Result<Self, KeyFault> {
         if point.len() != 65 || point[0] != 4 {
-            return Err(LeftOut::Invalid);
+            return Err(KeyFault::Invalid);
         }
         Ok(Self::new(&[point], Material::P256(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point.to_vec()))))
     }
 
     /// An Ed25519 key, for `EdDSA`.
-    pub fn ed25519(key: &[u8]) -> Result<Self, LeftOut> {
+    pub fn ed25519(key: &[u8]) -> Result<Self, KeyFault> {
         if key.len() != 32 {
-            return Err(LeftOut::Invalid);
+            return Err(KeyFault::Invalid);
         }
         Ok(Self::new(&[key], Material::Ed25519(UnparsedPublicKey::new(&ED25519, key.to_vec()))))
     }
@@ -127,9 +129,9 @@ impl Key {
     }
 
     /// The key under a `kid`.
-    pub fn named(self, id: Option<&str>) -> Result<Self, LeftOut> {
+    pub fn named(self, id: Option<&str>) -> Result<Self, KeyFault> {
         if id.is_some_and(|id| id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control)) {
-            return Err(LeftOut::Invalid);
+            return Err(KeyFault::Invalid);
         }
         Ok(Self { id: id.map(Into::into), ..self })
     }
@@ -222,18 +224,18 @@ mod tests {
     fn a_key_below_its_least_size_is_none() {
         let short = |bits: usize| [&[0x80], &vec![0x11; bits / 8 - 1][..]].concat();
         for bits in [512, 1_024, 2_040, 8_200] {
-            assert_eq!(Key::rsa(&short(bits), &[1, 0, 1]).err(), Some(LeftOut::Weak), "{bits}");
+            assert_eq!(Key::rsa(&short(bits), &[1, 0, 1]).err(), Some(KeyFault::Weak), "{bits}");
         }
         assert!(Key::rsa(&short(2_048), &[1, 0, 1]).is_ok());
         assert!(Key::rsa(&[&[0, 0], &short(2_048)[..]].concat(), &[0, 1, 0, 1]).is_ok());
         for e in [&[][..], &[0], &[1], &[2], &[1, 0, 0], &[4, 0, 0, 0, 1]] {
-            assert_eq!(Key::rsa(&short(2_048), e).err(), Some(LeftOut::Invalid), "{e:?}");
+            assert_eq!(Key::rsa(&short(2_048), e).err(), Some(KeyFault::Invalid), "{e:?}");
         }
         for length in [0, 31, 33, 57] {
-            assert_eq!(Key::ed25519(&vec![7; length]).err(), Some(LeftOut::Invalid), "{length}");
+            assert_eq!(Key::ed25519(&vec![7; length]).err(), Some(KeyFault::Invalid), "{length}");
         }
         for point in [vec![4; 64], vec![4; 66], vec![2; 33], vec![2; 65], vec![]] {
-            assert_eq!(Key::p256(&point).err(), Some(LeftOut::Invalid), "{point:?}");
+            assert_eq!(Key::p256(&point).err(), Some(KeyFault::Invalid), "{point:?}");
         }
     }
 
@@ -242,7 +244,7 @@ mod tests {
         for weak in
             [&b"k".repeat(32), &b" ".repeat(64), &b"abcdefg".repeat(5), &b"abcdefghijklmnopqrstuvwxyz01234".to_vec()]
         {
-            assert_eq!(Key::secret(weak).err(), Some(LeftOut::Weak), "{weak:?}");
+            assert_eq!(Key::secret(weak).err(), Some(KeyFault::Weak), "{weak:?}");
         }
         assert!(is_strong_secret(&b"abcdefgh".repeat(4)));
     }
@@ -255,7 +257,7 @@ mod tests {
         assert_ne!(key(one).mark(), key(other).mark());
         let long = "k".repeat(257);
         for bad in ["", "a\nb", &long] {
-            assert_eq!(key(one).named(Some(bad)).err(), Some(LeftOut::Invalid), "{bad:?}");
+            assert_eq!(key(one).named(Some(bad)).err(), Some(KeyFault::Invalid), "{bad:?}");
         }
     }
 

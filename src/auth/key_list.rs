@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::key::Key;
-use super::left_out::{LeftOut, LeftOutCounts};
+use super::key_fault::{KeyFault, KeyFaultCounts};
 
 /// Keys of one source. A provider publishes two or three.
 pub const MAX_KEYS: usize = 100;
@@ -15,11 +15,11 @@ pub struct KeyList {
     /// The keys.
     pub keys: Vec<Arc<Key>>,
     /// The others.
-    pub left_out: LeftOutCounts,
+    pub left_out: KeyFaultCounts,
 }
 
-impl FromIterator<Result<Key, LeftOut>> for KeyList {
-    fn from_iter<I: IntoIterator<Item = Result<Key, LeftOut>>>(found: I) -> Self {
+impl FromIterator<Result<Key, KeyFault>> for KeyList {
+    fn from_iter<I: IntoIterator<Item = Result<Key, KeyFault>>>(found: I) -> Self {
         Self::of(found)
     }
 }
@@ -27,19 +27,19 @@ impl FromIterator<Result<Key, LeftOut>> for KeyList {
 impl KeyList {
     /// The keys that can be used. Of several under one `kid` and algorithm none can be: which one
     /// is meant would depend on their order.
-    pub fn of(found: impl IntoIterator<Item = Result<Key, LeftOut>>) -> Self {
+    pub fn of(found: impl IntoIterator<Item = Result<Key, KeyFault>>) -> Self {
         let mut list = Self::default();
         for each in found {
             match each {
-                Ok(key) if list.keys.iter().any(|known| is_same(known, &key)) => list.left_out.add(LeftOut::Duplicate),
+                Ok(key) if list.keys.iter().any(|known| is_same(known, &key)) => list.left_out.add(KeyFault::Duplicate),
                 // So many are looked at before some go again, and no more.
-                Ok(_) if list.keys.len() >= 2 * MAX_KEYS => list.left_out.add(LeftOut::TooMany),
+                Ok(_) if list.keys.len() >= 2 * MAX_KEYS => list.left_out.add(KeyFault::TooMany),
                 Ok(key) => list.keys.push(Arc::new(key)),
                 Err(why) => list.left_out.add(why),
             }
         }
         list.leave_out_ambiguous();
-        list.left_out.add_all(LeftOut::TooMany, list.keys.len().saturating_sub(MAX_KEYS));
+        list.left_out.add_all(KeyFault::TooMany, list.keys.len().saturating_sub(MAX_KEYS));
         list.keys.truncate(MAX_KEYS);
         list
     }
@@ -53,7 +53,7 @@ impl KeyList {
         self.keys.retain(|key| {
             key.id().is_none_or(|id| names.get(&(key.algorithm(), Some(id.to_owned()))).is_none_or(|keys| *keys == 1))
         });
-        self.left_out.add_all(LeftOut::Duplicate, before - self.keys.len());
+        self.left_out.add_all(KeyFault::Duplicate, before - self.keys.len());
     }
 }
 
@@ -66,7 +66,7 @@ fn is_same(one: &Key, other: &Key) -> bool {
 mod tests {
     use super::*;
 
-    fn key(number: u32, id: Option<&str>) -> Result<Key, LeftOut> {
+    fn key(number: u32, id: Option<&str>) -> Result<Key, KeyFault> {
         let secret = format!("a key of thirty-two bytes, number {number}");
         Key::secret(secret.as_bytes()).and_then(|key| key.named(id))
     }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_name_stands_for_one_key() {
         let list = KeyList::of([key(1, Some("a")), key(2, Some("a")), key(3, Some("b")), key(3, Some("b"))]);
-        assert_eq!((ids(&list), list.left_out.of(LeftOut::Duplicate)), (vec![Some("b")], 3));
+        assert_eq!((ids(&list), list.left_out.of(KeyFault::Duplicate)), (vec![Some("b")], 3));
         let unnamed = KeyList::of([key(1, None), key(2, None), key(1, None)]);
         assert_eq!((unnamed.keys.len(), unnamed.left_out.total()), (2, 1));
     }
@@ -87,7 +87,7 @@ mod tests {
     fn a_list_is_bounded() {
         let named = |number: u32| key(number, Some(&number.to_string()));
         let list = KeyList::of((0..5_000).map(named));
-        assert_eq!((list.keys.len(), list.left_out.of(LeftOut::TooMany)), (MAX_KEYS, 4_900));
+        assert_eq!((list.keys.len(), list.left_out.of(KeyFault::TooMany)), (MAX_KEYS, 4_900));
         assert_eq!(list.left_out.to_string(), "4900 too_many");
     }
 }

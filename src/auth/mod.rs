@@ -8,9 +8,9 @@ mod der;
 mod jwks;
 mod jws;
 mod key;
+mod key_fault;
 mod key_list;
 mod key_set;
-mod left_out;
 mod pem;
 mod refresh;
 mod rules;
@@ -37,8 +37,8 @@ use token_cache::TokenCache;
 
 pub use self::denied::Denied;
 pub use self::key::{Key, MIN_DIFFERENT_BYTES, MIN_SECRET_BYTES, is_strong_secret};
+pub use self::key_fault::KeyFault;
 pub use self::key_set::{KeyChange, Source};
-pub use self::left_out::LeftOut;
 pub use self::refresh::Refresh;
 pub use self::rules::TokenRules;
 pub use self::ticket::{Ticket, TicketError, Tickets};
@@ -61,7 +61,7 @@ pub enum SetupError {
     Id(#[from] InvalidId),
     /// The secret cannot be used.
     #[error("{0}")]
-    Key(#[from] LeftOut),
+    Key(#[from] KeyFault),
 }
 
 /// Authenticates callers.

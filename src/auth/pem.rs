@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::der::{public_key, rsa_public_key};
 use super::key::Key;
+use super::key_fault::KeyFault;
 use super::key_list::KeyList;
-use super::left_out::LeftOut;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
@@ -16,15 +16,15 @@ pub fn read(text: &str) -> KeyList {
     KeyList::of(Sections(text.lines()).map(|(label, body)| key(label, &body)))
 }
 
-fn key(label: &str, body: &str) -> Result<Key, LeftOut> {
+fn key(label: &str, body: &str) -> Result<Key, KeyFault> {
     if label.ends_with("PRIVATE KEY") {
-        return Err(LeftOut::PrivateKey);
+        return Err(KeyFault::PrivateKey);
     }
-    let der = STANDARD.decode(body).map_err(|_| LeftOut::Invalid)?;
+    let der = STANDARD.decode(body).map_err(|_| KeyFault::Invalid)?;
     match label {
         "PUBLIC KEY" => public_key(&der),
         "RSA PUBLIC KEY" => rsa_public_key(&der),
-        _ => Err(LeftOut::Unsupported),
+        _ => Err(KeyFault::Unsupported),
     }
 }
 
@@ -63,17 +63,17 @@ mod tests {
     #[test]
     fn what_is_no_public_key_is_left_out_with_its_reason() {
         for (label, why) in [
-            ("PRIVATE KEY", LeftOut::PrivateKey),
-            ("RSA PRIVATE KEY", LeftOut::PrivateKey),
-            ("CERTIFICATE", LeftOut::Unsupported),
-            ("RSA PUBLIC KEY", LeftOut::Invalid),
+            ("PRIVATE KEY", KeyFault::PrivateKey),
+            ("RSA PRIVATE KEY", KeyFault::PrivateKey),
+            ("CERTIFICATE", KeyFault::Unsupported),
+            ("RSA PUBLIC KEY", KeyFault::Invalid),
         ] {
             let list = read(&ED25519.replace("PUBLIC KEY", label));
             assert_eq!((list.keys.len(), list.left_out.of(why)), (0, 1), "{label}");
         }
         for broken in ["MCow", "=", "é"] {
             let list = read(&ED25519.replace("MCowBQ", broken));
-            assert_eq!((list.keys.len(), list.left_out.of(LeftOut::Invalid)), (0, 1), "{broken}");
+            assert_eq!((list.keys.len(), list.left_out.of(KeyFault::Invalid)), (0, 1), "{broken}");
         }
         for none in ["", "MCowBQYDK2VwAyEA", "-----BEGIN PUBLIC KEY", "-----END PUBLIC KEY-----"] {
             assert_eq!((read(none).keys.len(), read(none).left_out.total()), (0, 0), "{none}");

@@ -77,10 +77,7 @@ impl KeyAddress {
 
     /// Fetches once. A failure leaves the keys in force as they are, until they are too old.
     pub async fn fetch(&mut self) {
-        let fetched = self.keys().await;
-        let outcome = fetched.as_ref().map_or_else(FetchError::as_str, |_| "loaded");
-        metrics::count_token_key_load(Source::Address.as_str(), outcome);
-        match fetched {
+        match self.keys().await {
             Ok(list) => self.succeeded(list),
             Err(error) => self.failed(&error),
         }
@@ -106,6 +103,7 @@ impl KeyAddress {
 
     /// One line when failures begin, and one when they have lasted for too long.
     fn failed(&mut self, error: &FetchError) {
+        metrics::count_token_key_load(Source::Address.as_str(), error.as_str());
         if self.failures == 0 {
             let error = chain(error);
             tracing::error!(target: "security", error, "failed to fetch the issuer's keys: the last good ones hold");

@@ -16,9 +16,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::report::apply;
 use crate::auth::jwks::{NotJwks, Origin};
+use crate::auth::key_fault::KeyFaultCounts;
 use crate::auth::key_list::KeyList;
-use crate::auth::left_out::LeftOutCounts;
-use crate::auth::{Authenticator, Key, LeftOut, Source, jwks, pem};
+use crate::auth::{Authenticator, Key, KeyFault, Source, jwks, pem};
 use crate::telemetry::metrics;
 use crate::telemetry::outage::chain;
 
@@ -55,7 +55,7 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
         /// What is in it.
-        left_out: LeftOutCounts,
+        left_out: KeyFaultCounts,
     },
     /// The secret in it cannot be used.
     #[error("the secret in {} cannot be used: it needs at least 32 bytes, 8 of them different ones", .0.display())]
@@ -107,7 +107,10 @@ impl KeyFile {
             ticks.tick().await;
             let file = self.clone();
             let Ok(read) = spawn_blocking(move || file.read()).await else { continue };
-            let seen = read.as_ref().ok().map(|bytes| digest(&SHA256, bytes).as_ref().to_vec());
+            let seen = match &read {
+                Ok(bytes) => Ok(digest(&SHA256, bytes).as_ref().to_vec()),
+                Err(error) => Err(error.as_str()),
+            };
             if last.as_ref() != Some(&seen) {
                 self.take(read, &authenticator);
                 last = Some(seen);
@@ -117,12 +120,11 @@ impl KeyFile {
 
     fn take(&self, read: Result<Vec<u8>, FileError>, authenticator: &Authenticator) {
         let loaded = read.and_then(|bytes| self.keys(&bytes));
-        let outcome = loaded.as_ref().map_or_else(FileError::as_str, |_| "loaded");
-        metrics::count_token_key_load(self.source.as_str(), outcome);
         match loaded {
             Ok(list) => apply(authenticator, self.source, list),
             Err(error) => {
                 let source = self.source.as_str();
+                metrics::count_token_key_load(source, error.as_str());
                 tracing::error!(target: "security", source, error = chain(&error), "the keys of tokens stay as they are");
             }
         }
@@ -142,7 +144,7 @@ impl KeyFile {
 
     fn keys(&self, bytes: &[u8]) -> Result<KeyList, FileError> {
         if self.source == Source::Secret {
-            let key = Key::secret((self.content)(bytes)).map_err(|_: LeftOut| FileError::Secret(self.path.clone()))?;
+            let key = Key::secret((self.content)(bytes)).map_err(|_: KeyFault| FileError::Secret(self.path.clone()))?;
             return Ok(KeyList::of([Ok(key)]));
         }
         let list = self.public_keys(bytes)?;

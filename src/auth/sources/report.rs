@@ -1,13 +1,14 @@
 //! Puts the keys of a source in force, and tells people: in the security log and in the metrics.
 
+use crate::auth::key_fault::KeyFaultCounts;
 use crate::auth::key_list::KeyList;
-use crate::auth::left_out::LeftOutCounts;
-use crate::auth::{Authenticator, LeftOut, Source};
+use crate::auth::{Authenticator, KeyFault, Source};
 use crate::telemetry::metrics;
 
 /// Puts the keys of `source` in force.
 pub fn apply(authenticator: &Authenticator, source: Source, list: KeyList) {
     let KeyList { keys, left_out } = list;
+    metrics::count_token_key_load(source.as_str(), "loaded");
     tell_metrics(source, keys.len(), &left_out);
     let known = keys.len();
     let change = authenticator.replace(source, keys);
@@ -25,9 +26,9 @@ pub fn apply(authenticator: &Authenticator, source: Source, list: KeyList) {
     }
 }
 
-fn tell_metrics(source: Source, keys: usize, left_out: &LeftOutCounts) {
+fn tell_metrics(source: Source, keys: usize, left_out: &KeyFaultCounts) {
     metrics::set_token_keys(source.as_str(), keys);
-    for why in LeftOut::ALL {
+    for why in KeyFault::ALL {
         metrics::set_token_keys_left_out(source.as_str(), why.as_str(), left_out.of(why));
     }
 }

@@ -139,7 +139,8 @@ impl<S: Wire> Connection<S> {
         let now = self.streams.parts.clock.now();
         match self.streams.parts.authenticator.authenticate(Some(token), now) {
             Err(Denied::UnknownKey | Denied::Unknown) => {
-                self.renewing = Some(Renewal::begin(&self.streams, regarding.clone(), token.to_owned()));
+                let renewal = Renewal::begin(&self.streams, regarding.clone(), token.to_owned());
+                self.renewing = Some(Box::new(renewal));
                 Ok(())
             }
             proven => self.renewed(regarding, proven),

@@ -18,10 +18,10 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    pub fn begin(streams: &Arc<Streams>, regarding: Regarding, token: String) -> Box<Self> {
+    pub fn begin(streams: &Arc<Streams>, regarding: Regarding, token: String) -> Self {
         let streams = Arc::clone(streams);
         let proving = Box::pin(async move { streams.authenticate(Some(&token)).await });
-        Box::new(Self { regarding, proving })
+        Self { regarding, proving }
     }
 
     /// Whom the token proves, and the frame it came with.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Why a key is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum LeftOut {
+pub enum KeyFault {
     /// A key below its least size, or a secret that can be guessed.
     #[error(
         "a key that is too weak: RSA has 2048 to 8192 bits; a secret has at least 32 bytes, 8 of them different ones"
@@ -33,7 +33,7 @@ pub enum LeftOut {
     TooMany,
 }
 
-impl LeftOut {
+impl KeyFault {
     /// Every reason.
     pub const ALL: [Self; 8] = [
         Self::Weak,
@@ -63,23 +63,23 @@ impl LeftOut {
 
 /// How many keys were left out, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeftOutCounts(BTreeMap<LeftOut, usize>);
+pub struct KeyFaultCounts(BTreeMap<KeyFault, usize>);
 
-impl LeftOutCounts {
+impl KeyFaultCounts {
     /// Counts a key.
-    pub fn add(&mut self, why: LeftOut) {
+    pub fn add(&mut self, why: KeyFault) {
         self.add_all(why, 1);
     }
 
     /// Counts several keys.
-    pub fn add_all(&mut self, why: LeftOut, keys: usize) {
+    pub fn add_all(&mut self, why: KeyFault, keys: usize) {
         if keys > 0 {
             *self.0.entry(why).or_default() += keys;
         }
     }
 
     /// How many were left out for that reason.
-    pub fn of(&self, why: LeftOut) -> usize {
+    pub fn of(&self, why: KeyFault) -> usize {
         self.0.get(&why).copied().unwrap_or(0)
     }
 
@@ -90,7 +90,7 @@ impl LeftOutCounts {
 }
 
 /// As in `2 weak, 1 duplicate`.
-impl std::fmt::Display for LeftOutCounts {
+impl std::fmt::Display for KeyFaultCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (place, (why, keys)) in self.0.iter().enumerate() {
             let before = if place == 0 { "" } else { ", " };
