@@ -111,7 +111,9 @@ fn without_settings(help: &str) -> String {
 fn routes() {
     let mut found: BTreeSet<_> = ROOT.iter().map(|route| format!("{} {}", route.path, route.method)).collect();
     let mut by_path: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    V1.iter().for_each(|route| by_path.entry(route.path).or_default().push(route.method));
+    for route in V1 {
+        by_path.entry(route.path).or_default().push(route.method);
+    }
     found.extend(by_path.into_iter().map(|(path, methods)| format!("{path} {}", in_order(&methods))));
     for file in rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = fs::read_to_string(file).expect("a source file");

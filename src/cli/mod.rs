@@ -33,7 +33,7 @@ enum Subcommand {
     Serve(serve::Args),
     Worker { takes_over: bool },
     Migrate,
-    Token(token::Args),
+    Token(Box<token::Args>),
     Audit(audit::Args),
     Healthcheck(healthcheck::Args),
     Conformance(Vec<PathBuf>),
@@ -51,7 +51,7 @@ impl Call {
                 (Subcommand::Worker { takes_over: matches.get_flag(serve::TAKE_OVER_FLAG.0) }, matches)
             }
             Some(("migrate", matches)) => (Subcommand::Migrate, matches),
-            Some(("token", matches)) => (Subcommand::Token(token::Args::read(matches)?), matches),
+            Some(("token", matches)) => (Subcommand::Token(Box::new(token::Args::read(matches)?)), matches),
             Some(("audit", matches)) => (Subcommand::Audit(audit::Args::read(matches)), matches),
             Some(("healthcheck", matches)) => (Subcommand::Healthcheck(healthcheck::Args::read(matches)), matches),
             Some(("conformance", matches)) => (Subcommand::Conformance(conformance::files(matches)), matches),

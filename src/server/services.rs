@@ -32,10 +32,6 @@ use crate::store::Store;
 /// How often idle sessions are evicted.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The longest life of a token. Tokens may have any, so a revocation ends only when an
-/// administrator takes it back.
-const TOKEN_LIFE_MS: Option<i64> = None;
-
 /// The services that the instances of one process share.
 pub struct Services {
     /// Cluster time.
@@ -103,7 +99,8 @@ impl Services {
             plane: Arc::clone(&control),
             security: Arc::clone(&security),
             ids: Ids::Random,
-            token_life_ms: TOKEN_LIFE_MS,
+            // A revocation ends by itself once every token that it meets has ended.
+            token_life_ms: i64::try_from(config.max_token_life.as_millis()).ok(),
         });
         audit.spawn("security log", recorder.run(audit_stop.clone()));
         let tenant_limits = Arc::new(SettingLimits(control.current().clone()));

@@ -40,8 +40,8 @@ fn quick(config: &mut Config) {
     config.timers.jwks_min_interval = Duration::from_millis(50);
 }
 
-fn at(url: &str) -> Option<Address> {
-    Some(Address::new(url))
+fn at(url: &str) -> Address {
+    Address::new(url)
 }
 
 fn write(path: &Path, text: impl AsRef<[u8]>) {
@@ -60,7 +60,7 @@ async fn keys_of_every_kind_and_source_prove_together() {
     let server = KeyServer::start(published(&[&rsa, &ed])).await;
     let cluster = Cluster::of(2).with(|config| {
         config.jwt_public_key_file = Some(file.clone());
-        config.jwt_jwks_url = at(&server.url());
+        config.jwt_jwks_url = Some(at(&server.url()));
     });
     let cluster = cluster.start().await;
     for issuer in [&rsa, &ed, &ec] {
@@ -86,7 +86,7 @@ async fn keys_of_every_kind_and_source_prove_together() {
 async fn with_public_keys_only_nobody_is_let_in_without_a_token_and_nothing_is_signed() {
     let issuer = Issuer::ed25519("o");
     let server = KeyServer::start(published(&[&issuer])).await;
-    let cluster = Cluster::of(1).open().with(|config| config.jwt_jwks_url = at(&server.url())).start().await;
+    let cluster = Cluster::of(1).open().with(|config| config.jwt_jwks_url = Some(at(&server.url()))).start().await;
     let operator = caller_of(&cluster, &issuer);
     let session = operator.create(blitz()).await;
     operator.being(Authority::Anonymous).get(session.path()).await.expect(401).refused("unauthenticated");
@@ -109,7 +109,8 @@ async fn a_key_that_is_gone_proves_nothing_on_any_stream_either() {
     let session = old.create(blitz()).await;
     let mut ends = Watching::of(old.clone(), &session).over(Transport::WebSocket).await;
     let mut stays = Watching::of(new.0.clone(), &session).over(Transport::WebSocket).await;
-    (ends.until_version(1).await, stays.until_version(1).await);
+    ends.until_version(1).await;
+    stays.until_version(1).await;
     let events = old.asking(Method::GET, format!("{}/events", session.path())).begin().await;
     assert_eq!(events.status(), 200);
     let poll = parked_poll(&old, &session).await;
@@ -150,7 +151,7 @@ async fn a_broken_file_leaves_the_keys_and_a_whole_one_changes_them() {
         let line = format!("synckairos_token_key_loads_total{{source=\"file\",outcome=\"{outcome}\"}} ");
         text.lines().find_map(|each| each.strip_prefix(&line)?.parse::<u32>().ok()).unwrap_or(0)
     };
-    for (broken, outcome) in [(&b"half a file"[..], "invalid"), (&[b'x'; 300_000], "too_long")] {
+    for (broken, outcome) in [(&b"half a file"[..], "invalid"), (&vec![b'x'; 300_000], "too_long")] {
         write(&file, broken);
         eventually("the file is looked at", async || (loads(outcome).await == 1).then_some(())).await;
         assert_eq!((status(&old).await, status(&other).await), (200, 401), "{outcome}");
@@ -195,7 +196,7 @@ async fn a_rotation_under_load_refuses_no_good_token() {
     let server = KeyServer::start(published(&[&issuers[0]])).await;
     let cluster = Cluster::of(2).with(|config| {
         quick(config);
-        config.jwt_jwks_url = at(&server.url());
+        config.jwt_jwks_url = Some(at(&server.url()));
     });
     let cluster = cluster.start().await;
     for pair in issuers.windows(2) {
@@ -226,7 +227,7 @@ async fn a_rotation_under_load_refuses_no_good_token() {
 async fn unknown_keys_by_the_hundred_cause_one_fetch() {
     let issuer = Issuer::ed25519("known");
     let server = KeyServer::start(published(&[&issuer])).await;
-    let cluster = Cluster::of(1).with(|config| config.jwt_jwks_url = at(&server.url())).start().await;
+    let cluster = Cluster::of(1).with(|config| config.jwt_jwks_url = Some(at(&server.url()))).start().await;
     assert_eq!(server.asked(), 1);
     let stranger = Issuer::ed25519("x");
     let asking = (0..200).map(async |number| {
@@ -243,7 +244,7 @@ async fn unknown_keys_by_the_hundred_cause_one_fetch() {
 async fn a_stream_is_renewed_with_a_key_that_nobody_knew() {
     let (old, new) = (Issuer::ed25519("old"), Issuer::ed25519("new"));
     let server = KeyServer::start(published(&[&old])).await;
-    let cluster = Cluster::of(1).with(|config| config.jwt_jwks_url = at(&server.url())).start().await;
+    let cluster = Cluster::of(1).with(|config| config.jwt_jwks_url = Some(at(&server.url()))).start().await;
     let caller = caller_of(&cluster, &old);
     let session = caller.create(blitz()).await;
     let mut watcher = Watching::of(caller.clone(), &session).over(Transport::WebSocket).await;
@@ -265,7 +266,7 @@ async fn an_address_is_asked_over_tls_and_only_a_known_authority_answers() {
     let server = KeyServer::start_tls(published(&[&issuer]), &certificates).await;
     for (authority, expected) in [(Some(&certificates), 200), (Some(&others), 401), (None, 401)] {
         let cluster = Cluster::of(1).with(|config| {
-            config.jwt_jwks_url = at(&server.url());
+            config.jwt_jwks_url = Some(at(&server.url()));
             config.jwt_jwks_ca_file = authority.map(Certificates::authority);
         });
         assert_eq!(status(&caller_of(&cluster.start().await, &issuer)).await, expected);
@@ -286,7 +287,7 @@ async fn only_public_keys_of_use_are_taken_from_an_address() {
     keys.extend(twins);
     keys.extend((0..500).map(|number| json!({"kty": "OKP", "crv": "Ed25519", "kid": format!("{number}"), "x": "A"})));
     let server = KeyServer::start(key_set(&keys)).await;
-    let cluster = Cluster::of(1).open().with(|config| config.jwt_jwks_url = at(&server.url())).start().await;
+    let cluster = Cluster::of(1).open().with(|config| config.jwt_jwks_url = Some(at(&server.url()))).start().await;
     assert_eq!(status(&caller_of(&cluster, &good)).await, 200);
     let of_secret = signed_by(NEW_SECRET, &claims("acme", "operator"));
     for caller in [
@@ -337,7 +338,7 @@ async fn rules_for_claims_count_if_set_and_our_own_tokens_follow_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_lives_no_longer_than_the_setting_says() {
-    let cluster = Cluster::of(1).with(|config| config.max_token_life = Duration::from_secs(600)).start().await;
+    let cluster = Cluster::of(1).with(|config| config.max_token_life = Duration::from_mins(10)).start().await;
     let now = cluster.now_ms() / 1_000;
     let claiming = |more: Value| cluster.caller(0).claiming(&with(claims("acme", "operator"), more));
     for (more, expected) in [

@@ -34,7 +34,7 @@ async fn with_quotas(commands: Option<u32>, creates: Option<u32>) -> Cluster {
 async fn a_tenants_commands_are_counted_over_all_instances() {
     let cluster = with_quotas(Some(10), None).await;
     let session = cluster.caller(0).create(blitz()).await;
-    let turn = |number: usize| if number % 2 == 0 { "pause" } else { "resume" };
+    let turn = |number: usize| if number.is_multiple_of(2) { "pause" } else { "resume" };
     cluster.caller(0).command(&session, "start").await;
     for number in 0..9 {
         cluster.caller(number % 2).command(&session, turn(number)).await;

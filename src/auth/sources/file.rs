@@ -192,7 +192,7 @@ mod tests {
             (b"{}", "F is not a JSON Web Key Set"),
             (PEM.replace("PUBLIC", "PRIVATE").as_bytes(), "left out are 1 private_key"),
             (br#"{"keys": [{"kty": "RSA", "n": "AQ", "e": "AQAB"}]}"#, "left out are 1 weak"),
-            (&[b'x'; 256 * 1024 + 1], "F is longer than 262144 bytes"),
+            (&vec![b'x'; 256 * 1024 + 1], "F is longer than 262144 bytes"),
         ] {
             let error = load(content).unwrap_err();
             assert!(error.contains(says), "{error}");

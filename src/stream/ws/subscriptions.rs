@@ -148,7 +148,7 @@ impl ManySessions {
         // It is looked at elsewhere whether a stop has begun: this is only to be woken.
         let _ = self.stop.as_mut().poll(context);
         if self.followed.is_empty() {
-            while let Poll::Ready(Some(_)) = self.revocations.poll_next_unpin(context) {}
+            while let Poll::Ready(Some(())) = self.revocations.poll_next_unpin(context) {}
         }
         for turn in 0..self.followed.len() {
             let index = (self.turn + turn) % self.followed.len();

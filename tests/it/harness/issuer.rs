@@ -17,13 +17,16 @@ use super::with;
 const ED25519_PREFIX: &str = "302a300506032b6570032100";
 const P256_PREFIX: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
 
+/// Signs a message.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 /// Who signs tokens.
 pub struct Issuer {
     kid: String,
     algorithm: &'static str,
     jwk: Value,
     public_der: Vec<u8>,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    sign: Sign,
 }
 
 impl Issuer {

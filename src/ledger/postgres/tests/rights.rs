@@ -17,15 +17,20 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 const RIGHTS: &[(&str, &str)] = &[
     ("_sqlx_migrations", "r"),
     ("absence", "ard"),
+    ("control_request", "ard"),
+    ("control_revision", "rw"),
     ("dead_letter", "ard"),
     ("deployment", "arw"),
     ("heartbeat", "arw"),
+    ("revocation", "arwd"),
     ("run", "arwd"),
+    ("security_event", "ard"),
     ("session", "arw"),
     ("session_label", "arw"),
     ("session_snapshot", "ar"),
     ("session_snapshot_arrival", "U"),
     ("session_snapshot_prepare(bigint,integer)", "X"),
+    ("setting", "arw"),
 ];
 
 impl TestDatabase {
