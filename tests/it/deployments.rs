@@ -379,7 +379,7 @@ const NEWER: &str = "insert into _sqlx_migrations (version, description, success
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema_is_served_among_others_and_refused_alone() {
-    let (backends, host, process, _) = at_home().await;
+    let (backends, _, process, _) = at_home().await;
     let Backends::Shared { database, .. } = &backends else { panic!("it is shared") };
     let mut connection = connect(database).await.unwrap();
     sqlx::query(NEWER).execute(&mut connection).await.unwrap();
@@ -388,7 +388,7 @@ async fn a_newer_schema_is_served_among_others_and_refused_alone() {
     let beside = second.serve().await;
     second.caller().running(blitz()).await;
     assert!(beside.log().contains("newer than this release"), "{}", beside.log());
-    let refused = host.run(&["migrate"]).await;
+    let refused = Host::new().with("DATABASE_URL", database).run(&["migrate"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("newer than this release: it has migration 9000"), "{}", said(&refused));
     for process in [beside, process] {
