@@ -16,6 +16,7 @@ mod ownership;
 mod services;
 mod session_source;
 mod status_source;
+mod tenant_limits;
 pub mod token_keys;
 mod worker;
 

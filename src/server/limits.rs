@@ -6,30 +6,7 @@ use super::backend::time_source;
 use super::services::Services;
 use crate::clock::Clock;
 use crate::config::{Config, RateLimit};
-use crate::control::Current;
-use crate::domain::id::TenantId;
-use crate::domain::setting::{COMMANDS_PER_S, CREATES_PER_MIN, TenantSetting};
-use crate::limits::{CallerLimits, Class, Instances, IsTrusted, Rate, TenantLimits, TenantQuotas};
-
-/// How much tenants may ask, by the settings in force.
-pub(super) struct SettingLimits(pub Current);
-
-impl SettingLimits {
-    /// A limit of zero is none.
-    fn limit(&self, tenant: &TenantId, setting: &TenantSetting) -> Option<u32> {
-        u32::try_from(self.0.number(tenant, setting)).ok().filter(|limit| *limit > 0)
-    }
-}
-
-impl TenantLimits for SettingLimits {
-    fn commands_per_s(&self, tenant: &TenantId) -> Option<u32> {
-        self.limit(tenant, &COMMANDS_PER_S)
-    }
-
-    fn creates_per_min(&self, tenant: &TenantId) -> Option<u32> {
-        self.limit(tenant, &CREATES_PER_MIN)
-    }
-}
+use crate::limits::{CallerLimits, Class, Instances, IsTrusted, Rate, TenantQuotas};
 
 /// The limits of callers.
 pub(super) fn of_callers(config: &Config, clock: &Arc<dyn Clock>) -> Arc<CallerLimits> {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, now_from};
-use super::limits::SettingLimits;
+use super::tenant_limits::SettingLimits;
 use crate::app::Retention;
 use crate::app::administration::Administration;
 use crate::app::dead_letters::DeadLetters;

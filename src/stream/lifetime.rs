@@ -19,7 +19,7 @@ const RECHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a stream may do by its caller's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum TokenStatus {
     /// It goes on.
     Good,
     /// It tells nothing until it is known what is revoked.
@@ -94,21 +94,21 @@ impl Lifetime {
 
     /// Whether the token of `principal` is still good. It is looked for among what is revoked
     /// only after that has changed.
-    pub fn standing(&mut self, streams: &Streams, principal: &Principal) -> Standing {
+    pub fn standing(&mut self, streams: &Streams, principal: &Principal) -> TokenStatus {
         let authenticator = &streams.parts.authenticator;
         let generation = authenticator.generation();
         if generation == UNKNOWN {
             self.recheck_at = Some(Instant::now() + RECHECK_INTERVAL);
-            return Standing::Unknown;
+            return TokenStatus::Unknown;
         }
         self.recheck_at = None;
         if generation != self.checked {
             if authenticator.is_revoked(principal, streams.parts.clock.now()) {
-                return Standing::Revoked;
+                return TokenStatus::Revoked;
             }
             self.checked = generation;
         }
-        Standing::Good
+        TokenStatus::Good
     }
 
     /// Whether it was not known what is revoked when it was last asked.

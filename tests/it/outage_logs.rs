@@ -72,7 +72,7 @@ async fn a_redis_outage_is_a_few_log_lines_with_cause_and_length() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgresql_outage_is_a_few_log_lines_with_cause_and_length() {
-    let backends = Backends::shared(Keeps::Nothing).await;
+    let backends = Backends::apart(Keeps::Nothing).await;
     let Backends::Shared { postgres, .. } = &backends else { unreachable!() };
     let host = backends.lead(Host::new());
     let process = host.serve().await;

@@ -3,6 +3,7 @@
 
 use http::Method;
 use serde_json::json;
+use synckairos::http::routes::{ROOT, Route, V1};
 
 use crate::harness::watch::{Transport, Watching};
 use crate::harness::{Authority, Caller, Cluster, Session, stopwatch};
@@ -13,22 +14,12 @@ const UNKNOWN: &str = "_=1&evs_preamble=x&colour=blue&utm_source=a%20b";
 /// A misspelt filter of these would show too much.
 const LISTS: [&str; 4] = ["/sessions", "/sessions/{id}/history", "/revocations", "/security/events"];
 
-/// The paths of a route table that answer to GET.
-fn gets(table: &str) -> Vec<&str> {
-    let routes = table.split(".route(").skip(1);
-    let gets = routes.filter(|route| route.contains("get("));
-    gets.map(|route| route.split('"').nth(1).expect("a path")).collect()
-}
-
 /// Every route of the service that answers to GET, and under what.
 fn routes() -> Vec<(&'static str, &'static str)> {
-    let plain = [include_str!("../../src/http/mod.rs"), include_str!("../../src/http/v1/mod.rs")].map(gets).concat();
-    let streams = gets(include_str!("../../src/http/v1/streams/mod.rs"));
-    assert!(plain.len() >= 7 && streams.len() >= 5, "the tables are read: {plain:?} {streams:?}");
-    let is_bare = |path: &&str| ["/health", "/ready"].contains(path);
-    let (bare, api): (Vec<_>, Vec<_>) = plain.into_iter().chain(streams).partition(is_bare);
-    let api = ["/v1", "/api/v1", "/api"].into_iter().flat_map(|base| api.iter().map(move |path| (base, *path)));
-    let pages = ["/", "/web/app.js", "/sdk/index.js"].into_iter().chain(bare).map(|path| ("", path));
+    let gets = |table: &'static [Route]| table.iter().filter(|route| route.method == "GET").map(|route| route.path);
+    let bases = ["/v1", "/api/v1", "/api"];
+    let api = bases.into_iter().flat_map(|base| gets(V1).map(move |path| (base, path)));
+    let pages = ["/", "/web/app.js", "/sdk/index.js"].into_iter().chain(gets(ROOT)).map(|path| ("", path));
     pages.chain(api).collect()
 }
 

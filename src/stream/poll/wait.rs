@@ -16,7 +16,7 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Update, UpdateKind};
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
-use crate::stream::lifetime::{Lifetime, Standing};
+use crate::stream::lifetime::{Lifetime, TokenStatus};
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 use crate::wire::frame;
@@ -73,13 +73,13 @@ impl Streams {
         let mut timer = pin!(sleep_until(lifetime.token_at().map_or(by, |at| at.min(by))));
         poll_fn(|context| {
             match lifetime.standing(self, principal) {
-                Standing::Good => {
+                TokenStatus::Good => {
                     if let Poll::Ready(told) = poll_write(feed, context) {
                         return Poll::Ready(Ok(PollOutcome::Told(told)));
                     }
                 }
-                Standing::Unknown => timer.as_mut().reset(lifetime.token_at().map_or(by, |at| at.min(by))),
-                Standing::Revoked => return Poll::Ready(Err(Denied::Revoked.into())),
+                TokenStatus::Unknown => timer.as_mut().reset(lifetime.token_at().map_or(by, |at| at.min(by))),
+                TokenStatus::Revoked => return Poll::Ready(Err(Denied::Revoked.into())),
             }
             // Whoever watches is woken when a stop begins.
             if self.parts.shutdown.is_begun() {

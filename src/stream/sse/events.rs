@@ -12,7 +12,7 @@ use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Encoding, EndReason, Update, UpdateKind};
 use crate::stream::feed::Feed;
-use crate::stream::lifetime::{Lifetime, Standing};
+use crate::stream::lifetime::{Lifetime, TokenStatus};
 use crate::stream::params::StreamParams;
 use crate::stream::{Streams, closed, frames};
 use crate::wire::close::Close;
@@ -104,9 +104,9 @@ impl SseEvents {
         self.lifetime.prepare_to_leave(&self.streams);
         let standing = self.lifetime.standing(&self.streams, &self.principal);
         let piece = match self.poll_due(context, timer) {
-            _ if standing == Standing::Revoked => Err(Close::TokenRefused),
+            _ if standing == TokenStatus::Revoked => Err(Close::TokenRefused),
             Poll::Ready(due) => due,
-            Poll::Pending if standing == Standing::Unknown => return Poll::Pending,
+            Poll::Pending if standing == TokenStatus::Unknown => return Poll::Pending,
             Poll::Pending => ready!(self.poll_told(context)),
         };
         self.streams.frames_out.increment(1);
@@ -138,7 +138,7 @@ impl SseEvents {
     /// Whether it may go on.
     pub fn check(&mut self, now: Instant) -> Result<(), Close> {
         self.lifetime.look_at_token(self.streams.parts.clock.now())?;
-        if self.lifetime.standing(&self.streams, &self.principal) == Standing::Revoked {
+        if self.lifetime.standing(&self.streams, &self.principal) == TokenStatus::Revoked {
             return Err(Close::TokenRefused);
         }
         if self.lifetime.is_to_leave(now) { Err(Close::GoingAway) } else { Ok(()) }

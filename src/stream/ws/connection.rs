@@ -27,7 +27,7 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Encoding, EndReason, Update, UpdateKind};
 use crate::ids::Ids;
 use crate::stream::frames::Regarding;
-use crate::stream::lifetime::{Lifetime, Standing};
+use crate::stream::lifetime::{Lifetime, TokenStatus};
 use crate::stream::params::StreamParams;
 use crate::stream::{Streams, frames};
 use crate::wire::api_error::ApiError;
@@ -132,7 +132,7 @@ impl<S: Wire> Connection<S> {
     /// One turn. Whether anything was done, so that there may be more.
     fn turn(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Result<bool, End> {
         let standing = self.lifetime.standing(&self.streams, &self.principal);
-        if standing == Standing::Revoked {
+        if standing == TokenStatus::Revoked {
             return Err(Close::TokenRefused.into());
         }
         let is_written = self.flush(context)?;
@@ -147,7 +147,7 @@ impl<S: Wire> Connection<S> {
         if is_written {
             self.lifetime.prepare_to_leave(&self.streams);
             went_on |= self.take_renewal(context)?;
-            if standing == Standing::Good {
+            if standing == TokenStatus::Good {
                 went_on |= self.take_updates(context)?;
             }
             went_on |= self.take_messages(context)?;

@@ -64,7 +64,16 @@ impl Backends {
 
     /// Fresh ones, the Redis of which keeps so much when it is killed.
     pub async fn shared(keeps: Keeps) -> Self {
-        let (redis, postgres) = (Server::start(keeps), postgres::Server::shared().await);
+        Self::over(keeps, postgres::Server::shared().await).await
+    }
+
+    /// Fresh ones, for a test that stops the PostgreSQL.
+    pub async fn apart(keeps: Keeps) -> Self {
+        Self::over(keeps, Arc::new(postgres::Server::own(&[]).await)).await
+    }
+
+    async fn over(keeps: Keeps, postgres: Arc<postgres::Server>) -> Self {
+        let redis = Server::start(keeps);
         // Without an offset, the first instance waits for one with a better clock.
         redis.set_clock_offset_ms(0);
         let database = postgres.database().await;

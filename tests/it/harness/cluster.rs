@@ -88,6 +88,11 @@ impl Plan {
         self
     }
 
+    /// Refused tokens are not limited, however many there are.
+    pub fn with_any_refusals(self) -> Self {
+        self.with(|config| config.rate_limits.refused_token = None)
+    }
+
     /// On a Redis and a PostgreSQL, whatever the others stand on.
     pub fn shared(self) -> Self {
         Self { is_shared: true, ..self }
