@@ -167,7 +167,7 @@ async fn wrong_tokens_are_in_the_log_alone_and_without_their_text() {
     assert!(!log.lines().any(|line| line.starts_with("WARN forged")), "a name has made a line of its own");
     assert_eq!(admin.get(format!("{PATH}?kind=token_refused")).await.expect(200).body["events"], json!([]));
     let scrape = host.scrape().await;
-    assert!(scrape.contains("synckairos_security_events_total{kind=\"token_refused\"} 100"), "{scrape}");
+    assert!(scrape.contains("synckairos_security_events_total{kind=\"token_refused\"} 101"), "{scrape}");
     assert!(scrape.contains("synckairos_anomalies_total{kind=\"wrong_tokens\"} 1"), "{scrape}");
     assert!(process.terminate().await.success());
 }
