@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot start its servers has failed")]
 #![expect(clippy::must_use_candidate, reason = "nobody loses an address by accident")]
 
+pub mod certificates;
 pub mod golden;
 pub mod nginx;
 pub mod ports;
