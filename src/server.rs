@@ -15,6 +15,7 @@ mod ownership;
 mod services;
 mod session_source;
 mod status_source;
+mod tls;
 mod worker;
 
 use std::io;
@@ -50,6 +51,7 @@ pub use error::Error;
 pub use open_ledger::{fair_postgres, fair_sqlite, ledger, migrate};
 pub use services::{Leftovers, Services};
 pub use session_source::SessionSource;
+pub use tls::check_tls;
 pub use worker::work;
 
 /// One running instance.
@@ -58,6 +60,8 @@ pub struct Instance {
     pub address: SocketAddr,
     /// Where it serves its metrics.
     pub metrics_address: SocketAddr,
+    /// How clients call what it serves: `https`, or `http` in the clear.
+    pub scheme: &'static str,
     /// Its streams, requests and listeners.
     pub front: Shutdown,
 }
@@ -65,8 +69,7 @@ pub struct Instance {
 impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
-        let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
-        let authenticator = Arc::new(Authenticator::new(secret)?);
+        let authenticator = Arc::new(authenticator(config)?);
         let api = Arc::new(Api {
             sessions: Arc::clone(&services.sessions),
             readiness: Arc::clone(&services.readiness),
@@ -104,13 +107,23 @@ impl Instance {
             timing: timing(config),
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
-        let router = http::metrics::router(recorder, &config.metrics_hosts);
-        let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
+        let router = http::metrics::with_probes(recorder, &config.metrics_hosts, http::probes(&api));
+        let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes, tls: None };
         let metrics_address = listener::serve(listener, config, &front).await?;
         let router = http::router(&api, &streams, &config.cors_origins);
-        let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
+        let tls = tls::open(config, &services.clock, &front)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests, tls };
         let address = listener::serve(listener, config, &front).await?;
-        Ok(Self { address, metrics_address, front })
+        Ok(Self { address, metrics_address, scheme, front })
+    }
+}
+
+/// Who tells callers apart: by tokens, by client certificates alone, or not at all.
+fn authenticator(config: &Config) -> Result<Authenticator, Error> {
+    match config.jwt_secret.as_ref().map(Secret::as_bytes) {
+        None if !config.is_open() => Ok(Authenticator::by_certificates()),
+        secret => Ok(Authenticator::new(secret)?),
     }
 }
 
@@ -188,8 +201,8 @@ async fn start(config: &Config, shutdown: &Shutdown, last: &Shutdown) -> Result<
 
 /// Prints the address for people; the log has it too.
 fn print_address(instance: &Instance) {
-    let Instance { address, metrics_address, .. } = instance;
-    tracing::info!(%address, %metrics_address, "serving");
+    let Instance { address, metrics_address, scheme, .. } = instance;
+    tracing::info!(%address, %metrics_address, scheme, "serving");
     // It serves even if standard output is closed.
-    let _ = writeln!(io::stdout(), "SyncKairos serves http://{address}");
+    let _ = writeln!(io::stdout(), "SyncKairos serves {scheme}://{address}");
 }

@@ -114,6 +114,7 @@ impl Failure {
             | Self::NotUnicode(_)
             | Self::SettingsFile { .. }
             | Self::Ttl
+            | Self::Server(server::Error::Tls(_))
             | Self::NoLedger(_) => 2,
             _ => 1,
         }

@@ -8,11 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Failure;
+use super::{Failure, any_certificate};
 use crate::config::Config;
 
 /// An instance that takes longer counts as not answering.
@@ -38,12 +38,22 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> Result<(), Failure> {
-    let (path, address) = (args.path, reachable(config.listen_addr));
-    match timeout(HEALTHCHECK_TIMEOUT, ask(address, path)).await {
+    let path = args.path;
+    let (address, is_secure) = asked(config);
+    match timeout(HEALTHCHECK_TIMEOUT, ask(address, is_secure, path)).await {
         Ok(Ok(Some(200))) => Ok(()),
         Ok(Ok(Some(status))) => Err(Failure::NotReady { path, status }),
         Ok(Ok(None) | Err(_)) | Err(_) => Err(Failure::NoAnswer(address)),
     }
+}
+
+/// Where to ask, and whether over TLS. Where nobody gets in without a certificate, of which
+/// this has none, the metrics listener answers.
+fn asked(config: &Config) -> (SocketAddr, bool) {
+    if config.tls.requires_certificates() {
+        return (reachable(config.metrics_addr), false);
+    }
+    (reachable(config.listen_addr), config.tls.is_on())
 }
 
 /// The address to connect to: an unspecified one becomes loopback.
@@ -57,10 +67,20 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// The status of that path. One line of HTTP needs no client library.
-async fn ask(address: SocketAddr, path: &str) -> io::Result<Option<u16>> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn ask(address: SocketAddr, is_secure: bool, path: &str) -> io::Result<Option<u16>> {
+    if is_secure {
+        return ask_over(any_certificate::connect(address).await?, address, path).await;
+    }
+    ask_over(TcpStream::connect(address).await?, address, path).await
+}
+
+async fn ask_over<S>(mut stream: S, address: SocketAddr, path: &str) -> io::Result<Option<u16>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut head = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut head).await?;
     Ok(status(&head))
@@ -103,6 +123,16 @@ mod tests {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let config = Config { listen_addr: gone, ..Config::default() };
         assert!(matches!(run(Args { path: "/ready" }, &config).await, Err(Failure::NoAnswer(_))));
+    }
+
+    #[test]
+    fn who_has_no_certificate_asks_where_none_is_needed() {
+        let mut config = Config::default();
+        assert_eq!(asked(&config), (config.listen_addr, false));
+        config.tls.cert_file = Some("cert".into());
+        assert_eq!(asked(&config), (config.listen_addr, true));
+        config.tls.client_ca_file = Some("ca".into());
+        assert_eq!(asked(&config), (config.metrics_addr, false));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The command line: a file for each command. Each command takes every setting as a flag.
 
+mod any_certificate;
 mod audit;
 mod conformance;
 mod failure;

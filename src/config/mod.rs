@@ -9,6 +9,7 @@ mod layers;
 mod network;
 mod read;
 mod table;
+mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use address::Address;
 pub use layers::{Pairs, Resolved, Source, resolve};
 pub use network::Network;
 pub use table::{SETTINGS, Setting, reference};
+pub use tls::{ClientCertificates, TlsContradiction, TlsSettings, TlsVersion};
 
 /// Long enough for a balancer, which asks every few seconds whether an instance is ready.
 const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -54,6 +56,8 @@ pub struct Config {
     pub durable: Durable,
     /// The key of tokens; `None` is open mode.
     pub jwt_secret: Option<Secret>,
+    /// What connections are encrypted with.
+    pub tls: TlsSettings,
     /// Other origins whose pages may call, each as browsers send it.
     pub cors_origins: Vec<String>,
     /// Connections to serve at once; `None` derives it from the limit of file descriptors.
@@ -115,6 +119,8 @@ pub struct Timers {
     pub idle: Duration,
     /// How long a write to a client may make no progress.
     pub write_wait: Duration,
+    /// Between two looks at the files of TLS.
+    pub tls_poll: Duration,
 }
 
 impl Default for Timers {
@@ -132,6 +138,7 @@ impl Default for Timers {
             request_body: Duration::from_secs(30),
             idle: Duration::from_mins(1),
             write_wait: Duration::from_secs(10),
+            tls_poll: Duration::from_secs(10),
         }
     }
 }
@@ -250,7 +257,7 @@ pub enum Error {
     #[error("failed to read the settings file: {0} must be a text or a whole number")]
     Shape(&'static str),
     /// Open mode on an address that others can reach.
-    #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET, or listen on 127.0.0.1")]
+    #[error("LISTEN_ADDR {0} is not a loopback address: set JWT_SECRET or TLS_CLIENT_CA_FILE, or listen on 127.0.0.1")]
     OpenModeExposed(SocketAddr),
     /// Instances share sessions, but the ledger is a file of one of them.
     #[error(
@@ -258,6 +265,9 @@ pub enum Error {
              postgres:// address, or say --single-instance if nobody else uses that Redis"
     )]
     UnsharedLedger,
+    /// Settings of TLS that contradict.
+    #[error(transparent)]
+    Tls(#[from] TlsContradiction),
     /// Sessions in this process, and no process that drains its outbox.
     #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]
     NoAuditor,
@@ -280,6 +290,7 @@ impl Default for Config {
             audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
+            tls: TlsSettings::default(),
             cors_origins: Vec::new(),
             max_connections: None,
             max_unauthenticated: None,
@@ -326,9 +337,9 @@ impl Config {
         }
     }
 
-    /// Whether every caller is `operator` of tenant `local`.
+    /// Whether every caller is `operator` of tenant `local`: nothing here could prove one.
     pub const fn is_open(&self) -> bool {
-        self.jwt_secret.is_none()
+        self.jwt_secret.is_none() && self.tls.client_ca_file.is_none()
     }
 
     /// The name of this instance, for others.
@@ -350,6 +361,7 @@ impl Config {
     /// Checks that the settings fit together: open mode needs a loopback address, and shared
     /// sessions need a shared ledger.
     pub fn check(&self) -> Result<(), Error> {
+        self.tls.check()?;
         if self.is_open() && !self.listen_addr.ip().to_canonical().is_loopback() {
             return Err(Error::OpenModeExposed(self.listen_addr));
         }

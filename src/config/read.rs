@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::{Position, Url};
 
-use super::{Address, Database, Durable, LogFormat};
+use super::{Address, ClientCertificates, Database, Durable, LogFormat, TlsVersion};
 
 /// Why a value was refused.
 pub(super) enum ValueError {
@@ -28,6 +28,30 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, ValueError> {
 
 pub(super) fn non_empty(text: &str) -> Result<&str, ValueError> {
     if text.is_empty() { Err(ValueError::Value) } else { Ok(text) }
+}
+
+pub(super) fn file(text: &str) -> Result<Option<PathBuf>, ValueError> {
+    non_empty(text).map(|file| Some(PathBuf::from(file)))
+}
+
+pub(super) fn show_file(file: Option<&PathBuf>, default: &str) -> String {
+    file.map_or_else(|| default.to_owned(), |file| file.display().to_string())
+}
+
+pub(super) fn tls_version(text: &str) -> Result<TlsVersion, ValueError> {
+    match text {
+        "1.2" => Ok(TlsVersion::V1_2),
+        "1.3" => Ok(TlsVersion::V1_3),
+        _ => Err(ValueError::Value),
+    }
+}
+
+pub(super) fn client_certificates(text: &str) -> Result<ClientCertificates, ValueError> {
+    match text {
+        "allowed" => Ok(ClientCertificates::Allowed),
+        "required" => Ok(ClientCertificates::Required),
+        _ => Err(ValueError::Value),
+    }
 }
 
 pub(super) fn within(text: &str, min: u64, max: u64) -> Result<u64, ValueError> {

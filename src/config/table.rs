@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::read::{
-    ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
-    origin, prefix, put, redis, show_list, show_or, within,
+    ValueError, address, client_certificates, count, database, durable, file, host_name, list, log_filter, log_format,
+    millis, name, non_empty, origin, prefix, put, redis, show_file, show_list, show_or, tls_version, within,
 };
-use super::{Address, Config, Secret};
+use super::{Address, Config, Secret, TlsVersion};
 
 /// One setting.
 pub struct Setting {
@@ -75,7 +75,7 @@ macro_rules! settings {
 
 settings! {
     LISTEN_ADDR "`127.0.0.1:8080`"
-        "Address and port of REST, the streams and the page. Other than loopback only with `JWT_SECRET`."
+        "Address and port of REST, the streams and the page. Other than loopback only with `JWT_SECRET` or `TLS_CLIENT_CA_FILE`."
         accepts: "an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
         read: |config, text| put(&mut config.listen_addr, address(text)),
         show: |config| config.listen_addr.to_string();
@@ -124,6 +124,35 @@ settings! {
         accepts: "at least 32 bytes long",
         read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
         show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}"));
+    TLS_CERT_FILE "none: in the clear"
+        "The certificate that is served, in PEM, followed by those between it and the authority. With it `LISTEN_ADDR` speaks TLS 1.3 only. It is read again within 10 s of a change; a file that cannot be used leaves the one before."
+        accepts: "a file",
+        read: |config, text| put(&mut config.tls.cert_file, file(text)),
+        show: |config| show_file(config.tls.cert_file.as_ref(), "none: in the clear");
+    TLS_KEY_FILE "none"
+        "The key of that certificate, in PEM without a passphrase."
+        accepts: "a file",
+        read: |config, text| put(&mut config.tls.key_file, file(text)),
+        show: |config| show_file(config.tls.key_file.as_ref(), "none");
+    TLS_MIN_VERSION "`1.3`"
+        "The oldest version of TLS that is spoken; `1.2` for clients that know no other."
+        accepts: "1.2 or 1.3",
+        read: |config, text| put(&mut config.tls.min_version, tls_version(text)),
+        show: |config| if config.tls.min_version == TlsVersion::V1_2 { "1.2".into() } else { "1.3".into() };
+    TLS_CLIENT_CA_FILE "none: nobody is asked for a certificate"
+        "Certificates, in PEM, of who may sign for clients. A client certificate with one URI `urn:synckairos:<tenant>:<role>:<sub>` proves that caller. With it and without a key of tokens there is no open mode: callers are who their certificates say."
+        accepts: "a file",
+        read: |config, text| put(&mut config.tls.client_ca_file, file(text)),
+        show: |config| show_file(config.tls.client_ca_file.as_ref(), "none: nobody is asked for a certificate");
+    TLS_CLIENT "`required` with `TLS_CLIENT_CA_FILE`"
+        "`required`: nobody gets in without a certificate. `allowed`: a token does as well. Where both come, they must name the same caller."
+        accepts: "allowed or required",
+        read: |config, text| put(&mut config.tls.client, client_certificates(text).map(Some)),
+        show: |config| {
+            config.tls.client.map_or("required with TLS_CLIENT_CA_FILE".into(), |client| {
+                format!("{client:?}").to_lowercase()
+            })
+        };
     CORS_ORIGINS "none: pages of this service only"
         "Other origins whose pages may call, in open mode too, such as `http://localhost:5173,https://app.example.com`. Each as browsers send it, and compared exactly. Once set, a WebSocket from any further origin is refused."
         accepts: "origins as browsers send them, such as http://localhost:5173 or https://app.example.com, separated by commas: scheme, host and any port, in lower case, without a path, a slash at the end, the scheme's own port, * or null",

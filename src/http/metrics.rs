@@ -25,8 +25,13 @@ const PRIVATE: &[&str] = &["localhost", "local", "internal", "lan", "home.arpa",
 
 /// The one route of the metrics listener. `hosts` are further names it answers to.
 pub fn router(recorder: Recorder, hosts: &[String]) -> Router {
+    with_probes(recorder, hosts, Router::new())
+}
+
+/// The same, with `probes` beside it.
+pub fn with_probes(recorder: Recorder, hosts: &[String], probes: Router) -> Router {
     let guard = from_fn_with_state(Arc::from(hosts), guard);
-    Router::new().route("/metrics", get(move || async move { text(&recorder) })).layer(guard)
+    Router::new().route("/metrics", get(move || async move { text(&recorder) })).merge(probes).layer(guard)
 }
 
 fn text(recorder: &Recorder) -> impl IntoResponse + use<> {

@@ -7,6 +7,7 @@ pub mod metrics;
 mod accept;
 mod assets;
 mod auth;
+mod caller;
 mod cors;
 mod extract;
 mod host;
@@ -47,6 +48,14 @@ pub fn router(api: &Arc<Api>, streams: &Arc<Streams>, cors_origins: &[String]) -
         .with_state(Arc::clone(api));
     let cors = Cors::of(cors_origins, &service);
     layers::around(service, Arc::clone(api), cors)
+}
+
+/// Whether it is alive and ready, for those who may not come to where requests are served.
+pub fn probes(api: &Arc<Api>) -> Router {
+    Router::new()
+        .route("/health", get(operations::health))
+        .route("/ready", get(operations::ready))
+        .with_state(Arc::clone(api))
 }
 
 impl Handler for Router {

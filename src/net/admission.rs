@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::tls::ClientCertificate;
 use crate::telemetry::metrics as names;
 
 /// Between two log lines about connections that were dropped.
@@ -28,7 +29,7 @@ const MAX_EVICTION_CANDIDATES: usize = 64;
 const MAX_CLOSING: usize = 8;
 
 /// Why a connection is dropped: to make room, for lack of descriptors, past a deadline.
-const REASONS: &[&str] = &["limit", "address", "descriptors", "head", "write"];
+const REASONS: &[&str] = &["limit", "address", "descriptors", "handshake", "head", "write"];
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,7 @@ pub struct Peer {
     port: u16,
     is_proxy: bool,
     is_authenticated: AtomicBool,
+    certificate: OnceLock<Box<ClientCertificate>>,
 }
 
 /// A connection's place among the others, until it is dropped.
@@ -126,6 +128,7 @@ impl Connections {
             port: address.port(),
             is_proxy,
             is_authenticated: AtomicBool::new(false),
+            certificate: OnceLock::new(),
         });
         let evicted = self.make_room(&mut counts, &peer);
         counts.add(&peer);
@@ -278,6 +281,16 @@ impl Peer {
 
     fn is_authenticated(&self) -> bool {
         self.is_authenticated.load(Ordering::Relaxed)
+    }
+
+    /// What its client has shown in the handshake, signed for by an authority of ours.
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.get().map(|certificate| &**certificate)
+    }
+
+    /// Keeps what its client has shown; there is one handshake.
+    pub(super) fn identify(&self, certificate: ClientCertificate) {
+        let _ = self.certificate.set(Box::new(certificate));
     }
 
     fn is_busy(&self) -> bool {

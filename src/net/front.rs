@@ -1,6 +1,7 @@
 //! What all connections of a listener have in common.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -8,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio_util::sync::CancellationToken;
 
 use super::deadlines::ConnectionTimeouts;
+use super::tls::Tls;
 
 /// Answers requests, from whichever connection they come.
 pub trait Handler: Clone + Send + Sync + 'static {
@@ -24,6 +26,8 @@ pub struct Front<H> {
     pub handler: H,
     /// How long they may take.
     pub deadlines: ConnectionTimeouts,
+    /// What they are encrypted with; nothing in the clear.
+    pub tls: Option<Arc<Tls>>,
     /// They finish once it begins.
     pub stop: CancellationToken,
 }

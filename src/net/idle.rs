@@ -1,13 +1,18 @@
 //! A connection between two requests: it holds no buffer.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use super::socket::ClientSocket;
 
 /// How a client begins that speaks HTTP/2 without being asked (RFC 9113, section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0";
@@ -25,7 +30,7 @@ const MAX_HEAD: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Idle {
     /// The socket.
-    pub io: TcpStream,
+    pub io: ClientSocket,
     /// What the client has sent and nobody has looked at.
     pub read: Bytes,
     /// How long a client that says nothing is waited for.
@@ -35,35 +40,42 @@ pub struct Idle {
 impl Idle {
     /// Waits until something was read. `None` once nothing will be: at the connection's
     /// end, after too long a wait, or when a stop begins.
-    pub async fn read(self, stop: &CancellationToken) -> Option<Self> {
+    pub async fn read(mut self, stop: &CancellationToken) -> Option<Self> {
         if !self.read.is_empty() {
             return Some(self);
         }
-        stop.run_until_cancelled(timeout(self.wait, self.more())).await?.ok()?
+        let wait = self.wait;
+        if let Some(Ok(Ok(()))) = stop.run_until_cancelled(timeout(wait, self.more())).await {
+            return Some(self);
+        }
+        self.io.close();
+        None
     }
 
-    async fn more(mut self) -> Option<Self> {
+    async fn more(&mut self) -> io::Result<()> {
         // What may become the preface of HTTP/2 is no request line yet.
         while self.read.len() < PREFACE.len() && PREFACE.starts_with(&self.read) {
-            self.io.readable().await.ok()?;
-            self.take().ok()?;
+            poll_fn(|context| self.poll_take(context)).await?;
         }
-        Some(self)
+        Ok(())
     }
 
     /// Waits until the client has left; what it says meanwhile is kept, up to a bound.
     pub async fn left(&mut self) {
-        while let Ok(ready) = self.io.ready(Interest::READABLE).await {
-            if ready.is_read_closed() {
-                return;
+        loop {
+            // Behind TLS there may be something that the host does not know of.
+            while self.read.len() < MAX_AHEAD {
+                match self.take() {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => return,
+                }
             }
-            let outcome = if self.read.len() < MAX_AHEAD {
-                self.take()
-            } else {
+            if self.read.len() >= MAX_AHEAD {
                 // Only the end is waited for: more bytes are no news.
-                self.io.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()))
-            };
-            if outcome.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+                self.io.leave_unread();
+            }
+            if self.io.until_readable().await.unwrap_or(true) {
                 return;
             }
         }
@@ -80,24 +92,34 @@ impl Idle {
         (is_plain && end <= MAX_HEAD).then(|| Bytes::copy_from_slice(head))
     }
 
-    /// Adds what can be read now: nothing, if the host was wrong about that.
+    /// Adds what can be read now; `WouldBlock` if nothing can.
     fn take(&mut self) -> io::Result<()> {
-        let mut space = [0; READ_BYTES];
-        match self.io.try_read(&mut space) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => {
-                self.read = [&self.read[..], &space[..length]].concat().into();
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut space);
+        self.io.try_read(&mut read)?;
+        self.add(read.filled())
+    }
+
+    /// Adds what comes next.
+    fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(context, &mut read))?;
+        Poll::Ready(self.add(read.filled()))
+    }
+
+    fn add(&mut self, read: &[u8]) -> io::Result<()> {
+        if read.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.read = [&self.read[..], read].concat().into();
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -105,7 +127,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let io = listener.accept().await.unwrap().0;
-        (Idle { io, read: Bytes::copy_from_slice(read), wait: Duration::from_secs(5) }, far)
+        (Idle { io: io.into(), read: Bytes::copy_from_slice(read), wait: Duration::from_secs(5) }, far)
     }
 
     #[tokio::test]

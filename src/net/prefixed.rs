@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::activity::Activity;
+use super::socket::ClientSocket;
 
 /// So much is read at once. The library's buffer grows with what comes at once, and does not
 /// shrink while somebody sends the rest of a body byte by byte.
@@ -19,19 +19,30 @@ const READ_BYTES: usize = 8 * 1024;
 /// A socket, and what was read of it ahead.
 #[derive(Debug)]
 pub(super) struct PrefixedStream {
-    io: TcpStream,
+    io: ClientSocket,
     ahead: Bytes,
     activity: Activity,
 }
 
 impl PrefixedStream {
-    pub(super) fn new(io: TcpStream, ahead: Bytes, activity: Activity) -> Self {
+    pub(super) fn new(io: ClientSocket, ahead: Bytes, activity: Activity) -> Self {
         Self { io, ahead, activity }
     }
 
     /// The socket, and what of that nobody has read.
-    pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
+    pub(super) fn into_parts(self) -> (ClientSocket, Bytes) {
         (self.io, self.ahead)
+    }
+
+    /// Notes whether the host still takes what is written; `sent` is what it had taken before.
+    fn note(&self, sent: u32, is_pending: bool) {
+        let is_stuck = is_pending || self.io.has_unsent();
+        if !is_stuck || self.io.sent() != sent {
+            self.activity.wrote(false);
+        }
+        if is_stuck {
+            self.activity.wrote(true);
+        }
     }
 }
 
@@ -52,7 +63,7 @@ impl AsyncRead for PrefixedStream {
 }
 
 /// Reads [`AT_ONCE`] at most.
-fn poll_some(io: Pin<&mut TcpStream>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+fn poll_some(io: Pin<&mut ClientSocket>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
     if into.remaining() <= READ_BYTES {
         return io.poll_read(context, into);
     }
@@ -65,8 +76,9 @@ fn poll_some(io: Pin<&mut TcpStream>, context: &mut Context<'_>, into: &mut Read
 
 impl AsyncWrite for PrefixedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        let sent = self.io.sent();
         let outcome = Pin::new(&mut self.io).poll_write(context, from);
-        self.activity.wrote(outcome.is_pending());
+        self.note(sent, outcome.is_pending());
         outcome
     }
 
@@ -75,8 +87,9 @@ impl AsyncWrite for PrefixedStream {
         context: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let sent = self.io.sent();
         let outcome = Pin::new(&mut self.io).poll_write_vectored(context, from);
-        self.activity.wrote(outcome.is_pending());
+        self.note(sent, outcome.is_pending());
         outcome
     }
 
@@ -85,7 +98,13 @@ impl AsyncWrite for PrefixedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let sent = self.io.sent();
+        let outcome = Pin::new(&mut self.io).poll_flush(context);
+        // In the clear there is never anything to flush.
+        if self.io.is_secure() {
+            self.note(sent, outcome.is_pending());
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -96,7 +115,7 @@ impl AsyncWrite for PrefixedStream {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -110,7 +129,7 @@ mod tests {
     async fn what_was_read_ahead_comes_first() {
         let (near, mut far) = pair().await;
         far.write_all(b" and more").await.unwrap();
-        let mut io = PrefixedStream::new(near, Bytes::from_static(b"ahead"), Activity::begin());
+        let mut io = PrefixedStream::new(near.into(), Bytes::from_static(b"ahead"), Activity::begin());
         let mut seen = [0; 14];
         io.read_exact(&mut seen).await.unwrap();
         assert_eq!(&seen, b"ahead and more");
@@ -120,7 +139,7 @@ mod tests {
     async fn no_more_is_read_at_once_than_a_small_buffer_holds() {
         let (near, mut far) = pair().await;
         let sent: Vec<u8> = (0..=u8::MAX).cycle().take(4 * READ_BYTES).collect();
-        let (mut io, mut seen) = (PrefixedStream::new(near, Bytes::new(), Activity::begin()), Vec::new());
+        let (mut io, mut seen) = (PrefixedStream::new(near.into(), Bytes::new(), Activity::begin()), Vec::new());
         far.write_all(&sent).await.unwrap();
         let mut buffer = vec![0; sent.len()];
         while seen.len() < sent.len() {
@@ -135,7 +154,7 @@ mod tests {
     async fn what_does_not_go_out_is_known() {
         let (near, mut far) = pair().await;
         let activity = Activity::begin();
-        let mut io = PrefixedStream::new(near, Bytes::new(), activity.clone());
+        let mut io = PrefixedStream::new(near.into(), Bytes::new(), activity.clone());
         let chunk = vec![0; 1 << 20];
         let mut written = 0;
         while let Poll::Ready(length) = futures::poll!(std::pin::pin!(io.write(&chunk))) {

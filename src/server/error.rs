@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::audit::ownership::ClaimRefused;
 use crate::domain::id::InvalidId;
 use crate::ledger;
+use crate::net::tls;
 use crate::redis;
 
 /// Why an instance does not serve.
@@ -56,6 +57,9 @@ pub enum Error {
     /// A worker has no shared store to drain.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
     NoSharedStore,
+    /// The files of TLS cannot be used.
+    #[error("failed to set up TLS")]
+    Tls(#[from] tls::Error),
     /// The identifiers of open mode are invalid.
     #[error("failed to set up tokens")]
     Tokens(#[from] InvalidId),

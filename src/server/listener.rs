@@ -13,6 +13,7 @@ use crate::net;
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
+use crate::net::tls::Tls;
 use crate::shutdown::Shutdown;
 
 /// The pause after a failed accept, when the host has no room for another connection.
@@ -28,11 +29,13 @@ pub(super) struct Listener {
     pub address: SocketAddr,
     pub router: Router,
     pub limits: Limits,
+    /// What its connections are encrypted with; nothing in the clear.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Serves until `front` begins to stop; returns the bound address.
 pub(super) async fn serve(listener: Listener, config: &Config, front: &Shutdown) -> Result<SocketAddr, Error> {
-    let Listener { name, address, router, limits } = listener;
+    let Listener { name, address, router, limits, tls } = listener;
     let error = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
@@ -44,6 +47,7 @@ pub(super) async fn serve(listener: Listener, config: &Config, front: &Shutdown)
         front: Arc::new(Front {
             handler: router,
             deadlines: ConnectionTimeouts { head, idle, write },
+            tls,
             stop: front.soft(),
         }),
         shutdown: front.clone(),

@@ -107,7 +107,15 @@ metrics! {
         "Leases of this instance that ended because they were not renewed";
     CONNECTIONS "synckairos_connections" Gauge ["listener"] "Connections that are open: to requests or metrics";
     CONNECTIONS_DROPPED_TOTAL "synckairos_connections_dropped_total" Counter ["listener", "reason"]
-        "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)";
+        "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (handshake, head, write)";
+    TLS_HANDSHAKES_TOTAL "synckairos_tls_handshakes_total" Counter ["outcome"]
+        "TLS handshakes: done, failed, late, or plain, where the client did not begin one";
+    TLS_CERTIFICATE_REMAINING_SECONDS "synckairos_tls_certificate_remaining_seconds" Gauge []
+        "Until the end of the certificate that is served; 0 without TLS";
+    TLS_CERTIFICATE_LIFETIME_SECONDS "synckairos_tls_certificate_lifetime_seconds" Gauge []
+        "From the beginning to the end of the certificate that is served; 0 without TLS";
+    TLS_FILES_REFUSED "synckairos_tls_files_refused" Gauge []
+        "1 while the files of TLS have changed and cannot be used, so that those before are served";
     RATE_LIMITED_TOTAL "synckairos_rate_limited_total" Counter ["bucket"] "Requests rejected by a rate limit";
     CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]
         "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \

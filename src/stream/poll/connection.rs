@@ -143,7 +143,12 @@ impl PollConnection {
 
     async fn write(&self, idle: &mut Idle, head: Bytes, answer: Bytes) -> io::Result<()> {
         let within = self.poll.streams.parts.timing.write_wait;
-        timeout(within, idle.io.write_all_buf(&mut head.chain(answer))).await?
+        let writing = async {
+            idle.io.write_all_buf(&mut head.chain(answer)).await?;
+            // In the clear this is nothing.
+            idle.io.flush().await
+        };
+        timeout(within, writing).await?
     }
 
     /// How long the next request's head is, if that asks for the same from here on.

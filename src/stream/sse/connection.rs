@@ -12,11 +12,11 @@ use bytes::{BufMut as _, Bytes};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::events::SseEvents;
 use crate::net::idle::Idle;
+use crate::net::socket::ClientSocket;
 use crate::net::takeover::TakenConnection;
 use crate::stream::write_queue::WriteQueue;
 use crate::stream::{Timing, closed};
@@ -27,7 +27,7 @@ const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
 
 /// A stream that is being written.
 struct SseConnection {
-    io: TcpStream,
+    io: ClientSocket,
     outgoing: WriteQueue,
     events: SseEvents,
     timing: Timing,
@@ -66,7 +66,7 @@ impl SseConnection {
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => return self.poll_stalled(context, timer).map(|()| false),
             }
-            if self.poll_gone(context).is_ready() {
+            if self.io.poll_gone(context).is_ready() {
                 return Poll::Ready(false);
             }
             while self.outgoing.has_room() {
@@ -100,19 +100,6 @@ impl SseConnection {
         }
     }
 
-    /// Ready once the client has left; whatever else it says is no matter.
-    fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut nothing = [0; 64];
-        while ready!(self.io.poll_read_ready(context)).is_ok() {
-            match self.io.try_read(&mut nothing) {
-                Ok(0) => return Poll::Ready(()),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(()),
-                _ => {}
-            }
-        }
-        Poll::Ready(())
-    }
-
     /// Ends the body and waits a little: whoever closes with something unread takes back
     /// what the other side has not read yet.
     async fn goodbye(&mut self) {
@@ -120,7 +107,7 @@ impl SseConnection {
         let going = async {
             self.io.write_all(&LAST_CHUNK).await?;
             self.io.shutdown().await?;
-            poll_fn(|context| self.poll_gone(context)).await;
+            poll_fn(|context| self.io.poll_gone(context)).await;
             io::Result::Ok(())
         };
         // It was said; whether it was heard is the client's business.

@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use bytes::BufMut as _;
 use futures::FutureExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use self::connection::Connection;
@@ -35,6 +34,7 @@ use super::feed::Feed;
 use super::frames::Regarding;
 use super::params::StreamParams;
 use crate::domain::principal::Principal;
+use crate::net::socket::ClientSocket;
 use crate::net::takeover::{Continuation, TakenConnection};
 use crate::wire::close::Close;
 
@@ -75,7 +75,7 @@ pub fn refuse(streams: &Streams, close: Close) -> Continuation {
 }
 
 /// A connection that was handed over, as a WebSocket.
-fn socket(taken: TakenConnection) -> Socket<TcpStream> {
+fn socket(taken: TakenConnection) -> Socket<ClientSocket> {
     let TakenConnection { idle, mut head } = taken;
     head.put_slice(b"\r\n");
     Socket::new(idle.io, head.freeze(), &idle.read)

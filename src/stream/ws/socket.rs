@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::codec::{Decoder, Incoming};
-use crate::net::round_trip::round_trip;
+use crate::net::socket::ClientSocket;
 use crate::stream::write_queue::WriteQueue;
 use crate::wire::close::Close;
 
@@ -36,9 +35,9 @@ pub trait Wire: AsyncRead + AsyncWrite + Unpin {
     fn round_trip(&self) -> Option<Duration>;
 }
 
-impl Wire for TcpStream {
+impl Wire for ClientSocket {
     fn round_trip(&self) -> Option<Duration> {
-        round_trip(self)
+        self.round_trip()
     }
 }
 

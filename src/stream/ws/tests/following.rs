@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::net::socket::ClientSocket;
 use serde_json::json;
-use tokio::net::TcpStream;
 
 use super::super::connection::Connection;
 use super::served::{caller, served, served_with, timing};
@@ -181,7 +181,7 @@ async fn a_connection_that_waits_is_small() {
     let house = House::new(settings());
     let subscription = std::mem::size_of_val(&house.watch(None));
     assert!(subscription <= 128, "{subscription}");
-    let connection = std::mem::size_of::<Connection<TcpStream>>();
+    let connection = std::mem::size_of::<Connection<ClientSocket>>();
     // A little more takes up a quarter more: what is allocated comes in steps.
     assert!(connection <= 512, "{connection}");
     house.close().await;

@@ -122,7 +122,8 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = (house.shutdown.soft(), house.shutdown.clone());
-    let front = Arc::new(Front { handler: router, deadlines: ConnectionTimeouts::default(), stop: stop.clone() });
+    let front =
+        Arc::new(Front { handler: router, deadlines: ConnectionTimeouts::default(), tls: None, stop: stop.clone() });
     let connections =
         Connections::new("test", Limits { connections: 1_000, unauthenticated: 1_000, per_address: 1_000 });
     house.shutdown.spawn("listener", async move {
