@@ -3,6 +3,8 @@
 //! Pure: `now` is cluster time and handed in, so a token ends at the same instant on
 //! every instance, without leeway.
 
+pub mod certificate;
+
 mod denied;
 mod token;
 mod token_cache;
@@ -34,6 +36,8 @@ enum Mode {
     /// No key: every caller is this one. The configuration allows that on loopback only.
     Open(Arc<Principal>),
     Keyed(Box<Keyed>),
+    /// No key: callers are who their certificates say.
+    Certificates,
 }
 
 struct Keyed {
@@ -55,6 +59,11 @@ impl Authenticator {
         }))
     }
 
+    /// One that trusts no token: only client certificates prove callers.
+    pub const fn by_certificates() -> Self {
+        Self(Mode::Certificates)
+    }
+
     /// Whether callers need no token.
     pub const fn is_open(&self) -> bool {
         matches!(self.0, Mode::Open(_))
@@ -63,7 +72,7 @@ impl Authenticator {
     /// How many verified tokens are cached.
     pub fn cached(&self) -> usize {
         match &self.0 {
-            Mode::Open(_) => 0,
+            Mode::Open(_) | Mode::Certificates => 0,
             Mode::Keyed(keyed) => keyed.cache.len(),
         }
     }
@@ -72,6 +81,8 @@ impl Authenticator {
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
         let Keyed { verify, cache, .. } = match &self.0 {
             Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
+            Mode::Certificates if token.is_none() => return Err(Denied::CertificateMissing),
+            Mode::Certificates => return Err(Denied::Invalid),
             Mode::Keyed(keyed) => &**keyed,
         };
         let token = token.filter(|token| !token.is_empty()).ok_or(Denied::Missing)?;
@@ -89,7 +100,7 @@ impl Authenticator {
     /// A token that proves `principal` until `expires_at`.
     pub fn sign(&self, principal: &Principal, expires_at: Timestamp) -> Result<Signed, NoSigningKey> {
         match &self.0 {
-            Mode::Open(_) => Err(NoSigningKey),
+            Mode::Open(_) | Mode::Certificates => Err(NoSigningKey),
             Mode::Keyed(keyed) => token::sign(principal, expires_at, &keyed.sign).ok_or(NoSigningKey),
         }
     }

@@ -118,6 +118,7 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
             issued_at: claims.iat.map(instant).transpose()?,
             made_by: claims.made_by,
             seat: claims.participant_seat,
+            certificate_end: None,
         },
     })
 }
@@ -125,7 +126,7 @@ fn principal(claims: Claims, end: Timestamp) -> Result<Principal, Denied> {
 /// A token that proves `principal` until the whole second of `expires_at`.
 pub(super) fn sign(principal: &Principal, expires_at: Timestamp, key: &EncodingKey) -> Option<Signed> {
     let exp = expires_at.as_ms().div_euclid(1_000);
-    let Provenance { token_id, issued_at, made_by, seat } = &principal.provenance;
+    let Provenance { token_id, issued_at, made_by, seat, .. } = &principal.provenance;
     let written = WrittenClaims {
         sub: &principal.subject,
         tenant: &principal.tenant,

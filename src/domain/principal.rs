@@ -48,6 +48,8 @@ pub struct Provenance {
     /// The version that added its participant, 0 for a participant from the beginning: the token
     /// is for that seat, not for a later holder of the id.
     pub seat: Option<u64>,
+    /// The end of the client certificate that proves the same caller, where one does.
+    pub certificate_end: Option<Timestamp>,
 }
 
 /// A proven caller.
@@ -77,6 +79,18 @@ impl Principal {
             None => Cow::Borrowed(&self.subject),
             Some(maker) => Cow::Owned(format!("{}\nmade by {maker}", self.subject)),
         }
+    }
+
+    /// The caller whom a token proves beside the certificate of `holder`: with what the token
+    /// allows, until either ends. `None`, if they are not the same caller in the same role.
+    pub fn bound_to(&self, holder: &Self) -> Option<Self> {
+        let is_same = self.tenant == holder.tenant && self.subject == holder.subject && self.role == holder.role;
+        let end = holder.provenance.certificate_end?;
+        is_same.then(|| Self {
+            expires_at: Some(self.expires_at.map_or(end, |at| at.min(end))),
+            provenance: Provenance { certificate_end: Some(end), ..self.provenance.clone() },
+            ..self.clone()
+        })
     }
 
     /// Whether `renewed` is the same caller with no more rights over sessions.

@@ -104,6 +104,27 @@ impl From<Denied> for ApiError {
                 "a token in the query counts only on GET of .../ws, .../events and .../poll, one in a subprotocol only on \
                  a WebSocket upgrade; send it in the header Authorization: Bearer <token>",
             ),
+            Denied::AmbiguousCertificate => Self::with_detail(
+                Code::Unauthenticated,
+                "the client certificate must name one caller, by exactly one URI urn:synckairos:<tenant>:<role>:<sub> \
+                 among its subject alternative names",
+            ),
+            Denied::NamelessCertificate => Self::with_detail(
+                Code::Unauthenticated,
+                "the client certificate names no caller, as a URI urn:synckairos:<tenant>:<role>:<sub> would; send a \
+                 token, or connect with another certificate",
+            ),
+            Denied::CertificateExpired => {
+                Self::with_detail(Code::Unauthenticated, "the client certificate has expired; connect with a new one")
+            }
+            Denied::CertificateDisagrees => Self::with_detail(
+                Code::Unauthenticated,
+                "token and client certificate must name the same caller: the same tenant, sub and role",
+            ),
+            Denied::CertificateMissing => Self::with_detail(
+                Code::Unauthenticated,
+                "this service knows callers by their client certificates alone; connect with one that names a caller",
+            ),
             Denied::Several => Self::with_detail(Code::Unauthenticated, "send one Authorization header, not several"),
         }
     }

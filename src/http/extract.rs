@@ -12,7 +12,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
 use super::api::Api;
-use super::auth::{self, TokenSources};
+use super::auth::TokenSources;
+use super::caller;
 use super::origin;
 use crate::app::Precondition;
 use crate::domain::access::Access;
@@ -36,7 +37,7 @@ const MAX_DROPPED: u64 = 16 * 1024 * 1024;
 /// An idempotency key is at most so long.
 const MAX_KEY: usize = 256;
 
-/// Whoever a token proves the caller to be, and when the request arrived: the
+/// Whoever a token or a certificate proves the caller to be, and when the request arrived: the
 /// instant is read once and kept through every retry.
 pub struct Caller {
     /// Who it is.
@@ -55,13 +56,12 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let api = Arc::<Api>::from_ref(state);
         let arrived = api.clock.now();
-        let token = if api.authenticator.is_open() {
+        let principal = if api.authenticator.is_open() {
             origin::check(parts)?;
-            None
+            api.authenticator.authenticate(None, arrived)?
         } else {
-            auth::token(parts, TokenSources::Header)?
+            caller::proven(parts, TokenSources::Header, &api.authenticator, arrived)??
         };
-        let principal = api.authenticator.authenticate(token, arrived)?;
         admission::authenticate(parts);
         Ok(Self { principal, arrived })
     }

@@ -31,6 +31,20 @@ pub fn check(parts: &Parts) -> Result<(), ApiError> {
     ))
 }
 
+/// Refuses a request for a page of another origin, where the caller is known by a certificate:
+/// a browser shows that on its own, whichever page asks.
+pub fn check_page(parts: &Parts) -> Result<(), ApiError> {
+    let is_listed = parts.extensions.get() == Some(&IsListed(true));
+    if is_listed || asked_of(parts).is_some_and(|host| is_from(&parts.headers, host)) {
+        return Ok(());
+    }
+    Err(ApiError::with_detail(
+        Code::Forbidden,
+        "where a client certificate alone says who calls, an Origin must be the same as the Host, or one that \
+         CORS_ORIGINS lists",
+    ))
+}
+
 /// Refuses a WebSocket for a page of another origin, where `CORS_ORIGINS` says which may call:
 /// what a browser keeps from such a page otherwise, it gives it over a WebSocket.
 pub fn check_websocket(parts: &Parts) -> Result<(), ApiError> {

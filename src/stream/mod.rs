@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use self::feed::Feed;
 use self::status::StatusPublisher;
 pub use self::timing::Timing;
-use crate::auth::{Authenticator, Denied};
+use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
@@ -101,12 +101,9 @@ impl Streams {
         self.parts.authenticator.is_open()
     }
 
-    /// The caller whom a token proves.
-    ///
-    /// # Errors
-    /// Why it proves nobody.
-    pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
-        self.parts.authenticator.authenticate(token, self.parts.clock.now())
+    /// What tells whom a token proves.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.parts.authenticator
     }
 
     /// A feed of a session, from `last` on if that is known here.

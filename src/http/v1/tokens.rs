@@ -142,6 +142,7 @@ fn proven(
             issued_at: Some(made.issued_at),
             made_by: Some(caller.subject.clone()),
             seat: made.seat,
+            certificate_end: None,
         },
     })
 }

@@ -118,6 +118,11 @@ impl<S: Wire> Connection<S> {
         let now = self.streams.parts.clock.now();
         let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
         let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
+        // A certificate goes on saying who this is, whatever token comes.
+        let renewed = renewed.and_then(|renewed| match self.principal.provenance.certificate_end {
+            Some(_) => renewed.bound_to(&self.principal).map(Arc::new),
+            None => Some(renewed),
+        });
         self.principal = renewed.ok_or(Close::TokenRefused)?;
         self.lifetime.renew(&self.principal, now);
         self.leave_hidden()?;

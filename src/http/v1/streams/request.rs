@@ -10,7 +10,8 @@ use crate::auth::Denied;
 use crate::domain::access::Access;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
-use crate::http::auth::{self, TokenSources};
+use crate::http::auth::TokenSources;
+use crate::http::caller;
 use crate::http::origin;
 use crate::http::query::Query;
 use crate::net::admission;
@@ -30,13 +31,12 @@ const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 pub fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
-        return Ok(streams.authenticate(None));
+        return Ok(streams.authenticator().authenticate(None, streams.now()));
     }
     if handshake::is_asked_for(&parts.headers) {
         origin::check_websocket(parts)?;
     }
-    let token = auth::token(parts, TokenSources::Stream);
-    Ok(token.and_then(|token| streams.authenticate(token)))
+    caller::proven(parts, TokenSources::Stream, streams.authenticator(), streams.now())
 }
 
 /// Lets the caller of a stream keep its connection: one without a place among those of
