@@ -100,6 +100,8 @@ mod store_rollback;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod unknown_ids;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::soon;
@@ -47,7 +47,7 @@ impl RawConnection {
 }
 
 /// A connection on which one request follows another.
-pub struct KeepAliveConnection(BufReader<TcpStream>);
+pub struct KeepAliveConnection<S = TcpStream>(BufReader<S>);
 
 /// What is answered on it.
 #[derive(Debug)]
@@ -74,7 +74,12 @@ impl RawResponse {
 
 impl KeepAliveConnection {
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = soon("a connection", TcpStream::connect(address)).await.unwrap();
+        Self::over(soon("a connection", TcpStream::connect(address)).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> KeepAliveConnection<S> {
+    pub fn over(stream: S) -> Self {
         // Small while nothing comes: thousands fit.
         Self(BufReader::with_capacity(1_024, stream))
     }
