@@ -7,12 +7,14 @@
 //! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to subscribers, inside one instance
+//! - [`signature`]: signed commands, each done once
 //! - [`limits`]: quotas of a subject over all instances
 //! - [`membership`]: live instances, and the partitions that each owns
 //! - [`audit`]: drains the outbox of the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
 //! - [`breaker`]: circuit breakers
 //! - [`auth`]: from a token to a proven caller
+//! - [`seal`]: messages that show if they were changed on their way
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //! - [`conformance`]: runs clock vectors
 //! - [`wire`]: every shape that leaves the process
@@ -41,8 +43,10 @@ pub mod membership;
 mod mutants;
 pub mod net;
 pub mod redis;
+pub mod seal;
 pub mod server;
 pub mod shutdown;
+pub mod signature;
 pub mod store;
 pub mod stream;
 pub mod telemetry;

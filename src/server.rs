@@ -34,6 +34,7 @@ use crate::http::api::Api;
 use crate::ids::Ids;
 use crate::membership::Work;
 use crate::shutdown::Shutdown;
+use crate::signature::Signatures;
 use crate::stream;
 use crate::stream::status::StatusPublisher;
 use crate::stream::{Streams, Timing};
@@ -71,6 +72,8 @@ impl Instance {
             sessions: Arc::clone(&services.sessions),
             readiness: Arc::clone(&services.readiness),
             authenticator: Arc::clone(&authenticator),
+            sealing: services.sealing.clone(),
+            signatures: Arc::new(signatures(config, services)),
             clock: Arc::clone(&services.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
@@ -102,6 +105,7 @@ impl Instance {
             clock: Arc::clone(&services.clock),
             shutdown: front.clone(),
             timing: timing(config),
+            sealing: services.sealing.clone(),
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
         let router = http::metrics::router(recorder, &config.metrics_hosts);
@@ -123,7 +127,7 @@ async fn watch(config: &Config, services: &Services, front: &Shutdown) -> Result
     // A watched session is read more often than idle ones are evicted, so it stays in the store.
     let position_check = config.timers.position_check.min(config.session_idle_ttl / 3);
     let settings = fanout::Settings { position_check, ..fanout::Settings::default() };
-    let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, front);
+    let hub = Hub::start(fanout::HubParts { bus, source, clock, sealing: services.sealing.clone() }, settings, front);
     let (watching, mut changes) = (Arc::clone(&hub), services.backend.generation_changes.clone());
     front.spawn_until_stopped("fanout generations", async move {
         while changes.changed().await.is_ok() {
@@ -131,6 +135,12 @@ async fn watch(config: &Config, services: &Services, front: &Shutdown) -> Result
         }
     });
     Ok(hub)
+}
+
+/// Checks signed commands over the nonces that all instances share.
+fn signatures(config: &Config, services: &Services) -> Signatures {
+    let (policy, nonces) = (Arc::clone(&services.switches) as _, Arc::clone(&services.backend.nonces));
+    Signatures::new(services::seal_secret(config), policy, nonces, Arc::clone(&services.clock))
 }
 
 /// A stop asks streams to go elsewhere, spread over half of its time. Embedded it asks all at

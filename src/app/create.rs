@@ -1,6 +1,6 @@
 //! Creating sessions, under an id that is new or whose session was deleted.
 
-use super::commit::{Author, commit, stored_bytes};
+use super::commit::{Author, stored_bytes};
 use super::error::Error;
 use super::request::{CommandResult, Precondition};
 use super::sessions::{Sessions, authorize, replay};
@@ -98,7 +98,7 @@ impl Sessions {
         change: Change,
         author: Author<'_>,
     ) -> Result<Committed, Error> {
-        let first = commit(self.ids.nonce(), self.write_format.get(), key, deleted, change, author);
+        let first = self.commit_of(key, deleted, change, author);
         let bytes = stored_bytes(&first);
         if bytes > MAX_STORED_BYTES {
             return Err(Error::TooLarge { bytes });

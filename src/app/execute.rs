@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::command_metrics;
-use super::commit::{Author, commit, stored_bytes};
+use super::commit::{Author, stored_bytes};
 use super::error::Error;
 use super::request::{CommandRequest, CommandResult, Precondition};
 use super::sessions::{COMMAND_TIMEOUT, Sessions, authorize, replay};
@@ -196,8 +196,7 @@ impl Sessions {
         change: Change,
         refused: Option<Refused>,
     ) -> Result<Attempt, Error> {
-        let write =
-            commit(self.ids.nonce(), self.write_format.get(), execution.key, Some(&stored), change, Author::NOBODY);
+        let write = self.commit_of(execution.key, Some(&stored), change, Author::NOBODY);
         match self.store.commit(write).await? {
             Committed::Stored(settled) => {
                 self.announce_deadline(execution.key, &settled);
@@ -220,8 +219,7 @@ impl Sessions {
             by: Some(execution.by),
             idempotency: execution.idempotency,
         };
-        let write =
-            commit(self.ids.nonce(), self.write_format.get(), execution.key, Some(&basis.stored), change, author);
+        let write = self.commit_of(execution.key, Some(&basis.stored), change, author);
         let bytes = stored_bytes(&write);
         if bytes > MAX_STORED_BYTES && outgrows(execution.command, &basis.stored.session, bytes) {
             return self.reject(execution, basis, |_| Error::TooLarge { bytes }).await;

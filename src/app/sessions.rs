@@ -23,13 +23,16 @@ use crate::domain::idempotency::{IdempotencyKey, IdempotencyRecord};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::session::Status;
+use crate::domain::session::event::Change;
 use crate::domain::session::event::{Kind, Outcome};
 use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::membership::WriteFormat;
+use crate::seal::Sealing;
 use crate::store;
+use crate::store::Commit;
 use crate::store::outbox::EntryId;
 use crate::store::{Committed, Store, StoredSession};
 use crate::wire::history;
@@ -76,6 +79,7 @@ pub struct Sessions {
     pub(super) restorer: Restorer,
     idle_check: IdleCheck,
     is_durable: bool,
+    sealing: Sealing,
     pub(super) least_advance_ms: i64,
     /// Lists, histories and earlier versions.
     pub history: History,
@@ -100,6 +104,7 @@ impl Sessions {
             restorer,
             idle_check,
             is_durable,
+            sealing: Sealing::default(),
             least_advance_ms,
             history,
         }
@@ -113,6 +118,25 @@ impl Sessions {
     /// The same, where others may not read the newest format.
     pub fn with_write_format(self, format: WriteFormat) -> Self {
         Self { restorer: self.restorer.with_write_format(format.clone()), write_format: format, ..self }
+    }
+
+    /// The same, with frames that are sealed for who wants that.
+    pub fn with_sealing(self, sealing: Sealing) -> Self {
+        Self { sealing, ..self }
+    }
+
+    /// The write of a change that was made from `base`. Its frames are sealed here, once for
+    /// every instance and subscriber.
+    pub(super) fn commit_of(
+        &self,
+        key: &SessionKey,
+        base: Option<&StoredSession>,
+        change: Change,
+        author: Author<'_>,
+    ) -> Commit {
+        let write = commit(self.ids.nonce(), self.write_format.get(), key, base, change, author);
+        let epoch = write.session.position.epoch;
+        Commit { frames: self.sealing.message(key, epoch, write.frames), ..write }
     }
 
     /// How many sessions are cached for their next commit, and how many ids as missing.
@@ -199,10 +223,7 @@ impl Sessions {
 
     async fn settle_from(&self, key: &SessionKey, stored: StoredSession, now: Timestamp) -> Result<bool, Error> {
         let settled = self.idle_check.settled(key, &stored.session, now.max(stored.session.updated_at)).await;
-        let committed = self
-            .store
-            .commit(commit(self.ids.nonce(), self.write_format.get(), key, Some(&stored), settled, Author::NOBODY))
-            .await?;
+        let committed = self.store.commit(self.commit_of(key, Some(&stored), settled, Author::NOBODY)).await?;
         let Committed::Stored(stored) = committed else { return Ok(false) };
         self.announce_deadline(key, &stored);
         Ok(true)

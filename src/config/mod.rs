@@ -54,6 +54,8 @@ pub struct Config {
     pub durable: Durable,
     /// The key of tokens; `None` is open mode.
     pub jwt_secret: Option<Secret>,
+    /// What keys of sealed messages and signed commands are derived from; without it there are none.
+    pub seal_secret: Option<Secret>,
     /// Other origins whose pages may call, each as browsers send it.
     pub cors_origins: Vec<String>,
     /// Connections to serve at once; `None` derives it from the limit of file descriptors.
@@ -188,7 +190,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A key that tokens are signed with. It never appears in an output.
+/// A secret that keys are, or are derived from. It never appears in an output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
@@ -258,6 +260,9 @@ pub enum Error {
              postgres:// address, or say --single-instance if nobody else uses that Redis"
     )]
     UnsharedLedger,
+    /// One secret for two things: whoever learns one key then knows the other.
+    #[error("SEAL_SECRET must not be JWT_SECRET: give each a secret of its own")]
+    SharedSecret,
     /// Sessions in this process, and no process that drains its outbox.
     #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]
     NoAuditor,
@@ -280,6 +285,7 @@ impl Default for Config {
             audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
+            seal_secret: None,
             cors_origins: Vec::new(),
             max_connections: None,
             max_unauthenticated: None,
@@ -356,6 +362,9 @@ impl Config {
         if !self.is_sole_instance() && matches!(self.database, Database::Sqlite(_)) {
             return Err(Error::UnsharedLedger);
         }
+        if self.seal_secret.is_some() && self.seal_secret == self.jwt_secret {
+            return Err(Error::SharedSecret);
+        }
         if self.redis.is_none() && self.audit == Audit::ByWorkers {
             return Err(Error::NoAuditor);
         }
@@ -389,6 +398,15 @@ mod tests {
         let config = Config { jwt_secret: Secret::new(&"k".repeat(32)), ..Config::default() };
         let shown = format!("{config:?}");
         assert!(shown.contains("a secret of 32 bytes") && !shown.contains("kkk"), "{shown}");
+    }
+
+    #[test]
+    fn each_secret_is_for_one_thing() {
+        let secret = |letter: &str| Secret::new(&letter.repeat(32));
+        let both = |jwt, seal| Config { jwt_secret: secret(jwt), seal_secret: secret(seal), ..Config::default() };
+        assert_eq!(both("a", "a").check(), Err(Error::SharedSecret));
+        assert_eq!(both("a", "b").check(), Ok(()));
+        assert!(!format!("{:?}", both("a", "b")).contains("bbb"));
     }
 
     #[test]

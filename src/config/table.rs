@@ -124,6 +124,11 @@ settings! {
         accepts: "at least 32 bytes long",
         read: |config, text| put(&mut config.jwt_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
         show: |config| config.jwt_secret.as_ref().map_or("none: open mode".into(), |secret| format!("{secret:?}"));
+    SEAL_SECRET "none: nothing is sealed or signed"
+        "What the keys of sealed messages and of signed commands are derived from, 32 bytes or more; the same on every instance, and another than `JWT_SECRET`."
+        accepts: "at least 32 bytes long",
+        read: |config, text| put(&mut config.seal_secret, Secret::new(text).map(Some).ok_or(ValueError::Secret)),
+        show: |config| config.seal_secret.as_ref().map_or("none".into(), |secret| format!("{secret:?}"));
     CORS_ORIGINS "none: pages of this service only"
         "Other origins whose pages may call, in open mode too, such as `http://localhost:5173,https://app.example.com`. Each as browsers send it, and compared exactly. Once set, a WebSocket from any further origin is refused."
         accepts: "origins as browsers send them, such as http://localhost:5173 or https://app.example.com, separated by commas: scheme, host and any port, in lower case, without a path, a slash at the end, the scheme's own port, * or null",

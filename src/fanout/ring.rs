@@ -166,6 +166,28 @@ impl Ring {
         self.entries.get(index).map_or(Slot::End, |entry| Slot::Entry(Arc::clone(entry)))
     }
 
+    /// Puts the sealed form of an entry in its place; gives what stands there, or would have.
+    pub(super) fn replace(&mut self, place: u64, sealed: Update) -> Arc<Update> {
+        let index = place.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else { return Arc::new(sealed) };
+        if !entry.is_sealed() {
+            self.bytes = self.bytes + sealed.size() - entry.size();
+            *entry = Arc::new(sealed);
+        }
+        Arc::clone(entry)
+    }
+
+    /// The same for the state that new subscribers begin with.
+    pub(super) fn replace_state(&mut self, sealed: Update) -> Arc<Update> {
+        let sealed = Arc::new(sealed);
+        let state = self.snapshot.as_mut().filter(|entry| Some(entry.position) == sealed.position);
+        match state.map(|entry| &mut entry.state) {
+            Some(Some(state)) if state.is_sealed() => Arc::clone(state),
+            Some(state) => Arc::clone(state.insert(sealed)),
+            None => sealed,
+        }
+    }
+
     /// The place of the first write after `last`, if all writes since are here.
     fn after(&self, last: Position) -> Option<u64> {
         if self.newest == Some(last) {

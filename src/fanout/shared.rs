@@ -11,11 +11,13 @@ use super::health::SourceHealth;
 use super::lock::lock;
 use super::topic::{Effects, Topic};
 use super::transport::{SubscriberCounts, Transport};
+use super::update::Update;
 use super::work_queue::WorkQueue;
 use super::{Settings, Source};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::domain::id::SessionKey;
+use crate::seal::{KeyScope, Sealing};
 use crate::telemetry::metrics;
 
 /// What the hub stands on.
@@ -27,6 +29,8 @@ pub struct HubParts {
     pub source: Arc<dyn Source>,
     /// Says when warnings are due.
     pub clock: Arc<dyn Clock>,
+    /// Seals what this instance says by itself.
+    pub sealing: Sealing,
 }
 
 impl fmt::Debug for HubParts {
@@ -136,6 +140,18 @@ impl Shared {
         if effects.replan {
             self.replans.push(Arc::clone(topic));
         }
+    }
+
+    /// An update with its seal, if the tenant wants one and it has none yet: it was made here, or
+    /// before sealing was turned on.
+    pub(super) fn resealed(&self, topic: &Topic, update: &Update) -> Option<Update> {
+        let (sealing, key) = (&self.parts.sealing, &topic.key);
+        if !sealing.has_secret() || update.is_sealed() || !sealing.is_on(&key.tenant) {
+            return None;
+        }
+        let epoch = update.position.or_else(|| topic.newest()).map(|position| position.epoch);
+        let scope = epoch.map_or(KeyScope::Tenant(&key.tenant), |epoch| KeyScope::Session(key, epoch));
+        sealing.reseal(scope, &update.frames).map(|frames| update.with_frames(frames))
     }
 
     /// Reads every watched session again.

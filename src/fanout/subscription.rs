@@ -161,12 +161,28 @@ impl Subscription {
                     self.place = Some(place + 1);
                     let is_new = place >= self.joined_at;
                     if update.position.is_some() || is_new {
+                        let update = self.sealed(place, update);
                         return Some(self.deliver(update, is_new));
                     }
                 }
             }
         }
         None
+    }
+
+    /// As its tenant wants it. Where it is sealed here, that is once for all subscribers.
+    fn sealed(&self, place: u64, update: Arc<Update>) -> Arc<Update> {
+        match self.shared.resealed(&self.topic, &update) {
+            Some(sealed) => self.topic.replace(place, sealed),
+            None => update,
+        }
+    }
+
+    fn sealed_state(&self, state: Arc<Update>) -> Arc<Update> {
+        match self.shared.resealed(&self.topic, &state) {
+            Some(sealed) => self.topic.replace_state(sealed),
+            None => state,
+        }
     }
 
     /// An update from before it joined does not count as late.
@@ -192,7 +208,7 @@ impl Subscription {
             JoinPoint::Sync { state, after } => {
                 state.position.inspect(|position| self.count_skipped(*position));
                 (self.place, self.position) = (Some(after), state.position);
-                Joined::With(Delivery::Update(state))
+                Joined::With(Delivery::Update(self.sealed_state(state)))
             }
             JoinPoint::Missing => Joined::With(Delivery::Ended(EndReason::Missing)),
             JoinPoint::Unknown => Joined::NotYet,

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -200,6 +200,21 @@ impl Topic {
 
     pub(super) fn at(&self, place: u64) -> Slot {
         self.state().ring.at(place)
+    }
+
+    /// Puts the sealed form of an entry in its place.
+    pub(super) fn replace(&self, place: u64, sealed: Update) -> Arc<Update> {
+        self.state().ring.replace(place, sealed)
+    }
+
+    /// The same for the state that new subscribers begin with.
+    pub(super) fn replace_state(&self, sealed: Update) -> Arc<Update> {
+        self.state().ring.replace_state(sealed)
+    }
+
+    /// The newest position.
+    pub(super) fn newest(&self) -> Option<Position> {
+        self.state().ring.newest()
     }
 
     /// Where a subscriber that has seen `last` joins. `awaited` is the read that it waits for, once it waits.

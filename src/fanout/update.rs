@@ -10,6 +10,7 @@ use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::wire::frame;
 use crate::wire::frame::Warning;
+use crate::wire::sealed::is_sealed;
 
 /// One step of a session's stream.
 #[derive(Debug)]
@@ -63,6 +64,17 @@ impl Update {
     /// An update with these frames, received now.
     pub fn new(kind: UpdateKind, position: Option<Position>, frames: Box<[Bytes]>) -> Self {
         Self { kind, position, frames, received_at: Instant::now(), snapshot: None, encodings: Default::default() }
+    }
+
+    /// The same with other bytes of its frames.
+    pub fn with_frames(&self, frames: Box<[Bytes]>) -> Self {
+        let Self { kind, position, received_at, snapshot, .. } = self;
+        Self { received_at: *received_at, snapshot: snapshot.clone(), ..Self::new(*kind, *position, frames) }
+    }
+
+    /// Whether its frames are sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.frames.iter().all(|frame| is_sealed(frame))
     }
 
     /// A write that the bus brought.

@@ -10,6 +10,8 @@ use crate::app::sessions::Sessions;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::ids::Ids;
+use crate::seal::Sealing;
+use crate::signature::Signatures;
 
 /// What handlers work with.
 pub struct Api {
@@ -19,6 +21,10 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
+    /// Has the keys of sealed messages.
+    pub sealing: Sealing,
+    /// Checks signed commands.
+    pub signatures: Arc<Signatures>,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
     /// Where identifiers come from.

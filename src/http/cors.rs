@@ -11,7 +11,7 @@ use super::origin::IsListed;
 
 /// Request headers that clients send, beside those that every page may send.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, cache-control, content-type, idempotency-key, if-match, if-none-match, last-event-id, \
+    "authorization, cache-control, content-type, idempotency-key, if-match, if-none-match, last-event-id, signature, \
      x-request-id, x-requested-with",
 );
 

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 use super::api::Api;
 use super::auth::{self, TokenSources};
-use super::origin;
+use super::signed::PendingSignature;
+use super::{origin, signed};
 use crate::app::Precondition;
 use crate::domain::access::Access;
 use crate::domain::chain::Digest;
@@ -63,6 +64,7 @@ where
         };
         let principal = api.authenticator.authenticate(token, arrived)?;
         admission::authenticate(parts);
+        signed::begin(parts, &api.signatures, &principal)?;
         Ok(Self { principal, arrived })
     }
 }
@@ -180,7 +182,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = says_json(request.headers());
         let takes_body = request.method() != Method::GET;
-        let bytes = bytes(request).await?;
+        let bytes = checked_bytes(request).await?;
         if bytes.is_empty() || !takes_body {
             return Ok(Self::default());
         }
@@ -189,6 +191,30 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         }
         object(&bytes).map(Self)
     }
+}
+
+/// For a command that takes no body: what came is read only if it is signed.
+pub struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, _: &S) -> Result<Self, ApiError> {
+        if let Some(signature) = PendingSignature::take(&mut request) {
+            signature.check(&bytes(request).await?).await?;
+        }
+        Ok(Self)
+    }
+}
+
+/// The whole body, which its signature is over if it has one.
+async fn checked_bytes(mut request: Request) -> Result<Bytes, ApiError> {
+    let signature = PendingSignature::take(&mut request);
+    let bytes = bytes(request).await?;
+    if let Some(signature) = signature {
+        signature.check(&bytes).await?;
+    }
+    Ok(bytes)
 }
 
 /// The longest body a route takes, as an extension of its requests.

@@ -21,7 +21,7 @@ use super::api::Api;
 use super::cors::Cors;
 use super::error::PendingProblem;
 use super::host;
-use super::{accept, auth};
+use super::{accept, auth, signed};
 use crate::ids::Ids;
 use crate::stream::poll::MIN_COMPRESSED_BYTES;
 use crate::telemetry::metrics;
@@ -84,6 +84,7 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let is_secret = auth::is_in_address(request.uri());
     request.extensions_mut().insert(id.clone());
+    signed::keep_target(&mut request);
     let cors = cors.as_ref().map(|cors| (cors, cors.look_at(&mut request)));
     let settled = host::settle(&mut request).err().or_else(|| refused_form(&request, route));
     let mut response = match (settled, &cors) {

@@ -15,6 +15,7 @@ mod operations;
 mod origin;
 mod query;
 mod response;
+mod signed;
 mod v1;
 
 use std::sync::Arc;

@@ -34,9 +34,9 @@ pub fn bytes_as_json(status: StatusCode, bytes: Bytes) -> Response<Body> {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
 }
 
-/// A snapshot with its entity tag.
-pub fn snapshot(held: &StoredSession, as_of: Timestamp) -> Response<Body> {
-    let mut response = bytes_as_json(StatusCode::OK, frame::snapshot(&held.session, as_of));
+/// A snapshot with its entity tag, as `seal` leaves it.
+pub fn snapshot(held: &StoredSession, as_of: Timestamp, seal: impl FnOnce(Bytes) -> Bytes) -> Response<Body> {
+    let mut response = bytes_as_json(StatusCode::OK, seal(frame::snapshot(&held.session, as_of)));
     response.headers_mut().insert(header::ETAG, entity_tag(held.session.position));
     response.headers_mut().insert(header::CACHE_CONTROL, REVALIDATED);
     response

@@ -26,6 +26,7 @@ use crate::membership::redis::RedisLeases;
 use crate::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use crate::redis::Redis;
 use crate::shutdown::Shutdown;
+use crate::signature::{MemoryNonces, Nonces, RedisNonces};
 use crate::store::instrumented::InstrumentedStore;
 use crate::store::keys::Keys;
 use crate::store::ledger_fence::Fence;
@@ -70,6 +71,8 @@ pub struct Backend {
     pub embedded_since: Option<Timestamp>,
     /// Counts partitions whose store generation changed.
     pub generation_changes: watch::Receiver<u64>,
+    /// The nonces of signed commands, which count once over all instances.
+    pub(super) nonces: Arc<dyn Nonces>,
     /// The subscribers of all instances.
     pub(super) audience: Arc<dyn Audience>,
     /// Closed while the ledger is another deployment's.
@@ -131,6 +134,7 @@ impl Backend {
             embedded_since: Some(started),
             generation_changes: watch::channel(0).1,
             audience: Arc::new(hub.clone()),
+            nonces: Arc::new(MemoryNonces::default()),
             fence: Fence::default(),
             mode: Mode::Embedded { store, hub },
             tasks: Shutdown::new(),
@@ -163,6 +167,7 @@ impl Backend {
             retry_policy: retry_policy(config),
             ownership: Ownership::Shared(Arc::clone(&membership)),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
+            nonces: nonces(config, &redis, &keys).await?,
             embedded_since: None,
             mode: Mode::Clustered { redis, keys, membership, renewing },
             tasks,
@@ -274,6 +279,14 @@ fn member(clock: &Arc<dyn Clock>, work: Work) -> Member {
         settings_version: SETTINGS_VERSION,
         started_at: clock.now(),
         work,
+    }
+}
+
+/// Without a secret nothing is signed, and no connection is held for it.
+async fn nonces(config: &Config, redis: &Redis, keys: &Keys) -> Result<Arc<dyn Nonces>, Error> {
+    match config.seal_secret {
+        Some(_) => Ok(Arc::new(RedisNonces::new(redis.duplicate().await?, keys.clone()))),
+        None => Ok(Arc::new(MemoryNonces::default())),
     }
 }
 

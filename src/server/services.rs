@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger;
 use crate::ledger::Ledger;
+use crate::seal::{SealSecret, Sealing, Switches};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
@@ -39,6 +40,10 @@ pub struct Services {
     pub ledger: Arc<dyn Ledger>,
     /// The store of live sessions.
     pub backend: Arc<Backend>,
+    /// What tenants want sealed and signed.
+    pub switches: Arc<Switches>,
+    /// Seals for them.
+    pub sealing: Sealing,
     /// How long an idle session stays in the store.
     idle_ms: i64,
     /// Deadlines and housekeeping; stops once no request is under way.
@@ -70,14 +75,29 @@ impl Services {
             least_advance: config.least_advance,
             idle: config.session_idle_ttl,
         });
-        let sessions = Arc::new(sessions.with_retention(retention).with_write_format(backend.ownership.write_format()));
+        let switches = Arc::new(Switches::default());
+        let sealing = sealing(config, &switches);
+        let sessions = sessions.with_retention(retention).with_write_format(backend.ownership.write_format());
+        let sessions = Arc::new(sessions.with_sealing(sealing.clone()));
         let needs_ledger = config.durable == Durable::Always;
         let readiness =
             Arc::new(Readiness::new(Arc::clone(&backend.store) as _, Arc::clone(&ledger) as _, needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let backend = Arc::new(backend);
-        let services = Self { clock, sessions, readiness, ledger, backend, idle_ms, background, audit, audit_stop };
+        let services = Self {
+            clock,
+            sessions,
+            readiness,
+            ledger,
+            backend,
+            switches,
+            sealing,
+            idle_ms,
+            background,
+            audit,
+            audit_stop,
+        };
         if config.audit == Audit::InProcess {
             services.backend.audit(&services.ledger, &services.clock, &services.audit, &services.audit_stop);
         }
@@ -199,6 +219,16 @@ impl Services {
             entries: self.backend.outbox.backlog().await.map_or(0, |backlog| backlog.entries),
         }
     }
+}
+
+/// The secret that keys are derived from, if there is one.
+pub(super) fn seal_secret(config: &Config) -> Option<SealSecret> {
+    config.seal_secret.as_ref().map(|secret| SealSecret::new(secret.as_bytes()))
+}
+
+fn sealing(config: &Config, switches: &Arc<Switches>) -> Sealing {
+    let with = |secret| Sealing::new(secret, Arc::clone(switches) as _);
+    seal_secret(config).map(with).unwrap_or_default()
 }
 
 /// The leftovers of a finish: none, if all went well.

@@ -111,6 +111,11 @@ impl Keys {
         format!("{}:{subject}", self.of_members("streams"))
     }
 
+    /// A nonce that a caller has used, by the digest of both: alone in its slot.
+    pub fn nonce(&self, digest: &str) -> String {
+        format!("{}:nonce:{digest}", self.prefix())
+    }
+
     /// The id of the deployment.
     pub fn deployment(&self) -> String {
         self.of_members("deployment")

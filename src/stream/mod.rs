@@ -10,6 +10,7 @@ pub mod ws;
 mod frames;
 mod lifetime;
 mod placement;
+mod seals;
 mod timing;
 mod write_queue;
 
@@ -27,11 +28,13 @@ use self::status::StatusPublisher;
 pub use self::timing::Timing;
 use crate::auth::{Authenticator, Denied};
 use crate::clock::Clock;
+use crate::domain::chain::Digest;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::fanout::{Hub, Transport};
+use crate::seal::Sealing;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics as names;
 use crate::wire::close::Close;
@@ -46,15 +49,25 @@ pub const MAX_SESSIONS: usize = 1_000;
 pub trait Commands: Send + Sync {
     /// Asks for a command. `body` is the frame without `type`, `id` and `session_id`:
     /// it holds `command`, perhaps `idempotency_key` and `expected_version`, and the
-    /// command's own fields. `lag_ms` is the connection's own lag, as measured.
-    /// Gives the answer's JSON object.
+    /// command's own fields. `signed` is its signature, if it has one, and `lag_ms` the
+    /// connection's own lag, as measured. Gives the answer's JSON object.
     async fn command(
         &self,
         principal: &Arc<Principal>,
         session: &SessionId,
         body: Map<String, Value>,
+        signed: Option<SignedFrame>,
         lag_ms: i64,
     ) -> Result<Bytes, Box<Problem>>;
+}
+
+/// The signature of a command's frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedFrame {
+    /// What stands in the frame as its signature.
+    pub signature: String,
+    /// The digest of the text before it.
+    pub digest: Digest,
 }
 
 /// What streams stand on.
@@ -73,6 +86,8 @@ pub struct StreamsParts {
     pub shutdown: Shutdown,
     /// Our own few timers.
     pub timing: Timing,
+    /// Seals what streams say by themselves.
+    pub sealing: Sealing,
 }
 
 /// All streams of an instance.
@@ -114,9 +129,9 @@ impl Streams {
         Box::new(self.parts.hub.subscribe(key, last, transport))
     }
 
-    /// A feed of this instance's status.
-    pub fn follow_status(&self, last: Option<Position>) -> Box<dyn Feed> {
-        Box::new(self.parts.status.follow(last))
+    /// A feed of this instance's status, for a caller.
+    pub fn follow_status(&self, by: &Principal, last: Option<Position>) -> Box<dyn Feed> {
+        Box::new(self.parts.status.follow(last).sealed_for(&self.parts.sealing, &by.tenant))
     }
 
     /// Whether the instance is going away.

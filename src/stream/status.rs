@@ -14,10 +14,11 @@ use tokio_stream::wrappers::WatchStream;
 use super::feed::Feed;
 use super::frames;
 use crate::domain::access::Access;
-use crate::domain::id::SessionId;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Unavailable, Update, UpdateKind};
+use crate::seal::{KeyScope, Sealing};
 use crate::shutdown::Shutdown;
 use crate::wire::close::Close;
 use crate::wire::status::InstanceStatus;
@@ -83,7 +84,7 @@ impl StatusPublisher {
     pub fn follow(self: &Arc<Self>, last: Option<Position>) -> StatusFeed {
         let changes = WatchStream::from_changes(self.newest.subscribe());
         self.followed.notify_one();
-        StatusFeed { status: Arc::clone(self), changes, position: last }
+        StatusFeed { status: Arc::clone(self), changes, position: last, seal: None }
     }
 
     /// Wakes every feed to look at something other than the status.
@@ -103,6 +104,23 @@ pub struct StatusFeed {
     changes: WatchStream<Option<Arc<Update>>>,
     /// The position it was last handed; before, the one that its client claims to have.
     position: Option<Position>,
+    /// For whom what it hands out is sealed, if they want that.
+    seal: Option<(Sealing, TenantId)>,
+}
+
+impl StatusFeed {
+    /// The same for a caller of that tenant.
+    pub fn sealed_for(self, sealing: &Sealing, tenant: &TenantId) -> Self {
+        let seal = sealing.has_secret().then(|| (sealing.clone(), tenant.clone()));
+        Self { seal, ..self }
+    }
+
+    /// As its caller's tenant wants it: others share the one without a seal.
+    fn sealed(&self, newest: Arc<Update>) -> Arc<Update> {
+        let resealed =
+            self.seal.as_ref().and_then(|(sealing, tenant)| sealing.reseal(KeyScope::Tenant(tenant), &newest.frames));
+        resealed.map_or_else(|| Arc::clone(&newest), |frames| Arc::new(newest.with_frames(frames)))
+    }
 }
 
 impl Feed for StatusFeed {
@@ -140,7 +158,7 @@ impl Feed for StatusFeed {
     fn try_next(&mut self) -> Option<Delivery> {
         let newest = self.status.newest.borrow().clone().filter(|newest| newest.position != self.position)?;
         self.position = newest.position;
-        Some(Delivery::Update(newest))
+        Some(Delivery::Update(self.sealed(newest)))
     }
 
     fn resume(&mut self, last: Option<Position>) {
@@ -152,6 +170,7 @@ impl Feed for StatusFeed {
     }
 
     fn fresh(&self) -> Box<dyn Feed> {
-        Box::new(self.status.follow(None))
+        let fresh = self.status.follow(None);
+        Box::new(Self { seal: self.seal.clone(), ..fresh })
     }
 }

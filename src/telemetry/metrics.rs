@@ -109,6 +109,9 @@ metrics! {
     CONNECTIONS_DROPPED_TOTAL "synckairos_connections_dropped_total" Counter ["listener", "reason"]
         "Connections dropped to make room (limit, address), for lack of descriptors, or past a deadline (head, write)";
     RATE_LIMITED_TOTAL "synckairos_rate_limited_total" Counter ["bucket"] "Requests rejected by a rate limit";
+    SIGNATURES_TOTAL "synckairos_signatures_total" Counter ["outcome"]
+        "Signatures of commands: valid, missing, invalid, replayed or unavailable";
+    NONCES "synckairos_nonces" Gauge [] "Nonces of signed commands that this process remembers (embedded; 500,000 at most)";
     CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]
         "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
         topics (watched, or left within a minute), warnings (of topics), stored_sessions (embedded, until idle)";
@@ -118,6 +121,11 @@ metrics! {
 /// Counts a decided command.
 pub fn count_command(command: &'static str, outcome: &'static str) {
     metrics::counter!(COMMANDS_TOTAL, "command" => command, "outcome" => outcome).increment(1);
+}
+
+/// Counts a judged signature.
+pub fn count_signature(outcome: &'static str) {
+    metrics::counter!(SIGNATURES_TOTAL, "outcome" => outcome).increment(1);
 }
 
 /// Records an answered request.

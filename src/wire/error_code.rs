@@ -43,6 +43,8 @@ codes! {
         "send a token that this service signed in the header Authorization: Bearer <token>",
     TokenExpired "token_expired" 401 "The token has expired"
         "get a new token and repeat the request with it",
+    SignatureInvalid "signature_invalid" 401 "The signature of the command does not hold"
+        "sign the command anew with the key that GET /v1/signing-key tells, over the path and the body as they are sent",
     Forbidden "forbidden" 403 "The token does not allow this"
         "a viewer reads, a participant acts for its own clock, an operator does everything in its tenant; use a token of such a role",
     NotFound "not_found" 404 "There is nothing here"
@@ -75,6 +77,8 @@ codes! {
         "wait a moment and read the session again",
     ParticipantExpired "participant_expired" 409 "That clock has run out"
         "give the clock time with adjust first",
+    Replayed "replayed" 409 "The signature was used before"
+        "sign each command anew, with another nonce; a repeat too",
     TooLarge "too_large" 413 "The request is too large"
         "send less at a time",
     UnsupportedMediaType "unsupported_media_type" 415 "The body must be JSON"

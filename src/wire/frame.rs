@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::change::{Arguments, BankChange, Details, Turn};
 use super::instant::Instant;
+use super::sealed;
 use super::snapshot::{self, GroupBody, ParticipantBody, Snapshot};
 use crate::domain::id::{GroupId, ParticipantId, SessionId};
 use crate::domain::position::Position;
@@ -198,7 +199,7 @@ pub fn snapshot_in(message: &Bytes) -> Option<Bytes> {
     is_whole.then_some(payload)
 }
 
-/// The payload of a frame, which stands last in it.
+/// The payload of a frame, which stands last in it, before a seal.
 pub fn payload_in(frame: &Bytes) -> Option<Bytes> {
     split(frame).map(|(_, payload)| payload)
 }
@@ -206,7 +207,7 @@ pub fn payload_in(frame: &Bytes) -> Option<Bytes> {
 /// What stands before the payload, and the payload.
 fn split(frame: &Bytes) -> Option<(Bytes, Bytes)> {
     let at = memmem::find(frame, PAYLOAD)?;
-    Some((frame.slice(..at), frame.slice(at + PAYLOAD.len()..frame.len() - 1)))
+    Some((frame.slice(..at), frame.slice(at + PAYLOAD.len()..sealed::inner_length(frame))))
 }
 
 /// Whether a message says that the session is gone.

@@ -12,6 +12,7 @@ pub mod history;
 pub mod instant;
 pub mod json;
 pub mod problem;
+pub mod sealed;
 pub mod snapshot;
 pub mod status;
 

@@ -19,6 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::fanout::{
     Delivery, EndReason, Hub, HubParts, NewestState, Settings, Source, Subscription, Transport, Unavailable, UpdateKind,
 };
+use crate::seal::Sealing;
 use crate::shutdown::{Finished, Shutdown};
 
 pub const START: i64 = 1_000_000;
@@ -110,8 +111,12 @@ impl House {
         });
         let receiver = Mutex::new(Some(receiver));
         let bus = Arc::new(StubBus { memory: attached, gaps, receiver, unsubscribed: AtomicUsize::new(0) });
-        let parts =
-            HubParts { bus: Arc::clone(&bus) as _, source: Arc::clone(&truth) as _, clock: Arc::clone(&clock) as _ };
+        let parts = HubParts {
+            bus: Arc::clone(&bus) as _,
+            source: Arc::clone(&truth) as _,
+            clock: Arc::clone(&clock) as _,
+            sealing: Sealing::default(),
+        };
         let hub = Hub::start(parts, settings, &shutdown);
         let key = SessionKey { tenant: TenantId::new("t").unwrap(), session: SessionId::new("s").unwrap() };
         Self { hub, truth, clock, bus, key, shutdown, memory }

@@ -3,6 +3,7 @@
 mod batch;
 mod commands;
 mod history;
+mod keys;
 mod sessions;
 mod streams;
 mod time;
@@ -38,6 +39,9 @@ pub(super) fn routes(streams: &Arc<Streams>) -> Router<Arc<Api>> {
         .route("/sessions/{id}", get(sessions::read).layer(upgrades).delete(sessions::delete))
         .route("/sessions/{id}/clone", post(sessions::clone))
         .route("/sessions/{id}/tokens", post(tokens::sign))
+        .route("/seal-key", get(keys::of_tenant))
+        .route("/signing-key", get(keys::of_token))
+        .route("/sessions/{id}/seal-key", get(keys::of_session))
         .route("/sessions/{id}/history", get(history::history))
         .route("/sessions/{id}/at", get(history::at))
         .route("/sessions/{id}/participants", post(sessions::add_participant))

@@ -15,9 +15,12 @@ use crate::domain::id::{InvalidId, SessionId};
 use crate::domain::session::control::SyncMode;
 use crate::domain::session::new::NewSession;
 use crate::http::api::Api;
-use crate::http::extract::{Body, Caller, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in};
+use crate::http::extract::{
+    Body, Caller, NoBody, Operator, ParticipantPath, Preconditions, SessionPath, digest, position_in,
+};
 use crate::http::response;
 use crate::ids;
+use crate::seal::KeyScope;
 use crate::wire::api_error::ApiError;
 use crate::wire::command;
 use crate::wire::create::{self, CreateBody};
@@ -190,7 +193,9 @@ pub(super) async fn read(
     if known == "*" || known.split(',').any(|tag| position_in(tag) == Some(held.session.position)) {
         return Ok(response::not_modified(held.session.position));
     }
-    Ok(response::snapshot(&held, api.clock.now()))
+    let key = api.sessions.key(&caller.principal, &id)?;
+    let seal = |snapshot| api.sealing.object(KeyScope::Session(&key, held.session.position.epoch), snapshot);
+    Ok(response::snapshot(&held, api.clock.now(), seal))
 }
 
 /// `POST /sessions/{id}/{command}`, for the commands that are written in the URL.
@@ -221,6 +226,7 @@ pub(super) async fn delete(
     SessionPath(id): SessionPath,
     caller: Caller,
     conditions: Preconditions,
+    _: NoBody,
 ) -> HandlerResult {
     let named = NamedCommand { name: "delete", body: Map::new(), conditions, lag_ms: 0 };
     api.commanded(&caller, &id, named).await?;

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use super::keys::SessionKeyBody;
 use crate::app::StoredSession;
 use crate::domain::access::issued_role;
 use crate::domain::chain::Digest;
@@ -40,6 +41,12 @@ struct SignedBody {
     token: String,
     role: &'static str,
     expires_at: Instant,
+    /// What its bearer signs commands with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_key: Option<String>,
+    /// The keys of what it will be told, where that is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal: Option<SessionKeyBody>,
 }
 
 /// What a token was made with: enough to make the same again for a repeat, and no secret.
@@ -70,8 +77,15 @@ pub(super) async fn sign(
     let principal = proven(&caller.principal, id, wanted, &made)?;
     let signed = api.authenticator.sign(&principal, made.expires_at);
     let signed = signed.map_err(|_| ApiError::of(Code::NoSigningKey))?;
-    let body =
-        SignedBody { token: signed.token, role: principal.role.as_str(), expires_at: Instant(signed.expires_at) };
+    let session = &held.session;
+    let key = api.sessions.key(&caller.principal, &session.session_id)?;
+    let body = SignedBody {
+        token: signed.token,
+        role: principal.role.as_str(),
+        expires_at: Instant(signed.expires_at),
+        signing_key: api.signatures.key(&principal).map(|key| key.text()),
+        seal: if api.sealing.is_on(&key.tenant) { api.seal_key_body(&key, session.position.epoch) } else { None },
+    };
     Ok(response::replayable(response::json(StatusCode::CREATED, &body), is_replay))
 }
 

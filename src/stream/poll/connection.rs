@@ -113,12 +113,16 @@ impl PollConnection {
         let zipped = self.form == Encoding::PollAnswerZipped;
         match waited {
             PollOutcome::Told(Delivery::Update(told)) if self.poll.feed.is_up_to_date() && is_whole(&told) => {
-                Ok(told.encoded(self.form, |told| of_one(told).written(now, zipped)))
+                let whole = |told: &Update| match told.is_sealed() {
+                    true => self.poll.sealed(of_one(told)),
+                    false => of_one(told),
+                };
+                Ok(told.encoded(self.form, |told| whole(told).written(now, zipped)))
             }
             waited => {
                 let LongPoll { streams, feed, .. } = &mut self.poll;
                 let answer = streams.answer(&mut **feed, waited).await?;
-                Ok(answer.written(now, zipped))
+                Ok(self.poll.sealed(answer).written(now, zipped))
             }
         }
     }

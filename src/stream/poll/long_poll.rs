@@ -44,15 +44,21 @@ impl LongPoll {
         Ok(Self { streams, feed, principal, timeout, first })
     }
 
+    /// As the caller's tenant wants it.
+    pub(super) fn sealed(&self, response: PollResponse) -> PollResponse {
+        self.streams.sealed_response(&self.principal.tenant, &*self.feed, response)
+    }
+
     /// Waits for the one answer.
     ///
     /// # Errors
     /// The session has gone or cannot be read, or the token has expired meanwhile.
     pub async fn response(mut self) -> Result<PollResponse, ApiError> {
-        let outcome = match self.first {
+        let outcome = match self.first.take() {
             Some(first) => first,
             None => self.streams.wait(&mut *self.feed, &self.principal, self.timeout).await?,
         };
-        self.streams.answer(&mut *self.feed, outcome).await
+        let response = self.streams.answer(&mut *self.feed, outcome).await?;
+        Ok(self.sealed(response))
     }
 }

@@ -45,6 +45,11 @@ impl PollResponse {
         Self { position, body: out.freeze() }
     }
 
+    /// The same with another body.
+    pub fn map_body(self, change: impl FnOnce(Position, Bytes) -> Bytes) -> Self {
+        Self { body: change(self.position, self.body), ..self }
+    }
+
     /// Where the caller has got to with it, and the body, a JSON object.
     pub fn into_parts(self) -> (Position, Bytes) {
         (self.position, self.body)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 
-use crate::domain::id::SessionId;
+use crate::domain::id::{SessionId, TenantId};
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Encoding, EndReason, Update, UpdateKind};
 use crate::stream::feed::Feed;
@@ -57,6 +57,7 @@ pub struct SseEvents {
     heartbeat: Duration,
     heartbeat_at: Instant,
     lifetime: Lifetime,
+    tenant: TenantId,
     is_over: bool,
 }
 
@@ -82,6 +83,7 @@ impl SseEvents {
             retry_ms: Some(RECONNECT_DELAY.as_secs() * 1_000 + spread),
             heartbeat: opening.heartbeat,
             heartbeat_at: Instant::now() + opening.heartbeat,
+            tenant: principal.tenant.clone(),
             is_over: false,
         }
     }
@@ -188,7 +190,8 @@ impl SseEvents {
     }
 
     fn not_found(&self, session: &SessionId) -> Bytes {
-        formed(event(None, &frames::session_not_found(session)), self.form)
+        let frame = self.streams.sealed(&self.tenant, None, frames::session_not_found(session));
+        formed(event(None, &frame), self.form)
     }
 
     /// When to come back. Whoever has missed nothing gets a sign of life with it: a stream
@@ -210,14 +213,16 @@ impl SseEvents {
         let session = one.and_then(|feed| feed.session());
         let position = one.and_then(|feed| feed.position());
         let parts = &self.streams.parts;
-        event(None, &frames::heartbeat(session, position, parts.clock.now(), parts.hub.health()))
+        let frame = frames::heartbeat(session, position, parts.clock.now(), parts.hub.health());
+        event(None, &self.streams.sealed(&self.tenant, session.zip(position), frame))
     }
 
     fn over(&mut self, close: Close) -> Bytes {
         self.is_over = true;
         closed(close);
         let data = format!("{{\"code\":{},\"reason\":\"{}\"}}", close.code(), close.reason());
-        formed(format!("event: CLOSE\ndata: {data}\n\n").into(), self.form)
+        let data = self.streams.sealed(&self.tenant, None, data.into());
+        formed([&b"event: CLOSE\ndata: "[..], &data, b"\n\n"].concat().into(), self.form)
     }
 }
 

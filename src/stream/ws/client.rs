@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
+use crate::stream::SignedFrame;
 use crate::stream::frames::Regarding;
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
@@ -30,7 +32,7 @@ pub enum ClientRequest {
     /// To go on from there.
     Reconnect { last: Option<Position> },
     /// A command, with all that belongs to it.
-    Command(Map<String, Value>),
+    Command(Map<String, Value>, Option<SignedFrame>),
     /// To stay past its token's end.
     Auth { token: String },
     /// To follow another session.
@@ -45,7 +47,7 @@ impl ClientRequest {
         match self {
             Self::Ping { .. } => ", timestamp",
             Self::Reconnect { .. } => ", last_known_epoch, last_known_version, reconnect_attempt",
-            Self::Command(_) => ", command, idempotency_key",
+            Self::Command(..) => ", command, idempotency_key, signature",
             Self::Auth { .. } => ", token",
             Self::Subscribe { .. } => ", last",
             Self::Unsubscribe => "",
@@ -70,20 +72,23 @@ pub fn read(text: &str) -> Result<Frame, InvalidFrame> {
     let object = json::object(text.as_bytes()).map_err(ApiError::from);
     let mut fields = object.map_err(|error| InvalidFrame { regarding: Regarding::default(), problem: error.0 })?;
     let mut regarding = Regarding::default();
-    match wanted(&mut fields, &mut regarding) {
+    match wanted(text, &mut fields, &mut regarding) {
         Ok(wanted) => Ok(Frame { regarding, wanted }),
         Err(error) => Err(InvalidFrame { regarding, problem: error.0 }),
     }
 }
 
-fn wanted(fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<ClientRequest, ApiError> {
+fn wanted(text: &str, fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<ClientRequest, ApiError> {
     regarding.id = fields.remove("id").map(id).transpose()?;
     regarding.session = session(fields)?;
     let kind = fields.remove("type");
     let wanted = match kind.as_ref().and_then(Value::as_str) {
         Some("PING") => ClientRequest::Ping { timestamp: timestamp(fields)? },
         Some("RECONNECT") => ClientRequest::Reconnect { last: reconnect(fields)? },
-        Some("COMMAND") => return Ok(ClientRequest::Command(std::mem::take(fields))),
+        Some("COMMAND") => {
+            let signed = signed(text, fields)?;
+            return Ok(ClientRequest::Command(std::mem::take(fields), signed));
+        }
         Some("AUTH") => ClientRequest::Auth { token: token(fields)? },
         Some("SUBSCRIBE") => ClientRequest::Subscribe { last: last(fields) },
         Some("UNSUBSCRIBE") => ClientRequest::Unsubscribe,
@@ -96,6 +101,17 @@ fn wanted(fields: &mut Map<String, Value>, regarding: &mut Regarding) -> Result<
         }
         None => Ok(wanted),
     }
+}
+
+/// A signature stands last, written without spaces, and is over the text before its comma.
+fn signed(text: &str, fields: &mut Map<String, Value>) -> Result<Option<SignedFrame>, ApiError> {
+    let Some(value) = fields.remove("signature") else { return Ok(None) };
+    let signature = value.as_str().unwrap_or_default();
+    let before = text.strip_suffix(&format!(r#","signature":"{signature}"}}"#));
+    let before = before.ok_or_else(|| {
+        ApiError::invalid("/signature", "must be a text, and the last member of the frame, without spaces around it")
+    })?;
+    Ok(Some(SignedFrame { signature: signature.to_owned(), digest: Digest::of(before.as_bytes()) }))
 }
 
 fn id(value: Value) -> Result<Value, ApiError> {
@@ -184,8 +200,28 @@ mod tests {
         let frame = read(&frame.to_string()).unwrap();
         assert_eq!(frame.regarding.id, Some(json!(3)));
         assert_eq!(frame.regarding.session.unwrap().as_str(), "s");
-        let ClientRequest::Command(body) = frame.wanted else { panic!("it is a command") };
+        let ClientRequest::Command(body, None) = frame.wanted else { panic!("it is a command") };
         assert_eq!(Value::Object(body), json!({"command": "pause", "reason": "tea", "idempotency_key": "k"}));
+    }
+
+    #[test]
+    fn a_signature_stands_last_and_is_over_the_text_before_it() {
+        let before = r#"{"type":"COMMAND", "command":"pause""#;
+        let frame = read(&format!(r#"{before},"signature":"t=1"}}"#)).unwrap();
+        let ClientRequest::Command(body, Some(signed)) = frame.wanted else { panic!("it is a signed command") };
+        assert_eq!(Value::Object(body), json!({"command": "pause"}));
+        assert_eq!(signed, SignedFrame { signature: "t=1".into(), digest: Digest::of(before.as_bytes()) });
+        for bad in [
+            r#"{"type":"COMMAND","signature":"t=1","command":"pause"}"#,
+            r#"{"type":"COMMAND","command":"pause","signature":"t=1" }"#,
+            r#"{"type":"COMMAND","command":"pause","signature": "t=1"}"#,
+            r#"{"type":"COMMAND","command":"pause", "signature":"t=1"}"#,
+            r#"{"type":"COMMAND","command":"pause","signature":7}"#,
+            r#"{"type":"COMMAND","command":"pause","signature":null}"#,
+            "{\"type\":\"COMMAND\",\"command\":\"pause\",\"signature\":\"t\\u003d1\"}",
+        ] {
+            assert_eq!(read(bad).unwrap_err().problem.of, Code::Invalid, "{bad}");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
-use crate::stream::Commands;
 use crate::stream::frames::Regarding;
+use crate::stream::{Commands, SignedFrame};
 use crate::wire::problem::Problem;
 
 /// So many wait; what comes then waits in the client's socket.
@@ -23,6 +23,7 @@ pub struct QueuedCommand {
     pub session: SessionId,
     pub by: Arc<Principal>,
     pub body: Map<String, Value>,
+    pub signed: Option<SignedFrame>,
     pub lag_ms: i64,
 }
 
@@ -71,6 +72,6 @@ impl CommandQueue {
 }
 
 fn begin(commands: Arc<dyn Commands>, asked: QueuedCommand) -> (Regarding, Running) {
-    let QueuedCommand { regarding, session, by, body, lag_ms } = asked;
-    (regarding, Box::pin(async move { commands.command(&by, &session, body, lag_ms).await }))
+    let QueuedCommand { regarding, session, by, body, signed, lag_ms } = asked;
+    (regarding, Box::pin(async move { commands.command(&by, &session, body, signed, lag_ms).await }))
 }

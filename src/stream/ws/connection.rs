@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::budget::{Budget, REFUSED};
@@ -166,7 +167,9 @@ impl<S: Wire> Connection<S> {
             self.commanding = None;
         }
         match answer {
-            Ok(answer) if regarding.id.is_some() => self.send(&frames::ack(&regarding, &answer)),
+            Ok(answer) if regarding.id.is_some() => {
+                self.send(regarding.session.as_ref(), frames::ack(&regarding, &answer));
+            }
             Ok(_) => {}
             Err(problem) => self.send_error(&regarding, *problem),
         }
@@ -280,11 +283,22 @@ impl<S: Wire> Connection<S> {
         if problem.of.status() == 500 {
             tracing::error!(request.id = problem.request_id, "a frame could not be answered");
         }
-        self.send(&frames::error(regarding, &problem));
+        self.send(regarding.session.as_ref(), frames::error(regarding, &problem));
     }
 
-    pub(super) fn send(&mut self, frame: &bytes::Bytes) {
+    /// Says something by itself, about a session or none.
+    pub(super) fn send(&mut self, about: Option<&SessionId>, frame: Bytes) {
         self.streams.frames_out.increment(1);
-        self.socket.send(codec::text(frame));
+        let frame = self.sealed(about, frame);
+        self.socket.send(codec::text(&frame));
+    }
+
+    fn sealed(&self, about: Option<&SessionId>, frame: Bytes) -> Bytes {
+        let tenant = &self.principal.tenant;
+        if !self.streams.seals(tenant) {
+            return frame;
+        }
+        let place = about.and_then(|session| Some((session, self.subscriptions.position_in(session)?)));
+        self.streams.sealed(tenant, place, frame)
     }
 }

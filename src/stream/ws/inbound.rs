@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::budget::{READ, TOKEN};
 use super::client;
@@ -15,7 +15,7 @@ use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::stream::frames::Regarding;
-use crate::stream::{MAX_SESSIONS, frames};
+use crate::stream::{MAX_SESSIONS, SignedFrame, frames};
 use crate::wire::api_error::ApiError;
 use crate::wire::close::Close;
 use crate::wire::error_code::Code;
@@ -55,7 +55,7 @@ impl<S: Wire> Connection<S> {
                 Ok(())
             }
             ClientRequest::Reconnect { last } => self.reconnect(&regarding, last),
-            ClientRequest::Command(body) => self.command(&regarding, body),
+            ClientRequest::Command(body, signed) => self.command(&regarding, body, signed),
             ClientRequest::Auth { token } => return self.renew(&regarding, &token),
             ClientRequest::Subscribe { last } => self.subscribe(&regarding, last),
             ClientRequest::Unsubscribe => self.unsubscribe(&regarding),
@@ -68,7 +68,7 @@ impl<S: Wire> Connection<S> {
 
     fn pong(&mut self, regarding: &Regarding, timestamp: &Value, received_us: i64) {
         let frame = frames::pong(regarding, timestamp, received_us, &*self.streams.parts.clock);
-        self.send(&frame);
+        self.send(regarding.session.as_ref(), frame);
     }
 
     /// The session a frame must be about; what the caller may not see is not there.
@@ -101,13 +101,18 @@ impl<S: Wire> Connection<S> {
         Ok(())
     }
 
-    fn command(&mut self, regarding: &Regarding, body: serde_json::Map<String, Value>) -> Result<(), ApiError> {
+    fn command(
+        &mut self,
+        regarding: &Regarding,
+        body: Map<String, Value>,
+        signed: Option<SignedFrame>,
+    ) -> Result<(), ApiError> {
         let session = self.named(regarding)?.clone();
         let by = Arc::clone(&self.principal);
         // Nobody asks for the lag where none is claimed.
         let is_claimed = body.contains_key("client_time_ms");
         let lag_ms = if is_claimed { self.pulse.lag_ms(|| self.socket.round_trip()) } else { 0 };
-        let asked = QueuedCommand { regarding: regarding.clone(), session, by, body, lag_ms };
+        let asked = QueuedCommand { regarding: regarding.clone(), session, by, body, signed, lag_ms };
         self.commanding.get_or_insert_default().ask(asked);
         Ok(())
     }
@@ -121,9 +126,7 @@ impl<S: Wire> Connection<S> {
         self.principal = renewed.ok_or(Close::TokenRefused)?;
         self.lifetime.renew(&self.principal, now);
         self.leave_hidden()?;
-        if regarding.id.is_some() {
-            self.send(&frames::ack(regarding, EMPTY_ANSWER));
-        }
+        self.acknowledge(regarding);
         Ok(())
     }
 
@@ -174,7 +177,7 @@ impl<S: Wire> Connection<S> {
 
     pub(super) fn acknowledge(&mut self, regarding: &Regarding) {
         if regarding.id.is_some() {
-            self.send(&frames::ack(regarding, EMPTY_ANSWER));
+            self.send(regarding.session.as_ref(), frames::ack(regarding, EMPTY_ANSWER));
         }
     }
 }

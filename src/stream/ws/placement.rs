@@ -31,14 +31,15 @@ impl<S: Wire> Connection<S> {
 
     fn say_placed(&mut self, PendingRequest { regarding, kind, .. }: &PendingRequest, resumed: bool) {
         let nobody = Regarding { id: None, session: regarding.session.clone() };
+        let about = regarding.session.as_ref();
         match kind {
             RequestKind::Open { with_cursor: false } => {}
-            RequestKind::Open { with_cursor: true } => self.send(&frames::reconnect_ack(&nobody, resumed)),
-            RequestKind::Reconnect => self.send(&frames::reconnect_ack(regarding, resumed)),
+            RequestKind::Open { with_cursor: true } => self.send(about, frames::reconnect_ack(&nobody, resumed)),
+            RequestKind::Reconnect => self.send(about, frames::reconnect_ack(regarding, resumed)),
             RequestKind::Subscribe { with_cursor } => {
                 self.acknowledge(regarding);
                 if *with_cursor {
-                    self.send(&frames::reconnect_ack(&nobody, resumed));
+                    self.send(about, frames::reconnect_ack(&nobody, resumed));
                 }
             }
         }

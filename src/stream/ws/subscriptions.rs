@@ -66,6 +66,15 @@ impl Subscriptions {
         }
     }
 
+    /// The position in that session, if it is followed and has its place.
+    pub fn position_in(&self, session: &SessionId) -> Option<Position> {
+        let followed = match self {
+            Self::One(followed) => std::slice::from_ref(followed),
+            Self::Many(many) => &many.followed[..],
+        };
+        followed.iter().find(|each| each.session() == Some(session))?.position()
+    }
+
     /// The feed that a client's frame is about, if that is followed. Only a feed of no session has a frame about none.
     pub fn find(&mut self, session: Option<&SessionId>) -> Option<&mut FollowedFeed> {
         self.all().iter_mut().find(|each| each.session() == session)

@@ -65,9 +65,9 @@ impl<S: Wire> Connection<S> {
         // How a stream begins is said first.
         let is_placed = self.place_by.is_none() || self.subscriptions.session().is_none();
         if self.pulse.take_heartbeat(now) && is_written && is_placed {
-            let (session, position) = (self.subscriptions.session(), self.subscriptions.position());
-            let frame = frames::heartbeat(session, position, parts.clock.now(), parts.hub.health());
-            self.send(&frame);
+            let (session, position) = (self.subscriptions.session().cloned(), self.subscriptions.position());
+            let frame = frames::heartbeat(session.as_ref(), position, parts.clock.now(), parts.hub.health());
+            self.send(session.as_ref(), frame);
         }
         Ok(())
     }

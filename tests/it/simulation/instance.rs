@@ -17,6 +17,7 @@ use synckairos::ids::Ids;
 use synckairos::ledger::Ledger;
 use synckairos::ledger::instrumented::Instrumented as GuardedLedger;
 use synckairos::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
+use synckairos::seal::Sealing;
 use synckairos::server::SessionSource;
 use synckairos::shutdown::Shutdown;
 use synckairos::store::instrumented::InstrumentedStore;
@@ -173,7 +174,8 @@ impl Parts {
         self.running.spawn("bus", async move { hears.run().await });
         let (source, clock) = (Arc::new(SessionSource(Arc::clone(sessions))), Arc::clone(&self.clock) as _);
         let settings = fanout::Settings { position_check: POSITION_CHECK, ..fanout::Settings::default() };
-        let hub = Hub::start(fanout::HubParts { bus, source, clock }, settings, &self.running);
+        let hub =
+            Hub::start(fanout::HubParts { bus, source, clock, sealing: Sealing::default() }, settings, &self.running);
         let (doubting, mut generations) = (Arc::clone(&hub), self.bare.new_generations(1));
         self.running.spawn("generations", async move {
             while generations.changed().await.is_ok() {

@@ -66,7 +66,7 @@ pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Re
     let principal = caller(&streams, &parts)??;
     admitted(&parts)?;
     check_status_access(&principal)?;
-    let feed = streams.follow_status(since);
+    let feed = streams.follow_status(&principal, since);
     let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
     answer(poll, parts).await
 }

@@ -119,7 +119,7 @@ async fn open(
         Followed::Status => {
             check_status_access(&principal)?;
             let last = cursors.first().copied().flatten();
-            let feed = streams.follow_status(last);
+            let feed = streams.follow_status(&principal, last);
             SseEvents::open_one(streams, &principal, feed, last, &params, encoding).await?
         }
     };

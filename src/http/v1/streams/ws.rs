@@ -124,7 +124,7 @@ fn open(
             let key = SessionKey { tenant: principal.tenant.clone(), session };
             Some(streams.follow(&key, params.last, Transport::WebSocket))
         }
-        Target::Status => Some(streams.follow_status(params.last)),
+        Target::Status => Some(streams.follow_status(&principal, params.last)),
         Target::Many => None,
     };
     Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, is_proxied)))

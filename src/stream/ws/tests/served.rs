@@ -26,8 +26,9 @@ use crate::fanout::tests::house::{House, START, settings};
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
+use crate::seal::Sealing;
 use crate::stream::status::{StatusPublisher, StatusSource};
-use crate::stream::{Commands, Streams, StreamsParts, Timing};
+use crate::stream::{Commands, SignedFrame, Streams, StreamsParts, Timing};
 use crate::wire::error_code::Code;
 use crate::wire::problem::Problem;
 use crate::wire::status::InstanceStatus;
@@ -67,6 +68,7 @@ impl Commands for Echo {
         principal: &Arc<Principal>,
         session: &SessionId,
         body: Map<String, Value>,
+        _: Option<SignedFrame>,
         lag_ms: i64,
     ) -> Result<Bytes, Box<Problem>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
@@ -117,6 +119,7 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
         clock: Arc::clone(&house.clock) as _,
         shutdown: house.shutdown.clone(),
         timing,
+        sealing: Sealing::default(),
     });
     let router: Router = Router::new().nest("/v1", http::stream_routes().with_state(streams));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
