@@ -35,8 +35,10 @@ const FILES: &[&str] = &[
     "outbox-entry.hex",
     "projections.json",
     "routes.txt",
+    "sealed-messages.json",
     "sessions-1.jsonl",
     "settings.txt",
+    "signed-commands.json",
 ];
 
 fn lines<T: Into<String>>(lines: impl IntoIterator<Item = T>) -> String {

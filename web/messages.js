@@ -27,6 +27,8 @@ export const MESSAGES = {
   contended: 'Too many commands at once. Try again.',
   too_late: 'That came too late.',
   unauthenticated: 'This link has no access. Ask the organiser for a new one.',
+  signature_invalid: 'The server does not take this command: its signature does not hold.',
+  replayed: 'The server has had this command already.',
   token_expired: 'This link has ended. Ask the organiser for a new one.',
   forbidden: 'You may look at this clock, but not do that.',
   no_signing_key: 'This server cannot make links: it checks tokens, but has no key to sign them.',

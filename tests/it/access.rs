@@ -30,6 +30,9 @@ fn routes() -> Vec<(Method, &'static str, Value, May)> {
         (Method::POST, "/v1/timesync", json!({"id": 1, "method": "timesync"}), Anyone),
         (Method::GET, "/v1/sessions", json!({}), Read),
         (Method::GET, "/v1/sessions/{id}", json!({}), Read),
+        (Method::GET, "/v1/seal-key", json!({}), Read),
+        (Method::GET, "/v1/signing-key", json!({}), Read),
+        (Method::GET, "/v1/sessions/{id}/seal-key", json!({}), Read),
         (Method::GET, "/v1/sessions/{id}/history", json!({}), Read),
         (Method::GET, "/v1/sessions/{id}/at?time=2026-01-01T00:00:00Z", json!({}), Read),
         (Method::POST, "/v1/sessions/{id}/switch", json!({}), Switch),
@@ -64,7 +67,7 @@ fn status(may: May, authority: &Authority, is_of_session: bool) -> Option<u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_admits_the_roles_of_the_table() {
-    let cluster = Cluster::of(1).start().await;
+    let cluster = Cluster::of(1).with(crate::harness::seal::with_secret).start().await;
     let operator = cluster.caller(0);
     let everyone = [
         Authority::Anonymous,

@@ -102,7 +102,15 @@ async fn a_preflight_is_told_the_methods_of_its_route() {
         let expected: BTreeSet<_> = methods.iter().cloned().chain(head).map(|each| each.to_ascii_lowercase()).collect();
         assert_eq!(words(&headers, "access-control-allow-methods"), expected, "{path}");
         let sent = words(&headers, "access-control-allow-headers");
-        for name in ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id"] {
+        for name in [
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "last-event-id",
+            "signature",
+        ] {
             assert!(sent.contains(name), "{path}: {name}");
         }
         assert!(headers["access-control-max-age"].to_str().unwrap().parse::<u32>().unwrap() >= 600, "{path}");

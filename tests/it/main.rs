@@ -88,7 +88,11 @@ mod rights;
 #[cfg(test)]
 mod roaming_clients;
 #[cfg(test)]
+mod sealing;
+#[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod signed_commands;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -47,7 +47,7 @@ async fn status(caller: &Caller, path: &str, query: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_parameters_are_ignored_on_every_get_but_lists() {
-    let cluster = Cluster::of(1).start().await;
+    let cluster = Cluster::of(1).with(crate::harness::seal::with_secret).start().await;
     let caller = cluster.caller(0);
     let session = caller.running(stopwatch()).await;
     for (base, route) in routes() {

@@ -190,6 +190,11 @@ impl Cluster {
         &self.parts[instance]
     }
 
+    /// Those of every instance.
+    pub fn all_parts(&self) -> &[Services] {
+        &self.parts
+    }
+
     pub fn backends(&self) -> &Backends {
         &self.backends
     }

@@ -16,6 +16,7 @@ pub mod history;
 pub mod process;
 pub mod raw;
 pub mod rng;
+pub mod seal;
 pub mod sql;
 pub mod token;
 pub mod watch;

@@ -99,9 +99,14 @@ impl Watcher {
     }
 
     pub async fn next_of_any_kind(&mut self) -> Value {
+        serde_json::from_str(&self.next_text().await).unwrap()
+    }
+
+    /// The next frame as it came.
+    pub async fn next_text(&mut self) -> String {
         loop {
             match soon("a frame", self.stream.next()).await {
-                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("a frame, not {other:?}"),
             }
