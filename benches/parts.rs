@@ -174,7 +174,12 @@ fn fan_out_to(subscribers: usize, criterion: &mut Criterion) {
     let _inside = runtime.enter();
     let (memory, shutdown) = (MemoryHub::default(), Shutdown::new());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START));
-    let parts = fanout::HubParts { bus: Arc::new(memory.attach()), source: Arc::new(StillSession), clock, sealing: Sealing::default() };
+    let parts = fanout::HubParts {
+        bus: Arc::new(memory.attach()),
+        source: Arc::new(StillSession),
+        clock,
+        sealing: Sealing::default(),
+    };
     let hub = Hub::start(parts, Settings::default(), &shutdown);
     let key = SessionKey { tenant: TenantId::new("acme").unwrap(), session: SessionId::new("a").unwrap() };
     let mut subscriptions: Vec<_> = (0..subscribers).map(|_| hub.subscribe(&key, None, Transport::WebSocket)).collect();

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method};
 
 use crate::domain::chain::Digest;
 use crate::domain::principal::Principal;
-use crate::signature::{Claim, SignatureError, Signatures, SignedContent};
+use crate::signature::{SignatureClaim, SignatureError, Signatures, SignedContent};
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 
@@ -24,7 +24,7 @@ struct SignedTarget(PathAndQuery);
 pub(super) struct PendingSignature {
     signatures: Arc<Signatures>,
     by: Arc<Principal>,
-    claim: Claim,
+    claim: SignatureClaim,
     method: Method,
     target: Option<PathAndQuery>,
 }

@@ -31,7 +31,7 @@ pub enum InvalidClaim {
 
 /// What a signature says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct SignatureClaim {
     /// When it was made, by its maker's clock.
     pub at: Timestamp,
     /// What makes it unlike every other of its maker.
@@ -40,7 +40,7 @@ pub struct Claim {
     pub hmac: [u8; 32],
 }
 
-impl FromStr for Claim {
+impl FromStr for SignatureClaim {
     type Err = InvalidClaim;
 
     /// Parts of other names are for later forms, and are skipped.
@@ -77,14 +77,17 @@ mod tests {
 
     const HMAC: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-    fn read(text: &str) -> Result<Claim, InvalidClaim> {
+    fn read(text: &str) -> Result<SignatureClaim, InvalidClaim> {
         text.replace("HMAC", HMAC).parse()
     }
 
     #[test]
     fn a_signature_is_read_in_any_order() {
-        let expected =
-            Claim { at: Timestamp::from_ms(1_767_225_600_000), nonce: "abcdefghij-_0123".into(), hmac: [0; 32] };
+        let expected = SignatureClaim {
+            at: Timestamp::from_ms(1_767_225_600_000),
+            nonce: "abcdefghij-_0123".into(),
+            hmac: [0; 32],
+        };
         for text in [
             "t=1767225600000,nonce=abcdefghij-_0123,v1=HMAC",
             "v1=HMAC, nonce=abcdefghij-_0123 , t=1767225600000",

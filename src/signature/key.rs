@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde::Serialize;
 
-use super::header::Claim;
+use super::header::SignatureClaim;
 use crate::domain::chain::Digest;
 use crate::domain::id::TenantId;
 use crate::domain::principal::Principal;
@@ -53,7 +53,7 @@ impl SigningKey {
     }
 
     /// Whether the claim is over that command, by this key.
-    pub fn verifies(&self, claim: &Claim, signed: SignedContent<'_>) -> bool {
+    pub fn verifies(&self, claim: &SignatureClaim, signed: SignedContent<'_>) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
         hmac::verify(&key, signed.text(claim.at.as_ms(), &claim.nonce).as_bytes(), &claim.hmac).is_ok()
     }

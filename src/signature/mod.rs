@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::seal::{SealSecret, TenantPolicy};
 use crate::telemetry::metrics;
 
-pub use self::header::{Claim, InvalidClaim};
+pub use self::header::{InvalidClaim, SignatureClaim};
 pub use self::key::{SignedContent, SigningKey};
 pub use self::nonces::{MemoryNonces, NonceError, Nonces, RedisNonces};
 
@@ -92,7 +92,7 @@ impl Signatures {
     }
 
     /// Reads a signature before the command itself is read; `None` if there is nothing to check.
-    pub fn claim(&self, by: &Principal, signature: Option<&str>) -> Result<Option<Claim>, SignatureError> {
+    pub fn claim(&self, by: &Principal, signature: Option<&str>) -> Result<Option<SignatureClaim>, SignatureError> {
         let is_required = self.is_required(&by.tenant);
         let read = match signature {
             _ if !self.is_checked() && is_required => Err(SignatureError::NoSecret),
@@ -103,13 +103,18 @@ impl Signatures {
         read.inspect_err(|why| count(*why))
     }
 
-    fn in_time(&self, text: &str) -> Result<Claim, SignatureError> {
-        let claim: Claim = text.parse().map_err(SignatureError::Malformed)?;
+    fn in_time(&self, text: &str) -> Result<SignatureClaim, SignatureError> {
+        let claim: SignatureClaim = text.parse().map_err(SignatureError::Malformed)?;
         check_time(&claim, self.clock.now()).map(|()| claim)
     }
 
     /// Whether `claim` is of that command, by this caller, for the first time.
-    pub async fn check(&self, by: &Principal, claim: &Claim, signed: SignedContent<'_>) -> Result<(), SignatureError> {
+    pub async fn check(
+        &self,
+        by: &Principal,
+        claim: &SignatureClaim,
+        signed: SignedContent<'_>,
+    ) -> Result<(), SignatureError> {
         let outcome = self.judge(by, claim, signed).await;
         match outcome {
             Ok(()) => metrics::count_signature("valid"),
@@ -118,7 +123,12 @@ impl Signatures {
         outcome
     }
 
-    async fn judge(&self, by: &Principal, claim: &Claim, signed: SignedContent<'_>) -> Result<(), SignatureError> {
+    async fn judge(
+        &self,
+        by: &Principal,
+        claim: &SignatureClaim,
+        signed: SignedContent<'_>,
+    ) -> Result<(), SignatureError> {
         let key = self.key(by).ok_or(SignatureError::NoSecret)?;
         if !key.verifies(claim, signed) {
             return Err(SignatureError::Wrong);
@@ -137,13 +147,13 @@ impl Signatures {
     }
 }
 
-fn check_time(claim: &Claim, now: Timestamp) -> Result<(), SignatureError> {
+fn check_time(claim: &SignatureClaim, now: Timestamp) -> Result<(), SignatureError> {
     let is_in_time = now.as_ms().abs_diff(claim.at.as_ms()) <= WINDOW_MS.unsigned_abs();
     if is_in_time { Ok(()) } else { Err(SignatureError::OutOfTime { now_ms: now.as_ms() }) }
 }
 
 /// A line feed stands neither in a tenant nor in a nonce.
-fn nonce_of(by: &Principal, claim: &Claim) -> String {
+fn nonce_of(by: &Principal, claim: &SignatureClaim) -> String {
     format!("{}\n{}\n{}", by.tenant, claim.nonce, by.identity())
 }
 

@@ -44,7 +44,7 @@ pub fn is_sealed(frame: &[u8]) -> bool {
 
 /// How long a frame is without its seal and its last brace.
 pub fn inner_length(frame: &[u8]) -> usize {
-    frame.len() - 1 - if is_sealed(frame) { SEAL_BYTES } else { 0 }
+    frame.len().saturating_sub(if is_sealed(frame) { SEAL_BYTES + 1 } else { 1 })
 }
 
 #[cfg(test)]
