@@ -15,15 +15,15 @@ use testkit::golden;
 const SECRET: &str = "a secret of the vectors, of more than thirty-two bytes";
 
 fn written(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap() + "\n"
+    serde_json::to_string_pretty(value).expect("it is JSON") + "\n"
 }
 
 fn tenant() -> TenantId {
-    TenantId::new("acme").unwrap()
+    TenantId::new("acme").expect("an id")
 }
 
 fn session() -> SessionKey {
-    SessionKey { tenant: tenant(), session: SessionId::new("match-7").unwrap() }
+    SessionKey { tenant: tenant(), session: SessionId::new("match-7").expect("an id") }
 }
 
 /// Frames as they are before they are sealed.
@@ -46,10 +46,10 @@ fn sealed_messages() {
     let told = keys.iter().map(|(key, info)| json!({"info": info, "key_id": key.id(), "key": key.text()}));
     let mut messages = Vec::new();
     for (object, (key, _)) in OBJECTS.iter().zip([&keys[0], &keys[1], &keys[1], &keys[1]]) {
-        let text = String::from_utf8(key.sealed(object.as_bytes()).to_vec()).unwrap();
+        let text = String::from_utf8(key.sealed(object.as_bytes()).to_vec()).expect("text of the vectors");
         messages.push(json!({"key_id": key.id(), "text": text, "valid": true}));
     }
-    let good = messages[1]["text"].as_str().unwrap().to_owned();
+    let good = messages[1]["text"].as_str().expect("text of the vectors").to_owned();
     let plain = OBJECTS[1];
     let seal = &good[plain.len() - 1..];
     let inside = format!("{}{seal}}}", &plain[..plain.len() - 2]);
@@ -100,7 +100,7 @@ fn signed_commands() {
         ("DELETE", "/v1/sessions/match-7", ""),
         ("COMMAND", "match-7", r#"{"type":"COMMAND","id":1,"command":"switch""#),
     ];
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &URL_SAFE_NO_PAD.decode(&keys[0].0).unwrap());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &URL_SAFE_NO_PAD.decode(&keys[0].0).expect("text of the vectors"));
     let signed = commands.iter().zip(1_767_225_600_000_i64..).map(|((method, target, body), at)| {
         let nonce = format!("a-nonce-of-its-own-{}", at % 10);
         let text = SignedContent { method, target, body: Digest::of(body.as_bytes()) }.text(at, &nonce);

@@ -116,10 +116,10 @@ impl StatusFeed {
     }
 
     /// As its caller's tenant wants it: others share the one without a seal.
-    fn sealed(&self, newest: Arc<Update>) -> Arc<Update> {
+    fn sealed(&self, newest: &Arc<Update>) -> Arc<Update> {
         let resealed =
             self.seal.as_ref().and_then(|(sealing, tenant)| sealing.reseal(KeyScope::Tenant(tenant), &newest.frames));
-        resealed.map_or_else(|| Arc::clone(&newest), |frames| Arc::new(newest.with_frames(frames)))
+        resealed.map_or_else(|| Arc::clone(newest), |frames| Arc::new(newest.with_frames(frames)))
     }
 }
 
@@ -158,7 +158,7 @@ impl Feed for StatusFeed {
     fn try_next(&mut self) -> Option<Delivery> {
         let newest = self.status.newest.borrow().clone().filter(|newest| newest.position != self.position)?;
         self.position = newest.position;
-        Some(Delivery::Update(self.sealed(newest)))
+        Some(Delivery::Update(self.sealed(&newest)))
     }
 
     fn resume(&mut self, last: Option<Position>) {

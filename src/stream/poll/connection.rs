@@ -113,9 +113,8 @@ impl PollConnection {
         let zipped = self.form == Encoding::PollAnswerZipped;
         match waited {
             PollOutcome::Told(Delivery::Update(told)) if self.poll.feed.is_up_to_date() && is_whole(&told) => {
-                let whole = |told: &Update| match told.is_sealed() {
-                    true => self.poll.sealed(of_one(told)),
-                    false => of_one(told),
+                let whole = |told: &Update| {
+                    if told.is_sealed() { self.poll.sealed(of_one(told)) } else { of_one(told) }
                 };
                 Ok(told.encoded(self.form, |told| whole(told).written(now, zipped)))
             }
