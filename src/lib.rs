@@ -8,6 +8,8 @@
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to subscribers, inside one instance
 //! - [`limits`]: quotas of a subject over all instances
+//! - [`security`]: the log of what was refused, limited, revoked and changed
+//! - [`control`]: settings and revocations, changed while the service runs
 //! - [`membership`]: live instances, and the partitions that each owns
 //! - [`audit`]: drains the outbox of the store to the ledger, over [`jobs`]
 //! - [`store`], [`bus`], [`ledger`]: live sessions, frames between instances, lasting SQL
@@ -29,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod conformance;
+pub mod control;
 pub mod domain;
 pub mod fanout;
 pub mod http;
@@ -41,6 +44,7 @@ pub mod membership;
 mod mutants;
 pub mod net;
 pub mod redis;
+pub mod security;
 pub mod server;
 pub mod shutdown;
 pub mod store;

@@ -67,8 +67,9 @@ impl Instance {
     /// Starts serving from `services`, until `front` begins to stop.
     pub async fn start(config: &Config, services: &Services, front: Shutdown) -> Result<Self, Error> {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
-        let authenticator = Arc::new(Authenticator::new(secret)?);
-        let (callers, tenants) = (limits::of_callers(config, &services.clock), limits::of_tenants(services));
+        let authenticator = Authenticator::new(secret)?.with_validity(Arc::clone(&services.control) as _);
+        let authenticator = Arc::new(authenticator);
+        let (callers, tenants) = (limits::of_callers(config, services), limits::of_tenants(services));
         front.spawn_until_stopped("limits", Arc::clone(&callers).run(tenants.clone()));
         let api = Arc::new(Api {
             sessions: Arc::clone(&services.sessions),
@@ -76,6 +77,9 @@ impl Instance {
             authenticator: Arc::clone(&authenticator),
             limits: Arc::clone(&callers),
             tenants: Arc::clone(&tenants),
+            administration: Arc::clone(&services.administration),
+            tickets: Arc::clone(&services.backend.tickets),
+            security: Arc::clone(&services.security),
             clock: Arc::clone(&services.clock),
             ids: Ids::Random,
             max_uncertainty_ms: config.max_uncertainty.as_secs_f64() * 1_000.0,
@@ -106,6 +110,8 @@ impl Instance {
             commands: Arc::clone(&api) as _,
             authenticator,
             limits: callers,
+            tickets: Arc::clone(&services.backend.tickets),
+            security: Arc::clone(&services.security),
             clock: Arc::clone(&services.clock),
             shutdown: front.clone(),
             timing: timing(config),

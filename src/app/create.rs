@@ -10,7 +10,6 @@ use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::principal::Principal;
 use crate::domain::session::event::{Change, Kind, Outcome};
-use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::new::NewSession;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
@@ -100,8 +99,9 @@ impl Sessions {
     ) -> Result<Committed, Error> {
         let first = commit(self.ids.nonce(), self.write_format.get(), key, deleted, change, author);
         let bytes = stored_bytes(&first);
-        if bytes > MAX_STORED_BYTES {
-            return Err(Error::TooLarge { bytes });
+        let most = self.max_bytes(&key.tenant);
+        if bytes > most {
+            return Err(Error::TooLarge { bytes, most });
         }
         let Some(_) = deleted else { return Ok(self.store.commit(first).await?) };
         let second = Commit { operation: self.ids.nonce(), ..first.clone() };

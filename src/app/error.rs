@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::domain::session::command::Refused;
 use crate::domain::session::explain::Explanation;
-use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::stored::Unreadable;
 use crate::domain::session::validate::ValidationError;
 use crate::ledger;
@@ -45,11 +44,13 @@ pub enum Error {
     },
     /// The session would take more room than one may.
     #[error(
-        "the session would take {bytes} bytes as it is stored, and may take {MAX_STORED_BYTES}: shorten its metadata, or let fewer take part"
+        "the session would take {bytes} bytes as it is stored, and may take {most}: shorten its metadata, or let fewer take part"
     )]
     TooLarge {
         /// What it would take.
         bytes: usize,
+        /// What it may take.
+        most: usize,
     },
     /// Turns of the session to be created would advance by themselves too fast.
     #[error("must be at least {least_ms} where turns advance by themselves")]

@@ -19,9 +19,9 @@ use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::principal::{Principal, Role};
 use crate::domain::session::command::{Command, Refused};
 use crate::domain::session::event::{Change, Kind, Outcome, Step};
-use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::{Session, Status};
 use crate::domain::time::Timestamp;
+use crate::security::{EventKind, SecurityEvent};
 use crate::store::{Committed, StoredSession};
 use crate::telemetry::metrics;
 use crate::wire::command::CommandInput;
@@ -64,6 +64,22 @@ enum Attempt {
 impl Sessions {
     /// Executes a command.
     pub async fn command(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        request: CommandRequest,
+        arrived: Timestamp,
+    ) -> Result<CommandResult, Error> {
+        self.security.count_command(by);
+        let name = request.input.name();
+        let outcome = self.authorized_command(by, id, request, arrived).await;
+        if matches!(outcome, Err(Error::Forbidden)) {
+            self.security.record(SecurityEvent::of(EventKind::Forbidden).by(by).detail(format!("{name} of {id}")));
+        }
+        outcome
+    }
+
+    async fn authorized_command(
         &self,
         by: &Principal,
         id: &SessionId,
@@ -223,8 +239,9 @@ impl Sessions {
         let write =
             commit(self.ids.nonce(), self.write_format.get(), execution.key, Some(&basis.stored), change, author);
         let bytes = stored_bytes(&write);
-        if bytes > MAX_STORED_BYTES && outgrows(execution.command, &basis.stored.session, bytes) {
-            return self.reject(execution, basis, |_| Error::TooLarge { bytes }).await;
+        let most = self.max_bytes(&execution.key.tenant);
+        if bytes > most && outgrows(execution.command, &basis.stored.session, bytes) {
+            return self.reject(execution, basis, |_| Error::TooLarge { bytes, most }).await;
         }
         let frames = write.frames.clone();
         match self.store.commit(write).await? {

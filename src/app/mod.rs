@@ -1,5 +1,6 @@
 //! Use cases: what callers ask for, in the words they ask it in.
 
+pub mod administration;
 pub mod command_metrics;
 pub mod create;
 pub mod dead_letters;
@@ -23,4 +24,5 @@ pub use request::{CommandRequest, CommandResult, Precondition};
 pub use restore::Retention;
 
 pub use crate::ledger::Filter;
+pub use crate::ledger::control::SecurityFilter;
 pub use crate::store::StoredSession;

@@ -16,19 +16,23 @@ use super::restore::{Restorer, Retention};
 use super::session_cache::SessionCache;
 use crate::bus::Audience;
 use crate::clock::Clock;
+use crate::control::Current;
 use crate::domain::access::Access;
 use crate::domain::chain::Digest;
-use crate::domain::id::{SessionId, SessionKey};
+use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::idempotency::{IdempotencyKey, IdempotencyRecord};
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::session::Status;
 use crate::domain::session::event::{Kind, Outcome};
+use crate::domain::session::growth::MAX_STORED_BYTES;
 use crate::domain::session::stored::FORMAT;
+use crate::domain::setting::MAX_SESSION_BYTES;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger::Ledger;
 use crate::membership::WriteFormat;
+use crate::security::{NoSecurity, Security};
 use crate::store;
 use crate::store::outbox::EntryId;
 use crate::store::{Committed, Store, StoredSession};
@@ -77,6 +81,8 @@ pub struct Sessions {
     idle_check: IdleCheck,
     is_durable: bool,
     pub(super) least_advance_ms: i64,
+    pub(super) settings: Current,
+    pub(super) security: Arc<dyn Security>,
     /// Lists, histories and earlier versions.
     pub history: History,
 }
@@ -101,6 +107,8 @@ impl Sessions {
             idle_check,
             is_durable,
             least_advance_ms,
+            settings: Current::default(),
+            security: Arc::new(NoSecurity),
             history,
         }
     }
@@ -113,6 +121,16 @@ impl Sessions {
     /// The same, where others may not read the newest format.
     pub fn with_write_format(self, format: WriteFormat) -> Self {
         Self { restorer: self.restorer.with_write_format(format.clone()), write_format: format, ..self }
+    }
+
+    /// The same, where tenants have settings, and where refusals are reported.
+    pub fn with_control(self, settings: Current, security: Arc<dyn Security>) -> Self {
+        Self { settings, security, ..self }
+    }
+
+    /// The most bytes that a session of the tenant may take as it is stored.
+    pub(super) fn max_bytes(&self, tenant: &TenantId) -> usize {
+        usize::try_from(self.settings.number(tenant, &MAX_SESSION_BYTES)).unwrap_or(MAX_STORED_BYTES)
     }
 
     /// How many sessions are cached for their next commit, and how many ids as missing.

@@ -18,6 +18,15 @@ pub enum Denied {
     /// More than one header with a token.
     #[error("several tokens were given")]
     Several,
+    /// A token that was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// A ticket that was used, has ended, or was never issued.
+    #[error("the ticket is not good")]
+    Ticket,
+    /// It is not known yet which tokens are revoked.
+    #[error("it is not known which tokens are revoked")]
+    Unknown,
 }
 
 impl Denied {

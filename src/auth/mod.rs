@@ -4,8 +4,10 @@
 //! every instance, without leeway.
 
 mod denied;
+mod ticket;
 mod token;
 mod token_cache;
+mod validity;
 
 use std::sync::Arc;
 
@@ -17,7 +19,9 @@ use crate::domain::time::Timestamp;
 use token_cache::TokenCache;
 
 pub use self::denied::Denied;
+pub use self::ticket::{Ticket, TicketError, Tickets};
 pub use self::token::Signed;
+pub use self::validity::{NoRevocations, UNKNOWN, Validity};
 
 /// Longer texts are refused before they cost a hash.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -28,7 +32,10 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 pub struct NoSigningKey;
 
 /// Authenticates callers.
-pub struct Authenticator(Mode);
+pub struct Authenticator {
+    mode: Mode,
+    validity: Arc<dyn Validity>,
+}
 
 enum Mode {
     /// No key: every caller is this one. The configuration allows that on loopback only.
@@ -45,24 +52,35 @@ struct Keyed {
 impl Authenticator {
     /// One that trusts tokens signed with `secret`; without a secret everyone is operator of tenant `local`.
     pub fn new(secret: Option<&[u8]>) -> Result<Self, InvalidId> {
-        Ok(Self(match secret {
+        let mode = match secret {
             None => Mode::Open(Arc::new(local_operator()?)),
             Some(secret) => Mode::Keyed(Box::new(Keyed {
                 verify: DecodingKey::from_secret(secret),
                 sign: EncodingKey::from_secret(secret),
                 cache: TokenCache::default(),
             })),
-        }))
+        };
+        Ok(Self { mode, validity: Arc::new(NoRevocations) })
+    }
+
+    /// The same, where tokens may be revoked. In open mode there are none.
+    pub fn with_validity(self, validity: Arc<dyn Validity>) -> Self {
+        if self.is_open() { self } else { Self { validity, ..self } }
+    }
+
+    /// Whether callers are still good, once they are proven.
+    pub fn validity(&self) -> &Arc<dyn Validity> {
+        &self.validity
     }
 
     /// Whether callers need no token.
     pub const fn is_open(&self) -> bool {
-        matches!(self.0, Mode::Open(_))
+        matches!(self.mode, Mode::Open(_))
     }
 
     /// How many verified tokens are cached.
     pub fn cached(&self) -> usize {
-        match &self.0 {
+        match &self.mode {
             Mode::Open(_) => 0,
             Mode::Keyed(keyed) => keyed.cache.len(),
         }
@@ -70,7 +88,7 @@ impl Authenticator {
 
     /// Who `token` proves the caller to be at `now`.
     pub fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-        let Keyed { verify, cache, .. } = match &self.0 {
+        let Keyed { verify, cache, .. } = match &self.mode {
             Mode::Open(everyone) => return Ok(Arc::clone(everyone)),
             Mode::Keyed(keyed) => &**keyed,
         };
@@ -79,16 +97,25 @@ impl Authenticator {
             return Err(Denied::Invalid);
         }
         if let Some(principal) = cache.get(token) {
-            return still_valid(principal, now);
+            return self.still_valid(principal, now);
         }
         let principal = Arc::new(token::verify(token, verify, now)?);
         cache.insert(token, Arc::clone(&principal));
+        self.still_valid(principal, now)
+    }
+
+    /// A principal that was proven before, if its token has neither ended nor been revoked.
+    pub fn still_valid(&self, principal: Arc<Principal>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
+        if principal.expires_at.is_some_and(|end| now >= end) {
+            return Err(Denied::Expired);
+        }
+        self.validity.check(&principal, now)?;
         Ok(principal)
     }
 
     /// A token that proves `principal` until `expires_at`.
     pub fn sign(&self, principal: &Principal, expires_at: Timestamp) -> Result<Signed, NoSigningKey> {
-        match &self.0 {
+        match &self.mode {
             Mode::Open(_) => Err(NoSigningKey),
             Mode::Keyed(keyed) => token::sign(principal, expires_at, &keyed.sign).ok_or(NoSigningKey),
         }
@@ -106,13 +133,6 @@ fn local_operator() -> Result<Principal, InvalidId> {
         expires_at: None,
         provenance: Provenance::default(),
     })
-}
-
-fn still_valid(principal: Arc<Principal>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-    match principal.expires_at {
-        Some(end) if now >= end => Err(Denied::Expired),
-        _ => Ok(principal),
-    }
 }
 
 #[cfg(test)]

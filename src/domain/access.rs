@@ -21,6 +21,8 @@ pub enum Access<'a> {
     FollowStatus,
     /// To read what belonged to an earlier session of the same id, which was deleted.
     ReadPredecessor,
+    /// To administer the tenant: its settings, revocations and security events.
+    Administer,
 }
 
 impl Access<'_> {
@@ -47,6 +49,7 @@ impl Access<'_> {
             | Self::Operate
             | Self::FollowStatus
             | Self::ReadPredecessor => Role::Operator,
+            Self::Administer => Role::Admin,
         }
     }
 }
@@ -127,6 +130,11 @@ impl Principal {
     /// neither a refusal nor the repeat of another role's request shows what only that role may see.
     pub fn may(&self, access: Access<'_>) -> bool {
         self.role >= access.least_role()
+    }
+
+    /// Whether it may administer its tenant: a token for some sessions is for those alone.
+    pub fn may_administer(&self) -> bool {
+        self.may(Access::Administer) && self.sessions.is_none()
     }
 
     /// Whether it may do this to a session in that state.

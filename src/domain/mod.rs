@@ -8,5 +8,7 @@ pub mod id;
 pub mod idempotency;
 pub mod position;
 pub mod principal;
+pub mod revocation;
 pub mod session;
+pub mod setting;
 pub mod time;

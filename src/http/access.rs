@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use axum::extract::MatchedPath;
 use axum::http::request::Parts;
 use parking_lot::Mutex;
 
@@ -14,6 +15,7 @@ use crate::auth::Denied;
 use crate::domain::principal::Principal;
 use crate::limits::{Caller, Class, RateLimits, Standing};
 use crate::net::admission::Peer;
+use crate::security::{EventKind, Security, SecurityEvent};
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 
@@ -42,18 +44,24 @@ pub(super) fn address(limits: &RateLimits, parts: &Parts) -> IpAddr {
 
 /// The answer to whoever no token proves. It counts against the address that it comes from,
 /// unless there was none, or it once was good.
-pub(super) fn refuse(limits: &RateLimits, parts: &Parts, denied: Denied) -> ApiError {
-    match check_refused(limits, parts, denied) {
+pub(super) fn refuse(limits: &RateLimits, security: &dyn Security, parts: &Parts, denied: Denied) -> ApiError {
+    match check_refused(limits, security, parts, denied) {
         Err(limited) => limited,
         Ok(()) => denied.into(),
     }
 }
 
-/// Counts a refused token.
+/// Counts and reports a refused token.
 ///
 /// # Errors
 /// There are too many from that address.
-pub(super) fn check_refused(limits: &RateLimits, parts: &Parts, denied: Denied) -> Result<(), ApiError> {
+pub(super) fn check_refused(
+    limits: &RateLimits,
+    security: &dyn Security,
+    parts: &Parts,
+    denied: Denied,
+) -> Result<(), ApiError> {
+    record_refusal(limits, security, parts, denied);
     if !denied.is_counted() {
         return Ok(());
     }
@@ -61,9 +69,19 @@ pub(super) fn check_refused(limits: &RateLimits, parts: &Parts, denied: Denied) 
     Ok(())
 }
 
+/// Reports a token or ticket that proves nobody. One that did not come is no attack, and while
+/// nobody can tell, nobody is to blame.
+fn record_refusal(limits: &RateLimits, security: &dyn Security, parts: &Parts, denied: Denied) {
+    if !matches!(denied, Denied::Missing | Denied::Unknown) {
+        let event = SecurityEvent::of(EventKind::TokenRefused).from(Some(address(limits, parts)));
+        security.record(event.detail(denied.to_string()));
+    }
+}
+
 /// Counts a request against its caller's share, then asks for its role.
 pub(super) fn check(
     limits: &RateLimits,
+    security: &dyn Security,
     parts: &Parts,
     principal: &Principal,
     counted: Caller<'_>,
@@ -72,12 +90,23 @@ pub(super) fn check(
     if let Some(class) = route.class {
         count(limits, parts, class, 1, || counted)?;
     }
-    check_role(parts, principal)
+    check_role(limits, security, parts, principal)
 }
 
 /// Whether the caller's role may use the route at all.
-pub(super) fn check_role(parts: &Parts, principal: &Principal) -> Result<(), ApiError> {
-    if route(parts)?.admits(principal, parts.uri.path()) { Ok(()) } else { Err(ApiError::of(Code::Forbidden)) }
+pub(super) fn check_role(
+    limits: &RateLimits,
+    security: &dyn Security,
+    parts: &Parts,
+    principal: &Principal,
+) -> Result<(), ApiError> {
+    if route(parts)?.admits(principal, parts.uri.path()) {
+        return Ok(());
+    }
+    let place = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let event = SecurityEvent::of(EventKind::Forbidden).by(principal).from(Some(address(limits, parts)));
+    security.record(event.detail(format!("{} {place}", parts.method)));
+    Err(ApiError::of(Code::Forbidden))
 }
 
 /// Counts a request that needs no token, by its address.

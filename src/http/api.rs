@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::app::administration::Administration;
 use crate::app::readiness::Readiness;
 use crate::app::sessions::Sessions;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Tickets};
 use crate::clock::Clock;
 use crate::ids::Ids;
 use crate::limits::{RateLimits, TenantQuotas};
+use crate::security::Security;
 
 /// What handlers work with.
 pub struct Api {
@@ -24,6 +26,12 @@ pub struct Api {
     pub limits: Arc<RateLimits>,
     /// How much a tenant may ask, over all instances.
     pub tenants: Arc<TenantQuotas>,
+    /// What administrators do.
+    pub administration: Arc<Administration>,
+    /// Tickets in place of tokens, for streams.
+    pub tickets: Arc<dyn Tickets>,
+    /// The security log.
+    pub security: Arc<dyn Security>,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
     /// Where identifiers come from.

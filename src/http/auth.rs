@@ -41,9 +41,14 @@ pub fn token(parts: &Parts, carriers: TokenSources) -> Result<Option<&str>, Deni
     }
 }
 
-/// Whether a request's address holds a token, wherever it may count.
+/// Whether a request's address holds a token or a ticket, wherever it may count.
 pub fn is_in_address(uri: &Uri) -> bool {
-    query_token(uri).is_some()
+    query_token(uri).is_some() || ticket(uri).is_some()
+}
+
+/// The ticket in a request's address.
+pub fn ticket(uri: &Uri) -> Option<&str> {
+    in_query_of(uri, "ticket=")
 }
 
 /// Whether the client offers our subprotocol.
@@ -71,7 +76,11 @@ fn in_query(parts: &Parts) -> Option<&str> {
 
 /// As it stands: nothing in a token is ever escaped in a query.
 fn query_token(uri: &Uri) -> Option<&str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
+    in_query_of(uri, "token=")
+}
+
+fn in_query_of<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix(name))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::StoredSession;
+use crate::app::administration::AdministrationError;
 use crate::app::error::Error;
 use crate::auth::Denied;
 use crate::domain::session::command::Refused;
@@ -42,6 +43,31 @@ impl From<Error> for ApiError {
             Error::LedgerBehind => Self::unavailable(Code::LedgerUnavailable),
             Error::Restoring => Self::unavailable(Code::Restoring),
             Error::Unreadable(_) => Self::of(Code::NeedsRepair),
+        }
+    }
+}
+
+impl From<AdministrationError> for ApiError {
+    fn from(error: AdministrationError) -> Self {
+        match error {
+            AdministrationError::Stale(revision) => Self::with_detail(
+                Code::StaleVersion,
+                format!("the settings are at revision {revision} by now; look at them and decide again"),
+            ),
+            AdministrationError::IdempotencyMismatch => Self::of(Code::IdempotencyMismatch),
+            AdministrationError::TooManyRevocations => Self::invalid(
+                "",
+                "cannot be added: 10000 revocations stand in the tenant; delete some, or revoke tokens by their sub",
+            ),
+            AdministrationError::NoSuchRevocation => {
+                Self::with_detail(Code::NotFound, "no revocation of that id stands in the tenant")
+            }
+            AdministrationError::Read(error) => Error::from(error).into(),
+            // A breaker, or a server that accepts no connection, has written nothing.
+            AdministrationError::Write(error) if error.retry_after().is_some() || error.is_away() => {
+                Error::from(error).into()
+            }
+            AdministrationError::Write(_) => Self::unavailable(Code::OutcomeUnknown),
         }
     }
 }
@@ -101,8 +127,19 @@ impl From<Denied> for ApiError {
             ),
             Denied::Misplaced => Self::with_detail(
                 Code::Unauthenticated,
-                "a token in the query counts only on GET of .../ws, .../events and .../poll, one in a subprotocol only on \
-                 a WebSocket upgrade; send it in the header Authorization: Bearer <token>",
+                "a token in the query counts only on GET of .../ws, .../events and .../poll, a ticket on the first two, one in \
+                 a subprotocol only on a WebSocket upgrade; send it in the header Authorization: Bearer <token>",
+            ),
+            Denied::Revoked => Self::with_detail(
+                Code::Unauthenticated,
+                "the token was revoked by an administrator of its tenant; get another",
+            ),
+            Denied::Ticket => Self::with_detail(
+                Code::Unauthenticated,
+                "the ticket was used, has ended, or was never issued; get another by POST /v1/tickets",
+            ),
+            Denied::Unknown => Self::unavailable(Code::LedgerUnavailable).with_cause(
+                "it is not known yet which tokens are revoked; repeat the request after retry_after_ms".to_owned(),
             ),
             Denied::Several => Self::with_detail(Code::Unauthenticated, "send one Authorization header, not several"),
         }

@@ -19,6 +19,7 @@ use super::auth::{self, TokenSources};
 use super::origin;
 use super::routes::{MAX_BODY, Route};
 use crate::app::Precondition;
+use crate::auth::Denied;
 use crate::domain::chain::Digest;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
@@ -71,13 +72,30 @@ where
         } else {
             auth::token(parts, TokenSources::Header)
         };
-        let principal = token.and_then(|token| api.authenticator.authenticate(token, arrived));
-        let principal = principal.map_err(|denied| access::refuse(&api.limits, parts, denied))?;
+        let token = match token {
+            Ok(None) if !is_open && auth::ticket(&parts.uri).is_some() => Err(Denied::Misplaced),
+            token => token,
+        };
+        let proven = match token {
+            Ok(token) => authenticate(&api, token, arrived).await,
+            Err(denied) => Err(denied),
+        };
+        let principal = proven.map_err(|denied| access::refuse(&api.limits, &*api.security, parts, denied))?;
         admission::authenticate(parts);
         let address = is_open.then(|| access::address(&api.limits, parts));
         let caller = Self { principal, arrived, address };
-        access::check(&api.limits, parts, &caller.principal, caller.counted())?;
+        access::check(&api.limits, &*api.security, parts, &caller.principal, caller.counted())?;
         Ok(caller)
+    }
+}
+
+/// Waits for what is revoked only while that is not known.
+async fn authenticate(api: &Api, token: Option<&str>, arrived: Timestamp) -> Result<Arc<Principal>, Denied> {
+    match api.authenticator.authenticate(token, arrived) {
+        Err(Denied::Unknown) if api.authenticator.validity().is_known().await => {
+            api.authenticator.authenticate(token, arrived)
+        }
+        authenticated => authenticated,
     }
 }
 
@@ -165,7 +183,8 @@ pub fn position_in(tag: &str) -> Option<Position> {
     tag.trim().trim_start_matches("W/").trim_matches('"').parse().ok()
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+/// The idempotency key of a request, if it has one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().unwrap_or_default();
     checked_key(key).map(Some)

@@ -13,6 +13,7 @@ use super::api::Api;
 use super::response;
 use super::routes::{Endpoint, ROOT};
 use crate::app::readiness::Reachable;
+use crate::auth::UNKNOWN;
 
 #[derive(Serialize)]
 struct Alive {
@@ -48,7 +49,9 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let Reachable { store, ledger } = api.readiness.reachable().await;
     let draining = api.draining.is_cancelled();
     let uncertainty_ms = api.clock.uncertainty_ms();
-    let can_serve = store && (ledger || !api.readiness.needs_ledger);
+    // Who may be let in is not known before it is known what was revoked.
+    let lets_in = api.authenticator.validity().generation() != UNKNOWN;
+    let can_serve = store && lets_in && (ledger || !api.readiness.needs_ledger);
     let is_ready = can_serve && !draining && uncertainty_ms <= api.max_uncertainty_ms;
     let (code, status) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };

@@ -44,6 +44,13 @@ pub enum Endpoint {
     ChangeParticipant,
     RemoveParticipant,
     Command,
+    ReadSettings,
+    ChangeSettings,
+    ListRevocations,
+    AddRevocation,
+    RemoveRevocation,
+    SecurityEvents,
+    IssueTicket,
     Stream(StreamEndpoint),
 }
 
@@ -79,6 +86,8 @@ pub enum Scope {
     Service,
     /// What the caller's tenant has, less what its token does not open.
     Tenant,
+    /// The caller's tenant itself: a token for some sessions does not open it.
+    WholeTenant,
     /// The session in the path, which the caller's token must open.
     Session,
 }
@@ -140,6 +149,17 @@ pub const V1: &[Route] = &[
     row(Endpoint::ChangeParticipant, "PATCH", PARTICIPANT_PATH, OPERATOR, Class::Command),
     row(Endpoint::RemoveParticipant, "DELETE", PARTICIPANT_PATH, OPERATOR, Class::Command),
     post(Endpoint::Command, "/sessions/{id}/{command}", Right::CommandInPath, Class::Command),
+    get(Endpoint::ReadSettings, "/settings", ADMIN, Class::Read).of(Scope::WholeTenant),
+    row(Endpoint::ChangeSettings, "PATCH", "/settings", ADMIN, Class::Command).of(Scope::WholeTenant),
+    get(Endpoint::ListRevocations, "/revocations", ADMIN, Class::Bulk).of(Scope::WholeTenant).weighs(Weight::Rows),
+    post(Endpoint::AddRevocation, "/revocations", ADMIN, Class::Command).of(Scope::WholeTenant),
+    row(Endpoint::RemoveRevocation, "DELETE", "/revocations/{id}", ADMIN, Class::Command)
+        .of(Scope::WholeTenant)
+        .answers(NONE),
+    get(Endpoint::SecurityEvents, "/security/events", ADMIN, Class::Bulk)
+        .of(Scope::WholeTenant)
+        .weighs(Weight::Rows),
+    post(Endpoint::IssueTicket, "/tickets", VIEWER, Class::Command).of(Scope::Tenant),
     stream(SocketOfMany, "/ws", VIEWER, Class::Connect).of(Scope::Tenant).answers(NONE),
     stream(EventsOfMany, "/events", VIEWER, Class::Connect)
         .of(Scope::Tenant)
@@ -161,6 +181,7 @@ pub const ROOT: &[Route] = &[
 
 const VIEWER: Right = Right::Least(Role::Viewer);
 const OPERATOR: Right = Right::Least(Role::Operator);
+const ADMIN: Right = Right::Least(Role::Admin);
 const PARTICIPANT_PATH: &str = "/sessions/{id}/participants/{participant_id}";
 
 const fn row(endpoint: Endpoint, method: &'static str, path: &'static str, right: Right, class: Class) -> Route {
@@ -235,7 +256,7 @@ impl Route {
                 CommandRight::named(name).map_or(Role::Viewer, |right| right.least_role)
             }
         };
-        caller.role >= least
+        caller.role >= least && (self.scope != Scope::WholeTenant || caller.sessions.is_none())
     }
 }
 
@@ -268,7 +289,8 @@ mod tests {
     #[test]
     fn only_what_names_a_session_has_one_in_its_path() {
         for route in V1 {
-            assert_eq!(route.scope == Scope::Session, route.path.contains("{id}"), "{}", route.path);
+            let has_session = route.path.starts_with("/sessions/{id}");
+            assert_eq!(route.scope == Scope::Session, has_session, "{}", route.path);
         }
     }
 

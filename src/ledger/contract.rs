@@ -1,6 +1,7 @@
 //! One test for each promise of the ledger, for every backend.
 
 mod backends;
+mod control;
 mod dead_letters;
 mod deployments;
 mod fixtures;
@@ -11,6 +12,11 @@ use bytes::Bytes;
 use serde_json::json;
 
 use self::backends::{Postgres, Sqlite};
+use self::control::{
+    a_change_of_settings_is_all_or_nothing_and_has_a_revision, a_repeat_of_a_change_is_recognised,
+    changes_are_read_on_from_a_revision, of_concurrent_changes_each_has_a_revision_of_its_own,
+    revocations_stand_until_they_end_or_are_taken_back, security_events_come_newest_first_and_are_forgotten,
+};
 use self::dead_letters::{
     a_dead_letter_is_added_once, any_text_fits, dead_letters_come_in_pages_unchanged_and_can_be_removed,
     dead_letters_of_a_session_come_newest_first,
@@ -89,6 +95,12 @@ contract! { sqlite: Sqlite, postgres: Postgres; {
     a_heartbeat_after_a_gap_records_an_outage,
     an_outage_that_a_heartbeat_contradicts_is_deleted,
     the_next_process_knows_how_the_last_one_ended,
+    a_change_of_settings_is_all_or_nothing_and_has_a_revision,
+    of_concurrent_changes_each_has_a_revision_of_its_own,
+    a_repeat_of_a_change_is_recognised,
+    changes_are_read_on_from_a_revision,
+    revocations_stand_until_they_end_or_are_taken_back,
+    security_events_come_newest_first_and_are_forgotten,
     a_closed_ledger_is_unavailable,
 }}
 

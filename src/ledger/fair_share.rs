@@ -12,6 +12,10 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::control::{
+    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow,
+    SettingsChange, SettingsOutcome,
+};
 use super::deployment::{Claim, ClaimOutcome};
 use super::error::unavailable;
 use super::{
@@ -21,6 +25,7 @@ use super::{
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::revocation::Revocation;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics;
 
@@ -146,6 +151,67 @@ impl AuditSink for FairShare {
 impl LedgerHealth for FairShare {
     async fn ping(&self) -> Result<(), Error> {
         self.inner.ping().await
+    }
+}
+
+#[async_trait]
+impl ControlLedger for FairShare {
+    async fn control_revision(&self) -> Result<u64, Error> {
+        self.inner.control_revision().await
+    }
+
+    async fn control_changes(&self, since: u64, now: Timestamp) -> Result<ControlChanges, Error> {
+        self.inner.control_changes(since, now).await
+    }
+
+    async fn tenant_settings(&self, tenant: &TenantId) -> Result<Vec<SettingRow>, Error> {
+        let owned = tenant.clone();
+        self.read(tenant, move |ledger| async move { ledger.tenant_settings(&owned).await }).await
+    }
+
+    async fn change_settings(&self, change: &SettingsChange) -> Result<SettingsOutcome, Error> {
+        self.inner.change_settings(change).await
+    }
+
+    async fn add_revocation(&self, request: &RevocationRequest) -> Result<RevocationOutcome, Error> {
+        self.inner.add_revocation(request).await
+    }
+
+    async fn remove_revocation(&self, tenant: &TenantId, id: &str, at: Timestamp) -> Result<Option<u64>, Error> {
+        self.inner.remove_revocation(tenant, id, at).await
+    }
+
+    async fn revocations(
+        &self,
+        tenant: &TenantId,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Page<Revocation>, Error> {
+        let (owned, after) = (tenant.clone(), after.map(str::to_owned));
+        let read = move |ledger: Arc<dyn Ledger>| async move {
+            ledger.revocations(&owned, after.as_deref(), now, limit).await
+        };
+        self.read(tenant, read).await
+    }
+
+    async fn add_security_events(&self, events: &[SecurityRow]) -> Result<(), Error> {
+        self.inner.add_security_events(events).await
+    }
+
+    async fn security_events(
+        &self,
+        tenant: &TenantId,
+        filter: &SecurityFilter,
+        limit: u32,
+    ) -> Result<Page<SecurityRow>, Error> {
+        let (owned, filter) = (tenant.clone(), filter.clone());
+        let read = move |ledger: Arc<dyn Ledger>| async move { ledger.security_events(&owned, &filter, limit).await };
+        self.read(tenant, read).await
+    }
+
+    async fn forget_security_events(&self, before: Timestamp) -> Result<u64, Error> {
+        self.inner.forget_security_events(before).await
     }
 }
 

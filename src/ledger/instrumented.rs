@@ -12,6 +12,10 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::control::{
+    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow,
+    SettingsChange, SettingsOutcome,
+};
 use super::deployment::{Claim, ClaimOutcome};
 use super::{
     AuditSink, DeadLetter, DeadLetterSummary, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger,
@@ -21,6 +25,7 @@ use crate::breaker::{Breaker, Permit, Settings};
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::revocation::Revocation;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::LEDGER_OPERATION_DURATION_SECONDS;
 use crate::telemetry::outage::chain;
@@ -175,6 +180,60 @@ impl AuditSink for Instrumented {
 impl LedgerHealth for Instrumented {
     async fn ping(&self) -> Result<(), Error> {
         self.read("ping", self.inner().map(LedgerHealth::ping)).await
+    }
+}
+
+#[async_trait]
+impl ControlLedger for Instrumented {
+    async fn control_revision(&self) -> Result<u64, Error> {
+        self.read("control_revision", self.inner().map(ControlLedger::control_revision)).await
+    }
+
+    async fn control_changes(&self, since: u64, now: Timestamp) -> Result<ControlChanges, Error> {
+        self.read("control_changes", self.inner().map(|ledger| ledger.control_changes(since, now))).await
+    }
+
+    async fn tenant_settings(&self, tenant: &TenantId) -> Result<Vec<SettingRow>, Error> {
+        self.read("tenant_settings", self.inner().map(|ledger| ledger.tenant_settings(tenant))).await
+    }
+
+    async fn change_settings(&self, change: &SettingsChange) -> Result<SettingsOutcome, Error> {
+        self.write("change_settings", self.inner().map(|ledger| ledger.change_settings(change))).await
+    }
+
+    async fn add_revocation(&self, request: &RevocationRequest) -> Result<RevocationOutcome, Error> {
+        self.write("add_revocation", self.inner().map(|ledger| ledger.add_revocation(request))).await
+    }
+
+    async fn remove_revocation(&self, tenant: &TenantId, id: &str, at: Timestamp) -> Result<Option<u64>, Error> {
+        self.write("remove_revocation", self.inner().map(|ledger| ledger.remove_revocation(tenant, id, at))).await
+    }
+
+    async fn revocations(
+        &self,
+        tenant: &TenantId,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Page<Revocation>, Error> {
+        self.read("revocations", self.inner().map(|ledger| ledger.revocations(tenant, after, now, limit))).await
+    }
+
+    async fn add_security_events(&self, events: &[SecurityRow]) -> Result<(), Error> {
+        self.write("add_security_events", self.inner().map(|ledger| ledger.add_security_events(events))).await
+    }
+
+    async fn security_events(
+        &self,
+        tenant: &TenantId,
+        filter: &SecurityFilter,
+        limit: u32,
+    ) -> Result<Page<SecurityRow>, Error> {
+        self.read("security_events", self.inner().map(|ledger| ledger.security_events(tenant, filter, limit))).await
+    }
+
+    async fn forget_security_events(&self, before: Timestamp) -> Result<u64, Error> {
+        self.write("forget_security_events", self.inner().map(|ledger| ledger.forget_security_events(before))).await
     }
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod contract;
+pub mod control;
 pub mod deployment;
 mod error;
 pub mod fair_share;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::control::ControlLedger;
 use self::deployment::{Claim, ClaimOutcome};
 pub use self::error::Error;
 pub use self::page::{HistoryRow, PAGE_BYTES, Page};
@@ -152,7 +154,7 @@ pub trait LedgerHealth: Send + Sync {
 /// Every write is idempotent. Reads see whole batches only. Any call may fail with [`Error::Unavailable`]; its outcome is then
 /// unknown, and a retry is safe. A read ends after three seconds with [`Error::TooLong`].
 #[async_trait]
-pub trait Ledger: AuditSink + LedgerHealth {
+pub trait Ledger: AuditSink + LedgerHealth + ControlLedger {
     /// The newest version of a session, even if the session is deleted.
     async fn newest(&self, key: &SessionKey) -> Result<Option<Row>, Error>;
 

@@ -167,6 +167,7 @@ impl SqlDatabase for PostgresLedger {
     type Reader = PoolConnection<Postgres>;
     type Snapshot = Transaction<'static, Postgres>;
     type Writer = PoolConnection<Postgres>;
+    type Transaction = Transaction<'static, Postgres>;
 
     /// The server cancels a read by itself.
     const READ_TIMEOUT: Option<Duration> = None;
@@ -187,6 +188,14 @@ impl SqlDatabase for PostgresLedger {
 
     async fn writer(&self) -> Result<Self::Writer, Error> {
         self.explained(self.write.acquire(), failed).await
+    }
+
+    async fn begin_transaction(&self) -> Result<Self::Transaction, Error> {
+        self.begin_write().await
+    }
+
+    async fn commit(&self, transaction: Self::Transaction) -> Result<(), Error> {
+        transaction.commit().await.map_err(failed)
     }
 
     async fn session_rows(

@@ -1,12 +1,14 @@
 //! The ledger in SQL: what PostgreSQL and SQLite have in common.
 
 pub(super) mod connection;
+mod control;
 mod dead_letters;
 pub(super) mod decode;
 pub(super) mod deployment;
 mod lineage;
 mod read;
 pub(super) mod runs;
+mod security;
 
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -16,6 +18,10 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use self::connection::SqlConnection;
+use super::control::{
+    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow,
+    SettingsChange, SettingsOutcome,
+};
 use super::deployment::{Claim, ClaimOutcome};
 use super::{
     AuditSink, DeadLetter, DeadLetterSummary, Due, Error, Filter, Heartbeats, HistoryRow, IdempotencyRecord, Ledger,
@@ -24,6 +30,7 @@ use super::{
 use crate::domain::entry::Entry;
 use crate::domain::id::{SessionId, SessionKey, TenantId};
 use crate::domain::position::Position;
+use crate::domain::revocation::Revocation;
 use crate::domain::time::Timestamp;
 
 /// What each database does in a way of its own.
@@ -35,6 +42,8 @@ pub(super) trait SqlDatabase: Send + Sync {
     /// A connection whose reads all see the ledger at one instant.
     type Snapshot: DerefMut<Target = Self::Connection> + Send;
     type Writer: DerefMut<Target = Self::Connection> + Send;
+    /// A connection that writes all or nothing. Dropped before its commit, it has written nothing.
+    type Transaction: DerefMut<Target = Self::Connection> + Send;
 
     /// How long a read may take, if the database does not end it by itself. After that its caller is gone.
     const READ_TIMEOUT: Option<Duration>;
@@ -57,6 +66,10 @@ pub(super) trait SqlDatabase: Send + Sync {
     async fn begin_read(&self) -> Result<Self::Snapshot, Error>;
 
     async fn writer(&self) -> Result<Self::Writer, Error>;
+
+    async fn begin_transaction(&self) -> Result<Self::Transaction, Error>;
+
+    async fn commit(&self, transaction: Self::Transaction) -> Result<(), Error>;
 
     /// The rows of [`Ledger::sessions`], and one more if there are more. `found` is their number.
     async fn session_rows(
@@ -102,6 +115,60 @@ impl<D: SqlDatabase> AuditSink for D {
 impl<D: SqlDatabase> LedgerHealth for D {
     async fn ping(&self) -> Result<(), Error> {
         limited::<D, _>(self.check_writable()).await
+    }
+}
+
+#[async_trait]
+impl<D: SqlDatabase> ControlLedger for D {
+    async fn control_revision(&self) -> Result<u64, Error> {
+        limited::<D, _>(control::revision(self)).await
+    }
+
+    async fn control_changes(&self, since: u64, now: Timestamp) -> Result<ControlChanges, Error> {
+        limited::<D, _>(control::changes(self, since, now)).await
+    }
+
+    async fn tenant_settings(&self, tenant: &TenantId) -> Result<Vec<SettingRow>, Error> {
+        limited::<D, _>(control::settings_of(self, tenant)).await
+    }
+
+    async fn change_settings(&self, change: &SettingsChange) -> Result<SettingsOutcome, Error> {
+        control::change_settings(self, change).await
+    }
+
+    async fn add_revocation(&self, request: &RevocationRequest) -> Result<RevocationOutcome, Error> {
+        control::add_revocation(self, request).await
+    }
+
+    async fn remove_revocation(&self, tenant: &TenantId, id: &str, at: Timestamp) -> Result<Option<u64>, Error> {
+        control::remove_revocation(self, tenant, id, at).await
+    }
+
+    async fn revocations(
+        &self,
+        tenant: &TenantId,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Page<Revocation>, Error> {
+        limited::<D, _>(control::revocations(self, tenant, after, now, limit)).await
+    }
+
+    async fn add_security_events(&self, events: &[SecurityRow]) -> Result<(), Error> {
+        security::add(self, events).await
+    }
+
+    async fn security_events(
+        &self,
+        tenant: &TenantId,
+        filter: &SecurityFilter,
+        limit: u32,
+    ) -> Result<Page<SecurityRow>, Error> {
+        limited::<D, _>(security::page(self, tenant, filter, limit)).await
+    }
+
+    async fn forget_security_events(&self, before: Timestamp) -> Result<u64, Error> {
+        security::forget(self, before).await
     }
 }
 

@@ -135,6 +135,7 @@ impl SqlDatabase for SqliteLedger {
     type Reader = Interruptible;
     type Snapshot = Interruptible;
     type Writer = PoolConnection<Sqlite>;
+    type Transaction = Transaction<'static, Sqlite>;
 
     const READ_TIMEOUT: Option<Duration> = Some(Duration::from_secs(3));
     const NEWEST: &'static str = read::NEWEST;
@@ -154,6 +155,14 @@ impl SqlDatabase for SqliteLedger {
 
     async fn writer(&self) -> Result<Self::Writer, Error> {
         self.write.acquire().await.map_err(failed)
+    }
+
+    async fn begin_transaction(&self) -> Result<Self::Transaction, Error> {
+        self.begin_write().await
+    }
+
+    async fn commit(&self, transaction: Self::Transaction) -> Result<(), Error> {
+        transaction.commit().await.map_err(failed)
     }
 
     async fn session_rows(

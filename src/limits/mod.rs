@@ -35,7 +35,8 @@ pub use self::pool::{Drawn, LeaseRequest, MemoryPool, Pool, PoolError, RedisPool
 use self::rates::ClassLimiter;
 pub use self::rates::{Now, Rate, RateLimited, Standing};
 pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
-pub use self::tenant_quota::{Instances, NoTenantLimits, TenantLimits, TenantQuotaError, TenantQuotas};
+pub use self::tenant_quota::{Instances, TenantLimits, TenantQuotaError, TenantQuotas};
+use crate::security::{EventKind, NoSecurity, Security, SecurityEvent};
 use crate::telemetry::metrics as names;
 
 /// Between two looks for callers that can be forgotten.
@@ -50,6 +51,7 @@ pub struct RateLimits {
     rejected: [Counter; Class::ALL.len()],
     hasher: KeyHasher,
     is_trusted: IsTrusted,
+    security: Arc<dyn Security>,
 }
 
 impl RateLimits {
@@ -64,7 +66,12 @@ impl RateLimits {
             counter
         };
         let (limiters, rejected) = (Class::ALL.map(limiter), Class::ALL.map(rejected));
-        Self { limiters, rejected, hasher: KeyHasher::default(), is_trusted }
+        Self { limiters, rejected, hasher: KeyHasher::default(), is_trusted, security: Arc::new(NoSecurity) }
+    }
+
+    /// The same; refusals are reported.
+    pub fn with_security(self, security: Arc<dyn Security>) -> Self {
+        Self { security, ..self }
     }
 
     /// No limits at all.
@@ -99,14 +106,12 @@ impl RateLimits {
     /// A caller is refused: the one place where that is known of all classes.
     fn refused(&self, class: Class, caller: Caller<'_>) {
         self.rejected[class as usize].increment(1);
-        match caller {
-            Caller::Principal(principal) => {
-                tracing::debug!(class = class.as_str(), tenant.id = %principal.tenant, "a caller is over its limit");
-            }
-            Caller::Address(address) => {
-                tracing::debug!(class = class.as_str(), %address, "an address is over its limit");
-            }
-        }
+        let event = SecurityEvent::of(EventKind::Limited);
+        let event = match caller {
+            Caller::Principal(principal) => event.by(principal),
+            Caller::Address(address) => event.from(Some(address)),
+        };
+        self.security.record(event.detail(class.as_str()));
     }
 
     /// Where a client calls from: the nearest address that is not a trusted proxy's.

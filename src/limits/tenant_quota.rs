@@ -12,7 +12,9 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::pool::{Drawn, LeaseRequest, Pool, PoolError, Resource};
 use super::rates::Now;
+use crate::control::Current;
 use crate::domain::id::TenantId;
+use crate::domain::setting::{COMMANDS_PER_S, CREATES_PER_MIN};
 
 /// A lease is a tenant's share of this span.
 const LEASE: Duration = Duration::from_millis(100);
@@ -35,18 +37,20 @@ pub trait TenantLimits: Send + Sync {
     fn creates_per_min(&self, tenant: &TenantId) -> Option<u32>;
 }
 
-/// No tenant has a limit.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTenantLimits;
-
-impl TenantLimits for NoTenantLimits {
-    fn commands_per_s(&self, _: &TenantId) -> Option<u32> {
-        None
+/// By the settings of tenants, where 0 is without limit.
+impl TenantLimits for Current {
+    fn commands_per_s(&self, tenant: &TenantId) -> Option<u32> {
+        limit(self.number(tenant, &COMMANDS_PER_S))
     }
 
-    fn creates_per_min(&self, _: &TenantId) -> Option<u32> {
-        None
+    fn creates_per_min(&self, tenant: &TenantId) -> Option<u32> {
+        limit(self.number(tenant, &CREATES_PER_MIN))
     }
+}
+
+/// What the number of a setting says, where 0 is without limit.
+fn limit(number: i64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|limit| *limit > 0)
 }
 
 /// Why a tenant may not do what it asks.

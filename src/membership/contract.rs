@@ -215,7 +215,7 @@ async fn a_renewal_replaces_the_description_of_the_member(setup: Setup) {
     let one = member(1, 1);
     setup.renew(&one).await;
     let later = Member { settings_version: 9, ..one };
-    assert_eq!(setup.renew(&later).await, Renewed { live_members: vec![later], is_new: false });
+    assert_eq!(setup.renew(&later).await, Renewed { live_members: vec![later], is_new: false, control_revision: None });
 }
 
 async fn streams_are_counted_over_all_live_members(setup: Setup) {
@@ -356,7 +356,7 @@ async fn an_invalid_lease_ends_no_other() {
     setup.renew(&one).await;
     setup.server.as_ref().unwrap().say(&["HSET", "sk:{members}:members", "x", "no member"]);
     setup.server.as_ref().unwrap().say(&["ZADD", "sk:{members}:leases", &(i64::MAX >> 12).to_string(), "x"]);
-    assert_eq!(setup.renew(&one).await, Renewed { live_members: vec![one], is_new: false });
+    assert_eq!(setup.renew(&one).await, Renewed { live_members: vec![one], is_new: false, control_revision: None });
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::member::{InstanceId, Member, Work};
 use super::partition_owner::{Roles, roles};
 use super::write_format::WriteFormat;
-use super::{LeaseError, Leases, Renewed};
+use super::{ControlNews, LeaseError, Leases, Renewed};
 use crate::store::partition::Partitions;
 use crate::telemetry::metrics::{LEASES_LAPSED_TOTAL, set_membership};
 use crate::telemetry::outage::{OutageLog, OutageTracker};
@@ -45,6 +45,7 @@ pub struct Membership {
     roles: watch::Sender<Roles>,
     audited: watch::Sender<Partitions>,
     restarts: watch::Sender<u64>,
+    control_news: watch::Sender<ControlNews>,
     write_format: WriteFormat,
 }
 
@@ -75,6 +76,7 @@ impl Membership {
             roles: watch::channel(Roles::default()).0,
             audited: watch::channel(Partitions::NONE).0,
             restarts: watch::channel(0).0,
+            control_news: watch::channel(ControlNews::default()).0,
         }
     }
 
@@ -126,6 +128,11 @@ impl Membership {
         self.restarts.subscribe()
     }
 
+    /// What the newest renewal told of the control state, and its changes.
+    pub fn control_news(&self) -> watch::Receiver<ControlNews> {
+        self.control_news.subscribe()
+    }
+
     /// Renews the lease at every interval; runs until it is dropped.
     pub async fn run(&self) {
         let mut outage = OutageTracker::of(&OUTAGE);
@@ -172,7 +179,7 @@ impl Membership {
 
     fn apply_renewal(&self, me: InstanceId, until: Instant, renewed: Renewed) {
         let before = self.lease.borrow().clone();
-        let Renewed { live_members, is_new } = renewed;
+        let Renewed { live_members, is_new, control_revision } = renewed;
         let is_same = *before.live_members == *live_members;
         if !is_same {
             tracing::info!(members = live_members.len(), "membership changed");
@@ -197,6 +204,12 @@ impl Membership {
         if is_new {
             self.restarts.send_modify(|count| *count += 1);
         }
+        let lease = (*self.restarts.borrow()).max(1);
+        self.tell_control(ControlNews { lease, revision: control_revision });
+    }
+
+    fn tell_control(&self, news: ControlNews) {
+        self.control_news.send_if_modified(|told| std::mem::replace(told, news) != news);
     }
 
     /// Sleeps, and expires the lease when it ends meanwhile.
@@ -211,6 +224,7 @@ impl Membership {
 
     fn expire(&self) {
         self.write_format.set(self.me.lock().formats.oldest);
+        self.tell_control(ControlNews::default());
         if self.set_roles(Roles::default(), Partitions::NONE) {
             tracing::warn!("the lease has ended, so this instance owns nothing");
             metrics::counter!(LEASES_LAPSED_TOTAL).increment(1);

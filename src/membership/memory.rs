@@ -50,7 +50,11 @@ impl Leases for MemoryLeases {
         let is_new = before.is_none();
         let streams = before.map(|lease| lease.streams).unwrap_or_default();
         leases.insert(member.instance, MemoryLease { member: member.clone(), until, streams });
-        Ok(Renewed { live_members: leases.values().map(|lease| lease.member.clone()).collect(), is_new })
+        Ok(Renewed {
+            live_members: leases.values().map(|lease| lease.member.clone()).collect(),
+            is_new,
+            control_revision: None,
+        })
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {

@@ -34,6 +34,24 @@ pub struct Renewed {
     /// Whether the lease is new, or had ended: then the counts that this instance published
     /// may be lost.
     pub is_new: bool,
+    /// The revision of the control state that was published last; `None` if there is none.
+    pub control_revision: Option<u64>,
+}
+
+/// What the newest renewal told of the control state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ControlNews {
+    /// Counts leases; 0 while none is valid. After another lease, changes may have been missed.
+    pub lease: u64,
+    /// The revision that was published last.
+    pub revision: Option<u64>,
+}
+
+impl ControlNews {
+    /// Whether a valid lease told it.
+    pub const fn is_valid(&self) -> bool {
+        self.lease > 0
+    }
 }
 
 /// The leases of all instances, and the counts of their streams.

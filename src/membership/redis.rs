@@ -51,9 +51,11 @@ impl RedisLeases {
 impl Leases for RedisLeases {
     async fn renew(&self, member: &Member) -> Result<Renewed, LeaseError> {
         let arguments = [member.instance.to_string(), member.to_string(), self.lease.as_millis().to_string()];
-        let keys = [self.keys.leases(), self.keys.members()];
-        let reply = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
-        Ok(Renewed { is_new: reply.tag == "new", live_members: members(reply) })
+        let keys = [self.keys.leases(), self.keys.members(), self.keys.control()];
+        let mut reply = self.redis.ask(&SCRIPTS.renew, &keys, words(arguments)).await?;
+        let revision = if reply.fields.is_empty() { None } else { reply.fields.remove(0).convert::<String>().ok() };
+        let control_revision = revision.and_then(|text| text.parse().ok());
+        Ok(Renewed { is_new: reply.tag == "new", live_members: members(reply), control_revision })
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<Vec<Member>, LeaseError> {

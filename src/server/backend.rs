@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::{connect, eviction_policy, limits};
 use crate::audit::worker::Worker;
+use crate::auth::Tickets;
 use crate::breaker;
 use crate::bus::memory::MemoryHub;
 use crate::bus::redis::{RedisAudience, RedisBus};
 use crate::bus::{Audience, Bus, Message};
 use crate::clock::Clock;
 use crate::config::{Config, Durable};
+use crate::control::{Marker, MemoryTickets, RedisCopy, RedisTickets, SharedControl};
 use crate::domain::session::stored::FORMAT;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
@@ -75,6 +77,10 @@ pub struct Backend {
     pub(super) quota_pool: Arc<dyn Pool>,
     /// The subscribers of all instances.
     pub(super) audience: Arc<dyn Audience>,
+    /// What instances share of the control plane.
+    pub(super) control: Option<SharedControl>,
+    /// Tickets in place of tokens.
+    pub(super) tickets: Arc<dyn Tickets>,
     /// Closed while the ledger is another deployment's.
     pub(super) fence: Fence,
     mode: Mode,
@@ -135,6 +141,8 @@ impl Backend {
             generation_changes: watch::channel(0).1,
             quota_pool: Arc::new(MemoryPool::new(limits::now_from(clock))),
             audience: Arc::new(hub.clone()),
+            control: None,
+            tickets: Arc::new(MemoryTickets::default()),
             fence: Fence::default(),
             mode: Mode::Embedded { store, hub },
             tasks: Shutdown::new(),
@@ -168,6 +176,12 @@ impl Backend {
             ownership: Ownership::Shared(Arc::clone(&membership)),
             quota_pool: Arc::new(RedisPool::new(redis.duplicate().await?, keys.clone())),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
+            control: Some(SharedControl {
+                copy: RedisCopy::new(Arc::clone(&redis), keys.clone()),
+                news: membership.control_news(),
+                marker: Marker::new(&config.data_dir),
+            }),
+            tickets: Arc::new(RedisTickets::new(Arc::clone(&redis), keys.clone())),
             embedded_since: None,
             mode: Mode::Clustered { redis, keys, membership, renewing },
             tasks,

@@ -15,7 +15,7 @@ pub(super) fn now_from(clock: &Arc<dyn Clock>) -> Now {
 }
 
 /// The limits of callers.
-pub(super) fn of_callers(config: &Config, clock: &Arc<dyn Clock>) -> Arc<RateLimits> {
+pub(super) fn of_callers(config: &Config, services: &Services) -> Arc<RateLimits> {
     let limits = config.rate_limits;
     let rate = move |class| {
         let limit = match class {
@@ -29,7 +29,8 @@ pub(super) fn of_callers(config: &Config, clock: &Arc<dyn Clock>) -> Arc<RateLim
     };
     let proxies = config.trusted_proxies.clone();
     let is_trusted: IsTrusted = Box::new(move |address| proxies.iter().any(|proxy| proxy.contains(address)));
-    Arc::new(RateLimits::new(rate, is_trusted, &now_from(clock)))
+    let limits = RateLimits::new(rate, is_trusted, &now_from(&services.clock));
+    Arc::new(limits.with_security(Arc::clone(&services.security)))
 }
 
 /// The quotas of tenants, which this instance shares with the others.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, now_from};
 use crate::app::Retention;
+use crate::app::administration::Administration;
 use crate::app::dead_letters::DeadLetters;
 use crate::app::deadlines::{Deadlines, HINT_CAPACITY};
 use crate::app::readiness::Readiness;
@@ -17,16 +18,22 @@ use crate::app::sessions::{DueHint, Sessions};
 use crate::audit::heartbeat::Heartbeat;
 use crate::clock::Clock;
 use crate::config::{Audit, Config, Durable};
+use crate::control::ControlPlane;
 use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::ledger;
 use crate::ledger::Ledger;
-use crate::limits::{NoTenantLimits, TenantLimits};
+use crate::limits::TenantLimits;
+use crate::security::{Security, SecurityLog};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
 /// How often idle sessions are evicted.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The longest life of a token. Tokens may have any, so a revocation ends only when an
+/// administrator takes it back.
+const TOKEN_LIFE_MS: Option<i64> = None;
 
 /// The services that the instances of one process share.
 pub struct Services {
@@ -36,11 +43,17 @@ pub struct Services {
     pub sessions: Arc<Sessions>,
     /// Whether store and ledger answer.
     pub readiness: Arc<Readiness>,
+    /// Settings and revocations in force.
+    pub control: Arc<ControlPlane>,
+    /// The security log.
+    pub security: Arc<dyn Security>,
+    /// What administrators do.
+    pub administration: Arc<Administration>,
     /// The lasting record.
     pub ledger: Arc<dyn Ledger>,
     /// The store of live sessions.
     pub backend: Arc<Backend>,
-    /// How much tenants may ask; without settings of theirs as much as they like.
+    /// How much tenants may ask, by their settings.
     pub tenant_limits: Arc<dyn TenantLimits>,
     /// How long an idle session stays in the store.
     idle_ms: i64,
@@ -57,9 +70,12 @@ impl Services {
         config: &Config,
         clock: Arc<dyn Clock>,
         ledger: Arc<dyn Ledger>,
-        backend: Backend,
+        mut backend: Backend,
         background: Shutdown,
     ) -> Self {
+        let control = Arc::new(ControlPlane::new(Arc::clone(&ledger), backend.control.take(), now_from(&clock)));
+        let (log, recorder) = SecurityLog::new(Arc::clone(&ledger), control.current().clone(), now_from(&clock));
+        let security: Arc<dyn Security> = Arc::new(log);
         let (due_hints, hints) = mpsc::channel(HINT_CAPACITY);
         let retention = Retention { idle_ttl: config.session_idle_ttl, is_embedded: backend.embedded_since.is_some() };
         let sessions = Sessions::new(sessions::SessionsParts {
@@ -73,19 +89,42 @@ impl Services {
             least_advance: config.least_advance,
             idle: config.session_idle_ttl,
         });
-        let sessions = Arc::new(sessions.with_retention(retention).with_write_format(backend.ownership.write_format()));
+        let sessions = sessions.with_retention(retention).with_write_format(backend.ownership.write_format());
+        let sessions = Arc::new(sessions.with_control(control.current().clone(), Arc::clone(&security)));
         let needs_ledger = config.durable == Durable::Always;
         let readiness =
             Arc::new(Readiness::new(Arc::clone(&backend.store) as _, Arc::clone(&ledger) as _, needs_ledger));
         let (audit, audit_stop) = (Shutdown::new(), CancellationToken::new());
         let idle_ms = i64::try_from(config.session_idle_ttl.as_millis()).unwrap_or(i64::MAX);
         let backend = Arc::new(backend);
-        let tenant_limits = Arc::new(NoTenantLimits);
-        let services =
-            Self { clock, sessions, readiness, ledger, backend, tenant_limits, idle_ms, background, audit, audit_stop };
+        let tenant_limits = Arc::new(control.current().clone());
+        let administration = Arc::new(Administration {
+            ledger: Arc::clone(&ledger),
+            plane: Arc::clone(&control),
+            security: Arc::clone(&security),
+            ids: Ids::Random,
+            token_life_ms: TOKEN_LIFE_MS,
+        });
+        audit.spawn("security log", recorder.run(audit_stop.clone()));
+        let services = Self {
+            clock,
+            sessions,
+            readiness,
+            control,
+            security,
+            administration,
+            ledger,
+            backend,
+            tenant_limits,
+            idle_ms,
+            background,
+            audit,
+            audit_stop,
+        };
         if config.audit == Audit::InProcess {
             services.backend.audit(&services.ledger, &services.clock, &services.audit, &services.audit_stop);
         }
+        services.start_control();
         services.start_heartbeat();
         services.start_readiness();
         services.start_deadlines(config, hints);
@@ -106,6 +145,11 @@ impl Services {
     /// Live sessions.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.backend.store)
+    }
+
+    fn start_control(&self) {
+        let control = Arc::clone(&self.control);
+        self.background.spawn_until_stopped("control", async move { control.run().await });
     }
 
     fn start_heartbeat(&self) {

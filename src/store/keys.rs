@@ -122,6 +122,16 @@ impl Keys {
         self.of_members("deployment")
     }
 
+    /// The copy of what administrators have set, and its revision.
+    pub fn control(&self) -> String {
+        self.of_members("control")
+    }
+
+    /// A one-time ticket, by its digest.
+    pub fn ticket(&self, digest: &str) -> String {
+        format!("{}:ticket:{digest}", self.prefix())
+    }
+
     /// The newest version of a session.
     pub fn state(&self, key: &SessionKey) -> String {
         self.of_session(key, "state")
@@ -304,9 +314,10 @@ mod tests {
         let all = |prefix| {
             let (keys, key) = (Keys::new(prefix), key());
             let of_all = [keys.clock(), keys.leases(), keys.members(), keys.streams("s"), keys.deployment()];
+            let of_all = of_all.into_iter().chain([keys.control(), keys.ticket("t")]);
             let written = keys.session(&key).written().map(|name| name.concat());
             let channels = [keys.frames(&key), keys.wake(Partition::of(&key)), keys.state_prefix(Partition::of(&key))];
-            of_all.into_iter().chain(written).chain(channels).collect::<std::collections::BTreeSet<_>>()
+            of_all.chain(written).chain(channels).collect::<std::collections::BTreeSet<_>>()
         };
         let deployments = ["sk", "sk@2", "sk2", "sk-2"].map(all);
         let distinct: std::collections::BTreeSet<_> = deployments.iter().flatten().collect();

@@ -1,16 +1,32 @@
-//! When a stream ends though nobody acts: with its caller's token, or with its instance.
+//! When a stream ends though nobody acts: with its caller's token, with the revocation of that,
+//! or with its instance.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Streams;
+use crate::auth::UNKNOWN;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::wire::close::Close;
 
 /// A timer that is asked for more would be refused.
 const LONGEST_MS: u64 = 24 * 3_600_000;
+
+/// While it is not known what is revoked, a stream that nobody wakes looks again after this time.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What a stream may do by its caller's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It goes on.
+    Good,
+    /// It tells nothing until it is known what is revoked.
+    Unknown,
+    /// It ends.
+    Revoked,
+}
 
 /// How long a stream may go on.
 #[derive(Debug)]
@@ -21,12 +37,17 @@ pub struct Lifetime {
     look_at: Option<Instant>,
     /// When it goes, since its instance does.
     leave_at: Option<Instant>,
+    /// The generation of revocations that its token was last checked against.
+    checked: u64,
+    /// When to ask again, as it was not known what is revoked.
+    recheck_at: Option<Instant>,
 }
 
 impl Lifetime {
     /// As long as the caller's token.
     pub fn of(principal: &Principal, now: Timestamp) -> Self {
-        let mut lifetime = Self { token_end: principal.expires_at, look_at: None, leave_at: None };
+        let mut lifetime =
+            Self { token_end: principal.expires_at, look_at: None, leave_at: None, checked: UNKNOWN, recheck_at: None };
         lifetime.look(now);
         lifetime
     }
@@ -34,6 +55,7 @@ impl Lifetime {
     /// As long as another token.
     pub fn renew(&mut self, principal: &Principal, now: Timestamp) {
         self.token_end = principal.expires_at;
+        self.checked = UNKNOWN;
         self.look(now);
     }
 
@@ -70,9 +92,33 @@ impl Lifetime {
         self.check_token(now)
     }
 
+    /// Whether the token of `principal` is still good. It is looked for among what is revoked
+    /// only after that has changed.
+    pub fn standing(&mut self, streams: &Streams, principal: &Principal) -> Standing {
+        let validity = streams.parts.authenticator.validity();
+        let generation = validity.generation();
+        if generation == UNKNOWN {
+            self.recheck_at = Some(Instant::now() + RECHECK_INTERVAL);
+            return Standing::Unknown;
+        }
+        self.recheck_at = None;
+        if generation != self.checked {
+            if validity.is_revoked(principal, streams.parts.clock.now()) {
+                return Standing::Revoked;
+            }
+            self.checked = generation;
+        }
+        Standing::Good
+    }
+
+    /// Whether it was not known what is revoked when it was last asked.
+    pub fn is_held(&self) -> bool {
+        self.recheck_at.is_some()
+    }
+
     /// When there is something to look at, but for leaving.
     pub fn token_at(&self) -> Option<Instant> {
-        self.look_at
+        [self.look_at, self.recheck_at].into_iter().flatten().min()
     }
 
     /// When to leave.

@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 use self::feed::Feed;
 use self::status::StatusPublisher;
 pub use self::timing::Timing;
-use crate::auth::{Authenticator, Denied};
+use crate::auth::{Authenticator, Denied, TicketError, Tickets};
 use crate::clock::Clock;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::position::Position;
@@ -34,6 +34,7 @@ use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::fanout::{Hub, Transport};
 use crate::limits::{self, Class, RateLimited, RateLimits};
+use crate::security::Security;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics as names;
 use crate::wire::close::Close;
@@ -71,6 +72,10 @@ pub struct StreamsParts {
     pub authenticator: Arc<Authenticator>,
     /// How much a caller may ask.
     pub limits: Arc<RateLimits>,
+    /// Tickets in place of tokens.
+    pub tickets: Arc<dyn Tickets>,
+    /// The security log.
+    pub security: Arc<dyn Security>,
     /// Cluster time.
     pub clock: Arc<dyn Clock>,
     /// Streams end when it begins, spread over [`Timing::drain`].
@@ -88,7 +93,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Streams over `parts`, and the task that wakes them when a stop begins.
+    /// Streams over `parts`, and the tasks that wake them: when a stop begins, and when others
+    /// may be revoked than before.
     pub fn start(parts: StreamsParts) -> Arc<Self> {
         let frames = |direction| metrics::counter!(names::FRAMES_TOTAL, "direction" => direction);
         let (hub, status, stop) = (Arc::clone(&parts.hub), Arc::clone(&parts.status), parts.shutdown.soft());
@@ -96,6 +102,14 @@ impl Streams {
             stop.cancelled().await;
             hub.wake_all();
             status.wake_all();
+        });
+        let (hub, status) = (Arc::clone(&parts.hub), Arc::clone(&parts.status));
+        let mut changes = parts.authenticator.validity().changes();
+        parts.shutdown.spawn_until_stopped("stream validity", async move {
+            while changes.changed().await.is_ok() {
+                hub.wake_all();
+                status.wake_all();
+            }
         });
         Arc::new(Self { parts, frames_in: frames("in"), frames_out: frames("out"), left: AtomicU64::new(0) })
     }
@@ -126,6 +140,35 @@ impl Streams {
     /// Counts what a caller asks on a stream that it has, as if it were a request.
     fn count(&self, class: Class, principal: &Principal, address: IpAddr) -> Result<(), RateLimited> {
         self.parts.limits.check(class, 1, || self.counted(principal, address)).map(drop)
+    }
+
+    /// The same; waits for what is revoked only while that is not known.
+    ///
+    /// # Errors
+    /// Why it proves nobody.
+    pub async fn authenticate_known(&self, token: Option<&str>) -> Result<Arc<Principal>, Denied> {
+        match self.authenticate(token) {
+            Err(Denied::Unknown) if self.parts.authenticator.validity().is_known().await => self.authenticate(token),
+            authenticated => authenticated,
+        }
+    }
+
+    /// Uses a ticket up: the caller whom it was issued to, if neither has ended.
+    ///
+    /// # Errors
+    /// The tickets cannot be reached.
+    pub async fn redeem(&self, ticket: &str) -> Result<Result<Arc<Principal>, Denied>, TicketError> {
+        if !self.parts.authenticator.validity().is_known().await {
+            return Ok(Err(Denied::Unknown));
+        }
+        let now = self.parts.clock.now();
+        let principal = self.parts.tickets.redeem(ticket, now).await?;
+        Ok(principal.ok_or(Denied::Ticket).and_then(|principal| self.parts.authenticator.still_valid(principal, now)))
+    }
+
+    /// The security log.
+    pub fn security(&self) -> &dyn Security {
+        &*self.parts.security
     }
 
     /// A feed of a session, from `last` on if that is known here.

@@ -114,7 +114,16 @@ metrics! {
         "Callers with a bucket of their own (100,000 at most), and callers with a penalty (10,000 at most)";
     CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]
         "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
-        topics (watched, or left within a minute), warnings (of topics), tenant_quotas (10,000), stored_sessions (embedded, until idle)";
+        topics (watched, or left within a minute), warnings (of topics), tenant_quotas (10,000), stored_sessions (embedded, until idle), \
+         revocations (10,000 a tenant), activity (50,000 principals and addresses)";
+    SECURITY_EVENTS_TOTAL "synckairos_security_events_total" Counter ["kind"]
+        "Security events by kind, those of no tenant included";
+    SECURITY_EVENTS_SHED_TOTAL "synckairos_security_events_shed_total" Counter []
+        "Security events that are not in the ledger, as there were too many or it was away for too long";
+    ANOMALIES_TOTAL "synckairos_anomalies_total" Counter ["kind"]
+        "Principals and addresses that left their usual range: refusals, replays, wrong_tokens or commands";
+    CONTROL_REVISION "synckairos_control_revision" Gauge []
+        "The revision of settings and revocations in force on this instance; -1 while it knows none";
     BUILD_INFO "synckairos_build_info" Gauge ["version", "commit"] "Always 1; the labels say what is running";
 }
 
@@ -184,6 +193,27 @@ pub fn set_cache_entries(cache: &'static str, entries: usize) {
 pub fn set_rate_limit_keys(class: &'static str, callers: usize, penalties: usize) {
     metrics::gauge!(RATE_LIMIT_KEYS, "class" => class, "kind" => "callers").set(callers as f64);
     metrics::gauge!(RATE_LIMIT_KEYS, "class" => class, "kind" => "penalties").set(penalties as f64);
+}
+
+/// Counts security events of a kind.
+pub fn count_security_events(kind: &'static str, times: u64) {
+    metrics::counter!(SECURITY_EVENTS_TOTAL, "kind" => kind).increment(times);
+}
+
+/// Counts security events that the ledger will not hold.
+pub fn count_shed_security_events(events: u64) {
+    metrics::counter!(SECURITY_EVENTS_SHED_TOTAL).increment(events);
+}
+
+/// Counts an actor that left its usual range.
+pub fn count_anomaly(kind: &'static str) {
+    metrics::counter!(ANOMALIES_TOTAL, "kind" => kind).increment(1);
+}
+
+/// Sets the revision of settings and revocations in force; `None` while none is known.
+#[expect(clippy::cast_precision_loss, reason = "nobody changes settings that often")]
+pub fn set_control_revision(revision: Option<u64>) {
+    metrics::gauge!(CONTROL_REVISION).set(revision.map_or(-1.0, |revision| revision as f64));
 }
 
 /// Counts a read of a session that the store did not hold.

@@ -23,6 +23,16 @@ pub enum CommandInput {
     },
 }
 
+impl CommandInput {
+    /// The name of the command.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Command(command) => command.name(),
+            Self::Revert { .. } => "revert",
+        }
+    }
+}
+
 /// Every command there is, by its name in a batch and on a socket.
 pub const COMMANDS: &[&str] = &[
     "start",

@@ -17,11 +17,12 @@ enum May {
     /// The participant whose cycle it is, and operators.
     Switch,
     Operate,
+    Administer,
 }
 
 /// Every route of a session that runs, with what it takes, by who may use it.
 fn routes() -> Vec<(Method, &'static str, Value, May)> {
-    use May::{Anyone, Operate, Read, Switch};
+    use May::{Administer, Anyone, Operate, Read, Switch};
     vec![
         (Method::GET, "/health", json!({}), Anyone),
         (Method::GET, "/ready", json!({}), Anyone),
@@ -48,6 +49,12 @@ fn routes() -> Vec<(Method, &'static str, Value, May)> {
         (Method::POST, "/v1/sessions/{id}/clone", json!({}), Operate),
         (Method::POST, "/v1/sessions/{id}/tokens", json!({}), Operate),
         (Method::DELETE, "/v1/sessions/{id}", json!({}), Operate),
+        (Method::POST, "/v1/tickets", json!({}), Read),
+        (Method::GET, "/v1/settings", json!({}), Administer),
+        (Method::PATCH, "/v1/settings", json!({"anomaly_floor": 99}), Administer),
+        (Method::GET, "/v1/revocations", json!({}), Administer),
+        (Method::POST, "/v1/revocations", json!({"jti": "x"}), Administer),
+        (Method::GET, "/v1/security/events", json!({}), Administer),
     ]
 }
 
@@ -57,7 +64,8 @@ fn status(may: May, authority: &Authority, is_of_session: bool) -> Option<u16> {
         Authority::Foreign => return is_of_session.then_some(404),
         Authority::Participant("white") => May::Switch,
         Authority::Viewer | Authority::Participant(_) => May::Read,
-        Authority::Operator | Authority::Admin | Authority::Token(_) => May::Operate,
+        Authority::Operator | Authority::Token(_) => May::Operate,
+        Authority::Admin => May::Administer,
     };
     ((may as u8) > (rank as u8)).then_some(403)
 }

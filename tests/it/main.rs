@@ -84,9 +84,15 @@ mod restart;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod revocations;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod roaming_clients;
+#[cfg(test)]
+mod security_events;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

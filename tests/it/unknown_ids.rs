@@ -10,7 +10,12 @@ use synckairos::domain::entry::Entry;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::idempotency::IdempotencyRecord;
 use synckairos::domain::position::Position;
+use synckairos::domain::revocation::Revocation;
 use synckairos::domain::time::Timestamp;
+use synckairos::ledger::control::{
+    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow,
+    SettingsChange, SettingsOutcome,
+};
 use synckairos::ledger::deployment::{Claim, ClaimOutcome};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::sqlite::{Durability, SqliteLedger};
@@ -59,6 +64,60 @@ impl AuditSink for Counted {
 impl LedgerHealth for Counted {
     async fn ping(&self) -> Result<(), Error> {
         self.inner.ping().await
+    }
+}
+
+#[async_trait]
+impl ControlLedger for Counted {
+    async fn control_revision(&self) -> Result<u64, Error> {
+        self.inner.control_revision().await
+    }
+
+    async fn control_changes(&self, since: u64, now: Timestamp) -> Result<ControlChanges, Error> {
+        self.inner.control_changes(since, now).await
+    }
+
+    async fn tenant_settings(&self, tenant: &TenantId) -> Result<Vec<SettingRow>, Error> {
+        self.inner.tenant_settings(tenant).await
+    }
+
+    async fn change_settings(&self, change: &SettingsChange) -> Result<SettingsOutcome, Error> {
+        self.inner.change_settings(change).await
+    }
+
+    async fn add_revocation(&self, request: &RevocationRequest) -> Result<RevocationOutcome, Error> {
+        self.inner.add_revocation(request).await
+    }
+
+    async fn remove_revocation(&self, tenant: &TenantId, id: &str, at: Timestamp) -> Result<Option<u64>, Error> {
+        self.inner.remove_revocation(tenant, id, at).await
+    }
+
+    async fn revocations(
+        &self,
+        tenant: &TenantId,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Page<Revocation>, Error> {
+        self.inner.revocations(tenant, after, now, limit).await
+    }
+
+    async fn add_security_events(&self, events: &[SecurityRow]) -> Result<(), Error> {
+        self.inner.add_security_events(events).await
+    }
+
+    async fn security_events(
+        &self,
+        tenant: &TenantId,
+        filter: &SecurityFilter,
+        limit: u32,
+    ) -> Result<Page<SecurityRow>, Error> {
+        self.inner.security_events(tenant, filter, limit).await
+    }
+
+    async fn forget_security_events(&self, before: Timestamp) -> Result<u64, Error> {
+        self.inner.forget_security_events(before).await
     }
 }
 

@@ -3,8 +3,12 @@
 mod batch;
 mod commands;
 mod history;
+mod revocations;
+mod security;
 mod sessions;
+mod settings;
 mod streams;
+mod tickets;
 mod time;
 mod timesync;
 mod tokens;
@@ -51,6 +55,13 @@ fn handler(route: &'static Route, streams: &Arc<Streams>) -> MethodRouter<Arc<Ap
         Endpoint::ChangeParticipant => handled(route, sessions::change_participant),
         Endpoint::RemoveParticipant => handled(route, sessions::remove_participant),
         Endpoint::Command => handled(route, sessions::command),
+        Endpoint::ReadSettings => handled(route, settings::read),
+        Endpoint::ChangeSettings => handled(route, settings::change),
+        Endpoint::ListRevocations => handled(route, revocations::list),
+        Endpoint::AddRevocation => handled(route, revocations::add),
+        Endpoint::RemoveRevocation => handled(route, revocations::remove),
+        Endpoint::SecurityEvents => handled(route, security::events),
+        Endpoint::IssueTicket => handled(route, tickets::issue),
         Endpoint::Stream(stream) => streams::handler(route, stream).with_state(Arc::clone(streams)),
         // They are not below `/v1`.
         Endpoint::Health | Endpoint::Ready => MethodRouter::new(),

@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::http::api::Api;
 use crate::http::extract::{Body, Caller, Preconditions, SessionPath, digest};
 use crate::http::response;
+use crate::security::{EventKind, SecurityEvent};
 use crate::wire::api_error::ApiError;
 use crate::wire::command::parsed;
 use crate::wire::error_code::Code;
@@ -70,6 +71,10 @@ pub(super) async fn sign(
     let principal = proven(&caller.principal, id, wanted, &made)?;
     let signed = api.authenticator.sign(&principal, made.expires_at);
     let signed = signed.map_err(|_| ApiError::of(Code::NoSigningKey))?;
+    if !is_replay {
+        let detail = format!("token {} for {}", made.token_id, principal.subject);
+        api.security.record(SecurityEvent::of(EventKind::TokenIssued).by(&caller.principal).detail(detail));
+    }
     let body =
         SignedBody { token: signed.token, role: principal.role.as_str(), expires_at: Instant(signed.expires_at) };
     Ok(response::replayable(response::json(StatusCode::CREATED, &body), is_replay))

@@ -1,8 +1,9 @@
 -- Renews a lease, or begins one; returns the live members.
 --
---   KEYS     leases, members
+--   KEYS     leases, members, control
 --   ARGV     instance, member, lease_ms
---   returns  {"new" or "renewed", member, ...}, in the order of their instances
+--   returns  {"new" or "renewed", revision of the control state or "", member, ...}, in the
+--            order of their instances
 --
 -- After a failover the new master's clock may be behind, and dead leases would last too
 -- long: so no lease lasts longer than one that begins now.
@@ -16,4 +17,5 @@ for _, late in ipairs(redis.call('zrangebyscore', KEYS[1], '(' .. string.format(
     redis.call('zadd', KEYS[1], latest, late)
 end
 local is_renewed = before and tonumber(before) > now
-return with_live_members({ is_renewed and 'renewed' or 'new' }, KEYS[1], KEYS[2], now)
+local revision = redis.call('hget', KEYS[3], 'revision') or ''
+return with_live_members({ is_renewed and 'renewed' or 'new', revision }, KEYS[1], KEYS[2], now)

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -164,7 +165,7 @@ impl PollConnection {
         let (since, length) = self.again.as_ref()?.since(read)?;
         let now = streams.parts.clock.now();
         let is_plain = feed.position() == Some(since)
-            && principal.expires_at.is_none_or(|at| now < at)
+            && streams.parts.authenticator.still_valid(Arc::clone(principal), now).is_ok()
             && !streams.parts.shutdown.is_begun();
         is_plain.then_some(length)
     }

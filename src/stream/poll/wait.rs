@@ -10,12 +10,13 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::response::PollResponse;
+use crate::auth::Denied;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Update, UpdateKind};
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
-use crate::stream::lifetime::Lifetime;
+use crate::stream::lifetime::{Lifetime, Standing};
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 use crate::wire::frame;
@@ -67,12 +68,18 @@ impl Streams {
         principal: &Principal,
         patience: Duration,
     ) -> Result<PollOutcome, ApiError> {
-        let lifetime = Lifetime::of(principal, self.parts.clock.now());
+        let mut lifetime = Lifetime::of(principal, self.parts.clock.now());
         let by = Instant::now() + patience;
         let mut timer = pin!(sleep_until(lifetime.token_at().map_or(by, |at| at.min(by))));
         poll_fn(|context| {
-            if let Poll::Ready(told) = poll_write(feed, context) {
-                return Poll::Ready(Ok(PollOutcome::Told(told)));
+            match lifetime.standing(self, principal) {
+                Standing::Good => {
+                    if let Poll::Ready(told) = poll_write(feed, context) {
+                        return Poll::Ready(Ok(PollOutcome::Told(told)));
+                    }
+                }
+                Standing::Unknown => timer.as_mut().reset(lifetime.token_at().map_or(by, |at| at.min(by))),
+                Standing::Revoked => return Poll::Ready(Err(Denied::Revoked.into())),
             }
             // Whoever watches is woken when a stop begins.
             if self.parts.shutdown.is_begun() {
@@ -80,6 +87,10 @@ impl Streams {
             }
             ready!(timer.as_mut().poll(context));
             let is_valid = lifetime.check_token(self.parts.clock.now());
+            if lifetime.is_held() && is_valid.is_ok() && Instant::now() < by {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(is_valid.map(|()| PollOutcome::InTime).map_err(|_| ApiError::of(Code::TokenExpired)))
         })
         .await

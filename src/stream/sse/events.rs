@@ -12,7 +12,7 @@ use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Encoding, EndReason, Update, UpdateKind};
 use crate::stream::feed::Feed;
-use crate::stream::lifetime::Lifetime;
+use crate::stream::lifetime::{Lifetime, Standing};
 use crate::stream::params::StreamParams;
 use crate::stream::{Streams, closed, frames};
 use crate::wire::close::Close;
@@ -57,6 +57,7 @@ pub struct SseEvents {
     heartbeat: Duration,
     heartbeat_at: Instant,
     lifetime: Lifetime,
+    principal: Arc<Principal>,
     is_over: bool,
 }
 
@@ -65,13 +66,14 @@ impl SseEvents {
     pub(super) fn begin(
         streams: Arc<Streams>,
         WatchList { watches, unknown, asked }: WatchList,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         opening: &StreamParams,
         form: Encoding,
     ) -> Self {
         let spread = u64::try_from(streams.share_of(RECONNECT_DELAY).as_millis()).unwrap_or(0);
         Self {
             lifetime: Lifetime::of(principal, streams.parts.clock.now()),
+            principal: Arc::clone(principal),
             streams,
             watches,
             unknown,
@@ -100,8 +102,11 @@ impl SseEvents {
             return Poll::Ready(Some(self.greeting(ms)));
         }
         self.lifetime.prepare_to_leave(&self.streams);
+        let standing = self.lifetime.standing(&self.streams, &self.principal);
         let piece = match self.poll_due(context, timer) {
+            _ if standing == Standing::Revoked => Err(Close::TokenRefused),
             Poll::Ready(due) => due,
+            Poll::Pending if standing == Standing::Unknown => return Poll::Pending,
             Poll::Pending => ready!(self.poll_told(context)),
         };
         self.streams.frames_out.increment(1);
@@ -133,6 +138,9 @@ impl SseEvents {
     /// Whether it may go on.
     pub fn check(&mut self, now: Instant) -> Result<(), Close> {
         self.lifetime.look_at_token(self.streams.parts.clock.now())?;
+        if self.lifetime.standing(&self.streams, &self.principal) == Standing::Revoked {
+            return Err(Close::TokenRefused);
+        }
         if self.lifetime.is_to_leave(now) { Err(Close::GoingAway) } else { Ok(()) }
     }
 

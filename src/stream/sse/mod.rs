@@ -36,7 +36,7 @@ impl SseEvents {
     /// None of the sessions can be followed, and why.
     pub async fn open(
         streams: &Arc<Streams>,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         sessions: Vec<SessionId>,
         cursors: &[Option<Position>],
         params: &StreamParams,
@@ -52,7 +52,7 @@ impl SseEvents {
     /// The feed has no place, and why.
     pub async fn open_one(
         streams: &Arc<Streams>,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         mut feed: Box<dyn Feed>,
         last: Option<Position>,
         params: &StreamParams,

@@ -26,7 +26,7 @@ use crate::domain::principal::Principal;
 use crate::fanout::{Encoding, EndReason, Update, UpdateKind};
 use crate::ids::Ids;
 use crate::stream::frames::Regarding;
-use crate::stream::lifetime::Lifetime;
+use crate::stream::lifetime::{Lifetime, Standing};
 use crate::stream::params::StreamParams;
 use crate::stream::{Streams, frames};
 use crate::wire::api_error::ApiError;
@@ -127,6 +127,10 @@ impl<S: Wire> Connection<S> {
 
     /// One turn. Whether anything was done, so that there may be more.
     fn turn(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Result<bool, End> {
+        let standing = self.lifetime.standing(&self.streams, &self.principal);
+        if standing == Standing::Revoked {
+            return Err(Close::TokenRefused.into());
+        }
         let is_written = self.flush(context)?;
         // A command under way goes on, also while its client does not read: it may hold
         // up others.
@@ -138,7 +142,9 @@ impl<S: Wire> Connection<S> {
         }
         if is_written {
             self.lifetime.prepare_to_leave(&self.streams);
-            went_on |= self.take_updates(context)?;
+            if standing == Standing::Good {
+                went_on |= self.take_updates(context)?;
+            }
             went_on |= self.take_messages(context)?;
         }
         went_on |= self.take_due(context, timer)?;

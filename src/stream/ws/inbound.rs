@@ -13,9 +13,12 @@ use super::followed_feed::{PendingRequest, RequestKind};
 use super::rights;
 use super::socket::Wire;
 use super::subscriptions::Subscriptions;
+use crate::auth::Denied;
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
+use crate::domain::principal::Principal;
 use crate::limits::{Caller, Class};
+use crate::security::{EventKind, SecurityEvent};
 use crate::stream::frames::Regarding;
 use crate::stream::{MAX_SESSIONS, frames};
 use crate::wire::api_error::ApiError;
@@ -115,6 +118,9 @@ impl<S: Wire> Connection<S> {
     }
 
     fn command(&mut self, regarding: &Regarding, body: serde_json::Map<String, Value>) -> Result<(), ApiError> {
+        if self.lifetime.is_held() {
+            return Err(Denied::Unknown.into());
+        }
         let session = self.named(regarding)?.clone();
         let by = Arc::clone(&self.principal);
         // Nobody asks for the lag where none is claimed.
@@ -131,10 +137,15 @@ impl<S: Wire> Connection<S> {
         self.budget.charge(TOKEN);
         let now = self.streams.parts.clock.now();
         let renewed = self.streams.parts.authenticator.authenticate(Some(token), now);
+        if renewed.as_ref().is_err_and(|denied| *denied == Denied::Unknown) {
+            self.send_error(regarding, *ApiError::from(Denied::Unknown).0);
+            return Ok(());
+        }
         if matches!(renewed, Err(denied) if denied.is_counted()) {
             let _ = self.streams.parts.limits.check(Class::RefusedToken, 1, || Caller::Address(self.address));
         }
         let renewed = renewed.ok().filter(|renewed| self.principal.is_renewed_by(renewed));
+        self.record_renewal(renewed.as_deref());
         self.principal = renewed.ok_or(Close::TokenRefused)?;
         self.lifetime.renew(&self.principal, now);
         self.leave_hidden()?;
@@ -142,6 +153,20 @@ impl<S: Wire> Connection<S> {
             self.send(&frames::ack(regarding, EMPTY_ANSWER));
         }
         Ok(())
+    }
+
+    /// A token that is refused, or that brings another role or participant, is an event.
+    fn record_renewal(&self, renewed: Option<&Principal>) {
+        let before = &self.principal;
+        let event = match renewed {
+            None => SecurityEvent::of(EventKind::TokenRefused).by(before).detail("AUTH on a stream"),
+            Some(renewed) if renewed.role != before.role || renewed.participant_id != before.participant_id => {
+                let detail = format!("AUTH on a stream: from {} to {}", before.role.as_str(), renewed.role.as_str());
+                SecurityEvent::of(EventKind::TokenRenewed).by(renewed).detail(detail)
+            }
+            Some(_) => return,
+        };
+        self.streams.security().record(event);
     }
 
     /// A narrower token may have closed a session to its bearer.

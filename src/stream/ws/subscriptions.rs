@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::StreamExt as _;
 use tokio::time::Instant;
+use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::followed_feed::{FollowedFeed, PendingRequest, SubscriptionEvent};
@@ -34,6 +36,8 @@ pub struct ManySessions {
     turn: usize,
     /// Whoever follows nothing is not woken by anything else when a stop begins.
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Nor when its token is revoked.
+    revocations: WatchStream<u64>,
 }
 
 /// Too many sessions at once.
@@ -47,7 +51,8 @@ impl Subscriptions {
 
     pub fn many(streams: &Streams) -> Self {
         let stop = Box::pin(streams.parts.shutdown.soft().cancelled_owned());
-        Self::Many(Box::new(ManySessions { followed: Vec::new(), turn: 0, stop }))
+        let revocations = WatchStream::from_changes(streams.parts.authenticator.validity().changes());
+        Self::Many(Box::new(ManySessions { followed: Vec::new(), turn: 0, stop, revocations }))
     }
 
     /// The session every frame is about, where there is one.
@@ -144,6 +149,9 @@ impl ManySessions {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<SubscriptionEvent> {
         // It is looked at elsewhere whether a stop has begun: this is only to be woken.
         let _ = self.stop.as_mut().poll(context);
+        if self.followed.is_empty() {
+            while let Poll::Ready(Some(_)) = self.revocations.poll_next_unpin(context) {}
+        }
         for turn in 0..self.followed.len() {
             let index = (self.turn + turn) % self.followed.len();
             if let Poll::Ready(fed) = self.followed[index].poll_next(context) {

@@ -26,7 +26,7 @@ use super::sql::connect;
 /// What is beneath the instances.
 pub enum Backends {
     Embedded { folder: TempDir },
-    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String },
+    Shared { redis: Server, postgres: Arc<postgres::Server>, database: String, folder: TempDir },
 }
 
 /// Processes share nothing but the backends, and each has settings of its own.
@@ -60,14 +60,15 @@ impl Backends {
         redis.set_clock_offset_ms(0);
         let database = postgres.database().await;
         PostgresLedger::migrate(&database, "test").await.unwrap();
-        Self::Shared { redis, postgres, database }
+        Self::Shared { redis, postgres, database, folder: tempfile::tempdir().unwrap() }
     }
 
     /// The settings that lead to it.
     pub fn settled(&self, config: Config) -> Config {
         match self {
             Self::Embedded { folder } => Config { data_dir: folder.path().to_path_buf(), ..config },
-            Self::Shared { redis, database, .. } => Config {
+            Self::Shared { redis, database, folder, .. } => Config {
+                data_dir: folder.path().to_path_buf(),
                 redis: Some(Address::new(&redis.url())),
                 database: synckairos::config::Database::Postgres(Address::new(database)),
                 ..config
@@ -141,7 +142,8 @@ impl Backends {
         }
     }
 
-    async fn execute(&self, statement: &str) {
+    /// Executes a statement.
+    pub async fn execute(&self, statement: &str) {
         let statement = sqlx::AssertSqlSafe(statement);
         match self {
             Self::Embedded { .. } => {

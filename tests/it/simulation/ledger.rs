@@ -9,9 +9,14 @@ use synckairos::domain::entry::Entry;
 use synckairos::domain::id::{SessionId, SessionKey, TenantId};
 use synckairos::domain::idempotency::IdempotencyRecord;
 use synckairos::domain::position::Position;
+use synckairos::domain::revocation::Revocation;
 use synckairos::domain::session::restore::{OUTAGE_MS, Outage};
 use synckairos::domain::session::{Session, Status};
 use synckairos::domain::time::Timestamp;
+use synckairos::ledger::control::{
+    ControlChanges, ControlLedger, RevocationOutcome, RevocationRequest, SecurityFilter, SecurityRow, SettingRow,
+    SettingsChange, SettingsOutcome,
+};
 use synckairos::ledger::deployment::{Claim, ClaimOutcome};
 use synckairos::ledger::run::RunHistory;
 use synckairos::ledger::{
@@ -229,6 +234,56 @@ impl AuditSink for SimulatedLedger {
 impl LedgerHealth for SimulatedLedger {
     async fn ping(&self) -> Result<(), Error> {
         self.ask(|_| ()).await
+    }
+}
+
+/// Nobody administers here.
+#[async_trait]
+impl ControlLedger for SimulatedLedger {
+    async fn control_revision(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    async fn control_changes(&self, _: u64, _: Timestamp) -> Result<ControlChanges, Error> {
+        Ok(ControlChanges { is_whole: true, ..ControlChanges::default() })
+    }
+
+    async fn tenant_settings(&self, _: &TenantId) -> Result<Vec<SettingRow>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn change_settings(&self, _: &SettingsChange) -> Result<SettingsOutcome, Error> {
+        Ok(SettingsOutcome::Stale(0))
+    }
+
+    async fn add_revocation(&self, _: &RevocationRequest) -> Result<RevocationOutcome, Error> {
+        Ok(RevocationOutcome::TooMany)
+    }
+
+    async fn remove_revocation(&self, _: &TenantId, _: &str, _: Timestamp) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
+    async fn revocations(
+        &self,
+        _: &TenantId,
+        _: Option<&str>,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Page<Revocation>, Error> {
+        Ok(Page::of(Vec::new(), 0))
+    }
+
+    async fn add_security_events(&self, _: &[SecurityRow]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn security_events(&self, _: &TenantId, _: &SecurityFilter, _: u32) -> Result<Page<SecurityRow>, Error> {
+        Ok(Page::of(Vec::new(), 0))
+    }
+
+    async fn forget_security_events(&self, _: Timestamp) -> Result<u64, Error> {
+        Ok(0)
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
-use super::request::{admitted, counted, key};
+use super::request::{TicketUse, admitted, counted, key};
 use crate::domain::position::Position;
 use crate::fanout::Transport;
 use crate::http::access;
@@ -51,7 +51,7 @@ impl PollParams {
 pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = counted(&streams, &parts)??;
+    let principal = counted(&streams, &parts, TicketUse::Never).await??;
     admitted(&parts)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
@@ -64,9 +64,9 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
 pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
-    let principal = counted(&streams, &parts)??;
+    let principal = counted(&streams, &parts, TicketUse::Never).await??;
     admitted(&parts)?;
-    access::check_role(&parts, &principal)?;
+    access::check_role(streams.limits(), streams.security(), &parts, &principal)?;
     let feed = streams.follow_status(since);
     let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
     answer(poll, parts).await

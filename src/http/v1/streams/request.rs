@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Method;
 use axum::http::request::Parts;
 
 use super::handshake;
@@ -26,9 +27,22 @@ const CURSOR_PARAMS: [&str; 3] = ["lastEventId", "evs_last_event_id", "last"];
 
 const HEARTBEAT_RANGE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 
+/// Whether a stream may be opened by a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TicketUse {
+    /// Once.
+    Once,
+    /// Never: the same request is to come again and again.
+    Never,
+}
+
 /// The caller. A token that proves nobody is counted. A page of another origin is not let in at all in open mode, nor over a
 /// WebSocket unless it may call: its browser would show it our stream.
-fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
+async fn caller(
+    streams: &Streams,
+    parts: &Parts,
+    tickets: TicketUse,
+) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
     if streams.is_open() {
         origin::check(parts)?;
         return Ok(streams.authenticate(None));
@@ -36,17 +50,27 @@ fn caller(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Den
     if handshake::is_asked_for(&parts.headers) {
         origin::check_websocket(parts)?;
     }
-    let token = auth::token(parts, TokenSources::Stream);
-    let caller = token.and_then(|token| streams.authenticate(token));
-    if let Err(denied) = caller {
-        access::check_refused(streams.limits(), parts, denied)?;
+    let proven = match (auth::token(parts, TokenSources::Stream), auth::ticket(&parts.uri)) {
+        (Ok(None), Some(ticket)) if tickets == TicketUse::Once && parts.method == Method::GET => {
+            streams.redeem(ticket).await.map_err(|_| ApiError::unavailable(Code::StoreUnavailable))?
+        }
+        (Ok(None), Some(_)) => Err(Denied::Misplaced),
+        (Ok(token), _) => streams.authenticate_known(token).await,
+        (Err(denied), _) => Err(denied),
+    };
+    if let Err(denied) = proven {
+        access::check_refused(streams.limits(), streams.security(), parts, denied)?;
     }
-    Ok(caller)
+    Ok(proven)
 }
 
 /// The caller, with its request counted: it may ask no more than its share.
-pub fn counted(streams: &Streams, parts: &Parts) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
-    let caller = caller(streams, parts)?;
+pub async fn counted(
+    streams: &Streams,
+    parts: &Parts,
+    tickets: TicketUse,
+) -> Result<Result<Arc<Principal>, Denied>, ApiError> {
+    let caller = caller(streams, parts, tickets).await?;
     if let (Ok(principal), Some(class)) = (&caller, access::route(parts)?.class) {
         count(streams, parts, principal, class, 1)?;
     }

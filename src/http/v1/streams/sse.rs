@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 
 use super::request;
-use super::request::{admitted, count, counted};
+use super::request::{TicketUse, admitted, count, counted};
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::fanout::Encoding;
@@ -107,8 +107,8 @@ async fn open(
     parts: &mut Parts,
     request: Result<SseRequest, ApiError>,
 ) -> Result<Response, ApiError> {
-    let principal = counted(streams, parts)??;
-    access::check_role(parts, &principal)?;
+    let principal = counted(streams, parts, TicketUse::Once).await??;
+    access::check_role(streams.limits(), streams.security(), parts, &principal)?;
     admitted(parts)?;
     let (followed, params) = request?;
     if access::route(parts)?.weight == Weight::Sessions {

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::handshake;
-use super::request::{admitted, counted, params};
+use super::request::{TicketUse, admitted, counted, params};
 use crate::auth::Denied;
 use crate::domain::id::{SessionId, SessionKey};
 use crate::domain::principal::Principal;
@@ -39,7 +39,7 @@ type HandlerResult = Result<Response, ApiError>;
 pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (mut parts, _) = request.into_parts();
     let session = SessionPath::from_request_parts(&mut parts, &()).await.map(|SessionPath(session)| session);
-    let caller = counted(&streams, &parts)?;
+    let caller = counted(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, Some(session)));
     }
@@ -48,37 +48,37 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
             let seen = session.ok().filter(|session| principal.sees(session)).ok_or(Close::NoSuchSession);
             open(streams, parts, principal, seen.map(Target::Session))
         }
-        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+        Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
 
 /// `GET /ws`.
 pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = counted(&streams, &parts)?;
+    let caller = counted(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
     match caller {
         Ok(principal) => open(streams, parts, principal, Ok(Target::Many)),
-        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+        Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
 
 /// `GET /status/ws`.
 pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: Request) -> HandlerResult {
     let (parts, _) = request.into_parts();
-    let caller = counted(&streams, &parts)?;
+    let caller = counted(&streams, &parts, TicketUse::Once).await?;
     if !handshake::is_asked_for(&parts.headers) {
         return Err(no_upgrade(caller, None));
     }
     match caller {
         Ok(principal) => {
-            let allowed = access::check_role(&parts, &principal).map(|()| Target::Status);
-            let allowed = allowed.map_err(|_| Close::NotAllowed);
+            let allowed = access::check_role(streams.limits(), streams.security(), &parts, &principal);
+            let allowed = allowed.map(|()| Target::Status).map_err(|_| Close::NotAllowed);
             open(streams, parts, principal, allowed)
         }
-        Err(_) => refuse(&streams, parts, Close::TokenRefused),
+        Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
 
@@ -135,6 +135,14 @@ fn open(
         Target::Many => None,
     };
     Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, client)))
+}
+
+/// By which code the client is told.
+const fn refusal(denied: Denied) -> Close {
+    match denied {
+        Denied::Unknown => Close::StoreUnavailable,
+        _ => Close::TokenRefused,
+    }
 }
 
 fn refuse(streams: &Streams, mut parts: Parts, close: Close) -> HandlerResult {

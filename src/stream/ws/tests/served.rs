@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::auth::Authenticator;
+use crate::control::MemoryTickets;
 use crate::domain::id::{SessionId, TenantId};
 use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
@@ -27,6 +28,7 @@ use crate::limits::RateLimits;
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
+use crate::security::NoSecurity;
 use crate::stream::status::{StatusPublisher, StatusSource};
 use crate::stream::{Commands, Streams, StreamsParts, Timing};
 use crate::wire::error_code::Code;
@@ -116,6 +118,8 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
         limits: Arc::new(RateLimits::none()),
+        tickets: Arc::new(MemoryTickets::default()),
+        security: Arc::new(NoSecurity),
         clock: Arc::clone(&house.clock) as _,
         shutdown: house.shutdown.clone(),
         timing,

@@ -44,7 +44,7 @@ impl Leases for SimulatedLeases {
         self.ask(move |state| {
             living(state);
             let is_new = state.leases.insert(member.instance, (member, Instant::now() + lease)).is_none();
-            Renewed { live_members: living(state), is_new }
+            Renewed { live_members: living(state), is_new, control_revision: None }
         })
         .await
     }
