@@ -7,7 +7,8 @@
 //! - [`net`]: sockets and connections, without a route
 //! - [`app`]: use cases
 //! - [`fanout`]: from the bus to subscribers, inside one instance
-//! - [`limits`]: quotas of a subject over all instances
+//! - [`addresses`]: from where callers may come
+//! - [`limits`]: how much a caller, a tenant and a session may have
 //! - [`security`]: the log of what was refused, limited, revoked and changed
 //! - [`control`]: settings and revocations, changed while the service runs
 //! - [`membership`]: live instances, and the partitions that each owns
@@ -22,6 +23,7 @@
 //! - [`redis`]: connections to Redis, however it is deployed
 //! - [`config`], [`shutdown`], [`telemetry`]: below every room
 
+pub mod addresses;
 pub mod app;
 pub mod audit;
 pub mod auth;

@@ -1,6 +1,7 @@
 //! The composition root, the only room that knows every concrete type: from settings to
 //! services, from services to instances that serve.
 
+mod addresses;
 mod backend;
 mod cache_metrics;
 mod capacity;
@@ -45,6 +46,7 @@ use self::capacity::Capacity;
 use self::listener::Listener;
 use self::status_source::InstanceParts;
 
+pub use addresses::check_files;
 pub use backend::Backend;
 pub use clock_reference::RedisReference;
 pub use error::Error;
@@ -69,6 +71,7 @@ impl Instance {
         let secret = config.jwt_secret.as_ref().map(Secret::as_bytes);
         let authenticator = Authenticator::new(secret)?.with_validity(Arc::clone(&services.control) as _);
         let authenticator = Arc::new(authenticator);
+        let addresses = addresses::of(config, services, &front).await?;
         let (callers, tenants) = (limits::of_callers(config, services), limits::of_tenants(services));
         front.spawn_until_stopped("limits", Arc::clone(&callers).run(tenants.clone()));
         let api = Arc::new(Api {
@@ -76,6 +79,7 @@ impl Instance {
             readiness: Arc::clone(&services.readiness),
             authenticator: Arc::clone(&authenticator),
             limits: Arc::clone(&callers),
+            addresses: Arc::clone(&addresses),
             tenants: Arc::clone(&tenants),
             administration: Arc::clone(&services.administration),
             tickets: Arc::clone(&services.backend.tickets),
@@ -89,8 +93,8 @@ impl Instance {
         let hub = watch(config, services, &front).await?;
         let (sessions, backend) = (Arc::clone(&services.sessions), Arc::clone(&services.backend));
         let authenticates = Arc::clone(&authenticator);
-        let limits = (Arc::clone(&callers), tenants);
-        let caches = CacheMetrics { sessions, authenticator: authenticates, hub: Arc::clone(&hub), backend, limits };
+        let caller_limits = (Arc::clone(&callers), tenants);
+        let caches = CacheMetrics { sessions, authenticator: authenticates, hub: Arc::clone(&hub), backend, limits: caller_limits };
         let recorder = metrics::install();
         // A scrape may come as soon as it is ready.
         caches.report();
@@ -110,6 +114,8 @@ impl Instance {
             commands: Arc::clone(&api) as _,
             authenticator,
             limits: callers,
+            stream_limits: limits::of_streams(config, services),
+            addresses: Arc::clone(&addresses),
             tickets: Arc::clone(&services.backend.tickets),
             security: Arc::clone(&services.security),
             clock: Arc::clone(&services.clock),
@@ -118,10 +124,10 @@ impl Instance {
         });
         let Capacity { requests, metrics: scrapes } = Capacity::of(config);
         let router = http::metrics::router(recorder, &config.metrics_hosts);
-        let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes };
+        let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits: scrapes, addresses: None };
         let metrics_address = listener::serve(listener, config, &front).await?;
         let router = http::router(&api, &streams, &config.cors_origins);
-        let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests };
+        let listener = Listener { name: "requests", address: config.listen_addr, router, limits: requests, addresses: Some(addresses) };
         let address = listener::serve(listener, config, &front).await?;
         Ok(Self { address, metrics_address, front })
     }

@@ -61,6 +61,7 @@ pub(super) fn command() -> Command {
 pub(super) async fn run(args: &Args, mut settings: Resolved) -> Result<(), Failure> {
     settings.config = args.apply(settings.config);
     settings.config.check()?;
+    server::check_files(&settings.config)?;
     if args.has_flag("check") {
         stdout().write_all(settings.report().as_bytes())?;
         return Ok(());

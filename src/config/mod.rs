@@ -6,7 +6,6 @@
 
 mod address;
 mod layers;
-mod network;
 mod rate_limit;
 mod read;
 mod table;
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 pub use address::Address;
 pub use layers::{Pairs, Resolved, Source, resolve};
-pub use network::Network;
+pub use crate::domain::network::Network;
 pub use rate_limit::{RateLimit, RateLimits};
 pub use table::{SETTINGS, Setting, reference};
 
@@ -56,6 +55,18 @@ pub struct Config {
     pub durable: Durable,
     /// The key of tokens; `None` is open mode.
     pub jwt_secret: Option<Secret>,
+    /// Networks that are let in; where it or the next is set, nothing else is.
+    pub allow_addresses: Vec<Network>,
+    /// Countries that are let in.
+    pub allow_countries: Vec<String>,
+    /// Networks that are not let in.
+    pub deny_addresses: Vec<Network>,
+    /// Countries that are not let in.
+    pub deny_countries: Vec<String>,
+    /// The file with the countries of addresses.
+    pub geoip_file: Option<PathBuf>,
+    /// The most streams of one caller at once, over all instances; `None` is without limit.
+    pub max_streams_per_subject: Option<u32>,
     /// Other origins whose pages may call, each as browsers send it.
     pub cors_origins: Vec<String>,
     /// Connections to serve at once; `None` derives it from the limit of file descriptors.
@@ -265,6 +276,9 @@ pub enum Error {
     /// Sessions in this process, and no process that drains its outbox.
     #[error("--no-audit leaves the audit to workers, and without REDIS_URL there are none")]
     NoAuditor,
+    /// Countries are named, and no file tells them.
+    #[error("ALLOW_COUNTRIES and DENY_COUNTRIES need GEOIP_FILE, a file with the countries of addresses")]
+    NoCountries,
 }
 
 impl Default for Config {
@@ -284,6 +298,12 @@ impl Default for Config {
             audit: Audit::InProcess,
             durable: Durable::Flush,
             jwt_secret: None,
+            allow_addresses: Vec::new(),
+            allow_countries: Vec::new(),
+            deny_addresses: Vec::new(),
+            deny_countries: Vec::new(),
+            geoip_file: None,
+            max_streams_per_subject: None,
             cors_origins: Vec::new(),
             max_connections: None,
             max_unauthenticated: None,
@@ -363,6 +383,10 @@ impl Config {
         }
         if self.redis.is_none() && self.audit == Audit::ByWorkers {
             return Err(Error::NoAuditor);
+        }
+        let names_countries = !self.allow_countries.is_empty() || !self.deny_countries.is_empty();
+        if names_countries && self.geoip_file.is_none() {
+            return Err(Error::NoCountries);
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::{Position, Url};
 
+use crate::domain::network::is_country;
+
 use super::{Address, Database, Durable, LogFormat, RateLimit};
 
 /// Why a value was refused.
@@ -37,6 +39,18 @@ pub(super) fn within(text: &str, min: u64, max: u64) -> Result<u64, ValueError> 
 
 pub(super) fn count(text: &str, min: u64) -> Result<usize, ValueError> {
     within(text, min, 10_000_000).and_then(|number| usize::try_from(number).map_err(|_| ValueError::Value))
+}
+
+pub(super) fn count_or_none(text: &str) -> Result<Option<u32>, ValueError> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let number = within(text, 1, 1_000_000)?;
+    u32::try_from(number).map(Some).map_err(|_| ValueError::Value)
+}
+
+pub(super) fn country(text: &str) -> Option<String> {
+    is_country(text).then(|| text.to_owned())
 }
 
 pub(super) fn show_or(number: Option<usize>, default: &str) -> String {

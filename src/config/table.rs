@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::read::{
-    ValueError, address, count, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
+    ValueError, address, count, count_or_none, country, database, durable, host_name, list, log_filter, log_format, millis, name, non_empty,
     origin, prefix, put, rate, redis, show_list, show_or, within,
 };
 use super::{Address, Config, RateLimit, Secret};
@@ -176,6 +176,36 @@ settings! {
         accepts: "none, or a number from 1 to 1000000 a window of s, min or h and perhaps a burst, such as 600/min or 10/s,burst=50",
         read: |config, text| put(&mut config.rate_limits.refused_token, rate(text)),
         show: |config| RateLimit::shown(config.rate_limits.refused_token);
+    ALLOW_ADDRESSES "none"
+        "Networks that are let in, such as `10.0.0.0/8,2001:db8::/32`; once it or `ALLOW_COUNTRIES` is set, nothing else is, but for `/health`. The address is that of `TRUSTED_PROXIES`. All others get 403 `address_denied` before a token is looked at. A tenant has such lists in its settings too."
+        accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
+        read: |config, text| put(&mut config.allow_addresses, list(text, |each| each.parse().ok())),
+        show: |config| show_list(&config.allow_addresses, "none");
+    DENY_ADDRESSES "none"
+        "Networks that are not let in, whatever else says so. Connections from there are dropped as they come, unless they are of this host or of `TRUSTED_PROXIES`."
+        accepts: "addresses or networks such as 10.0.0.0/8, separated by commas",
+        read: |config, text| put(&mut config.deny_addresses, list(text, |each| each.parse().ok())),
+        show: |config| show_list(&config.deny_addresses, "none");
+    ALLOW_COUNTRIES "none"
+        "Countries that are let in, such as `DE,FR`. Addresses of no known country, private ones among them, are in none; name them in `ALLOW_ADDRESSES`. Needs `GEOIP_FILE`."
+        accepts: "countries as two capital letters (ISO 3166-1), such as DE,FR",
+        read: |config, text| put(&mut config.allow_countries, list(text, country)),
+        show: |config| show_list(&config.allow_countries, "none");
+    DENY_COUNTRIES "none"
+        "Countries that are not let in, but for `ALLOW_ADDRESSES`. Needs `GEOIP_FILE`."
+        accepts: "countries as two capital letters (ISO 3166-1), such as DE,FR",
+        read: |config, text| put(&mut config.deny_countries, list(text, country)),
+        show: |config| show_list(&config.deny_countries, "none");
+    GEOIP_FILE "none"
+        "The countries of addresses: a file in MaxMind's format (`.mmdb`) with `country.iso_code`. It is read again within 10 s of a change; one that cannot be used leaves the one before in force."
+        accepts: "a file",
+        read: |config, text| put(&mut config.geoip_file, non_empty(text).map(|file| Some(PathBuf::from(file)))),
+        show: |config| config.geoip_file.as_ref().map_or("none".into(), |file| file.display().to_string());
+    MAX_STREAMS_PER_SUBJECT "`none`"
+        "Streams of one caller at once, over all instances: WebSockets, event streams and polls that wait. A caller is tenant and subject of a token; in open mode it is an address. While nobody can count, no stream is opened."
+        accepts: "none, or a number from 1 to 1000000",
+        read: |config, text| put(&mut config.max_streams_per_subject, count_or_none(text)),
+        show: |config| config.max_streams_per_subject.map_or("none".into(), |limit| limit.to_string());
     METRICS_HOSTS "none: names that only this network knows"
         "More host names under which `/metrics` answers, separated by commas. IP addresses, `localhost`, names without a dot and those below `.internal`, `.local`, `.localhost`, `.lan`, `.home.arpa` or `.test` always do; a page in a browser cannot make another one point here."
         accepts: "host names without a port, separated by commas",
@@ -235,7 +265,6 @@ settings! {
     NTP_SERVERS "What UTC is compared with.";
     JWT_PUBLIC_KEY_FILE "Key of tokens that others sign.";
     JWT_JWKS_URL "Where the keys of tokens that others sign are published.";
-    MAX_STREAMS_PER_SUBJECT "Streams one caller may hold.";
 }
 
 #[cfg(test)]

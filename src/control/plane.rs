@@ -53,7 +53,7 @@ pub struct ControlPlane {
     ledger: Arc<dyn Ledger>,
     shared: Option<SharedControl>,
     now: Now,
-    /// Counts sets of revocations, from 1.
+    /// Counts sets of what may end streams, from 1: revocations and lists of addresses.
     revocations: AtomicU64,
     /// The same while it is known, else [`UNKNOWN`]: streams read it on each wake-up.
     generation: AtomicU64,
@@ -236,7 +236,7 @@ impl ControlPlane {
         let count = applied.state.revocations();
         self.current.store(applied.state);
         metrics::set_cache_entries("revocations", count);
-        if applied.has_new_revocations || self.revocations.load(Ordering::Acquire) == UNKNOWN {
+        if applied.may_end_streams || self.revocations.load(Ordering::Acquire) == UNKNOWN {
             self.revocations.fetch_add(1, Ordering::AcqRel);
         }
         self.set_known(true);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::id::TenantId;
 use crate::domain::principal::Principal;
 use crate::domain::revocation::{Revocation, RevokedTokens, is_made_by};
-use crate::domain::setting::{TenantSettings, setting};
+use crate::domain::setting::{ENDING_STREAMS, TenantSettings, setting};
 use crate::domain::time::Timestamp;
 use crate::ledger::control::{ControlChanges, RevocationChange, SettingRow};
 
@@ -36,10 +36,11 @@ struct SubjectRevocation {
     expires_at: Timestamp,
 }
 
-/// A state, and whether its revocations are others than before.
+/// A state, and whether streams that are open may have to end by it: by another revocation, or
+/// another list of addresses.
 pub(super) struct Applied {
     pub state: ControlState,
-    pub has_new_revocations: bool,
+    pub may_end_streams: bool,
 }
 
 impl ControlState {
@@ -91,7 +92,10 @@ impl ControlState {
         state.revision = changes.revision;
         let has_new_revocations =
             if changes.is_whole { !self.has_revocations_of(&state) } else { !changes.revocations.is_empty() };
-        Applied { has_new_revocations, state }
+        let is_of_addresses = |row: &SettingRow| ENDING_STREAMS.iter().any(|setting| setting.name == row.name);
+        // Of a whole state it is not told which settings are others than before.
+        let may_have_new_lists = changes.is_whole || changes.settings.iter().any(is_of_addresses);
+        Applied { may_end_streams: has_new_revocations || may_have_new_lists, state }
     }
 }
 
@@ -212,8 +216,8 @@ mod tests {
             ],
             ..ControlChanges::default()
         };
-        let Applied { state, has_new_revocations } = ControlState::default().apply(&changes, NOW);
-        assert!(has_new_revocations && state.revision == 3 && state.revocations() == 3);
+        let Applied { state, may_end_streams } = ControlState::default().apply(&changes, NOW);
+        assert!(may_end_streams && state.revision == 3 && state.revocations() == 3);
         for (who, now_ms, expected) in [
             (principal("t", "x", Some("j"), None, 0), 1_999, true),
             (principal("t", "x", Some("j"), None, 0), 2_000, false),

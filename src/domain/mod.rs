@@ -6,6 +6,7 @@ pub mod chain;
 pub mod entry;
 pub mod id;
 pub mod idempotency;
+pub mod network;
 pub mod position;
 pub mod principal;
 pub mod revocation;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::network::{Network, is_country};
 use super::session::growth::MAX_STORED_BYTES;
 
 /// The type of a setting, with its bounds.
@@ -75,6 +76,18 @@ settings! {
         "Commands a second of the whole tenant, over all instances; 0 is without limit";
     CREATES_PER_MIN "creates_per_min" UP_TO_A_MILLION, SettingValue::Number(0),
         "New sessions a minute of the whole tenant, over all instances; 0 is without limit";
+    MAX_STREAMS "max_streams" UP_TO_A_MILLION, SettingValue::Number(0),
+        "Streams of the whole tenant at once, over all instances; a poll that waits is one; 0 is without limit";
+    MAX_WATCHERS_PER_SESSION "max_watchers_per_session" UP_TO_A_MILLION, SettingValue::Number(0),
+        "Streams that follow one session at once, over all instances; 0 is without limit";
+    ALLOW_ADDRESSES "allow_addresses" NETWORKS, SettingValue::Texts(Vec::new()),
+        "Networks that the tenant's callers may come from; once it or allow_countries is set, they come from nowhere else";
+    DENY_ADDRESSES "deny_addresses" NETWORKS, SettingValue::Texts(Vec::new()),
+        "Networks that none of the tenant's callers may come from";
+    ALLOW_COUNTRIES "allow_countries" COUNTRIES, SettingValue::Texts(Vec::new()),
+        "Countries that the tenant's callers may come from; an address of no known country is in none";
+    DENY_COUNTRIES "deny_countries" COUNTRIES, SettingValue::Texts(Vec::new()),
+        "Countries that none of the tenant's callers may come from, but for allow_addresses";
     ANOMALIES "anomalies" SettingType::Flag, SettingValue::Flag(true),
         "Whether principals that leave their usual range are told in the security events";
     ANOMALY_FLOOR "anomaly_floor" SettingType::Number { least: 1, most: 1_000_000 }, SettingValue::Number(60),
@@ -91,6 +104,18 @@ settings! {
 /// Where 0 is without limit.
 const UP_TO_A_MILLION: SettingType = SettingType::Number { least: 0, most: 1_000_000 };
 
+const NETWORKS: SettingType = SettingType::Texts {
+    most: 100,
+    item: "an address or a network, such as 10.0.0.0/8 or 2001:db8::/32",
+    is_item: |text| text.parse::<Network>().is_ok(),
+};
+
+const COUNTRIES: SettingType = SettingType::Texts {
+    most: 250,
+    item: "a country as two capital letters (ISO 3166-1), such as DE",
+    is_item: is_country,
+};
+
 const SUBJECTS: SettingType =
     SettingType::Texts { most: 100, item: "a subject (sub) of 1 to 256 bytes", is_item: |_| true };
 
@@ -99,6 +124,9 @@ const NUMBER_OF_BYTES: SettingType = SettingType::Number { least: 4_096, most: M
 
 #[expect(clippy::cast_possible_wrap, reason = "it is a quarter of a megabyte")]
 const MAX_SESSION_DEFAULT: i64 = MAX_STORED_BYTES as i64;
+
+/// Settings that may end streams which are open.
+pub const ENDING_STREAMS: [&Setting; 4] = [&ALLOW_ADDRESSES, &DENY_ADDRESSES, &ALLOW_COUNTRIES, &DENY_COUNTRIES];
 
 /// The setting of that name.
 pub fn setting(name: &str) -> Option<&'static Setting> {

@@ -12,23 +12,9 @@ pub const EVENTS: Forms = &["text/event-stream"];
 /// No body, or no route: there is nothing to take or not to take.
 pub const NONE: Forms = &[];
 
-<<<<<<< HEAD
 /// Whether the caller takes whatever comes, as most say: nothing needs to be looked up for them.
 pub fn takes_anything(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().all(|value| value == "*/*")
-=======
-/// The forms in which that route answers that method.
-pub fn forms(route: &str, method: &Method) -> Forms {
-    match route.rsplit('/').next().unwrap_or_default() {
-        "ws" => NONE,
-        // A list, not a stream.
-        "events" if route.ends_with("/security/events") => JSON,
-        "events" if matches!(*method, Method::GET | Method::HEAD) => EVENTS,
-        "{id}" if method == Method::DELETE => NONE,
-        _ if assets::is_page(route) => assets::forms(route),
-        _ => JSON,
-    }
->>>>>>> control
 }
 
 /// Whether the caller takes one of `forms`. Without an `Accept`, or with one that cannot

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use axum::extract::MatchedPath;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use parking_lot::Mutex;
 
 use super::routes::Route;
+use crate::addresses::Addresses;
 use crate::auth::Denied;
 use crate::domain::principal::Principal;
 use crate::limits::{Caller, Class, RateLimits, Standing};
@@ -38,8 +40,23 @@ pub(super) fn route(parts: &Parts) -> Result<&'static Route, ApiError> {
 
 /// Where the request comes from. One without a connection, as in tests, comes from nowhere.
 pub(super) fn address(limits: &RateLimits, parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get::<Arc<Peer>>();
-    peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| limits.client_address(peer.address().ip(), &parts.headers))
+    address_of(limits, &parts.extensions, &parts.headers)
+}
+
+/// The same of a request that has not been taken apart.
+pub(super) fn address_of(limits: &RateLimits, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    let peer = extensions.get::<Arc<Peer>>();
+    peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| limits.client_address(peer.address().ip(), headers))
+}
+
+/// Asks the lists of the caller's tenant whether its address is let in.
+pub(super) fn check_address(
+    limits: &RateLimits,
+    addresses: &Addresses,
+    parts: &Parts,
+    principal: &Principal,
+) -> Result<(), ApiError> {
+    Ok(addresses.check_tenant(principal, address(limits, parts))?)
 }
 
 /// The answer to whoever no token proves. It counts against the address that it comes from,

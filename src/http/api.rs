@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses::Addresses;
 use crate::app::administration::Administration;
 use crate::app::readiness::Readiness;
 use crate::app::sessions::Sessions;
@@ -22,6 +23,8 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// From a token to a proven caller.
     pub authenticator: Arc<Authenticator>,
+    /// From where callers may come.
+    pub addresses: Arc<Addresses>,
     /// How much a caller may ask.
     pub limits: Arc<RateLimits>,
     /// How much a tenant may ask, over all instances.

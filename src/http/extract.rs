@@ -81,6 +81,7 @@ where
             Err(denied) => Err(denied),
         };
         let principal = proven.map_err(|denied| access::refuse(&api.limits, &*api.security, parts, denied))?;
+        access::check_address(&api.limits, &api.addresses, parts, &principal)?;
         admission::authenticate(parts);
         let address = is_open.then(|| access::address(&api.limits, parts));
         let caller = Self { principal, arrived, address };
@@ -96,6 +97,21 @@ async fn authenticate(api: &Api, token: Option<&str>, arrived: Timestamp) -> Res
             api.authenticator.authenticate(token, arrived)
         }
         authenticated => authenticated,
+    }
+}
+
+/// Where a request comes from, behind proxies that are trusted.
+pub struct ClientAddress(pub IpAddr);
+
+impl<S> FromRequestParts<S> for ClientAddress
+where
+    Arc<Api>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Self(access::address(&Arc::<Api>::from_ref(state).limits, parts)))
     }
 }
 

@@ -23,7 +23,7 @@ use super::cors::Cors;
 use super::error::PendingProblem;
 use super::host;
 use super::routes::Route;
-use super::{accept, assets, auth};
+use super::{accept, access, assets, auth};
 use crate::ids::Ids;
 use crate::limits::Standing;
 use crate::stream::poll::MIN_COMPRESSED_BYTES;
@@ -34,6 +34,9 @@ use crate::wire::problem::Problem;
 
 /// A body that pauses for longer is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Open to every address.
+const HEALTH: &str = "/health";
 
 /// Which request it is, by its caller's name or ours.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -92,7 +95,8 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
         request.extensions_mut().insert(standing.clone());
     }
     let cors = cors.as_ref().map(|cors| (cors, cors.look_at(&mut request)));
-    let settled = host::settle(&mut request).err().or_else(|| refused_form(&request, route));
+    let denied = denied_address(api, &request, route);
+    let settled = denied.or_else(|| host::settle(&mut request).err()).or_else(|| refused_form(&request, route));
     let mut response = match (settled, &cors) {
         (Some(refused), _) => refused.into_response(),
         (None, Some((cors, asked))) if asked.is_preflight => cors.preflight(request).await,
@@ -110,6 +114,15 @@ async fn observed(State(observer): State<Arc<Observer>>, mut request: Request, n
         tracing::error!(request.id = id.as_str(), route, %method, status = status.as_u16(), "a request failed");
     }
     with_fixed_headers(with_problem(response, &id, api), id, is_secret)
+}
+
+/// Whoever is not let in learns only whether the service is alive.
+fn denied_address(api: &Api, request: &Request, route: &str) -> Option<ApiError> {
+    if route == HEALTH {
+        return None;
+    }
+    let address = access::address_of(&api.limits, request.extensions(), request.headers());
+    api.addresses.check(address).err().map(ApiError::from)
 }
 
 /// Nothing is done for whoever could not take the answer.

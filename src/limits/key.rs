@@ -41,7 +41,7 @@ impl KeyHasher {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 one: whoever has one address of it has all of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

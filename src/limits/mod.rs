@@ -13,6 +13,7 @@ mod penalty;
 mod pool;
 mod problem;
 mod rates;
+mod stream_limits;
 mod stream_quota;
 mod tenant_quota;
 
@@ -34,6 +35,7 @@ pub use self::key::Caller;
 pub use self::pool::{Drawn, LeaseRequest, MemoryPool, Pool, PoolError, RedisPool, Resource};
 use self::rates::ClassLimiter;
 pub use self::rates::{Now, Rate, RateLimited, Standing};
+pub use self::stream_limits::{Counting, StreamHolder, StreamLimits, StreamPermits, StreamRefused};
 pub use self::stream_quota::{QuotaExceeded, StreamPermit, StreamQuota};
 pub use self::tenant_quota::{Instances, TenantLimits, TenantQuotaError, TenantQuotas};
 use crate::security::{EventKind, NoSecurity, Security, SecurityEvent};

@@ -5,10 +5,14 @@ use std::time::Duration;
 use super::class::Class;
 use super::pool::Resource;
 use super::rates::{RateLimited, Standing};
+use super::stream_limits::{StreamHolder, StreamRefused};
 use super::tenant_quota::TenantQuotaError;
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
 use crate::wire::problem::RateLimitFields;
+
+/// A place among streams may be free again at any moment.
+const STREAM_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Standing {
     /// What the headers `RateLimit-Policy` and `RateLimit` say (the draft of the IETF's HTTPAPI group): quota and
@@ -70,6 +74,21 @@ impl From<TenantQuotaError> for ApiError {
         };
         let said = format!("{allowed} are allowed to this tenant, over all instances; wait as long as retry_after_ms says");
         Self::unavailable_for(Code::RateLimited, Some(wait)).with_cause(said)
+    }
+}
+
+impl From<StreamRefused> for ApiError {
+    fn from(refused: StreamRefused) -> Self {
+        let StreamRefused::Full { holder, limit } = refused else {
+            return Self::unavailable(Code::StoreUnavailable);
+        };
+        let allowed = match holder {
+            StreamHolder::Subject => format!("{limit} streams are allowed to a caller"),
+            StreamHolder::Tenant => format!("{limit} streams are allowed to this tenant"),
+            StreamHolder::Session => format!("{limit} streams may follow a session"),
+        };
+        let said = format!("{allowed}, over all instances, and a poll that waits is one; close one before another is opened");
+        Self::unavailable_for(Code::TooManyConnections, Some(STREAM_RETRY_AFTER)).with_cause(said)
     }
 }
 

@@ -43,8 +43,8 @@ pub enum QuotaExceeded {
 
 /// The streams of this instance, by subject.
 pub struct StreamQuota {
-    leases: Arc<dyn Leases>,
-    membership: Arc<Membership>,
+    /// `None` where one process has all streams.
+    shared: Option<(Arc<dyn Leases>, Arc<Membership>)>,
     counts: Mutex<Counts>,
     locks: [AsyncMutex<()>; SHARD_COUNT],
     changed: Notify,
@@ -65,7 +65,7 @@ pub struct StreamPermit {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.quota.counts.lock().decrement(self.subject);
+        self.quota.counts.lock().decrement(self.subject, self.quota.shared.is_some());
         self.quota.changed.notify_one();
     }
 }
@@ -73,14 +73,34 @@ impl Drop for StreamPermit {
 impl StreamQuota {
     /// No streams yet. Counts are published while it [runs](Self::run).
     pub fn new(leases: Arc<dyn Leases>, membership: Arc<Membership>) -> Arc<Self> {
+        Self::over(Some((leases, membership)))
+    }
+
+    /// The same where this process has all streams: its own counts are all there are.
+    pub fn of_one_process() -> Arc<Self> {
+        Self::over(None)
+    }
+
+    fn over(shared: Option<(Arc<dyn Leases>, Arc<Membership>)>) -> Arc<Self> {
         let locks = std::array::from_fn(|_| AsyncMutex::default());
-        Arc::new(Self { leases, membership, counts: Mutex::default(), locks, changed: Notify::new() })
+        Arc::new(Self { shared, counts: Mutex::default(), locks, changed: Notify::new() })
+    }
+
+    /// How many subjects have streams here.
+    pub fn len(&self) -> usize {
+        self.counts.lock().by_subject.len()
+    }
+
+    /// Whether none has.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Counts one more stream, if the subject has fewer than `limit` everywhere.
     pub async fn acquire(self: &Arc<Self>, subject: Subject, limit: u32) -> Result<StreamPermit, QuotaExceeded> {
+        let Some((leases, membership)) = &self.shared else { return self.acquire_here(subject, limit) };
         let _lock = self.locks[subject.shard()].lock().await;
-        if !self.membership.is_member() {
+        if !membership.is_member() {
             return Err(QuotaExceeded::NoMember);
         }
         let before = self.counts.lock().of(subject);
@@ -89,9 +109,19 @@ impl StreamQuota {
         }
         // First, as the request may fail or be dropped.
         self.counts.lock().unpublished.insert(subject);
-        let is_within = self.leases.try_acquire(self.membership.instance(), subject, before + 1, limit).await?;
+        let is_within = leases.try_acquire(membership.instance(), subject, before + 1, limit).await?;
         self.counts.lock().acquired(subject, before, is_within);
         if is_within { Ok(self.permit(subject)) } else { Err(QuotaExceeded::Full) }
+    }
+
+    fn acquire_here(self: &Arc<Self>, subject: Subject, limit: u32) -> Result<StreamPermit, QuotaExceeded> {
+        let mut counts = self.counts.lock();
+        if counts.of(subject) >= limit {
+            return Err(QuotaExceeded::Full);
+        }
+        counts.increment(subject);
+        drop(counts);
+        Ok(self.permit(subject))
     }
 
     /// Counts one more stream without a check, for callers that must not fail while the
@@ -99,14 +129,17 @@ impl StreamQuota {
     pub fn acquire_unchecked(self: &Arc<Self>, subject: Subject) -> StreamPermit {
         let mut counts = self.counts.lock();
         counts.increment(subject);
-        counts.unpublished.insert(subject);
+        if self.shared.is_some() {
+            counts.unpublished.insert(subject);
+        }
         drop(counts);
         self.permit(subject)
     }
 
     /// Publishes changed counts; runs until it is dropped.
     pub async fn run(&self) {
-        let (mut restarts, mut refreshes) = (self.membership.restarts(), interval(STREAM_COUNT_TTL / 3));
+        let Some((leases, membership)) = &self.shared else { return std::future::pending().await };
+        let (mut restarts, mut refreshes) = (membership.restarts(), interval(STREAM_COUNT_TTL / 3));
         let mut retries = interval(RETRY_INTERVAL);
         loop {
             tokio::select! {
@@ -115,29 +148,34 @@ impl StreamQuota {
                 _ = refreshes.tick() => self.counts.lock().mark_all_unpublished(),
                 Ok(()) = restarts.changed() => self.counts.lock().mark_all_unpublished(),
             }
-            if self.membership.is_member()
-                && let Err(away) = self.publish_all().await
+            if membership.is_member()
+                && let Err(away) = self.publish_all(&**leases, membership).await
             {
                 tracing::debug!(error = &away as &dyn std::error::Error, "counts of streams are not published yet");
             }
         }
     }
 
-    async fn publish_all(&self) -> Result<(), LeaseError> {
+    async fn publish_all(&self, leases: &dyn Leases, membership: &Membership) -> Result<(), LeaseError> {
         let unpublished: Vec<_> = self.counts.lock().unpublished.iter().copied().collect();
         for (shard, lock) in self.locks.iter().enumerate() {
             let subjects: Vec<_> = unpublished.iter().copied().filter(|subject| subject.shard() == shard).collect();
             for batch in subjects.chunks(MAX_BATCH_SUBJECTS) {
                 let _lock = lock.lock().await;
-                self.publish_batch(batch).await?;
+                self.publish_batch(leases, membership, batch).await?;
             }
         }
         Ok(())
     }
 
-    async fn publish_batch(&self, subjects: &[Subject]) -> Result<(), LeaseError> {
+    async fn publish_batch(
+        &self,
+        leases: &dyn Leases,
+        membership: &Membership,
+        subjects: &[Subject],
+    ) -> Result<(), LeaseError> {
         let published = self.counts.lock().of_each(subjects);
-        self.leases.publish(self.membership.instance(), &published).await?;
+        leases.publish(membership.instance(), &published).await?;
         let mut counts = self.counts.lock();
         for (subject, count) in published {
             counts.published(subject, count);
@@ -163,14 +201,14 @@ impl Counts {
         *self.by_subject.entry(subject).or_default() += 1;
     }
 
-    fn decrement(&mut self, subject: Subject) {
+    fn decrement(&mut self, subject: Subject, is_published: bool) {
         let left = self.of(subject).saturating_sub(1);
         if left == 0 {
             self.by_subject.remove(&subject);
         } else {
             self.by_subject.insert(subject, left);
         }
-        if left > 0 || self.unpublished.len() < MAX_UNPUBLISHED {
+        if is_published && (left > 0 || self.unpublished.len() < MAX_UNPUBLISHED) {
             self.unpublished.insert(subject);
         }
     }

@@ -24,7 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::ids::Ids;
 use crate::jobs::RetryPolicy;
 use crate::ledger::Ledger;
-use crate::limits::{MemoryPool, Pool, RedisPool};
+use crate::limits::{MemoryPool, Pool, RedisPool, StreamQuota};
 use crate::membership::redis::RedisLeases;
 use crate::membership::{Formats, InstanceId, LeaseTimers, Member, Membership, Ownership, Work};
 use crate::redis::Redis;
@@ -75,6 +75,8 @@ pub struct Backend {
     pub generation_changes: watch::Receiver<u64>,
     /// What tenants' quotas are drawn from.
     pub(super) quota_pool: Arc<dyn Pool>,
+    /// The streams of all instances.
+    pub(super) stream_quota: Arc<StreamQuota>,
     /// The subscribers of all instances.
     pub(super) audience: Arc<dyn Audience>,
     /// What instances share of the control plane.
@@ -140,6 +142,7 @@ impl Backend {
             embedded_since: Some(started),
             generation_changes: watch::channel(0).1,
             quota_pool: Arc::new(MemoryPool::new(limits::now_from(clock))),
+            stream_quota: StreamQuota::of_one_process(),
             audience: Arc::new(hub.clone()),
             control: None,
             tickets: Arc::new(MemoryTickets::default()),
@@ -155,7 +158,8 @@ impl Backend {
         let store = Arc::new(RedisStore::new(redis.duplicate().await?, keys.clone(), idle, Arc::clone(&now)));
         let spans = LeaseTimers { lease: config.timers.lease, renew: config.timers.renew };
         let leases = Arc::new(RedisLeases::new(redis.duplicate().await?, keys.clone(), spans.lease));
-        let membership = Arc::new(Membership::new(leases, member(clock, work), spans));
+        let membership = Arc::new(Membership::new(Arc::clone(&leases) as _, member(clock, work), spans));
+        let stream_quota = StreamQuota::new(leases, Arc::clone(&membership));
         let outbox = Arc::new(Box::pin(RedisOutbox::new(&redis, keys.clone(), membership.audited(), idle, now)).await?);
         let max_bytes = outbox_bytes(config, &redis).await?;
         let (tasks, renewing, fence) = (Shutdown::new(), Shutdown::new(), Fence::default());
@@ -174,6 +178,7 @@ impl Backend {
             outbox,
             retry_policy: retry_policy(config),
             ownership: Ownership::Shared(Arc::clone(&membership)),
+            stream_quota,
             quota_pool: Arc::new(RedisPool::new(redis.duplicate().await?, keys.clone())),
             audience: Arc::new(RedisAudience::new(redis.duplicate().await?, keys.clone())),
             control: Some(SharedControl {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::addresses::CountriesError;
 use crate::audit::ownership::ClaimRefused;
 use crate::domain::id::InvalidId;
 use crate::ledger;
@@ -56,6 +57,12 @@ pub enum Error {
     /// A worker has no shared store to drain.
     #[error("a worker drains what instances share: set REDIS_URL. Without it, the process that serves does its own")]
     NoSharedStore,
+    /// The file with the countries of addresses cannot be used.
+    #[error("failed to use GEOIP_FILE")]
+    Countries(#[from] CountriesError),
+    /// It was not read, as the process ends.
+    #[error("failed to use GEOIP_FILE: it was not read")]
+    CountriesTask,
     /// The identifiers of open mode are invalid.
     #[error("failed to set up tokens")]
     Tokens(#[from] InvalidId),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::services::Services;
 use crate::clock::Clock;
 use crate::config::{Config, RateLimit};
-use crate::limits::{Class, Instances, IsTrusted, Now, Rate, RateLimits, TenantQuotas};
+use crate::limits::{Class, Instances, IsTrusted, Now, Rate, RateLimits, StreamLimits, TenantQuotas};
 
 /// The time that limits count in: cluster time never goes back, and is never stepped.
 pub(super) fn now_from(clock: &Arc<dyn Clock>) -> Now {
@@ -31,6 +31,12 @@ pub(super) fn of_callers(config: &Config, services: &Services) -> Arc<RateLimits
     let is_trusted: IsTrusted = Box::new(move |address| proxies.iter().any(|proxy| proxy.contains(address)));
     let limits = RateLimits::new(rate, is_trusted, &now_from(&services.clock));
     Arc::new(limits.with_security(Arc::clone(&services.security)))
+}
+
+/// The limits of streams, which this instance counts with the others.
+pub(super) fn of_streams(config: &Config, services: &Services) -> Arc<StreamLimits> {
+    let (settings, quota) = (services.control.current().clone(), Arc::clone(&services.backend.stream_quota));
+    Arc::new(StreamLimits::new(config.max_streams_per_subject, settings, quota))
 }
 
 /// The quotas of tenants, which this instance shares with the others.

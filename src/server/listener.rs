@@ -8,6 +8,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use super::error::Error;
+use crate::addresses::Addresses;
 use crate::config::{Config, Network, Timers};
 use crate::net;
 use crate::net::admission::{Connections, Limits};
@@ -28,11 +29,13 @@ pub(super) struct Listener {
     pub address: SocketAddr,
     pub router: Router,
     pub limits: Limits,
+    /// Who is not let in at all.
+    pub addresses: Option<Arc<Addresses>>,
 }
 
 /// Serves until `front` begins to stop; returns the bound address.
 pub(super) async fn serve(listener: Listener, config: &Config, front: &Shutdown) -> Result<SocketAddr, Error> {
-    let Listener { name, address, router, limits } = listener;
+    let Listener { name, address, router, limits, addresses } = listener;
     let error = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
@@ -41,6 +44,7 @@ pub(super) async fn serve(listener: Listener, config: &Config, front: &Shutdown)
         listener,
         connections: Connections::new(name, limits),
         proxies: config.trusted_proxies.clone(),
+        addresses,
         front: Arc::new(Front {
             handler: router,
             deadlines: ConnectionTimeouts { head, idle, write },
@@ -56,6 +60,7 @@ struct AcceptLoop {
     listener: TcpListener,
     connections: Arc<Connections>,
     proxies: Vec<Network>,
+    addresses: Option<Arc<Addresses>>,
     front: Arc<Front<Router>>,
     shutdown: Shutdown,
 }
@@ -66,6 +71,9 @@ impl AcceptLoop {
             match accepted {
                 Ok((stream, address)) => {
                     let is_proxy = self.proxies.iter().any(|proxy| proxy.contains(address.ip()));
+                    if !is_proxy && self.addresses.as_ref().is_some_and(|lists| lists.drops_connection(address.ip())) {
+                        continue;
+                    }
                     let admission = self.connections.admit(address, is_proxy);
                     let id = admission.id();
                     let serving = net::serve(stream, admission, Arc::clone(&self.front));

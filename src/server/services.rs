@@ -125,6 +125,7 @@ impl Services {
             services.backend.audit(&services.ledger, &services.clock, &services.audit, &services.audit_stop);
         }
         services.start_control();
+        services.start_stream_counts();
         services.start_heartbeat();
         services.start_readiness();
         services.start_deadlines(config, hints);
@@ -150,6 +151,11 @@ impl Services {
     fn start_control(&self) {
         let control = Arc::clone(&self.control);
         self.background.spawn_until_stopped("control", async move { control.run().await });
+    }
+
+    fn start_stream_counts(&self) {
+        let quota = Arc::clone(&self.backend.stream_quota);
+        self.background.spawn_until_stopped("stream counts", async move { quota.run().await });
     }
 
     fn start_heartbeat(&self) {

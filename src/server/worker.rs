@@ -26,7 +26,7 @@ pub async fn work(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let (ledger, clock, backend) = started?;
     let router = http::metrics::router(metrics::install(), &config.metrics_hosts);
     let limits = Capacity::of(&config).metrics;
-    let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits };
+    let listener = Listener { name: "metrics", address: config.metrics_addr, router, limits, addresses: None };
     let metrics_address = listener::serve(listener, &config, &shutdown).await?;
     tracing::info!(%metrics_address, "draining the audit");
     // Samples take memory until they are sorted, even if no scrape comes.

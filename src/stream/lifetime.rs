@@ -1,6 +1,7 @@
 //! When a stream ends though nobody acts: with its caller's token, with the revocation of that,
 //! or with its instance.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,8 +25,21 @@ pub enum Standing {
     Good,
     /// It tells nothing until it is known what is revoked.
     Unknown,
-    /// It ends.
+    /// It ends: the token is revoked.
     Revoked,
+    /// It ends: its caller's address is not let in any more.
+    Excluded,
+}
+
+impl Standing {
+    /// Why it ends, if it does.
+    pub const fn close(self) -> Option<Close> {
+        match self {
+            Self::Good | Self::Unknown => None,
+            Self::Revoked => Some(Close::TokenRefused),
+            Self::Excluded => Some(Close::NotAllowed),
+        }
+    }
 }
 
 /// How long a stream may go on.
@@ -92,9 +106,9 @@ impl Lifetime {
         self.check_token(now)
     }
 
-    /// Whether the token of `principal` is still good. It is looked for among what is revoked
-    /// only after that has changed.
-    pub fn standing(&mut self, streams: &Streams, principal: &Principal) -> Standing {
+    /// Whether the token of `principal` is still good, and its tenant still lets its address in.
+    /// Both are looked for only after what is revoked, or a list of addresses, has changed.
+    pub fn standing(&mut self, streams: &Streams, principal: &Principal, address: IpAddr) -> Standing {
         let validity = streams.parts.authenticator.validity();
         let generation = validity.generation();
         if generation == UNKNOWN {
@@ -105,6 +119,9 @@ impl Lifetime {
         if generation != self.checked {
             if validity.is_revoked(principal, streams.parts.clock.now()) {
                 return Standing::Revoked;
+            }
+            if streams.parts.addresses.check_tenant(principal, address).is_err() {
+                return Standing::Excluded;
             }
             self.checked = generation;
         }

@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use self::feed::Feed;
 use self::status::StatusPublisher;
 pub use self::timing::Timing;
+use crate::addresses::Addresses;
 use crate::auth::{Authenticator, Denied, TicketError, Tickets};
 use crate::clock::Clock;
 use crate::domain::id::{SessionId, SessionKey};
@@ -33,7 +34,7 @@ use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::fanout::{Hub, Transport};
-use crate::limits::{self, Class, RateLimited, RateLimits};
+use crate::limits::{self, Class, Counting, RateLimited, RateLimits, StreamLimits, StreamPermits, StreamRefused};
 use crate::security::Security;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics as names;
@@ -72,6 +73,10 @@ pub struct StreamsParts {
     pub authenticator: Arc<Authenticator>,
     /// How much a caller may ask.
     pub limits: Arc<RateLimits>,
+    /// How many streams there may be.
+    pub stream_limits: Arc<StreamLimits>,
+    /// From where callers may come.
+    pub addresses: Arc<Addresses>,
     /// Tickets in place of tokens.
     pub tickets: Arc<dyn Tickets>,
     /// The security log.
@@ -135,6 +140,33 @@ impl Streams {
     /// As whom a caller is counted: in open mode everybody is the same principal, so by address.
     pub fn counted<'a>(&self, principal: &'a Principal, address: IpAddr) -> limits::Caller<'a> {
         if self.is_open() { limits::Caller::Address(address) } else { limits::Caller::Principal(principal) }
+    }
+
+    /// Counts a stream of that caller, and as a watcher of the session that it is to follow.
+    ///
+    /// # Errors
+    /// There are too many, or nobody can count them.
+    pub async fn admit(
+        &self,
+        principal: &Principal,
+        address: IpAddr,
+        session: Option<&SessionId>,
+    ) -> Result<[StreamPermits; 2], StreamRefused> {
+        let limits = &self.parts.stream_limits;
+        let stream = counted(limits.open(&principal.tenant, self.counted(principal, address))).await?;
+        let watch = session.and_then(|session| self.watch(principal, session));
+        Ok([stream, counted(watch).await?])
+    }
+
+    /// Counts a watcher of that session; `None` where they are not limited.
+    fn watch(&self, principal: &Principal, session: &SessionId) -> Option<Counting> {
+        let key = SessionKey { tenant: principal.tenant.clone(), session: session.clone() };
+        self.parts.stream_limits.watch(&key)
+    }
+
+    /// From where callers may come.
+    pub fn addresses(&self) -> &Addresses {
+        &self.parts.addresses
     }
 
     /// Counts what a caller asks on a stream that it has, as if it were a request.
@@ -214,4 +246,12 @@ impl Streams {
 /// Counts a stream that the service closed.
 fn closed(close: Close) {
     metrics::counter!(names::STREAM_CLOSES_TOTAL, "code" => close.code().to_string()).increment(1);
+}
+
+/// Waits for a count, where there is one.
+async fn counted(counting: Option<Counting>) -> Result<StreamPermits, StreamRefused> {
+    match counting {
+        Some(counting) => counting.await,
+        None => Ok(StreamPermits::default()),
+    }
 }

@@ -112,6 +112,12 @@ metrics! {
         "Rejected by a rate limit: read, command, connect, bulk, refused_token, tenant_commands, tenant_creates, or ledger";
     RATE_LIMIT_KEYS "synckairos_rate_limit_keys" Gauge ["class", "kind"]
         "Callers with a bucket of their own (100,000 at most), and callers with a penalty (10,000 at most)";
+    ADDRESSES_DENIED_TOTAL "synckairos_addresses_denied_total" Counter ["reason"]
+        "Requests, and connections, from addresses that are not let in: deny_addresses, deny_countries, not_allowed or tenant";
+    GEOIP_LOADS_TOTAL "synckairos_geoip_loads_total" Counter ["outcome"]
+        "Readings of the file with the countries of addresses: loaded, or failed and the one before stays";
+    STREAMS_REFUSED_TOTAL "synckairos_streams_refused_total" Counter ["reason"]
+        "Streams that were not opened, as the subject, tenant or session has too many, or nobody can count them (uncounted)";
     CACHE_ENTRIES "synckairos_cache_entries" Gauge ["cache"]
         "Entries of each cache of this process: sessions (8,192 at most), unknown_ids (16,384), tokens (8,192), \
         topics (watched, or left within a minute), warnings (of topics), tenant_quotas (10,000), stored_sessions (embedded, until idle), \

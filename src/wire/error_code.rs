@@ -45,6 +45,8 @@ codes! {
         "get a new token and repeat the request with it",
     Forbidden "forbidden" 403 "The token does not allow this"
         "a viewer reads, a participant acts for its own clock, an operator does everything in its tenant; use a token of such a role",
+    AddressDenied "address_denied" 403 "The address you call from is not let in"
+        "call from another network; an operator of the service or an administrator of the tenant decides which are let in",
     NotFound "not_found" 404 "There is nothing here"
         "check the path; the API stands under /v1, such as /v1/sessions",
     SessionNotFound "session_not_found" 404 "There is no such session"

@@ -22,7 +22,7 @@ use source::{Source, everything, places, segments};
 /// in no build that is shipped.
 const DIRECTION: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("config", &[]),
+    ("config", &["domain"]),
     ("shutdown", &[]),
     ("telemetry", &[]),
     ("mutants", &[]),
@@ -48,6 +48,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
         "limits",
         &["domain", "wire", "control", "membership", "redis", "security", "store::keys", "telemetry"],
     ),
+    ("addresses", &["domain", "wire", "control", "security", "telemetry"]),
     ("fanout", &["domain", "wire", "clock", "store", "bus", "shutdown", "telemetry"]),
     (
         "app",
@@ -70,8 +71,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
         ],
     ),
     ("net", &["telemetry"]),
-    ("stream", &["domain", "wire", "clock", "ids", "auth", "limits", "fanout", "net", "security", "shutdown", "telemetry"]),
-    ("http", &["domain", "wire", "clock", "ids", "auth", "limits", "app", "fanout", "net", "security", "stream", "telemetry"]),
+    ("stream", &["domain", "wire", "clock", "ids", "addresses", "auth", "limits", "fanout", "net", "security", "shutdown", "telemetry"]),
+    ("http", &["domain", "wire", "clock", "ids", "addresses", "auth", "limits", "app", "fanout", "net", "security", "stream", "telemetry"]),
     ("server", ALL_ABOVE),
     ("cli", ALL_ABOVE),
     ("main", ALL_ABOVE),

@@ -1,5 +1,6 @@
 //! `/v1/settings`: what an administrator has set for its tenant.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -9,9 +10,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::app::administration::SettingsAtRevision;
-use crate::domain::setting::{SETTINGS, Setting, SettingType, SettingValue, setting};
+use crate::domain::setting::{
+    ALLOW_COUNTRIES, DENY_COUNTRIES, ENDING_STREAMS, SETTINGS, Setting, SettingType, SettingValue, setting,
+};
 use crate::http::api::Api;
-use crate::http::extract::{Body, Caller, digest, idempotency_key};
+use crate::http::extract::{Body, Caller, ClientAddress, digest, idempotency_key};
 use crate::http::response;
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
@@ -66,12 +69,14 @@ pub(super) async fn read(
 pub(super) async fn change(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let expected = tag_in(&headers, &header::IF_MATCH)?;
     let key = idempotency_key(&headers)?.map(|key| (key, digest("settings", &body)));
     let values = values(&body)?;
+    api.check_lists(&caller, address, &values).await?;
     let by = &caller.principal;
     let is_replay = api.administration.change_settings(by, values, expected, key, caller.arrived).await?;
     Ok(response::replayable(shown(&api.administration.settings(by).await?), is_replay))
@@ -108,6 +113,30 @@ fn tag_in(headers: &HeaderMap, name: &header::HeaderName) -> Result<Option<u64>,
     let unreadable =
         || ApiError::with_detail(Code::Invalid, "If-Match must be * or the entity tag of the settings, such as \"7\"");
     revision.map(Some).ok_or_else(unreadable)
+}
+
+impl Api {
+    /// Refuses lists of addresses that nobody could judge by, or that would keep their author out.
+    async fn check_lists(&self, caller: &Caller, address: IpAddr, values: &ChangedValues) -> Result<(), ApiError> {
+        let is_list = |setting: &Setting| ENDING_STREAMS.iter().any(|list| list.name == setting.name);
+        if !values.iter().any(|(setting, _)| is_list(setting)) {
+            return Ok(());
+        }
+        let mut after = self.administration.settings(&caller.principal).await?.settings;
+        for (setting, value) in values {
+            after.set(setting, value.clone());
+        }
+        for setting in [&ALLOW_COUNTRIES, &DENY_COUNTRIES] {
+            if !self.addresses.knows_countries() && !after.texts(setting).is_empty() {
+                let detail = "must be empty: this service has no file with the countries of addresses (GEOIP_FILE)";
+                return Err(ApiError::invalid(&format!("/{}", setting.name), detail));
+            }
+        }
+        if self.addresses.tenant_denial(&after, address).is_some() {
+            return Err(ApiError::invalid("", format!("would keep out {address}, the address you call from")));
+        }
+        Ok(())
+    }
 }
 
 type ChangedValues = Vec<(&'static Setting, Option<SettingValue>)>;

@@ -6,7 +6,6 @@
 //! library, which asks the handler anew. Nothing that was parsed once is parsed again.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use metrics::Histogram;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 
-use super::long_poll::LongPoll;
+use super::long_poll::{LongPoll, PollCaller};
 use super::repeat::RepeatedRequest;
 use super::response::PollResponse;
 use super::wait::PollOutcome;
@@ -24,6 +23,7 @@ use crate::fanout::{Delivery, Encoding, Update, UpdateKind};
 use crate::limits::Class;
 use crate::net::idle::Idle;
 use crate::net::takeover::{Continuation, TakenConnection};
+use crate::stream::Streams;
 use crate::telemetry::metrics as names;
 use crate::wire::api_error::ApiError;
 use crate::wire::instant;
@@ -36,8 +36,6 @@ pub struct PollRequest<'a> {
     pub headers: &'a HeaderMap,
     /// Its route, as the metrics call it.
     pub route: &'a str,
-    /// Where it comes from.
-    pub address: IpAddr,
 }
 
 /// A poll on its connection, and what it needs to go on from answer to answer.
@@ -49,7 +47,6 @@ struct PollConnection {
     /// The client names its requests itself.
     is_named: bool,
     route: Box<str>,
-    address: IpAddr,
     answered: Histogram,
 }
 
@@ -63,14 +60,13 @@ impl LongPoll {
 
 impl PollConnection {
     fn new(poll: LongPoll, request: &PollRequest<'_>) -> Self {
-        let PollRequest { head, headers, route, address } = request;
+        let PollRequest { head, headers, route } = request;
         Self {
             poll,
             again: head.clone().and_then(RepeatedRequest::of),
             form: if takes_gzip(headers) { Encoding::PollAnswerZipped } else { Encoding::PollAnswer },
             is_named: headers.contains_key("x-request-id"),
             route: (*route).into(),
-            address: *address,
             answered: names::request_histogram(route, "GET", 200),
         }
     }
@@ -82,14 +78,14 @@ impl PollConnection {
         let mut asked_at = Instant::now();
         let mut limited = None;
         loop {
-            let LongPoll { streams, feed, principal, timeout, first } = &mut self.poll;
+            let LongPoll { streams, feed, caller, timeout, first } = &mut self.poll;
             let waited = if let Some(limited) = limited.take() {
                 Err(limited)
             } else if let Some(first) = first.take() {
                 Ok(first)
             } else {
                 tokio::select! {
-                    waited = streams.wait(&mut **feed, principal, *timeout) => waited,
+                    waited = streams.wait(&mut **feed, caller, *timeout) => waited,
                     () = idle.left() => return None,
                 }
             };
@@ -116,8 +112,8 @@ impl PollConnection {
             // What follows holds the memory of all that was read with it.
             idle.read = Bytes::copy_from_slice(&idle.read[length..]);
             // No layer has seen it, and it is a request like any other.
-            let LongPoll { streams, principal, .. } = &self.poll;
-            limited = streams.count(Class::Read, principal, self.address).err().map(ApiError::from);
+            let LongPoll { streams, caller, .. } = &self.poll;
+            limited = admit_again(streams, caller).err();
         }
     }
 
@@ -161,14 +157,21 @@ impl PollConnection {
 
     /// How long the next request's head is, if that asks for the same from here on.
     fn next(&self, read: &[u8]) -> Option<usize> {
-        let LongPoll { streams, feed, principal, .. } = &self.poll;
+        let LongPoll { streams, feed, caller, .. } = &self.poll;
         let (since, length) = self.again.as_ref()?.since(read)?;
         let now = streams.parts.clock.now();
         let is_plain = feed.position() == Some(since)
-            && streams.parts.authenticator.still_valid(Arc::clone(principal), now).is_ok()
+            && streams.parts.authenticator.still_valid(Arc::clone(&caller.principal), now).is_ok()
             && !streams.parts.shutdown.is_begun();
         is_plain.then_some(length)
     }
+}
+
+/// Whether the next poll of a caller is let in, as a request would be.
+fn admit_again(streams: &Streams, caller: &PollCaller) -> Result<(), ApiError> {
+    streams.addresses().check(caller.address)?;
+    streams.addresses().check_tenant(&caller.principal, caller.address)?;
+    Ok(streams.count(Class::Read, &caller.principal, caller.address)?)
 }
 
 /// Whether everything a poll is answered with is in it.

@@ -1,5 +1,6 @@
 //! One poll, from its request to its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use super::wait::PollOutcome;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::Delivery;
-use crate::limits::RateLimits;
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
 use crate::stream::placement::has_ended;
@@ -19,10 +19,18 @@ use crate::wire::error_code::Code;
 pub struct LongPoll {
     pub(super) streams: Arc<Streams>,
     pub(super) feed: Box<dyn Feed>,
-    pub(super) principal: Arc<Principal>,
+    pub(super) caller: PollCaller,
     pub(super) timeout: Duration,
     /// What it is answered with at once.
     pub(super) first: Option<PollOutcome>,
+}
+
+/// Who polls.
+pub struct PollCaller {
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// Where it calls from.
+    pub address: IpAddr,
 }
 
 impl LongPoll {
@@ -33,7 +41,7 @@ impl LongPoll {
     pub async fn open(
         streams: Arc<Streams>,
         mut feed: Box<dyn Feed>,
-        principal: Arc<Principal>,
+        caller: PollCaller,
         since: Option<Position>,
         timeout: Duration,
     ) -> Result<Self, ApiError> {
@@ -42,12 +50,7 @@ impl LongPoll {
             Some(Delivery::Ended(_)) => return Err(ApiError::of(Code::SessionNotFound)),
             first => first.map(PollOutcome::Told),
         };
-        Ok(Self { streams, feed, principal, timeout, first })
-    }
-
-    /// How much a caller may ask.
-    pub fn limits(&self) -> &RateLimits {
-        self.streams.limits()
+        Ok(Self { streams, feed, caller, timeout, first })
     }
 
     /// Waits for the one answer.
@@ -57,7 +60,7 @@ impl LongPoll {
     pub async fn response(mut self) -> Result<PollResponse, ApiError> {
         let outcome = match self.first {
             Some(first) => first,
-            None => self.streams.wait(&mut *self.feed, &self.principal, self.timeout).await?,
+            None => self.streams.wait(&mut *self.feed, &self.caller, self.timeout).await?,
         };
         self.streams.answer(&mut *self.feed, outcome).await
     }

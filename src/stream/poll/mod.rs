@@ -7,5 +7,5 @@ mod response;
 mod wait;
 
 pub use self::connection::PollRequest;
-pub use self::long_poll::LongPoll;
+pub use self::long_poll::{LongPoll, PollCaller};
 pub use self::response::{MIN_COMPRESSED_BYTES, PollResponse};

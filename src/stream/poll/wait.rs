@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
+use super::long_poll::PollCaller;
 use super::response::PollResponse;
 use crate::auth::Denied;
 use crate::domain::position::Position;
-use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Update, UpdateKind};
 use crate::stream::Streams;
 use crate::stream::feed::Feed;
@@ -61,24 +61,27 @@ impl CollectedUpdates {
 }
 
 impl Streams {
-    /// Waits for a write; warnings are no reason to answer.
+    /// Waits for a write, counted as a stream; warnings are no reason to answer.
     pub(super) async fn wait(
         &self,
         feed: &mut dyn Feed,
-        principal: &Principal,
+        PollCaller { principal, address }: &PollCaller,
         patience: Duration,
     ) -> Result<PollOutcome, ApiError> {
+        // A poll that waits is a stream.
+        let _permits = self.admit(principal, *address, feed.session()).await?;
         let mut lifetime = Lifetime::of(principal, self.parts.clock.now());
         let by = Instant::now() + patience;
         let mut timer = pin!(sleep_until(lifetime.token_at().map_or(by, |at| at.min(by))));
         poll_fn(|context| {
-            match lifetime.standing(self, principal) {
+            match lifetime.standing(self, principal, *address) {
                 Standing::Good => {
                     if let Poll::Ready(told) = poll_write(feed, context) {
                         return Poll::Ready(Ok(PollOutcome::Told(told)));
                     }
                 }
                 Standing::Unknown => timer.as_mut().reset(lifetime.token_at().map_or(by, |at| at.min(by))),
+                Standing::Excluded => return Poll::Ready(Err(ApiError::of(Code::AddressDenied))),
                 Standing::Revoked => return Poll::Ready(Err(Denied::Revoked.into())),
             }
             // Whoever watches is woken when a stop begins.

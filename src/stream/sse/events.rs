@@ -1,5 +1,6 @@
 //! What goes down one event stream: what is told, heartbeats, and the reason it ends.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, Encoding, EndReason, Update, UpdateKind};
+use crate::limits::StreamPermits;
 use crate::stream::feed::Feed;
 use crate::stream::lifetime::{Lifetime, Standing};
 use crate::stream::params::StreamParams;
@@ -57,8 +59,18 @@ pub struct SseEvents {
     heartbeat: Duration,
     heartbeat_at: Instant,
     lifetime: Lifetime,
-    principal: Arc<Principal>,
+    client: SseClient,
     is_over: bool,
+}
+
+/// Who is at the other end.
+pub struct SseClient {
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// Where it calls from.
+    pub address: IpAddr,
+    /// Its places among the streams that there may be.
+    pub permits: Vec<StreamPermits>,
 }
 
 impl SseEvents {
@@ -66,14 +78,14 @@ impl SseEvents {
     pub(super) fn begin(
         streams: Arc<Streams>,
         WatchList { watches, unknown, asked }: WatchList,
-        principal: &Arc<Principal>,
+        client: SseClient,
         opening: &StreamParams,
         form: Encoding,
     ) -> Self {
         let spread = u64::try_from(streams.share_of(RECONNECT_DELAY).as_millis()).unwrap_or(0);
         Self {
-            lifetime: Lifetime::of(principal, streams.parts.clock.now()),
-            principal: Arc::clone(principal),
+            lifetime: Lifetime::of(&client.principal, streams.parts.clock.now()),
+            client,
             streams,
             watches,
             unknown,
@@ -102,9 +114,9 @@ impl SseEvents {
             return Poll::Ready(Some(self.greeting(ms)));
         }
         self.lifetime.prepare_to_leave(&self.streams);
-        let standing = self.lifetime.standing(&self.streams, &self.principal);
-        let piece = match self.poll_due(context, timer) {
-            _ if standing == Standing::Revoked => Err(Close::TokenRefused),
+        let standing = self.lifetime.standing(&self.streams, &self.client.principal, self.client.address);
+        let due = self.poll_due(context, timer);
+        let piece = match standing.close().map_or(due, |close| Poll::Ready(Err(close))) {
             Poll::Ready(due) => due,
             Poll::Pending if standing == Standing::Unknown => return Poll::Pending,
             Poll::Pending => ready!(self.poll_told(context)),
@@ -138,7 +150,7 @@ impl SseEvents {
     /// Whether it may go on.
     pub fn check(&mut self, now: Instant) -> Result<(), Close> {
         self.lifetime.look_at_token(self.streams.parts.clock.now())?;
-        if self.lifetime.standing(&self.streams, &self.principal) == Standing::Revoked {
+        if self.lifetime.standing(&self.streams, &self.client.principal) == Standing::Revoked {
             return Err(Close::TokenRefused);
         }
         if self.lifetime.is_to_leave(now) { Err(Close::GoingAway) } else { Ok(()) }

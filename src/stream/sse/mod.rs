@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Instant;
 
-pub use self::events::SseEvents;
+pub use self::events::{SseClient, SseEvents};
 use self::events::{WatchList, WatchedFeed};
 use super::Streams;
 use super::feed::Feed;
@@ -36,14 +36,19 @@ impl SseEvents {
     /// None of the sessions can be followed, and why.
     pub async fn open(
         streams: &Arc<Streams>,
-        principal: &Arc<Principal>,
+        mut client: SseClient,
         sessions: Vec<SessionId>,
         cursors: &[Option<Position>],
         params: &StreamParams,
         encoding: Encoding,
     ) -> Result<Self, ApiError> {
-        let watched = streams.watched(principal, sessions, cursors).await?;
-        Ok(Self::begin(Arc::clone(streams), watched, principal, params, encoding))
+        for session in sessions.iter().filter(|session| client.principal.sees(session)) {
+            if let Some(counting) = streams.watch(&client.principal, session) {
+                client.permits.push(counting.await?);
+            }
+        }
+        let watched = streams.watched(&client.principal, sessions, cursors).await?;
+        Ok(Self::begin(Arc::clone(streams), watched, client, params, encoding))
     }
 
     /// Begins with one feed; its caller has seen `last`.
@@ -52,7 +57,7 @@ impl SseEvents {
     /// The feed has no place, and why.
     pub async fn open_one(
         streams: &Arc<Streams>,
-        principal: &Arc<Principal>,
+        client: SseClient,
         mut feed: Box<dyn Feed>,
         last: Option<Position>,
         params: &StreamParams,
@@ -64,7 +69,7 @@ impl SseEvents {
             Lookup::NotYet(why) => return Err(why.into()),
         };
         let watched = WatchList { watches: vec![WatchedFeed { feed, first, index: 0 }], unknown: Vec::new(), asked: 1 };
-        Ok(Self::begin(Arc::clone(streams), watched, principal, params, encoding))
+        Ok(Self::begin(Arc::clone(streams), watched, client, params, encoding))
     }
 
     /// Goes on with the connection itself, so that nothing is held for a stream that waits.

@@ -25,6 +25,7 @@ use crate::domain::id::SessionId;
 use crate::domain::principal::Principal;
 use crate::fanout::{Encoding, EndReason, Update, UpdateKind};
 use crate::ids::Ids;
+use crate::limits::StreamPermits;
 use crate::stream::frames::Regarding;
 use crate::stream::lifetime::{Lifetime, Standing};
 use crate::stream::params::StreamParams;
@@ -69,6 +70,8 @@ pub struct Connection<S> {
     pub(super) not_understood: u8,
     pub(super) budget: Budget,
     wants_warnings: bool,
+    /// Its places among the streams that there may be.
+    _permits: [StreamPermits; 2],
     /// The session has ended; a command under way is answered before the connection closes.
     ended: Option<Close>,
 }
@@ -95,6 +98,7 @@ impl<S: Wire> Connection<S> {
             wants_warnings: opening.warnings,
             ended: None,
             address: client.address,
+            _permits: client.permits,
             streams,
             principal,
             subscriptions,
@@ -127,9 +131,9 @@ impl<S: Wire> Connection<S> {
 
     /// One turn. Whether anything was done, so that there may be more.
     fn turn(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Result<bool, End> {
-        let standing = self.lifetime.standing(&self.streams, &self.principal);
-        if standing == Standing::Revoked {
-            return Err(Close::TokenRefused.into());
+        let standing = self.lifetime.standing(&self.streams, &self.principal, self.address);
+        if let Some(close) = standing.close() {
+            return Err(close.into());
         }
         let is_written = self.flush(context)?;
         // A command under way goes on, also while its client does not read: it may hold

@@ -3,15 +3,18 @@
 //! Whether everything missed follows, and whether there is such a session at all, is known
 //! once the session was read. So a frame that asks for it is answered then, and once.
 
+use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::domain::id::SessionId;
 use crate::domain::position::Position;
 use crate::domain::principal::Principal;
 use crate::fanout::{Delivery, EndReason, Unavailable, Update};
+use crate::limits::{Counting, StreamPermits, StreamRefused};
 use crate::stream::feed::Feed;
 use crate::stream::frames::Regarding;
 use crate::wire::close::Close;
@@ -57,6 +60,8 @@ pub enum SubscriptionEvent {
 pub enum Rejection {
     /// There is no such session.
     Missing,
+    /// It has too many watchers, or nobody can count them.
+    Uncounted(StreamRefused),
     /// It cannot be learned where the session stands. One that was followed before stays,
     /// and goes on once that is known.
     Unavailable { reason: Unavailable, is_new: bool },
@@ -69,11 +74,35 @@ pub struct FollowedFeed {
     waiting: Vec<PendingRequest>,
     /// It has had no place so far.
     is_new: bool,
+    /// Whether it is counted as a watcher.
+    watch: Watch,
+}
+
+/// A watcher's count.
+enum Watch {
+    /// It is under way.
+    Counting(Counting),
+    /// It is done, or not limited.
+    Counted(#[expect(dead_code, reason = "it counts until it is dropped")] StreamPermits),
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Counting(_)) { "Counting" } else { "Counted" })
+    }
 }
 
 impl FollowedFeed {
     pub fn new(feed: Box<dyn Feed>, waiting: PendingRequest) -> Self {
-        Self { feed, waiting: vec![waiting], is_new: true }
+        Self { feed, waiting: vec![waiting], is_new: true, watch: Watch::Counted(StreamPermits::default()) }
+    }
+
+    /// The same, once it is counted as a watcher.
+    pub fn counted(self, counting: Option<Counting>) -> Self {
+        match counting {
+            Some(counting) => Self { watch: Watch::Counting(counting), ..self },
+            None => self,
+        }
     }
 
     pub fn session(&self) -> Option<&SessionId> {
@@ -116,7 +145,7 @@ impl FollowedFeed {
     }
 
     /// What is next.
-    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<SubscriptionEvent> {
         if !self.waiting.is_empty() {
             return self.poll_place(context);
         }
@@ -126,7 +155,16 @@ impl FollowedFeed {
         })
     }
 
-    fn poll_place(&mut self, context: &Context<'_>) -> Poll<SubscriptionEvent> {
+    fn poll_place(&mut self, context: &mut Context<'_>) -> Poll<SubscriptionEvent> {
+        if let Watch::Counting(counting) = &mut self.watch {
+            match ready!(counting.poll_unpin(context)) {
+                Ok(permits) => self.watch = Watch::Counted(permits),
+                Err(refused) => {
+                    self.watch = Watch::Counted(StreamPermits::default());
+                    return Poll::Ready(self.reject(Rejection::Uncounted(refused)));
+                }
+            }
+        }
         let first = match self.feed.poll_placed(context) {
             Poll::Ready(Some(Delivery::Update(told))) => Some(told),
             Poll::Ready(Some(Delivery::Ended(_))) => return Poll::Ready(self.reject(Rejection::Missing)),

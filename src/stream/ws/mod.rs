@@ -37,16 +37,19 @@ use super::feed::Feed;
 use super::frames::Regarding;
 use super::params::StreamParams;
 use crate::domain::principal::Principal;
+use crate::limits::StreamPermits;
 use crate::net::takeover::{Continuation, TakenConnection};
 use crate::wire::close::Close;
 
 /// Who is at the other end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Client {
     /// Where it calls from.
     pub address: IpAddr,
     /// A reverse proxy stands between.
     pub is_proxied: bool,
+    /// Its places among the streams that there may be.
+    pub permits: [StreamPermits; 2],
 }
 
 /// Serves a WebSocket on a connection that is handed over: one feed, or as many sessions as

@@ -8,6 +8,7 @@ use super::socket::Wire;
 use super::subscriptions::Subscriptions;
 use crate::domain::id::SessionId;
 use crate::fanout::{Update, UpdateKind};
+use crate::limits::StreamRefused;
 use crate::stream::frames;
 use crate::stream::frames::Regarding;
 use crate::wire::api_error::ApiError;
@@ -52,6 +53,13 @@ impl<S: Wire> Connection<S> {
         why: Rejection,
     ) -> Result<(), End> {
         let (problem, close) = match why {
+            Rejection::Uncounted(refused) => {
+                let close = match refused {
+                    StreamRefused::Full { .. } => Close::TooManyConnections,
+                    StreamRefused::Uncounted => Close::StoreUnavailable,
+                };
+                (refused.into(), close)
+            }
             Rejection::Missing => (ApiError::of(Code::SessionNotFound), Close::NoSuchSession),
             Rejection::Unavailable { reason, is_new: true } => (reason.into(), Close::StoreUnavailable),
             Rejection::Unavailable { is_new: false, .. } => {

@@ -130,7 +130,8 @@ impl ManySessions {
         }
         let key = SessionKey { tenant: by.tenant.clone(), session: session.clone() };
         let feed = streams.follow(&key, last, Transport::WebSocket);
-        self.followed.push(FollowedFeed::new(feed, waiting));
+        let counting = streams.watch(by, session);
+        self.followed.push(FollowedFeed::new(feed, waiting).counted(counting));
         Ok(())
     }
 

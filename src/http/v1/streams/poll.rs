@@ -18,7 +18,7 @@ use crate::http::query::Query;
 use crate::http::response;
 use crate::net::takeover::Takeover;
 use crate::stream::Streams;
-use crate::stream::poll::{LongPoll, PollRequest};
+use crate::stream::poll::{LongPoll, PollCaller, PollRequest};
 use crate::wire::api_error::ApiError;
 
 const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 1_000..=60_000;
@@ -52,11 +52,12 @@ pub(super) async fn poll(State(streams): State<Arc<Streams>>, request: Request) 
     let (mut parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
     let principal = counted(&streams, &parts, TicketUse::Never).await??;
-    admitted(&parts)?;
+    admitted(&streams, &parts, &principal)?;
     let SessionPath(id) = SessionPath::from_request_parts(&mut parts, &()).await?;
     let key = key(&principal, id)?;
+    let caller = PollCaller { address: access::address(streams.limits(), &parts), principal };
     let feed = streams.follow(&key, since, Transport::Poll);
-    let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
+    let poll = LongPoll::open(streams, feed, caller, since, timeout).await?;
     answer(poll, parts).await
 }
 
@@ -65,10 +66,11 @@ pub(super) async fn poll_status(State(streams): State<Arc<Streams>>, request: Re
     let (parts, _) = request.into_parts();
     let PollParams { since, timeout } = PollParams::read(parts.uri.query(), &parts.headers)?;
     let principal = counted(&streams, &parts, TicketUse::Never).await??;
-    admitted(&parts)?;
+    admitted(&streams, &parts, &principal)?;
     access::check_role(streams.limits(), streams.security(), &parts, &principal)?;
+    let caller = PollCaller { address: access::address(streams.limits(), &parts), principal };
     let feed = streams.follow_status(since);
-    let poll = LongPoll::open(streams, feed, principal, since, timeout).await?;
+    let poll = LongPoll::open(streams, feed, caller, since, timeout).await?;
     answer(poll, parts).await
 }
 
@@ -77,8 +79,7 @@ async fn answer(poll: LongPoll, mut parts: Parts) -> Result<Response, ApiError> 
     if let Some(takeover) = Takeover::of(&mut parts) {
         let route = parts.extensions.get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
         access::hide_standing(&parts);
-        let address = access::address(poll.limits(), &parts);
-        let request = PollRequest { head: takeover.head().cloned(), headers: &parts.headers, route, address };
+        let request = PollRequest { head: takeover.head().cloned(), headers: &parts.headers, route };
         let continuation = poll.on_connection(&request);
         return Ok(takeover.accept(Response::new(Body::empty()), continuation));
     }

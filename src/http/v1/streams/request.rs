@@ -90,8 +90,10 @@ pub fn count(
 }
 
 /// Lets the caller of a stream keep its connection: one without a place among those of
-/// callers may be dropped at any time, and a stream on it would.
-pub fn admitted(parts: &Parts) -> Result<(), ApiError> {
+/// callers may be dropped at any time, and a stream on it would. Its tenant has to let its
+/// address in.
+pub fn admitted(streams: &Streams, parts: &Parts, principal: &Principal) -> Result<(), ApiError> {
+    access::check_address(streams.limits(), streams.addresses(), parts, principal)?;
     if admission::authenticate(parts) { Ok(()) } else { Err(ApiError::unavailable(Code::TooManyConnections)) }
 }
 

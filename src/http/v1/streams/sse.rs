@@ -26,7 +26,7 @@ use crate::limits::Class;
 use crate::net::stream_end::StreamEnd;
 use crate::net::takeover::Takeover;
 use crate::stream::params::StreamParams;
-use crate::stream::sse::SseEvents;
+use crate::stream::sse::{SseClient, SseEvents};
 use crate::stream::{MAX_SESSIONS, Streams};
 use crate::wire::api_error::ApiError;
 use crate::wire::error_code::Code;
@@ -109,13 +109,15 @@ async fn open(
 ) -> Result<Response, ApiError> {
     let principal = counted(streams, parts, TicketUse::Once).await??;
     access::check_role(streams.limits(), streams.security(), parts, &principal)?;
-    admitted(parts)?;
+    admitted(streams, parts, &principal)?;
     let (followed, params) = request?;
     if access::route(parts)?.weight == Weight::Sessions {
         // Each session is read, as with a `SUBSCRIBE`.
         let reads = u32::try_from(followed.count()).unwrap_or(u32::MAX);
         count(streams, parts, &principal, Class::Read, reads)?;
     }
+    let address = access::address(streams.limits(), parts);
+    let client = SseClient { permits: streams.admit(&principal, address, None).await?.into(), principal, address };
     let last_event_id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let texts = last_event_id.into_iter().chain(params.cursors.iter().map(String::as_str));
     let cursors = cursors(texts, followed.count());
@@ -123,12 +125,12 @@ async fn open(
     let encoding = if takeover.is_some() { Encoding::EventChunk } else { Encoding::EventStream };
     let events = match followed {
         Followed::Sessions(sessions) => {
-            SseEvents::open(streams, &principal, sessions, &cursors, &params, encoding).await?
+            SseEvents::open(streams, client, sessions, &cursors, &params, encoding).await?
         }
         Followed::Status => {
             let last = cursors.first().copied().flatten();
             let feed = streams.follow_status(last);
-            SseEvents::open_one(streams, &principal, feed, last, &params, encoding).await?
+            SseEvents::open_one(streams, client, feed, last, &params, encoding).await?
         }
     };
     Ok(match takeover {

@@ -19,6 +19,7 @@ use crate::fanout::Transport;
 use crate::http::access;
 use crate::http::extract::SessionPath;
 use crate::http::routes::{Endpoint, Route, StreamEndpoint};
+use crate::limits::StreamRefused;
 use crate::net::admission::Peer;
 use crate::stream::{Streams, ws};
 use crate::wire::api_error::ApiError;
@@ -46,7 +47,7 @@ pub(super) async fn follow(State(streams): State<Arc<Streams>>, request: Request
     match caller {
         Ok(principal) => {
             let seen = session.ok().filter(|session| principal.sees(session)).ok_or(Close::NoSuchSession);
-            open(streams, parts, principal, seen.map(Target::Session))
+            open(streams, parts, principal, seen.map(Target::Session)).await
         }
         Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
@@ -60,7 +61,7 @@ pub(super) async fn follow_many(State(streams): State<Arc<Streams>>, request: Re
         return Err(no_upgrade(caller, None));
     }
     match caller {
-        Ok(principal) => open(streams, parts, principal, Ok(Target::Many)),
+        Ok(principal) => open(streams, parts, principal, Ok(Target::Many)).await,
         Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
 }
@@ -76,7 +77,7 @@ pub(super) async fn follow_status(State(streams): State<Arc<Streams>>, request: 
         Ok(principal) => {
             let allowed = access::check_role(streams.limits(), streams.security(), &parts, &principal);
             let allowed = allowed.map(|()| Target::Status).map_err(|_| Close::NotAllowed);
-            open(streams, parts, principal, allowed)
+            open(streams, parts, principal, allowed).await
         }
         Err(denied) => refuse(&streams, parts, refusal(denied)),
     }
@@ -110,21 +111,28 @@ fn no_upgrade(caller: Result<Arc<Principal>, Denied>, session: Option<Result<Ses
     }
 }
 
-fn open(
+async fn open(
     streams: Arc<Streams>,
     mut parts: Parts,
     principal: Arc<Principal>,
     target: Result<Target, Close>,
 ) -> HandlerResult {
     let params = params(&streams, parts.uri.query())?;
+    let target = target.and_then(|target| let_in(&streams, &parts, &principal).map(|()| target));
     let target = match target {
         Ok(_) if streams.is_stopping() => return refuse(&streams, parts, Close::GoingAway),
-        Ok(_) if admitted(&parts).is_err() => return refuse(&streams, parts, Close::TooManyConnections),
         Ok(target) => target,
         Err(close) => return refuse(&streams, parts, close),
     };
+    let address = access::address(streams.limits(), &parts);
+    let session = if let Target::Session(session) = &target { Some(session) } else { None };
+    let permits = match streams.admit(&principal, address, session).await {
+        Ok(permits) => permits,
+        Err(StreamRefused::Full { .. }) => return refuse(&streams, parts, Close::TooManyConnections),
+        Err(StreamRefused::Uncounted) => return refuse(&streams, parts, Close::StoreUnavailable),
+    };
     let is_proxied = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| peer.is_proxy());
-    let client = ws::Client { address: access::address(streams.limits(), &parts), is_proxied };
+    let client = ws::Client { address, is_proxied, permits };
     let (response, takeover) = handshake::accept(&mut parts)?;
     let feed = match target {
         Target::Session(session) => {
@@ -135,6 +143,14 @@ fn open(
         Target::Many => None,
     };
     Ok(takeover.accept(response, ws::serve(streams, principal, feed, params, client)))
+}
+
+/// Whether the tenant lets the caller's address in, and there is a place for its connection.
+fn let_in(streams: &Streams, parts: &Parts, principal: &Principal) -> Result<(), Close> {
+    admitted(streams, parts, principal).map_err(|error| match error.0.of {
+        Code::AddressDenied => Close::NotAllowed,
+        _ => Close::TooManyConnections,
+    })
 }
 
 /// By which code the client is told.

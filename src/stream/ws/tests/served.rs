@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::addresses::Addresses;
 use crate::auth::Authenticator;
 use crate::control::MemoryTickets;
 use crate::domain::id::{SessionId, TenantId};
@@ -24,7 +25,7 @@ use crate::domain::principal::{Principal, Provenance, Role};
 use crate::domain::time::Timestamp;
 use crate::fanout::Settings;
 use crate::fanout::tests::house::{House, START, settings};
-use crate::limits::RateLimits;
+use crate::limits::{RateLimits, StreamLimits};
 use crate::net::admission::{Connections, Limits};
 use crate::net::deadlines::ConnectionTimeouts;
 use crate::net::front::Front;
@@ -118,6 +119,8 @@ async fn served_to(timing: Timing, settings: Settings, is_proxy: bool) -> Served
         commands: Arc::clone(&echo) as _,
         authenticator: Arc::clone(&authenticator),
         limits: Arc::new(RateLimits::none()),
+        stream_limits: Arc::new(StreamLimits::none()),
+        addresses: Arc::new(Addresses::none()),
         tickets: Arc::new(MemoryTickets::default()),
         security: Arc::new(NoSecurity),
         clock: Arc::clone(&house.clock) as _,

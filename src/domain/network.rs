@@ -51,6 +51,11 @@ impl fmt::Display for Network {
     }
 }
 
+/// Whether a text is written as a country is: two capital letters (ISO 3166-1).
+pub fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
