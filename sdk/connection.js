@@ -40,7 +40,7 @@ import { transportsFor } from './transports.js';
 import { Trials } from './trials.js';
 import { Wakes } from './wakes.js';
 
-// A stream is given up after three missed heartbeats: nine seconds of silence.
+// A stream is given up after 7.5 seconds of silence: two missed heartbeats, and half an interval.
 const HEARTBEAT_INTERVAL_MS = 3000;
 
 // After so many failures without one success, commands go over REST: this network lets no stream through.

@@ -5,9 +5,10 @@
  * @import {Timers} from './timers.js'
  */
 
-// Two missed heartbeats make the stream stale. With the third it counts as dead.
+// Two missed heartbeats make the stream stale. After half an interval more it counts as dead: the next transport must be
+// live within ten seconds, and a poll that brings nothing new takes one of them.
 const STALE_AFTER_HEARTBEATS = 2;
-const DEAD_AFTER_HEARTBEATS = 3;
+const DEAD_AFTER_HEARTBEATS = 2.5;
 
 // A heartbeat may be late by as much without being missed.
 const SLACK_MS = 500;

@@ -61,10 +61,10 @@ test('an attempt that hangs while opening is given up within ten seconds', async
   assert.deepEqual([w.connection.transport, w.counts()[1]], ['sse', 1]);
 });
 
-test('a silent stream is given up after nine seconds, and no version is missed', async () => {
+test('a silent stream is given up after 7.5 seconds, and no version is missed', async () => {
   const w = world();
   w.live(w.websocket, sync(3), update(4));
-  w.timers.pass(8900);
+  w.timers.pass(7400);
   assert.deepEqual([w.connection.state, w.connection.transport], ['stale', 'websocket']);
   w.timers.pass(200);
   await settle();
