@@ -333,7 +333,8 @@ export class Connection {
    * @param {Blame} blame
    */
   #fallBack(name, blame) {
-    if (this.ended || this.fallback.name !== name || this.#attempt?.isOpen) return;
+    // One that opened and was not heard yet is no proof: where events are held back, the answer's head comes through.
+    if (this.ended || this.fallback.name !== name || this.#attempt?.wasLive) return;
     if (this.fallback.reportFailure(blame)) {
       this.#setState('connecting');
       if (!this.ended) this.#connect();

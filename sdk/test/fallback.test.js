@@ -74,6 +74,23 @@ test('a silent stream is given up after 7.5 seconds, and no version is missed', 
   assert.deepEqual(w.connection.fallback.objections, { websocket: 'silent' });
 });
 
+test('events that open again and say nothing do not keep it from falling back', async () => {
+  const w = world();
+  w.websocket.last.listener.closed(1006, '');
+  await settle();
+  w.live(w.sse, sync(3));
+  let answer;
+  w.rest.read = () => new Promise((give) => (answer = () => give(snapshot(3))));
+  w.timers.pass(7600);
+  // It is tried again before the plain read has its answer, and only the head comes through.
+  w.timers.pass(1000);
+  w.sse.last.listener.opened();
+  assert.deepEqual([w.connection.transport, w.counts()[1]], ['sse', 2]);
+  answer();
+  await settle();
+  assert.deepEqual([w.connection.transport, w.counts()[2]], ['poll', 1]);
+});
+
 test('buffered events make it fall back to long-poll, with the reason', async () => {
   const w = world({ transport: 'automatic' });
   w.websocket.last.listener.closed(1006, '');
