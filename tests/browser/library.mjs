@@ -176,6 +176,8 @@ describe('faults', { concurrency: 3 }, () => {
     const page = await clientIn(proxy.base);
     await follow(page, id);
     await versionIs(page, id, versionOf(await server.command(id, 'start')), 5000);
+    // Cues are given by cluster time, so that must be known before messages are held back.
+    await page.waitForFunction(() => window.client.clock.hasSample);
     await page.evaluate((one) => {
       window.client.on('timeExpired', ({ expired_at: at }) => (window.lateMs = window.trueNow() - Date.parse(at)));
       // A plain timer for the same instant: what the machine is late by, without the library.
