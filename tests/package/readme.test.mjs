@@ -15,7 +15,8 @@ const SERVICE = 'http://localhost:8080';
 const WITHIN_MS = 50;
 
 // Of one core, by the page's own thread. Painting is the browser's: here it has no graphics card, so ten texts a second
-// cost the process 2 % with nothing but `setInterval`.
+// cost the process 2 % with nothing but `setInterval`. On a machine where they cost the thread more than 1 %, a clock may
+// cost twice that.
 const MAX_CPU_PERCENT = 2;
 
 let app;
@@ -74,8 +75,10 @@ test('the built app does the same, at little cost', async (context) => {
   await page.click('text=Start');
   await page.waitForSelector('text=0:59');
   const { thread, process } = await cpuShares(page, 10_000);
+  const plain = await cpuShares(await plainPage(new URL('/', page.url()).href), 10_000);
   context.diagnostic(`a page with one running clock takes ${thread} % of a core, with the painting ${process} %`);
-  assert.ok(thread < MAX_CPU_PERCENT, `${thread} % of a core`);
+  context.diagnostic(`ten texts a second without the library take ${plain.thread} %`);
+  assert.ok(thread < MAX_CPU_PERCENT * Math.max(1, plain.thread), `${thread} % of a core, ${plain.thread} % without the library`);
 });
 
 test('nothing complained', () => assert.deepEqual(windows.complaints(), []));
@@ -83,6 +86,18 @@ test('nothing complained', () => assert.deepEqual(windows.complaints(), []));
 /** The code blocks, in order; the first line of a file is a comment with its name. */
 function blocksOf(text) {
   return [...text.matchAll(/^```\w+\n(\/\/ (\S+)\n)?([\s\S]*?)^```$/gm)].map(([, , file, body]) => ({ file, text: body }));
+}
+
+/** The same page without the app: ten texts a second are all that happens. */
+async function plainPage(path) {
+  const page = await windows.window({ path });
+  await page.evaluate(() => {
+    document.body.innerHTML = '<h1></h1>';
+    const digits = document.querySelector('h1');
+    let tenths = 0;
+    setInterval(() => (digits.textContent = `0:${(tenths += 1) / 10}`), 100);
+  });
+  return page;
 }
 
 /** How many percent of a core the page takes while nothing happens but the time: its own thread, and all of its process. */
